@@ -1,0 +1,35 @@
+"""Copy me: a complete predictor. Rename the file, the class and the record; the file's name is the model's name.
+
+Try it:  python -m benchmarks.check baselines/my_model.py
+Run it:  python -m benchmarks.run --suite cropseq --models my_model
+"""
+
+import numpy as np
+
+from benchmarks.contract import CONTROL, Baseline, Prediction, Query, Train
+
+
+class MeanShift:
+    """Add the mean difference between perturbed and control training cells, times `strength`."""
+
+    def __init__(self, strength: float = 1.0) -> None:
+        self.strength = strength
+
+    def fit(self, train: Train, *, seed: int) -> None:
+        control = (train.cells.obs["perturbation"] == CONTROL).to_numpy()
+        x = train.cells.X
+        self.shift = np.asarray(x[~control].mean(axis=0) - x[control].mean(axis=0)).ravel()
+
+    def predict(self, query: Query) -> Prediction:
+        sign = 1.0 if query.direction == "n2p" else -1.0
+        profile = np.asarray(query.cells.X.mean(axis=0)).ravel()
+        return Prediction(profile + sign * self.strength * self.shift, unit="mean")
+
+
+BASELINE = Baseline(
+    name="_template",
+    build=MeanShift,
+    directions=("n2p", "p2n"),
+    summary="Input mean plus the mean effect of all training perturbations.",
+    source="this file",
+)

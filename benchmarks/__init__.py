@@ -1,0 +1,1 @@
+"""The harness: data → split → fit → predict → store → score → report."""

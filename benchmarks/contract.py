@@ -1,0 +1,188 @@
+"""The contract between the harness and a predictor: two methods, and what goes in and comes out of them.
+
+A plugin is one file that ends in a frozen `Baseline` record; see `baselines/_template.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, Protocol, get_args, runtime_checkable
+
+import numpy as np
+from anndata import AnnData
+from jaxtyping import Float
+
+from benchmarks.errors import ContractError
+
+Direction = Literal["n2p", "p2n"]
+Unit = Literal["cell", "draw", "mean"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+CONTROL = "control"
+"""Label of unperturbed cells in `obs["perturbation"]`, in every data set."""
+
+
+def no_report(done: int, total: int, text: str = "") -> None:
+    """Discard progress: the reporter of a predictor that nobody watches."""
+
+
+@dataclass(frozen=True)
+class Train:
+    """All a predictor may learn from.
+
+    No test cell, held-out condition or statistic of them is in it: the leakage audit has passed before `fit` sees it.
+    """
+
+    cells: AnnData
+    """Training cells. X is a float32 CSR matrix [cell, gene] in `space`; obs has `perturbation` ("control", or gene or
+    compound names; combinations sorted, "A+B"), `context`, `batch`, `dose`, `arm`, `control_group`, `is_control`."""
+    space: str
+    """Expression space of X: "log2_cp10k" (counts scaled to 10,000 per cell, log2(x + 1)), "log2_raw" or "zscore"."""
+    perturbation_type: str
+    """What was done to the cells: "CRISPR", "drug" or "cytokine"."""
+    annotation: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Gene → annotation terms (GO ids, or the simulator's modules); empty where the data set has none."""
+    workdir: Path = Path(".")
+    """An empty folder of this fit's own, for packages that insist on writing files; removed afterwards."""
+    device: str = "cpu"
+    """Torch device to train on."""
+    report: Callable[[int, int, str], None] = no_report
+    """Progress: call `report(done, total, text)` once an epoch."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """One question, without its answer: what would these cells look like in the other state?"""
+
+    context: str
+    perturbation: str
+    direction: Direction
+    """"n2p": `cells` are controls, predict them perturbed. "p2n": `cells` are perturbed, predict them as controls."""
+    cells: AnnData
+    """Input cells [cell, gene] in the same space, genes and order as the training cells; never the truth."""
+    seed: int
+    """Seed for whatever is random in the prediction."""
+    dose: float | None = None
+    """Target dose in nM; None for a genetic perturbation."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a predictor answers: profiles in the space of the query's cells.
+
+    Parameters
+    ----------
+    values
+        Predicted expression [profile, gene], or one mean profile [gene].
+    unit
+        "cell": rows are single cells, every metric applies. "draw": rows are means of several cells. "mean": one mean
+        profile. Metrics that need cells get status `needs_cells` for the last two.
+    note
+        What a reader of the table should know, such as "no embedding: fell back to the mean effect".
+    genes
+        Gene names of the columns, if the predictor keeps its own order; must equal the query's.
+
+    Raises
+    ------
+    ContractError
+        Empty values, more than two dimensions, NaN or infinite values, or an unknown unit.
+    """
+
+    values: Float[np.ndarray, "profile gene"]
+    unit: Unit
+    note: str = ""
+    genes: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.unit not in get_args(Unit):
+            raise ContractError(f"Prediction.unit is {self.unit!r}; expected one of {', '.join(get_args(Unit))}.")
+        try:
+            values = np.atleast_2d(np.asarray(self.values, dtype=np.float32))
+        except (TypeError, ValueError) as error:
+            raise ContractError(f"Prediction.values is a {type(self.values).__name__} that is no array of numbers "
+                                f"({error}); return a dense NumPy array [profile, gene].") from error
+        if values.ndim != 2 or values.size == 0:
+            raise ContractError(f"Prediction.values has shape {values.shape}; expected [profile, gene], not empty.")
+        if self.unit == "mean" and len(values) != 1:
+            raise ContractError(f"Prediction.values has {len(values)} rows with unit 'mean'; expected one mean profile.")
+        bad = int((~np.isfinite(values)).sum())
+        if bad:
+            raise ContractError(f"Prediction.values has {bad} NaN or infinite values of {values.size}; return finite "
+                                "numbers, or raise Unsupported with the reason.")
+        object.__setattr__(self, "values", values)
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """What every model is to the harness."""
+
+    def fit(self, train: Train, *, seed: int) -> None:
+        """Learn from the training cells; raise `Unsupported` if this task is not for this model."""
+
+    def predict(self, query: Query) -> Prediction:
+        """Answer one query; raise `Unsupported` if this condition is not for this model."""
+
+
+@runtime_checkable
+class Persistent(Protocol):
+    """Optional: a predictor that can be put on disk, so that `--resume` and other rows need no second training."""
+
+    def save(self, folder: Path) -> None:
+        """Write everything `predict` needs into `folder`, which exists and is empty."""
+
+    def load(self, folder: Path) -> None:
+        """Restore what `save` wrote."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A predictor's entry in the registry: how to build it and what is known of it before it runs.
+
+    Parameters
+    ----------
+    name
+        Name on the leaderboard; the file's name, or the file's name and a suffix.
+    build
+        Callable that makes a `Predictor`; its keyword arguments are the settings that presets and `--set` change.
+    directions
+        Directions the model can take; for the others it gets a row with status `unsupported`.
+    summary
+        One sentence: what it does.
+    source
+        Paper or package: "doi:…" or a URL.
+    limits
+        One sentence: what it cannot take.
+    licence
+        Licence of the wrapped package, where it is not this project's own.
+    quick
+        Settings of `--preset quick`.
+    full_training
+        The authors' own training length, setting → value. A run below any of them carries `budget=quick`.
+    training
+        Models with the same word here share one training (same settings, same seed); default: the name.
+    """
+
+    name: str
+    build: Callable[..., Predictor]
+    directions: tuple[Direction, ...]
+    summary: str
+    source: str
+    limits: str = ""
+    licence: str = ""
+    quick: Mapping[str, object] = field(default_factory=dict)
+    full_training: Mapping[str, float] = field(default_factory=dict)
+    training: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise ContractError(f"Baseline.name is {self.name!r}; expected letters, digits and underscores.")
+        unknown = [d for d in self.directions if d not in DIRECTIONS]
+        if unknown or not self.directions:
+            raise ContractError(f"Baseline '{self.name}' has directions {self.directions}; expected some of {DIRECTIONS}.")
+        if not callable(self.build):
+            raise ContractError(f"Baseline '{self.name}' has build={self.build!r}; expected a class or function.")
+        object.__setattr__(self, "training", self.training or self.name)
+        object.__setattr__(self, "quick", MappingProxyType(dict(self.quick)))
+        object.__setattr__(self, "full_training", MappingProxyType(dict(self.full_training)))

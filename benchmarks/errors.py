@@ -1,0 +1,52 @@
+"""Every error the harness raises on purpose; each message says what was given, what was expected and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class BenchmarkError(Exception):
+    """Base of all errors a user can mend; the command line prints them without a traceback."""
+
+
+class UnknownName(BenchmarkError):
+    """A suite, model, protocol, data set or metric that does not exist."""
+
+    def __init__(self, kind: str, given: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        close = get_close_matches(given, names, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        super().__init__(f"Unknown {kind} '{given}'.{hint} Known: {', '.join(names) or 'none'}.")
+
+
+class PluginError(BenchmarkError):
+    """A plugin file that does not hold a usable `BASELINE` record, or a name taken twice."""
+
+
+class DataError(BenchmarkError):
+    """Data that are not in the canonical form, or hold values no score can be computed from."""
+
+
+class DownloadError(BenchmarkError):
+    """A file that is missing, incomplete or not the one its card describes."""
+
+
+class LeakageError(BenchmarkError):
+    """A test cell, a held-out condition or a statistic of them is in what `fit` would receive."""
+
+
+class ContractError(BenchmarkError):
+    """A predictor broke the contract: wrong shape, other genes, values that are not finite, or changed input."""
+
+
+class StoreError(BenchmarkError):
+    """Results that cannot be written or read back."""
+
+
+class Unsupported(BenchmarkError):
+    """Raised BY a predictor that cannot take a task; becomes a row with this reason, not a failure."""
+
+
+class TimeLimit(BenchmarkError):
+    """A predictor did not return within `--timeout`."""
