@@ -39,7 +39,8 @@ class Train:
     """Training cells. X is a float32 CSR matrix [cell, gene] in `space`; obs has `perturbation` ("control", or gene or
     compound names; combinations sorted, "A+B"), `context`, `batch`, `dose`, `arm`, `control_group`, `is_control`."""
     space: str
-    """Expression space of X: "log2_cp10k" (counts scaled to 10,000 per cell, log2(x + 1)), "log2_raw" or "zscore"."""
+    """Expression space of X: "log2_cp10k" (counts scaled to 10,000 per cell, log2(x + 1)), "log2_raw" (log2(count + 1)),
+    "log2_upstream" (normalised by the data set's authors, log2) or "zscore"."""
     perturbation_type: str
     """What was done to the cells: "CRISPR", "drug" or "cytokine"."""
     annotation: Mapping[str, frozenset[str]] = field(default_factory=dict)

@@ -1,0 +1,110 @@
+"""The leakage audit: runs before every fit, on exactly what `fit` is about to receive."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+
+from benchmarks.canonical import OBS_COLUMNS
+from benchmarks.contract import Query
+from benchmarks.errors import LeakageError
+from benchmarks.splits import Split
+
+CLEAN = "clean"
+MIN_GENES_DETECTED = 20
+"""Two cells with fewer detected genes may be equal by chance."""
+
+
+def audit_train(train: AnnData, split: Split, cells: AnnData) -> str:
+    """Check what `fit` receives against the split.
+
+    Looks for test cells by name and, renamed, by content; for held-out conditions; and for fields that could carry a
+    statistic of all cells.
+
+    Parameters
+    ----------
+    train
+        Training cells as `fit` will get them.
+    split
+        The fold.
+    cells
+        All cells of the data set, in the same space.
+
+    Returns
+    -------
+    str
+        "clean", or "leaky: …" for a protocol that leaks by design.
+
+    Raises
+    ------
+    LeakageError
+        Something leaks although the protocol promises that nothing does.
+    """
+    findings = [*_shared_cells(train, split, cells), *_held_out(train, split), *_extras(train, "training cells")]
+    if not findings:
+        return CLEAN
+    if split.leaky:
+        return f"leaky: {'; '.join(findings)}"
+    raise LeakageError(f"Leakage in {split.protocol}, fold {split.fold}: {'; '.join(findings)}. Nothing was trained.")
+
+
+def audit_query(query: Query, truth_names: set[str]) -> None:
+    """Check that a query carries neither truth cells nor a way to reach them; raises `LeakageError`."""
+    findings = _extras(query.cells, "input cells")
+    overlap = truth_names.intersection(query.cells.obs_names)
+    if overlap:
+        findings.append(f"{len(overlap)} truth or reference cells among the input")
+    if findings:
+        raise LeakageError(f"Query ({query.context}, {query.perturbation}, {query.direction}): {'; '.join(findings)}.")
+
+
+def _test_positions(split: Split) -> np.ndarray:
+    parts = [getattr(c, r) for c in split.conditions for r in ("control_a", "control_b", "perturbed_a", "perturbed_b")]
+    return np.unique(np.concatenate(parts))
+
+
+def _shared_cells(train: AnnData, split: Split, cells: AnnData) -> list[str]:
+    test = _test_positions(split)
+    by_name = set(train.obs_names).intersection(cells.obs_names[test])
+    if by_name:
+        return [f"{len(by_name)} of {len(test)} test cells are training cells"]
+    by_content = _fingerprints(train.X) & _fingerprints(cells.X[test])
+    return [f"{len(by_content)} test cells are training cells under another name"] if by_content else []
+
+
+def _fingerprints(x: sp.csr_matrix) -> set[bytes]:
+    """Hash each cell's expression; cells with next to nothing detected are passed over."""
+    x = sp.csr_matrix(x)
+    x.sort_indices()
+    prints = set()
+    for start, stop in zip(x.indptr[:-1], x.indptr[1:], strict=True):
+        if stop - start >= MIN_GENES_DETECTED:
+            hasher = hashlib.blake2b(x.indices[start:stop].tobytes(), digest_size=16)
+            hasher.update(x.data[start:stop].tobytes())
+            prints.add(hasher.digest())
+    return prints
+
+
+def _held_out(train: AnnData, split: Split) -> list[str]:
+    pairs = set(zip(train.obs["context"], train.obs["perturbation"], strict=True))
+    seen = sorted(pairs & split.held_out)
+    if split.protocol == "unseen_perturbation":
+        hidden = {p for _, p in split.held_out}
+        seen += sorted((c, p) for c, p in pairs if p not in hidden and hidden.intersection(p.split("+")))
+    return [f"held-out condition {seen[0]} and {len(seen) - 1} more in training"] if seen else []
+
+
+def _extras(cells: AnnData, what: str) -> list[str]:
+    """Name fields beyond X, names and canonical labels: any of them could be computed from test cells."""
+    found = [f"{what} carry {field}['{key}']" for field in ("uns", "obsm", "varm", "layers", "obsp", "varp")
+             for key in getattr(cells, field)]
+    found += [f"{what} carry var['{c}']" for c in cells.var.columns]
+    found += [f"{what} carry obs['{c}']" for c in cells.obs.columns if c not in OBS_COLUMNS]
+    if cells.raw is not None:
+        found.append(f"{what} carry raw")
+    if cells.is_view:
+        found.append(f"{what} are a view of all cells")
+    return found

@@ -1,0 +1,53 @@
+"""Expression spaces: one per run, the same for every model. Every step here looks at one cell at a time."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+
+from benchmarks.errors import DataError
+
+SpaceChoice = Literal["cp10k", "raw"]
+TARGET_SUM = 10_000.0
+
+
+def to_space(cells: AnnData, source: str, choice: SpaceChoice = "cp10k") -> tuple[AnnData, str]:
+    """Bring cells into the run's expression space.
+
+    Parameters
+    ----------
+    cells
+        Canonical cells, X in `source`.
+    source
+        Space of the data set: "counts", "ln", "log2" or "zscore".
+    choice
+        What counts become: "cp10k", scaled to 10,000 per cell, log2(x + 1); "raw", log2(count + 1) as section 2.2 of the
+        CycSeq paper has it.
+
+    Returns
+    -------
+    AnnData, str
+        New cells (float32 CSR) and the name of their space: "log2_cp10k", "log2_raw", "log2_upstream" (values normalised
+        by the data set's authors: natural logs are divided by ln 2 and never renormalised) or "zscore".
+
+    Raises
+    ------
+    DataError
+        "raw" was asked for data that do not come as counts.
+    """
+    if choice == "raw" and source != "counts":
+        raise DataError(f"Space 'raw' needs counts; these data come as '{source}'. Leave --space at 'cp10k'.")
+    x = sp.csr_matrix(cells.X, dtype=np.float32, copy=True)
+    name = {"ln": "log2_upstream", "log2": "log2_upstream", "zscore": "zscore"}.get(source, f"log2_{choice}")
+    if source == "ln":
+        x.data /= math.log(2)
+    elif source == "counts":
+        if choice == "cp10k":
+            totals = np.asarray(x.sum(axis=1, dtype=np.float64)).ravel()
+            x.data *= np.repeat(TARGET_SUM / totals, np.diff(x.indptr)).astype(np.float32)
+        x.data = np.log2(x.data + 1)
+    return AnnData(X=x, obs=cells.obs.copy(), var=cells.var.copy()), name
