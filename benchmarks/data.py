@@ -58,7 +58,7 @@ def load(name: str, *, data_dir: Path | None = None, annotation: Path | None = N
     """
     card = cards.read_card(name)
     found = {file.key: fetch(file, data_dir) for file in card.files}
-    reader = _reader(name)
+    reader = load_reader(name)
     try:
         reading: Reading = reader.read({key: file.path for key, file in found.items()})
     except (OSError, KeyError, ValueError) as error:
@@ -110,7 +110,7 @@ def _annotation(card: Card, reading: Reading, data_dir: Path | None,
         return {}, (f"No gene annotation for {card.name}: {error} Models that need one are 'unsupported'.",)
 
 
-def _reader(name: str) -> ModuleType:
+def load_reader(name: str) -> ModuleType:
     """Import `datasets/<name>/read.py` by path, under a private name: `datasets` is no package of ours."""
     path = cards.DATASETS / name / "read.py"
     spec = importlib.util.spec_from_file_location(f"_cycseq_dataset_{name}", path)

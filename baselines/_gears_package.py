@@ -1,0 +1,165 @@
+"""The package `gears` (cell-gears 0.1.2) made to run offline, on cells that are all training cells.
+
+What it would do silently and wrong is refused here: training a perturbation as control, and keeping an untrained
+network. Its folder is one context's and one fold's alone, because its co-expression file is named after neither.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
+from baselines._global_seed import seeded_and_quiet
+from benchmarks.contract import CONTROL
+from benchmarks.errors import ContractError
+
+PREDICTED_VALUES = 200_000
+"""Cells × genes predicted at once: bounds the memory at about 1 GB."""
+
+
+def condition_name(perturbation: str) -> str:
+    """Name a perturbation as the package does: "ctrl", "A+ctrl" or "A+B"."""
+    if perturbation == CONTROL:
+        return "ctrl"
+    return perturbation if "+" in perturbation else f"{perturbation}+ctrl"
+
+
+def gears_cells(cells: AnnData) -> AnnData:
+    """Copy the cells [cell, gene] into the form the package takes: a CSR matrix, and its names of columns."""
+    conditions = cells.obs["perturbation"].astype(str).map(condition_name)
+    obs = pd.DataFrame({"condition": conditions.to_numpy(), "cell_type": "cells"}, index=cells.obs_names.copy())
+    var = pd.DataFrame({"gene_name": cells.var_names.to_numpy()}, index=cells.var_names.copy())
+    return AnnData(sp.csr_matrix(cells.X, dtype=np.float32, copy=True), obs=obs, var=var)
+
+
+def prepare_data(cells: AnnData, validation: list[str], terms: Mapping[str, set[str]], folder: Path) -> Any:
+    """Build the package's cell graphs of one context in `folder`, which must be of this context and fold alone.
+
+    Raises
+    ------
+    ContractError
+        A perturbation that the package would train as control.
+    """
+    (folder / "gene2go_all.pkl").write_bytes(pickle.dumps(dict(terms)))  # found there, the package downloads none
+    (folder / "genes.pkl").write_bytes(pickle.dumps(list(terms)))
+    data = import_gears().PertData(str(folder), gene_set_path=str(folder / "genes.pkl"), default_pert_graph=False)
+    data.new_data_process("cells", adata=cells)
+    conditions = list(data.dataset_processed)
+    for condition in conditions:
+        genes = [gene for gene in condition.split("+") if gene != "ctrl"]
+        graphs = data.dataset_processed[condition]
+        if any([data.pert_names[n] for n in graph.pert_idx if n >= 0] != genes for graph in graphs):
+            raise ContractError(f"gears: '{condition}' would be trained as control or as another gene; its genes are "
+                                "not all in the gene graph. Leave its cells out.")
+    data.split, data.seed, data.train_gene_set_size = "no_test", 0, 1.0
+    data.set2conditions = {"train": [c for c in conditions if c not in validation], "val": validation}
+    return data
+
+
+def load_cells(data: Any, batch_size: int, done: Callable[[int], None]) -> None:
+    """Make the package's data loaders; `done(epoch)` is called at the end of every epoch.
+
+    The package drops an incomplete last batch, so that a batch larger than the training set would train nothing.
+    """
+    n_cells = sum(len(data.dataset_processed[condition]) for condition in data.set2conditions["train"])
+    data.get_dataloader(batch_size=min(batch_size, n_cells))
+    data.dataloader["val_loader"] = CountedPasses(data.dataloader["val_loader"], done)
+
+
+class CountedPasses:
+    """A data loader that reports each full pass; the package passes over the validation cells once an epoch."""
+
+    def __init__(self, loader: Iterable[Any], done: Callable[[int], None]) -> None:
+        self._loader = loader
+        self._done = done
+        self._passes = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from self._loader
+        self._passes += 1
+        self._done(self._passes)
+
+
+def train_network(data: Any, gene_graph: tuple[Any, Any], epochs: int, device: str) -> Any:
+    """Let the package train, and return the network of its best epoch.
+
+    Raises
+    ------
+    ContractError
+        The validation error never fell below infinity, so that the package kept the untrained network.
+    """
+    with series_nonzero():
+        model = import_gears().GEARS(data, device=device)
+    model.model_initialize(G_go=gene_graph[0], G_go_weight=gene_graph[1])
+    untrained = model.best_model
+    model.train(epochs=epochs)
+    if all(old.equal(new) for old, new in zip(untrained.parameters(), model.best_model.parameters(), strict=True)):
+        raise ContractError("gears: the package kept its untrained network; no validation error was finite. Check the "
+                            "training cells of this context.")
+    return model.best_model
+
+
+def run_network(network: Any, x: sp.csr_matrix, nodes: list[int], device: str) -> np.ndarray:
+    """Predict control cells [cell, gene] perturbed in the graph's `nodes`; returns [cell, gene]."""
+    import torch
+
+    n_cells, n_genes = x.shape
+    size = max(1, PREDICTED_VALUES // n_genes)
+    network.eval()
+    predicted = []
+    with torch.no_grad(), seeded_and_quiet(0):
+        from torch_geometric.data import Data
+
+        for start in range(0, n_cells, size):
+            values = torch.as_tensor(sp.csr_matrix(x[start:start + size]).toarray(), dtype=torch.float32)
+            batch = Data(x=values.reshape(-1, 1), pert_idx=[nodes] * len(values),
+                         batch=torch.arange(len(values)).repeat_interleave(n_genes))
+            predicted.append(network(batch.to(device)).cpu().numpy())
+    return np.concatenate(predicted)
+
+
+def import_gears() -> ModuleType:
+    """Import the package; on import it seeds Torch, silences warnings and scanpy, which is all put back.
+
+    It also imports dcor, for a score that is not used here; dcor compiles itself for half a minute on import.
+    So dcor is imported uncompiled, and forgotten again, so that nobody else gets it so.
+    """
+    if "gears" in sys.modules:
+        return sys.modules["gears"]
+    with seeded_and_quiet(0):
+        import scanpy
+        from numba import config
+
+        verbosity, compiled, before = scanpy.settings.verbosity, not config.DISABLE_JIT, set(sys.modules)
+        config.DISABLE_JIT = True
+        try:
+            import dcor  # noqa: F401
+        finally:
+            config.DISABLE_JIT = not compiled
+        import gears
+
+        scanpy.settings.verbosity = verbosity
+        for name in set(sys.modules) - before:
+            if name.partition(".")[0] == "dcor":
+                del sys.modules[name]
+    return gears
+
+
+@contextmanager
+def series_nonzero() -> Iterator[None]:
+    """Give pandas.Series a `nonzero` for a while: the package indexes a SciPy matrix with a boolean Series."""
+    pd.Series.nonzero = lambda self: self.to_numpy().nonzero()
+    try:
+        yield
+    finally:
+        del pd.Series.nonzero

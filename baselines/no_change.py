@@ -1,0 +1,22 @@
+"""The prediction that nothing happens."""
+
+from benchmarks.contract import Baseline, Prediction, Query, Train
+
+
+class NoChange:
+    """Return the input cells."""
+
+    def fit(self, train: Train, *, seed: int) -> None:
+        """Learn nothing."""
+
+    def predict(self, query: Query) -> Prediction:
+        return Prediction(query.cells.X.toarray(), unit="cell")
+
+
+BASELINE = Baseline(
+    name="no_change",
+    build=NoChange,
+    directions=("n2p", "p2n"),
+    summary="The input cells, unchanged: what copying scores.",
+    source="Ahlmann-Eltze, Huber & Anders 2025, doi:10.1038/s41592-025-02772-6",
+)

@@ -1,0 +1,27 @@
+"""The training controls of the context, whatever the input: the bar that p2n models must clear."""
+
+from benchmarks.contract import CONTROL, Baseline, Prediction, Query, Train
+from benchmarks.errors import Unsupported
+
+
+class TrainControl:
+    """Return the context's training controls."""
+
+    def fit(self, train: Train, *, seed: int) -> None:
+        self.controls = train.cells[(train.cells.obs["perturbation"] == CONTROL).to_numpy()].copy()
+
+    def predict(self, query: Query) -> Prediction:
+        own = (self.controls.obs["context"] == query.context).to_numpy()
+        if not own.any():
+            raise Unsupported(f"no training controls in context {query.context}")
+        return Prediction(self.controls.X[own].toarray(), unit="cell")
+
+
+BASELINE = Baseline(
+    name="train_control",
+    build=TrainControl,
+    directions=("p2n",),
+    summary="The training controls of the context, whatever the input.",
+    source="docs/decisions/metrics.md",
+    limits="p2n only: for n2p it is no_change with other cells.",
+)

@@ -1,0 +1,25 @@
+"""The mean effect of all training perturbations of a context."""
+
+from baselines._effects import effects, mean_effect_of, shifted
+from benchmarks.contract import Baseline, Prediction, Query, Train
+
+
+class TrainMean:
+    """Move the input cells by the mean effect of the context's training perturbations."""
+
+    def fit(self, train: Train, *, seed: int) -> None:
+        self.effects = effects(train)
+
+    def predict(self, query: Query) -> Prediction:
+        effect, note = mean_effect_of(query.context, self.effects)
+        return shifted(query, effect, note)
+
+
+BASELINE = Baseline(
+    name="train_mean",
+    build=TrainMean,
+    directions=("n2p", "p2n"),
+    summary="Input plus the mean effect of the context's training perturbations (of all contexts where it has none).",
+    source="Ahlmann-Eltze, Huber & Anders 2025, doi:10.1038/s41592-025-02772-6",
+    limits="Predicts the same change for every perturbation of a context.",
+)

@@ -1,0 +1,232 @@
+"""The conformance suite of predictors: `python -m benchmarks.check my_model.py`.
+
+Every check runs on a tiny simulated screen (data, not results, so nothing is published from it) and says in words what it
+expects. The same suite runs over all built-in predictors in the tests.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from anndata import AnnData
+from rich.console import Console
+
+from benchmarks import data, registry
+from benchmarks.contract import Baseline, Direction, Persistent, Prediction, Predictor, Query, Train
+from benchmarks.data import digest
+from benchmarks.errors import BenchmarkError, ContractError, Unsupported
+from benchmarks.preprocess import to_space
+from benchmarks.splits import Split, split
+from benchmarks.store import Task
+from benchmarks.worker import checked_predict, explain, make_query
+
+HEAVY = ("torch", "scvi", "scgen", "gears", "scanpy", "lightning", "sklearn")
+"""Packages that importing a plugin file may not import: listing models must stay cheap."""
+SEED = 7
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+class Violation(BenchmarkError):
+    """A predictor does not do what the contract asks."""
+
+
+@dataclass(frozen=True)
+class Screen:
+    """A tiny simulated screen with one fold, and what `fit` gets of it."""
+
+    cells: AnnData
+    fold: Split
+    train: Train
+
+    def queries(self, direction: Direction) -> list[Query]:
+        """All questions of the fold in one direction."""
+        task = Task("check", direction, self.fold.protocol, self.fold.fold, SEED)
+        return [make_query(c, task, self.cells, SEED) for c in self.fold.conditions]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One check's outcome."""
+
+    name: str
+    expectation: str
+    problem: str
+    """Empty if the check passed."""
+
+
+def tiny_screen(workdir: Path) -> Screen:
+    """Take the smoke screen, each knock-out held out in one context."""
+    dataset = data.load("smoke_simulated")
+    cells, space = to_space(dataset.cells[(dataset.cells.obs["arm"] == "noNK").to_numpy()].copy(), dataset.card.space)
+    fold = split(cells.obs, "unseen_context", 0)
+    train = Train(cells=cells[fold.train].copy(), space=space, perturbation_type=dataset.card.perturbation_type,
+                  annotation=dataset.annotation, workdir=workdir)
+    return Screen(cells, fold, train)
+
+
+def fitted(record: Baseline, screen: Screen) -> Predictor:
+    """Build with the quick settings and fit in a fresh working folder."""
+    predictor = record.build(**record.quick)
+    with tempfile.TemporaryDirectory(dir=screen.train.workdir) as folder:
+        predictor.fit(replace(screen.train, workdir=Path(folder)), seed=SEED)
+    return predictor
+
+
+def answers(record: Baseline, predictor: Predictor, screen: Screen) -> list[tuple[Query, Prediction]]:
+    """All predictions a predictor makes on the screen; conditions it declares unsupported are left out."""
+    found = []
+    for direction in record.directions:
+        for query in screen.queries(direction):
+            try:
+                found.append((query, checked_predict(predictor, query)))
+            except Unsupported:
+                continue
+    return found
+
+
+# --- the checks: (record, a fitted predictor, the screen) → None, or a Violation -------------------------------------
+
+
+def has_methods(record: Baseline, predictor: Predictor, screen: Screen) -> None:
+    """`build()` makes an object with the methods fit and predict, with default and with quick settings."""
+    for made in (record.build(), record.build(**record.quick)):
+        if not isinstance(made, Predictor):
+            raise Violation(f"build made a {type(made).__name__} that lacks fit or predict.")
+
+
+def says_what_it_is(record: Baseline, predictor: Predictor, screen: Screen) -> None:
+    """The record has a summary and a source."""
+    if not record.summary.strip() or not record.source.strip():
+        raise Violation("summary or source is empty; a reader of the table needs both.")
+
+
+def answers_something(record: Baseline, predictor: Predictor, screen: Screen) -> None:
+    """In each declared direction at least one condition is predicted, finite, one column a gene, input untouched."""
+    for direction in record.directions:
+        if not any(q.direction == direction for q, _ in answers(record, predictor, screen)):
+            raise Violation(f"no condition was predicted in direction {direction}; declare only what the model can take.")
+
+
+def leaves_training_cells_alone(record: Baseline, predictor: Predictor, screen: Screen) -> None:
+    """`fit` does not change the training cells."""
+    copy = replace(screen.train, cells=screen.train.cells.copy())
+    before = digest(copy.cells)
+    fitted(record, replace(screen, train=copy))
+    if digest(copy.cells) != before:
+        raise Violation("training cells differ after fit; work on a copy (train.cells.copy()).")
+
+
+def repeats_itself(record: Baseline, predictor: Predictor, screen: Screen) -> None:
+    """Two trainings with one seed predict the same, to 1e-5."""
+    again = fitted(record, screen)
+    _compare(answers(record, predictor, screen), answers(record, again, screen), "two trainings with the same seed")
+
+
+def forgets_queries(record: Baseline, predictor: Predictor, screen: Screen) -> None:
+    """A prediction does not depend on what was asked before."""
+    first = answers(record, predictor, screen)
+    _compare(first, answers(record, predictor, screen), "the same queries asked twice")
+
+
+def survives_saving(record: Baseline, predictor: Predictor, screen: Screen) -> None:
+    """If it has save and load, the loaded predictor predicts the same."""
+    if not isinstance(predictor, Persistent):
+        return
+    with tempfile.TemporaryDirectory(dir=screen.train.workdir) as folder:
+        predictor.save(Path(folder))
+        restored = record.build(**record.quick)
+        if not isinstance(restored, Persistent):
+            raise Violation("save is there, load is not.")
+        restored.load(Path(folder))
+        _compare(answers(record, predictor, screen), answers(record, restored, screen), "the saved and the loaded model")
+
+
+def keeps_random_state(record: Baseline, predictor: Predictor, screen: Screen) -> None:
+    """NumPy's global random state is the same before and after fit and predict."""
+    before = np.random.get_state()[1].copy()  # noqa: NPY002 - it is the global state that is looked at
+    answers(record, fitted(record, screen), screen)
+    if not np.array_equal(before, np.random.get_state()[1]):  # noqa: NPY002
+        raise Violation("the global NumPy generator was used; take np.random.default_rng(seed).")
+
+
+CHECKS: tuple[Callable[[Baseline, Predictor, Screen], None], ...] = (
+    has_methods, says_what_it_is, answers_something, leaves_training_cells_alone, repeats_itself, forgets_queries,
+    survives_saving, keeps_random_state)
+
+
+def check(record: Baseline, screen: Screen) -> list[CheckResult]:
+    """Run all checks on one record; a fit that fails is one failed check, and ends it."""
+    try:
+        predictor = fitted(record, screen)
+    except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and its author wants to read it
+        return [CheckResult("fits", "fit runs on a tiny screen with the quick settings", explain(error))]
+    return [CheckResult("fits", "fit runs on a tiny screen with the quick settings", ""),
+            *(_run(c, record, predictor, screen) for c in CHECKS)]
+
+
+def heavy_imports(path: Path) -> list[str]:
+    """Name the heavy packages that importing a plugin file pulls in."""
+    code = ("import sys; from pathlib import Path; from benchmarks.registry import from_file; before = set(sys.modules); "
+            f"from_file(Path({str(path)!r})); print(*[m for m in {HEAVY!r} if m in set(sys.modules) - before])")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Violation(f"the file cannot be imported: {done.stderr.strip().splitlines()[-1]}")
+    return done.stdout.split()
+
+
+def _run(function: Callable[[Baseline, Predictor, Screen], None], record: Baseline, predictor: Predictor,
+         screen: Screen) -> CheckResult:
+    expectation = (function.__doc__ or "").strip()
+    try:
+        function(record, predictor, screen)
+    except (Violation, ContractError) as error:
+        return CheckResult(function.__name__, expectation, str(error))
+    except Exception as error:  # noqa: BLE001 - as in check
+        return CheckResult(function.__name__, expectation, explain(error))
+    return CheckResult(function.__name__, expectation, "")
+
+
+def _compare(first: list[tuple[Query, Prediction]], second: list[tuple[Query, Prediction]], what: str) -> None:
+    if len(first) != len(second):
+        raise Violation(f"{what}: {len(first)} and {len(second)} conditions were predicted.")
+    for (query, a), (_, b) in zip(first, second, strict=True):
+        if a.values.shape != b.values.shape or not np.allclose(a.values, b.values, atol=1e-5):
+            raise Violation(f"{what} differ for {query.perturbation} in {query.context} ({query.direction}).")
+
+
+@app.command()
+def main(path: Annotated[Path, typer.Argument(help="A plugin file: one predictor, ending in BASELINE = Baseline(…).")]) -> None:
+    """Check that a plugin keeps the contract; exit status 1 if it does not, 2 if the file cannot be used."""
+    console = Console()
+    try:
+        records = registry.from_file(path)
+        heavy = heavy_imports(path)
+    except BenchmarkError as error:
+        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from error
+    results = [CheckResult("imports_lightly", "importing the file imports nothing heavy; import such packages in fit",
+                           f"it imports {', '.join(heavy)}" if heavy else "")]
+    with tempfile.TemporaryDirectory(prefix="cycseq-check-") as folder:
+        screen = tiny_screen(Path(folder))
+        for record in records:
+            console.print(f"[bold]{record.name}[/]: {record.summary}", highlight=False)
+            results += check(record, screen)
+    for result in results:
+        mark = "[red]FAIL[/]" if result.problem else "[green]ok  [/]"
+        console.print(f"{mark} {result.name}: {result.problem or result.expectation}", highlight=False, soft_wrap=True)
+    if any(r.problem for r in results):
+        raise typer.Exit(1)
+    console.print("All checks passed: run it with  python -m benchmarks.run --plugin "
+                  f"{path} --models {records[0].name}", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,5 @@
+"""Metrics: pure functions on arrays, and one tuple that says what each is and needs (see docs/decisions/metrics.md)."""
+
+from benchmarks.metrics.registry import METRICS, Metric, find_metric
+
+__all__ = ["METRICS", "Metric", "find_metric"]

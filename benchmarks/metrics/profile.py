@@ -1,0 +1,56 @@
+"""How near a predicted mean profile is to the true one. All of these are high when the input is merely copied."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+Array = np.ndarray
+FLAT = 1e-6
+"""A vector whose spread over genes (max − min) is at most this is constant: its correlation is 0, never NaN."""
+
+
+def mse(truth: Float[Array, "condition gene"], predicted: Float[Array, "condition gene"]) -> Float[Array, "condition"]:
+    """Mean squared error of the mean profile over genes.
+
+    Units are those of the expression space, squared.
+    """
+    return np.mean(np.square(_f64(truth) - _f64(predicted)), axis=-1)
+
+
+def mae(truth: Float[Array, "condition gene"], predicted: Float[Array, "condition gene"]) -> Float[Array, "condition"]:
+    """Mean absolute error of the mean profile over genes."""
+    return np.mean(np.abs(_f64(truth) - _f64(predicted)), axis=-1)
+
+
+def r2(truth: Float[Array, "condition gene"], predicted: Float[Array, "condition gene"]) -> Float[Array, "condition"]:
+    """Coefficient of determination of the mean profile, truth first; may be negative.
+
+    1 − Σ(t − p)² / Σ(t − mean t)². A constant truth scores 1 if met exactly and 0 otherwise, as scikit-learn has it.
+    """
+    t, p = _f64(truth), _f64(predicted)
+    residual = np.square(t - p).sum(axis=-1)
+    total = np.square(t - t.mean(axis=-1, keepdims=True)).sum(axis=-1)
+    flat = np.ptp(t, axis=-1) <= FLAT
+    return np.where(flat, np.where(residual == 0, 1.0, 0.0), 1 - residual / np.where(flat, 1.0, total))
+
+
+def r2_pearson(truth: Float[Array, "condition gene"],
+               predicted: Float[Array, "condition gene"]) -> Float[Array, "condition"]:
+    """Squared Pearson correlation of the mean profiles, which many papers, CycSeq's among them, call R²."""
+    return np.square(pearson(truth, predicted))
+
+
+def pearson(a: Float[Array, "condition gene"], b: Float[Array, "condition gene"]) -> Float[Array, "condition"]:
+    """Pearson correlation over genes, row by row; 0 where either side is constant (spread ≤ 1e-6)."""
+    x, y = _f64(a), _f64(b)
+    flat = (np.ptp(x, axis=-1) <= FLAT) | (np.ptp(y, axis=-1) <= FLAT)
+    x = x - x.mean(axis=-1, keepdims=True)
+    y = y - y.mean(axis=-1, keepdims=True)
+    scale = np.sqrt(np.square(x).sum(axis=-1) * np.square(y).sum(axis=-1))
+    r = (x * y).sum(axis=-1) / np.where(flat, 1.0, scale)
+    return np.where(flat, 0.0, np.clip(r, -1.0, 1.0))
+
+
+def _f64(x: Array) -> Array:
+    return np.asarray(x, dtype=np.float64)

@@ -1,0 +1,190 @@
+"""From the command line's wishes to a plan: data, folds, models, settings, seeds. Nothing is trained here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from anndata import AnnData
+
+from benchmarks import data, registry
+from benchmarks.contract import DIRECTIONS, Baseline, Direction
+from benchmarks.data import Dataset
+from benchmarks.errors import BenchmarkError, DataError, UnknownName
+from benchmarks.preprocess import SpaceChoice, to_space
+from benchmarks.seeds import derive
+from benchmarks.splits import Split, find_protocol, n_folds, split
+from benchmarks.store import Task
+from benchmarks.suites import Suite, find_suite
+from benchmarks.worker import Job
+
+Preset = Literal["quick", "paper"]
+BRACKETS = ("no_change", "train_mean")
+"""Models that every run has: failed conditions take the value of the first, and scores are read against the second."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for; everything else follows from it and from the data."""
+
+    suite: str
+    models: tuple[str, ...] = ()
+    """Empty: the suite's own list."""
+    protocol: str | None = None
+    directions: tuple[str, ...] = ()
+    data: Literal["auto", "real", "simulated"] = "auto"
+    data_dir: Path | None = None
+    annotation: Path | None = None
+    space: SpaceChoice = "cp10k"
+    seeds: int = 1
+    folds: int | None = None
+    """Number of folds; None: the preset's."""
+    settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """Model → its settings from `--set`."""
+    preset: Preset = "quick"
+    plugins: tuple[Path, ...] = ()
+    base_seed: int = 0
+    device: str = "cpu"
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that will be run."""
+
+    suite: Suite
+    protocol: str
+    directions: tuple[Direction, ...]
+    dataset: Dataset
+    cells: AnnData
+    """Cells of the suite's arm, in the run's space."""
+    space: str
+    splits: tuple[Split, ...]
+    baselines: Mapping[str, Baseline]
+    request: Request
+
+    @property
+    def key(self) -> str:
+        """Content hash of what decides the numbers: a run is resumed only into a folder of the same key."""
+        return _hash({
+            "data": self.dataset.digest, "space": self.space, "arm": self.suite.arm, "protocol": self.protocol,
+            "splits": [s.digest(self.cells.obs_names) for s in self.splits], "preset": self.request.preset,
+            "seed": self.request.base_seed, "annotation": _hash_annotation(self.dataset.annotation)})
+
+
+def make_plan(request: Request) -> Plan:
+    """Resolve names, load data, make splits; every mistake in the request is found here, before anything is trained.
+
+    Raises
+    ------
+    BenchmarkError
+        Unknown names (with the nearest known one), data that cannot be had or used, folds that do not exist.
+    """
+    suite = find_suite(request.suite)
+    protocol = find_protocol(request.protocol or suite.protocol).name
+    baselines = {name: registry.find(name, request.plugins) for name in _models(request, suite)}
+    _check_settings(request, baselines)
+    dataset = data.load(_choose_data(request, suite), data_dir=request.data_dir, annotation=request.annotation)
+    chosen = dataset.cells
+    if suite.arm is not None:
+        chosen = chosen[(chosen.obs["arm"] == suite.arm).to_numpy()].copy()
+        if chosen.n_obs == 0:
+            raise DataError(f"{dataset.card.name} has no cell of arm '{suite.arm}'; it has "
+                            f"{', '.join(sorted(set(dataset.cells.obs['arm'])))}.")
+    cells, space = to_space(chosen, dataset.card.space, request.space)
+    most = n_folds(cells.obs, protocol, suite.contexts_held_out)
+    wanted = request.folds or (suite.quick_folds if request.preset == "quick" else most)
+    if wanted > most:
+        raise DataError(f"--folds {wanted}: protocol '{protocol}' has {most} fold(s) on {dataset.card.name}.")
+    splits = tuple(split(cells.obs, protocol, fold, seed=request.base_seed, contexts_held_out=suite.contexts_held_out)
+                   for fold in range(wanted))
+    return Plan(suite, protocol, _directions(request, suite), dataset, cells, space, splits, baselines, request)
+
+
+def settings_of(baseline: Baseline, request: Request) -> dict[str, object]:
+    """Settings a model runs with: the preset's, then those of `--set`."""
+    preset = dict(baseline.quick) if request.preset == "quick" else {}
+    return {**preset, **request.settings.get(baseline.name, {})}
+
+
+def budget_of(baseline: Baseline, settings: Mapping[str, object]) -> str:
+    """Say "quick" where any setting lies below the authors' own training length, else "full"."""
+    short = [n for n, full in baseline.full_training.items()
+             if isinstance(settings.get(n), int | float) and float(str(settings[n])) < full]
+    return "quick" if short else "full"
+
+
+def make_jobs(plan: Plan, run: Path, cells_file: Path) -> list[Job]:
+    """Lay out one job per training: all rows that share a training are in one."""
+    jobs = []
+    for seed in range(plan.request.seeds):
+        for fold in plan.splits:
+            groups: dict[str, list[Task]] = {}
+            for name, baseline in plan.baselines.items():
+                settings = settings_of(baseline, plan.request)
+                group = _hash({"training": baseline.training, "settings": settings})
+                for direction in plan.directions:
+                    if direction in baseline.directions:
+                        groups.setdefault(group, []).append(Task(name, direction, plan.protocol, fold.fold, seed))
+            jobs += [_job(plan, run, cells_file, fold, seed, tuple(tasks)) for tasks in groups.values()]
+    return jobs
+
+
+def _job(plan: Plan, run: Path, cells_file: Path, fold: Split, seed: int, tasks: tuple[Task, ...]) -> Job:
+    baseline, request = plan.baselines[tasks[0].model], plan.request
+    settings = settings_of(baseline, request)
+    task_seed = derive(request.base_seed + seed, plan.dataset.card.name, plan.protocol, fold.fold, baseline.training)
+    key = _hash({"training": baseline.training, "settings": settings, "seed": task_seed, "space": plan.space,
+                 "data": plan.dataset.digest, "split": fold.digest(plan.cells.obs_names),
+                 "annotation": _hash_annotation(plan.dataset.annotation)})
+    return Job(run=run, cells=cells_file, split=fold, tasks=tasks, settings=settings, seed=task_seed, key=key,
+               budget=budget_of(baseline, settings), space=plan.space,
+               perturbation_type=plan.dataset.card.perturbation_type, annotation=plan.dataset.annotation,
+               plugins=request.plugins, threads=request.threads, device=request.device)
+
+
+def _models(request: Request, suite: Suite) -> list[str]:
+    """Names to run: those asked for and the brackets, in the registry's or the request's order, each once."""
+    names = [*BRACKETS, *(request.models or suite.models)]
+    return list(dict.fromkeys(names))
+
+
+def _directions(request: Request, suite: Suite) -> tuple[Direction, ...]:
+    for name in request.directions:
+        if name not in DIRECTIONS:
+            raise UnknownName("direction", name, DIRECTIONS)
+    return tuple(d for d in DIRECTIONS if d in (request.directions or suite.directions))
+
+
+def _choose_data(request: Request, suite: Suite) -> str:
+    """Name the data set: the real one, or its simulated twin where the real one is not here."""
+    if request.data == "simulated" and suite.simulated is None:
+        raise BenchmarkError(f"Suite '{suite.name}' has no simulated twin; leave --data at 'auto' or 'real'.")
+    if request.data == "real" or suite.simulated is None:
+        return suite.real
+    if request.data == "auto" and data.present(suite.real, request.data_dir):
+        return suite.real
+    return suite.simulated
+
+
+def _check_settings(request: Request, baselines: Mapping[str, Baseline]) -> None:
+    for name, settings in request.settings.items():
+        if name not in baselines:
+            raise UnknownName("model in --set", name, baselines)
+        try:
+            baselines[name].build(**settings_of(baselines[name], request))
+        except (TypeError, ValueError) as error:
+            given = ", ".join(f"{k}={v}" for k, v in settings.items())
+            raise BenchmarkError(f"--set {name}: {given}: {error}. See the keyword arguments of its class.") from error
+
+
+def _hash(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _hash_annotation(annotation: Mapping[str, Sequence[str] | frozenset[str]]) -> str:
+    return _hash({gene: sorted(terms) for gene, terms in annotation.items()})

@@ -1,0 +1,63 @@
+"""What a person sees while models run: one bar a worker with time left, one line a finished model."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from benchmarks import store
+from benchmarks.worker import Job
+
+
+class Display:
+    """Watcher of `pool.run_jobs`; on a terminal it draws bars, elsewhere it prints lines only."""
+
+    def __init__(self, console: Console, n_jobs: int) -> None:
+        self.console = console
+        self.n_jobs = n_jobs
+        self.ended = 0
+        self.started: dict[str, float] = {}
+        self.bars: dict[str, TaskID] = {}
+        self.progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}"),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console, transient=True,
+            disable=not console.is_terminal)
+
+    def __enter__(self) -> Display:
+        self.progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.progress.stop()
+
+    def __call__(self, job: Job, message: tuple) -> None:
+        """Take one message of a worker."""
+        if message[0] == "start":
+            self.started[job.key] = time.monotonic()
+            self.bars[job.key] = self.progress.add_task(_name(job), total=None, text="starting")
+        elif message[0] == "stage":
+            self.progress.update(self.bars[job.key], text=message[1])
+        elif message[0] == "progress":
+            self.progress.update(self.bars[job.key], completed=message[1], total=message[2], text=message[3])
+        elif message[0] == "end":
+            self._finish(job)
+
+    def _finish(self, job: Job) -> None:
+        self.ended += 1
+        self.progress.remove_task(self.bars.pop(job.key))
+        seconds = time.monotonic() - self.started.pop(job.key)
+        states = [e for t in job.tasks if (o := store.get_outcome(t.folder(job.run))) for e in o.endings]
+        bad = [e for e in states if e.status != "ok"]
+        mark = "[green]done[/]" if not bad else f"[yellow]{bad[0].status}[/] ({len(bad)} of {len(states)})"
+        why = f"  {bad[0].reason}" if bad else ""
+        self.console.print(f"[{self.ended}/{self.n_jobs}] {_name(job)}: {mark} in {seconds:.1f} s{why}", highlight=False,
+                           soft_wrap=True)
+
+
+def _name(job: Job) -> str:
+    task = job.tasks[0]
+    models = " + ".join(dict.fromkeys(t.model for t in job.tasks))
+    return f"{models} ({', '.join(dict.fromkeys(t.direction for t in job.tasks))}), fold {task.fold}, seed {task.seed}"

@@ -1,0 +1,172 @@
+"""The command line: `python -m benchmarks.run --suite cropseq`."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import reports
+from benchmarks import card, registry
+from benchmarks.errors import BenchmarkError
+from benchmarks.manifest import read_manifest
+from benchmarks.metrics import METRICS
+from benchmarks.plan import Plan, Request, make_jobs, make_plan
+from benchmarks.progress import Display
+from benchmarks.runner import Result, run
+from benchmarks.splits import PROTOCOLS
+from benchmarks.suites import SUITES
+
+T = TypeVar("T")
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+console = Console()
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+
+@app.command(context_settings={"help_option_names": ["-h", "--help"]})
+def main(
+    suite: Annotated[str, typer.Option(help="Which suite; see --list.")] = "cropseq",
+    models: Annotated[str, typer.Option(help="Models, comma-separated; default: the suite's.")] = "",
+    protocol: Annotated[str | None, typer.Option(help="Which protocol; default: the suite's.")] = None,
+    direction: Annotated[str, typer.Option(help="n2p (control → perturbed), p2n, or both: n2p,p2n.")] = "",
+    data: Annotated[str, typer.Option(help="auto, real or simulated; auto takes the real data where present.")] = "auto",
+    data_dir: Annotated[Path | None, typer.Option(help="Folder with local copies of data files.")] = None,
+    annotation: Annotated[Path | None, typer.Option(help="Gene annotation: GAF, NCBI gene2go or JSON.")] = None,
+    space: Annotated[str, typer.Option(help="What counts become: cp10k (log2 of counts per 10,000) or raw.")] = "cp10k",
+    out: Annotated[Path, typer.Option(help="Where results go.")] = Path("results"),
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 1,
+    folds: Annotated[int | None, typer.Option(min=1, help="Number of folds; default: the preset's.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="model.key=value; repeatable.")] = None,
+    preset: Annotated[str, typer.Option(help="quick (minutes) or paper (full training, all folds).")] = "quick",
+    plugin: Annotated[list[Path] | None, typer.Option(help="A plugin file of yours; repeatable.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Worker processes at a time.")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads per worker; default: cores / jobs.")] = None,
+    timeout: Annotated[float | None, typer.Option(min=0.1, help="Seconds for one fit or one prediction.")] = None,
+    device: Annotated[str, typer.Option(help="Torch device: cpu, cuda or mps.")] = "cpu",
+    seed: Annotated[int, typer.Option(help="Base seed.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest run of the same data and splits.")] = False,
+    show: Annotated[bool, typer.Option("--list", help="Show suites, models, protocols, data sets and metrics.")] = False,
+) -> None:
+    """Train and score perturbation predictors on shared, leak-free splits; write a leaderboard and figures.
+
+    Exit status: 0 all went well ("unsupported" is no failure), 1 some model failed or timed out, 2 the request or the data
+    are not usable, 130 interrupted (what was finished is kept: --resume).
+    """
+    plugins = tuple(plugin or ())
+    try:
+        if show:
+            _show(plugins)
+            return
+        request = Request(
+            suite=suite, models=_names(models), protocol=protocol, directions=_names(direction),
+            data=_choice("--data", data, ("auto", "real", "simulated")), data_dir=data_dir, annotation=annotation,
+            space=_choice("--space", space, ("cp10k", "raw")), seeds=seeds, folds=folds, settings=_settings(settings or []),
+            preset=_choice("--preset", preset, ("quick", "paper")), plugins=plugins, base_seed=seed, device=device,
+            threads=threads or max(1, _cores() // jobs))
+        plan = make_plan(request)
+        folder = _folder(plan, out, resume)
+        result = _run(plan, folder, jobs, timeout)
+    except BenchmarkError as error:
+        console.print(f"[red]{type(error).__name__}[/]: ", end="")
+        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(EXIT_USAGE) from error
+    except KeyboardInterrupt as error:
+        console.print("Interrupted. What was finished is kept: run the same command with --resume to go on.")
+        raise typer.Exit(EXIT_INTERRUPTED) from error
+    _finish(result)
+
+
+def _run(plan: Plan, folder: Path, workers: int, timeout: float | None) -> Result:
+    card = plan.dataset.card
+    console.print(f"[bold]{plan.suite.title}[/]", highlight=False)
+    console.print(f"Data: {card.title} — {'SIMULATED' if card.source == 'simulated' else 'real cells'}; "
+                  f"{plan.cells.n_obs:,} cells × {plan.cells.n_vars:,} genes, {plan.space}", highlight=False)
+    console.print(f"Protocol {plan.protocol}, {len(plan.splits)} fold(s), preset {plan.request.preset}, "
+                  f"{plan.request.threads} thread(s) a worker; results in {folder}", highlight=False)
+    for warning in plan.dataset.warnings:
+        console.print(f"[yellow]{warning}[/]", highlight=False, soft_wrap=True)
+    with Display(console, len(make_jobs(plan, folder, folder))) as display:
+        return run(plan, folder, workers=workers, timeout=timeout, watch=display)
+
+
+def _finish(result: Result) -> None:
+    reports.print_summary(result.folder, console)
+    outside = result.seconds - result.model_seconds
+    console.print(f"{result.seconds:.0f} s, of which {outside:.1f} s ({outside / result.seconds:.1%}) outside fit and predict.")
+    console.print(f"Results: {result.folder} (leaderboard.md, leaderboard.csv, scores.csv, figures/)", highlight=False,
+                  soft_wrap=True)
+    if result.failures:
+        console.print(f"[red]{result.failures} condition(s) failed or timed out[/]; reasons are in scores.csv.")
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _folder(plan: Plan, out: Path, resume: bool) -> Path:
+    """Choose the run's folder: a new one, or with --resume the newest of the same plan."""
+    root = out / plan.suite.name
+    if resume:
+        same = [p for p in root.glob("*") if p.is_dir() and read_manifest(p).get("key") == plan.key]
+        if same:
+            return max(same, key=lambda p: p.name)
+        console.print(f"Nothing to resume in {root}: no run of the same data, splits, preset and seed. Starting anew.")
+    stamp = datetime.now().strftime("%Y-%m-%dT%H%M%S")
+    return root / f"{stamp}-{plan.protocol}-{plan.request.preset}"
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _choice(option: str, given: str, known: tuple[T, ...]) -> T:
+    for choice in known:
+        if choice == given:
+            return choice
+    raise BenchmarkError(f"{option} is '{given}'; expected one of {', '.join(map(str, known))}.")
+
+
+def _settings(pairs: list[str]) -> dict[str, dict[str, object]]:
+    """Parse `model.key=value`; the value is JSON where it can be, else text."""
+    found: dict[str, dict[str, object]] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        model, dot, key = name.partition(".")
+        if not (equals and dot and key):
+            raise BenchmarkError(f"--set {pair}: expected model.key=value, such as gears.epochs=5.")
+        try:
+            value: object = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        found.setdefault(model, {})[key] = value
+    return found
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _show(plugins: tuple[Path, ...]) -> None:
+    rows = {
+        "Suites (--suite)": [(s.name, s.title) for s in SUITES.values()],
+        "Models (--models)": [(b.name, f"{b.summary} [{', '.join(b.directions)}]")
+                              for b in registry.available(plugins).values()],
+        "Protocols (--protocol)": [(p.name, p.summary) for p in PROTOCOLS.values()],
+        "Data sets": [(n, f"{card.read_card(n).title} [{card.read_card(n).source}]") for n in card.available()],
+        "Metrics": [(m.name, m.summary) for m in METRICS],
+    }
+    for title, entries in rows.items():
+        table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column()
+        for name, text in entries:
+            table.add_row(name, text.replace("[", "\\["))
+        console.print(table)
+        console.print()
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,251 @@
+"""What happens in a worker process: one training, and the predictions of every row that uses it.
+
+A process of its own, so that a plugin that hangs or dies takes nothing with it, memory can be measured, and a thread
+count holds. It is the only place that calls `fit` and `predict`.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData, read_h5ad
+from threadpoolctl import threadpool_limits
+
+from benchmarks import store
+from benchmarks.audit import audit_query, audit_train
+from benchmarks.canonical import TEXT_COLUMNS
+from benchmarks.contract import Persistent, Prediction, Predictor, Query, Train
+from benchmarks.data import digest
+from benchmarks.errors import BenchmarkError, ContractError, LeakageError, StoreError, Unsupported
+from benchmarks.registry import find
+from benchmarks.seeds import derive
+from benchmarks.splits import Split, TestCondition
+from benchmarks.store import Ending, Outcome, Task
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training and the tasks it serves."""
+
+    run: Path
+    cells: Path
+    """Prepared cells (h5ad), in the run's space."""
+    split: Split
+    tasks: tuple[Task, ...]
+    settings: Mapping[str, object]
+    seed: int
+    key: str
+    """Content hash of training data, settings and seed."""
+    budget: str
+    space: str
+    perturbation_type: str
+    annotation: Mapping[str, frozenset[str]]
+    plugins: tuple[Path, ...] = ()
+    threads: int = 1
+    device: str = "cpu"
+
+    @property
+    def fitted(self) -> Path:
+        """Where a predictor that can be saved is kept."""
+        return self.run / "fitted" / f"{self.tasks[0].model}-{self.key[:16]}"
+
+
+class Reporter:
+    """Tell the parent what this worker is doing."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def stage(self, name: str) -> None:
+        """Say that a step began; the time limit counts from here."""
+        self.connection.send(("stage", name))
+
+    def progress(self, done: int, total: int, text: str = "") -> None:
+        """Say how far training is."""
+        self.connection.send(("progress", int(done), int(total), str(text)))
+
+
+def work(job: Job, connection: Connection) -> None:
+    """Run one job; every ending of every condition is in the store afterwards, unless the process is killed."""
+    os.setsid()  # so that the parent can end this process with all its children
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    os.environ["OMP_NUM_THREADS"] = str(job.threads)  # read by torch when a plugin imports it
+    reporter = Reporter(connection)
+    try:
+        with threadpool_limits(job.threads):
+            _run(job, reporter)
+        connection.send(("done",))
+    except (StoreError, LeakageError) as error:
+        connection.send(("stop", error))
+    finally:
+        connection.close()
+
+
+def _run(job: Job, reporter: Reporter) -> None:
+    cells = read_cells(job.cells)
+    train_cells = cells[job.split.train].copy()
+    audit = audit_train(train_cells, job.split, cells)
+    try:
+        predictor, seconds, restored = _fitted(job, train_cells, reporter)
+    except Unsupported as error:
+        _end_all(job, "unsupported", str(error), audit)
+        return
+    except StoreError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it becomes a row with a reason
+        _end_all(job, "failed", explain(error), audit)
+        return
+    for number, task in enumerate(job.tasks):
+        endings, predict_seconds = _predict_all(job, task, predictor, cells, reporter)
+        store.put_outcome(task.folder(job.run), Outcome(
+            key=job.key, endings=tuple(endings), audit=audit, budget=job.budget, fit_seconds=seconds,
+            predict_seconds=predict_seconds, peak_memory_mb=_peak_memory_mb(), shared_training=restored or number > 0))
+
+
+def read_cells(path: Path) -> AnnData:
+    """Read prepared cells: sparse X, labels as plain text."""
+    cells = read_h5ad(path)
+    obs = cells.obs.astype({c: str for c in TEXT_COLUMNS})
+    return AnnData(X=sp.csr_matrix(cells.X), obs=obs, var=pd.DataFrame(index=cells.var_names))
+
+
+def _fitted(job: Job, train_cells: AnnData, reporter: Reporter) -> tuple[Predictor, float, bool]:
+    """Train, or restore what was trained before; returns the predictor, the training's seconds and "restored"."""
+    predictor = find(job.tasks[0].model, job.plugins).build(**job.settings)
+    if not isinstance(predictor, Predictor):
+        raise ContractError(f"build returned a {type(predictor).__name__} without the methods fit and predict.")
+    if isinstance(predictor, Persistent) and (job.fitted / "cost.txt").is_file():
+        predictor.load(job.fitted)
+        return predictor, float((job.fitted / "cost.txt").read_text()), True
+    before = digest(train_cells)
+    workdir = Path(tempfile.mkdtemp(prefix="cycseq-fit-"))
+    try:
+        train = Train(cells=train_cells, space=job.space, perturbation_type=job.perturbation_type,
+                      annotation=job.annotation, workdir=workdir, device=job.device, report=reporter.progress)
+        reporter.stage("fit")
+        start = time.perf_counter()
+        predictor.fit(train, seed=job.seed)
+        seconds = time.perf_counter() - start
+    finally:
+        shutil.rmtree(workdir, ignore_errors=True)
+    if digest(train_cells) != before:
+        raise ContractError("fit changed its training cells; work on a copy (train.cells.copy()).")
+    if isinstance(predictor, Persistent):
+        _save(predictor, job.fitted, seconds)
+    return predictor, seconds, False
+
+
+def _save(predictor: Persistent, folder: Path, seconds: float) -> None:
+    """Keep a trained predictor; the cost file comes last and says that it is whole."""
+    store.clear(folder)
+    predictor.save(folder)
+    with store.atomic(folder / "cost.txt") as handle:
+        handle.write(f"{seconds:.6f}".encode())
+
+
+def _predict_all(job: Job, task: Task, predictor: Predictor, cells: AnnData,
+                 reporter: Reporter) -> tuple[list[Ending], float]:
+    endings, seconds = [], 0.0
+    for number, condition in enumerate(job.split.conditions):
+        reporter.stage(f"predict {task.direction}")
+        start = time.perf_counter()
+        ending = _predict_one(job, task, predictor, cells, number)
+        seconds += time.perf_counter() - start
+        endings.append(Ending(condition.context, condition.perturbation, *ending))
+    return endings, seconds
+
+
+def _predict_one(job: Job, task: Task, predictor: Predictor, cells: AnnData, number: int) -> tuple[str, str]:
+    condition = job.split.conditions[number]
+    query = make_query(condition, task, cells, job.seed)
+    hidden = np.concatenate([condition.truth(task.direction), condition.reference(task.direction)])
+    if not job.split.leaky:
+        audit_query(query, set(cells.obs_names[hidden]))
+    try:
+        prediction = checked_predict(predictor, query)
+    except Unsupported as error:
+        return "unsupported", str(error)
+    except Exception as error:  # noqa: BLE001 - see _run
+        return "failed", explain(error)
+    store.put_prediction(task.folder(job.run), number, prediction)
+    return "ok", prediction.note
+
+
+def make_query(condition: TestCondition, task: Task, cells: AnnData, seed: int) -> Query:
+    """Build the question: input cells and labels, nothing of the truth."""
+    chosen = cells[condition.input(task.direction)].copy()
+    return Query(context=condition.context, perturbation=condition.perturbation, direction=task.direction, cells=chosen,
+                 seed=derive(seed, condition.context, condition.perturbation, task.direction))
+
+
+def checked_predict(predictor: Predictor, query: Query) -> Prediction:
+    """Ask a predictor and hold its answer to the contract.
+
+    Raises
+    ------
+    ContractError
+        The answer is no `Prediction`, has another number or order of genes, or the input cells were changed.
+    """
+    before = digest(query.cells)
+    prediction = predictor.predict(query)
+    if not isinstance(prediction, Prediction):
+        raise ContractError(f"predict returned a {type(prediction).__name__}; expected a benchmarks.contract.Prediction.")
+    if prediction.values.shape[1] != query.cells.n_vars:
+        raise ContractError(f"predict returned {prediction.values.shape[1]} genes; the query has {query.cells.n_vars}. "
+                            "Return one column for each of query.cells.var_names, in that order.")
+    if prediction.genes is not None and tuple(prediction.genes) != tuple(query.cells.var_names):
+        wrong = [g for g, h in zip(prediction.genes, query.cells.var_names, strict=False) if g != h]
+        raise ContractError(f"predict returned other genes or another order, first '{wrong[0] if wrong else '?'}'; "
+                            "order the columns as query.cells.var_names.")
+    if digest(query.cells) != before:
+        raise ContractError("predict changed its input cells; work on a copy (query.cells.copy()).")
+    return prediction
+
+
+def explain(error: BaseException) -> str:
+    """One line for the table: type and message; the place too, if the error is not one of ours."""
+    text = " ".join(str(error).split()) or "no message"
+    if isinstance(error, BenchmarkError):
+        return f"{type(error).__name__}: {text}"
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" (at {Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {text}{place}"[:500]
+
+
+def _end_all(job: Job, status: str, reason: str, audit: str) -> None:
+    """End every condition of every task alike."""
+    for task in job.tasks:
+        end_task(job, task, status, reason, audit)
+
+
+def end_task(job: Job, task: Task, status: str, reason: str, audit: str = "") -> None:
+    """Record that the conditions of a task without a prediction ended this way; those that have one are kept."""
+    folder = task.folder(job.run)
+    folder.mkdir(parents=True, exist_ok=True)
+    endings = []
+    for number, condition in enumerate(job.split.conditions):
+        done = store.prediction_path(folder, number).is_file()
+        ending = ("ok", "") if done else (status, reason)
+        endings.append(Ending(condition.context, condition.perturbation, *ending))
+    store.put_outcome(folder, Outcome(key=job.key, endings=tuple(endings), audit=audit, budget=job.budget))
+
+
+def _peak_memory_mb() -> float:
+    """Peak resident memory of this process and the largest of its children, in MB."""
+    scale = 1e6 if sys.platform == "darwin" else 1e3
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return (own + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / scale

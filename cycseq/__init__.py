@@ -1,0 +1,40 @@
+"""CycSeq: cycle-consistent translation of gene expression between the control and the perturbed state."""
+
+from cycseq.api import CycSeq
+from cycseq.config import PRESETS, LossWeights, ModelConfig, Stage, TrainConfig, preset
+from cycseq.errors import (
+    CheckpointError,
+    ConfigError,
+    CycSeqError,
+    DataError,
+    NotTrained,
+    TrainingError,
+    UnknownBatch,
+    UnknownContext,
+    UnknownPerturbation,
+    UnknownPreset,
+)
+from cycseq.train import History
+from cycseq.vocabulary import Vocabulary
+
+__all__ = [
+    "PRESETS",
+    "CheckpointError",
+    "ConfigError",
+    "CycSeq",
+    "CycSeqError",
+    "DataError",
+    "History",
+    "LossWeights",
+    "ModelConfig",
+    "NotTrained",
+    "Stage",
+    "TrainConfig",
+    "TrainingError",
+    "UnknownBatch",
+    "UnknownContext",
+    "UnknownPerturbation",
+    "UnknownPreset",
+    "Vocabulary",
+    "preset",
+]

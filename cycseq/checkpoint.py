@@ -1,0 +1,78 @@
+"""A trained model in one file: weights, configuration, genes and vocabulary; read without running any code in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from zipfile import BadZipFile
+
+import torch
+from torch import Tensor
+
+from cycseq.config import TrainConfig, from_json, to_json
+from cycseq.errors import CheckpointError
+from cycseq.vocabulary import Vocabulary
+
+FORMAT = "cycseq-checkpoint"
+VERSION = 1
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that predictions and further fine-tuning need."""
+
+    config: TrainConfig
+    vocabulary: Vocabulary
+    generators: Weights
+    """Pre-trained generators."""
+    critics: Weights
+    """Critics at the end of pre-training, where fine-tuning starts."""
+    fine_tuned: dict[str, Weights] = field(default_factory=dict)
+    """Fine-tuned generators by context."""
+    seed: int = 0
+
+
+def write(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint so that a reader finds the old file or the whole new one, never a part."""
+    content = {"format": FORMAT, "version": VERSION, "seed": checkpoint.seed, "config": to_json(checkpoint.config),
+               "vocabulary": json.dumps(asdict(checkpoint.vocabulary)), "generators": checkpoint.generators,
+               "critics": checkpoint.critics, "fine_tuned": checkpoint.fine_tuned}
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def read(path: Path) -> Checkpoint:
+    """Read a checkpoint; only tensors and plain values are unpickled, on the CPU.
+
+    Raises
+    ------
+    CheckpointError
+        The file is damaged, of another kind, or of another version.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, BadZipFile) as error:
+        raise CheckpointError(f"'{path.name}' cannot be read as a checkpoint ({error}). Save the model "
+                              "again.") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"'{path.name}' is not a checkpoint of CycSeq; expected a file written by CycSeq.save.")
+    if content["version"] != VERSION:
+        raise CheckpointError(f"'{path.name}' has format version {content['version']}; this release reads {VERSION}. "
+                              "Train the model again, or read it with the release that wrote it.")
+    names = json.loads(content["vocabulary"])
+    vocabulary = Vocabulary(tuple(names["genes"]), tuple(names["perturbations"]),
+                            tuple((context, batch) for context, batch in names["batches"]), names["dosed"])
+    return Checkpoint(from_json(content["config"]), vocabulary, content["generators"], content["critics"],
+                      content["fine_tuned"], content["seed"])

@@ -1,0 +1,205 @@
+"""Settings of CycSeq: frozen records with the paper's values as defaults, and the named presets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from types import MappingProxyType
+from typing import Literal, get_args
+
+from cycseq.errors import ConfigError, UnknownPreset
+
+Attention = Literal["tokens", "none"]
+Output = Literal["prelu", "linear"]
+Adversarial = Literal["bce", "lsgan"]
+Unit = Literal["draw", "cell"]
+OptimizerName = Literal["adam", "rmsprop"]
+
+
+def _check(condition: bool, name: str, given: object, expected: str) -> None:
+    if not condition:
+        raise ConfigError(f"{name} is {given!r}; expected {expected}.")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Shape of the networks; the same for both generators, and for the critics as far as it applies."""
+
+    hidden: tuple[int, ...] = (1024, 512, 256)
+    """Widths of the linear layers. Source: paper, Hyperparameters (1,024, 512, 256; the fourth, 128, is `latent`)."""
+    latent: int = 128
+    """D, dimensions of each of z_exp, z_ko, z_noise. Source: paper, Hyperparameters."""
+    embedding: int = 32
+    """H, dimensions of e_p and of e_b. Source: published code; the paper gives no number."""
+    n_blocks: int = 2
+    """L, residual blocks of encoder and decoder. Source: published code; the paper gives no number."""
+    dropout: float = 0.2
+    """Share of hidden units dropped in training. Source: published code; the paper gives no number."""
+    attention: Attention = "tokens"
+    """"tokens": self-attention over `n_tokens` pieces of the hidden vector; "none": left out, which is what the
+    published code computes, since a softmax over one token is constant."""
+    n_tokens: int = 16
+    """Tokens the last hidden vector is read as; must divide its width."""
+    output: Output = "prelu"
+    """Activation of the predicted expression: "prelu" (paper 2.5) wants input >= 0; "linear" is for z-scores."""
+    skip: bool = False
+    """Add the input expression to the output before its activation, so that the decoder learns the change. Not in the
+    paper."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        _check(bool(self.hidden) and min(self.hidden) > 0, "ModelConfig.hidden", self.hidden, "positive widths")
+        _check(self.latent > 0, "ModelConfig.latent", self.latent, "at least 1")
+        _check(self.embedding > 0, "ModelConfig.embedding", self.embedding, "at least 1")
+        _check(self.n_blocks >= 0, "ModelConfig.n_blocks", self.n_blocks, "at least 0")
+        _check(0 <= self.dropout < 1, "ModelConfig.dropout", self.dropout, "a share in [0, 1)")
+        _check(self.attention in get_args(Attention), "ModelConfig.attention", self.attention, "'tokens' or 'none'")
+        _check(self.output in get_args(Output), "ModelConfig.output", self.output, "'prelu' or 'linear'")
+        _check(self.n_tokens > 0 and (self.attention == "none" or self.hidden[-1] % self.n_tokens == 0),
+               "ModelConfig.n_tokens", self.n_tokens, f"a divisor of the last hidden width, {self.hidden[-1]}")
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights λ of the loss terms; all 1 in the paper (Hyperparameters: λ = 1)."""
+
+    adversarial: float = 1.0
+    """Adversarial loss of the generators (weight 1 in equation 1); 0 trains without critics."""
+    cycle: float = 1.0
+    """λ_rec: expression after the cycle, scaled by Var(x)."""
+    perturbation: float = 1.0
+    """λ_p: cross-entropy of the perturbation label after the cycle."""
+    batch: float = 1.0
+    """λ_b: cross-entropy of the batch label after the cycle."""
+    kl: float = 1.0
+    """λ_KL: mean over samples and dimensions, summed over the three latents and both generators."""
+    paired: float = 0.0
+    """Squared error of each translation against the other side of its pseudo-pair, scaled by Var(x). Not in the
+    paper, whose losses ignore the pairing."""
+    gradient_penalty: float = 0.0
+    """Penalty on the critics' gradient norm. In the published code (10), not in the paper (0)."""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            _check(value >= 0, f"LossWeights.{item.name}", value, "a weight of at least 0")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training; the same loop runs every stage."""
+
+    name: str
+    """Name in the history: "pretrain" or "finetune"."""
+    epochs: int
+    """Most epochs to train."""
+    batch_size: int
+    """Pseudo-pairs a step."""
+    learning_rate: float
+    """Learning rate at the start, of generators and critics."""
+    optimizer: OptimizerName
+    """"adam" or "rmsprop"."""
+    patience: int
+    """Epochs without a better validation error before training stops."""
+    betas: tuple[float, float] = (0.5, 0.9)
+    """Adam's β₁, β₂. Source: paper, Hyperparameters."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", tuple(self.betas))
+        _check(self.epochs > 0, "Stage.epochs", self.epochs, "at least 1")
+        _check(self.batch_size > 0, "Stage.batch_size", self.batch_size, "at least 1")
+        _check(self.learning_rate > 0, "Stage.learning_rate", self.learning_rate, "a positive number")
+        _check(self.optimizer in get_args(OptimizerName), "Stage.optimizer", self.optimizer, "'adam' or 'rmsprop'")
+        _check(self.patience > 0, "Stage.patience", self.patience, "at least 1")
+
+
+PRETRAIN = Stage("pretrain", epochs=100, batch_size=512, learning_rate=2e-4, optimizer="adam", patience=30)
+"""Source: paper, Hyperparameters."""
+FINETUNE = Stage("finetune", epochs=30, batch_size=64, learning_rate=1e-5, optimizer="rmsprop", patience=10)
+"""Source: paper, Hyperparameters."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """All settings of one CycSeq model; the defaults are the paper's."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """Shape of the networks."""
+    weights: LossWeights = field(default_factory=LossWeights)
+    """Weights of the losses."""
+    adversarial: Adversarial = "bce"
+    """"bce": cross-entropy on logits, non-saturating (paper 2.6); "lsgan": least squares (published code)."""
+    unit: Unit = "draw"
+    """"draw": a sample is the mean of `cells_per_draw` cells (paper 2.2); "cell": a sample is one cell."""
+    cells_per_draw: int = 50
+    """c_s, cells averaged into one draw. Source: paper 2.2."""
+    draws_per_condition: int = 50
+    """N_R, draws of each (context, perturbation, batch). Source: paper 2.2."""
+    validation_share: float = 0.2
+    """Share of each condition's cells kept from the training draws and used for early stopping. The paper holds out
+    one of the N_R draws of the same cells instead, which leaks."""
+    pretrain: Stage = PRETRAIN
+    """Stage 1, all contexts."""
+    finetune: Stage = FINETUNE
+    """Stage 2, one context."""
+    decay: float = 0.9
+    """Factor on the learning rate after every tenth of a stage's epochs. Source: paper, Hyperparameters."""
+    max_gradient_norm: float = 1.0
+    """Gradient norm of each network pair is clipped here. Source: published code."""
+
+    def __post_init__(self) -> None:
+        _check(self.adversarial in get_args(Adversarial), "TrainConfig.adversarial", self.adversarial,
+               "'bce' or 'lsgan'")
+        _check(self.unit in get_args(Unit), "TrainConfig.unit", self.unit, "'draw' or 'cell'")
+        _check(self.cells_per_draw > 0, "TrainConfig.cells_per_draw", self.cells_per_draw, "at least 1")
+        _check(self.draws_per_condition > 0, "TrainConfig.draws_per_condition", self.draws_per_condition,
+               "at least 1")
+        _check(0 < self.validation_share < 1, "TrainConfig.validation_share", self.validation_share,
+               "a share in (0, 1): early stopping needs validation cells")
+        _check(0 < self.decay <= 1, "TrainConfig.decay", self.decay, "a factor in (0, 1]")
+        _check(self.max_gradient_norm > 0, "TrainConfig.max_gradient_norm", self.max_gradient_norm,
+               "a positive number")
+
+
+def to_json(config: TrainConfig) -> str:
+    """Write a configuration as JSON."""
+    return json.dumps(asdict(config))
+
+
+def from_json(text: str) -> TrainConfig:
+    """Read a configuration written by `to_json`; the same checks run as when it was made."""
+    values = json.loads(text)
+    nested = {"model": ModelConfig, "weights": LossWeights, "pretrain": Stage, "finetune": Stage}
+    return TrainConfig(**{name: nested[name](**value) if name in nested else value for name, value in values.items()})
+
+
+def _default() -> TrainConfig:
+    return TrainConfig(model=ModelConfig(skip=True), weights=LossWeights(paired=10.0))
+
+
+def _quick() -> TrainConfig:
+    return _default()
+
+
+PRESETS: Mapping[str, TrainConfig] = MappingProxyType({
+    "paper": TrainConfig(),
+    "published_code": TrainConfig(
+        weights=LossWeights(cycle=10.0, kl=0.01, perturbation=0.1, batch=0.1, gradient_penalty=10.0),
+        adversarial="lsgan"),
+    "default": _default(),
+    "quick": _quick(),
+})
+
+
+def preset(name: str) -> TrainConfig:
+    """Find a preset by name; change single settings with `dataclasses.replace`.
+
+    Raises
+    ------
+    UnknownPreset
+        No preset has this name.
+    """
+    if name not in PRESETS:
+        raise UnknownPreset(name, PRESETS)
+    return replace(PRESETS[name])

@@ -1,0 +1,246 @@
+"""The whole network: encoder, decoder, generator and critic, with shapes in the margin.
+
+| paper (2.5)               | here                                   |                                              |
+| ------------------------- | -------------------------------------- | -------------------------------------------- |
+| G: P → N                  | `Generators.p2n`                       | perturbed → control                          |
+| F: N → P                  | `Generators.n2p`                       | control → perturbed                          |
+| A^N, A^P                  | `Critics.control`, `Critics.perturbed` | discriminators                               |
+| x, x̂                      | `x`, `x_hat`                           | expression [sample, gene]                    |
+| p, b                      | `p`, `b`                               | perturbation and batch index [sample]        |
+| p̂, b̂                      | `p_logits`, `b_logits`                 | [sample, perturbation], [sample, batch]      |
+| e_p, e_b                  | `Condition`                            | embeddings, H dimensions each                |
+| h_0 … h_att               | `Trunk`                                | linear layers, L residual blocks, attention  |
+| μ, log σ²                 | `mu`, `log_variance`                   | [sample, 3, D], order exp, ko, noise         |
+| z_exp, z_ko, z_noise      | `z`                                    | [sample, 3, D]                               |
+| N, K_p, K_b, H, D, L      | `Sizes`, `ModelConfig`                 | genes, labels, widths                        |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cycseq.config import ModelConfig
+
+LATENTS = ("exp", "ko", "noise")
+ATTENTION_GAIN = 0.1
+"""Start of the attention's gain: small, and not zero, where queries and keys would get no gradient."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes the data decide."""
+
+    n_genes: int
+    """N."""
+    n_perturbations: int
+    """K_p."""
+    n_batches: int
+    """K_b, (context, batch) pairs."""
+    n_doses: int = 0
+    """1 if the target dose is an input beside e_p, else 0."""
+
+
+class Translation(NamedTuple):
+    """What a generator makes of a sample, and the latents it made it from."""
+
+    x_hat: Float[Tensor, "sample gene"]
+    mu: Float[Tensor, "sample 3 latent"]
+    log_variance: Float[Tensor, "sample 3 latent"]
+    hidden: Float[Tensor, "sample hidden"]
+
+
+class TokenAttention(nn.Module):
+    """Self-attention over a hidden vector read as tokens, added to it with a learned gain."""
+
+    def __init__(self, width: int, n_tokens: int) -> None:
+        super().__init__()
+        self.n_tokens = n_tokens
+        self.to_qkv = nn.Linear(width, 3 * width)
+        self.gain = nn.Parameter(torch.tensor(ATTENTION_GAIN))
+
+    def forward(self, h: Float[Tensor, "sample hidden"]) -> Float[Tensor, "sample hidden"]:
+        """Mix the tokens of each sample: softmax(QKᵀ/√d_k)V."""
+        q, k, v = self.to_qkv(h).view(len(h), 3, self.n_tokens, -1).unbind(1)   # each [sample, token, d_k]
+        mixed = functional.scaled_dot_product_attention(q, k, v)                # [sample, token, d_k]
+        return h + self.gain * mixed.flatten(1)
+
+
+class ResidualBlock(nn.Module):
+    """PReLU(W₂ dropout(PReLU(W₁ h)) + h)."""
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(width, width), nn.Linear(width, width)
+        self.inner, self.outer = nn.PReLU(), nn.PReLU()
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, h: Float[Tensor, "sample hidden"]) -> Float[Tensor, "sample hidden"]:
+        """Refine a hidden vector, its width unchanged."""
+        r = self.dropout(self.inner(self.first(h)))
+        return self.outer(self.second(r) + h)
+
+
+def _layers(width: int, config: ModelConfig) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for hidden in config.hidden:
+        layers += [nn.Linear(width, hidden), nn.PReLU(), nn.Dropout(config.dropout)]
+        width = hidden
+    return nn.Sequential(*layers)
+
+
+class Trunk(nn.Module):
+    """Body of encoder and decoder: linear layers 1024 → 512 → 256, residual blocks, self-attention."""
+
+    def __init__(self, width: int, config: ModelConfig) -> None:
+        super().__init__()
+        last = config.hidden[-1]
+        self.layers = _layers(width, config)
+        self.blocks = nn.Sequential(*(ResidualBlock(last, config.dropout) for _ in range(config.n_blocks)))
+        self.attention = TokenAttention(last, config.n_tokens) if config.attention == "tokens" else nn.Identity()
+
+    def forward(self, h: Float[Tensor, "sample width"]) -> Float[Tensor, "sample hidden"]:
+        """Map the concatenated input to the last hidden vector."""
+        return self.attention(self.blocks(self.layers(h)))
+
+
+class Condition(nn.Module):
+    """Embedding tables of perturbations and batches; [e_p; dose; e_b], by lookup."""
+
+    def __init__(self, sizes: Sizes, config: ModelConfig) -> None:
+        super().__init__()
+        self.perturbation = nn.Embedding(sizes.n_perturbations, config.embedding)
+        self.batch = nn.Embedding(sizes.n_batches, config.embedding)
+        self.width = 2 * config.embedding + sizes.n_doses
+
+    def forward(self, p: Int[Tensor, " sample"], b: Int[Tensor, " sample"],
+                dose: Float[Tensor, "sample dose"]) -> Float[Tensor, "sample width"]:
+        """Look up e_p and e_b; `dose` is log10 of the target dose in nM, of width 0 where there are none."""
+        return torch.cat([self.perturbation(p), dose, self.batch(b)], dim=1)
+
+    def average(self, p: Int[Tensor, " sample"], batches: Int[Tensor, " known"],
+                dose: Float[Tensor, "sample dose"]) -> Float[Tensor, "sample width"]:
+        """Condition vector of a batch never trained on: the mean embedding of the known `batches`."""
+        e_b = self.batch(batches).mean(dim=0)
+        return torch.cat([self.perturbation(p), dose, e_b.expand(len(p), -1)], dim=1)
+
+
+class Encoder(nn.Module):
+    """[x; e_p; e_b] → means and log variances of z_exp, z_ko, z_noise."""
+
+    def __init__(self, n_genes: int, condition_width: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.trunk = Trunk(n_genes + condition_width, config)
+        self.heads = nn.Linear(config.hidden[-1], 2 * len(LATENTS) * config.latent)
+
+    def forward(self, x: Float[Tensor, "sample gene"], condition: Float[Tensor, "sample width"]
+                ) -> tuple[Float[Tensor, "sample 3 latent"], Float[Tensor, "sample 3 latent"]]:
+        """Return mu and log variance."""
+        h = self.trunk(torch.cat([x, condition], dim=1))                        # [sample, 256]
+        mu, log_variance = self.heads(h).view(len(x), 2, len(LATENTS), -1).unbind(1)
+        return mu, log_variance
+
+
+class Decoder(nn.Module):
+    """[z_exp; z_ko; z_noise; e_p; e_b] → hidden vector → x̂ and, where asked for, p̂ and b̂.
+
+    The paper's one linear output layer of N + K_p + K_b columns is kept as two, so that p̂ and b̂ cost nothing where
+    no loss reads them.
+    """
+
+    def __init__(self, sizes: Sizes, condition_width: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.trunk = Trunk(len(LATENTS) * config.latent + condition_width, config)
+        self.to_expression = nn.Linear(config.hidden[-1], sizes.n_genes)
+        self.to_labels = nn.Linear(config.hidden[-1], sizes.n_perturbations + sizes.n_batches)
+        self.activation = nn.PReLU() if config.output == "prelu" else nn.Identity()
+
+    def forward(self, z: Float[Tensor, "sample 3 latent"], condition: Float[Tensor, "sample width"]
+                ) -> Float[Tensor, "sample hidden"]:
+        """Return the last hidden vector, which both output layers read."""
+        return self.trunk(torch.cat([z.flatten(1), condition], dim=1))
+
+
+class Generator(nn.Module):
+    """One direction of translation: expression of one state → expression of the other."""
+
+    def __init__(self, sizes: Sizes, config: ModelConfig) -> None:
+        super().__init__()
+        self.skip = config.skip
+        self.n_perturbations = sizes.n_perturbations
+        self.latent_shape = (len(LATENTS), config.latent)
+        self.condition = Condition(sizes, config)
+        self.encoder = Encoder(sizes.n_genes, self.condition.width, config)
+        self.decoder = Decoder(sizes, self.condition.width, config)
+
+    def forward(self, x: Float[Tensor, "sample gene"], condition: Float[Tensor, "sample width"],
+                noise: Float[Tensor, "sample 3 latent"] | None = None) -> Translation:
+        """Translate samples under condition vectors.
+
+        Parameters
+        ----------
+        x
+            Expression [sample, gene], log2 space (or z-scores with a linear output).
+        condition
+            [e_p; dose; e_b] of each sample, made by this generator's `condition`.
+        noise
+            ε of z = μ + σε [sample, 3, D], order exp, ko, noise; None takes the latent means.
+        """
+        mu, log_variance = self.encoder(x, condition)                           # [sample, 3, D]
+        z = mu if noise is None else mu + torch.exp(0.5 * log_variance) * noise
+        hidden = self.decoder(z, condition)                                     # [sample, 256]
+        out = self.decoder.to_expression(hidden)                                # [sample, gene]
+        x_hat = self.decoder.activation(out + x if self.skip else out)
+        return Translation(x_hat, mu, log_variance, hidden)
+
+    @torch.no_grad()
+    def start_at(self, profile: Float[Tensor, " gene"]) -> None:
+        """Set where training starts: the mean expression of the target state, or with `skip` the input unchanged."""
+        output = self.decoder.to_expression
+        if self.skip:
+            nn.init.zeros_(output.weight)
+            nn.init.zeros_(output.bias)
+        else:
+            output.bias.copy_(profile)
+
+    def labels(self, hidden: Float[Tensor, "sample hidden"]
+               ) -> tuple[Float[Tensor, "sample perturbation"], Float[Tensor, "sample batch"]]:
+        """Read p̂ and b̂ (logits) from the hidden vector of a translation."""
+        logits = self.decoder.to_labels(hidden)
+        return logits[:, :self.n_perturbations], logits[:, self.n_perturbations:]
+
+
+class Critic(nn.Module):
+    """[x; e_p; e_b] → 1024 → 512 → 256 → one logit: real or generated; embeddings of its own."""
+
+    def __init__(self, sizes: Sizes, config: ModelConfig) -> None:
+        super().__init__()
+        self.condition = Condition(sizes, config)
+        self.layers = _layers(sizes.n_genes + self.condition.width, config)
+        self.to_logit = nn.Linear(config.hidden[-1], 1)
+
+    def forward(self, x: Float[Tensor, "sample gene"], condition: Float[Tensor, "sample width"]
+                ) -> Float[Tensor, " sample"]:
+        """Score samples under condition vectors made by this critic's `condition`."""
+        return self.to_logit(self.layers(torch.cat([x, condition], dim=1))).squeeze(1)
+
+
+class Generators(nn.Module):
+    """Both directions; the same shape, no shared weights."""
+
+    def __init__(self, sizes: Sizes, config: ModelConfig) -> None:
+        super().__init__()
+        self.n2p, self.p2n = Generator(sizes, config), Generator(sizes, config)
+
+
+class Critics(nn.Module):
+    """One critic for each state."""
+
+    def __init__(self, sizes: Sizes, config: ModelConfig) -> None:
+        super().__init__()
+        self.control, self.perturbed = Critic(sizes, config), Critic(sizes, config)

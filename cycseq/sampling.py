@@ -1,0 +1,249 @@
+"""Pseudobulk draws and pseudo-pairs: c_s cells a draw, N_R draws a condition (paper 2.2).
+
+A draw is a row of an assignment matrix [draw, cell] whose entries are the cells' weights; draws = assignment · X.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from cycseq.config import TrainConfig
+from cycseq.errors import DataError
+from cycseq.vocabulary import NO_PERTURBATION, Cells, Vocabulary
+
+MIN_CELLS_TO_SPLIT = 4
+"""A condition of fewer cells has none to spare for validation."""
+CACHE_BYTES = 2**30
+"""Draws up to this size are computed once and kept; larger sets are computed batch by batch."""
+
+
+class Condition(NamedTuple):
+    """Cells that share (context, batch), perturbation and dose."""
+
+    batch: int
+    perturbation: int
+    dose: float
+    members: Int[np.ndarray, " cell"]
+
+
+class PairBatch(NamedTuple):
+    """Pseudo-pairs as tensors: what one training step reads."""
+
+    control: Float[Tensor, "pair gene"]
+    perturbed: Float[Tensor, "pair gene"]
+    p: Int[Tensor, " pair"]
+    b: Int[Tensor, " pair"]
+    dose: Float[Tensor, "pair dose"]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pseudo-pairs (k, r): a perturbed draw and a control draw of the same context and batch, labelled k."""
+
+    x: sp.csr_matrix
+    """Expression of all cells [cell, gene]."""
+    control: sp.csr_matrix
+    """Assignment of cells to control draws [pair, cell]; rows sum to 1."""
+    perturbed: sp.csr_matrix
+    """Assignment of cells to perturbed draws [pair, cell]; rows sum to 1."""
+    p: Int[np.ndarray, " pair"]
+    """Perturbation index of both draws."""
+    b: Int[np.ndarray, " pair"]
+    """(context, batch) index of both draws."""
+    dose: Float[np.ndarray, "pair dose"]
+    """log10 dose in nM of the perturbed draw, carried by its control too; width 0 without doses."""
+
+    def __len__(self) -> int:
+        return len(self.p)
+
+    def take(self, rows: Int[np.ndarray, " row"]) -> PairBatch:
+        """Compute the draws of some pairs."""
+        return PairBatch(torch.from_numpy(draws(self.control[rows], self.x)),
+                         torch.from_numpy(draws(self.perturbed[rows], self.x)),
+                         torch.from_numpy(self.p[rows]), torch.from_numpy(self.b[rows]),
+                         torch.from_numpy(self.dose[rows]))
+
+
+class PairLoader:
+    """Shuffled batches of pseudo-pairs; computes all draws once where they fit into `CACHE_BYTES`."""
+
+    def __init__(self, pairs: Pairs, device: str) -> None:
+        self.pairs, self.device = pairs, device
+        n_bytes = 2 * 4 * len(pairs) * pairs.x.shape[1]
+        self._kept = self._to_device(pairs.take(np.arange(len(pairs)))) if n_bytes <= CACHE_BYTES else None
+
+    def epoch(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[PairBatch]:
+        """Go through all pairs once, in random order if a generator is given."""
+        order = np.arange(len(self.pairs)) if rng is None else rng.permutation(len(self.pairs))
+        for start in range(0, len(order), batch_size):
+            rows = order[start:start + batch_size]
+            if self._kept is None:
+                yield self._to_device(self.pairs.take(rows))
+            else:
+                index = torch.from_numpy(rows).to(self.device)
+                yield PairBatch(*(part[index] for part in self._kept))
+
+    def means(self) -> tuple[Float[Tensor, " gene"], Float[Tensor, " gene"]]:
+        """Mean control and mean perturbed profile over all draws."""
+        sums = [(batch.control.sum(dim=0), batch.perturbed.sum(dim=0)) for batch in self.epoch(4096)]
+        return (torch.stack([control for control, _ in sums]).sum(dim=0) / len(self.pairs),
+                torch.stack([perturbed for _, perturbed in sums]).sum(dim=0) / len(self.pairs))
+
+    def variance(self) -> float:
+        """Var(x) over all entries of all draws, both sides: one number."""
+        total, squares, count = 0.0, 0.0, 0
+        for batch in self.epoch(4096):
+            for side in (batch.control.double(), batch.perturbed.double()):
+                total, squares = total + side.sum().item(), squares + side.square().sum().item()
+                count += side.numel()
+        return max(squares / count - (total / count) ** 2, torch.finfo(torch.float32).tiny)
+
+    def _to_device(self, batch: PairBatch) -> PairBatch:
+        return PairBatch(*(part.to(self.device) for part in batch))
+
+
+def draws(assignment: sp.csr_matrix, x: sp.csr_matrix) -> Float[np.ndarray, "draw gene"]:
+    """Average cells into draws: assignment [draw, cell] times X [cell, gene], dense float32."""
+    return np.asarray((assignment @ x).toarray(), dtype=np.float32)
+
+
+def pick(n_cells: int, size: int, n_draws: int, rng: np.random.Generator) -> Int[np.ndarray, "draw size"]:
+    """Choose `size` of `n_cells` positions for each draw: without replacement unless there are fewer cells."""
+    if n_cells < size:
+        return rng.integers(n_cells, size=(n_draws, size))
+    return rng.random((n_draws, n_cells)).argpartition(size - 1, axis=1)[:, :size]
+
+
+def assign(members: Int[np.ndarray, "draw size"], n_cells: int) -> sp.csr_matrix:
+    """Write draws, given as cell positions, as an assignment matrix [draw, cell] whose rows sum to 1."""
+    n_draws, size = members.shape
+    weights = np.full(members.size, 1 / size, dtype=np.float32)
+    starts = np.arange(0, members.size + 1, size)
+    matrix = sp.csr_matrix((weights, members.ravel(), starts), shape=(n_draws, n_cells))
+    matrix.sum_duplicates()
+    return matrix
+
+
+def conditions(cells: Cells, keep: Bool[np.ndarray, " cell"]) -> list[Condition]:
+    """Group the kept cells by (context, batch), perturbation and dose; controls are conditions too."""
+    kept = np.flatnonzero(keep)
+    if not len(kept):
+        return []
+    keys = np.stack([cells.batch[kept], cells.perturbation[kept], cells.dose[kept]], axis=1)
+    unique, of_cell = np.unique(keys, axis=0, return_inverse=True)
+    members = np.split(kept[np.argsort(of_cell.ravel(), kind="stable")], np.cumsum(np.bincount(of_cell.ravel()))[:-1])
+    return [Condition(int(b), int(p), float(dose), own) for (b, p, dose), own in zip(unique, members, strict=True)]
+
+
+def split_cells(cells: Cells, vocabulary: Vocabulary, share: float, seed: int) -> Bool[np.ndarray, " cell"]:
+    """Mark validation cells: `share` of each condition's cells, at least one where it has `MIN_CELLS_TO_SPLIT`.
+
+    The choice depends on the seed and the condition's own name and cells only, so that fine-tuning on one context
+    keeps out the cells that pre-training kept out.
+    """
+    held = np.zeros(len(cells.batch), dtype=bool)
+    for batch, perturbation, dose, members in conditions(cells, ~held):
+        if len(members) < MIN_CELLS_TO_SPLIT:
+            continue
+        name = "control" if perturbation == NO_PERTURBATION else "perturbed " + vocabulary.perturbations[perturbation]
+        key = sha256(repr((seed, vocabulary.batches[batch], name, dose)).encode()).digest()
+        rng = np.random.default_rng(int.from_bytes(key[:8], "little"))
+        held[rng.permutation(members)[:max(1, round(share * len(members)))]] = True
+    return held
+
+
+def make_pairs(cells: Cells, vocabulary: Vocabulary, keep: Bool[np.ndarray, " cell"], config: TrainConfig,
+               rng: np.random.Generator) -> Pairs:
+    """Draw the pseudo-pairs of all conditions from the kept cells only.
+
+    Raises
+    ------
+    DataError
+        No perturbed cells are kept, or a context has no control cells.
+    """
+    groups = conditions(cells, keep)
+    controls = {group.batch: group.members for group in groups if group.perturbation == NO_PERTURBATION}
+    perturbed = [group for group in groups if group.perturbation != NO_PERTURBATION]
+    if not perturbed:
+        raise DataError("No condition has perturbed cells to draw from; give more cells a condition "
+                        f"(at least {MIN_CELLS_TO_SPLIT}).")
+    n_cells, parts = len(keep), []
+    for group in perturbed:
+        pool = _control_pool(controls, group.batch, vocabulary)
+        own, of_control = _draw_members(group.members, pool, config, rng)
+        parts.append((assign(of_control, n_cells), assign(own, n_cells)))
+    n_draws = [part[1].shape[0] for part in parts]
+    doses = np.repeat(np.array([group.dose for group in perturbed], dtype=np.float32), n_draws)
+    return Pairs(cells.x, sp.vstack([part[0] for part in parts], format="csr"),
+                 sp.vstack([part[1] for part in parts], format="csr"),
+                 np.repeat(np.array([group.perturbation for group in perturbed]), n_draws),
+                 np.repeat(np.array([group.batch for group in perturbed]), n_draws),
+                 doses[:, None] if vocabulary.dosed else np.zeros((len(doses), 0), dtype=np.float32))
+
+
+def _draw_members(own: Int[np.ndarray, " cell"], pool: Int[np.ndarray, " cell"], config: TrainConfig,
+                  rng: np.random.Generator) -> tuple[Int[np.ndarray, "draw size"], Int[np.ndarray, "draw size"]]:
+    if config.unit == "cell":
+        return own[:, None], pool[pick(len(pool), 1, len(own), rng)]
+    size, n_draws = config.cells_per_draw, config.draws_per_condition
+    return own[pick(len(own), size, n_draws, rng)], pool[pick(len(pool), size, n_draws, rng)]
+
+
+def _control_pool(controls: dict[int, Int[np.ndarray, " cell"]], batch: int,
+                  vocabulary: Vocabulary) -> Int[np.ndarray, " cell"]:
+    if batch in controls:
+        return controls[batch]
+    context = vocabulary.batches[batch][0]
+    pools = [controls[index] for index in vocabulary.batches_of(context) if index in controls]
+    if not pools:
+        raise DataError(f"Context '{context}' has no control cells to pair its perturbed cells with; expected cells "
+                        "labelled 'control' in every context.")
+    return np.concatenate(pools)
+
+
+def query_draws(batches: Int[np.ndarray, " cell"], size: int,
+                rng: np.random.Generator) -> tuple[sp.csr_matrix, Int[np.ndarray, " draw"]]:
+    """Divide the cells of a query into draws: each cell in exactly one draw, draws within one batch.
+
+    There are n_cells // size draws, or one for each batch if that is more; they are shared out among the batches in
+    proportion to their cells (largest remainder), so that the mean over draws is close to the mean over cells.
+
+    Parameters
+    ----------
+    batches
+        Any integer label of each cell's batch.
+    size
+        Cells a draw (c_s).
+    rng
+        Decides which cells share a draw.
+
+    Returns
+    -------
+    assignment
+        [draw, cell], rows sum to 1.
+    batch
+        Label of each draw.
+    """
+    names, of_cell, n_cells = np.unique(batches, return_inverse=True, return_counts=True)
+    quota = n_cells * (len(batches) // size) / len(batches)
+    n_draws = np.maximum(1, np.floor(quota)).astype(np.int64)
+    while n_draws.sum() < len(batches) // size:
+        n_draws[np.argmax(quota - n_draws)] += 1
+    first = np.concatenate([[0], np.cumsum(n_draws)[:-1]])
+    draw_of_cell = np.empty(len(batches), dtype=np.int64)
+    for index in range(len(names)):
+        own = rng.permutation(np.flatnonzero(of_cell == index))
+        draw_of_cell[own] = first[index] + np.arange(len(own)) * n_draws[index] // len(own)
+    weights = (1 / np.bincount(draw_of_cell))[draw_of_cell].astype(np.float32)
+    assignment = sp.csr_matrix((weights, (draw_of_cell, np.arange(len(batches)))),
+                               shape=(int(n_draws.sum()), len(batches)))
+    return assignment, np.repeat(names, n_draws)

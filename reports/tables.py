@@ -1,0 +1,155 @@
+"""The result tables a report is made from: their columns, how to read them, and what makes them unusable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+GROUP = ("suite", "dataset", "source", "protocol", "direction")
+"""What models are compared within; never across."""
+SCORE_COLUMNS = (*GROUP, "fold", "seed", "model", "kind", "context", "perturbation", "dose", "metric", "value",
+                 "status", "reason", "budget", "audit", "n_truth_cells")
+METRIC_COLUMNS = ("metric", "best", "higher_is_better", "scored", "summary", "source")
+COST_COLUMNS = ("model", "direction", "protocol", "fold", "seed", "fit_seconds", "predict_seconds", "peak_memory_mb",
+                "shared_training")
+FAILED = ("failed", "timeout", "missing")
+"""Statuses of a failure; "missing" is given here, to a condition that others have a row for and this model has not."""
+DECLINED = ("unsupported", "needs_cells")
+"""Statuses of what a model cannot give."""
+LEFT_OUT = ("too_few_genes", "too_few_conditions", "uninformative")
+"""Statuses of a condition that has no such score, whoever predicts it."""
+STATUSES = ("ok", *FAILED[:2], *DECLINED, *LEFT_OUT)
+_TEXT = (*GROUP, "model", "kind", "context", "perturbation", "metric", "status", "reason", "budget", "audit")
+_ROW = (*GROUP, "model", "fold", "seed", "context", "perturbation", "dose", "metric")
+
+
+class ReportError(ValueError):
+    """Result tables that no honest report can be made from."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The three tables of one results folder."""
+
+    scores: pd.DataFrame
+    """One row per condition × metric × model × seed; columns `SCORE_COLUMNS`."""
+    metrics: pd.DataFrame
+    """One row per metric; columns `METRIC_COLUMNS`."""
+    costs: pd.DataFrame
+    """One row per fit; columns `COST_COLUMNS`, times in seconds, memory in MB."""
+
+
+def load(folder: Path) -> Tables:
+    """Read and check `scores.csv`, `metrics.csv` and `costs.csv` of a results folder.
+
+    Raises
+    ------
+    ReportError
+        A file that is missing, empty or no CSV table, a missing column, or values that cannot be reported.
+    """
+    metrics = check_metrics(_read(folder / "metrics.csv", numbers=("best",)))
+    scores = check_scores(_read(folder / "scores.csv", numbers=("value", "dose", "n_truth_cells")), metrics)
+    costs = _read(folder / "costs.csv", numbers=("fit_seconds", "predict_seconds", "peak_memory_mb"))
+    _require(costs, COST_COLUMNS, "costs.csv")
+    datasets = sorted(set(scores["dataset"]))
+    if len(datasets) > 1 and "dataset" not in costs:
+        raise ReportError(f"costs.csv has no column 'dataset', but scores.csv holds {', '.join(datasets)}; write the "
+                          "column, so that no fit is counted for the wrong data set.")
+    return Tables(scores, metrics, costs)
+
+
+def read_leaderboard(path: Path) -> pd.DataFrame:
+    """Read back a `leaderboard.csv` as `leaderboard` made it."""
+    return _read(path, numbers=("mean", "low", "high", "rank"))
+
+
+def _read(path: Path, numbers: tuple[str, ...]) -> pd.DataFrame:
+    """Read a CSV in which "" and "nan" mean missing in the columns named `numbers`, and nothing does elsewhere."""
+    if not path.is_file():
+        raise ReportError(f"{path} does not exist; expected a results folder with scores.csv, metrics.csv and "
+                          "costs.csv.")
+    try:
+        table = pd.read_csv(path, keep_default_na=False, na_values={name: ["", "nan", "NaN"] for name in numbers})
+    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        raise ReportError(f"{path} is no CSV table ({error}); run the benchmark again.") from error
+    for name in set(numbers).intersection(table.columns):
+        if not pd.api.types.is_numeric_dtype(table[name]):
+            bad = table.loc[pd.to_numeric(table[name], errors="coerce").isna() & table[name].notna(), name]
+            raise ReportError(f"{path}: column '{name}' holds {bad.iloc[0]!r}; expected numbers or empty cells.")
+    return table
+
+
+def _require(table: pd.DataFrame, columns: tuple[str, ...], name: str) -> None:
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise ReportError(f"{name} lacks {', '.join(missing)}; it has {', '.join(map(str, table.columns))}. "
+                          "Write it with the runner of the same version.")
+
+
+def check_metrics(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Check the table of metrics; returns it unchanged.
+
+    Raises
+    ------
+    ReportError
+        Missing column, a metric named twice, or `higher_is_better` and `scored` that are not True or False.
+    """
+    _require(metrics, METRIC_COLUMNS, "metrics.csv")
+    twice = metrics.loc[metrics["metric"].duplicated(), "metric"].tolist()
+    if twice:
+        raise ReportError(f"metrics.csv names {', '.join(twice)} more than once; expected one row per metric.")
+    for column in ("higher_is_better", "scored"):
+        if not pd.api.types.is_bool_dtype(metrics[column]):
+            raise ReportError(f"metrics.csv: column '{column}' holds {metrics[column].unique().tolist()}; "
+                              "expected True or False in every row.")
+    return metrics
+
+
+def check_scores(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
+    """Check the table of scores; returns a copy with text columns as text and values of rows that are not ok removed.
+
+    Raises
+    ------
+    ReportError
+        Missing column, no row, an unknown status, kind, source or metric, a row given twice, a model of two kinds, or
+        a row with status ok and no finite value.
+    """
+    _require(scores, SCORE_COLUMNS, "scores.csv")
+    if scores.empty:
+        raise ReportError("scores.csv has no row; expected one per condition, metric and model. Run the benchmark.")
+    scores = scores.copy()
+    for column in _TEXT:
+        scores[column] = scores[column].fillna("").astype(str)
+    _require_known(scores, "status", STATUSES)
+    _require_known(scores, "kind", ("model", "reference"))
+    _require_known(scores, "source", ("simulated", "real"))
+    _require_known(scores, "metric", tuple(metrics["metric"]))
+    ok = scores["status"] == "ok"
+    scores["value"] = pd.to_numeric(scores["value"]).where(ok)
+    scores["dose"] = pd.to_numeric(scores["dose"])
+    bad = ok & ~np.isfinite(scores["value"])
+    if bad.any():
+        raise ReportError(f"scores.csv: {bad.sum()} rows have status ok and no finite value, first "
+                          f"{_name_row(scores[bad].iloc[0])}; a score that cannot be computed needs its own status.")
+    twice = scores.duplicated(list(_ROW))
+    if twice.any():
+        raise ReportError(f"scores.csv: {twice.sum()} rows given twice, first {_name_row(scores[twice].iloc[0])}; "
+                          "expected one row per condition, metric, model, fold and seed.")
+    kinds = scores.groupby("model")["kind"].nunique()
+    if (kinds > 1).any():
+        raise ReportError(f"scores.csv: '{kinds.idxmax()}' is a model in some rows and a reference in others.")
+    return scores
+
+
+def _require_known(scores: pd.DataFrame, column: str, known: tuple[str, ...]) -> None:
+    unknown = sorted(set(scores[column]) - set(known))
+    if unknown:
+        raise ReportError(f"scores.csv: column '{column}' holds {', '.join(map(repr, unknown))}; "
+                          f"expected one of {', '.join(known)}.")
+
+
+def _name_row(row: pd.Series) -> str:
+    return ", ".join(f"{column}={row[column]}" for column in _ROW)

@@ -1,0 +1,96 @@
+"""One task of the leaderboard: what its models share, and how it is named in tables and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from reports.tables import GROUP
+
+HEADLINE = "pearson_delta"
+"""The metric that orders the models."""
+BRACKETS = ("no_change", "train_mean", "train_control")
+"""Ranked models that learn nothing about a perturbation's own effect."""
+_ARROWS = {"n2p": "control → perturbed (n2p)", "p2n": "perturbed → control (p2n)"}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A (suite, dataset, source, protocol, direction) and the verdict of its leakage audit."""
+
+    suite: str
+    dataset: str
+    source: str
+    protocol: str
+    direction: str
+    leak: str = ""
+    """What the audit found, "" where the split is clean."""
+
+    @property
+    def title(self) -> str:
+        """Dataset, protocol and direction on one line."""
+        return f"{self.dataset}, protocol {self.protocol}, {_ARROWS.get(self.direction, self.direction)}"
+
+    def select(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of this task, told by those columns of `GROUP` that the table has."""
+        keys = [column for column in GROUP if column in table]
+        return table[(table[keys] == [getattr(self, column) for column in keys]).all(axis=1)]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What must stand beside every number of this task."""
+        simulated = ("SIMULATED data",) if self.source == "simulated" else ()
+        return (*simulated, *(("LEAKY protocol",) if self.leak else ()))
+
+    @property
+    def slug(self) -> str:
+        """The task's part of a file name: letters, digits, "_", "." and "-" only."""
+        name = "-".join((self.suite, self.dataset, self.protocol, self.direction))
+        return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
+
+
+def tasks(table: pd.DataFrame) -> Iterator[tuple[Task, pd.DataFrame]]:
+    """Split a leaderboard or a table of scores into its tasks, in alphabetical order."""
+    for (suite, dataset, source, protocol, direction), rows in table.groupby(list(GROUP), sort=True):
+        leaks = sorted({audit for audit in rows["audit"] if audit.startswith("leaky")})
+        yield Task(suite, dataset, source, protocol, direction, "; ".join(leaks)), rows
+
+
+def lead_metric(board: pd.DataFrame) -> str:
+    """Name the metric that orders a task's models: the headline, or the first ranked metric where it was not run."""
+    if board["metric"].eq(HEADLINE).any():
+        return HEADLINE
+    ranked = board.loc[board["rank"].notna(), "metric"]
+    return str((ranked if len(ranked) else board["metric"]).iloc[0])
+
+
+def ordered_models(board: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return a task's suite-level rows of one metric: ranked models best first, then unranked ones, then references."""
+    rows = board[(board["level"] == "suite") & (board["metric"] == metric)]
+    return rows.sort_values(["kind", "rank", "model"], na_position="last").reset_index(drop=True)
+
+
+def describe_trouble(row: pd.Series) -> str:
+    """Say why a row of the leaderboard has no value, or not only its model's own; "" where there is nothing to say."""
+    if not row["reason"]:
+        return ""
+    counts = [f"{row[column]} of {row['n_conditions']} conditions {word}"
+              for column, word in (("n_failed", "failed"), ("n_unsupported", "declined")) if row[column]]
+    if row["status"] == "ok":
+        return f"{' and '.join(counts)}, first {row['reason']}"
+    everything = ", every condition scored as no_change" if pd.notna(row["mean"]) else ""
+    return f"{row['status']}{everything}: {row['reason']}"
+
+
+def fit_costs(costs: pd.DataFrame, task: Task) -> pd.DataFrame:
+    """Return seconds to fit of a task's models, mean over folds and seeds, and whether the training was shared.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by model; columns `fit_seconds` (float) and `shared_training` (bool).
+    """
+    rows = task.select(costs).dropna(subset="fit_seconds")
+    return rows.groupby("model").agg(fit_seconds=("fit_seconds", "mean"), shared_training=("shared_training", "any"))

@@ -1,0 +1,230 @@
+"""scGen: real trainings of seconds; what its package would do obscurely or silently must be impossible or raise."""
+
+import hashlib
+import logging
+import os
+import random
+import sys
+import warnings
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+import torch
+from anndata import AnnData
+
+from baselines._global_seed import seeded_and_quiet
+from baselines.scgen import BASELINE, ScGen
+from benchmarks.contract import CONTROL, Query, Train
+from benchmarks.errors import ContractError, Unsupported
+
+N_GENES = 120
+
+
+@cache
+def _cells() -> AnnData:
+    """Two contexts, four perturbations (P3 in one context only), 15 cells each; P1 doubles genes 0 to 39."""
+    rng = np.random.default_rng(0)
+    values, obs = [], []
+    for context in ("one", "two"):
+        base = rng.gamma(1.0, 3.0, N_GENES)
+        for number, perturbation in enumerate((CONTROL, "P1", "P2", "P3")):
+            if (context, perturbation) == ("two", "P3"):
+                continue
+            mean = base.copy()
+            mean[40 * (number - 1):40 * number] *= 4 if number else 1
+            values.append(rng.poisson(mean, (15, N_GENES)))
+            obs += [(perturbation, context)] * 15
+    frame = pd.DataFrame(obs, columns=["perturbation", "context"], index=[f"cell{i}" for i in range(len(obs))])
+    frame["dose"] = np.nan
+    matrix = sp.csr_matrix(np.log2(np.vstack(values) + 1).astype(np.float32))
+    return AnnData(matrix, obs=frame, var=pd.DataFrame(index=[f"G{i}" for i in range(N_GENES)]))
+
+
+def _some(context: str, perturbation: str) -> AnnData:
+    obs = _cells().obs
+    return _cells()[(obs["context"] == context) & (obs["perturbation"] == perturbation)].copy()
+
+
+def _query(perturbation: str, context: str = "two", direction: str = "n2p", **changes) -> Query:
+    cells = _some("two" if context == "unseen" else context, CONTROL if direction == "n2p" else perturbation)
+    return Query(**{"context": context, "perturbation": perturbation, "direction": direction, "cells": cells, "seed": 3,
+                    **changes})
+
+
+def _fitted(folder, cells: AnnData | None = None, seed: int = 1, **settings) -> ScGen:
+    model = BASELINE.build(**{"epochs": 2, "batch_size": 16, **settings})
+    model.fit(Train(_cells() if cells is None else cells, "log2_cp10k", "CRISPR", workdir=folder), seed=seed)
+    return model
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory) -> ScGen:
+    return _fitted(tmp_path_factory.mktemp("scgen"))
+
+
+def test_predicts_a_finite_cell_per_input_cell(fitted):
+    query = _query("P1")
+    answer = fitted.predict(query)
+    assert answer.unit == "cell"
+    assert answer.values.shape == query.cells.shape
+    assert not np.allclose(answer.values, fitted.predict(_query("P2")).values)
+    assert not np.allclose(answer.values, fitted.predict(_query("P1", direction="p2n")).values)
+
+
+def test_learns_which_genes_rise(tmp_path):
+    model = _fitted(tmp_path, epochs=40)
+    change = model.predict(_query("P1")).values.mean(axis=0) - model.predict(_query("P2")).values.mean(axis=0)
+    assert change[:40].mean() > change[40:80].mean() + 0.3
+    back = model.predict(_query("P1", direction="p2n")).values.mean(axis=0)
+    forth = model.predict(_query("P1")).values.mean(axis=0)
+    assert back[:40].mean() < forth[:40].mean() - 0.3
+
+
+def test_same_seed_same_prediction_and_other_seed_another(tmp_path, fitted):
+    (tmp_path / "again").mkdir()
+    (tmp_path / "other").mkdir()
+    again, other = _fitted(tmp_path / "again"), _fitted(tmp_path / "other", seed=2)
+    expected = fitted.predict(_query("P1")).values
+    np.testing.assert_array_equal(again.predict(_query("P1")).values, expected)
+    assert not np.allclose(other.predict(_query("P1")).values, expected)
+
+
+def test_restores_global_state_and_writes_nothing_outside_workdir(tmp_path, monkeypatch, capfd):
+    (tmp_path / "cwd").mkdir()
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    before = (random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state().numpy().tobytes(),
+              list(warnings.filters), logging.getLogger("scvi").level, sys.stdout)
+    _fitted(tmp_path / "work").predict(_query("P1"))
+    after = (random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state().numpy().tobytes(),
+             list(warnings.filters), logging.getLogger("scvi").level, sys.stdout)
+    assert before == after
+    assert os.listdir(tmp_path / "cwd") == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_leaves_no_trace_in_scvi(fitted):
+    import scvi.module.base
+
+    assert "scvi._compat" not in sys.modules
+    assert not hasattr(scvi.module.base, "LossRecorder")
+
+
+def test_does_not_change_its_input(tmp_path):
+    cells, query = _cells().copy(), _query("P1")
+    before = _digest(cells), _digest(query.cells)
+    _fitted(tmp_path, cells).predict(query)
+    assert (_digest(cells), _digest(query.cells)) == before
+
+
+def _digest(cells: AnnData) -> str:
+    parts = (cells.X.data.tobytes(), cells.obs.to_csv().encode(), str(dict(cells.uns)).encode())
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def test_two_fits_on_the_same_cells_do_not_break_each_other(tmp_path, fitted):
+    expected = fitted.predict(_query("P1")).values
+    second = _fitted(tmp_path, seed=5)
+    second.predict(_query("P1"))
+    np.testing.assert_array_equal(fitted.predict(_query("P1")).values, expected)
+
+
+def test_a_last_batch_of_one_cell_trains(tmp_path):
+    cells = _cells()[np.r_[0:25, 90:101]].copy()  # 36 cells: 33 to train on, one more than two batches of 16
+    assert cells.n_obs == 36
+    assert np.isfinite(_fitted(tmp_path, cells).predict(_query("P1", context="one")).values).all()
+
+
+@pytest.mark.parametrize("direction", ["n2p", "p2n"])
+def test_unseen_perturbation_is_unsupported(fitted, direction):
+    query = _query("P9", direction=direction, cells=_some("two", CONTROL))
+    if direction == "p2n":
+        query.cells.obs["perturbation"] = "P9"
+    with pytest.raises(Unsupported, match="no training cell is 'P9'"):
+        fitted.predict(query)
+
+
+def test_unseen_context_is_predicted_and_says_so(fitted):
+    answer = fitted.predict(_query("P1", context="unseen"))
+    np.testing.assert_array_equal(answer.values, fitted.predict(_query("P1", context="two")).values)
+    assert "'unseen' not in training" in answer.note
+
+
+def test_change_is_taken_only_from_contexts_with_both_states(tmp_path, fitted, monkeypatch):
+    """P3 is in context one only; the controls of context two must not enter its vector."""
+    asked = []
+    predict = fitted._model.predict
+    monkeypatch.setattr(fitted._model, "predict", lambda **given: asked.append(given) or predict(**given))
+    fitted.predict(_query("P3", cells=_some("two", CONTROL)))
+    fitted.predict(_query("P1"))
+    assert [given["restrict_arithmetic_to"] for given in asked] == [{"context": ["one"]}, {"context": ["one", "two"]}]
+
+
+def test_states_that_never_meet_are_unsupported(tmp_path):
+    obs = _cells().obs
+    apart = ((obs["context"] == "one") & (obs["perturbation"] == "P3")) | (obs["context"] == "two")
+    with pytest.raises(Unsupported, match="no context has both 'control' and 'P3'"):
+        _fitted(tmp_path, _cells()[apart].copy()).predict(_query("P3", cells=_some("two", CONTROL)))
+
+
+def test_a_dose_is_a_state_of_its_own(tmp_path):
+    cells = _cells().copy()
+    cells.obs["dose"] = np.where(cells.obs["perturbation"] == "P1", 10.0, np.nan)
+    model = _fitted(tmp_path, cells)
+    assert model.predict(_query("P1", dose=10.0)).values.shape == (15, N_GENES)
+    with pytest.raises(Unsupported, match=r"P1 at 100\.0 nM"):
+        model.predict(_query("P1", dose=100.0))
+
+
+def test_controls_only_are_unsupported(tmp_path):
+    with pytest.raises(Unsupported, match="control and perturbed"):
+        _fitted(tmp_path, _some("one", CONTROL))
+
+
+def test_prediction_keeps_no_cells_in_scvi(fitted):
+    stores = type(fitted._model)._per_instance_manager_store[fitted._model.id]
+    fitted.predict(_query("P1"))
+    held = len(stores)
+    for _ in range(3):
+        fitted.predict(_query("P2"))
+    assert len(stores) == held
+
+
+def test_saved_model_predicts_the_same(tmp_path, fitted):
+    fitted.save(tmp_path)
+    restored = BASELINE.build()
+    restored.load(tmp_path)
+    np.testing.assert_array_equal(restored.predict(_query("P1")).values, fitted.predict(_query("P1")).values)
+
+
+def test_reports_every_epoch(tmp_path):
+    seen = []
+    model = BASELINE.build(epochs=3, batch_size=16)
+    model.fit(Train(_cells(), "log2_cp10k", "CRISPR", workdir=tmp_path, report=lambda *a: seen.append(a[:2])), seed=0)
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize(("setting", "value"), [("epochs", 0), ("batch_size", 1), ("patience", 0)])
+def test_refuses_impossible_settings(setting, value):
+    with pytest.raises(ContractError, match=f"{setting} is {value}"):
+        BASELINE.build(**{setting: value})
+
+
+def test_report_inside_a_third_party_call_writes_to_the_outer_stream(capsys):
+    with seeded_and_quiet(0, lambda done, total, text="": print(done, total, text)) as report:
+        print("swallowed")
+        warnings.warn("swallowed", stacklevel=1)
+        report(1, 2, "seen")
+    assert capsys.readouterr().out == "1 2 seen\n"
+
+
+def test_generators_are_restored_after_an_error():
+    state = np.random.get_state()[1].copy(), torch.get_rng_state()
+    with pytest.raises(ZeroDivisionError), seeded_and_quiet(4):
+        np.random.rand(), torch.rand(1)
+        1 / 0
+    np.testing.assert_array_equal(np.random.get_state()[1], state[0])
+    assert torch.equal(torch.get_rng_state(), state[1])

@@ -1,0 +1,146 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cycseq import LossWeights, Stage, TrainConfig, TrainingError, sampling, vocabulary
+from cycseq import train as training
+from cycseq.model import Critics, Generators, Sizes
+from cycseq.validation import Errors, Report, evaluate, references
+
+
+@pytest.fixture
+def make_task(screen, make_config):
+    def make(**changes):
+        config: TrainConfig = make_config(**changes)
+        names = vocabulary.from_adata(screen)
+        cells = vocabulary.encode(screen, names)
+        held = sampling.split_cells(cells, names, 0.25, seed=0)
+        loaders = [sampling.PairLoader(sampling.make_pairs(cells, names, keep, config, np.random.default_rng(0)), "cpu")
+                   for keep in (~held, held)]
+        sizes = Sizes(len(names.genes), len(names.perturbations), len(names.batches))
+        with training.seeded(0, "cpu"):
+            nets = Generators(sizes, config.model), Critics(sizes, config.model)
+        control, perturbed = loaders[0].means()
+        nets[0].n2p.start_at(perturbed)
+        nets[0].p2n.start_at(control)
+        return (*nets, *loaders, training.Run(config, config.pretrain, 0, lambda done, total, text: None))
+    return make
+
+
+def test_training_beats_the_untrained_net_and_both_references(make_task):
+    history = training.train_stage(*make_task(pretrain=Stage("pretrain", 12, 32, 3e-3, "adam", 12)))
+    trained = history.epochs[history.best_epoch].validation
+    untrained = history.epochs[0].validation
+    assert untrained.errors.n2p == pytest.approx(history.references.copy.n2p)     # skip starts as the identity
+    assert trained.errors.n2p < 0.7 * history.references.mean_effect.n2p
+    assert trained.errors.p2n < 0.7 * history.references.mean_effect.p2n
+    assert trained.spread > 0.2 > untrained.spread == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("weights", [LossWeights(), LossWeights(gradient_penalty=10.0, cycle=10.0),
+                                     LossWeights(adversarial=0.0, paired=1.0)])
+@pytest.mark.parametrize("adversarial", ["bce", "lsgan"])
+def test_every_objective_runs_and_moves_its_networks(make_task, weights, adversarial):
+    task = make_task(weights=weights, adversarial=adversarial, pretrain=Stage("pretrain", 1, 32, 1e-3, "adam", 1))
+    generator, critic = (list(net.parameters())[0].detach().clone() for net in task[:2])
+    history = training.train_stage(*task)
+    terms = history.epochs[1].losses
+    assert {"cycle", "kl", "perturbation", "batch"} <= set(terms)
+    assert ("critic" in terms) == ("adversarial" in terms) == (weights.adversarial > 0)
+    assert ("gradient_penalty" in terms) == (weights.gradient_penalty > 0)
+    assert ("paired" in terms) == (weights.paired > 0)
+    assert torch.equal(critic, list(task[1].parameters())[0]) == (weights.adversarial == 0)
+    moved = not torch.equal(generator, list(task[0].parameters())[0])
+    assert moved == (history.best_epoch == 1)
+
+
+def test_losses_do_not_use_the_pairing_unless_asked(make_task):
+    """Shuffling the controls within a label and batch changes the paired term and no other."""
+    generators, critics, train, _, run = make_task(draws_per_condition=8)
+    generators.eval()
+    whole = next(train.epoch(10_000))
+    same = torch.arange(len(whole.p)).view(-1, 8).flip(1).flatten()
+    shuffled = whole._replace(control=whole.control[same])
+    config = replace(run.config, weights=LossWeights(paired=1.0))
+    zero = torch.zeros(len(whole.p), *generators.n2p.latent_shape)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "randn", lambda *shape, device=None: zero[:shape[0]])
+        one, other = (training.generator_terms(generators, critics.eval(), batch, config, 1.0)[0]
+                      for batch in (whole, shuffled))
+    assert one["paired"].item() != pytest.approx(other["paired"].item(), rel=1e-6)
+    for name in one.keys() - {"paired"}:
+        assert one[name].item() == pytest.approx(other[name].item(), rel=1e-4), name
+
+
+def test_same_seed_same_weights_and_global_state_untouched(make_task):
+    before = torch.random.get_rng_state()
+    runs = []
+    for seed in (0, 0, 1):
+        *task, run = make_task(pretrain=Stage("pretrain", 2, 64, 1e-3, "adam", 2))
+        training.train_stage(*task, replace(run, seed=seed))
+        runs.append(torch.cat([w.detach().flatten() for w in task[0].parameters()]))
+    assert torch.equal(runs[0], runs[1])
+    assert not torch.equal(runs[0], runs[2])
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_early_stopping_restores_the_best_weights(make_task, monkeypatch):
+    generators, critics, train, validation, run = make_task(pretrain=Stage("pretrain", 9, 64, 1e-3, "adam", 2))
+    errors, seen = iter([5.0, 4.0, 3.0, 6.0, 3.5]), []
+
+    def judged(nets, loader):
+        seen.append({name: weight.clone() for name, weight in nets.state_dict().items()})
+        error = next(errors)
+        return Report(Errors(error, error), {}, 0.0)
+
+    monkeypatch.setattr(training, "evaluate", judged)
+    history = training.train_stage(generators, critics, train, validation, run)
+    assert history.best_epoch == 2
+    assert len(history.epochs) == 5             # epoch 0, two that improve, two of patience
+    kept = generators.state_dict()
+    assert all(torch.equal(kept[name], seen[2][name]) for name in kept)
+    assert any(not torch.equal(kept[name], seen[4][name]) for name in kept)
+
+
+def test_learning_rate_decays_every_tenth_of_the_epochs(make_task):
+    *task, run = make_task(pretrain=Stage("pretrain", 20, 512, 1e-3, "adam", 20))
+    trainer = training._Trainer(task[0], task[1], run, 1.0)
+    rates = []
+    for number in range(1, 6):
+        trainer.epoch(task[2], np.random.default_rng(0), number)
+        rates.append(trainer.optimizers[1].param_groups[0]["lr"])
+    assert rates == pytest.approx([1e-3, 9e-4, 9e-4, 8.1e-4, 8.1e-4])
+
+
+def test_divergence_names_the_loss_and_the_epoch(make_task):
+    generators, critics, train, validation, run = make_task()
+    with torch.no_grad():
+        critics.control.to_logit.bias.fill_(float("inf"))
+    with pytest.raises(TrainingError, match=r"loss '(adversarial|critic)' is (nan|inf) in epoch 1 of stage 'pretrain'"):
+        training.train_stage(generators, critics, train, validation, run)
+
+
+def test_references_by_hand(make_task):
+    _, _, train, validation, _ = make_task()
+    control, perturbed = train.means()
+    whole = next(validation.epoch(10_000))
+    found = references(train, validation)
+    assert found.copy.n2p == pytest.approx((whole.perturbed - whole.control).square().mean().item(), rel=1e-5)
+    shifted = whole.control + perturbed - control
+    assert found.mean_effect.n2p == pytest.approx((whole.perturbed - shifted).square().mean().item(), rel=1e-5)
+    back = whole.perturbed - (perturbed - control)
+    assert found.mean_effect.p2n == pytest.approx((whole.control - back).square().mean().item(), rel=1e-5)
+
+
+def test_collapse_figures_see_a_collapse(make_task):
+    generators, _, _, validation, _ = make_task(model=replace(make_task()[-1].config.model, skip=False))
+    assert all(share > 0 for share in evaluate(generators, validation).active.values())
+    with torch.no_grad():
+        generators.n2p.encoder.heads.weight.zero_()
+        generators.n2p.condition.perturbation.weight.zero_()
+    found = evaluate(generators, validation)
+    assert [found.active[f"n2p.{latent}"] for latent in ("exp", "ko", "noise")] == [0, 0, 0]
+    assert found.active["p2n.exp"] > 0
+    assert found.spread == pytest.approx(0, abs=1e-5)
