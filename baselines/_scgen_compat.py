@@ -10,21 +10,24 @@ import sys
 from types import ModuleType
 from typing import Any, Literal
 
+from baselines._global_seed import seeded_and_quiet
+
 
 def import_scgen() -> ModuleType:
     """Import the package `scgen` with the two names it misses in scvi put in place for the time of the import."""
     if "scgen" in sys.modules:
         return sys.modules["scgen"]
-    import scvi.module.base
-
     compat = ModuleType("scvi._compat")
     compat.Literal = Literal  # type: ignore[attr-defined]
-    sys.modules["scvi._compat"] = compat
-    scvi.module.base.LossRecorder = scvi.module.base.LossOutput
-    try:
-        import scgen
-    finally:
-        del sys.modules["scvi._compat"], scvi.module.base.LossRecorder
+    with seeded_and_quiet(0):
+        import scvi.module.base
+
+        sys.modules["scvi._compat"] = compat
+        scvi.module.base.LossRecorder = scvi.module.base.LossOutput
+        try:
+            import scgen
+        finally:
+            del sys.modules["scvi._compat"], scvi.module.base.LossRecorder
     return scgen
 
 

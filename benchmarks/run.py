@@ -12,7 +12,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-import reports
 from benchmarks import card, registry
 from benchmarks.errors import BenchmarkError
 from benchmarks.manifest import read_manifest
@@ -22,6 +21,8 @@ from benchmarks.progress import Display
 from benchmarks.runner import Result, run
 from benchmarks.splits import PROTOCOLS
 from benchmarks.suites import SUITES
+from reports import read_leaderboard
+from reports.console import print_summary
 
 T = TypeVar("T")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -96,9 +97,9 @@ def _run(plan: Plan, folder: Path, workers: int, timeout: float | None) -> Resul
 
 
 def _finish(result: Result) -> None:
-    reports.print_summary(result.folder, console)
-    outside = result.seconds - result.model_seconds
-    console.print(f"{result.seconds:.0f} s, of which {outside:.1f} s ({outside / result.seconds:.1%}) outside fit and predict.")
+    print_summary(read_leaderboard(result.folder / "leaderboard.csv"), console)
+    share = f", of which {result.outside:.1f} s ({result.outside / result.seconds:.1%}) outside fit and predict"
+    console.print(f"{result.seconds:.0f} s{share if result.outside >= 0 else ''}.", highlight=False)
     console.print(f"Results: {result.folder} (leaderboard.md, leaderboard.csv, scores.csv, figures/)", highlight=False,
                   soft_wrap=True)
     if result.failures:

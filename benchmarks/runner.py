@@ -39,7 +39,12 @@ class Result:
     """Conditions that failed or timed out."""
     seconds: float
     model_seconds: float
-    """Of these, inside `fit` and `predict`."""
+    """Seconds of all workers inside `fit` and `predict`; more than `seconds` where workers ran side by side."""
+
+    @property
+    def outside(self) -> float:
+        """Seconds outside `fit` and `predict`; negative where workers ran side by side."""
+        return self.seconds - self.model_seconds
 
 
 def run(plan: Plan, folder: Path, *, workers: int = 1, timeout: float | None = None,
@@ -103,7 +108,8 @@ def score(plan: Plan, folder: Path) -> int:
                 for task, outcome in _outcomes(plan, folder, fold, direction).items():
                     table = score_model(truth, outcome.endings, _loader(task.folder(folder)))
                     tables.append(_label(table, plan, task, outcome.budget, outcome.audit))
-                    costs.append(_cost(task, outcome))
+                    if direction in plan.baselines[task.model].directions:
+                        costs.append(_cost(task, outcome))
     scores = pd.concat(tables, ignore_index=True)[list(SCORE_COLUMNS)]
     _write_csv(scores, folder / "scores.csv")
     _write_csv(pd.DataFrame(costs), folder / "costs.csv")
@@ -144,7 +150,7 @@ def _outcome(plan: Plan, folder: Path, fold: Split, task: Task) -> Outcome | Non
     baseline = plan.baselines[task.model]
     if task.direction in baseline.directions:
         return store.get_outcome(task.folder(folder))
-    reason = f"{task.model} takes {' and '.join(baseline.directions)} only. {baseline.limits}".strip()
+    reason = f"takes {' and '.join(baseline.directions)} only"
     return Outcome(key="", endings=tuple(Ending(c.context, c.perturbation, "unsupported", reason)
                                          for c in fold.conditions))
 

@@ -140,9 +140,11 @@ def score_references(truth: Truth, expectation: np.ndarray | None) -> dict[str, 
     """
     every = np.ones(len(truth.contexts), dtype=bool)
     # δ̂ = δ for the oracle: its change is measured from the same reference as the truth's
-    oracle = _evaluate(truth, truth.target, truth.target, truth.reference, every, start=truth.reference)
+    oracle: Values = _evaluate(truth, truth.target, truth.target, truth.reference, every, start=truth.reference)
     repeats = [_evaluate(truth, target, output, truth.reference, every) for output, target in truth.halves]
     ceiling = {name: (np.mean([r[name][0] for r in repeats], axis=0), repeats[0][name][1]) for name in repeats[0]}
+    # cells are not at distance 0 from themselves in expectation (each meets itself); disjoint cells of one condition are
+    oracle = {**oracle, "e_distance": ceiling["e_distance"]}
     found: dict[str, Values] = {"oracle": oracle, "ceiling": ceiling}
     if expectation is not None:
         found["expectation"] = _evaluate(truth, truth.target, Side(expectation, [None] * len(every)), truth.reference,

@@ -140,6 +140,21 @@ class CycSeq:
         DataError
             Other genes, no cells, or a dose missing or given where the model has none.
         """
+        return self._predict(adata, (perturbation, context, direction), n_samples, seed)[0]
+
+    def predict_mean(self, adata: AnnData, *, perturbation: str | tuple[str, float], context: str,
+                     direction: Direction = "n2p", seed: int = 0) -> Float[np.ndarray, " gene"]:
+        """Mean of `predict` over all input cells [gene]: draws weigh as many cells as they hold.
+
+        Draws keep to one batch, so they differ in size where batches do, and the plain mean over draws would weigh a
+        small batch too much: its batch effect would look like a change.
+        """
+        values, sizes = self._predict(adata, (perturbation, context, direction), 0, seed)
+        return np.average(values, axis=0, weights=sizes)
+
+    def _predict(self, adata: AnnData, query: tuple[str | tuple[str, float], str, Direction], n_samples: int,
+                 seed: int) -> tuple[Float[np.ndarray, "draw gene"], Int[np.ndarray, " draw"]]:
+        perturbation, context, direction = query
         if direction not in get_args(Direction):
             raise ConfigError(f"direction is {direction!r}; expected 'n2p' or 'p2n'.")
         p, dose = self._perturbation(perturbation)
@@ -150,8 +165,9 @@ class CycSeq:
         generator = getattr(self._generators_for(context), direction)
         noise = torch.Generator().manual_seed(int(rng.integers(2**63)))
         with torch.no_grad():
-            return self._translate(generator, draws(assignment, x),
-                                   self._condition(generator, (p, dose), context, batches), n_samples, noise)
+            values = self._translate(generator, draws(assignment, x),
+                                     self._condition(generator, (p, dose), context, batches), n_samples, noise)
+        return values, np.diff(assignment.indptr)
 
     def note(self, adata: AnnData, *, context: str) -> str:
         """Say what `predict` would fall back on for these cells; empty if the model knows their batches."""

@@ -121,7 +121,8 @@ class _Trainer:
 
     def __init__(self, generators: Generators, critics: Critics, run: Run, variance: float) -> None:
         self.generators, self.critics, self.run, self.variance = generators, critics, run, variance
-        self.optimizers = [_optimizer(net, run.stage) for net in (generators, critics)]
+        trained: tuple[nn.Module, ...] = (generators, critics) if run.config.weights.adversarial > 0 else (generators,)
+        self.optimizers = [_optimizer(net, run.stage) for net in trained]
         every = max(1, round(0.1 * run.stage.epochs))
         self.schedules = [torch.optim.lr_scheduler.StepLR(optimizer, every, run.config.decay)
                           for optimizer in self.optimizers]

@@ -25,7 +25,7 @@ def print_summary(leaderboard: pd.DataFrame, console: Console) -> None:
     """
     for task, board in tasks(leaderboard):
         leaders = ordered_models(board, lead_metric(board))
-        console.print(_table(task, board, leaders))
+        console.print(_table(task, board, leaders, console.width))
         models = leaders[leaders["kind"] == "model"]
         for _, row in models.iterrows():
             if row["reason"]:
@@ -36,17 +36,18 @@ def print_summary(leaderboard: pd.DataFrame, console: Console) -> None:
         console.print()
 
 
-def _table(task: Task, board: pd.DataFrame, leaders: pd.DataFrame) -> Table:
-    """Build the table of one task; brackets are marked with an asterisk, references are dim."""
+def _table(task: Task, board: pd.DataFrame, leaders: pd.DataFrame, width: int) -> Table:
+    """Build the table of one task, with as many metrics beside the headline as fit into `width` characters."""
     lead = lead_metric(board)
     suite = board[board["level"] == "suite"]
     beside = [metric for metric in _BESIDE if metric != lead and metric in set(suite["metric"])]
+    beside = beside[:max(0, (width - 28 - leaders["model"].str.len().max()) // 9)]
     places = {metric: decimals(suite.loc[(suite["metric"] == metric) & (suite["kind"] == "model"), "mean"])
               for metric in (lead, *beside)}
-    table = Table(title=" — ".join((task.title, *task.warnings)), title_justify="left", box=SIMPLE_HEAD, pad_edge=False,
+    table = Table(title="\n".join((task.title, *task.warnings)), title_justify="left", box=SIMPLE_HEAD, pad_edge=False,
                   collapse_padding=True, caption_justify="left",
                   caption="mean [95 % interval]; * bracket; –: no value; dim: not ranked")
-    table.add_column("#", justify="right", min_width=2)
+    table.add_column("#", justify="right", no_wrap=True)
     table.add_column("model", no_wrap=True)
     table.add_column(lead, justify="right", no_wrap=True)
     for metric in beside:

@@ -144,7 +144,7 @@ def draw_contexts(task: Task, board: pd.DataFrame) -> Figure:
     axes.set_xticks(range(values.shape[1]), values.columns, rotation=40 if small else 0,
                     ha="right" if small else "center", rotation_mode="anchor" if small else "default")
     axes.set(xlabel="context", ylabel="")
-    set_title(figure, f"{lead} per context, mean over its conditions; n/a: declined; †: failed, scored as no_change", task)
+    set_title(figure, f"{lead} per context; n/a: declined; †: failed, scored as no_change", task)
     return figure
 
 
@@ -154,7 +154,8 @@ def draw_copying(task: Task, board: pd.DataFrame, settled: pd.DataFrame, colours
     The mean of sim(i, t) is drawn on both axes: a copy of the input lies where the horizontal line meets the right
     edge, the truth itself where the vertical line meets the upper edge.
     """
-    own = settled[(settled["kind"] == "model") & settled["own"] & settled["metric"].isin((*_TRIANGLE, "copies_input"))]
+    audit = settled["metric"].isin((*_TRIANGLE, "copies_input"))
+    own = settled[audit & settled["own"] & (settled["kind"] == "model")]
     points = own.pivot(index=["model", "context", "condition"],  # noqa: PD010 (refuses doubles)
                        columns="metric", values="value")
     if not set(_TRIANGLE) <= set(points.columns):
@@ -191,7 +192,8 @@ def _flagged(model: str, points: pd.DataFrame) -> str:
 def _draw_triangle(axes: Axes, points: pd.DataFrame, edge: float, colour: str) -> None:
     """Draw one panel; the shaded side below the diagonal is that of copying."""
     top = 1 + 0.04 * (1 - edge)
-    axes.fill_between([edge, top], [edge, top], edge, color="#eeeeee", linewidth=0, label="side of copying: nearer the input")
+    axes.fill_between([edge, top], [edge, top], edge, color="#eeeeee", linewidth=0,
+                      label="side of copying: nearer the input")
     axes.plot([edge, top], [edge, top], color=GREY, linewidth=1, linestyle="--", label="equally near")
     middle = float(points["sim_it"].mean())
     axes.axhline(middle, color=GREY, linewidth=0.8, linestyle=":", label="mean sim(input, truth)")

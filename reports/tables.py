@@ -76,7 +76,7 @@ def _read(path: Path, numbers: tuple[str, ...]) -> pd.DataFrame:
     except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise ReportError(f"{path} is no CSV table ({error}); run the benchmark again.") from error
     for name in set(numbers).intersection(table.columns):
-        if not pd.api.types.is_numeric_dtype(table[name]):
+        if len(table) and not pd.api.types.is_numeric_dtype(table[name]):
             bad = table.loc[pd.to_numeric(table[name], errors="coerce").isna() & table[name].notna(), name]
             raise ReportError(f"{path}: column '{name}' holds {bad.iloc[0]!r}; expected numbers or empty cells.")
     return table
@@ -114,8 +114,8 @@ def check_scores(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     ReportError
-        Missing column, no row, an unknown status, kind, source or metric, a row given twice, a model of two kinds, or
-        a row with status ok and no finite value.
+        Missing column, no row, an unknown status, kind, source or metric, a row without a condition or given twice, a
+        model of two kinds, or a row with status ok and no finite value.
     """
     _require(scores, SCORE_COLUMNS, "scores.csv")
     if scores.empty:
@@ -127,6 +127,10 @@ def check_scores(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     _require_known(scores, "kind", ("model", "reference"))
     _require_known(scores, "source", ("simulated", "real"))
     _require_known(scores, "metric", tuple(metrics["metric"]))
+    unnamed = (scores["context"] == "") | (scores["perturbation"] == "")
+    if unnamed.any():
+        raise ReportError(f"scores.csv: {unnamed.sum()} rows name no condition, first {_name_row(scores[unnamed].iloc[0])}; "
+                          "expected a context and a perturbation in every row, whatever its status.")
     ok = scores["status"] == "ok"
     scores["value"] = pd.to_numeric(scores["value"]).where(ok)
     scores["dose"] = pd.to_numeric(scores["dose"])

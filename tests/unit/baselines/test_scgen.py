@@ -16,7 +16,7 @@ import torch
 from anndata import AnnData
 
 from baselines._global_seed import seeded_and_quiet
-from baselines.scgen import BASELINE, ScGen
+from baselines.scgen import BASELINE, ScGen, training_and_validation_cells
 from benchmarks.contract import CONTROL, Query, Train
 from benchmarks.errors import ContractError, Unsupported
 
@@ -75,7 +75,7 @@ def test_predicts_a_finite_cell_per_input_cell(fitted):
 
 
 def test_learns_which_genes_rise(tmp_path):
-    model = _fitted(tmp_path, epochs=40)
+    model = _fitted(tmp_path, epochs=15)
     change = model.predict(_query("P1")).values.mean(axis=0) - model.predict(_query("P2")).values.mean(axis=0)
     assert change[:40].mean() > change[40:80].mean() + 0.3
     back = model.predict(_query("P1", direction="p2n")).values.mean(axis=0)
@@ -134,7 +134,9 @@ def test_two_fits_on_the_same_cells_do_not_break_each_other(tmp_path, fitted):
 
 def test_a_last_batch_of_one_cell_trains(tmp_path):
     cells = _cells()[np.r_[0:25, 90:101]].copy()  # 36 cells: 33 to train on, one more than two batches of 16
-    assert cells.n_obs == 36
+    train, validation = training_and_validation_cells(cells.n_obs, 16, 0)
+    assert (len(train), len(validation)) == (32, 4)
+    assert sorted([*train, *validation]) == list(range(36))
     assert np.isfinite(_fitted(tmp_path, cells).predict(_query("P1", context="one")).values).all()
 
 

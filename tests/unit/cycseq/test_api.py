@@ -75,6 +75,15 @@ def test_means_are_repeatable_and_samples_follow_the_seed(model, screen):
     assert predict(3, 1)[:3].std(axis=0).max() > 0
 
 
+def test_mean_prediction_weighs_draws_by_their_cells(model, screen):
+    cells = cells_of(screen, "lineB")
+    few = cells[np.concatenate([np.arange(60), 60 + np.arange(5)])]        # 60 cells of rep1, 5 of rep2
+    made = model.predict(few, perturbation="G1", context="lineB")
+    assert made.shape == (6, 40)
+    by_hand = (60 * made[:5].mean(0) + 5 * made[5]) / 65
+    assert np.allclose(model.predict_mean(few, perturbation="G1", context="lineB"), by_hand, atol=1e-5)
+
+
 def test_unknown_batch_takes_the_mean_embedding_of_its_context(model, screen):
     cells = cells_of(screen, "lineB")[:10].copy()
     cells.obs["batch"] = "rep9"

@@ -1,0 +1,59 @@
+# make leaderboard   the benchmark, from nothing to a leaderboard
+# make test          lint, types, import rules, tests, metric regression
+# TORCH_INDEX=...    PyTorch's own package index (CPU or CUDA), where the default would bring another build than you want
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV ?= .venv
+PY := $(VENV)/bin/python
+SUITE ?= cropseq
+ARGS ?=
+TORCH := torch==2.13.0
+STAMP := $(VENV)/.installed
+
+.PHONY: help env leaderboard test test-all lint bench reference clean
+help: ## show this
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+env: $(STAMP) ## create .venv with everything in it
+
+$(STAMP): pyproject.toml tools/find_python.sh
+	@set -e; python=$$(bash tools/find_python.sh); \
+	echo "Creating $(VENV) with $$python (some minutes, about 2 GB)"; \
+	"$$python" -m venv --clear $(VENV); \
+	$(PY) -m pip install --quiet --disable-pip-version-check $(TORCH) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)); \
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $(STAMP)
+
+leaderboard: $(STAMP) ## train and score all models on suite SUITE (default cropseq)
+	$(PY) -m benchmarks.run --suite $(SUITE) $(ARGS)
+
+lint: $(STAMP) ## ruff, mypy, import-linter
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+test: lint ## lint, types, imports, tests, metric regression
+	$(PY) -m pytest -m 'not slow and not gpu'
+	@$(MAKE) --no-print-directory regression
+
+test-all: lint ## the same with slow tests
+	$(PY) -m pytest
+	@$(MAKE) --no-print-directory regression
+
+.PHONY: regression
+regression: $(STAMP) ## run the smoke suite and compare its table with the committed reference
+	rm -rf build/smoke
+	$(PY) -m benchmarks.run --suite smoke --threads 1 --out build
+	$(PY) -m benchmarks.regress "$$(ls -d build/smoke/*/ | tail -1)" tests/golden/smoke_leaderboard.csv
+
+reference: $(STAMP) ## make the committed reference table anew (then say why in CHANGELOG.md)
+	rm -rf build/smoke
+	$(PY) -m benchmarks.run --suite smoke --threads 1 --out build
+	cp "$$(ls -d build/smoke/*/ | tail -1)leaderboard.csv" tests/golden/smoke_leaderboard.csv
+
+bench: $(STAMP) ## speed, with pytest-benchmark
+	$(PY) -m pytest tests/bench -m '' --benchmark-only
+
+clean: ## remove .venv and build
+	rm -rf $(VENV) build
