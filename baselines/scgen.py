@@ -21,8 +21,8 @@ from benchmarks.errors import ContractError, Unsupported
 
 TRAINING_SHARE = 0.9
 MONITOR = "reconstruction_loss_validation"
-"""Stops the training. scvi's default, the ELBO, counts the KL divergence 20,000 times heavier than scGen's loss does: it
-rises from the first epochs on, and stops a small data set's training as soon as the patience is over."""
+"""What early stopping watches. scvi's default, the ELBO, counts the KL divergence 20,000 times heavier than the loss
+does: it rises from the first epochs on, and ends a small data set's training as soon as the patience is over."""
 LOGGERS = ("lightning.pytorch", "lightning.fabric", "scvi", "scgen")
 
 

@@ -23,6 +23,7 @@ MIN_CELLS = 20
 """A condition with fewer cells is trained on but never tested."""
 DRAW_CELLS = 50
 """Cells in one draw of the paper (c_s), used by `resampled`."""
+MOST_FOLDS = 5
 Index = np.ndarray
 
 
@@ -90,6 +91,8 @@ class Protocol:
     max_folds: Callable[[pd.DataFrame, int], int]
     hold_out: Callable[[pd.DataFrame, int, int, np.random.Generator], frozenset[tuple[str, str]]]
     """(conditions, fold, contexts held out, generator) → pairs tested in this fold."""
+    needs: str = "conditions"
+    """What the data must have for it, for the error message."""
 
 
 def split(obs: pd.DataFrame, protocol: str, fold: int, *, seed: int = 0, contexts_held_out: int = 1) -> Split:
@@ -113,14 +116,11 @@ def split(obs: pd.DataFrame, protocol: str, fold: int, *, seed: int = 0, context
     """
     kind = find_protocol(protocol)
     table = conditions(obs)
-    folds = kind.max_folds(table, contexts_held_out)
+    folds = n_folds(obs, protocol, contexts_held_out)
     if not 0 <= fold < folds:
         raise DataError(f"Protocol '{protocol}' has folds 0 to {folds - 1} on these data; fold {fold} was asked for.")
     # the order of perturbations is the same in every fold of a protocol, so that folds do not overlap
     held_out = kind.hold_out(table, fold, contexts_held_out, np.random.default_rng(derive(seed, protocol)))
-    if not held_out:
-        raise DataError(f"Protocol '{protocol}' finds no condition to test: it needs perturbations with at least "
-                        f"{MIN_CELLS} cells{', in two contexts or more' if protocol == 'unseen_context' else ''}.")
     generator = np.random.default_rng(derive(seed, protocol, fold))
     if protocol == "resampled":
         return _resampled(obs, held_out, fold, generator)
@@ -144,8 +144,13 @@ def find_protocol(name: str) -> Protocol:
 
 
 def n_folds(obs: pd.DataFrame, protocol: str, contexts_held_out: int = 1) -> int:
-    """Count the folds a protocol has on these cells."""
-    return find_protocol(protocol).max_folds(conditions(obs), contexts_held_out)
+    """Count the folds a protocol has on these cells; raises `DataError` if there is nothing it can test."""
+    kind = find_protocol(protocol)
+    folds = kind.max_folds(conditions(obs), contexts_held_out)
+    if not folds:
+        raise DataError(f"Protocol '{protocol}' finds no condition to test: it needs {kind.needs} with at least "
+                        f"{MIN_CELLS} cells each.")
+    return folds
 
 
 def conditions(obs: pd.DataFrame) -> pd.DataFrame:
@@ -178,14 +183,22 @@ def _unseen_context(table: pd.DataFrame, fold: int, n_out: int,
 def _unseen_perturbation(table: pd.DataFrame, fold: int, n_out: int,
                          generator: np.random.Generator) -> frozenset[tuple[str, str]]:
     """Hold a fifth of the single perturbations out in every context."""
-    names = generator.permutation(sorted(set(table["perturbation"][~table["perturbation"].str.contains("+", regex=False)])))
-    chosen = set(names[fold::_fifths(table, n_out)])
-    return frozenset((str(c), str(p)) for c, p in zip(table["context"], table["perturbation"], strict=True) if p in chosen)
+    names = generator.permutation(_singles(table))
+    chosen = set(names[fold::_perturbation_folds(table, n_out)])
+    return frozenset(pair for pair in _pairs(table) if pair[1] in chosen)
 
 
 def _every_condition(table: pd.DataFrame, fold: int, n_out: int,
                      generator: np.random.Generator) -> frozenset[tuple[str, str]]:
-    return frozenset((str(c), str(p)) for c, p in zip(table["context"], table["perturbation"], strict=True))
+    return frozenset(_pairs(table))
+
+
+def _pairs(table: pd.DataFrame) -> list[tuple[str, str]]:
+    return [(str(c), str(p)) for c, p in zip(table["context"], table["perturbation"], strict=True)]
+
+
+def _singles(table: pd.DataFrame) -> list[str]:
+    return sorted({p for _, p in _pairs(table) if "+" not in p})
 
 
 def _context_folds(table: pd.DataFrame, n_out: int) -> int:
@@ -193,8 +206,13 @@ def _context_folds(table: pd.DataFrame, n_out: int) -> int:
     return -(-widest // n_out)
 
 
-def _fifths(table: pd.DataFrame, n_out: int) -> int:
-    return min(5, table["perturbation"].nunique())
+def _perturbation_folds(table: pd.DataFrame, n_out: int) -> int:
+    singles = len(_singles(table))
+    return min(MOST_FOLDS, singles) if singles > 1 else 0
+
+
+def _five_folds(table: pd.DataFrame, n_out: int) -> int:
+    return MOST_FOLDS if len(table) else 0
 
 
 def _touches(context: str, perturbation: str, held_out: frozenset[tuple[str, str]], protocol: str) -> bool:
@@ -266,8 +284,9 @@ def _resampled(obs: pd.DataFrame, tested: frozenset[tuple[str, str]], fold: int,
 
 PROTOCOLS = {p.name: p for p in (
     Protocol("unseen_context", "a perturbation held out in one context, seen in others", False, _context_folds,
-             _unseen_context),
-    Protocol("unseen_perturbation", "perturbations held out in every context", False, _fifths, _unseen_perturbation),
-    Protocol("held_out_cells", "half of each condition's cells held out", False, _fifths, _every_condition),
-    Protocol("resampled", "the paper's: draws of the cells trained on (leaky)", True, _fifths, _every_condition),
+             _unseen_context, "perturbations in two contexts or more"),
+    Protocol("unseen_perturbation", "perturbations held out in every context", False, _perturbation_folds,
+             _unseen_perturbation, "two single perturbations or more"),
+    Protocol("held_out_cells", "half of each condition's cells held out", False, _five_folds, _every_condition),
+    Protocol("resampled", "the paper's: draws of the cells trained on (leaky)", True, _five_folds, _every_condition),
 )}

@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from reports.style import GREY, REFERENCE, model_colours, new_figure, place_labels, save, set_title, settings
 from reports.tables import FAILED
-from reports.task import Task, fit_costs, lead_metric, ordered_models, tasks
+from reports.task import HEADLINE, Task, fit_costs, lead_metric, ordered_models, tasks
 from reports.text import decimals, number, seconds, shorten
 
 _SHORTEST = 0.01
@@ -229,7 +229,8 @@ def draw_time(task: Task, board: pd.DataFrame, costs: pd.DataFrame, colours: Map
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} s" if value < 60 else seconds(value)))
     axes.set(xlabel=f"time to fit (mean over folds and seeds; below {_SHORTEST:g} s drawn there)", ylabel=lead)
-    set_title(figure, f"Time against {lead}: upper left is better; bars are 95 % intervals", task)
+    better = "upper left is better; " if lead == HEADLINE else ""
+    set_title(figure, f"Time against {lead}: {better}bars are 95 % intervals", task)
     place_labels(axes, np.column_stack([times, models["mean"]]), list(models["model"]),
                  list(zip(models["low"], models["high"], strict=True)))
     return figure

@@ -129,8 +129,8 @@ def check_scores(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     _require_known(scores, "metric", tuple(metrics["metric"]))
     unnamed = (scores["context"] == "") | (scores["perturbation"] == "")
     if unnamed.any():
-        raise ReportError(f"scores.csv: {unnamed.sum()} rows name no condition, first {_name_row(scores[unnamed].iloc[0])}; "
-                          "expected a context and a perturbation in every row, whatever its status.")
+        raise ReportError(f"scores.csv: {unnamed.sum()} rows name no condition, first "
+                          f"{_name_row(scores[unnamed].iloc[0])}; expected a context and a perturbation in every row.")
     ok = scores["status"] == "ok"
     scores["value"] = pd.to_numeric(scores["value"]).where(ok)
     scores["dose"] = pd.to_numeric(scores["dose"])

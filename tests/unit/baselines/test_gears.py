@@ -7,6 +7,7 @@ import sys
 import warnings
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ import torch
 from anndata import AnnData
 
 from baselines._gears_package import gears_cells, import_gears, load_cells, prepare_data
+from baselines._global_seed import seeded_and_quiet
 from baselines.gears import BASELINE, Gears, choose_validation, similarity_graph
 from benchmarks.contract import CONTROL, Query, Train
 from benchmarks.errors import ContractError, Unsupported
@@ -115,20 +117,27 @@ def test_a_context_is_not_touched_by_the_cells_of_another(tmp_path, fitted):
     assert not np.allclose(other.predict(_query("G000", "two")).values, fitted.predict(_query("G000", "two")).values)
 
 
-def test_restores_global_state_and_writes_nothing_outside_workdir(tmp_path, monkeypatch, capfd):
+def test_restores_global_state_keeps_its_input_and_writes_nothing_outside_workdir(tmp_path, monkeypatch, capfd):
     (tmp_path / "cwd").mkdir()
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
-    before = _global_state()
-    _fitted(tmp_path / "work").predict(_query("G000"))
-    assert _global_state() == before
+    cells, query = _cells().copy(), _query("G000")
+    before = _global_state(), _digest(cells), _digest(query.cells)
+    _fitted(tmp_path / "work", cells).predict(query)
+    assert (_global_state(), _digest(cells), _digest(query.cells)) == before
     assert os.listdir(tmp_path / "cwd") == []
     assert capfd.readouterr() == ("", "")
 
 
 def _global_state() -> tuple:
-    return (random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state().numpy().tobytes(),
-            list(warnings.filters), hasattr(pd.Series, "nonzero"), sys.stdout)
+    numpy_state = np.random.get_state()[1].tobytes()  # noqa: NPY002
+    return (random.getstate(), numpy_state, torch.get_rng_state().numpy().tobytes(), list(warnings.filters),
+            hasattr(pd.Series, "nonzero"), sys.stdout)
+
+
+def _digest(cells: AnnData) -> str:
+    tables = f"{cells.obs.to_csv()}{cells.var.to_csv()}{dict(cells.uns)}"
+    return hashlib.sha256(cells.X.data.tobytes() + tables.encode()).hexdigest()
 
 
 def test_importing_the_package_leaves_dcor_to_others_compiled():
@@ -137,18 +146,6 @@ def test_importing_the_package_leaves_dcor_to_others_compiled():
 
     assert not [name for name in sys.modules if name.partition(".")[0] == "dcor"]
     assert not config.DISABLE_JIT
-
-
-def test_does_not_change_its_input(tmp_path):
-    cells = _cells().copy()
-    before = _digest(cells)
-    _fitted(tmp_path, cells)
-    assert _digest(cells) == before
-
-
-def _digest(cells: AnnData) -> str:
-    tables = f"{cells.obs.to_csv()}{cells.var.to_csv()}{dict(cells.uns)}"
-    return hashlib.sha256(cells.X.data.tobytes() + tables.encode()).hexdigest()
 
 
 def test_unannotated_training_cells_are_left_out_and_named(tmp_path):
@@ -162,9 +159,14 @@ def test_unannotated_training_cells_are_left_out_and_named(tmp_path):
 
 
 def test_a_perturbation_the_package_would_train_as_control_raises(tmp_path):
-    terms = {gene: set(found) for gene, found in ANNOTATION.items()}
     with pytest.raises(ContractError, match=r"'G119\+ctrl' would be trained as control"):
-        prepare_data(gears_cells(_relabelled("G003", "G119")), ["G000+ctrl"], terms, tmp_path)
+        _prepared(_relabelled("G003", "G119"), tmp_path)
+
+
+def _prepared(cells: AnnData, folder: Path) -> Any:
+    with seeded_and_quiet(0):
+        terms = {gene: set(found) for gene, found in ANNOTATION.items()}
+        return prepare_data(gears_cells(cells), ["G000+ctrl"], terms, folder)
 
 
 @pytest.mark.parametrize(("perturbation", "reason"), [
@@ -211,9 +213,9 @@ def test_keeping_the_untrained_network_raises(tmp_path, monkeypatch):
 
 def test_a_batch_larger_than_the_training_set_is_cut(tmp_path):
     """The package drops the incomplete last batch; if it is the only one, nothing is trained."""
-    terms = {gene: set(found) for gene, found in ANNOTATION.items()}
-    data = prepare_data(gears_cells(_cells()), ["G000+ctrl"], terms, tmp_path)
-    load_cells(data, 1000, lambda epoch: None)
+    data = _prepared(_cells(), tmp_path)
+    with seeded_and_quiet(0):
+        load_cells(data, 1000, lambda epoch: None)
     assert [len(batch.pert) for batch in data.dataloader["train_loader"]] == [64]
 
 
@@ -221,7 +223,8 @@ def test_limits_cells_per_condition(tmp_path):
     model = BASELINE.build(max_cells_per_condition=3)
     model._nodes = dict.fromkeys(GENES, 0)
     rows, note = model._trainable_contexts(_cells().obs, 0)["one"]
-    assert _cells().obs["perturbation"].iloc[rows].value_counts().to_dict() == {CONTROL: 8, **dict.fromkeys(PERTURBED, 3)}
+    counts = _cells().obs["perturbation"].iloc[rows].value_counts().to_dict()
+    assert counts == {CONTROL: 8, **dict.fromkeys(PERTURBED, 3)}
     assert note == ""
 
 

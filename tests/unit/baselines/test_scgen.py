@@ -96,14 +96,17 @@ def test_restores_global_state_and_writes_nothing_outside_workdir(tmp_path, monk
     (tmp_path / "cwd").mkdir()
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
-    before = (random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state().numpy().tobytes(),
-              list(warnings.filters), logging.getLogger("scvi").level, sys.stdout)
+    before = _global_state()
     _fitted(tmp_path / "work").predict(_query("P1"))
-    after = (random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state().numpy().tobytes(),
-             list(warnings.filters), logging.getLogger("scvi").level, sys.stdout)
-    assert before == after
+    assert _global_state() == before
     assert os.listdir(tmp_path / "cwd") == []
     assert capfd.readouterr() == ("", "")
+
+
+def _global_state() -> tuple:
+    numpy_state = np.random.get_state()[1].tobytes()  # noqa: NPY002
+    return (random.getstate(), numpy_state, torch.get_rng_state().numpy().tobytes(), list(warnings.filters),
+            logging.getLogger("scvi").level, sys.stdout)
 
 
 def test_leaves_no_trace_in_scvi(fitted):
@@ -224,9 +227,13 @@ def test_report_inside_a_third_party_call_writes_to_the_outer_stream(capsys):
 
 
 def test_generators_are_restored_after_an_error():
-    state = np.random.get_state()[1].copy(), torch.get_rng_state()
+    before = _global_state()
     with pytest.raises(ZeroDivisionError), seeded_and_quiet(4):
-        np.random.rand(), torch.rand(1)
-        1 / 0
-    np.testing.assert_array_equal(np.random.get_state()[1], state[0])
-    assert torch.equal(torch.get_rng_state(), state[1])
+        _draw_and_fail()
+    assert _global_state() == before
+
+
+def _draw_and_fail() -> None:
+    np.random.rand()  # noqa: NPY002
+    torch.rand(1)
+    raise ZeroDivisionError

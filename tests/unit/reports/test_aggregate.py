@@ -154,7 +154,7 @@ def test_a_value_that_is_missing_though_ok_names_its_row() -> None:
 def test_a_row_without_a_condition_is_refused() -> None:
     scores = table()
     scores.loc[0, "perturbation"] = ""
-    with pytest.raises(ReportError, match="1 rows name no condition, first .*a_model"):
+    with pytest.raises(ReportError, match=r"1 rows name no condition, first .*a_model"):
         leaderboard(scores, METRICS)
 
 

@@ -197,3 +197,14 @@ def test_importing_the_package_needs_no_plotting_and_none_of_the_siblings() -> N
             "print(sorted({name.split('.')[0] for name in sys.modules} & "
             "{'torch', 'matplotlib', 'seaborn', 'benchmarks', 'baselines', 'cycseq', 'scanpy'}))")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("models", [["no_change"], ["gears"], ["gears", "oracle"]])
+def test_the_smallest_tables_are_reported(models: list[str], tmp_path: Path) -> None:
+    scores = run_scores("p2n")
+    few = scores["model"].isin(models) & (scores["context"] == "LP1") & (scores["perturbation"] == "GENE01")
+    scores[few].to_csv(tmp_path / "scores.csv", index=False)
+    metrics_table().to_csv(tmp_path / "metrics.csv", index=False)
+    run_costs().to_csv(tmp_path / "costs.csv", index=False)
+    assert all(path.stat().st_size for path in write_reports(tmp_path, n_boot=5))
+    print_summary(read_leaderboard(tmp_path / "leaderboard.csv"), Console(file=io.StringIO(), width=60))

@@ -1,0 +1,49 @@
+"""Small data shared by the tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+
+from benchmarks import data
+from benchmarks.check import Screen, tiny_screen
+from benchmarks.data import Dataset
+
+
+def make_cells(sizes: dict[tuple[str, str], int], n_genes: int = 40, seed: int = 0) -> AnnData:
+    """Canonical cells with random counts, `sizes[(context, perturbation)]` of each condition."""
+    generator = np.random.default_rng(seed)
+    labels = [key for key, n in sizes.items() for _ in range(n)]
+    context, perturbation = (np.array(column) for column in zip(*labels, strict=True))
+    obs = pd.DataFrame({
+        "perturbation": perturbation, "context": context, "arm": "none", "dose": np.nan, "batch": "b1",
+        "control_group": context, "is_control": perturbation == "control",
+    }, index=[f"cell{i}" for i in range(len(labels))])
+    counts = generator.poisson(3.0, (len(labels), n_genes)) + 1.0
+    return AnnData(X=sp.csr_matrix(counts.astype(np.float32)), obs=obs,
+                   var=pd.DataFrame(index=[f"g{i}" for i in range(n_genes)]))
+
+
+@pytest.fixture
+def grid_cells() -> AnnData:
+    """Three contexts × four perturbations (one of them a combination) of 24 cells, 30 controls each."""
+    names = ("A", "B", "C", "A+B")
+    sizes = {(c, p): 24 for c in ("x", "y", "z") for p in names} | {(c, "control"): 30 for c in ("x", "y", "z")}
+    return make_cells(sizes)
+
+
+@pytest.fixture(scope="session")
+def smoke() -> Dataset:
+    """The smallest data set of the benchmark."""
+    return data.load("smoke_simulated")
+
+
+@pytest.fixture(scope="session")
+def screen(tmp_path_factory: pytest.TempPathFactory) -> Screen:
+    """One fold of it, as the conformance suite uses it."""
+    return tiny_screen(Path(tmp_path_factory.mktemp("fits")))
