@@ -137,15 +137,16 @@ def import_gears() -> ModuleType:
     if "gears" in sys.modules:
         return sys.modules["gears"]
     with seeded_and_quiet(0):
+        import numba
         import scanpy
-        from numba import config
 
-        verbosity, compiled, before = scanpy.settings.verbosity, not config.DISABLE_JIT, set(sys.modules)
-        config.DISABLE_JIT = True
+        numba_settings: Any = numba.config
+        verbosity, uncompiled, before = scanpy.settings.verbosity, numba_settings.DISABLE_JIT, set(sys.modules)
+        numba_settings.DISABLE_JIT = True
         try:
             import dcor  # noqa: F401
         finally:
-            config.DISABLE_JIT = not compiled
+            numba_settings.DISABLE_JIT = uncompiled
         import gears
 
         scanpy.settings.verbosity = verbosity

@@ -138,8 +138,9 @@ def cell_states(obs: pd.DataFrame) -> pd.Series:
 
 
 def _state(perturbation: str, dose: float | None) -> str:
-    without_dose = dose is None or np.isnan(dose) or perturbation == CONTROL
-    return perturbation if without_dose else f"{perturbation} at {float(dose)} nM"
+    if dose is None or np.isnan(dose) or perturbation == CONTROL:
+        return perturbation
+    return f"{perturbation} at {float(dose)} nM"
 
 
 def _start_and_end(query: Query) -> tuple[str, str]:

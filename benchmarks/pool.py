@@ -81,7 +81,7 @@ def _start(context: multiprocessing.context.BaseContext, job: Job) -> Running:
 
 
 def _listen(entry: Running, watch: Watcher) -> None:
-    """Take in what a worker said since the last look."""
+    """Take in what a worker said since the last look; one that left without a word has died."""
     try:
         while entry.connection.poll():
             message = entry.connection.recv()
@@ -91,13 +91,11 @@ def _listen(entry: Running, watch: Watcher) -> None:
                 entry.stage, entry.since = message[1], time.monotonic()
             entry.finished |= message[0] == "done"
             watch(entry.job, message)
-    except (EOFError, OSError):
+    except (EOFError, ConnectionError):
         entry.process.join()
-    if entry.finished:
-        entry.process.join()
-    elif not entry.process.is_alive() and not entry.connection.poll():
-        _record(entry, "failed", f"the worker process died (exit code {entry.process.exitcode}) in stage '{entry.stage}'; "
-                "killed for lack of memory?")
+        if not entry.finished:
+            _record(entry, "failed", f"the worker process died (exit code {entry.process.exitcode}) in stage "
+                    f"'{entry.stage}'; killed for lack of memory?")
 
 
 def _end_if_due(entry: Running, timeout: float | None) -> None:

@@ -52,6 +52,7 @@ def main(
     device: Annotated[str, typer.Option(help="Torch device: cpu, cuda or mps.")] = "cpu",
     seed: Annotated[int, typer.Option(help="Base seed.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest run of the same data and splits.")] = False,
+    figures: Annotated[bool, typer.Option(help="Whether to draw figures.")] = True,
     show: Annotated[bool, typer.Option("--list", help="Show suites, models, protocols, data sets and metrics.")] = False,
 ) -> None:
     """Train and score perturbation predictors on shared, leak-free splits; write a leaderboard and figures.
@@ -72,7 +73,7 @@ def main(
             threads=threads or max(1, _cores() // jobs))
         plan = make_plan(request)
         folder = _folder(plan, out, resume)
-        result = _run(plan, folder, jobs, timeout)
+        result = _run(plan, folder, jobs, timeout, figures)
     except BenchmarkError as error:
         console.print(f"[red]{type(error).__name__}[/]: ", end="")
         console.print(str(error), markup=False, highlight=False, soft_wrap=True)
@@ -83,7 +84,7 @@ def main(
     _finish(result)
 
 
-def _run(plan: Plan, folder: Path, workers: int, timeout: float | None) -> Result:
+def _run(plan: Plan, folder: Path, workers: int, timeout: float | None, figures: bool) -> Result:
     card = plan.dataset.card
     console.print(f"[bold]{plan.suite.title}[/]", highlight=False)
     console.print(f"Data: {card.title} — {'SIMULATED' if card.source == 'simulated' else 'real cells'}; "
@@ -93,7 +94,7 @@ def _run(plan: Plan, folder: Path, workers: int, timeout: float | None) -> Resul
     for warning in plan.dataset.warnings:
         console.print(f"[yellow]{warning}[/]", highlight=False, soft_wrap=True)
     with Display(console, len(make_jobs(plan, folder, folder))) as display:
-        return run(plan, folder, workers=workers, timeout=timeout, watch=display)
+        return run(plan, folder, workers=workers, timeout=timeout, figures=figures, watch=display)
 
 
 def _finish(result: Result) -> None:

@@ -48,7 +48,7 @@ class Result:
 
 
 def run(plan: Plan, folder: Path, *, workers: int = 1, timeout: float | None = None,
-        watch: Watcher = lambda job, message: None) -> Result:
+        figures: bool = True, watch: Watcher = lambda job, message: None) -> Result:
     """Train, predict and score everything in a plan that the folder does not hold yet.
 
     Parameters
@@ -61,6 +61,8 @@ def run(plan: Plan, folder: Path, *, workers: int = 1, timeout: float | None = N
         Worker processes at a time.
     timeout
         Seconds after which one `fit` or one `predict` is ended.
+    figures
+        Whether to draw figures.
     watch
         Called with what the workers say.
 
@@ -87,7 +89,7 @@ def run(plan: Plan, folder: Path, *, workers: int = 1, timeout: float | None = N
         state = "complete"
     finally:
         shutil.rmtree(work, ignore_errors=True)
-        failures = score(plan, folder)
+        failures = score(plan, folder, figures=figures)
         seconds = time.perf_counter() - start
         ran = [o for job in due for t in job.tasks if (o := store.get_outcome(t.folder(folder)))]
         model_seconds = sum(o.predict_seconds + (0 if o.shared_training else o.fit_seconds) for o in ran)
@@ -95,7 +97,7 @@ def run(plan: Plan, folder: Path, *, workers: int = 1, timeout: float | None = N
     return Result(folder, failures, seconds, model_seconds)
 
 
-def score(plan: Plan, folder: Path) -> int:
+def score(plan: Plan, folder: Path, *, figures: bool = True) -> int:
     """Score all stored predictions of a plan and write tables and figures; returns how many conditions failed."""
     tables, costs = [], []
     with threadpool_limits(plan.request.threads):
@@ -114,7 +116,7 @@ def score(plan: Plan, folder: Path) -> int:
     _write_csv(scores, folder / "scores.csv")
     _write_csv(pd.DataFrame(costs), folder / "costs.csv")
     _write_csv(_metric_table(), folder / "metrics.csv")
-    reports.write_reports(folder)
+    reports.write_reports(folder, figures=figures)
     failed = scores[scores["status"].isin(RETRIED)]
     return len(failed[["fold", "seed", "direction", "model", "context", "perturbation"]].drop_duplicates())
 

@@ -116,6 +116,8 @@ class Condition(nn.Module):
         super().__init__()
         self.perturbation = nn.Embedding(sizes.n_perturbations, config.embedding)
         self.batch = nn.Embedding(sizes.n_batches, config.embedding)
+        nn.init.normal_(self.perturbation.weight, std=config.perturbation_scale)
+        nn.init.normal_(self.batch.weight, std=config.batch_scale)
         self.width = 2 * config.embedding + sizes.n_doses
 
     def forward(self, p: Int[Tensor, " sample"], b: Int[Tensor, " sample"],

@@ -89,7 +89,7 @@ def test_batch_without_controls_takes_those_of_its_context(screen):
 def test_context_without_controls_is_an_error(screen):
     cells = screen[((screen.obs["context"] != "lineA") | (screen.obs["perturbation"] != "control")).to_numpy()]
     names = vocabulary.from_adata(cells)
-    with pytest.raises(DataError, match="lineA.*no control cells"):
+    with pytest.raises(DataError, match=r"lineA.*no control cells"):
         sampling.make_pairs(vocabulary.encode(cells, names), names, np.ones(cells.n_obs, bool), TrainConfig(), rng())
 
 

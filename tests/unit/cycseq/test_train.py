@@ -44,15 +44,15 @@ def test_training_beats_the_untrained_net_and_both_references(make_task):
 @pytest.mark.parametrize("adversarial", ["bce", "lsgan"])
 def test_every_objective_runs_and_moves_its_networks(make_task, weights, adversarial):
     task = make_task(weights=weights, adversarial=adversarial, pretrain=Stage("pretrain", 1, 32, 1e-3, "adam", 1))
-    generator, critic = (list(net.parameters())[0].detach().clone() for net in task[:2])
+    generator, critic = (next(net.parameters()).detach().clone() for net in task[:2])
     history = training.train_stage(*task)
     terms = history.epochs[1].losses
     assert {"cycle", "kl", "perturbation", "batch"} <= set(terms)
     assert ("critic" in terms) == ("adversarial" in terms) == (weights.adversarial > 0)
     assert ("gradient_penalty" in terms) == (weights.gradient_penalty > 0)
     assert ("paired" in terms) == (weights.paired > 0)
-    assert torch.equal(critic, list(task[1].parameters())[0]) == (weights.adversarial == 0)
-    moved = not torch.equal(generator, list(task[0].parameters())[0])
+    assert torch.equal(critic, next(task[1].parameters())) == (weights.adversarial == 0)
+    moved = not torch.equal(generator, next(task[0].parameters()))
     assert moved == (history.best_epoch == 1)
 
 

@@ -1,0 +1,248 @@
+"""Whole runs on the smoke screen: what finishes, what fails with which reason, what is kept and resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks import run as command
+from benchmarks import store
+from benchmarks.errors import StoreError
+from benchmarks.plan import Request, make_plan
+from benchmarks.runner import Result, run
+from tests.end_to_end import plugins
+
+SIMPLE = ("train_control", "context_transfer", "linear")
+
+
+def run_with(tmp_path: Path, *names: str, models: tuple[str, ...] = (), **options: object) -> Result:
+    """Run the smoke suite with some test plugins."""
+    files = tuple(plugins.write(tmp_path, name) for name in names)
+    directions = () if models else ("n2p",)
+    request = Request(suite="smoke", models=(*names, *models), plugins=files, directions=directions)
+    return run(make_plan(request), tmp_path / "run", **{"figures": False, **options})  # type: ignore[arg-type]
+
+
+def scores(result: Result) -> pd.DataFrame:
+    return pd.read_csv(result.folder / "scores.csv", keep_default_na=False, na_values={"value": [""]})
+
+
+@pytest.fixture(scope="module")
+def simple(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """One run of the simple models."""
+    return run_with(tmp_path_factory.mktemp("simple"), models=SIMPLE, figures=True)
+
+
+def test_a_run_leaves_tables_figures_splits_and_a_manifest(simple):
+    assert simple.failures == 0
+    for name in ("scores.csv", "leaderboard.csv", "leaderboard.md", "metrics.csv", "costs.csv", "manifest.json",
+                 "splits/unseen_context-fold0.csv"):
+        assert (simple.folder / name).stat().st_size > 0
+    assert len(list((simple.folder / "figures").glob("*.png"))) == len(list((simple.folder / "figures").glob("*.svg"))) == 8
+    assert not (simple.folder / "work").exists()
+    manifest = json.loads((simple.folder / "manifest.json").read_text())
+    assert manifest["state"] == "complete"
+    assert manifest["dataset"]["source"] == "simulated"
+    assert len(manifest["splits"]["unseen_context-fold0"]) == 64
+    assert manifest["versions"]["numpy"] == np.__version__
+
+
+def test_the_oracle_reaches_every_best_value_and_no_change_predicts_no_change(simple):
+    table = scores(simple)
+    best = pd.read_csv(simple.folder / "metrics.csv").set_index("metric")["best"].dropna()
+    oracle = table[table["model"] == "oracle"].groupby(["direction", "metric"])["value"].mean()
+    for (_, metric), value in oracle.items():
+        if metric in best.index:
+            assert value == pytest.approx(best[metric], abs=0.05 if metric == "e_distance" else 1e-9), metric
+    still = table[(table["model"] == "no_change") & (table["metric"] == "pearson_delta")]["value"]
+    assert (still == 0).all()
+    scored = table[(table["metric"] == "pearson_delta") & table["status"].eq("ok")]
+    means = scored.groupby(["direction", "model"])["value"].mean()
+    assert (means.xs("n2p")["oracle"] > means.xs("n2p").drop("oracle")).all()
+
+
+def test_every_row_says_simulated_and_clean(simple):
+    table = scores(simple)
+    assert set(table["source"]) == {"simulated"}
+    assert set(table.loc[(table["kind"] == "model") & (table["status"] == "ok"), "audit"]) == {"clean"}
+    assert "SIMULATED" in (simple.folder / "leaderboard.md").read_text()
+
+
+def test_a_direction_a_model_does_not_take_is_a_row_with_a_reason(simple):
+    rows = scores(simple).query("model == 'train_control' and direction == 'n2p'")
+    assert set(rows["status"]) == {"unsupported"}
+    assert set(rows["reason"]) == {"takes p2n only"}
+
+
+def test_the_same_seed_gives_the_same_tables(simple, tmp_path):
+    again = run_with(tmp_path, models=SIMPLE)
+    for name in ("scores.csv", "leaderboard.csv", "splits/unseen_context-fold0.csv"):
+        assert (again.folder / name).read_bytes() == (simple.folder / name).read_bytes()
+
+
+def test_adding_a_model_moves_no_other_models_seed(tmp_path):
+    def drawn(result: Result) -> pd.Series:
+        return scores(result).query("model == 'remembers'")["value"]
+
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    alone = drawn(run_with(tmp_path / "a", "remembers"))
+    beside = drawn(run_with(tmp_path / "b", "good", "remembers"))
+    np.testing.assert_array_equal(alone, beside)
+
+
+@pytest.mark.parametrize(("name", "status", "words"), [
+    ("raises_in_fit", "failed", "RuntimeError: no convergence"), ("returns_nan", "failed", "NaN or infinite"),
+    ("wrong_shape", "failed", "149 genes; the query has 150"), ("other_genes", "failed", "other genes or another order"),
+    ("returns_array", "failed", "returned a ndarray"), ("changes_training", "failed", "changed its training cells"),
+    ("changes_input", "failed", "changed its input cells"), ("dies", "failed", "worker process died"),
+    ("declines", "unsupported", "not for me")])
+def test_a_plugin_that_breaks_the_contract_is_a_row_with_a_reason(tmp_path, name, status, words):
+    result = run_with(tmp_path, name)
+    rows = scores(result).query(f"model == '{name}' and direction == 'n2p'")
+    assert set(rows["status"]) == {status}
+    assert rows["reason"].str.contains(words, regex=False).all()
+    assert rows["value"].isna().all()
+    assert (result.failures == 9) == (status == "failed")
+    assert scores(result).query("model == 'train_mean' and metric == 'mse'")["value"].notna().all(), "others went on"
+
+
+@pytest.mark.parametrize("name", ["never_returns", "hangs_in_fit"])
+def test_a_plugin_that_never_returns_is_ended(tmp_path, name):
+    start = time.monotonic()
+    result = run_with(tmp_path, name, timeout=3.0)
+    rows = scores(result).query(f"model == '{name}' and direction == 'n2p'")
+    assert set(rows["status"]) == {"timeout"}
+    assert rows["reason"].str.contains("--timeout").all()
+    assert time.monotonic() - start < 120
+
+
+def test_a_condition_that_failed_counts_as_no_change_and_is_named(tmp_path):
+    result = run_with(tmp_path, "raises_once")
+    assert result.failures == 1
+    board = pd.read_csv(result.folder / "leaderboard.csv")
+    row = board.query("model == 'raises_once' and metric == 'pearson_delta' and level == 'suite' and direction == 'n2p'")
+    assert row["n_failed"].item() == 1
+    assert "second condition" in row["reason"].item()
+    assert row["n_conditions"].item() == 9
+
+
+def test_resume_retries_what_failed_and_keeps_the_rest(tmp_path):
+    result = run_with(tmp_path, "good", "raises_in_fit")
+    kept = result.folder / "predictions/good/n2p-unseen_context-fold0-seed0/outcome.json"
+    before = kept.stat().st_mtime_ns
+    (tmp_path / "raises_in_fit.py").write_text((tmp_path / "good.py").read_text().replace('"good"', '"raises_in_fit"'))
+    request = Request(suite="smoke", models=("good", "raises_in_fit"), directions=("n2p",),
+                      plugins=(tmp_path / "good.py", tmp_path / "raises_in_fit.py"))
+    seen = []
+    again = run(make_plan(request), result.folder, figures=False, watch=lambda job, message: seen.append((job.tasks[0].model, message[0])))
+    assert again.failures == 0
+    assert {model for model, _ in seen} == {"raises_in_fit"}
+    assert kept.stat().st_mtime_ns == before
+
+
+def test_other_settings_are_not_resumed_from_old_predictions(tmp_path):
+    result = run_with(tmp_path, "good")
+    request = Request(suite="smoke", models=("good",), plugins=(tmp_path / "good.py",), settings={"good": {"strength": 2.0}},
+                      directions=("n2p",))
+    run(make_plan(request), result.folder, figures=False)
+    folder = result.folder / "predictions/good/n2p-unseen_context-fold0-seed0"
+    shift = store.get_prediction(folder, 0).values.min()
+    assert shift == 2.0
+
+
+def test_rescoring_needs_no_training(simple):
+    request = Request(suite="smoke", models=SIMPLE)
+    before = (simple.folder / "scores.csv").read_bytes()
+    (simple.folder / "scores.csv").unlink()
+    seen: list[object] = []
+    run(make_plan(request), simple.folder, figures=False, watch=lambda job, message: seen.append(message))
+    assert seen == []
+    assert (simple.folder / "scores.csv").read_bytes() == before
+
+
+def test_a_leaky_protocol_says_so_in_every_row(tmp_path):
+    request = Request(suite="smoke", models=("train_mean",), protocol="resampled")
+    result = run(make_plan(request), tmp_path / "run", figures=False)
+    rows = scores(result).query("kind == 'model'")
+    assert rows["audit"].str.startswith("leaky").all()
+    assert "LEAKY" in (result.folder / "leaderboard.md").read_text()
+
+
+def test_a_full_disk_stops_the_run_and_keeps_what_is_there(tmp_path):
+    plan = make_plan(Request(suite="smoke", models=("train_mean",)))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # no file may grow beyond 20 kB
+    try:
+        with pytest.raises((StoreError, OSError)):
+            run(plan, tmp_path / "run", figures=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    result = run(plan, tmp_path / "run", figures=False)
+    assert result.failures == 0
+
+
+def test_a_store_that_cannot_be_written_says_what_to_do(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="--resume"), store.atomic(tmp_path / "file" / "below" / "x.json"):
+        pass
+
+
+def test_ctrl_c_keeps_what_was_finished(tmp_path):
+    plugin = plugins.write(tmp_path, "hangs_in_fit")
+    arguments = [sys.executable, "-m", "benchmarks.run", "--suite", "smoke", "--models", "hangs_in_fit", "--plugin", str(plugin),
+                 "--out", str(tmp_path / "out"), "--direction", "n2p", "--no-figures"]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    wanted = "predictions/train_mean/n2p-unseen_context-fold0-seed0/outcome.json"
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(f"out/smoke/*/{wanted}")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1.0)
+    os.kill(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    assert "--resume" in output
+    folder = next(tmp_path.glob("out/smoke/*"))
+    assert json.loads((folder / "manifest.json").read_text())["state"] == "stopped"
+    table = pd.read_csv(folder / "scores.csv")
+    assert {"no_change", "train_mean", "oracle"} <= set(table["model"])
+    done = subprocess.run([*arguments[:5], "--out", str(tmp_path / "out"), "--direction", "n2p", "--models", "linear", "--resume", "--no-figures"],
+                          capture_output=True, text=True, check=True, timeout=120)
+    assert "train_mean" not in done.stdout.split("smoke_simulated, protocol")[0].split("results")[-1]
+    assert len(list(tmp_path.glob("out/smoke/*"))) == 1, "it went on in the same folder"
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--suite", "cropsek"], "Did you mean 'cropseq'"), (["--suite", "smoke", "--models", "scgn"], "Did you mean 'scgen'"),
+    (["--suite", "smoke", "--protocol", "resampel"], "Did you mean 'resampled'"),
+    (["--suite", "smoke", "--direction", "n2n"], "Unknown direction"), (["--data", "reel"], "expected one of auto, real"),
+    (["--suite", "kang", "--data", "simulated"], "no simulated twin"),
+    (["--suite", "smoke", "--models", "linear", "--set", "linear.ridgee=1"], "ridgee"),
+    (["--suite", "smoke", "--set", "linear"], "expected model.key=value"),
+    (["--suite", "smoke", "--models", "linear", "--set", "lin.ridge=1"], "Unknown model in --set 'lin'"),
+    (["--suite", "smoke", "--folds", "9"], "has 3 fold"), (["--suite", "smoke", "--plugin", "nowhere.py"], "does not exist"),
+    (["--suite", "smoke", "--annotation", "nowhere.gaf"], "does not exist"),
+    (["--suite", "grid", "--data-dir", "nowhere"], "nowhere does not exist")])
+def test_a_request_that_makes_no_sense_is_refused_before_anything_runs(arguments, words, tmp_path):
+    done = CliRunner().invoke(command.app, [*arguments, "--out", str(tmp_path)])
+    assert done.exit_code == 2
+    assert words in done.output.replace("\n", "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_list_shows_everything():
+    done = CliRunner().invoke(command.app, ["--list"])
+    assert done.exit_code == 0
+    for word in ("cropseq", "context_transfer", "unseen_context", "kang", "pearson_delta"):
+        assert word in done.output
