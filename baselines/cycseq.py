@@ -24,22 +24,20 @@ class CycSeqPredictor:
     Parameters
     ----------
     variant
-        Preset of the package: "default", "paper" or "published_code".
+        Preset of the package: "default" (not the paper's: its weights train), "quick" (the same, narrower), "paper" or
+        "published_code".
     pretrain_epochs, finetune_epochs
         Most epochs of the two stages; 0 fine-tuning epochs predicts with the pre-trained model.
     draws
         N_R, draws of each (context, perturbation, batch).
-    batch_size
-        Pseudo-pairs a step in pre-training; 0 keeps the variant's.
     """
 
     def __init__(self, variant: str = "default", pretrain_epochs: int = PRETRAIN_EPOCHS,
-                 finetune_epochs: int = FINETUNE_EPOCHS, draws: int = 50, batch_size: int = 0) -> None:
+                 finetune_epochs: int = FINETUNE_EPOCHS, draws: int = 50) -> None:
         self.variant = variant
         self.pretrain_epochs = pretrain_epochs
         self.finetune_epochs = finetune_epochs
         self.draws = draws
-        self.batch_size = batch_size
 
     def fit(self, train: Train, *, seed: int) -> None:
         """Pre-train, then fine-tune on every context that has perturbed cells and controls."""
@@ -68,12 +66,12 @@ class CycSeqPredictor:
 
         target = query.perturbation if query.dose is None else (query.perturbation, query.dose)
         try:
-            values = self.model.predict(query.cells, perturbation=target, context=query.context,
-                                        direction=query.direction, seed=query.seed)
+            values, sizes = self.model.predict_draws(query.cells, perturbation=target, context=query.context,
+                                                     direction=query.direction, seed=query.seed)
         except UnknownPerturbation as error:
             raise Unsupported(str(error)) from error
         unit = "cell" if self.model.config.unit == "cell" else "draw"
-        return Prediction(values, unit=unit, note=self.model.note(query.cells, context=query.context))
+        return Prediction(values, unit=unit, weights=sizes, note=self.model.note(query.cells, context=query.context))
 
     def save(self, folder: Path) -> None:
         """Write the trained model."""
@@ -89,11 +87,10 @@ class CycSeqPredictor:
         from cycseq import preset
 
         base = preset(self.variant)
-        size = self.batch_size or base.pretrain.batch_size
         model = replace(base.model, output="linear") if space == "zscore" else base.model
         return replace(
             base, model=model, draws_per_condition=self.draws,
-            pretrain=replace(base.pretrain, epochs=self.pretrain_epochs, batch_size=size),
+            pretrain=replace(base.pretrain, epochs=self.pretrain_epochs),
             finetune=replace(base.finetune, epochs=max(1, self.finetune_epochs)))
 
     @staticmethod
@@ -111,7 +108,7 @@ def _record(direction: str, summary: str) -> Baseline:
         summary=summary,
         source="Liu et al., CycSeq, IJCAI 2025",
         limits="The perturbation must have been trained on in some context; predicts draws of 50 cells, not cells.",
-        quick={"pretrain_epochs": 12, "finetune_epochs": 3, "draws": 25},
+        quick={"variant": "quick", "pretrain_epochs": 20, "finetune_epochs": 4, "draws": 8},
         full_training={"pretrain_epochs": PRETRAIN_EPOCHS, "finetune_epochs": FINETUNE_EPOCHS},
         training="cycseq",
     )

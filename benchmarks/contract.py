@@ -84,17 +84,25 @@ class Prediction:
         What a reader of the table should know, such as "no embedding: fell back to the mean effect".
     genes
         Gene names of the columns, if the predictor keeps its own order; must equal the query's.
+    weights
+        Weight of each row in the mean profile, such as the number of cells in a draw; None weighs all alike.
 
     Raises
     ------
     ContractError
-        Empty values, more than two dimensions, NaN or infinite values, or an unknown unit.
+        Empty values, more than two dimensions, NaN or infinite values, an unknown unit, or weights that are not one
+        positive number a row.
     """
 
     values: Float[np.ndarray, "profile gene"]
     unit: Unit
     note: str = ""
     genes: tuple[str, ...] | None = None
+    weights: Float[np.ndarray, "profile"] | None = None
+
+    def mean(self) -> Float[np.ndarray, "gene"]:
+        """Mean profile over rows, weighted, accumulated in float64."""
+        return np.average(self.values.astype(np.float64), axis=0, weights=self.weights)
 
     def __post_init__(self) -> None:
         if self.unit not in get_args(Unit):
@@ -113,6 +121,12 @@ class Prediction:
             raise ContractError(f"Prediction.values has {bad} NaN or infinite values of {values.size}; return finite "
                                 "numbers, or raise Unsupported with the reason.")
         object.__setattr__(self, "values", values)
+        if self.weights is not None:
+            weights = np.asarray(self.weights, dtype=np.float64)
+            if weights.shape != (len(values),) or not (np.isfinite(weights) & (weights > 0)).all():
+                raise ContractError(f"Prediction.weights has shape {weights.shape} for {len(values)} rows; expected one "
+                                    "positive number a row.")
+            object.__setattr__(self, "weights", weights)
 
 
 @runtime_checkable

@@ -69,10 +69,13 @@ class Plan:
 
     @property
     def key(self) -> str:
-        """Content hash of what decides the numbers: a run is resumed only into a folder of the same key."""
+        """Content hash of the question: a run is resumed only into a folder of the same key.
+
+        Models, folds, seeds and directions are not in it, so that a resumed run can add some.
+        """
         return _hash({
             "data": self.dataset.digest, "space": self.space, "arm": self.suite.arm, "protocol": self.protocol,
-            "splits": [s.digest(self.cells.obs_names) for s in self.splits], "preset": self.request.preset,
+            "contexts_held_out": self.suite.contexts_held_out, "preset": self.request.preset,
             "seed": self.request.base_seed, "annotation": _hash_annotation(self.dataset.annotation)})
 
 

@@ -121,7 +121,7 @@ def score_model(truth: Truth, endings: Sequence[Ending], load: Callable[[int], P
     cells: list[np.ndarray | None] = [None] * len(endings)
     for number in np.flatnonzero(ok):
         prediction = load(int(number))
-        profiles[number] = prediction.values.mean(axis=0, dtype=np.float64)
+        profiles[number] = prediction.mean()
         if prediction.unit == "cell" and len(prediction.values) > 1:
             cells[number] = truth.project(prediction.values)
     values = _evaluate(truth, truth.target, Side(profiles, cells), truth.reference, ok)

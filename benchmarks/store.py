@@ -75,7 +75,8 @@ def prediction_path(folder: Path, number: int) -> Path:
 def put_prediction(folder: Path, number: int, prediction: Prediction) -> None:
     """Write one condition's prediction; raises `StoreError` if the disk refuses."""
     with atomic(prediction_path(folder, number)) as handle:
-        np.savez(handle, values=prediction.values, unit=np.array(prediction.unit), note=np.array(prediction.note))
+        weights = {} if prediction.weights is None else {"weights": prediction.weights}
+        np.savez(handle, values=prediction.values, unit=np.array(prediction.unit), note=np.array(prediction.note), **weights)
 
 
 def get_prediction(folder: Path, number: int) -> Prediction:
@@ -83,7 +84,9 @@ def get_prediction(folder: Path, number: int) -> Prediction:
     path = prediction_path(folder, number)
     try:
         with np.load(path) as stored:
-            return Prediction(stored["values"], unit=str(stored["unit"]), note=str(stored["note"]))  # type: ignore[arg-type]
+            weights = stored["weights"] if "weights" in stored else None
+            return Prediction(stored["values"], unit=str(stored["unit"]), note=str(stored["note"]),  # type: ignore[arg-type]
+                              weights=weights)
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise StoreError(f"Prediction {path} cannot be read ({type(error).__name__}); delete {folder} and run again "
                          "with --resume.") from error

@@ -142,15 +142,15 @@ class CycSeq:
         """
         return self._predict(adata, (perturbation, context, direction), n_samples, seed)[0]
 
-    def predict_mean(self, adata: AnnData, *, perturbation: str | tuple[str, float], context: str,
-                     direction: Direction = "n2p", seed: int = 0) -> Float[np.ndarray, " gene"]:
-        """Mean of `predict` over all input cells [gene]: draws weigh as many cells as they hold.
+    def predict_draws(self, adata: AnnData, *, perturbation: str | tuple[str, float], context: str,
+                      direction: Direction = "n2p",
+                      seed: int = 0) -> tuple[Float[np.ndarray, "draw gene"], Int[np.ndarray, " draw"]]:
+        """Return what `predict` does, from latent means, and how many cells each draw holds [draw].
 
-        Draws keep to one batch, so they differ in size where batches do, and the plain mean over draws would weigh a
-        small batch too much: its batch effect would look like a change.
+        Draws keep to one batch, so they differ in size where batches do; a mean over draws that does not weigh them by
+        their cells weighs a small batch too much, and its batch effect looks like a change.
         """
-        values, sizes = self._predict(adata, (perturbation, context, direction), 0, seed)
-        return np.average(values, axis=0, weights=sizes)
+        return self._predict(adata, (perturbation, context, direction), 0, seed)
 
     def _predict(self, adata: AnnData, query: tuple[str | tuple[str, float], str, Direction], n_samples: int,
                  seed: int) -> tuple[Float[np.ndarray, "draw gene"], Int[np.ndarray, " draw"]]:

@@ -188,14 +188,14 @@ DEFAULT = TrainConfig(
     weights=LossWeights(adversarial=0.1, cycle=1.0, perturbation=0.01, batch=0.01, kl=0.01, paired=10.0),
     pretrain=replace(PRETRAIN, epochs=40, batch_size=256, patience=10),
     draws_per_condition=20)
-"""Trains where the paper's weights collapse. Found on simulated screens, by the validation error given `skip`; `skip`
-itself was chosen by the correlation of predicted and true changes in held-out conditions. Without it the error is lower,
-because the output loses the input's sampling noise, but the change from the input is then mostly that noise."""
+"""Trains where the paper's weights collapse. Weights and scales were chosen on simulated screens by the validation
+error, with `skip`; `skip` itself by the correlation of predicted and true changes in conditions held out. Without
+it the error is lower, because the output loses the input's sampling noise, but its change is then mostly that noise."""
 QUICK = replace(
     DEFAULT, model=replace(DEFAULT.model, hidden=(512, 256, 128), latent=64), draws_per_condition=8,
     pretrain=replace(DEFAULT.pretrain, epochs=20, patience=4),
     finetune=replace(FINETUNE, epochs=4, patience=2))
-"""The default, narrower and shorter: about a minute on one busy core for five contexts, 130 conditions, 1,000 genes."""
+"""The default, narrower and shorter; about a minute on one core for 130 conditions and 1,000 genes."""
 
 
 PRESETS: Mapping[str, TrainConfig] = MappingProxyType({

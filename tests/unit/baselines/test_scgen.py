@@ -75,7 +75,7 @@ def test_predicts_a_finite_cell_per_input_cell(fitted):
 
 
 def test_learns_which_genes_rise(tmp_path):
-    model = _fitted(tmp_path, epochs=15)
+    model = _fitted(tmp_path, epochs=5)
     change = model.predict(_query("P1")).values.mean(axis=0) - model.predict(_query("P2")).values.mean(axis=0)
     assert change[:40].mean() > change[40:80].mean() + 0.3
     back = model.predict(_query("P1", direction="p2n")).values.mean(axis=0)

@@ -1,0 +1,70 @@
+"""Every built-in predictor, and the template that users copy, keeps the contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import baselines
+from benchmarks import check, registry
+from benchmarks.check import Screen
+from tests.end_to_end import plugins
+
+FOLDER = Path(next(iter(baselines.__path__)))
+TEMPLATE = FOLDER / "_template.py"
+RECORDS = {**registry.available(), "_template": registry.from_file(TEMPLATE)[0]}
+TRAININGS = {record.training: name for name, record in RECORDS.items()}
+"""One predictor of each training: CycSeq's two rows share theirs."""
+
+
+@pytest.mark.parametrize("name", sorted(TRAININGS.values()))
+def test_a_built_in_predictor_keeps_the_contract(name: str, screen: Screen) -> None:
+    problems = {r.name: r.problem for r in check.check(RECORDS[name], screen) if r.problem}
+    assert not problems
+
+
+def test_importing_plugins_imports_nothing_heavy() -> None:
+    for path in sorted(FOLDER.glob("[!_]*.py")) + [TEMPLATE]:
+        assert check.heavy_imports(path) == [], path.name
+
+
+def test_the_template_is_short_and_its_command_works() -> None:
+    assert len(TEMPLATE.read_text().splitlines()) <= 40
+    done = CliRunner().invoke(check.app, [str(TEMPLATE)])
+    assert done.exit_code == 0, done.output
+    assert "All checks passed" in done.output
+
+
+@pytest.mark.parametrize(("name", "failing"), [
+    ("raises_in_fit", "fits"), ("returns_nan", "answers_something"), ("wrong_shape", "answers_something"),
+    ("changes_training", "leaves_training_cells_alone"), ("declines", "answers_something")])
+def test_the_suite_finds_what_is_wrong(name: str, failing: str, screen: Screen, tmp_path: Path) -> None:
+    record = registry.from_file(plugins.write(tmp_path, name))[0]
+    problems = {r.name for r in check.check(record, screen) if r.problem}
+    assert failing in problems
+
+
+@pytest.mark.parametrize(("body", "failing"), [
+    ("self.shift = np.random.default_rng().normal()", "repeats_itself"),
+    ("self.shift = np.random.normal()", "keeps_random_state")])
+def test_the_suite_finds_unseeded_randomness(body: str, failing: str, screen: Screen, tmp_path: Path) -> None:
+    text = plugins.HEAD.format(name="loose", fit=body,
+                               predict="return Prediction(query.cells.X.toarray() + self.shift, unit='cell')")
+    (tmp_path / "loose.py").write_text(text)
+    record = registry.from_file(tmp_path / "loose.py")[0]
+    assert failing in {r.name for r in check.check(record, screen) if r.problem}
+
+
+def test_the_suite_finds_memory_of_earlier_queries(screen: Screen, tmp_path: Path) -> None:
+    text = plugins.HEAD.format(name="counts", fit="self.n = 0", predict="self.n += 1; "
+                               "return Prediction(query.cells.X.toarray() + self.n, unit='cell')")
+    (tmp_path / "counts.py").write_text(text)
+    record = registry.from_file(tmp_path / "counts.py")[0]
+    assert "forgets_queries" in {r.name for r in check.check(record, screen) if r.problem}
+
+
+def test_heavy_imports_are_found(tmp_path: Path) -> None:
+    (tmp_path / "heavy.py").write_text("import sklearn\n" + plugins.HEAD.format(name="heavy", fit="pass", predict="pass"))
+    assert "sklearn" in check.heavy_imports(tmp_path / "heavy.py")

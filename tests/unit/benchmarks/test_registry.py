@@ -1,0 +1,73 @@
+"""The registry: names, near misses, plugins by path, entry points, duplicates."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+import pytest
+
+from benchmarks import registry
+from benchmarks.contract import Baseline, Prediction
+from benchmarks.errors import ContractError, PluginError, UnknownName
+from tests.end_to_end import plugins
+
+
+def test_built_in_names():
+    names = set(registry.available())
+    assert {"no_change", "train_mean", "train_control", "context_transfer", "linear", "scgen", "gears", "cycseq_n2p",
+            "cycseq_p2n"} <= names
+    assert not any(name.startswith("_") for name in names)
+    assert registry.find("cycseq_n2p").training == registry.find("cycseq_p2n").training
+
+
+def test_unknown_names_get_a_suggestion():
+    with pytest.raises(UnknownName, match=r"Unknown model 'scgn'. Did you mean 'scgen'\? Known: .*train_mean"):
+        registry.find("scgn")
+
+
+def test_a_plugin_is_found_by_path_and_a_taken_name_is_refused(tmp_path):
+    good = plugins.write(tmp_path, "good")
+    assert registry.find("good", [good]).summary == "a test plugin"
+    taken = tmp_path / "linear.py"
+    taken.write_text(good.read_text().replace('"good"', '"linear"'))
+    with pytest.raises(PluginError, match="Two predictors are named 'linear'"):
+        registry.available([taken])
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("import no_such_package", "cannot be imported: ModuleNotFoundError"), ("def x(:", "SyntaxError"), ("x = 1", "no BASELINE"),
+    ("BASELINE = 'linear'", "found str")])
+def test_files_that_are_no_plugins(tmp_path, text, words):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(PluginError, match=words):
+        registry.from_file(path)
+    with pytest.raises(PluginError, match="does not exist"):
+        registry.from_file(tmp_path / "other.py")
+
+
+def test_the_records_name_is_the_files(tmp_path):
+    path = plugins.write(tmp_path, "good").rename(tmp_path / "other.py")
+    with pytest.raises(PluginError, match="expected the file's name, 'other'"):
+        registry.from_file(path)
+
+
+def test_entry_points_bring_predictors(monkeypatch, tmp_path):
+    (tmp_path / "outside_package.py").write_text(plugins.write(tmp_path, "good").read_text())
+    monkeypatch.syspath_prepend(str(tmp_path))
+    entries = importlib.metadata.EntryPoints([
+        importlib.metadata.EntryPoint("good", "outside_package:BASELINE", registry.ENTRY_POINTS)])
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: entries.select(group=group))
+    assert registry.find("good").source == "tests"
+
+
+def test_records_and_predictions_check_themselves():
+    with pytest.raises(ContractError, match="expected letters"):
+        Baseline(name="my model", build=Path, directions=("n2p",), summary="s", source="s")
+    with pytest.raises(ContractError, match="expected some of"):
+        Baseline(name="m", build=Path, directions=("up",), summary="s", source="s")  # type: ignore[arg-type]
+    for values, unit, words in (([[float("nan")]], "cell", "1 NaN"), ([], "cell", "not empty"), ([[1, 2], [3, 4]], "mean", "2 rows"),
+                                ([["a"]], "cell", "no array of numbers"), ([[1.0]], "cells", "expected one of")):
+        with pytest.raises(ContractError, match=words):
+            Prediction(values, unit=unit)  # type: ignore[arg-type]
