@@ -16,8 +16,9 @@ def group_means(train: Train) -> pd.DataFrame:
     counts = np.bincount(codes)
     weights = sp.csr_matrix((1.0 / counts[codes], (codes, np.arange(len(codes)))))
     index = pd.MultiIndex.from_tuples(list(groups), names=["context", "perturbation"])
-    return pd.DataFrame((weights @ train.cells.X.astype(np.float64)).toarray(), index=index,
-                        columns=train.cells.var_names)
+    return pd.DataFrame(
+        (weights @ train.cells.X.astype(np.float64)).toarray(), index=index, columns=train.cells.var_names
+    )
 
 
 def effects(train: Train) -> pd.DataFrame:

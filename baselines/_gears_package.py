@@ -59,8 +59,10 @@ def prepare_data(cells: AnnData, validation: list[str], terms: Mapping[str, set[
         genes = [gene for gene in condition.split("+") if gene != "ctrl"]
         graphs = data.dataset_processed[condition]
         if any([data.pert_names[n] for n in graph.pert_idx if n >= 0] != genes for graph in graphs):
-            raise ContractError(f"gears: '{condition}' would be trained as control or as another gene; its genes are "
-                                "not all in the gene graph. Leave its cells out.")
+            raise ContractError(
+                f"gears: '{condition}' would be trained as control or as another gene; its genes are "
+                "not all in the gene graph. Leave its cells out."
+            )
     data.split, data.seed, data.train_gene_set_size = "no_test", 0, 1.0
     data.set2conditions = {"train": [c for c in conditions if c not in validation], "val": validation}
     return data
@@ -104,8 +106,10 @@ def train_network(data: Any, gene_graph: tuple[Any, Any], epochs: int, device: s
     untrained = model.best_model
     model.train(epochs=epochs)
     if all(old.equal(new) for old, new in zip(untrained.parameters(), model.best_model.parameters(), strict=True)):
-        raise ContractError("gears: the package kept its untrained network; no validation error was finite. Check the "
-                            "training cells of this context.")
+        raise ContractError(
+            "gears: the package kept its untrained network; no validation error was finite. Check the "
+            "training cells of this context."
+        )
     return model.best_model
 
 
@@ -121,9 +125,12 @@ def run_network(network: Any, x: sp.csr_matrix, nodes: list[int], device: str) -
         from torch_geometric.data import Data
 
         for start in range(0, n_cells, size):
-            values = torch.as_tensor(sp.csr_matrix(x[start:start + size]).toarray(), dtype=torch.float32)
-            batch = Data(x=values.reshape(-1, 1), pert_idx=[nodes] * len(values),
-                         batch=torch.arange(len(values)).repeat_interleave(n_genes))
+            values = torch.as_tensor(sp.csr_matrix(x[start : start + size]).toarray(), dtype=torch.float32)
+            batch = Data(
+                x=values.reshape(-1, 1),
+                pert_idx=[nodes] * len(values),
+                batch=torch.arange(len(values)).repeat_interleave(n_genes),
+            )
             predicted.append(network(batch.to(device)).cpu().numpy())
     return np.concatenate(predicted)
 

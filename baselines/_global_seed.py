@@ -43,8 +43,13 @@ def seeded_and_quiet(seed: int, report: Report = no_report) -> Iterator[Report]:
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     try:
-        with (torch.random.fork_rng(devices=devices), warnings.catch_warnings(), open(os.devnull, "w") as nowhere,
-              redirect_stdout(nowhere), redirect_stderr(nowhere)):
+        with (
+            torch.random.fork_rng(devices=devices),
+            warnings.catch_warnings(),
+            open(os.devnull, "w") as nowhere,
+            redirect_stdout(nowhere),
+            redirect_stderr(nowhere),
+        ):
             warnings.simplefilter("ignore")
             random.seed(seed % 2**32)
             np.random.seed(seed % 2**32)  # noqa: NPY002

@@ -13,8 +13,10 @@ class ContextTransfer:
 
     def predict(self, query: Query) -> Prediction:
         table = self.effects
-        rows = table[(table.index.get_level_values("perturbation") == query.perturbation)
-                     & (table.index.get_level_values("context") != query.context)]
+        rows = table[
+            (table.index.get_level_values("perturbation") == query.perturbation)
+            & (table.index.get_level_values("context") != query.context)
+        ]
         if rows.empty:
             raise Unsupported(f"{query.perturbation} was trained on in no context but {query.context}")
         return shifted(query, rows.mean(axis=0).to_numpy(), f"from {', '.join(rows.index.get_level_values('context'))}")

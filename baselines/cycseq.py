@@ -32,8 +32,13 @@ class CycSeqPredictor:
         N_R, draws of each (context, perturbation, batch).
     """
 
-    def __init__(self, variant: str = "default", pretrain_epochs: int = PRETRAIN_EPOCHS,
-                 finetune_epochs: int = FINETUNE_EPOCHS, draws: int = 50) -> None:
+    def __init__(
+        self,
+        variant: str = "default",
+        pretrain_epochs: int = PRETRAIN_EPOCHS,
+        finetune_epochs: int = FINETUNE_EPOCHS,
+        draws: int = 50,
+    ) -> None:
         self.variant = variant
         self.pretrain_epochs = pretrain_epochs
         self.finetune_epochs = finetune_epochs
@@ -66,8 +71,9 @@ class CycSeqPredictor:
 
         target = query.perturbation if query.dose is None else (query.perturbation, query.dose)
         try:
-            values, sizes = self.model.predict_draws(query.cells, perturbation=target, context=query.context,
-                                                     direction=query.direction, seed=query.seed)
+            values, sizes = self.model.predict_draws(
+                query.cells, perturbation=target, context=query.context, direction=query.direction, seed=query.seed
+            )
         except UnknownPerturbation as error:
             raise Unsupported(str(error)) from error
         unit = "cell" if self.model.config.unit == "cell" else "draw"
@@ -89,9 +95,12 @@ class CycSeqPredictor:
         base = preset(self.variant)
         model = replace(base.model, output="linear") if space == "zscore" else base.model
         return replace(
-            base, model=model, draws_per_condition=self.draws,
+            base,
+            model=model,
+            draws_per_condition=self.draws,
             pretrain=replace(base.pretrain, epochs=self.pretrain_epochs),
-            finetune=replace(base.finetune, epochs=max(1, self.finetune_epochs)))
+            finetune=replace(base.finetune, epochs=max(1, self.finetune_epochs)),
+        )
 
     @staticmethod
     def _trainable(train: Train) -> list[str]:

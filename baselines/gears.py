@@ -71,11 +71,19 @@ class Gears:
     from the README of github.com/snap-stanford/GEARS.
     """
 
-    def __init__(self, epochs: int = 20, batch_size: int = 32, max_cells_per_condition: int | None = None,
-                 graph: str = "annotated") -> None:
+    def __init__(
+        self,
+        epochs: int = 20,
+        batch_size: int = 32,
+        max_cells_per_condition: int | None = None,
+        graph: str = "annotated",
+    ) -> None:
         cells = MIN_CELLS if max_cells_per_condition is None else max_cells_per_condition
-        for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 2),
-                                   ("max_cells_per_condition", cells, MIN_CELLS)):
+        for name, value, least in (
+            ("epochs", epochs, 1),
+            ("batch_size", batch_size, 2),
+            ("max_cells_per_condition", cells, MIN_CELLS),
+        ):
             if value < least:
                 raise ContractError(f"gears: {name} is {value}; expected at least {least}.")
         if graph not in GRAPHS:
@@ -95,16 +103,20 @@ class Gears:
         self._device = train.device
         parts = self._trainable_contexts(train.cells.obs, seed)
         if not parts:
-            raise Unsupported("GEARS needs a context with controls and two perturbations of annotated genes among the "
-                              f"training cells, {MIN_CELLS} cells of each; there is none.")
+            raise Unsupported(
+                "GEARS needs a context with controls and two perturbations of annotated genes among the "
+                f"training cells, {MIN_CELLS} cells of each; there is none."
+            )
         gene_graph = similarity_graph(genes, train.annotation)
         terms = {gene: set(train.annotation[gene]) for gene in genes}
         self._models: dict[str, ContextModel] = {}
         for number, (context, (rows, note)) in enumerate(parts.items()):
             cells = gears_cells(train.cells[rows])
             validation = choose_validation(cells.obs["condition"].unique(), seed)
-            with (TemporaryDirectory(dir=train.workdir, prefix="gears_") as folder,
-                  seeded_and_quiet(seed, train.report) as report):
+            with (
+                TemporaryDirectory(dir=train.workdir, prefix="gears_") as folder,
+                seeded_and_quiet(seed, train.report) as report,
+            ):
                 data = prepare_data(cells, validation, terms, Path(folder))
                 load_cells(data, self.batch_size, partial(self._report, report, context, number, len(parts)))
                 network = train_network(data, gene_graph, self.epochs, train.device)
@@ -117,8 +129,10 @@ class Gears:
         if problem:
             raise Unsupported(f"GEARS cannot place perturbation '{query.perturbation}': {problem}.")
         if query.context not in self._models:
-            raise Unsupported(f"GEARS has no model of context '{query.context}': it needs controls and two "
-                              "perturbations of annotated genes in that context among the training cells.")
+            raise Unsupported(
+                f"GEARS has no model of context '{query.context}': it needs controls and two "
+                "perturbations of annotated genes in that context among the training cells."
+            )
         model = self._models[query.context]
         nodes = [self._nodes[gene] for gene in query.perturbation.split("+")]
         notes = [model.note] if model.note else []
@@ -154,14 +168,23 @@ class Gears:
         for context in np.unique(contexts):
             inside = np.flatnonzero(contexts == context)
             names, sizes = np.unique(perturbations[inside], return_counts=True)
-            kept = [name for name, size in zip(names, sizes, strict=True)
-                    if size >= MIN_CELLS and (name == CONTROL or not self._problem(name))]
+            kept = [
+                name
+                for name, size in zip(names, sizes, strict=True)
+                if size >= MIN_CELLS and (name == CONTROL or not self._problem(name))
+            ]
             if CONTROL not in kept or len(kept) < 3:
                 continue
             usable = [inside[perturbations[inside] == name] for name in kept]
             n_left_out = len(inside) - sum(map(len, usable))
-            note = (f"left out of training: {n_left_out} cells of {len(names) - len(kept)} perturbations (no place in "
-                    f"the gene graph, or fewer than {MIN_CELLS} cells)") if n_left_out else ""
+            note = (
+                (
+                    f"left out of training: {n_left_out} cells of {len(names) - len(kept)} perturbations (no place in "
+                    f"the gene graph, or fewer than {MIN_CELLS} cells)"
+                )
+                if n_left_out
+                else ""
+            )
             rows = [self._at_most(found, name, rng) for found, name in zip(usable, kept, strict=True)]
             parts[str(context)] = np.sort(np.concatenate(rows)), note
         return parts
@@ -212,11 +235,13 @@ def similarity_graph(genes: list[str], annotation: Mapping[str, frozenset[str]])
     sizes = np.array([len(annotation[gene]) for gene in genes])
     number = {term: n for n, term in enumerate(sorted({term for gene in genes for term in annotation[gene]}))}
     columns = np.array([number[term] for gene in genes for term in sorted(annotation[gene])])
-    has_term = sp.csr_matrix((np.ones(len(columns), np.int32), (np.repeat(np.arange(len(genes)), sizes), columns)),
-                             shape=(len(genes), len(number)))
+    has_term = sp.csr_matrix(
+        (np.ones(len(columns), np.int32), (np.repeat(np.arange(len(genes)), sizes), columns)),
+        shape=(len(genes), len(number)),
+    )
     edges, weights = [], []
     for start in range(0, len(genes), 512):
-        shared = (has_term[start:start + 512] @ has_term.T).tocoo()
+        shared = (has_term[start : start + 512] @ has_term.T).tocoo()
         target, source = shared.row + start, shared.col
         jaccard = shared.data / (sizes[target] + sizes[source] - shared.data)
         near = jaccard > MIN_JACCARD
@@ -227,8 +252,10 @@ def similarity_graph(genes: list[str], annotation: Mapping[str, frozenset[str]])
         nearest = np.arange(len(target)) - first <= N_NEIGHBOURS
         edges.append(np.stack([source[nearest], target[nearest]]))
         weights.append(jaccard[nearest])
-    return (torch.as_tensor(np.concatenate(edges, axis=1), dtype=torch.long),
-            torch.as_tensor(np.concatenate(weights), dtype=torch.float32))
+    return (
+        torch.as_tensor(np.concatenate(edges, axis=1), dtype=torch.long),
+        torch.as_tensor(np.concatenate(weights), dtype=torch.float32),
+    )
 
 
 BASELINE = Baseline(
@@ -239,6 +266,6 @@ BASELINE = Baseline(
     source="doi:10.1038/s41587-023-01905-6",
     limits="CRISPR perturbations of one or two annotated genes, in contexts with at least two training perturbations.",
     licence="MIT",
-    quick={"epochs": 2, "max_cells_per_condition": 40, "graph": "measured"},
+    quick={"epochs": 2, "max_cells_per_condition": 30, "graph": "measured"},
     full_training={"epochs": 20},
 )

@@ -34,8 +34,10 @@ class Linear:
     def fit(self, train: Train, *, seed: int) -> None:
         self.effects = effects(train)
         self.genes = {gene: i for i, gene in enumerate(train.cells.var_names)}
-        self.models = {str(c): self._fit_context(rows.droplevel("context"))
-                       for c, rows in self.effects.groupby(level="context", sort=True)}
+        self.models = {
+            str(c): self._fit_context(rows.droplevel("context"))
+            for c, rows in self.effects.groupby(level="context", sort=True)
+        }
 
     def predict(self, query: Query) -> Prediction:
         model = self.models.get(query.context)

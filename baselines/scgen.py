@@ -94,8 +94,9 @@ class ScGen:
         context = query.context if known else contexts[0]
         cells = _bare_cells(query.cells, np.full(query.cells.n_obs, start), np.full(query.cells.n_obs, context))
         with _quiet_loggers(), seeded_and_quiet(query.seed):
-            predicted, _ = self._model.predict(ctrl_key=start, stim_key=end, adata_to_predict=cells,
-                                               restrict_arithmetic_to={"context": contexts})
+            predicted, _ = self._model.predict(
+                ctrl_key=start, stim_key=end, adata_to_predict=cells, restrict_arithmetic_to={"context": contexts}
+            )
             self._model.deregister_manager()  # scvi keeps every AnnData it has seen until told otherwise
         note = "" if known else f"context '{query.context}' not in training: effect taken from the others"
         return Prediction(predicted.X, unit="cell", note=note)
@@ -124,8 +125,10 @@ class ScGen:
             if not contexts:
                 raise Unsupported(f"scGen knows only states it was trained on; no training cell is '{state}'.")
         if not seen[start] & seen[end]:
-            raise Unsupported(f"scGen takes the change from contexts with training cells in both states; no context "
-                              f"has both '{start}' and '{end}'.")
+            raise Unsupported(
+                f"scGen takes the change from contexts with training cells in both states; no context "
+                f"has both '{start}' and '{end}'."
+            )
         return sorted(seen[start] & seen[end])
 
 
@@ -173,8 +176,9 @@ def training_and_validation_cells(n_cells: int, batch_size: int, seed: int) -> l
 
 def _bare_cells(cells: AnnData, states: np.ndarray, contexts: np.ndarray) -> AnnData:
     """Copy X and the two labels into a new object: scvi writes into what it registers, and allows that only once."""
-    obs = pd.DataFrame({"perturbation": pd.Categorical(states), "context": pd.Categorical(contexts)},
-                       index=cells.obs_names.copy())
+    obs = pd.DataFrame(
+        {"perturbation": pd.Categorical(states), "context": pd.Categorical(contexts)}, index=cells.obs_names.copy()
+    )
     return AnnData(cells.X.copy(), obs=obs, var=pd.DataFrame(index=cells.var_names.copy()))
 
 

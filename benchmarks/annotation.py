@@ -43,8 +43,10 @@ def read_annotation(path: Path) -> Annotation:
         elif name.startswith("gene2go"):
             pairs = list(_gene2go_pairs(handle, _symbols(path.parent)))
         else:
-            raise DataError(f"Annotation file {path.name} is of no known format; expected *.gaf, gene2go* or *.json, "
-                            "each plain or .gz. Pickles are refused: reading one can run code.")
+            raise DataError(
+                f"Annotation file {path.name} is of no known format; expected *.gaf, gene2go* or *.json, "
+                "each plain or .gz. Pickles are refused: reading one can run code."
+            )
     terms: dict[str, set[str]] = defaultdict(set)
     for gene, term in pairs:
         terms[gene].add(term)

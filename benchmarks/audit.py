@@ -99,8 +99,11 @@ def _held_out(train: AnnData, split: Split) -> list[str]:
 
 def _extras(cells: AnnData, what: str) -> list[str]:
     """Name fields beyond X, names and canonical labels: any of them could be computed from test cells."""
-    found = [f"{what} carry {field}['{key}']" for field in ("uns", "obsm", "varm", "layers", "obsp", "varp")
-             for key in getattr(cells, field)]
+    found = [
+        f"{what} carry {field}['{key}']"
+        for field in ("uns", "obsm", "varm", "layers", "obsp", "varp")
+        for key in getattr(cells, field)
+    ]
     found += [f"{what} carry var['{c}']" for c in cells.var.columns]
     found += [f"{what} carry obs['{c}']" for c in cells.obs.columns if c not in OBS_COLUMNS]
     if cells.raw is not None:

@@ -69,39 +69,51 @@ def _check_names(cells: AnnData, dataset: str) -> None:
     for kind, names in (("cell", cells.obs_names), ("gene", cells.var_names)):
         if not names.is_unique:
             repeated = names[names.duplicated()].unique()
-            raise DataError(f"{dataset}: {len(repeated)} {kind} names occur more than once, such as "
-                            f"'{repeated[0]}'; make them unique (sum duplicated genes, prefix cells by batch).")
+            raise DataError(
+                f"{dataset}: {len(repeated)} {kind} names occur more than once, such as "
+                f"'{repeated[0]}'; make them unique (sum duplicated genes, prefix cells by batch)."
+            )
 
 
 def _check_columns(obs: pd.DataFrame, dataset: str) -> None:
     missing = [c for c in OBS_COLUMNS if c not in obs]
     if missing:
-        raise DataError(f"{dataset}: obs lacks the column(s) {', '.join(missing)}; it has {', '.join(obs.columns)}. "
-                        "Name the source columns in the card's [columns] and map them in read.py.")
+        raise DataError(
+            f"{dataset}: obs lacks the column(s) {', '.join(missing)}; it has {', '.join(obs.columns)}. "
+            "Name the source columns in the card's [columns] and map them in read.py."
+        )
     for column in TEXT_COLUMNS:
         if obs[column].isna().any():
-            raise DataError(f"{dataset}: obs['{column}'] is empty for {int(obs[column].isna().sum())} cells; "
-                            "label every cell or drop those cells in read.py.")
+            raise DataError(
+                f"{dataset}: obs['{column}'] is empty for {int(obs[column].isna().sum())} cells; "
+                "label every cell or drop those cells in read.py."
+            )
     if not pd.api.types.is_bool_dtype(obs["is_control"]):
         raise DataError(f"{dataset}: obs['is_control'] has type {obs['is_control'].dtype}; expected bool.")
     if not pd.api.types.is_float_dtype(obs["dose"]):
         raise DataError(f"{dataset}: obs['dose'] has type {obs['dose'].dtype}; expected float (nM, NaN for none).")
     unsorted = [p for p in obs["perturbation"].astype(str).unique() if p != condition_name(p)]
     if unsorted:
-        raise DataError(f"{dataset}: combination '{unsorted[0]}' is not in canonical order; expected "
-                        f"'{condition_name(unsorted[0])}' (parts sorted, joined by '+').")
+        raise DataError(
+            f"{dataset}: combination '{unsorted[0]}' is not in canonical order; expected "
+            f"'{condition_name(unsorted[0])}' (parts sorted, joined by '+')."
+        )
 
 
 def _check_controls(obs: pd.DataFrame, dataset: str) -> None:
     control = obs["is_control"].to_numpy()
     labelled = (obs["perturbation"] == CONTROL).to_numpy()
     if (control != labelled).any():
-        raise DataError(f"{dataset}: {int((control != labelled).sum())} cells have is_control and perturbation that "
-                        f"disagree; a control is labelled '{CONTROL}' and nothing else is.")
+        raise DataError(
+            f"{dataset}: {int((control != labelled).sum())} cells have is_control and perturbation that "
+            f"disagree; a control is labelled '{CONTROL}' and nothing else is."
+        )
     without = sorted(set(obs["context"].astype(str)) - set(obs.loc[control, "context"].astype(str)))
     if without:
-        raise DataError(f"{dataset}: no control cells in context {', '.join(without)}; every context needs controls. "
-                        "Check the card's control rule.")
+        raise DataError(
+            f"{dataset}: no control cells in context {', '.join(without)}; every context needs controls. "
+            "Check the card's control rule."
+        )
 
 
 def _check_values(cells: AnnData, dataset: str, space: str) -> None:
@@ -113,13 +125,19 @@ def _check_values(cells: AnnData, dataset: str, space: str) -> None:
     if bad:
         raise DataError(f"{dataset}: X has {bad} NaN or infinite values; remove or impute them in read.py.")
     if space != "zscore" and values.size and values.min() < 0:
-        raise DataError(f"{dataset}: X has negative values (lowest {values.min():.3g}) in space '{space}'; only "
-                        "'zscore' may have them. State the right space in the card.")
+        raise DataError(
+            f"{dataset}: X has negative values (lowest {values.min():.3g}) in space '{space}'; only "
+            "'zscore' may have them. State the right space in the card."
+        )
     if space == "counts" and values.size and not np.array_equal(values, np.rint(values)):
-        raise DataError(f"{dataset}: X has fractions in space 'counts'; expected whole UMI counts. "
-                        "State 'ln' or 'log2' in the card if the values are normalised.")
+        raise DataError(
+            f"{dataset}: X has fractions in space 'counts'; expected whole UMI counts. "
+            "State 'ln' or 'log2' in the card if the values are normalised."
+        )
     if space == "counts":
         empty = int((np.asarray(x.sum(axis=1)).ravel() == 0).sum())
         if empty:
-            raise DataError(f"{dataset}: {empty} cells have no counts at all; drop them in read.py, they cannot be "
-                            "scaled to 10,000 per cell.")
+            raise DataError(
+                f"{dataset}: {empty} cells have no counts at all; drop them in read.py, they cannot be "
+                "scaled to 10,000 per cell."
+            )

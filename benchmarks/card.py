@@ -118,6 +118,8 @@ def _build(kind: Any, table: dict[str, Any], path: Path) -> Any:
     needed = {n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING}
     missing = sorted(needed - set(table))
     if extra or missing:
-        raise DataError(f"{path}: {kind.__name__} lacks {missing or 'nothing'} and has unknown {extra or 'nothing'}; "
-                        f"known fields: {', '.join(known)}.")
+        raise DataError(
+            f"{path}: {kind.__name__} lacks {missing or 'nothing'} and has unknown {extra or 'nothing'}; "
+            f"known fields: {', '.join(known)}."
+        )
     return kind(**table)

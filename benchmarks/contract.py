@@ -110,22 +110,30 @@ class Prediction:
         try:
             values = np.atleast_2d(np.asarray(self.values, dtype=np.float32))
         except (TypeError, ValueError) as error:
-            raise ContractError(f"Prediction.values is a {type(self.values).__name__} that is no array of numbers "
-                                f"({error}); return a dense NumPy array [profile, gene].") from error
+            raise ContractError(
+                f"Prediction.values is a {type(self.values).__name__} that is no array of numbers "
+                f"({error}); return a dense NumPy array [profile, gene]."
+            ) from error
         if values.ndim != 2 or values.size == 0:
             raise ContractError(f"Prediction.values has shape {values.shape}; expected [profile, gene], not empty.")
         if self.unit == "mean" and len(values) != 1:
-            raise ContractError(f"Prediction.values has {len(values)} rows with unit 'mean'; expected one mean profile.")
+            raise ContractError(
+                f"Prediction.values has {len(values)} rows with unit 'mean'; expected one mean profile."
+            )
         bad = int((~np.isfinite(values)).sum())
         if bad:
-            raise ContractError(f"Prediction.values has {bad} NaN or infinite values of {values.size}; return finite "
-                                "numbers, or raise Unsupported with the reason.")
+            raise ContractError(
+                f"Prediction.values has {bad} NaN or infinite values of {values.size}; return finite "
+                "numbers, or raise Unsupported with the reason."
+            )
         object.__setattr__(self, "values", values)
         if self.weights is not None:
             weights = np.asarray(self.weights, dtype=np.float64)
             if weights.shape != (len(values),) or not (np.isfinite(weights) & (weights > 0)).all():
-                raise ContractError(f"Prediction.weights has shape {weights.shape} for {len(values)} rows; expected one "
-                                    "positive number a row.")
+                raise ContractError(
+                    f"Prediction.weights has shape {weights.shape} for {len(values)} rows; expected one "
+                    "positive number a row."
+                )
             object.__setattr__(self, "weights", weights)
 
 
@@ -195,7 +203,9 @@ class Baseline:
             raise ContractError(f"Baseline.name is {self.name!r}; expected letters, digits and underscores.")
         unknown = [d for d in self.directions if d not in DIRECTIONS]
         if unknown or not self.directions:
-            raise ContractError(f"Baseline '{self.name}' has directions {self.directions}; expected some of {DIRECTIONS}.")
+            raise ContractError(
+                f"Baseline '{self.name}' has directions {self.directions}; expected some of {DIRECTIONS}."
+            )
         if not callable(self.build):
             raise ContractError(f"Baseline '{self.name}' has build={self.build!r}; expected a class or function.")
         object.__setattr__(self, "training", self.training or self.name)

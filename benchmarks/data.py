@@ -63,12 +63,21 @@ def load(name: str, *, data_dir: Path | None = None, annotation: Path | None = N
         reading: Reading = reader.read({key: file.path for key, file in found.items()})
     except (OSError, KeyError, ValueError) as error:
         paths = ", ".join(str(f.path) for f in found.values()) or "nothing"
-        raise DataError(f"{name}: reading {paths} failed: {type(error).__name__}: {error}. The card's columns are "
-                        f"{dict(card.columns)}; is this the upstream file?") from error
+        raise DataError(
+            f"{name}: reading {paths} failed: {type(error).__name__}: {error}. The card's columns are "
+            f"{dict(card.columns)}; is this the upstream file?"
+        ) from error
     cells = _canonical(validate(reading.cells, dataset=name, space=card.space))
     terms, warnings = _annotation(card, reading, data_dir, annotation)
-    return Dataset(card=card, cells=cells, annotation=terms, expectation=reading.expectation, digest=digest(cells),
-                   files={f.path.name: f.sha256 for f in found.values()}, warnings=warnings)
+    return Dataset(
+        card=card,
+        cells=cells,
+        annotation=terms,
+        expectation=reading.expectation,
+        digest=digest(cells),
+        files={f.path.name: f.sha256 for f in found.values()},
+        warnings=warnings,
+    )
 
 
 def present(name: str, data_dir: Path | None = None) -> bool:
@@ -98,8 +107,9 @@ def _canonical(cells: AnnData) -> AnnData:
     return AnnData(X=x, obs=obs, var=pd.DataFrame(index=cells.var_names.astype(str)))
 
 
-def _annotation(card: Card, reading: Reading, data_dir: Path | None,
-                path: Path | None) -> tuple[Annotation, tuple[str, ...]]:
+def _annotation(
+    card: Card, reading: Reading, data_dir: Path | None, path: Path | None
+) -> tuple[Annotation, tuple[str, ...]]:
     if path:
         return read_annotation(path), ()
     if reading.annotation or not card.annotation:

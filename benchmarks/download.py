@@ -59,7 +59,8 @@ def locate(file: SourceFile, data_dir: Path | None) -> Found | None:
             raise DownloadError(
                 f"{path} is not the file its card describes: sha256 {digest} ({path.stat().st_size:,} bytes), expected "
                 f"{file.sha256}{f' ({file.size:,} bytes)' if file.size else ''}. It is corrupt, half-downloaded or "
-                f"another version: delete it and run again, or get it from {_origin(file)}.")
+                f"another version: delete it and run again, or get it from {_origin(file)}."
+            )
     return None
 
 
@@ -79,8 +80,13 @@ def fetch(file: SourceFile, data_dir: Path | None) -> Found:
     target = cache_dir() / file.filename
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        pooch.retrieve(file.url, known_hash=f"sha256:{file.sha256}" if file.sha256 else None,
-                       fname=target.name, path=target.parent, downloader=_resuming(target))
+        pooch.retrieve(
+            file.url,
+            known_hash=f"sha256:{file.sha256}" if file.sha256 else None,
+            fname=target.name,
+            path=target.parent,
+            downloader=_resuming(target),
+        )
     except requests.RequestException as error:
         raise DownloadError(_missing(file, f"the download failed ({type(error).__name__})")) from error
     except ValueError as error:
@@ -97,8 +103,10 @@ def _folders(data_dir: Path | None) -> Iterator[Path]:
         named.append(Path(os.environ["CYCSEQ_DATA"]))
     for folder in named:
         if not folder.is_dir():
-            raise DownloadError(f"Data folder {folder} does not exist; give an existing folder with --data-dir or "
-                                "CYCSEQ_DATA, or neither.")
+            raise DownloadError(
+                f"Data folder {folder} does not exist; give an existing folder with --data-dir or "
+                "CYCSEQ_DATA, or neither."
+            )
         yield folder
     if cache_dir().is_dir():
         yield cache_dir()
@@ -118,9 +126,11 @@ def _origin(file: SourceFile) -> str:
 
 def _missing(file: SourceFile, why: str) -> str:
     digest = f" (sha256 {file.sha256})" if file.sha256 else ""
-    return (f"'{file.filename}'{digest} is not on this machine and {why}. Get it from {_origin(file)}"
-            f"{'; ' + file.where if file.url and file.where else ''}, put it under any folder and name that folder with "
-            f"--data-dir or CYCSEQ_DATA, or put it into {cache_dir()}.")
+    return (
+        f"'{file.filename}'{digest} is not on this machine and {why}. Get it from {_origin(file)}"
+        f"{'; ' + file.where if file.url and file.where else ''}, put it under any folder and name that folder with "
+        f"--data-dir or CYCSEQ_DATA, or put it into {cache_dir()}."
+    )
 
 
 def _resuming(target: Path) -> Callable[[str, str, object], None]:
@@ -137,8 +147,10 @@ def _resuming(target: Path) -> Callable[[str, str, object], None]:
                 response.raise_for_status()
                 have = have if response.status_code == requests.codes.partial_content else 0
                 total = have + int(response.headers.get("content-length", 0))
-                with part.open("ab" if have else "wb") as handle, tqdm(
-                        total=total or None, initial=have, unit="B", unit_scale=True, desc=target.name) as bar:
+                with (
+                    part.open("ab" if have else "wb") as handle,
+                    tqdm(total=total or None, initial=have, unit="B", unit_scale=True, desc=target.name) as bar,
+                ):
                     for chunk in response.iter_content(CHUNK):
                         handle.write(chunk)
                         bar.update(len(chunk))

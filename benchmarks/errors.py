@@ -46,7 +46,3 @@ class StoreError(BenchmarkError):
 
 class Unsupported(BenchmarkError):
     """Raised BY a predictor that cannot take a task; becomes a row with this reason, not a failure."""
-
-
-class TimeLimit(BenchmarkError):
-    """A predictor did not return within `--timeout`."""

@@ -11,8 +11,20 @@ from pathlib import Path
 from benchmarks import store
 from benchmarks.plan import Plan, budget_of, settings_of
 
-PACKAGES = ("torch", "torch-geometric", "numpy", "scipy", "pandas", "anndata", "scanpy", "scvi-tools", "scgen", "cell-gears",
-            "scikit-learn", "cycseq-bench")
+PACKAGES = (
+    "torch",
+    "torch-geometric",
+    "numpy",
+    "scipy",
+    "pandas",
+    "anndata",
+    "scanpy",
+    "scvi-tools",
+    "scgen",
+    "cell-gears",
+    "scikit-learn",
+    "cycseq-bench",
+)
 
 
 def write_manifest(folder: Path, plan: Plan, state: str, **times: float) -> None:
@@ -30,20 +42,48 @@ def write_manifest(folder: Path, plan: Plan, state: str, **times: float) -> None
         Seconds, by name.
     """
     request, card = plan.request, plan.dataset.card
-    store.write_json(folder / "manifest.json", {
-        "state": state, "key": plan.key, "suite": plan.suite.name, "protocol": plan.protocol,
-        "directions": plan.directions, "preset": request.preset, "seeds": request.seeds, "base_seed": request.base_seed,
-        "threads": request.threads, "device": request.device, "space": plan.space,
-        "dataset": {"name": card.name, "source": card.source, "sha256": plan.dataset.digest,
-                    "files": plan.dataset.files, "cells": plan.cells.n_obs, "genes": plan.cells.n_vars,
-                    "licence": card.licence, "citation": card.citation, "notes": card.notes,
-                    "genes_annotated": len(plan.dataset.annotation)},
-        "splits": {f"{s.protocol}-fold{s.fold}": s.digest(plan.cells.obs_names) for s in plan.splits},
-        "models": {name: {"settings": settings_of(b, request), "budget": budget_of(b, settings_of(b, request)),
-                          "source": b.source, "licence": b.licence} for name, b in plan.baselines.items()},
-        "versions": versions(), "git": git_revision(), "machine": platform.platform(),
-        "seconds": {name: round(value, 2) for name, value in times.items()},
-    })
+    store.write_json(
+        folder / "manifest.json",
+        {
+            "state": state,
+            "key": plan.key,
+            "suite": plan.suite.name,
+            "protocol": plan.protocol,
+            "directions": plan.directions,
+            "preset": request.preset,
+            "seeds": request.seeds,
+            "base_seed": request.base_seed,
+            "threads": request.threads,
+            "device": request.device,
+            "space": plan.space,
+            "dataset": {
+                "name": card.name,
+                "source": card.source,
+                "sha256": plan.dataset.digest,
+                "files": plan.dataset.files,
+                "cells": plan.cells.n_obs,
+                "genes": plan.cells.n_vars,
+                "licence": card.licence,
+                "citation": card.citation,
+                "notes": card.notes,
+                "genes_annotated": len(plan.dataset.annotation),
+            },
+            "splits": {f"{s.protocol}-fold{s.fold}": s.digest(plan.cells.obs_names) for s in plan.splits},
+            "models": {
+                name: {
+                    "settings": settings_of(b, request),
+                    "budget": budget_of(b, settings_of(b, request)),
+                    "source": b.source,
+                    "licence": b.licence,
+                }
+                for name, b in plan.baselines.items()
+            },
+            "versions": versions(),
+            "git": git_revision(),
+            "machine": platform.platform(),
+            "seconds": {name: round(value, 2) for name, value in times.items()},
+        },
+    )
 
 
 def read_manifest(folder: Path) -> dict[str, object]:

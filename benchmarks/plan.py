@@ -73,10 +73,18 @@ class Plan:
 
         Models, folds, seeds and directions are not in it, so that a resumed run can add some.
         """
-        return _hash({
-            "data": self.dataset.digest, "space": self.space, "arm": self.suite.arm, "protocol": self.protocol,
-            "contexts_held_out": self.suite.contexts_held_out, "preset": self.request.preset,
-            "seed": self.request.base_seed, "annotation": _hash_annotation(self.dataset.annotation)})
+        return _hash(
+            {
+                "data": self.dataset.digest,
+                "space": self.space,
+                "arm": self.suite.arm,
+                "protocol": self.protocol,
+                "contexts_held_out": self.suite.contexts_held_out,
+                "preset": self.request.preset,
+                "seed": self.request.base_seed,
+                "annotation": _hash_annotation(self.dataset.annotation),
+            }
+        )
 
 
 def make_plan(request: Request) -> Plan:
@@ -96,15 +104,19 @@ def make_plan(request: Request) -> Plan:
     if suite.arm is not None:
         chosen = chosen[(chosen.obs["arm"] == suite.arm).to_numpy()].copy()
         if chosen.n_obs == 0:
-            raise DataError(f"{dataset.card.name} has no cell of arm '{suite.arm}'; it has "
-                            f"{', '.join(sorted(set(dataset.cells.obs['arm'])))}.")
+            raise DataError(
+                f"{dataset.card.name} has no cell of arm '{suite.arm}'; it has "
+                f"{', '.join(sorted(set(dataset.cells.obs['arm'])))}."
+            )
     cells, space = to_space(chosen, dataset.card.space, request.space)
     most = n_folds(cells.obs, protocol, suite.contexts_held_out)
     wanted = request.folds or (suite.quick_folds if request.preset == "quick" else most)
     if wanted > most:
         raise DataError(f"--folds {wanted}: protocol '{protocol}' has {most} fold(s) on {dataset.card.name}.")
-    splits = tuple(split(cells.obs, protocol, fold, seed=request.base_seed, contexts_held_out=suite.contexts_held_out)
-                   for fold in range(wanted))
+    splits = tuple(
+        split(cells.obs, protocol, fold, seed=request.base_seed, contexts_held_out=suite.contexts_held_out)
+        for fold in range(wanted)
+    )
     return Plan(suite, protocol, _directions(request, suite), dataset, cells, space, splits, baselines, request)
 
 
@@ -116,8 +128,11 @@ def settings_of(baseline: Baseline, request: Request) -> dict[str, object]:
 
 def budget_of(baseline: Baseline, settings: Mapping[str, object]) -> str:
     """Say "quick" where any setting lies below the authors' own training length, else "full"."""
-    short = [n for n, full in baseline.full_training.items()
-             if isinstance(settings.get(n), int | float) and float(str(settings[n])) < full]
+    short = [
+        n
+        for n, full in baseline.full_training.items()
+        if isinstance(settings.get(n), int | float) and float(str(settings[n])) < full
+    ]
     return "quick" if short else "full"
 
 
@@ -141,13 +156,33 @@ def _job(plan: Plan, run: Path, cells_file: Path, fold: Split, seed: int, tasks:
     baseline, request = plan.baselines[tasks[0].model], plan.request
     settings = settings_of(baseline, request)
     task_seed = derive(request.base_seed + seed, plan.dataset.card.name, plan.protocol, fold.fold, baseline.training)
-    key = _hash({"training": baseline.training, "settings": settings, "seed": task_seed, "space": plan.space,
-                 "data": plan.dataset.digest, "split": fold.digest(plan.cells.obs_names),
-                 "annotation": _hash_annotation(plan.dataset.annotation)})
-    return Job(run=run, cells=cells_file, split=fold, tasks=tasks, settings=settings, seed=task_seed, key=key,
-               budget=budget_of(baseline, settings), space=plan.space,
-               perturbation_type=plan.dataset.card.perturbation_type, annotation=plan.dataset.annotation,
-               plugins=request.plugins, threads=request.threads, device=request.device)
+    key = _hash(
+        {
+            "training": baseline.training,
+            "settings": settings,
+            "seed": task_seed,
+            "space": plan.space,
+            "data": plan.dataset.digest,
+            "split": fold.digest(plan.cells.obs_names),
+            "annotation": _hash_annotation(plan.dataset.annotation),
+        }
+    )
+    return Job(
+        run=run,
+        cells=cells_file,
+        split=fold,
+        tasks=tasks,
+        settings=settings,
+        seed=task_seed,
+        key=key,
+        budget=budget_of(baseline, settings),
+        space=plan.space,
+        perturbation_type=plan.dataset.card.perturbation_type,
+        annotation=plan.dataset.annotation,
+        plugins=request.plugins,
+        threads=request.threads,
+        device=request.device,
+    )
 
 
 def _models(request: Request, suite: Suite) -> list[str]:

@@ -94,8 +94,12 @@ def _listen(entry: Running, watch: Watcher) -> None:
     except (EOFError, ConnectionError):
         entry.process.join()
         if not entry.finished:
-            _record(entry, "failed", f"the worker process died (exit code {entry.process.exitcode}) in stage "
-                    f"'{entry.stage}'; killed for lack of memory?")
+            _record(
+                entry,
+                "failed",
+                f"the worker process died (exit code {entry.process.exitcode}) in stage "
+                f"'{entry.stage}'; killed for lack of memory?",
+            )
 
 
 def _end_if_due(entry: Running, timeout: float | None) -> None:
@@ -121,5 +125,3 @@ def _kill(entry: Running) -> None:
     except (ProcessLookupError, PermissionError):
         entry.process.kill()
     entry.process.join()
-
-

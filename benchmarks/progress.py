@@ -6,7 +6,15 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from benchmarks import store
 from benchmarks.worker import Job
@@ -22,15 +30,25 @@ class Display:
         self.started: dict[str, float] = {}
         self.bars: dict[str, TaskID] = {}
         self.progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}"),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console, transient=True,
-            disable=not console.is_terminal)
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
 
     def __enter__(self) -> Display:
         self.progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.progress.stop()
 
     def __call__(self, job: Job, message: tuple) -> None:
@@ -53,8 +71,11 @@ class Display:
         bad = [e for e in states if e.status != "ok"]
         mark = "[green]done[/]" if not bad else f"[yellow]{bad[0].status}[/] ({len(bad)} of {len(states)})"
         why = f"  {bad[0].reason}" if bad else ""
-        self.console.print(f"[{self.ended}/{self.n_jobs}] {_name(job)}: {mark} in {seconds:.1f} s{why}", highlight=False,
-                           soft_wrap=True)
+        self.console.print(
+            f"[{self.ended}/{self.n_jobs}] {_name(job)}: {mark} in {seconds:.1f} s{why}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _name(job: Job) -> str:

@@ -54,11 +54,14 @@ def read_table(path: Path) -> pd.DataFrame:
     table = pd.read_csv(file, keep_default_na=False, na_values=[""])
     missing = [c for c in COLUMNS if c not in table]
     if missing:
-        raise BenchmarkError(f"{file} lacks the column(s) {', '.join(missing)}; is it a leaderboard.csv of this project?")
+        raise BenchmarkError(
+            f"{file} lacks the column(s) {', '.join(missing)}; is it a leaderboard.csv of this project?"
+        )
     rows = table[(table["level"] == "suite") & (table["kind"] == "model")].set_index(KEYS)
     if not rows.index.is_unique:
-        raise BenchmarkError(f"{file} has two rows for {rows.index[rows.index.duplicated()][0]}; expected one a model "
-                             "and metric.")
+        raise BenchmarkError(
+            f"{file} has two rows for {rows.index[rows.index.duplicated()][0]}; expected one a model and metric."
+        )
     return rows
 
 
@@ -90,14 +93,19 @@ def compare(new: pd.DataFrame, reference: pd.DataFrame) -> list[Move]:
         elif abs(now - old) > slack:
             better = (now > old) == metric.higher_is_better
             moves.append(Move(row, old, now, slack, "gain" if better else "loss"))
-    moves += [Move("/".join(map(str, key[2:])), np.nan, float(value), 0.0, "new")
-              for key, value in new["mean"].items() if key not in reference.index]
+    moves += [
+        Move("/".join(map(str, key[2:])), np.nan, float(value), 0.0, "new")
+        for key, value in new["mean"].items()
+        if key not in reference.index
+    ]
     return moves
 
 
 @app.command()
-def main(new: Annotated[Path, typer.Argument(help="leaderboard.csv, or a run's folder.")],
-         reference: Annotated[Path, typer.Argument(help="The table to hold it against.")]) -> None:
+def main(
+    new: Annotated[Path, typer.Argument(help="leaderboard.csv, or a run's folder.")],
+    reference: Annotated[Path, typer.Argument(help="The table to hold it against.")],
+) -> None:
     """Compare two leaderboards; exit status 1 if something got worse, 2 if a table cannot be used."""
     console = Console(width=120)
     try:
@@ -108,8 +116,9 @@ def main(new: Annotated[Path, typer.Argument(help="leaderboard.csv, or a run's f
         raise typer.Exit(2) from error
     table = Table("verdict", "protocol/direction/model/metric", "reference", "new", "change", "tolerance")
     for move in sorted(moves, key=lambda m: (not m.bad, m.row)):
-        table.add_row(move.verdict, move.row, *(f"{v:.4g}" for v in (move.old, move.new, move.new - move.old,
-                                                                     move.tolerance)))
+        table.add_row(
+            move.verdict, move.row, *(f"{v:.4g}" for v in (move.old, move.new, move.new - move.old, move.tolerance))
+        )
     if moves:
         console.print(table)
     losses = sum(m.bad for m in moves)

@@ -36,7 +36,9 @@ def main(
     models: Annotated[str, typer.Option(help="Models, comma-separated; default: the suite's.")] = "",
     protocol: Annotated[str | None, typer.Option(help="Which protocol; default: the suite's.")] = None,
     direction: Annotated[str, typer.Option(help="n2p (control → perturbed), p2n, or both: n2p,p2n.")] = "",
-    data: Annotated[str, typer.Option(help="auto, real or simulated; auto takes the real data where present.")] = "auto",
+    data: Annotated[
+        str, typer.Option(help="auto, real or simulated; auto takes the real data where present.")
+    ] = "auto",
     data_dir: Annotated[Path | None, typer.Option(help="Folder with local copies of data files.")] = None,
     annotation: Annotated[Path | None, typer.Option(help="Gene annotation: GAF, NCBI gene2go or JSON.")] = None,
     space: Annotated[str, typer.Option(help="What counts become: cp10k (log2 of counts per 10,000) or raw.")] = "cp10k",
@@ -51,9 +53,13 @@ def main(
     timeout: Annotated[float | None, typer.Option(min=0.1, help="Seconds for one fit or one prediction.")] = None,
     device: Annotated[str, typer.Option(help="Torch device: cpu, cuda or mps.")] = "cpu",
     seed: Annotated[int, typer.Option(help="Base seed.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest run of the same data and splits.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the newest run of the same data and splits.")
+    ] = False,
     figures: Annotated[bool, typer.Option(help="Whether to draw figures.")] = True,
-    show: Annotated[bool, typer.Option("--list", help="Show suites, models, protocols, data sets and metrics.")] = False,
+    show: Annotated[
+        bool, typer.Option("--list", help="Show suites, models, protocols, data sets and metrics.")
+    ] = False,
 ) -> None:
     """Train and score perturbation predictors on shared, leak-free splits; write a leaderboard and figures.
 
@@ -66,11 +72,23 @@ def main(
             _show(plugins)
             return
         request = Request(
-            suite=suite, models=_names(models), protocol=protocol, directions=_names(direction),
-            data=_choice("--data", data, ("auto", "real", "simulated")), data_dir=data_dir, annotation=annotation,
-            space=_choice("--space", space, ("cp10k", "raw")), seeds=seeds, folds=folds, settings=_settings(settings or []),
-            preset=_choice("--preset", preset, ("quick", "paper")), plugins=plugins, base_seed=seed, device=device,
-            threads=threads or max(1, _cores() // jobs))
+            suite=suite,
+            models=_names(models),
+            protocol=protocol,
+            directions=_names(direction),
+            data=_choice("--data", data, ("auto", "real", "simulated")),
+            data_dir=data_dir,
+            annotation=annotation,
+            space=_choice("--space", space, ("cp10k", "raw")),
+            seeds=seeds,
+            folds=folds,
+            settings=_settings(settings or []),
+            preset=_choice("--preset", preset, ("quick", "paper")),
+            plugins=plugins,
+            base_seed=seed,
+            device=device,
+            threads=threads or max(1, _cores() // jobs),
+        )
         plan = make_plan(request)
         folder = _folder(plan, out, resume)
         result = _run(plan, folder, jobs, timeout, figures)
@@ -87,10 +105,16 @@ def main(
 def _run(plan: Plan, folder: Path, workers: int, timeout: float | None, figures: bool) -> Result:
     card = plan.dataset.card
     console.print(f"[bold]{plan.suite.title}[/]", highlight=False)
-    console.print(f"Data: {card.title} — {'SIMULATED' if card.source == 'simulated' else 'real cells'}; "
-                  f"{plan.cells.n_obs:,} cells × {plan.cells.n_vars:,} genes, {plan.space}", highlight=False)
-    console.print(f"Protocol {plan.protocol}, {len(plan.splits)} fold(s), preset {plan.request.preset}, "
-                  f"{plan.request.threads} thread(s) a worker; results in {folder}", highlight=False)
+    console.print(
+        f"Data: {card.title} — {'SIMULATED' if card.source == 'simulated' else 'real cells'}; "
+        f"{plan.cells.n_obs:,} cells × {plan.cells.n_vars:,} genes, {plan.space}",
+        highlight=False,
+    )
+    console.print(
+        f"Protocol {plan.protocol}, {len(plan.splits)} fold(s), preset {plan.request.preset}, "
+        f"{plan.request.threads} thread(s) a worker; results in {folder}",
+        highlight=False,
+    )
     for warning in plan.dataset.warnings:
         console.print(f"[yellow]{warning}[/]", highlight=False, soft_wrap=True)
     with Display(console, len(make_jobs(plan, folder, folder))) as display:
@@ -101,8 +125,11 @@ def _finish(result: Result) -> None:
     print_summary(read_leaderboard(result.folder / "leaderboard.csv"), console)
     share = f", of which {result.outside:.1f} s ({result.outside / result.seconds:.1%}) outside fit and predict"
     console.print(f"{result.seconds:.0f} s{share if result.outside >= 0 else ''}.", highlight=False)
-    console.print(f"Results: {result.folder} (leaderboard.md, leaderboard.csv, scores.csv, figures/)", highlight=False,
-                  soft_wrap=True)
+    console.print(
+        f"Results: {result.folder} (leaderboard.md, leaderboard.csv, scores.csv, figures/)",
+        highlight=False,
+        soft_wrap=True,
+    )
     if result.failures:
         console.print(f"[red]{result.failures} condition(s) failed or timed out[/]; reasons are in scores.csv.")
         raise typer.Exit(EXIT_FAILED)
@@ -154,8 +181,9 @@ def _cores() -> int:
 def _show(plugins: tuple[Path, ...]) -> None:
     rows = {
         "Suites (--suite)": [(s.name, s.title) for s in SUITES.values()],
-        "Models (--models)": [(b.name, f"{b.summary} [{', '.join(b.directions)}]")
-                              for b in registry.available(plugins).values()],
+        "Models (--models)": [
+            (b.name, f"{b.summary} [{', '.join(b.directions)}]") for b in registry.available(plugins).values()
+        ],
         "Protocols (--protocol)": [(p.name, p.summary) for p in PROTOCOLS.values()],
         "Data sets": [(n, f"{card.read_card(n).title} [{card.read_card(n).source}]") for n in card.available()],
         "Metrics": [(m.name, m.summary) for m in METRICS],

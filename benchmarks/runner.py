@@ -18,14 +18,41 @@ from benchmarks.manifest import write_manifest
 from benchmarks.metrics import METRICS
 from benchmarks.plan import Plan, make_jobs
 from benchmarks.pool import Watcher, run_jobs
-from benchmarks.score import REFERENCES, Truth, expected_profiles, score_model, score_references, training_components, truth_of
+from benchmarks.score import (
+    REFERENCES,
+    Truth,
+    expected_profiles,
+    score_model,
+    score_references,
+    training_components,
+    truth_of,
+)
 from benchmarks.seeds import derive
 from benchmarks.splits import Split
 from benchmarks.store import Ending, Outcome, Task
 from benchmarks.worker import Job
 
-SCORE_COLUMNS = ("suite", "dataset", "source", "protocol", "direction", "fold", "seed", "model", "kind", "context",
-                 "perturbation", "dose", "metric", "value", "status", "reason", "budget", "audit", "n_truth_cells")
+SCORE_COLUMNS = (
+    "suite",
+    "dataset",
+    "source",
+    "protocol",
+    "direction",
+    "fold",
+    "seed",
+    "model",
+    "kind",
+    "context",
+    "perturbation",
+    "dose",
+    "metric",
+    "value",
+    "status",
+    "reason",
+    "budget",
+    "audit",
+    "n_truth_cells",
+)
 RETRIED = {"failed", "timeout"}
 """Endings that `--resume` tries again."""
 
@@ -47,8 +74,15 @@ class Result:
         return self.seconds - self.model_seconds
 
 
-def run(plan: Plan, folder: Path, *, workers: int = 1, timeout: float | None = None,
-        figures: bool = True, watch: Watcher = lambda job, message: None) -> Result:
+def run(
+    plan: Plan,
+    folder: Path,
+    *,
+    workers: int = 1,
+    timeout: float | None = None,
+    figures: bool = True,
+    watch: Watcher = lambda job, message: None,
+) -> Result:
     """Train, predict and score everything in a plan that the folder does not hold yet.
 
     Parameters
@@ -124,14 +158,19 @@ def score(plan: Plan, folder: Path, *, figures: bool = True) -> int:
 def _score_references(plan: Plan, fold: Split, truth: Truth) -> list[pd.DataFrame]:
     expectation = plan.dataset.expectation if plan.space == "log2_cp10k" else None
     expected = expected_profiles(expectation, truth, plan.suite.arm or "none", plan.cells.var_names)
-    return [_label(table, plan, Task(name, truth.direction, plan.protocol, fold.fold, 0), "full", "")
-            for name, table in score_references(truth, expected).items()]
+    return [
+        _label(table, plan, Task(name, truth.direction, plan.protocol, fold.fold, 0), "full", "")
+        for name, table in score_references(truth, expected).items()
+    ]
 
 
 def _outcomes(plan: Plan, folder: Path, fold: Split, direction: Direction) -> dict[Task, Outcome]:
     """How every task of a fold and direction ended; tasks that have not run are left out."""
-    tasks = [Task(name, direction, plan.protocol, fold.fold, seed) for name in plan.baselines
-             for seed in range(plan.request.seeds)]
+    tasks = [
+        Task(name, direction, plan.protocol, fold.fold, seed)
+        for name in plan.baselines
+        for seed in range(plan.request.seeds)
+    ]
     found = {task: _outcome(plan, folder, fold, task) for task in tasks}
     return {task: outcome for task, outcome in found.items() if outcome is not None}
 
@@ -153,8 +192,9 @@ def _outcome(plan: Plan, folder: Path, fold: Split, task: Task) -> Outcome | Non
     if task.direction in baseline.directions:
         return store.get_outcome(task.folder(folder))
     reason = f"takes {' and '.join(baseline.directions)} only"
-    return Outcome(key="", endings=tuple(Ending(c.context, c.perturbation, "unsupported", reason)
-                                         for c in fold.conditions))
+    return Outcome(
+        key="", endings=tuple(Ending(c.context, c.perturbation, "unsupported", reason) for c in fold.conditions)
+    )
 
 
 def _loader(folder: Path) -> Callable[[int], Prediction]:
@@ -163,21 +203,50 @@ def _loader(folder: Path) -> Callable[[int], Prediction]:
 
 def _label(table: pd.DataFrame, plan: Plan, task: Task, budget: str, audit: str) -> pd.DataFrame:
     card = plan.dataset.card
-    return table.assign(suite=plan.suite.name, dataset=card.name, source=card.source, protocol=task.protocol,
-                        direction=task.direction, fold=task.fold, seed=task.seed, model=task.model,
-                        kind="reference" if task.model in REFERENCES else "model", dose="", budget=budget, audit=audit)
+    return table.assign(
+        suite=plan.suite.name,
+        dataset=card.name,
+        source=card.source,
+        protocol=task.protocol,
+        direction=task.direction,
+        fold=task.fold,
+        seed=task.seed,
+        model=task.model,
+        kind="reference" if task.model in REFERENCES else "model",
+        dose="",
+        budget=budget,
+        audit=audit,
+    )
 
 
 def _cost(task: Task, outcome: Outcome) -> dict[str, object]:
-    return {"model": task.model, "direction": task.direction, "protocol": task.protocol, "fold": task.fold,
-            "seed": task.seed, "fit_seconds": round(outcome.fit_seconds, 3),
-            "predict_seconds": round(outcome.predict_seconds, 3), "peak_memory_mb": round(outcome.peak_memory_mb, 1),
-            "shared_training": outcome.shared_training}
+    return {
+        "model": task.model,
+        "direction": task.direction,
+        "protocol": task.protocol,
+        "fold": task.fold,
+        "seed": task.seed,
+        "fit_seconds": round(outcome.fit_seconds, 3),
+        "predict_seconds": round(outcome.predict_seconds, 3),
+        "peak_memory_mb": round(outcome.peak_memory_mb, 1),
+        "shared_training": outcome.shared_training,
+    }
 
 
 def _metric_table() -> pd.DataFrame:
-    return pd.DataFrame([{"metric": m.name, "best": m.best, "higher_is_better": m.higher_is_better, "scored": m.scored,
-                          "summary": m.summary, "source": m.source} for m in METRICS])
+    return pd.DataFrame(
+        [
+            {
+                "metric": m.name,
+                "best": m.best,
+                "higher_is_better": m.higher_is_better,
+                "scored": m.scored,
+                "summary": m.summary,
+                "source": m.source,
+            }
+            for m in METRICS
+        ]
+    )
 
 
 def _write_splits(folder: Path, plan: Plan) -> None:
@@ -188,5 +257,3 @@ def _write_splits(folder: Path, plan: Plan) -> None:
 def _write_csv(table: pd.DataFrame, path: Path) -> None:
     with store.atomic(path) as handle:
         handle.write(table.to_csv(index=False, float_format="%.10g").encode())
-
-

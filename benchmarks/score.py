@@ -82,15 +82,18 @@ def truth_of(cells: AnnData, split: Split, direction: Direction, pca: PCA, seed:
     matrices = [np.asarray(cells.X[c.truth(direction)].toarray(), dtype=np.float64) for c in split.conditions]
     start = np.stack([_mean(cells, c.input(direction)) for c in split.conditions])
     reference = np.stack([_mean(cells, c.reference(direction)) for c in split.conditions])
-    shared = np.stack([_mean(cells, np.concatenate([c.input(direction), c.reference(direction)]))
-                       for c in split.conditions])
+    shared = np.stack(
+        [_mean(cells, np.concatenate([c.input(direction), c.reference(direction)])) for c in split.conditions]
+    )
     projected = [pca.transform(m) for m in matrices]
     return Truth(
         direction=direction,
         contexts=np.array([c.context for c in split.conditions]),
         perturbations=np.array([c.perturbation for c in split.conditions]),
         target=Side(np.stack([m.mean(axis=0) for m in matrices]), projected),
-        start=start, reference=reference, shared=shared,
+        start=start,
+        reference=reference,
+        shared=shared,
         bound=np.array([honest_margin(m, s, generator) for m, s in zip(matrices, start, strict=True)]),
         n_cells=np.array([len(m) for m in matrices]),
         project=pca.transform,
@@ -147,8 +150,9 @@ def score_references(truth: Truth, expectation: np.ndarray | None) -> dict[str, 
     oracle = {**oracle, "e_distance": ceiling["e_distance"]}
     found: dict[str, Values] = {"oracle": oracle, "ceiling": ceiling}
     if expectation is not None:
-        found["expectation"] = _evaluate(truth, truth.target, Side(expectation, [None] * len(every)), truth.reference,
-                                         every)
+        found["expectation"] = _evaluate(
+            truth, truth.target, Side(expectation, [None] * len(every)), truth.reference, every
+        )
     endings = [Ending(c, p, "ok") for c, p in zip(truth.contexts, truth.perturbations, strict=True)]
     return {name: _rows(truth, values, endings) for name, values in found.items()}
 
@@ -162,8 +166,9 @@ def expected_profiles(table: pd.DataFrame | None, truth: Truth, arm: str, genes:
     return table.loc[keys, list(genes)].to_numpy(dtype=np.float64)
 
 
-def _evaluate(truth: Truth, target: Side, output: Side, reference: np.ndarray, ok: np.ndarray, *,
-              start: np.ndarray | None = None) -> Values:
+def _evaluate(
+    truth: Truth, target: Side, output: Side, reference: np.ndarray, ok: np.ndarray, *, start: np.ndarray | None = None
+) -> Values:
     """Compute every metric; conditions that are not ok hold no meaningful value."""
     start = truth.start if start is None else start
     t, p = target.profiles, output.profiles
@@ -190,8 +195,9 @@ def _evaluate(truth: Truth, target: Side, output: Side, reference: np.ndarray, o
     return found
 
 
-def _retrieval(metric: Metric, truth: Truth, delta: np.ndarray, delta_hat: np.ndarray,
-               ok: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def _retrieval(
+    metric: Metric, truth: Truth, delta: np.ndarray, delta_hat: np.ndarray, ok: np.ndarray
+) -> tuple[np.ndarray, list[str]]:
     """Score retrieval context by context; the candidates are all test conditions of the context."""
     values, status = np.full(len(delta), np.nan), ["too_few_conditions"] * len(delta)
     for context in np.unique(truth.contexts):
@@ -208,8 +214,9 @@ def _distances(truth: Truth, target: Side, output: Side) -> tuple[np.ndarray, li
     values, status = np.full(len(target.cells), np.nan), ["needs_cells"] * len(target.cells)
     for number, (x, y) in enumerate(zip(target.cells, output.cells, strict=True)):
         if x is not None and y is not None:
-            generator = np.random.default_rng(derive(truth.seed, "e_distance", truth.contexts[number],
-                                                     truth.perturbations[number]))
+            generator = np.random.default_rng(
+                derive(truth.seed, "e_distance", truth.contexts[number], truth.perturbations[number])
+            )
             values[number], status[number] = e_distance(*equal_sizes(x, y, generator)), "ok"
     return values, status
 
@@ -220,20 +227,35 @@ def _rows(truth: Truth, values: Values, endings: Sequence[Ending]) -> pd.DataFra
     failed = np.array([e.status != "ok" for e in endings])
     for name, (value, status) in values.items():
         states = [e.status if e.status != "ok" else s for e, s in zip(endings, status, strict=True)]
-        tables.append(pd.DataFrame({
-            "context": truth.contexts, "perturbation": truth.perturbations, "metric": name,
-            "value": np.where(failed | np.array([s != "ok" for s in states]), np.nan, value),
-            "status": states, "reason": [e.reason for e in endings], "n_truth_cells": truth.n_cells}))
+        tables.append(
+            pd.DataFrame(
+                {
+                    "context": truth.contexts,
+                    "perturbation": truth.perturbations,
+                    "metric": name,
+                    "value": np.where(failed | np.array([s != "ok" for s in states]), np.nan, value),
+                    "status": states,
+                    "reason": [e.reason for e in endings],
+                    "n_truth_cells": truth.n_cells,
+                }
+            )
+        )
     return pd.concat(tables, ignore_index=True)
 
 
-def _halve(matrices: Sequence[np.ndarray], projected: Sequence[np.ndarray],
-           generator: np.random.Generator) -> tuple[Side, Side]:
+def _halve(
+    matrices: Sequence[np.ndarray], projected: Sequence[np.ndarray], generator: np.random.Generator
+) -> tuple[Side, Side]:
     """Split every condition's cells in two disjoint random halves."""
     orders = [generator.permutation(len(m)) for m in matrices]
-    cuts = [(o[: len(o) // 2], o[len(o) // 2:]) for o in orders]
-    sides = [Side(np.stack([m[c[side]].mean(axis=0) for m, c in zip(matrices, cuts, strict=True)]),
-                  [z[c[side]] for z, c in zip(projected, cuts, strict=True)]) for side in (0, 1)]
+    cuts = [(o[: len(o) // 2], o[len(o) // 2 :]) for o in orders]
+    sides = [
+        Side(
+            np.stack([m[c[side]].mean(axis=0) for m, c in zip(matrices, cuts, strict=True)]),
+            [z[c[side]] for z, c in zip(projected, cuts, strict=True)],
+        )
+        for side in (0, 1)
+    ]
     return sides[0], sides[1]
 
 

@@ -71,8 +71,16 @@ class Split:
         rows = [pd.DataFrame({"cell": names[self.train], "role": "train", "context": "", "perturbation": ""})]
         for condition in self.conditions:
             for role in ("control_a", "control_b", "perturbed_a", "perturbed_b"):
-                rows.append(pd.DataFrame({"cell": names[getattr(condition, role)], "role": role,
-                                          "context": condition.context, "perturbation": condition.perturbation}))
+                rows.append(
+                    pd.DataFrame(
+                        {
+                            "cell": names[getattr(condition, role)],
+                            "role": role,
+                            "context": condition.context,
+                            "perturbation": condition.perturbation,
+                        }
+                    )
+                )
         return pd.concat(rows, ignore_index=True)
 
     def digest(self, names: pd.Index) -> str:
@@ -126,8 +134,9 @@ def split(obs: pd.DataFrame, protocol: str, fold: int, *, seed: int = 0, context
         return _resampled(obs, held_out, fold, generator)
     if protocol == "held_out_cells":
         return _held_out_cells(obs, held_out, fold, generator)
-    excluded = np.array([_touches(c, p, held_out, protocol) for c, p in zip(obs["context"], obs["perturbation"],
-                                                                           strict=True)])
+    excluded = np.array(
+        [_touches(c, p, held_out, protocol) for c, p in zip(obs["context"], obs["perturbation"], strict=True)]
+    )
     tested = {c for c, _ in held_out}
     train, pools = _share_controls(obs, tested, generator)
     keep = ~obs["is_control"].to_numpy() & ~excluded
@@ -148,8 +157,10 @@ def n_folds(obs: pd.DataFrame, protocol: str, contexts_held_out: int = 1) -> int
     kind = find_protocol(protocol)
     folds = kind.max_folds(conditions(obs), contexts_held_out)
     if not folds:
-        raise DataError(f"Protocol '{protocol}' finds no condition to test: it needs {kind.needs} with at least "
-                        f"{MIN_CELLS} cells each.")
+        raise DataError(
+            f"Protocol '{protocol}' finds no condition to test: it needs {kind.needs} with at least "
+            f"{MIN_CELLS} cells each."
+        )
     return folds
 
 
@@ -157,8 +168,13 @@ def conditions(obs: pd.DataFrame) -> pd.DataFrame:
     """List testable perturbed conditions (context, perturbation, cells), contexts by falling number of cells."""
     sizes = obs["context"].value_counts()
     order = {c: i for i, c in enumerate(sorted(sizes.index, key=lambda c: (-sizes[c], c)))}
-    table = (obs.loc[~obs["is_control"]].groupby(["context", "perturbation"], observed=True).size()
-             .rename("cells").reset_index())
+    table = (
+        obs.loc[~obs["is_control"]]
+        .groupby(["context", "perturbation"], observed=True)
+        .size()
+        .rename("cells")
+        .reset_index()
+    )
     table = table[table["cells"] >= MIN_CELLS].assign(rank=lambda t: t["context"].map(order))
     return table.sort_values(["rank", "perturbation"], ignore_index=True)
 
@@ -170,26 +186,32 @@ def _contexts_of(table: pd.DataFrame) -> dict[str, list[str]]:
     return {str(p): list(g.sort_values("rank")["context"]) for p, g in table.groupby("perturbation", sort=True)}
 
 
-def _unseen_context(table: pd.DataFrame, fold: int, n_out: int,
-                    generator: np.random.Generator) -> frozenset[tuple[str, str]]:
+def _unseen_context(
+    table: pd.DataFrame, fold: int, n_out: int, generator: np.random.Generator
+) -> frozenset[tuple[str, str]]:
     """Hold each perturbation out in `n_out` contexts, another set of them in each fold; it stays in at least one."""
     shared = {p: c for p, c in _contexts_of(table).items() if len(c) > n_out}
     order = generator.permutation(sorted(shared)) if len(shared) > 1 else sorted(shared)
     return frozenset(
         (shared[p][(i + fold * n_out + j) % len(shared[p])], str(p))
-        for i, p in enumerate(order) for j in range(n_out) if fold * n_out + j < len(shared[p]))
+        for i, p in enumerate(order)
+        for j in range(n_out)
+        if fold * n_out + j < len(shared[p])
+    )
 
 
-def _unseen_perturbation(table: pd.DataFrame, fold: int, n_out: int,
-                         generator: np.random.Generator) -> frozenset[tuple[str, str]]:
+def _unseen_perturbation(
+    table: pd.DataFrame, fold: int, n_out: int, generator: np.random.Generator
+) -> frozenset[tuple[str, str]]:
     """Hold a fifth of the single perturbations out in every context."""
     names = generator.permutation(_singles(table))
-    chosen = set(names[fold::_perturbation_folds(table, n_out)])
+    chosen = set(names[fold :: _perturbation_folds(table, n_out)])
     return frozenset(pair for pair in _pairs(table) if pair[1] in chosen)
 
 
-def _every_condition(table: pd.DataFrame, fold: int, n_out: int,
-                     generator: np.random.Generator) -> frozenset[tuple[str, str]]:
+def _every_condition(
+    table: pd.DataFrame, fold: int, n_out: int, generator: np.random.Generator
+) -> frozenset[tuple[str, str]]:
     return frozenset(_pairs(table))
 
 
@@ -229,8 +251,9 @@ def _positions(obs: pd.DataFrame, context: str, perturbation: str) -> Index:
     return np.flatnonzero((obs["context"] == context).to_numpy() & (obs["perturbation"] == perturbation).to_numpy())
 
 
-def _share_controls(obs: pd.DataFrame, tested: set[str],
-                    generator: np.random.Generator) -> tuple[Index, dict[str, tuple[Index, Index]]]:
+def _share_controls(
+    obs: pd.DataFrame, tested: set[str], generator: np.random.Generator
+) -> tuple[Index, dict[str, tuple[Index, Index]]]:
     """Give a third of a tested context's controls to training, a third each to A and B; other contexts train on all."""
     train, pools = [], {}
     for context in sorted(set(obs["context"])):
@@ -239,22 +262,26 @@ def _share_controls(obs: pd.DataFrame, tested: set[str],
             train.append(cells)
             continue
         if len(cells) < 6:
-            raise DataError(f"Context {context} has {len(cells)} controls; at least 6 are needed to keep training, input "
-                            "and reference apart.")
+            raise DataError(
+                f"Context {context} has {len(cells)} controls; at least 6 are needed to keep training, input "
+                "and reference apart."
+            )
         parts = np.array_split(generator.permutation(cells), 3)
         train.append(parts[0])
         pools[context] = (np.sort(parts[1]), np.sort(parts[2]))
     return np.concatenate(train), pools
 
 
-def _condition(context: str, perturbation: str, controls: tuple[Index, Index], cells: Index,
-               generator: np.random.Generator) -> TestCondition:
+def _condition(
+    context: str, perturbation: str, controls: tuple[Index, Index], cells: Index, generator: np.random.Generator
+) -> TestCondition:
     half_a, half_b = (np.sort(h) for h in np.array_split(generator.permutation(cells), 2))
     return TestCondition(context, perturbation, *controls, half_a, half_b)
 
 
-def _held_out_cells(obs: pd.DataFrame, tested: frozenset[tuple[str, str]], fold: int,
-                    generator: np.random.Generator) -> Split:
+def _held_out_cells(
+    obs: pd.DataFrame, tested: frozenset[tuple[str, str]], fold: int, generator: np.random.Generator
+) -> Split:
     """Test on half of every condition's cells, train on the other half."""
     train, pools = _share_controls(obs, {c for c, _ in tested}, generator)
     used, found = [], []
@@ -269,9 +296,11 @@ def _held_out_cells(obs: pd.DataFrame, tested: frozenset[tuple[str, str]], fold:
     return Split("held_out_cells", fold, False, train, tuple(found), frozenset())
 
 
-def _resampled(obs: pd.DataFrame, tested: frozenset[tuple[str, str]], fold: int,
-               generator: np.random.Generator) -> Split:
+def _resampled(
+    obs: pd.DataFrame, tested: frozenset[tuple[str, str]], fold: int, generator: np.random.Generator
+) -> Split:
     """Test on draws of the very cells that are trained on, as the CycSeq paper's leave-one-draw-out does (2.2)."""
+
     def draw(cells: Index) -> Index:
         return np.sort(generator.choice(cells, min(DRAW_CELLS, len(cells)), replace=False))
 
@@ -282,11 +311,28 @@ def _resampled(obs: pd.DataFrame, tested: frozenset[tuple[str, str]], fold: int,
     return Split("resampled", fold, True, np.arange(len(obs)), tuple(found), frozenset())
 
 
-PROTOCOLS = {p.name: p for p in (
-    Protocol("unseen_context", "a perturbation held out in one context, seen in others", False, _context_folds,
-             _unseen_context, "perturbations in two contexts or more"),
-    Protocol("unseen_perturbation", "perturbations held out in every context", False, _perturbation_folds,
-             _unseen_perturbation, "two single perturbations or more"),
-    Protocol("held_out_cells", "half of each condition's cells held out", False, _five_folds, _every_condition),
-    Protocol("resampled", "the paper's: draws of the cells trained on (leaky)", True, _five_folds, _every_condition),
-)}
+PROTOCOLS = {
+    p.name: p
+    for p in (
+        Protocol(
+            "unseen_context",
+            "a perturbation held out in one context, seen in others",
+            False,
+            _context_folds,
+            _unseen_context,
+            "perturbations in two contexts or more",
+        ),
+        Protocol(
+            "unseen_perturbation",
+            "perturbations held out in every context",
+            False,
+            _perturbation_folds,
+            _unseen_perturbation,
+            "two single perturbations or more",
+        ),
+        Protocol("held_out_cells", "half of each condition's cells held out", False, _five_folds, _every_condition),
+        Protocol(
+            "resampled", "the paper's: draws of the cells trained on (leaky)", True, _five_folds, _every_condition
+        ),
+    )
+}

@@ -1,8 +1,8 @@
 """Predictions on disk: written the moment they are made, before anything is scored.
 
-    <run>/predictions/<model>/<direction>-<protocol>-fold<k>-seed<s>/
-        c000.npz …        one condition each: values [profile, gene], unit, note
-        outcome.json      written last: how every condition ended, and what it cost
+<run>/predictions/<model>/<direction>-<protocol>-fold<k>-seed<s>/
+    c000.npz …        one condition each: values [profile, gene], unit, note
+    outcome.json      written last: how every condition ended, and what it cost
 """
 
 from __future__ import annotations
@@ -75,8 +75,14 @@ def prediction_path(folder: Path, number: int) -> Path:
 def put_prediction(folder: Path, number: int, prediction: Prediction) -> None:
     """Write one condition's prediction; raises `StoreError` if the disk refuses."""
     with atomic(prediction_path(folder, number)) as handle:
-        weights = {} if prediction.weights is None else {"weights": prediction.weights}
-        np.savez(handle, values=prediction.values, unit=np.array(prediction.unit), note=np.array(prediction.note), **weights)
+        weights = np.array([]) if prediction.weights is None else prediction.weights
+        np.savez(
+            handle,
+            values=prediction.values,
+            unit=np.array(prediction.unit),
+            note=np.array(prediction.note),
+            weights=weights,
+        )
 
 
 def get_prediction(folder: Path, number: int) -> Prediction:
@@ -84,12 +90,17 @@ def get_prediction(folder: Path, number: int) -> Prediction:
     path = prediction_path(folder, number)
     try:
         with np.load(path) as stored:
-            weights = stored["weights"] if "weights" in stored else None
-            return Prediction(stored["values"], unit=str(stored["unit"]), note=str(stored["note"]),  # type: ignore[arg-type]
-                              weights=weights)
+            weights = stored["weights"]
+            return Prediction(
+                stored["values"],
+                unit=str(stored["unit"]),
+                note=str(stored["note"]),  # type: ignore[arg-type]
+                weights=weights if weights.size else None,
+            )
     except (OSError, ValueError, KeyError, EOFError) as error:
-        raise StoreError(f"Prediction {path} cannot be read ({type(error).__name__}); delete {folder} and run again "
-                         "with --resume.") from error
+        raise StoreError(
+            f"Prediction {path} cannot be read ({type(error).__name__}); delete {folder} and run again with --resume."
+        ) from error
 
 
 def put_outcome(folder: Path, outcome: Outcome) -> None:
@@ -129,7 +140,7 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as handle:
             partial = Path(handle.name)
-            yield handle.file  # type: ignore[misc]
+            yield handle.file
         os.replace(partial, path)
     except OSError as error:
         raise StoreError(_refused(path, error)) from error
@@ -139,5 +150,7 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _refused(path: Path, error: OSError) -> str:
-    return (f"{path} cannot be written: {error.strerror or error}. What was finished is kept; free space or choose "
-            "another --out, then run the same command with --resume.")
+    return (
+        f"{path} cannot be written: {error.strerror or error}. What was finished is kept; free space or choose "
+        "another --out, then run the same command with --resume."
+    )

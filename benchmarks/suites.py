@@ -7,8 +7,17 @@ from dataclasses import dataclass
 from benchmarks.contract import Direction
 from benchmarks.errors import UnknownName
 
-ALL_MODELS = ("no_change", "train_mean", "train_control", "context_transfer", "linear", "scgen", "gears",
-              "cycseq_n2p", "cycseq_p2n")
+ALL_MODELS = (
+    "no_change",
+    "train_mean",
+    "train_control",
+    "context_transfer",
+    "linear",
+    "scgen",
+    "gears",
+    "cycseq_n2p",
+    "cycseq_p2n",
+)
 
 
 @dataclass(frozen=True)

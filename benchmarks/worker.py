@@ -111,15 +111,25 @@ def _run(job: Job, reporter: Reporter) -> None:
         return
     for number, task in enumerate(job.tasks):
         endings, predict_seconds = _predict_all(job, task, predictor, cells, reporter)
-        store.put_outcome(task.folder(job.run), Outcome(
-            key=job.key, endings=tuple(endings), audit=audit, budget=job.budget, fit_seconds=seconds,
-            predict_seconds=predict_seconds, peak_memory_mb=_peak_memory_mb(), shared_training=restored or number > 0))
+        store.put_outcome(
+            task.folder(job.run),
+            Outcome(
+                key=job.key,
+                endings=tuple(endings),
+                audit=audit,
+                budget=job.budget,
+                fit_seconds=seconds,
+                predict_seconds=predict_seconds,
+                peak_memory_mb=_peak_memory_mb(),
+                shared_training=restored or number > 0,
+            ),
+        )
 
 
 def read_cells(path: Path) -> AnnData:
     """Read prepared cells: sparse X, labels as plain text."""
     cells = read_h5ad(path)
-    obs = cells.obs.astype({c: str for c in TEXT_COLUMNS})
+    obs = cells.obs.astype(dict.fromkeys(TEXT_COLUMNS, str))
     return AnnData(X=sp.csr_matrix(cells.X), obs=obs, var=pd.DataFrame(index=cells.var_names))
 
 
@@ -134,8 +144,15 @@ def _fitted(job: Job, train_cells: AnnData, reporter: Reporter) -> tuple[Predict
     before = digest(train_cells)
     workdir = Path(tempfile.mkdtemp(prefix="cycseq-fit-"))
     try:
-        train = Train(cells=train_cells, space=job.space, perturbation_type=job.perturbation_type,
-                      annotation=job.annotation, workdir=workdir, device=job.device, report=reporter.progress)
+        train = Train(
+            cells=train_cells,
+            space=job.space,
+            perturbation_type=job.perturbation_type,
+            annotation=job.annotation,
+            workdir=workdir,
+            device=job.device,
+            report=reporter.progress,
+        )
         reporter.stage("fit")
         start = time.perf_counter()
         predictor.fit(train, seed=job.seed)
@@ -157,8 +174,9 @@ def _save(predictor: Persistent, folder: Path, seconds: float) -> None:
         handle.write(f"{seconds:.6f}".encode())
 
 
-def _predict_all(job: Job, task: Task, predictor: Predictor, cells: AnnData,
-                 reporter: Reporter) -> tuple[list[Ending], float]:
+def _predict_all(
+    job: Job, task: Task, predictor: Predictor, cells: AnnData, reporter: Reporter
+) -> tuple[list[Ending], float]:
     endings, seconds = [], 0.0
     for number, condition in enumerate(job.split.conditions):
         reporter.stage(f"predict {task.direction}")
@@ -188,8 +206,13 @@ def _predict_one(job: Job, task: Task, predictor: Predictor, cells: AnnData, num
 def make_query(condition: TestCondition, task: Task, cells: AnnData, seed: int) -> Query:
     """Build the question: input cells and labels, nothing of the truth."""
     chosen = cells[condition.input(task.direction)].copy()
-    return Query(context=condition.context, perturbation=condition.perturbation, direction=task.direction, cells=chosen,
-                 seed=derive(seed, condition.context, condition.perturbation, task.direction))
+    return Query(
+        context=condition.context,
+        perturbation=condition.perturbation,
+        direction=task.direction,
+        cells=chosen,
+        seed=derive(seed, condition.context, condition.perturbation, task.direction),
+    )
 
 
 def checked_predict(predictor: Predictor, query: Query) -> Prediction:
@@ -203,14 +226,20 @@ def checked_predict(predictor: Predictor, query: Query) -> Prediction:
     before = digest(query.cells)
     prediction = predictor.predict(query)
     if not isinstance(prediction, Prediction):
-        raise ContractError(f"predict returned a {type(prediction).__name__}; expected a benchmarks.contract.Prediction.")
+        raise ContractError(
+            f"predict returned a {type(prediction).__name__}; expected a benchmarks.contract.Prediction."
+        )
     if prediction.values.shape[1] != query.cells.n_vars:
-        raise ContractError(f"predict returned {prediction.values.shape[1]} genes; the query has {query.cells.n_vars}. "
-                            "Return one column for each of query.cells.var_names, in that order.")
+        raise ContractError(
+            f"predict returned {prediction.values.shape[1]} genes; the query has {query.cells.n_vars}. "
+            "Return one column for each of query.cells.var_names, in that order."
+        )
     if prediction.genes is not None and tuple(prediction.genes) != tuple(query.cells.var_names):
         wrong = [g for g, h in zip(prediction.genes, query.cells.var_names, strict=False) if g != h]
-        raise ContractError(f"predict returned other genes or another order, first '{wrong[0] if wrong else '?'}'; "
-                            "order the columns as query.cells.var_names.")
+        raise ContractError(
+            f"predict returned other genes or another order, first '{wrong[0] if wrong else '?'}'; "
+            "order the columns as query.cells.var_names."
+        )
     if digest(query.cells) != before:
         raise ContractError("predict changed its input cells; work on a copy (query.cells.copy()).")
     return prediction

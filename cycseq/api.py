@@ -53,8 +53,13 @@ class CycSeq:
     `context`, `batch` and optionally `dose` (nM).
     """
 
-    def __init__(self, config: TrainConfig | None = None, seed: int = 0, device: str = "cpu",
-                 report: Callable[[int, int, str], None] = no_report) -> None:
+    def __init__(
+        self,
+        config: TrainConfig | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+        report: Callable[[int, int, str], None] = no_report,
+    ) -> None:
         self.config = preset("default") if config is None else config
         self.seed, self.device, self.report = seed, device, report
         self.history: list[History] = []
@@ -107,8 +112,16 @@ class CycSeq:
             raise DataError(f"No cell has context '{context}'; expected cells of the context to fine-tune on.")
         return self._train(adata[own], self.config.finetune, context)
 
-    def predict(self, adata: AnnData, *, perturbation: str | tuple[str, float], context: str,
-                direction: Direction = "n2p", n_samples: int = 0, seed: int = 0) -> Float[np.ndarray, "draw gene"]:
+    def predict(
+        self,
+        adata: AnnData,
+        *,
+        perturbation: str | tuple[str, float],
+        context: str,
+        direction: Direction = "n2p",
+        n_samples: int = 0,
+        seed: int = 0,
+    ) -> Float[np.ndarray, "draw gene"]:
         """Translate cells of one context into the other state.
 
         Parameters
@@ -142,9 +155,15 @@ class CycSeq:
         """
         return self._predict(adata, (perturbation, context, direction), n_samples, seed)[0]
 
-    def predict_draws(self, adata: AnnData, *, perturbation: str | tuple[str, float], context: str,
-                      direction: Direction = "n2p",
-                      seed: int = 0) -> tuple[Float[np.ndarray, "draw gene"], Int[np.ndarray, " draw"]]:
+    def predict_draws(
+        self,
+        adata: AnnData,
+        *,
+        perturbation: str | tuple[str, float],
+        context: str,
+        direction: Direction = "n2p",
+        seed: int = 0,
+    ) -> tuple[Float[np.ndarray, "draw gene"], Int[np.ndarray, " draw"]]:
         """Return what `predict` does, from latent means, and how many cells each draw holds [draw].
 
         Draws keep to one batch, so they differ in size where batches do; a mean over draws that does not weigh them by
@@ -152,8 +171,9 @@ class CycSeq:
         """
         return self._predict(adata, (perturbation, context, direction), 0, seed)
 
-    def _predict(self, adata: AnnData, query: tuple[str | tuple[str, float], str, Direction], n_samples: int,
-                 seed: int) -> tuple[Float[np.ndarray, "draw gene"], Int[np.ndarray, " draw"]]:
+    def _predict(
+        self, adata: AnnData, query: tuple[str | tuple[str, float], str, Direction], n_samples: int, seed: int
+    ) -> tuple[Float[np.ndarray, "draw gene"], Int[np.ndarray, " draw"]]:
         perturbation, context, direction = query
         if direction not in get_args(Direction):
             raise ConfigError(f"direction is {direction!r}; expected 'n2p' or 'p2n'.")
@@ -165,8 +185,13 @@ class CycSeq:
         generator = getattr(self._generators_for(context), direction)
         noise = torch.Generator().manual_seed(int(rng.integers(2**63)))
         with torch.no_grad():
-            values = self._translate(generator, draws(assignment, x),
-                                     self._condition(generator, (p, dose), context, batches), n_samples, noise)
+            values = self._translate(
+                generator,
+                draws(assignment, x),
+                self._condition(generator, (p, dose), context, batches),
+                n_samples,
+                noise,
+            )
         return values, np.diff(assignment.indptr)
 
     def note(self, adata: AnnData, *, context: str) -> str:
@@ -183,8 +208,12 @@ class CycSeq:
         known = self.vocabulary
         generators, critics = self._networks()
         fine_tuned = {context: net.state_dict() for context, net in self._fine_tuned.items()}
-        checkpoint.write(Path(path), checkpoint.Checkpoint(self.config, known, generators.state_dict(),
-                                                           critics.state_dict(), fine_tuned, self.seed))
+        checkpoint.write(
+            Path(path),
+            checkpoint.Checkpoint(
+                self.config, known, generators.state_dict(), critics.state_dict(), fine_tuned, self.seed
+            ),
+        )
 
     def load(self, path: str | Path) -> Self:
         """Restore what `save` wrote, configuration and seed included; the history is not saved.
@@ -260,8 +289,9 @@ class CycSeq:
             return np.full(adata.n_obs, -1)
         return np.array([known.get(name, -1) for name in adata.obs["batch"].astype(str)], dtype=np.int64)
 
-    def _condition(self, generator: Generator, target: tuple[int, list[float]], context: str,
-                   batches: Int[np.ndarray, " draw"]) -> Float[Tensor, "draw width"]:
+    def _condition(
+        self, generator: Generator, target: tuple[int, list[float]], context: str, batches: Int[np.ndarray, " draw"]
+    ) -> Float[Tensor, "draw width"]:
         index, log_dose = target
         b = torch.from_numpy(batches).to(self.device)
         p = torch.full_like(b, index)
@@ -270,9 +300,14 @@ class CycSeq:
         mean = generator.condition.average(p, torch.tensor(list(fallback), device=self.device), dose)
         return torch.where((b < 0)[:, None], mean, generator.condition(p, b.clamp(min=0), dose))
 
-    def _translate(self, generator: Generator, x: Float[np.ndarray, "draw gene"],
-                   condition: Float[Tensor, "draw width"], n_samples: int,
-                   noise: torch.Generator) -> Float[np.ndarray, "sample gene"]:
+    def _translate(
+        self,
+        generator: Generator,
+        x: Float[np.ndarray, "draw gene"],
+        condition: Float[Tensor, "draw width"],
+        n_samples: int,
+        noise: torch.Generator,
+    ) -> Float[np.ndarray, "sample gene"]:
         source = torch.from_numpy(x).to(self.device).repeat_interleave(max(1, n_samples), dim=0)
         condition = condition.repeat_interleave(max(1, n_samples), dim=0)
         made = []

@@ -39,9 +39,16 @@ class Checkpoint:
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint so that a reader finds the old file or the whole new one, never a part."""
-    content = {"format": FORMAT, "version": VERSION, "seed": checkpoint.seed, "config": to_json(checkpoint.config),
-               "vocabulary": json.dumps(asdict(checkpoint.vocabulary)), "generators": checkpoint.generators,
-               "critics": checkpoint.critics, "fine_tuned": checkpoint.fine_tuned}
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "seed": checkpoint.seed,
+        "config": to_json(checkpoint.config),
+        "vocabulary": json.dumps(asdict(checkpoint.vocabulary)),
+        "generators": checkpoint.generators,
+        "critics": checkpoint.critics,
+        "fine_tuned": checkpoint.fine_tuned,
+    }
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -64,15 +71,28 @@ def read(path: Path) -> Checkpoint:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, BadZipFile) as error:
-        raise CheckpointError(f"'{path.name}' cannot be read as a checkpoint ({error}). Save the model "
-                              "again.") from error
+        raise CheckpointError(
+            f"'{path.name}' cannot be read as a checkpoint ({error}). Save the model again."
+        ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"'{path.name}' is not a checkpoint of CycSeq; expected a file written by CycSeq.save.")
     if content["version"] != VERSION:
-        raise CheckpointError(f"'{path.name}' has format version {content['version']}; this release reads {VERSION}. "
-                              "Train the model again, or read it with the release that wrote it.")
+        raise CheckpointError(
+            f"'{path.name}' has format version {content['version']}; this release reads {VERSION}. "
+            "Train the model again, or read it with the release that wrote it."
+        )
     names = json.loads(content["vocabulary"])
-    vocabulary = Vocabulary(tuple(names["genes"]), tuple(names["perturbations"]),
-                            tuple((context, batch) for context, batch in names["batches"]), names["dosed"])
-    return Checkpoint(from_json(content["config"]), vocabulary, content["generators"], content["critics"],
-                      content["fine_tuned"], content["seed"])
+    vocabulary = Vocabulary(
+        tuple(names["genes"]),
+        tuple(names["perturbations"]),
+        tuple((context, batch) for context, batch in names["batches"]),
+        names["dosed"],
+    )
+    return Checkpoint(
+        from_json(content["config"]),
+        vocabulary,
+        content["generators"],
+        content["critics"],
+        content["fine_tuned"],
+        content["seed"],
+    )

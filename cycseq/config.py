@@ -62,11 +62,16 @@ class ModelConfig:
         _check(0 <= self.dropout < 1, "ModelConfig.dropout", self.dropout, "a share in [0, 1)")
         _check(self.attention in get_args(Attention), "ModelConfig.attention", self.attention, "'tokens' or 'none'")
         _check(self.output in get_args(Output), "ModelConfig.output", self.output, "'prelu' or 'linear'")
-        _check(self.perturbation_scale > 0, "ModelConfig.perturbation_scale", self.perturbation_scale,
-               "a positive number")
+        _check(
+            self.perturbation_scale > 0, "ModelConfig.perturbation_scale", self.perturbation_scale, "a positive number"
+        )
         _check(self.batch_scale > 0, "ModelConfig.batch_scale", self.batch_scale, "a positive number")
-        _check(self.n_tokens > 0 and (self.attention == "none" or self.hidden[-1] % self.n_tokens == 0),
-               "ModelConfig.n_tokens", self.n_tokens, f"a divisor of the last hidden width, {self.hidden[-1]}")
+        _check(
+            self.n_tokens > 0 and (self.attention == "none" or self.hidden[-1] % self.n_tokens == 0),
+            "ModelConfig.n_tokens",
+            self.n_tokens,
+            f"a divisor of the last hidden width, {self.hidden[-1]}",
+        )
 
 
 @dataclass(frozen=True)
@@ -158,17 +163,20 @@ class TrainConfig:
     """Gradient norm of each network pair is clipped here. Source: published code."""
 
     def __post_init__(self) -> None:
-        _check(self.adversarial in get_args(Adversarial), "TrainConfig.adversarial", self.adversarial,
-               "'bce' or 'lsgan'")
+        _check(
+            self.adversarial in get_args(Adversarial), "TrainConfig.adversarial", self.adversarial, "'bce' or 'lsgan'"
+        )
         _check(self.unit in get_args(Unit), "TrainConfig.unit", self.unit, "'draw' or 'cell'")
         _check(self.cells_per_draw > 0, "TrainConfig.cells_per_draw", self.cells_per_draw, "at least 1")
-        _check(self.draws_per_condition > 0, "TrainConfig.draws_per_condition", self.draws_per_condition,
-               "at least 1")
-        _check(0 < self.validation_share < 1, "TrainConfig.validation_share", self.validation_share,
-               "a share in (0, 1): early stopping needs validation cells")
+        _check(self.draws_per_condition > 0, "TrainConfig.draws_per_condition", self.draws_per_condition, "at least 1")
+        _check(
+            0 < self.validation_share < 1,
+            "TrainConfig.validation_share",
+            self.validation_share,
+            "a share in (0, 1): early stopping needs validation cells",
+        )
         _check(0 < self.decay <= 1, "TrainConfig.decay", self.decay, "a factor in (0, 1]")
-        _check(self.max_gradient_norm > 0, "TrainConfig.max_gradient_norm", self.max_gradient_norm,
-               "a positive number")
+        _check(self.max_gradient_norm > 0, "TrainConfig.max_gradient_norm", self.max_gradient_norm, "a positive number")
 
 
 def to_json(config: TrainConfig) -> str:
@@ -187,25 +195,32 @@ DEFAULT = TrainConfig(
     model=ModelConfig(skip=True, perturbation_scale=10.0, batch_scale=0.1),
     weights=LossWeights(adversarial=0.1, cycle=1.0, perturbation=0.01, batch=0.01, kl=0.01, paired=10.0),
     pretrain=replace(PRETRAIN, epochs=40, batch_size=256, patience=10),
-    draws_per_condition=20)
+    draws_per_condition=20,
+)
 """Trains where the paper's weights collapse. Weights and scales were chosen on simulated screens by the validation
 error, with `skip`; `skip` itself by the correlation of predicted and true changes in conditions held out. Without
 it the error is lower, because the output loses the input's sampling noise, but its change is then mostly that noise."""
 QUICK = replace(
-    DEFAULT, model=replace(DEFAULT.model, hidden=(512, 256, 128), latent=64), draws_per_condition=8,
+    DEFAULT,
+    model=replace(DEFAULT.model, hidden=(512, 256, 128), latent=64),
+    draws_per_condition=8,
     pretrain=replace(DEFAULT.pretrain, epochs=20, patience=4),
-    finetune=replace(FINETUNE, epochs=4, patience=2))
+    finetune=replace(FINETUNE, epochs=4, patience=2),
+)
 """The default, narrower and shorter; about a minute on one core for 130 conditions and 1,000 genes."""
 
 
-PRESETS: Mapping[str, TrainConfig] = MappingProxyType({
-    "paper": TrainConfig(),
-    "published_code": TrainConfig(
-        weights=LossWeights(cycle=10.0, kl=0.01, perturbation=0.1, batch=0.1, gradient_penalty=10.0),
-        adversarial="lsgan"),
-    "default": DEFAULT,
-    "quick": QUICK,
-})
+PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
+    {
+        "paper": TrainConfig(),
+        "published_code": TrainConfig(
+            weights=LossWeights(cycle=10.0, kl=0.01, perturbation=0.1, batch=0.1, gradient_penalty=10.0),
+            adversarial="lsgan",
+        ),
+        "default": DEFAULT,
+        "quick": QUICK,
+    }
+)
 
 
 def preset(name: str) -> TrainConfig:

@@ -54,8 +54,12 @@ def kl(mu: Float[Tensor, "sample 3 latent"], log_variance: Float[Tensor, "sample
     return 0.5 * (log_variance.exp() + mu.square() - 1 - log_variance).mean(dim=(0, 2))
 
 
-def gradient_penalty(score: Callable[[Tensor], Tensor], real: Float[Tensor, "sample gene"],
-                     fake: Float[Tensor, "sample gene"], mix: Float[Tensor, "sample 1"]) -> Scalar:
+def gradient_penalty(
+    score: Callable[[Tensor], Tensor],
+    real: Float[Tensor, "sample gene"],
+    fake: Float[Tensor, "sample gene"],
+    mix: Float[Tensor, "sample 1"],
+) -> Scalar:
     """Penalise a critic whose gradient norm between real and generated samples is not 1: E (‖∇‖ − 1)².
 
     Parameters
@@ -68,5 +72,5 @@ def gradient_penalty(score: Callable[[Tensor], Tensor], real: Float[Tensor, "sam
         Weight of the real sample in each interpolate, in [0, 1].
     """
     between = (mix * real + (1 - mix) * fake).detach().requires_grad_(True)
-    gradient, = torch.autograd.grad(score(between).sum(), between, create_graph=True)
+    (gradient,) = torch.autograd.grad(score(between).sum(), between, create_graph=True)
     return (gradient.norm(dim=1) - 1).square().mean()

@@ -66,8 +66,8 @@ class TokenAttention(nn.Module):
 
     def forward(self, h: Float[Tensor, "sample hidden"]) -> Float[Tensor, "sample hidden"]:
         """Mix the tokens of each sample: softmax(QKᵀ/√d_k)V."""
-        q, k, v = self.to_qkv(h).view(len(h), 3, self.n_tokens, -1).unbind(1)   # each [sample, token, d_k]
-        mixed = functional.scaled_dot_product_attention(q, k, v)                # [sample, token, d_k]
+        q, k, v = self.to_qkv(h).view(len(h), 3, self.n_tokens, -1).unbind(1)  # each [sample, token, d_k]
+        mixed = functional.scaled_dot_product_attention(q, k, v)  # [sample, token, d_k]
         return h + self.gain * mixed.flatten(1)
 
 
@@ -120,13 +120,15 @@ class Condition(nn.Module):
         nn.init.normal_(self.batch.weight, std=config.batch_scale)
         self.width = 2 * config.embedding + sizes.n_doses
 
-    def forward(self, p: Int[Tensor, " sample"], b: Int[Tensor, " sample"],
-                dose: Float[Tensor, "sample dose"]) -> Float[Tensor, "sample width"]:
+    def forward(
+        self, p: Int[Tensor, " sample"], b: Int[Tensor, " sample"], dose: Float[Tensor, "sample dose"]
+    ) -> Float[Tensor, "sample width"]:
         """Look up e_p and e_b; `dose` is log10 of the target dose in nM, of width 0 where there are none."""
         return torch.cat([self.perturbation(p), dose, self.batch(b)], dim=1)
 
-    def average(self, p: Int[Tensor, " sample"], batches: Int[Tensor, " known"],
-                dose: Float[Tensor, "sample dose"]) -> Float[Tensor, "sample width"]:
+    def average(
+        self, p: Int[Tensor, " sample"], batches: Int[Tensor, " known"], dose: Float[Tensor, "sample dose"]
+    ) -> Float[Tensor, "sample width"]:
         """Condition vector of a batch never trained on: the mean embedding of the known `batches`."""
         e_b = self.batch(batches).mean(dim=0)
         return torch.cat([self.perturbation(p), dose, e_b.expand(len(p), -1)], dim=1)
@@ -140,10 +142,11 @@ class Encoder(nn.Module):
         self.trunk = Trunk(n_genes + condition_width, config)
         self.heads = nn.Linear(config.hidden[-1], 2 * len(LATENTS) * config.latent)
 
-    def forward(self, x: Float[Tensor, "sample gene"], condition: Float[Tensor, "sample width"]
-                ) -> tuple[Float[Tensor, "sample 3 latent"], Float[Tensor, "sample 3 latent"]]:
+    def forward(
+        self, x: Float[Tensor, "sample gene"], condition: Float[Tensor, "sample width"]
+    ) -> tuple[Float[Tensor, "sample 3 latent"], Float[Tensor, "sample 3 latent"]]:
         """Return mu and log variance."""
-        h = self.trunk(torch.cat([x, condition], dim=1))                        # [sample, 256]
+        h = self.trunk(torch.cat([x, condition], dim=1))  # [sample, 256]
         mu, log_variance = self.heads(h).view(len(x), 2, len(LATENTS), -1).unbind(1)
         return mu, log_variance
 
@@ -162,8 +165,9 @@ class Decoder(nn.Module):
         self.to_labels = nn.Linear(config.hidden[-1], sizes.n_perturbations + sizes.n_batches)
         self.activation = nn.PReLU() if config.output == "prelu" else nn.Identity()
 
-    def forward(self, z: Float[Tensor, "sample 3 latent"], condition: Float[Tensor, "sample width"]
-                ) -> Float[Tensor, "sample hidden"]:
+    def forward(
+        self, z: Float[Tensor, "sample 3 latent"], condition: Float[Tensor, "sample width"]
+    ) -> Float[Tensor, "sample hidden"]:
         """Return the last hidden vector, which both output layers read."""
         return self.trunk(torch.cat([z.flatten(1), condition], dim=1))
 
@@ -180,8 +184,12 @@ class Generator(nn.Module):
         self.encoder = Encoder(sizes.n_genes, self.condition.width, config)
         self.decoder = Decoder(sizes, self.condition.width, config)
 
-    def forward(self, x: Float[Tensor, "sample gene"], condition: Float[Tensor, "sample width"],
-                noise: Float[Tensor, "sample 3 latent"] | None = None) -> Translation:
+    def forward(
+        self,
+        x: Float[Tensor, "sample gene"],
+        condition: Float[Tensor, "sample width"],
+        noise: Float[Tensor, "sample 3 latent"] | None = None,
+    ) -> Translation:
         """Translate samples under condition vectors.
 
         Parameters
@@ -193,10 +201,10 @@ class Generator(nn.Module):
         noise
             ε of z = μ + σε [sample, 3, D], order exp, ko, noise; None takes the latent means.
         """
-        mu, log_variance = self.encoder(x, condition)                           # [sample, 3, D]
+        mu, log_variance = self.encoder(x, condition)  # [sample, 3, D]
         z = mu if noise is None else mu + torch.exp(0.5 * log_variance) * noise
-        hidden = self.decoder(z, condition)                                     # [sample, 256]
-        out = self.decoder.to_expression(hidden)                                # [sample, gene]
+        hidden = self.decoder(z, condition)  # [sample, 256]
+        out = self.decoder.to_expression(hidden)  # [sample, gene]
         x_hat = self.decoder.activation(out + x if self.skip else out)
         return Translation(x_hat, mu, log_variance, hidden)
 
@@ -210,11 +218,12 @@ class Generator(nn.Module):
         else:
             output.bias.copy_(profile)
 
-    def labels(self, hidden: Float[Tensor, "sample hidden"]
-               ) -> tuple[Float[Tensor, "sample perturbation"], Float[Tensor, "sample batch"]]:
+    def labels(
+        self, hidden: Float[Tensor, "sample hidden"]
+    ) -> tuple[Float[Tensor, "sample perturbation"], Float[Tensor, "sample batch"]]:
         """Read p̂ and b̂ (logits) from the hidden vector of a translation."""
         logits = self.decoder.to_labels(hidden)
-        return logits[:, :self.n_perturbations], logits[:, self.n_perturbations:]
+        return logits[:, : self.n_perturbations], logits[:, self.n_perturbations :]
 
 
 class Critic(nn.Module):
@@ -226,8 +235,9 @@ class Critic(nn.Module):
         self.layers = _layers(sizes.n_genes + self.condition.width, config)
         self.to_logit = nn.Linear(config.hidden[-1], 1)
 
-    def forward(self, x: Float[Tensor, "sample gene"], condition: Float[Tensor, "sample width"]
-                ) -> Float[Tensor, " sample"]:
+    def forward(
+        self, x: Float[Tensor, "sample gene"], condition: Float[Tensor, "sample width"]
+    ) -> Float[Tensor, " sample"]:
         """Score samples under condition vectors made by this critic's `condition`."""
         return self.to_logit(self.layers(torch.cat([x, condition], dim=1))).squeeze(1)
 

@@ -67,10 +67,13 @@ class Pairs:
 
     def take(self, rows: Int[np.ndarray, " row"]) -> PairBatch:
         """Compute the draws of some pairs."""
-        return PairBatch(torch.from_numpy(draws(self.control[rows], self.x)),
-                         torch.from_numpy(draws(self.perturbed[rows], self.x)),
-                         torch.from_numpy(self.p[rows]), torch.from_numpy(self.b[rows]),
-                         torch.from_numpy(self.dose[rows]))
+        return PairBatch(
+            torch.from_numpy(draws(self.control[rows], self.x)),
+            torch.from_numpy(draws(self.perturbed[rows], self.x)),
+            torch.from_numpy(self.p[rows]),
+            torch.from_numpy(self.b[rows]),
+            torch.from_numpy(self.dose[rows]),
+        )
 
 
 class PairLoader:
@@ -85,7 +88,7 @@ class PairLoader:
         """Go through all pairs once, in random order if a generator is given."""
         order = np.arange(len(self.pairs)) if rng is None else rng.permutation(len(self.pairs))
         for start in range(0, len(order), batch_size):
-            rows = order[start:start + batch_size]
+            rows = order[start : start + batch_size]
             if self._kept is None:
                 yield self._to_device(self.pairs.take(rows))
             else:
@@ -95,8 +98,10 @@ class PairLoader:
     def means(self) -> tuple[Float[Tensor, " gene"], Float[Tensor, " gene"]]:
         """Mean control and mean perturbed profile over all draws."""
         sums = [(batch.control.sum(dim=0), batch.perturbed.sum(dim=0)) for batch in self.epoch(4096)]
-        return (torch.stack([control for control, _ in sums]).sum(dim=0) / len(self.pairs),
-                torch.stack([perturbed for _, perturbed in sums]).sum(dim=0) / len(self.pairs))
+        return (
+            torch.stack([control for control, _ in sums]).sum(dim=0) / len(self.pairs),
+            torch.stack([perturbed for _, perturbed in sums]).sum(dim=0) / len(self.pairs),
+        )
 
     def variance(self) -> float:
         """Var(x) over all entries of all draws, both sides: one number."""
@@ -157,12 +162,13 @@ def split_cells(cells: Cells, vocabulary: Vocabulary, share: float, seed: int) -
         name = "control" if perturbation == NO_PERTURBATION else "perturbed " + vocabulary.perturbations[perturbation]
         key = sha256(repr((seed, vocabulary.batches[batch], name, dose)).encode()).digest()
         rng = np.random.default_rng(int.from_bytes(key[:8], "little"))
-        held[rng.permutation(members)[:max(1, round(share * len(members)))]] = True
+        held[rng.permutation(members)[: max(1, round(share * len(members)))]] = True
     return held
 
 
-def make_pairs(cells: Cells, vocabulary: Vocabulary, keep: Bool[np.ndarray, " cell"], config: TrainConfig,
-               rng: np.random.Generator) -> Pairs:
+def make_pairs(
+    cells: Cells, vocabulary: Vocabulary, keep: Bool[np.ndarray, " cell"], config: TrainConfig, rng: np.random.Generator
+) -> Pairs:
     """Draw the pseudo-pairs of all conditions from the kept cells only.
 
     Raises
@@ -174,8 +180,10 @@ def make_pairs(cells: Cells, vocabulary: Vocabulary, keep: Bool[np.ndarray, " ce
     controls = {group.batch: group.members for group in groups if group.perturbation == NO_PERTURBATION}
     perturbed = [group for group in groups if group.perturbation != NO_PERTURBATION]
     if not perturbed:
-        raise DataError("No condition has perturbed cells to draw from; give more cells a condition "
-                        f"(at least {MIN_CELLS_TO_SPLIT}).")
+        raise DataError(
+            "No condition has perturbed cells to draw from; give more cells a condition "
+            f"(at least {MIN_CELLS_TO_SPLIT})."
+        )
     n_cells, parts = len(keep), []
     for group in perturbed:
         pool = _control_pool(controls, group.batch, vocabulary)
@@ -183,35 +191,43 @@ def make_pairs(cells: Cells, vocabulary: Vocabulary, keep: Bool[np.ndarray, " ce
         parts.append((assign(of_control, n_cells), assign(own, n_cells)))
     n_draws = [part[1].shape[0] for part in parts]
     doses = np.repeat(np.array([group.dose for group in perturbed], dtype=np.float32), n_draws)
-    return Pairs(cells.x, sp.vstack([part[0] for part in parts], format="csr"),
-                 sp.vstack([part[1] for part in parts], format="csr"),
-                 np.repeat(np.array([group.perturbation for group in perturbed]), n_draws),
-                 np.repeat(np.array([group.batch for group in perturbed]), n_draws),
-                 doses[:, None] if vocabulary.dosed else np.zeros((len(doses), 0), dtype=np.float32))
+    return Pairs(
+        cells.x,
+        sp.vstack([part[0] for part in parts], format="csr"),
+        sp.vstack([part[1] for part in parts], format="csr"),
+        np.repeat(np.array([group.perturbation for group in perturbed]), n_draws),
+        np.repeat(np.array([group.batch for group in perturbed]), n_draws),
+        doses[:, None] if vocabulary.dosed else np.zeros((len(doses), 0), dtype=np.float32),
+    )
 
 
-def _draw_members(own: Int[np.ndarray, " cell"], pool: Int[np.ndarray, " cell"], config: TrainConfig,
-                  rng: np.random.Generator) -> tuple[Int[np.ndarray, "draw size"], Int[np.ndarray, "draw size"]]:
+def _draw_members(
+    own: Int[np.ndarray, " cell"], pool: Int[np.ndarray, " cell"], config: TrainConfig, rng: np.random.Generator
+) -> tuple[Int[np.ndarray, "draw size"], Int[np.ndarray, "draw size"]]:
     if config.unit == "cell":
         return own[:, None], pool[pick(len(pool), 1, len(own), rng)]
     size, n_draws = config.cells_per_draw, config.draws_per_condition
     return own[pick(len(own), size, n_draws, rng)], pool[pick(len(pool), size, n_draws, rng)]
 
 
-def _control_pool(controls: dict[int, Int[np.ndarray, " cell"]], batch: int,
-                  vocabulary: Vocabulary) -> Int[np.ndarray, " cell"]:
+def _control_pool(
+    controls: dict[int, Int[np.ndarray, " cell"]], batch: int, vocabulary: Vocabulary
+) -> Int[np.ndarray, " cell"]:
     if batch in controls:
         return controls[batch]
     context = vocabulary.batches[batch][0]
     pools = [controls[index] for index in vocabulary.batches_of(context) if index in controls]
     if not pools:
-        raise DataError(f"Context '{context}' has no control cells to pair its perturbed cells with; expected cells "
-                        "labelled 'control' in every context.")
+        raise DataError(
+            f"Context '{context}' has no control cells to pair its perturbed cells with; expected cells "
+            "labelled 'control' in every context."
+        )
     return np.concatenate(pools)
 
 
-def query_draws(batches: Int[np.ndarray, " cell"], size: int,
-                rng: np.random.Generator) -> tuple[sp.csr_matrix, Int[np.ndarray, " draw"]]:
+def query_draws(
+    batches: Int[np.ndarray, " cell"], size: int, rng: np.random.Generator
+) -> tuple[sp.csr_matrix, Int[np.ndarray, " draw"]]:
     """Divide the cells of a query into draws: each cell in exactly one draw, draws within one batch.
 
     There are n_cells // size draws, or one for each batch if that is more; they are shared out among the batches in
@@ -244,6 +260,7 @@ def query_draws(batches: Int[np.ndarray, " cell"], size: int,
         own = rng.permutation(np.flatnonzero(of_cell == index))
         draw_of_cell[own] = first[index] + np.arange(len(own)) * n_draws[index] // len(own)
     weights = (1 / np.bincount(draw_of_cell))[draw_of_cell].astype(np.float32)
-    assignment = sp.csr_matrix((weights, (draw_of_cell, np.arange(len(batches)))),
-                               shape=(int(n_draws.sum()), len(batches)))
+    assignment = sp.csr_matrix(
+        (weights, (draw_of_cell, np.arange(len(batches)))), shape=(int(n_draws.sum()), len(batches))
+    )
     return assignment, np.repeat(names, n_draws)

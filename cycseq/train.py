@@ -69,8 +69,9 @@ class Run:
     """The context fine-tuned on; None for pre-training."""
 
 
-def train_stage(generators: Generators, critics: Critics, train: PairLoader, validation: PairLoader,
-                run: Run) -> History:
+def train_stage(
+    generators: Generators, critics: Critics, train: PairLoader, validation: PairLoader, run: Run
+) -> History:
     """Train the networks in place and leave the weights of the best validation error in the generators.
 
     Parameters
@@ -124,8 +125,9 @@ class _Trainer:
         trained: tuple[nn.Module, ...] = (generators, critics) if run.config.weights.adversarial > 0 else (generators,)
         self.optimizers = [_optimizer(net, run.stage) for net in trained]
         every = max(1, round(0.1 * run.stage.epochs))
-        self.schedules = [torch.optim.lr_scheduler.StepLR(optimizer, every, run.config.decay)
-                          for optimizer in self.optimizers]
+        self.schedules = [
+            torch.optim.lr_scheduler.StepLR(optimizer, every, run.config.decay) for optimizer in self.optimizers
+        ]
 
     def epoch(self, train: PairLoader, rng: np.random.Generator, number: int) -> dict[str, float]:
         """Take one step a batch for the generators, then for the critics; return the mean of each loss term."""
@@ -167,8 +169,9 @@ class _Trainer:
         self.optimizers[index].step()
 
 
-def generator_terms(generators: Generators, critics: Critics, batch: PairBatch, config: TrainConfig,
-                    variance: float) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
+def generator_terms(
+    generators: Generators, critics: Critics, batch: PairBatch, config: TrainConfig, variance: float
+) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
     """Compute the loss terms of both generators, without their weights.
 
     Returns
@@ -181,19 +184,22 @@ def generator_terms(generators: Generators, critics: Critics, batch: PairBatch, 
     n2p, p2n = generators.n2p, generators.p2n
     made_p, made_n = _translate(n2p, batch.control, batch), _translate(p2n, batch.perturbed, batch)
     cycled_n, cycled_p = _translate(p2n, made_p.x_hat, batch), _translate(n2p, made_n.x_hat, batch)
-    terms = {"cycle": losses.reconstruction(batch.control, cycled_n.x_hat, variance)
-             + losses.reconstruction(batch.perturbed, cycled_p.x_hat, variance),
-             "kl": losses.kl(made_p.mu, made_p.log_variance).sum() + losses.kl(made_n.mu, made_n.log_variance).sum()}
+    terms = {
+        "cycle": losses.reconstruction(batch.control, cycled_n.x_hat, variance)
+        + losses.reconstruction(batch.perturbed, cycled_p.x_hat, variance),
+        "kl": losses.kl(made_p.mu, made_p.log_variance).sum() + losses.kl(made_n.mu, made_n.log_variance).sum(),
+    }
     labels = [p2n.labels(cycled_n.hidden), n2p.labels(cycled_p.hidden)]
     terms["perturbation"] = sum((losses.label_cross_entropy(p, batch.p) for p, _ in labels), torch.zeros(()))
     terms["batch"] = sum((losses.label_cross_entropy(b, batch.b) for _, b in labels), torch.zeros(()))
     if config.weights.adversarial > 0:
-        terms["adversarial"] = (
-            losses.adversarial_generator(_score(critics.perturbed, made_p.x_hat, batch), config.adversarial)
-            + losses.adversarial_generator(_score(critics.control, made_n.x_hat, batch), config.adversarial))
+        terms["adversarial"] = losses.adversarial_generator(
+            _score(critics.perturbed, made_p.x_hat, batch), config.adversarial
+        ) + losses.adversarial_generator(_score(critics.control, made_n.x_hat, batch), config.adversarial)
     if config.weights.paired > 0:
-        terms["paired"] = (losses.reconstruction(batch.perturbed, made_p.x_hat, variance)
-                           + losses.reconstruction(batch.control, made_n.x_hat, variance))
+        terms["paired"] = losses.reconstruction(batch.perturbed, made_p.x_hat, variance) + losses.reconstruction(
+            batch.control, made_n.x_hat, variance
+        )
     return terms, (made_p.x_hat.detach(), made_n.x_hat.detach())
 
 
@@ -202,12 +208,15 @@ def generator_total(terms: Mapping[str, Tensor], weights: LossWeights) -> Float[
     return torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
 
 
-def critic_terms(critics: Critics, batch: PairBatch, fakes: tuple[Tensor, Tensor],
-                 config: TrainConfig) -> dict[str, Tensor]:
+def critic_terms(
+    critics: Critics, batch: PairBatch, fakes: tuple[Tensor, Tensor], config: TrainConfig
+) -> dict[str, Tensor]:
     """Compute the loss of both critics, and the gradient penalty if it has a weight."""
     sides = ((critics.perturbed, batch.perturbed, fakes[0]), (critics.control, batch.control, fakes[1]))
-    total = [losses.adversarial_critic(_score(critic, real, batch), _score(critic, fake, batch), config.adversarial)
-             for critic, real, fake in sides]
+    total = [
+        losses.adversarial_critic(_score(critic, real, batch), _score(critic, fake, batch), config.adversarial)
+        for critic, real, fake in sides
+    ]
     terms = {"critic": torch.stack(total).sum()}
     if config.weights.gradient_penalty > 0:
         penalties = []
@@ -237,11 +246,15 @@ def _optimizer(net: nn.Module, stage: Stage) -> torch.optim.Optimizer:
 
 def _check_finite(value: float, name: str, epoch: int, stage: Stage) -> None:
     if not math.isfinite(value):
-        raise TrainingError(f"The {name} is {value} in epoch {epoch} of stage '{stage.name}'; expected a finite "
-                            f"number. Lower the learning rate ({stage.learning_rate:g}) or check the scale of X.")
+        raise TrainingError(
+            f"The {name} is {value} in epoch {epoch} of stage '{stage.name}'; expected a finite "
+            f"number. Lower the learning rate ({stage.learning_rate:g}) or check the scale of X."
+        )
 
 
 def _progress(run: Run, found: Report, trivial: References) -> str:
     where = f" {run.context}" if run.context else ""
-    return (f"{run.stage.name}{where}: validation error n2p {found.errors.n2p:.4f} (copy {trivial.copy.n2p:.4f}), "
-            f"p2n {found.errors.p2n:.4f} (copy {trivial.copy.p2n:.4f})")
+    return (
+        f"{run.stage.name}{where}: validation error n2p {found.errors.n2p:.4f} (copy {trivial.copy.n2p:.4f}), "
+        f"p2n {found.errors.p2n:.4f} (copy {trivial.copy.p2n:.4f})"
+    )

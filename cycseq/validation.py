@@ -91,7 +91,7 @@ def evaluate(generators: Generators, validation: PairLoader) -> Report:
 def _active(mus: dict[str, list[Tensor]]) -> dict[str, float]:
     shares: dict[str, float] = {}
     for name, parts in mus.items():
-        active = (torch.cat(parts).var(dim=0, correction=0) > ACTIVE_VARIANCE).double().mean(dim=1)   # [3]
+        active = (torch.cat(parts).var(dim=0, correction=0) > ACTIVE_VARIANCE).double().mean(dim=1)  # [3]
         shares |= {f"{name}.{latent}": active[index].item() for index, latent in enumerate(LATENTS)}
     return shares
 
@@ -103,10 +103,12 @@ def _spread(generators: Generators, validation: PairLoader) -> float:
     _, of_pair = torch.unique(keys, dim=0, return_inverse=True)
     first = torch.full((int(of_pair.max()) + 1,), len(of_pair), device=of_pair.device)
     first = first.scatter_reduce(0, of_pair, torch.arange(len(of_pair), device=of_pair.device), "amin")
-    x = _batch_means(joined.control, joined.b)[first]                           # [condition, gene]
+    x = _batch_means(joined.control, joined.b)[first]  # [condition, gene]
     b = joined.b[first]
-    made = [generators.n2p(x[rows], generators.n2p.condition(joined.p[first][rows], b[rows], joined.dose[first][rows]))
-            for rows in torch.arange(len(first), device=b.device).split(CHUNK)]
+    made = [
+        generators.n2p(x[rows], generators.n2p.condition(joined.p[first][rows], b[rows], joined.dose[first][rows]))
+        for rows in torch.arange(len(first), device=b.device).split(CHUNK)
+    ]
     predicted = torch.cat([part.x_hat for part in made])
     within = predicted - _batch_means(predicted, b)
     return within.square().mean().sqrt().item()
@@ -115,4 +117,3 @@ def _spread(generators: Generators, validation: PairLoader) -> float:
 def _batch_means(x: Float[Tensor, "sample gene"], b: Int[Tensor, " sample"]) -> Float[Tensor, "sample gene"]:
     same: Bool[Tensor, "sample sample"] = b[:, None] == b[None, :]
     return same.to(x) / same.sum(dim=1, keepdim=True) @ x
-

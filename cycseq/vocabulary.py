@@ -76,8 +76,9 @@ def from_adata(adata: AnnData) -> Vocabulary:
         raise DataError(f"All {len(perturbation)} cells are labelled '{CONTROL}'; expected perturbed cells as well.")
     batches = sorted(set(zip(adata.obs["context"].astype(str), adata.obs["batch"].astype(str), strict=True)))
     dosed = "dose" in adata.obs and bool(np.isfinite(_doses(adata)[perturbed]).any())
-    return Vocabulary(tuple(map(str, adata.var_names)), tuple(sorted(set(perturbation[perturbed]))), tuple(batches),
-                      dosed)
+    return Vocabulary(
+        tuple(map(str, adata.var_names)), tuple(sorted(set(perturbation[perturbed]))), tuple(batches), dosed
+    )
 
 
 def encode(adata: AnnData, vocabulary: Vocabulary) -> Cells:
@@ -117,8 +118,10 @@ def expression(adata: AnnData, genes: Sequence[str]) -> sp.csr_matrix:
     """
     if tuple(map(str, adata.var_names)) != tuple(genes):
         shared = len(set(map(str, adata.var_names)) & set(genes))
-        raise DataError(f"The cells have {adata.n_vars} genes, {shared} of them among the model's {len(genes)}; "
-                        "expected the same genes in the same order. Select them with adata[:, model.vocabulary.genes].")
+        raise DataError(
+            f"The cells have {adata.n_vars} genes, {shared} of them among the model's {len(genes)}; "
+            "expected the same genes in the same order. Select them with adata[:, model.vocabulary.genes]."
+        )
     if adata.n_obs == 0:
         raise DataError("There are no cells; expected at least one.")
     x = sp.csr_matrix(adata.X, dtype=np.float32)
@@ -148,7 +151,9 @@ def _log_doses(adata: AnnData, perturbation: Int[np.ndarray, " cell"], dosed: bo
     doses = _doses(adata)[perturbed]
     bad = int((~(np.isfinite(doses) & (doses > 0))).sum())
     if bad:
-        raise DataError(f"{bad} perturbed cells have no positive dose, others have one; expected a dose in nM for "
-                        "each perturbed cell, or for none.")
+        raise DataError(
+            f"{bad} perturbed cells have no positive dose, others have one; expected a dose in nM for "
+            "each perturbed cell, or for none."
+        )
     logs[perturbed] = np.log10(doses)
     return logs

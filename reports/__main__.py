@@ -16,8 +16,10 @@ from reports.write import write_reports
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Remake the reports; returns 0, or 2 where the tables cannot be reported."""
-    parser = argparse.ArgumentParser(prog="python -m reports", description="Remake leaderboard and figures from a "
-                                     "results folder's scores.csv, metrics.csv and costs.csv.")
+    parser = argparse.ArgumentParser(
+        prog="python -m reports",
+        description="Remake leaderboard and figures from a results folder's scores.csv, metrics.csv and costs.csv.",
+    )
     parser.add_argument("folder", type=Path, metavar="RESULTS_FOLDER")
     parser.add_argument("--draws", type=int, default=2000, help="bootstrap draws (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draws (default: %(default)s)")

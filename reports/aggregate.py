@@ -20,8 +20,26 @@ import pandas as pd
 from reports.bootstrap import summarise
 from reports.tables import DECLINED, FAILED, GROUP, LEFT_OUT, ReportError, check_metrics, check_scores
 
-COLUMNS = (*GROUP, "level", "context", "model", "kind", "metric", "mean", "low", "high", "n_conditions", "n_failed",
-           "n_unsupported", "n_left_out", "status", "reason", "budget", "audit", "rank")
+COLUMNS = (
+    *GROUP,
+    "level",
+    "context",
+    "model",
+    "kind",
+    "metric",
+    "mean",
+    "low",
+    "high",
+    "n_conditions",
+    "n_failed",
+    "n_unsupported",
+    "n_left_out",
+    "status",
+    "reason",
+    "budget",
+    "audit",
+    "rank",
+)
 _CELL = [*GROUP, "metric", "context", "condition"]
 _MODEL = [*GROUP, "model", "kind"]
 
@@ -108,9 +126,16 @@ def settle(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     # rows that are not ok come first within a condition, so that "first" names them
     rows = rows.sort_values([*_MODEL, "metric", "context", "condition", "own", "fold", "seed"], kind="stable")
     settled = rows.groupby([*_MODEL, "metric", "context", "condition"], sort=True).agg(
-        value=("value", "mean"), gap=("gap", "any"), own=("own", "all"), any_own=("own", "any"),
-        failed=("failed", "any"), declined=("declined", "any"), left_out=("left_out", "any"),
-        status=("status", "first"), reason=("reason", "first"))
+        value=("value", "mean"),
+        gap=("gap", "any"),
+        own=("own", "all"),
+        any_own=("own", "any"),
+        failed=("failed", "any"),
+        declined=("declined", "any"),
+        left_out=("left_out", "any"),
+        status=("status", "first"),
+        reason=("reason", "first"),
+    )
     settled["value"] = settled["value"].where(~settled.pop("gap"))
     return settled.reset_index().merge(_worst(scores), on=_MODEL)
 
@@ -144,10 +169,19 @@ def _summarise_cells(cells: Mapping[str, np.ndarray], n_boot: int, seed: int) ->
     if has_mean:
         sizes = tuple(np.unique(used["context"], return_counts=True)[1].tolist())
         mean, low, high = summarise(used["value"], sizes, n_boot=n_boot, seed=seed)
-    return {"mean": mean, "low": low, "high": high, "n_conditions": int(keep.sum()),
-            "n_failed": int(used["failed"].sum()), "n_unsupported": int(used["declined"].sum()),
-            "n_left_out": int(cells["left_out"].sum()), "status": status, "reason": reason,
-            "budget": cells["budget"][0], "audit": cells["audit"][0]}
+    return {
+        "mean": mean,
+        "low": low,
+        "high": high,
+        "n_conditions": int(keep.sum()),
+        "n_failed": int(used["failed"].sum()),
+        "n_unsupported": int(used["declined"].sum()),
+        "n_left_out": int(cells["left_out"].sum()),
+        "status": status,
+        "reason": reason,
+        "budget": cells["budget"][0],
+        "audit": cells["audit"][0],
+    }
 
 
 def _judge(cells: Mapping[str, np.ndarray], used: Mapping[str, np.ndarray]) -> tuple[str, str, bool]:

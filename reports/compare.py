@@ -44,8 +44,10 @@ def compare(settled: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 2000,
             models = [model for model in values if model != baseline]
             adjusted = holm(np.array([test["p_wilcoxon"] for test in tests]))
             head = dict(zip([*GROUP, "metric"], key, strict=True)) | {"baseline": baseline}
-            rows += [head | {"model": model, "p_holm": p} | test
-                     for model, test, p in zip(models, tests, adjusted, strict=True)]
+            rows += [
+                head | {"model": model, "p_holm": p} | test
+                for model, test, p in zip(models, tests, adjusted, strict=True)
+            ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -41,13 +41,21 @@ def _table(task: Task, board: pd.DataFrame, leaders: pd.DataFrame, width: int) -
     lead = lead_metric(board)
     suite = board[board["level"] == "suite"]
     beside = [metric for metric in _BESIDE if metric != lead and metric in set(suite["metric"])]
-    places = {metric: decimals(suite.loc[(suite["metric"] == metric) & (suite["kind"] == "model"), "mean"])
-              for metric in (lead, *beside)}
+    places = {
+        metric: decimals(suite.loc[(suite["metric"] == metric) & (suite["kind"] == "model"), "mean"])
+        for metric in (lead, *beside)
+    }
     headline = [with_interval(row, places[lead]) for _, row in leaders.iterrows()]
-    beside = beside[:max(0, (width - 8 - leaders["model"].str.len().max() - max(map(len, headline))) // 9)]
-    table = Table(title="\n".join((task.title, *task.warnings)), title_justify="left", box=SIMPLE_HEAD, pad_edge=False,
-                  collapse_padding=True, caption_justify="left",
-                  caption="mean [95 % interval]; * bracket; –: no value; dim: not ranked")
+    beside = beside[: max(0, (width - 8 - leaders["model"].str.len().max() - max(map(len, headline))) // 9)]
+    table = Table(
+        title="\n".join((task.title, *task.warnings)),
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        caption_justify="left",
+        caption="mean [95 % interval]; * bracket; –: no value; dim: not ranked",
+    )
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("model", no_wrap=True)
     table.add_column(lead, justify="right", no_wrap=True)
@@ -57,8 +65,13 @@ def _table(task: Task, board: pd.DataFrame, leaders: pd.DataFrame, width: int) -
     for text, (_, row) in zip(headline, leaders.iterrows(), strict=True):
         others = [_cell(cells.get((row["model"], metric)), places[metric]) for metric in beside]
         style = "dim" if row["kind"] == "reference" or pd.isna(row["mean"]) else None
-        table.add_row(f"{row['rank']:.0f}" if row["rank"] > 0 else "", row["model"] + "*" * (row["model"] in BRACKETS),
-                      text, *others, style=style)
+        table.add_row(
+            f"{row['rank']:.0f}" if row["rank"] > 0 else "",
+            row["model"] + "*" * (row["model"] in BRACKETS),
+            text,
+            *others,
+            style=style,
+        )
     return table
 
 

@@ -21,12 +21,15 @@ _SHORTEST = 0.01
 """Seconds; faster fits are drawn here on the logarithmic axis."""
 _TRIANGLE = ("sim_tp", "sim_ip", "sim_it")
 _REFERENCE_LINES = {"ceiling": "--", "expectation": ":", "oracle": "-."}
-_UNITS = {"pearson_delta": "pearson_delta (correlation of true and predicted change, no unit)",
-          "r2_pearson": "r2_pearson (squared correlation, no unit)"}
+_UNITS = {
+    "pearson_delta": "pearson_delta (correlation of true and predicted change, no unit)",
+    "r2_pearson": "r2_pearson (squared correlation, no unit)",
+}
 
 
-def write_figures(settled: pd.DataFrame, board: pd.DataFrame, costs: pd.DataFrame,
-                  folder: Path) -> dict[str, list[Path]]:
+def write_figures(
+    settled: pd.DataFrame, board: pd.DataFrame, costs: pd.DataFrame, folder: Path
+) -> dict[str, list[Path]]:
     """Draw every figure of every task that has the numbers for it, as PNG and SVG.
 
     Parameters
@@ -50,11 +53,18 @@ def write_figures(settled: pd.DataFrame, board: pd.DataFrame, costs: pd.DataFram
     paths: dict[str, list[Path]] = {}
     for task, rows in tasks(board):
         with settings():
-            figures = {"ranking": draw_ranking(task, rows, colours), "contexts": draw_contexts(task, rows),
-                       "copying": draw_copying(task, rows, task.select(settled), colours),
-                       "time": draw_time(task, rows, fit_costs(costs, task), colours)}
-            paths[task.slug] = [path for name, figure in figures.items() if figure is not None
-                                for path in save(figure, folder / f"{name}-{task.slug}")]
+            figures = {
+                "ranking": draw_ranking(task, rows, colours),
+                "contexts": draw_contexts(task, rows),
+                "copying": draw_copying(task, rows, task.select(settled), colours),
+                "time": draw_time(task, rows, fit_costs(costs, task), colours),
+            }
+            paths[task.slug] = [
+                path
+                for name, figure in figures.items()
+                if figure is not None
+                for path in save(figure, folder / f"{name}-{task.slug}")
+            ]
     return paths
 
 
@@ -69,7 +79,7 @@ def draw_ranking(task: Task, board: pd.DataFrame, colours: Mapping[str, str]) ->
     models = models[models["kind"] == "model"]
     shown = [lead, *(["r2_pearson"] if lead != "r2_pearson" and (board["metric"] == "r2_pearson").any() else [])]
     figure = new_figure(1.9 + 0.34 * len(models))
-    panels = figure.subplots(1, len(shown), sharey=True, width_ratios=(3, 2)[:len(shown)], squeeze=False)[0]
+    panels = figure.subplots(1, len(shown), sharey=True, width_ratios=(3, 2)[: len(shown)], squeeze=False)[0]
     for axes, metric in zip(panels, shown, strict=True):
         _draw_intervals(axes, ordered_models(board, metric), list(models["model"]), colours)
         axes.set_xlabel(_axis_label(metric).replace(" (", "\n("))
@@ -79,9 +89,15 @@ def draw_ranking(task: Task, board: pd.DataFrame, colours: Mapping[str, str]) ->
     first.set_ylim(len(models) - 0.4, -0.6)
     for place, (_, row) in enumerate(models.iterrows()):
         if pd.isna(row["mean"]):
-            first.annotate(shorten(f"{row['status']}: {row['reason']}", 60), (0.02, place), fontsize=8, va="center",
-                           xycoords=("axes fraction", "data"), style="italic",
-                           bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})
+            first.annotate(
+                shorten(f"{row['status']}: {row['reason']}", 60),
+                (0.02, place),
+                fontsize=8,
+                va="center",
+                xycoords=("axes fraction", "data"),
+                style="italic",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+            )
     first.plot([], [], "o", color=GREY, label="grey dots: brackets, nothing learnt per perturbation")
     figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
     set_title(figure, f"Ranking by {lead}: mean over contexts, 95 % interval", task)
@@ -116,8 +132,11 @@ def _draw_intervals(axes: Axes, rows: pd.DataFrame, order: list[str], colours: M
 def draw_contexts(task: Task, board: pd.DataFrame) -> Figure:
     """Draw the headline as a heatmap, model × context, the ceiling beneath; hatched where a model has no value."""
     lead = lead_metric(board)
-    rows = board[(board["level"] == "context") & (board["metric"] == lead)
-                 & ((board["kind"] == "model") | (board["model"] == "ceiling"))]
+    rows = board[
+        (board["level"] == "context")
+        & (board["metric"] == lead)
+        & ((board["kind"] == "model") | (board["model"] == "ceiling"))
+    ]
     order = [model for model in ordered_models(board, lead)["model"] if model in set(rows["model"])]
     values = rows.pivot(index="model", columns="context", values="mean").loc[order]  # noqa: PD010 (keeps empty rows)
     references = set(rows.loc[rows["kind"] == "reference", "model"])
@@ -131,18 +150,31 @@ def draw_contexts(task: Task, board: pd.DataFrame) -> Figure:
     figure.colorbar(image, ax=axes, label=lead, shrink=0.9)
     for (i, j), value in np.ndenumerate(values.to_numpy()):
         if np.isnan(value):
-            axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor="#f2f2f2", edgecolor="#b5b5b5", hatch="///",
-                                     linewidth=0))
+            axes.add_patch(
+                Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor="#f2f2f2", edgecolor="#b5b5b5", hatch="///", linewidth=0)
+            )
         dark = not np.isnan(value) and np.dot(image.to_rgba(value)[:3], (0.299, 0.587, 0.114)) < 0.5
         mark = "†" if (order[i], values.columns[j]) in copied else ""
-        axes.text(j, i, "n/a" if np.isnan(value) else number(value, places) + mark, ha="center", va="center",
-                  fontsize=8 if small else 9, color="white" if dark else "black")
+        axes.text(
+            j,
+            i,
+            "n/a" if np.isnan(value) else number(value, places) + mark,
+            ha="center",
+            va="center",
+            fontsize=8 if small else 9,
+            color="white" if dark else "black",
+        )
     first = next((place for place, model in enumerate(order) if model in references), None)
     if first:
         axes.axhline(first - 0.5, color=REFERENCE, linewidth=2)
     axes.set_yticks(range(len(order)), [f"{model} (reference)" if model in references else model for model in order])
-    axes.set_xticks(range(values.shape[1]), values.columns, rotation=40 if small else 0,
-                    ha="right" if small else "center", rotation_mode="anchor" if small else "default")
+    axes.set_xticks(
+        range(values.shape[1]),
+        values.columns,
+        rotation=40 if small else 0,
+        ha="right" if small else "center",
+        rotation_mode="anchor" if small else "default",
+    )
     axes.set(xlabel="context", ylabel="")
     set_title(figure, f"{lead} per context; n/a: declined; †: failed, scored as no_change", task)
     return figure
@@ -156,8 +188,11 @@ def draw_copying(task: Task, board: pd.DataFrame, settled: pd.DataFrame, colours
     """
     audit = settled["metric"].isin((*_TRIANGLE, "copies_input"))
     own = settled[audit & settled["own"] & (settled["kind"] == "model")]
-    points = own.pivot(index=["model", "context", "condition"],  # noqa: PD010 (refuses doubles)
-                       columns="metric", values="value")
+    points = own.pivot(
+        index=["model", "context", "condition"],
+        columns="metric",
+        values="value",
+    )
     if not set(_TRIANGLE) <= set(points.columns):
         return None
     points = points.dropna(subset=list(_TRIANGLE)).reset_index()
@@ -192,8 +227,9 @@ def _flagged(model: str, points: pd.DataFrame) -> str:
 def _draw_triangle(axes: Axes, points: pd.DataFrame, edge: float, colour: str) -> None:
     """Draw one panel; the shaded side below the diagonal is that of copying."""
     top = 1 + 0.04 * (1 - edge)
-    axes.fill_between([edge, top], [edge, top], edge, color="#eeeeee", linewidth=0,
-                      label="side of copying: nearer the input")
+    axes.fill_between(
+        [edge, top], [edge, top], edge, color="#eeeeee", linewidth=0, label="side of copying: nearer the input"
+    )
     axes.plot([edge, top], [edge, top], color=GREY, linewidth=1, linestyle="--", label="equally near")
     middle = float(points["sim_it"].mean())
     axes.axhline(middle, color=GREY, linewidth=0.8, linestyle=":", label="mean sim(input, truth)")
@@ -215,8 +251,16 @@ def draw_time(task: Task, board: pd.DataFrame, costs: pd.DataFrame, colours: Map
     axes = figure.subplots()
     times = models["fit_seconds"].clip(lower=_SHORTEST)
     for second, (_, row) in zip(times, models.iterrows(), strict=True):
-        axes.errorbar(second, row["mean"], yerr=[[row["mean"] - row["low"]], [row["high"] - row["mean"]]], fmt="o",
-                      markersize=8, color=colours[row["model"]], elinewidth=1.2, alpha=0.9)
+        axes.errorbar(
+            second,
+            row["mean"],
+            yerr=[[row["mean"] - row["low"]], [row["high"] - row["mean"]]],
+            fmt="o",
+            markersize=8,
+            color=colours[row["model"]],
+            elinewidth=1.2,
+            alpha=0.9,
+        )
     for _, row in rows[(rows["model"] == "ceiling") & rows["mean"].notna()].iterrows():
         axes.axhspan(row["low"], row["high"], color=REFERENCE, alpha=0.08, linewidth=0)
         axes.axhline(row["mean"], color=REFERENCE, linestyle="--", linewidth=1.2, label="ceiling (reference)")
@@ -231,6 +275,10 @@ def draw_time(task: Task, board: pd.DataFrame, costs: pd.DataFrame, colours: Map
     axes.set(xlabel=f"time to fit (mean over folds and seeds; below {_SHORTEST:g} s drawn there)", ylabel=lead)
     better = "upper left is better; " if lead == HEADLINE else ""
     set_title(figure, f"Time against {lead}: {better}bars are 95 % intervals", task)
-    place_labels(axes, np.column_stack([times, models["mean"]]), list(models["model"]),
-                 list(zip(models["low"], models["high"], strict=True)))
+    place_labels(
+        axes,
+        np.column_stack([times, models["mean"]]),
+        list(models["model"]),
+        list(zip(models["low"], models["high"], strict=True)),
+    )
     return figure

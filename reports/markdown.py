@@ -18,8 +18,9 @@ with the score of `no_change` there. Lines marked *bracket* are ranked models th
 own effect; lines in italics are references, which have seen the truth and are never ranked."""
 
 
-def write_markdown(tables: Tables, board: pd.DataFrame, comparison: pd.DataFrame,
-                   figures: Mapping[str, Sequence[str]]) -> str:
+def write_markdown(
+    tables: Tables, board: pd.DataFrame, comparison: pd.DataFrame, figures: Mapping[str, Sequence[str]]
+) -> str:
     """Write the page.
 
     Parameters
@@ -53,8 +54,10 @@ def _section(task: Task, rows: pd.DataFrame, tables: Tables, comparison: pd.Data
     facts = tables.metrics.set_index("metric")
     scored = [metric for metric in rows["metric"].unique() if facts.loc[metric, "scored"]]
     reported = [metric for metric in rows["metric"].unique() if not facts.loc[metric, "scored"]]
-    places = {metric: decimals(rows[(rows["metric"] == metric) & (rows["kind"] == "model")]["mean"])
-              for metric in rows["metric"].unique()}
+    places = {
+        metric: decimals(rows[(rows["metric"] == metric) & (rows["kind"] == "model")]["mean"])
+        for metric in rows["metric"].unique()
+    }
     conditions = int(leaders["n_conditions"].max())
     contexts = rows.loc[(rows["level"] == "context") & (rows["metric"] == lead), "context"].nunique()
     heading = "## " + " — ".join((task.title, *task.warnings))
@@ -76,8 +79,14 @@ def _verdict(board: pd.DataFrame, comparison: pd.DataFrame, places: int) -> list
     sentences = []
     for (baseline, metric), tests in comparison.groupby(["baseline", "metric"], sort=False):
         tests = tests.sort_values(["gain", "model"], ascending=[False, True])
-        texts = pd.Series([f"{row.model} {'+' * (row.gain > 0)}{number(row.gain, places)} [{number(row.low, places)}, "
-                           f"{number(row.high, places)}]" for row in tests.itertuples()], index=tests.index)
+        texts = pd.Series(
+            [
+                f"{row.model} {'+' * (row.gain > 0)}{number(row.gain, places)} [{number(row.low, places)}, "
+                f"{number(row.high, places)}]"
+                for row in tests.itertuples()
+            ],
+            index=tests.index,
+        )
         better, worse = texts[tests["low"] > 0], texts[tests["high"] < 0]
         unclear = texts.drop(better.index).drop(worse.index)
         sentence = f"In {metric}, better than `{baseline}` ({number(means[baseline, metric], places)}): "
@@ -103,8 +112,10 @@ def _copying(rows: pd.DataFrame, places: Mapping[str, int]) -> list[str]:
 def _cells(board: pd.DataFrame, metrics: Sequence[str], places: Mapping[str, int]) -> dict[tuple[str, str], str]:
     """Return the text of each (model, metric) at suite level: the mean, or the status where there is none."""
     suite = board[(board["level"] == "suite") & board["metric"].isin(metrics)]
-    return {(row.model, row.metric): row.status if pd.isna(row.mean) else number(row.mean, places[row.metric])
-            for row in suite.itertuples()}
+    return {
+        (row.model, row.metric): row.status if pd.isna(row.mean) else number(row.mean, places[row.metric])
+        for row in suite.itertuples()
+    }
 
 
 def _name(row: pd.Series) -> str:
@@ -113,26 +124,44 @@ def _name(row: pd.Series) -> str:
     return f"{row['model']} (*bracket*)" if row["model"] in BRACKETS else str(row["model"])
 
 
-def _ranking(leaders: pd.DataFrame, board: pd.DataFrame, metrics: Sequence[str], places: Mapping[str, int],
-             tables: Tables) -> str:
+def _ranking(
+    leaders: pd.DataFrame, board: pd.DataFrame, metrics: Sequence[str], places: Mapping[str, int], tables: Tables
+) -> str:
     """Write the table of ranked metrics, the headline with its interval."""
     lead, *others = metrics
     arrow = tables.metrics.set_index("metric")["higher_is_better"].map({True: "↑", False: "↓"})
     task, _ = next(tasks(board))
     costs = fit_costs(tables.costs, task)
     cells = _cells(board, others, places)
-    header = ["rank", "model", f"{lead} {arrow[lead]}", *(f"{m} {arrow[m]}" for m in others),
-              "failed", "declined", "budget", "audit", "fit"]
+    header = [
+        "rank",
+        "model",
+        f"{lead} {arrow[lead]}",
+        *(f"{m} {arrow[m]}" for m in others),
+        "failed",
+        "declined",
+        "budget",
+        "audit",
+        "fit",
+    ]
     lines = []
     for _, row in leaders.iterrows():
         is_model = row["kind"] == "model"
         fit = seconds(costs["fit_seconds"].get(row["model"], float("nan")))
         shared = " †" if bool(costs["shared_training"].get(row["model"], False)) else ""
-        lines.append([f"{row['rank']:.0f}" if row["rank"] > 0 else "–", _name(row), with_interval(row, places[lead]),
-                      *(cells.get((row["model"], metric), "–") for metric in others),
-                      f"{row['n_failed']}/{row['n_conditions']}" if is_model else "–",
-                      f"{row['n_unsupported']}/{row['n_conditions']}" if is_model else "–",
-                      row["budget"] if is_model else "–", row["audit"].split(":")[0], fit + shared])
+        lines.append(
+            [
+                f"{row['rank']:.0f}" if row["rank"] > 0 else "–",
+                _name(row),
+                with_interval(row, places[lead]),
+                *(cells.get((row["model"], metric), "–") for metric in others),
+                f"{row['n_failed']}/{row['n_conditions']}" if is_model else "–",
+                f"{row['n_unsupported']}/{row['n_conditions']}" if is_model else "–",
+                row["budget"] if is_model else "–",
+                row["audit"].split(":")[0],
+                fit + shared,
+            ]
+        )
     footnote = "\n\n† one training serves several rows." if any("†" in line[-1] for line in lines) else ""
     return markdown_table(header, lines) + footnote
 
@@ -140,8 +169,9 @@ def _ranking(leaders: pd.DataFrame, board: pd.DataFrame, metrics: Sequence[str],
 def _reported(leaders: pd.DataFrame, board: pd.DataFrame, metrics: Sequence[str], places: Mapping[str, int]) -> str:
     """Write the table of metrics that do not rank."""
     cells = _cells(board, metrics, places)
-    lines = [[_name(row), *(cells.get((row["model"], metric), "–") for metric in metrics)]
-             for _, row in leaders.iterrows()]
+    lines = [
+        [_name(row), *(cells.get((row["model"], metric), "–") for metric in metrics)] for _, row in leaders.iterrows()
+    ]
     return markdown_table(["model", *metrics], lines, left=1)
 
 
@@ -156,8 +186,9 @@ def _notes(board: pd.DataFrame) -> list[str]:
         where = "" if len(metrics) == suite["metric"].nunique() else f" ({', '.join(metrics)})"
         notes.append(f"{models}{where}: {trouble}")
     for (metric, count), _ in suite[suite["n_left_out"] > 0].groupby(["metric", "n_left_out"], sort=True):
-        notes.append(f"{metric}: {count} conditions have no such score ({', '.join(LEFT_OUT)}) and are left out for "
-                     "every model.")
+        notes.append(
+            f"{metric}: {count} conditions have no such score ({', '.join(LEFT_OUT)}) and are left out for every model."
+        )
     return notes
 
 
@@ -167,6 +198,14 @@ def _legend(metrics: pd.DataFrame) -> str:
     for row in metrics.itertuples():
         judged = pd.notna(row.best)
         better = "higher" if row.higher_is_better else "lower"
-        lines.append([row.metric, better if judged else "neither", f"{row.best:g}" if judged else "–",
-                      "yes" if row.scored else "no", str(row.summary), str(row.source)])
+        lines.append(
+            [
+                row.metric,
+                better if judged else "neither",
+                f"{row.best:g}" if judged else "–",
+                "yes" if row.scored else "no",
+                str(row.summary),
+                str(row.source),
+            ]
+        )
     return markdown_table(["metric", "better", "best", "ranked", "what it is", "source"], lines, left=6)

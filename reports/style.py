@@ -25,10 +25,21 @@ REFERENCE = "#111111"
 _OWN = {"cycseq_n2p": 3, "cycseq_p2n": 3, "scgen": 0, "gears": 2, "linear": 4, "context_transfer": 1}
 _FREE = (5, 8, 9, 6)
 _BRACKET_GREYS = {"no_change": "#9a9a9a", "train_mean": "#5c5c5c", "train_control": "#303030"}
-_SETTINGS: Any = {"svg.hashsalt": "cycseq-bench", "font.family": "DejaVu Sans", "font.size": 10, "axes.titlesize": 10,
-             "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "legend.frameon": False}
-_OFFSETS = tuple((radius * x, radius * y) for radius in (1.0, 2.0, 3.2, 4.6, 6.2) for x, y in
-                 ((1, 0), (-1, 0), (0.7, 1), (0.7, -1), (-0.7, 1), (-0.7, -1), (0, 1.2), (0, -1.2)))
+_SETTINGS: Any = {
+    "svg.hashsalt": "cycseq-bench",
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+}
+_OFFSETS = tuple(
+    (radius * x, radius * y)
+    for radius in (1.0, 2.0, 3.2, 4.6, 6.2)
+    for x, y in ((1, 0), (-1, 0), (0.7, 1), (0.7, -1), (-0.7, 1), (-0.7, -1), (0, 1.2), (0, -1.2))
+)
 
 
 def settings() -> AbstractContextManager[None]:
@@ -46,8 +57,9 @@ def model_colours(models: Iterable[str]) -> dict[str, str]:
     names = sorted(set(models))
     others = [name for name in names if name not in _OWN and name not in BRACKETS]
     free = {name: _FREE[number % len(_FREE)] for number, name in enumerate(others)}
-    return {name: _BRACKET_GREYS[name] if name in BRACKETS else palette[_OWN.get(name, free.get(name, 0))]
-            for name in names}
+    return {
+        name: _BRACKET_GREYS[name] if name in BRACKETS else palette[_OWN.get(name, free.get(name, 0))] for name in names
+    }
 
 
 def new_figure(height: float) -> Figure:
@@ -60,8 +72,14 @@ def new_figure(height: float) -> Figure:
 def set_title(figure: Figure, what: str, task: Task) -> None:
     """Write the title: what is shown, of which task, and the task's warnings where they cannot be missed."""
     lines = [what, task.title, *([" · ".join(task.warnings)] if task.warnings else [])]
-    figure.suptitle("\n".join(lines), fontsize=11, x=0.01, ha="left", fontweight="bold" if task.leak else "normal",
-                    color="#a32100" if task.leak else "black")
+    figure.suptitle(
+        "\n".join(lines),
+        fontsize=11,
+        x=0.01,
+        ha="left",
+        fontweight="bold" if task.leak else "normal",
+        color="#a32100" if task.leak else "black",
+    )
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
@@ -98,18 +116,32 @@ def place_labels(axes: Axes, points: np.ndarray, labels: Sequence[str], lines: S
         taken.append(Bbox.from_extents(left - thick / 2, bottom, left + thick / 2, top))
     frame = axes.get_window_extent()
     for point, spot, label in sorted(zip(points, spots, labels, strict=True), key=lambda item: (item[1][1], item[2])):
-        text = axes.annotate(label, point, xytext=(0, 0), textcoords="offset points", fontsize=9, va="center",
-                             path_effects=[withStroke(linewidth=3, foreground="white")], zorder=5)
+        text = axes.annotate(
+            label,
+            point,
+            xytext=(0, 0),
+            textcoords="offset points",
+            fontsize=9,
+            va="center",
+            path_effects=[withStroke(linewidth=3, foreground="white")],
+            zorder=5,
+        )
         dx, dy, box = _free_place(spot, np.add(text.get_window_extent().size, 2 * scale), step, taken, frame)
         taken.append(box)
         text.set(position=(dx / scale, dy / scale), ha="left" if dx > 0 else "right" if dx < 0 else "center")
         if np.hypot(dx, dy) > 1.6 * step:
-            axes.annotate("", point, xytext=(dx / scale, dy / scale), textcoords="offset points",
-                          arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6})
+            axes.annotate(
+                "",
+                point,
+                xytext=(dx / scale, dy / scale),
+                textcoords="offset points",
+                arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6},
+            )
 
 
-def _free_place(spot: np.ndarray, size: np.ndarray, step: float, taken: Sequence[Bbox],
-                frame: Bbox) -> tuple[float, float, Bbox]:
+def _free_place(
+    spot: np.ndarray, size: np.ndarray, step: float, taken: Sequence[Bbox], frame: Bbox
+) -> tuple[float, float, Bbox]:
     """Return the offset, in pixels, and the box of the first place that overlaps least of what is taken."""
     best: tuple[float, float, float, Bbox] | None = None
     for x, y in _OFFSETS:

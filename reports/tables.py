@@ -10,11 +10,35 @@ import pandas as pd
 
 GROUP = ("suite", "dataset", "source", "protocol", "direction")
 """What models are compared within; never across."""
-SCORE_COLUMNS = (*GROUP, "fold", "seed", "model", "kind", "context", "perturbation", "dose", "metric", "value",
-                 "status", "reason", "budget", "audit", "n_truth_cells")
+SCORE_COLUMNS = (
+    *GROUP,
+    "fold",
+    "seed",
+    "model",
+    "kind",
+    "context",
+    "perturbation",
+    "dose",
+    "metric",
+    "value",
+    "status",
+    "reason",
+    "budget",
+    "audit",
+    "n_truth_cells",
+)
 METRIC_COLUMNS = ("metric", "best", "higher_is_better", "scored", "summary", "source")
-COST_COLUMNS = ("model", "direction", "protocol", "fold", "seed", "fit_seconds", "predict_seconds", "peak_memory_mb",
-                "shared_training")
+COST_COLUMNS = (
+    "model",
+    "direction",
+    "protocol",
+    "fold",
+    "seed",
+    "fit_seconds",
+    "predict_seconds",
+    "peak_memory_mb",
+    "shared_training",
+)
 FAILED = ("failed", "timeout", "missing")
 """Statuses of a failure; "missing" is given here, to a condition that others have a row for and this model has not."""
 DECLINED = ("unsupported", "needs_cells")
@@ -56,8 +80,10 @@ def load(folder: Path) -> Tables:
     _require(costs, COST_COLUMNS, "costs.csv")
     datasets = sorted(set(scores["dataset"]))
     if len(datasets) > 1 and "dataset" not in costs:
-        raise ReportError(f"costs.csv has no column 'dataset', but scores.csv holds {', '.join(datasets)}; write the "
-                          "column, so that no fit is counted for the wrong data set.")
+        raise ReportError(
+            f"costs.csv has no column 'dataset', but scores.csv holds {', '.join(datasets)}; write the "
+            "column, so that no fit is counted for the wrong data set."
+        )
     return Tables(scores, metrics, costs)
 
 
@@ -69,8 +95,9 @@ def read_leaderboard(path: Path) -> pd.DataFrame:
 def _read(path: Path, numbers: tuple[str, ...]) -> pd.DataFrame:
     """Read a CSV in which "" and "nan" mean missing in the columns named `numbers`, and nothing does elsewhere."""
     if not path.is_file():
-        raise ReportError(f"{path} does not exist; expected a results folder with scores.csv, metrics.csv and "
-                          "costs.csv.")
+        raise ReportError(
+            f"{path} does not exist; expected a results folder with scores.csv, metrics.csv and costs.csv."
+        )
     try:
         table = pd.read_csv(path, keep_default_na=False, na_values={name: ["", "nan", "NaN"] for name in numbers})
     except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
@@ -85,8 +112,10 @@ def _read(path: Path, numbers: tuple[str, ...]) -> pd.DataFrame:
 def _require(table: pd.DataFrame, columns: tuple[str, ...], name: str) -> None:
     missing = [column for column in columns if column not in table]
     if missing:
-        raise ReportError(f"{name} lacks {', '.join(missing)}; it has {', '.join(map(str, table.columns))}. "
-                          "Write it with the runner of the same version.")
+        raise ReportError(
+            f"{name} lacks {', '.join(missing)}; it has {', '.join(map(str, table.columns))}. "
+            "Write it with the runner of the same version."
+        )
 
 
 def check_metrics(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -103,8 +132,10 @@ def check_metrics(metrics: pd.DataFrame) -> pd.DataFrame:
         raise ReportError(f"metrics.csv names {', '.join(twice)} more than once; expected one row per metric.")
     for column in ("higher_is_better", "scored"):
         if not pd.api.types.is_bool_dtype(metrics[column]):
-            raise ReportError(f"metrics.csv: column '{column}' holds {metrics[column].unique().tolist()}; "
-                              "expected True or False in every row.")
+            raise ReportError(
+                f"metrics.csv: column '{column}' holds {metrics[column].unique().tolist()}; "
+                "expected True or False in every row."
+            )
     return metrics
 
 
@@ -129,19 +160,25 @@ def check_scores(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     _require_known(scores, "metric", tuple(metrics["metric"]))
     unnamed = (scores["context"] == "") | (scores["perturbation"] == "")
     if unnamed.any():
-        raise ReportError(f"scores.csv: {unnamed.sum()} rows name no condition, first "
-                          f"{_name_row(scores[unnamed].iloc[0])}; expected a context and a perturbation in every row.")
+        raise ReportError(
+            f"scores.csv: {unnamed.sum()} rows name no condition, first "
+            f"{_name_row(scores[unnamed].iloc[0])}; expected a context and a perturbation in every row."
+        )
     ok = scores["status"] == "ok"
     scores["value"] = pd.to_numeric(scores["value"]).where(ok)
     scores["dose"] = pd.to_numeric(scores["dose"])
     bad = ok & ~np.isfinite(scores["value"])
     if bad.any():
-        raise ReportError(f"scores.csv: {bad.sum()} rows have status ok and no finite value, first "
-                          f"{_name_row(scores[bad].iloc[0])}; a score that cannot be computed needs its own status.")
+        raise ReportError(
+            f"scores.csv: {bad.sum()} rows have status ok and no finite value, first "
+            f"{_name_row(scores[bad].iloc[0])}; a score that cannot be computed needs its own status."
+        )
     twice = scores.duplicated(list(_ROW))
     if twice.any():
-        raise ReportError(f"scores.csv: {twice.sum()} rows given twice, first {_name_row(scores[twice].iloc[0])}; "
-                          "expected one row per condition, metric, model, fold and seed.")
+        raise ReportError(
+            f"scores.csv: {twice.sum()} rows given twice, first {_name_row(scores[twice].iloc[0])}; "
+            "expected one row per condition, metric, model, fold and seed."
+        )
     kinds = scores.groupby("model")["kind"].nunique()
     if (kinds > 1).any():
         raise ReportError(f"scores.csv: '{kinds.idxmax()}' is a model in some rows and a reference in others.")
@@ -151,8 +188,9 @@ def check_scores(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
 def _require_known(scores: pd.DataFrame, column: str, known: tuple[str, ...]) -> None:
     unknown = sorted(set(scores[column]) - set(known))
     if unknown:
-        raise ReportError(f"scores.csv: column '{column}' holds {', '.join(map(repr, unknown))}; "
-                          f"expected one of {', '.join(known)}.")
+        raise ReportError(
+            f"scores.csv: column '{column}' holds {', '.join(map(repr, unknown))}; expected one of {', '.join(known)}."
+        )
 
 
 def _name_row(row: pd.Series) -> str:

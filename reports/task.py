@@ -76,8 +76,11 @@ def describe_trouble(row: pd.Series) -> str:
     """Say why a row of the leaderboard has no value, or not only its model's own; "" where there is nothing to say."""
     if not row["reason"]:
         return ""
-    counts = [f"{row[column]} of {row['n_conditions']} conditions {word}"
-              for column, word in (("n_failed", "failed"), ("n_unsupported", "declined")) if row[column]]
+    counts = [
+        f"{row[column]} of {row['n_conditions']} conditions {word}"
+        for column, word in (("n_failed", "failed"), ("n_unsupported", "declined"))
+        if row[column]
+    ]
     if row["status"] == "ok":
         return f"{' and '.join(counts)}, first {row['reason']}"
     everything = ", every condition scored as no_change" if pd.notna(row["mean"]) else ""

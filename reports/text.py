@@ -41,7 +41,7 @@ def seconds(value: float) -> str:
 def shorten(text: str, width: int) -> str:
     """Cut a text at `width` characters, with an ellipsis where something is cut."""
     line = " ".join(text.split())
-    return line if len(line) <= width else line[:width - 1].rstrip() + "…"
+    return line if len(line) <= width else line[: width - 1].rstrip() + "…"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 2) -> str:

@@ -44,7 +44,9 @@ def write_reports(folder: Path, *, n_boot: int = 2000, seed: int = 0, figures: b
         from reports.figures import write_figures  # the plotting packages take seconds to import; only this needs them
 
         drawn = write_figures(settled, board, tables.costs, folder / "figures")
-    links = {slug: [path.relative_to(folder).as_posix() for path in paths if path.suffix == ".png"]
-             for slug, paths in drawn.items()}
+    links = {
+        slug: [path.relative_to(folder).as_posix() for path in paths if path.suffix == ".png"]
+        for slug, paths in drawn.items()
+    }
     written[2].write_text(write_markdown(tables, board, comparison, links), encoding="utf-8")
     return [*written, *(path for paths in drawn.values() for path in paths)]

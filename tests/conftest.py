@@ -20,13 +20,22 @@ def make_cells(sizes: dict[tuple[str, str], int], n_genes: int = 40, seed: int =
     generator = np.random.default_rng(seed)
     labels = [key for key, n in sizes.items() for _ in range(n)]
     context, perturbation = (np.array(column) for column in zip(*labels, strict=True))
-    obs = pd.DataFrame({
-        "perturbation": perturbation, "context": context, "arm": "none", "dose": np.nan, "batch": "b1",
-        "control_group": context, "is_control": perturbation == "control",
-    }, index=[f"cell{i}" for i in range(len(labels))])
+    obs = pd.DataFrame(
+        {
+            "perturbation": perturbation,
+            "context": context,
+            "arm": "none",
+            "dose": np.nan,
+            "batch": "b1",
+            "control_group": context,
+            "is_control": perturbation == "control",
+        },
+        index=[f"cell{i}" for i in range(len(labels))],
+    )
     counts = generator.poisson(3.0, (len(labels), n_genes)) + 1.0
-    return AnnData(X=sp.csr_matrix(counts.astype(np.float32)), obs=obs,
-                   var=pd.DataFrame(index=[f"g{i}" for i in range(n_genes)]))
+    return AnnData(
+        X=sp.csr_matrix(counts.astype(np.float32)), obs=obs, var=pd.DataFrame(index=[f"g{i}" for i in range(n_genes)])
+    )
 
 
 @pytest.fixture

@@ -16,20 +16,23 @@ ROUNDING = 1e-12
 """Cosines that differ by no more than float64 rounding are tied."""
 
 
-def pearson_delta(delta: Float[Array, "condition gene"],
-                  delta_hat: Float[Array, "condition gene"]) -> Float[Array, "condition"]:
+def pearson_delta(
+    delta: Float[Array, "condition gene"], delta_hat: Float[Array, "condition gene"]
+) -> Float[Array, "condition"]:
     """Pearson correlation of true and predicted change over genes; a constant prediction scores 0."""
     return pearson(delta, delta_hat)
 
 
-def pearson_delta_shared(delta: Float[Array, "condition gene"],
-                         delta_hat: Float[Array, "condition gene"]) -> Float[Array, "condition"]:
+def pearson_delta_shared(
+    delta: Float[Array, "condition gene"], delta_hat: Float[Array, "condition gene"]
+) -> Float[Array, "condition"]:
     """The same with one control mean subtracted from both sides, as peers compute it: inflated, never ranked."""
     return pearson(delta, delta_hat)
 
 
-def pds_cosine(delta: Float[Array, "condition gene"],
-               delta_hat: Float[Array, "condition gene"]) -> Float[Array, "condition"]:
+def pds_cosine(
+    delta: Float[Array, "condition gene"], delta_hat: Float[Array, "condition gene"]
+) -> Float[Array, "condition"]:
     """Retrieval: is a predicted change nearer (cosine) to its own true change than to the other conditions'?
 
     1 − k / (n − 1), k = truths strictly closer + ½ (truths tied with its own, itself left out); 1 is best, 0.5 is chance.

@@ -12,8 +12,11 @@ HALVES = 200
 """Random halvings of the truth from which the interval of an honest margin is estimated."""
 
 
-def copy_margin(truth: Float[Array, "condition gene"], predicted: Float[Array, "condition gene"],
-                start: Float[Array, "condition gene"]) -> Float[Array, "condition"]:
+def copy_margin(
+    truth: Float[Array, "condition gene"],
+    predicted: Float[Array, "condition gene"],
+    start: Float[Array, "condition gene"],
+) -> Float[Array, "condition"]:
     """sim(target, output) − sim(input, output), sim being the squared Pearson correlation of mean profiles.
 
     Negative: the output is nearer to the input than to the target.
@@ -26,8 +29,9 @@ def copies_input(margin: Float[Array, "condition"], bound: Float[Array, "conditi
     return (np.asarray(margin) < np.asarray(bound)).astype(np.float64)
 
 
-def honest_margin(truth_cells: Float[Array, "cell gene"], start: Float[Array, "gene"],
-                  generator: np.random.Generator) -> float:
+def honest_margin(
+    truth_cells: Float[Array, "cell gene"], start: Float[Array, "gene"], generator: np.random.Generator
+) -> float:
     """Lower 95 % bound (2.5th percentile) of the copy margin that real cells of the condition reach.
 
     One half of the truth's cells plays the prediction, the disjoint other half the truth; a prediction is flagged as a

@@ -35,8 +35,9 @@ def r2(truth: Float[Array, "condition gene"], predicted: Float[Array, "condition
     return np.where(flat, np.where(residual == 0, 1.0, 0.0), 1 - residual / np.where(flat, 1.0, total))
 
 
-def r2_pearson(truth: Float[Array, "condition gene"],
-               predicted: Float[Array, "condition gene"]) -> Float[Array, "condition"]:
+def r2_pearson(
+    truth: Float[Array, "condition gene"], predicted: Float[Array, "condition gene"]
+) -> Float[Array, "condition"]:
     """Squared Pearson correlation of the mean profiles, which many papers, CycSeq's among them, call R²."""
     return np.square(pearson(truth, predicted))
 

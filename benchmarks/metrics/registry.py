@@ -71,15 +71,34 @@ METRICS: tuple[Metric, ...] = (
     Metric("mae", profile.mae, 0.0, False, "profiles", True, "CycSeq (IJCAI 2025), Table 1"),
     Metric("r2", profile.r2, 1.0, True, "profiles", True, "coefficient of determination"),
     Metric("r2_pearson", profile.r2_pearson, 1.0, True, "profiles", True, "CycSeq (IJCAI 2025), Table 1, as 'R²'"),
-    Metric("pds_cosine", change.pds_cosine, 1.0, True, "retrieval", True, "Virtual Cell Challenge 2025, cosine variant"),
-    Metric("e_distance", distribution.e_distance, 0.0, False, "cells", True, "Székely & Rizzo 2013, "
-           "doi:10.1016/j.jspi.2013.03.018"),
-    Metric("pearson_delta_shared", change.pearson_delta_shared, 1.0, True, "shared changes", False,
-           "as published evaluations compute it"),
+    Metric(
+        "pds_cosine", change.pds_cosine, 1.0, True, "retrieval", True, "Virtual Cell Challenge 2025, cosine variant"
+    ),
+    Metric(
+        "e_distance",
+        distribution.e_distance,
+        0.0,
+        False,
+        "cells",
+        True,
+        "Székely & Rizzo 2013, doi:10.1016/j.jspi.2013.03.018",
+    ),
+    Metric(
+        "pearson_delta_shared",
+        change.pearson_delta_shared,
+        1.0,
+        True,
+        "shared changes",
+        False,
+        "as published evaluations compute it",
+    ),
     Metric("copy_margin", copying.copy_margin, None, True, "audit", False, _TRIANGLE),
     Metric("copies_input", copying.copies_input, 0.0, False, "audit", False, _TRIANGLE),
-    *(Metric(f"sim_{w}{'_r2' if v else ''}", _sim(w, v), 1.0 if w == "tp" else None, True, "audit", False, _TRIANGLE)
-      for v in (False, True) for w in ("tp", "ip", "it")),
+    *(
+        Metric(f"sim_{w}{'_r2' if v else ''}", _sim(w, v), 1.0 if w == "tp" else None, True, "audit", False, _TRIANGLE)
+        for v in (False, True)
+        for w in ("tp", "ip", "it")
+    ),
 )
 
 

@@ -20,8 +20,10 @@ def read(files: Mapping[str, Path]) -> Reading:
     raw = read_h5ad(files["h5ad"])
     missing = [c for c in COLUMNS if c not in raw.obs]
     if missing:
-        raise DataError(f"{files['h5ad']}: obs lacks {', '.join(missing)}; it has {', '.join(raw.obs.columns)}. "
-                        f"Add the columns {', '.join(COLUMNS)}.")
+        raise DataError(
+            f"{files['h5ad']}: obs lacks {', '.join(missing)}; it has {', '.join(raw.obs.columns)}. "
+            f"Add the columns {', '.join(COLUMNS)}."
+        )
     text = raw.obs[list(COLUMNS)].astype(str)
     obs = text.assign(
         perturbation=text["perturbation"].map(condition_name),

@@ -63,14 +63,20 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not 2 <= self.n_knockouts <= self.n_genes // 4:
-            raise DataError(f"Settings.n_knockouts is {self.n_knockouts} with {self.n_genes} genes; expected at least "
-                            f"2 and at most a quarter of the genes ({self.n_genes // 4}).")
+            raise DataError(
+                f"Settings.n_knockouts is {self.n_knockouts} with {self.n_genes} genes; expected at least "
+                f"2 and at most a quarter of the genes ({self.n_genes // 4})."
+            )
         if self.n_modules < 6 or self.replicates < 1 or not self.contexts:
-            raise DataError(f"Settings has {self.n_modules} modules, {self.replicates} replicates and "
-                            f"{len(self.contexts)} contexts; expected at least 6, 1 and 1.")
+            raise DataError(
+                f"Settings has {self.n_modules} modules, {self.replicates} replicates and "
+                f"{len(self.contexts)} contexts; expected at least 6, 1 and 1."
+            )
         if min(*self.knockout_cells, *self.control_cells) < self.replicates:
-            raise DataError(f"Settings asks for {self.knockout_cells} cells a knock-out and {self.control_cells} "
-                            f"controls; expected at least one for each of {self.replicates} replicates.")
+            raise DataError(
+                f"Settings asks for {self.knockout_cells} cells a knock-out and {self.control_cells} "
+                f"controls; expected at least one for each of {self.replicates} replicates."
+            )
 
     @property
     def depth(self) -> float:
@@ -132,10 +138,19 @@ def build_network(rng: np.random.Generator, settings: Settings) -> Network:
     floor, slope = settings.dispersion
     dispersion = (floor + slope / np.sqrt(mean_count)) * np.exp(rng.normal(0, 0.3, n_genes))
     profiles = np.exp(log_mean + shift)
-    return Network(genes=tuple(f"SIMG{i + 1:04d}" for i in range(n_genes)), targets=targets, members=members,
-                   regulation=regulation, effects=effects, stress=stress, exposure=exposure,
-                   escape=rng.uniform(*settings.escape, len(targets)), depth=depth, dispersion=dispersion,
-                   profiles=profiles / profiles.sum(axis=-1, keepdims=True))
+    return Network(
+        genes=tuple(f"SIMG{i + 1:04d}" for i in range(n_genes)),
+        targets=targets,
+        members=members,
+        regulation=regulation,
+        effects=effects,
+        stress=stress,
+        exposure=exposure,
+        escape=rng.uniform(*settings.escape, len(targets)),
+        depth=depth,
+        dispersion=dispersion,
+        profiles=profiles / profiles.sum(axis=-1, keepdims=True),
+    )
 
 
 def draw_modules(rng: np.random.Generator, targets: np.ndarray, settings: Settings) -> np.ndarray:
@@ -148,8 +163,9 @@ def draw_modules(rng: np.random.Generator, targets: np.ndarray, settings: Settin
     return members
 
 
-def draw_regulation(rng: np.random.Generator, targets: np.ndarray, members: np.ndarray,
-                    settings: Settings) -> tuple[sp.csr_matrix, ...]:
+def draw_regulation(
+    rng: np.random.Generator, targets: np.ndarray, members: np.ndarray, settings: Settings
+) -> tuple[sp.csr_matrix, ...]:
     """Draw A of each context: target → hub → module members, and a few edges of no module.
 
     A knock-out's weight is shared by the contexts to its own degree (0.4 to 1); the rest goes, in each context, to a
@@ -174,8 +190,9 @@ def draw_regulation(rng: np.random.Generator, targets: np.ndarray, members: np.n
         a = background.copy()
         a[:, hubs] += np.sqrt(0.8) * loads + np.sqrt(0.2) * draw_loads(rng, members)
         a[:, targets] += 0.25 * active * direct
-        a[np.ix_(hubs, targets)] += (active[:, None] * (np.sqrt(shared)[:, None] * to_hubs
-                                                        + np.sqrt(1 - shared)[:, None] * own)).T
+        a[np.ix_(hubs, targets)] += (
+            active[:, None] * (np.sqrt(shared)[:, None] * to_hubs + np.sqrt(1 - shared)[:, None] * own)
+        ).T
         a[targets] *= 0.25  # knock-outs stand upstream: little feeds back on them
         np.fill_diagonal(a, 0)
         matrices.append(limit_radius(sp.csr_matrix(a)))
@@ -212,8 +229,9 @@ def propagate(a: sp.csr_matrix, targets: np.ndarray, knockdown: float, steps: in
     return -knockdown * (total / total[targets, np.arange(len(targets))]).T
 
 
-def draw_programme(rng: np.random.Generator, targets: np.ndarray, scale: float, *, share: float, n_contexts: int,
-                   n_genes: int) -> np.ndarray:
+def draw_programme(
+    rng: np.random.Generator, targets: np.ndarray, scale: float, *, share: float, n_contexts: int, n_genes: int
+) -> np.ndarray:
     """Draw a programme's ln fold changes [context, gene]: `share` of the genes, never a target, mostly upwards."""
     genes = rng.choice(np.setdiff1d(np.arange(n_genes), targets), int(np.ceil(share * n_genes)), replace=False)
     common = rng.uniform(0.5, 1.5, len(genes)) * np.where(rng.random(len(genes)) < 0.7, 1, -1)

@@ -44,6 +44,14 @@ model = _sibling("model.py")
 Settings, Network = model.Settings, model.Network
 FROZEN = Settings()
 """Settings of the benchmark's data set."""
+BENCHMARK_SEED = 1001
+"""Seed of the benchmark's data set: a screen that no model was developed on.
+
+Seeds 0, 101 and 202 were used while models were developed (held-out conditions were looked at), so they are no test.
+Seeds 1000, 1001, ... were tried in order with `FROZEN` unchanged and no model fitted; the first was taken whose share
+of detectable knock-outs (README.md, arm noNK) is 0.28 to 0.38 over all contexts and 0.2 to 0.45 in each. Seed 1000
+failed: 0.24 over all, 0.12 in sim_K562.
+"""
 
 
 @dataclass(frozen=True)
@@ -71,11 +79,13 @@ class Rows:
 
 
 def read(files: Mapping[str, Path]) -> Reading:
-    """Simulate the benchmark's data set: frozen settings, seed 0; `files` is empty."""
+    """Simulate the benchmark's data set: frozen settings, `BENCHMARK_SEED`; `files` is empty."""
     if files:
-        raise DataError(f"cropseq_simulated is simulated and reads no files; got {', '.join(sorted(files))}. "
-                        "Remove [[files]] from its card.")
-    screen = simulate()
+        raise DataError(
+            f"cropseq_simulated is simulated and reads no files; got {', '.join(sorted(files))}. "
+            "Remove [[files]] from its card."
+        )
+    screen = simulate(BENCHMARK_SEED)
     return Reading(cells=screen.cells, annotation=screen.annotation, expectation=screen.expectation)
 
 
@@ -99,12 +109,16 @@ def simulate(seed: int = 0, *, settings: Settings = FROZEN) -> Simulation:
     DataError
         By `Settings`, for numbers no screen can be made of.
     """
-    for_network, for_annotation, for_cells = (np.random.Generator(np.random.PCG64(stream))
-                                              for stream in np.random.SeedSequence(seed).spawn(3))
+    for_network, for_annotation, for_cells = (
+        np.random.Generator(np.random.PCG64(stream)) for stream in np.random.SeedSequence(seed).spawn(3)
+    )
     network = model.build_network(for_network, settings)
-    return Simulation(cells=draw_screen(network, for_cells, settings),
-                      annotation=annotate(network, for_annotation, settings.annotation_noise),
-                      expectation=expect_screen(network, settings), network=network)
+    return Simulation(
+        cells=draw_screen(network, for_cells, settings),
+        annotation=annotate(network, for_annotation, settings.annotation_noise),
+        expectation=expect_screen(network, settings),
+        network=network,
+    )
 
 
 def draw_screen(network: Network, rng: np.random.Generator, settings: Settings) -> AnnData:
@@ -132,17 +146,27 @@ def _label(network: Network, knockout: np.ndarray, replicate: np.ndarray, contex
     """Label one context and arm's cells; knock-out −1 is control."""
     names = np.array([*(network.genes[t] for t in network.targets), CONTROL], dtype=object)
     index = pd.Index([f"{context}-{arm}-{i + 1:05d}" for i in range(len(knockout))], dtype=object)
-    return pd.DataFrame({"perturbation": names[knockout], "context": context, "arm": arm,
-                         "batch": [f"rep{r + 1}" for r in replicate], "control_group": f"{context}|{arm}",
-                         "dose": np.nan, "is_control": knockout < 0}, index=index)
+    return pd.DataFrame(
+        {
+            "perturbation": names[knockout],
+            "context": context,
+            "arm": arm,
+            "batch": [f"rep{r + 1}" for r in replicate],
+            "control_group": f"{context}|{arm}",
+            "dose": np.nan,
+            "is_control": knockout < 0,
+        },
+        index=index,
+    )
 
 
 def draw_counts(network: Network, rows: Rows, rng: np.random.Generator, depth_sd: float) -> sp.csr_matrix:
     """Draw raw counts [cell, gene]: log-normal depth, negative binomial (gamma-Poisson) around the expected profile."""
     blocks = []
     for start in range(0, len(rows.state), CELLS_PER_BLOCK):
-        context, arm, state, replicate = (r[start:start + CELLS_PER_BLOCK]
-                                          for r in (rows.context, rows.arm, rows.state, rows.replicate))
+        context, arm, state, replicate = (
+            r[start : start + CELLS_PER_BLOCK] for r in (rows.context, rows.arm, rows.state, rows.replicate)
+        )
         depth = network.depth[context] * np.exp(depth_sd * rng.standard_normal(len(state)))
         dispersion = network.dispersion[context]
         mean = depth[:, None] * network.profiles[context, arm, state, replicate]
@@ -157,8 +181,12 @@ def expect_screen(network: Network, settings: Settings) -> pd.DataFrame:
     for c, context in enumerate(settings.contexts):
         for a, arm in enumerate(model.ARMS):
             noise = (network.dispersion[c], network.depth[c], settings.depth_sd)
-            states = np.stack([np.mean([expect_log2(profile, *noise) for profile in state], axis=0)
-                               for state in network.profiles[c, a]])
+            states = np.stack(
+                [
+                    np.mean([expect_log2(profile, *noise) for profile in state], axis=0)
+                    for state in network.profiles[c, a]
+                ]
+            )
             mixed = (1 - escape) * states[first:] + escape * states[model.ESCAPED_STATE]
             conditions += [states[model.CONTROL_STATE], *mixed]
             names += [(context, arm, CONTROL), *((context, arm, network.genes[t]) for t in network.targets)]
@@ -166,8 +194,9 @@ def expect_screen(network: Network, settings: Settings) -> pd.DataFrame:
     return pd.DataFrame(np.stack(conditions), index=index, columns=pd.Index(network.genes, dtype=object)).sort_index()
 
 
-def expect_log2(profile: Float[np.ndarray, "gene"], dispersion: Float[np.ndarray, "gene"], depth: float,
-                depth_sd: float) -> Float[np.ndarray, "gene"]:
+def expect_log2(
+    profile: Float[np.ndarray, "gene"], dispersion: Float[np.ndarray, "gene"], depth: float, depth_sd: float
+) -> Float[np.ndarray, "gene"]:
     """Integrate the expected log2(CP10k + 1) of cells with one expected profile, the random total included.
 
     With a = 10,000 and S the cell's total, 1 + a X/S = (S + a X)/S, and E ln of a positive sum Z is an integral of its
@@ -209,5 +238,7 @@ def annotate(network: Network, rng: np.random.Generator, noise: float) -> dict[s
     lost = ~kept.any(axis=1)
     kept[lost] = members[lost]
     false = ~members & (rng.random(members.shape) < noise * members.mean() / (1 - members.mean()))
-    return {gene: frozenset(f"SIMM{m + 1:02d}" for m in np.flatnonzero(row))
-            for gene, row in zip(network.genes, kept | false, strict=True)}
+    return {
+        gene: frozenset(f"SIMM{m + 1:02d}" for m in np.flatnonzero(row))
+        for gene, row in zip(network.genes, kept | false, strict=True)
+    }

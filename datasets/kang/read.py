@@ -21,13 +21,16 @@ def read(files: Mapping[str, Path]) -> Reading:
         raw = read_h5ad(files["h5ad"])
     perturbation = raw.obs["condition"].astype(str).map(LABELS)
     context = raw.obs["cell_type"].astype(str)
-    obs = pd.DataFrame({
-        "perturbation": perturbation,
-        "context": context,
-        "arm": "none",
-        "dose": np.nan,
-        "batch": "GSE96583",
-        "control_group": context,
-        "is_control": perturbation == CONTROL,
-    }, index=raw.obs_names)
+    obs = pd.DataFrame(
+        {
+            "perturbation": perturbation,
+            "context": context,
+            "arm": "none",
+            "dose": np.nan,
+            "batch": "GSE96583",
+            "control_group": context,
+            "is_control": perturbation == CONTROL,
+        },
+        index=raw.obs_names,
+    )
     return Reading(AnnData(X=raw.X.tocsr().astype(np.float32), obs=obs, var=pd.DataFrame(index=raw.var_names)))

@@ -18,13 +18,16 @@ def read(files: Mapping[str, Path]) -> Reading:
     raw = read_h5ad(files["h5ad"])
     context = raw.obs["cell_type"].astype(str).replace(CONTEXTS)
     perturbation = raw.obs["perturbation"].astype(str).map(condition_name)
-    obs = pd.DataFrame({
-        "perturbation": perturbation,
-        "context": context,
-        "arm": "none",
-        "dose": np.nan,
-        "batch": raw.obs["dataset"].astype(str),
-        "control_group": context,
-        "is_control": perturbation == CONTROL,
-    }, index=raw.obs_names)
+    obs = pd.DataFrame(
+        {
+            "perturbation": perturbation,
+            "context": context,
+            "arm": "none",
+            "dose": np.nan,
+            "batch": raw.obs["dataset"].astype(str),
+            "control_group": context,
+            "is_control": perturbation == CONTROL,
+        },
+        index=raw.obs_names,
+    )
     return Reading(AnnData(X=raw.X.tocsr().astype(np.float32), obs=obs, var=pd.DataFrame(index=raw.var_names)))

@@ -37,34 +37,51 @@ def test_the_template_is_short_and_its_command_works() -> None:
     assert "All checks passed" in done.output
 
 
-@pytest.mark.parametrize(("name", "failing"), [
-    ("raises_in_fit", "fits"), ("returns_nan", "answers_something"), ("wrong_shape", "answers_something"),
-    ("changes_training", "leaves_training_cells_alone"), ("declines", "answers_something")])
+@pytest.mark.parametrize(
+    ("name", "failing"),
+    [
+        ("raises_in_fit", "fits"),
+        ("returns_nan", "answers_something"),
+        ("wrong_shape", "answers_something"),
+        ("changes_training", "leaves_training_cells_alone"),
+        ("declines", "answers_something"),
+    ],
+)
 def test_the_suite_finds_what_is_wrong(name: str, failing: str, screen: Screen, tmp_path: Path) -> None:
     record = registry.from_file(plugins.write(tmp_path, name))[0]
     problems = {r.name for r in check.check(record, screen) if r.problem}
     assert failing in problems
 
 
-@pytest.mark.parametrize(("body", "failing"), [
-    ("self.shift = np.random.default_rng().normal()", "repeats_itself"),
-    ("self.shift = np.random.normal()", "keeps_random_state")])
+@pytest.mark.parametrize(
+    ("body", "failing"),
+    [
+        ("self.shift = np.random.default_rng().normal()", "repeats_itself"),
+        ("self.shift = np.random.normal()", "keeps_random_state"),
+    ],
+)
 def test_the_suite_finds_unseeded_randomness(body: str, failing: str, screen: Screen, tmp_path: Path) -> None:
-    text = plugins.HEAD.format(name="loose", fit=body,
-                               predict="return Prediction(query.cells.X.toarray() + self.shift, unit='cell')")
+    text = plugins.HEAD.format(
+        name="loose", fit=body, predict="return Prediction(query.cells.X.toarray() + self.shift, unit='cell')"
+    )
     (tmp_path / "loose.py").write_text(text)
     record = registry.from_file(tmp_path / "loose.py")[0]
     assert failing in {r.name for r in check.check(record, screen) if r.problem}
 
 
 def test_the_suite_finds_memory_of_earlier_queries(screen: Screen, tmp_path: Path) -> None:
-    text = plugins.HEAD.format(name="counts", fit="self.n = 0", predict="self.n += 1; "
-                               "return Prediction(query.cells.X.toarray() + self.n, unit='cell')")
+    text = plugins.HEAD.format(
+        name="counts",
+        fit="self.n = 0",
+        predict="self.n += 1; return Prediction(query.cells.X.toarray() + self.n, unit='cell')",
+    )
     (tmp_path / "counts.py").write_text(text)
     record = registry.from_file(tmp_path / "counts.py")[0]
     assert "forgets_queries" in {r.name for r in check.check(record, screen) if r.problem}
 
 
 def test_heavy_imports_are_found(tmp_path: Path) -> None:
-    (tmp_path / "heavy.py").write_text("import sklearn\n" + plugins.HEAD.format(name="heavy", fit="pass", predict="pass"))
+    (tmp_path / "heavy.py").write_text(
+        "import sklearn\n" + plugins.HEAD.format(name="heavy", fit="pass", predict="pass")
+    )
     assert "sklearn" in check.heavy_imports(tmp_path / "heavy.py")

@@ -46,10 +46,21 @@ def simple(tmp_path_factory: pytest.TempPathFactory) -> Result:
 
 def test_a_run_leaves_tables_figures_splits_and_a_manifest(simple):
     assert simple.failures == 0
-    for name in ("scores.csv", "leaderboard.csv", "leaderboard.md", "metrics.csv", "costs.csv", "manifest.json",
-                 "splits/unseen_context-fold0.csv"):
+    for name in (
+        "scores.csv",
+        "leaderboard.csv",
+        "leaderboard.md",
+        "metrics.csv",
+        "costs.csv",
+        "manifest.json",
+        "splits/unseen_context-fold0.csv",
+    ):
         assert (simple.folder / name).stat().st_size > 0
-    assert len(list((simple.folder / "figures").glob("*.png"))) == len(list((simple.folder / "figures").glob("*.svg"))) == 8
+    assert (
+        len(list((simple.folder / "figures").glob("*.png")))
+        == len(list((simple.folder / "figures").glob("*.svg")))
+        == 8
+    )
     assert not (simple.folder / "work").exists()
     manifest = json.loads((simple.folder / "manifest.json").read_text())
     assert manifest["state"] == "complete"
@@ -102,12 +113,20 @@ def test_adding_a_model_moves_no_other_models_seed(tmp_path):
     np.testing.assert_array_equal(alone, beside)
 
 
-@pytest.mark.parametrize(("name", "status", "words"), [
-    ("raises_in_fit", "failed", "RuntimeError: no convergence"), ("returns_nan", "failed", "NaN or infinite"),
-    ("wrong_shape", "failed", "149 genes; the query has 150"), ("other_genes", "failed", "other genes or another order"),
-    ("returns_array", "failed", "returned a ndarray"), ("changes_training", "failed", "changed its training cells"),
-    ("changes_input", "failed", "changed its input cells"), ("dies", "failed", "worker process died"),
-    ("declines", "unsupported", "not for me")])
+@pytest.mark.parametrize(
+    ("name", "status", "words"),
+    [
+        ("raises_in_fit", "failed", "RuntimeError: no convergence"),
+        ("returns_nan", "failed", "NaN or infinite"),
+        ("wrong_shape", "failed", "149 genes; the query has 150"),
+        ("other_genes", "failed", "other genes or another order"),
+        ("returns_array", "failed", "returned a ndarray"),
+        ("changes_training", "failed", "changed its training cells"),
+        ("changes_input", "failed", "changed its input cells"),
+        ("dies", "failed", "worker process died"),
+        ("declines", "unsupported", "not for me"),
+    ],
+)
 def test_a_plugin_that_breaks_the_contract_is_a_row_with_a_reason(tmp_path, name, status, words):
     result = run_with(tmp_path, name)
     rows = scores(result).query(f"model == '{name}' and direction == 'n2p'")
@@ -132,7 +151,9 @@ def test_a_condition_that_failed_counts_as_no_change_and_is_named(tmp_path):
     result = run_with(tmp_path, "raises_once")
     assert result.failures == 1
     board = pd.read_csv(result.folder / "leaderboard.csv")
-    row = board.query("model == 'raises_once' and metric == 'pearson_delta' and level == 'suite' and direction == 'n2p'")
+    row = board.query(
+        "model == 'raises_once' and metric == 'pearson_delta' and level == 'suite' and direction == 'n2p'"
+    )
     assert row["n_failed"].item() == 1
     assert "second condition" in row["reason"].item()
     assert row["n_conditions"].item() == 9
@@ -143,10 +164,19 @@ def test_resume_retries_what_failed_and_keeps_the_rest(tmp_path):
     kept = result.folder / "predictions/good/n2p-unseen_context-fold0-seed0/outcome.json"
     before = kept.stat().st_mtime_ns
     (tmp_path / "raises_in_fit.py").write_text((tmp_path / "good.py").read_text().replace('"good"', '"raises_in_fit"'))
-    request = Request(suite="smoke", models=("good", "raises_in_fit"), directions=("n2p",),
-                      plugins=(tmp_path / "good.py", tmp_path / "raises_in_fit.py"))
+    request = Request(
+        suite="smoke",
+        models=("good", "raises_in_fit"),
+        directions=("n2p",),
+        plugins=(tmp_path / "good.py", tmp_path / "raises_in_fit.py"),
+    )
     seen = []
-    again = run(make_plan(request), result.folder, figures=False, watch=lambda job, message: seen.append((job.tasks[0].model, message[0])))
+    again = run(
+        make_plan(request),
+        result.folder,
+        figures=False,
+        watch=lambda job, message: seen.append((job.tasks[0].model, message[0])),
+    )
     assert again.failures == 0
     assert {model for model, _ in seen} == {"raises_in_fit"}
     assert kept.stat().st_mtime_ns == before
@@ -154,8 +184,13 @@ def test_resume_retries_what_failed_and_keeps_the_rest(tmp_path):
 
 def test_other_settings_are_not_resumed_from_old_predictions(tmp_path):
     result = run_with(tmp_path, "good")
-    request = Request(suite="smoke", models=("good",), plugins=(tmp_path / "good.py",), settings={"good": {"strength": 2.0}},
-                      directions=("n2p",))
+    request = Request(
+        suite="smoke",
+        models=("good",),
+        plugins=(tmp_path / "good.py",),
+        settings={"good": {"strength": 2.0}},
+        directions=("n2p",),
+    )
     run(make_plan(request), result.folder, figures=False)
     folder = result.folder / "predictions/good/n2p-unseen_context-fold0-seed0"
     shift = store.get_prediction(folder, 0).values.min()
@@ -201,9 +236,25 @@ def test_a_store_that_cannot_be_written_says_what_to_do(tmp_path):
 
 def test_ctrl_c_keeps_what_was_finished(tmp_path):
     plugin = plugins.write(tmp_path, "hangs_in_fit")
-    arguments = [sys.executable, "-m", "benchmarks.run", "--suite", "smoke", "--models", "hangs_in_fit", "--plugin", str(plugin),
-                 "--out", str(tmp_path / "out"), "--direction", "n2p", "--no-figures"]
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    arguments = [
+        sys.executable,
+        "-m",
+        "benchmarks.run",
+        "--suite",
+        "smoke",
+        "--models",
+        "hangs_in_fit",
+        "--plugin",
+        str(plugin),
+        "--out",
+        str(tmp_path / "out"),
+        "--direction",
+        "n2p",
+        "--no-figures",
+    ]
+    process = subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
     wanted = "predictions/train_mean/n2p-unseen_context-fold0-seed0/outcome.json"
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob(f"out/smoke/*/{wanted}")) and time.monotonic() < deadline:
@@ -217,23 +268,45 @@ def test_ctrl_c_keeps_what_was_finished(tmp_path):
     assert json.loads((folder / "manifest.json").read_text())["state"] == "stopped"
     table = pd.read_csv(folder / "scores.csv")
     assert {"no_change", "train_mean", "oracle"} <= set(table["model"])
-    done = subprocess.run([*arguments[:5], "--out", str(tmp_path / "out"), "--direction", "n2p", "--models", "linear", "--resume", "--no-figures"],
-                          capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(
+        [
+            *arguments[:5],
+            "--out",
+            str(tmp_path / "out"),
+            "--direction",
+            "n2p",
+            "--models",
+            "linear",
+            "--resume",
+            "--no-figures",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
     assert "train_mean" not in done.stdout.split("smoke_simulated, protocol")[0].split("results")[-1]
     assert len(list(tmp_path.glob("out/smoke/*"))) == 1, "it went on in the same folder"
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (["--suite", "cropsek"], "Did you mean 'cropseq'"), (["--suite", "smoke", "--models", "scgn"], "Did you mean 'scgen'"),
-    (["--suite", "smoke", "--protocol", "resampel"], "Did you mean 'resampled'"),
-    (["--suite", "smoke", "--direction", "n2n"], "Unknown direction"), (["--data", "reel"], "expected one of auto, real"),
-    (["--suite", "kang", "--data", "simulated"], "no simulated twin"),
-    (["--suite", "smoke", "--models", "linear", "--set", "linear.ridgee=1"], "ridgee"),
-    (["--suite", "smoke", "--set", "linear"], "expected model.key=value"),
-    (["--suite", "smoke", "--models", "linear", "--set", "lin.ridge=1"], "Unknown model in --set 'lin'"),
-    (["--suite", "smoke", "--folds", "9"], "has 3 fold"), (["--suite", "smoke", "--plugin", "nowhere.py"], "does not exist"),
-    (["--suite", "smoke", "--annotation", "nowhere.gaf"], "does not exist"),
-    (["--suite", "grid", "--data-dir", "nowhere"], "nowhere does not exist")])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--suite", "cropsek"], "Did you mean 'cropseq'"),
+        (["--suite", "smoke", "--models", "scgn"], "Did you mean 'scgen'"),
+        (["--suite", "smoke", "--protocol", "resampel"], "Did you mean 'resampled'"),
+        (["--suite", "smoke", "--direction", "n2n"], "Unknown direction"),
+        (["--data", "reel"], "expected one of auto, real"),
+        (["--suite", "kang", "--data", "simulated"], "no simulated twin"),
+        (["--suite", "smoke", "--models", "linear", "--set", "linear.ridgee=1"], "ridgee"),
+        (["--suite", "smoke", "--set", "linear"], "expected model.key=value"),
+        (["--suite", "smoke", "--models", "linear", "--set", "lin.ridge=1"], "Unknown model in --set 'lin'"),
+        (["--suite", "smoke", "--folds", "9"], "has 3 fold"),
+        (["--suite", "smoke", "--plugin", "nowhere.py"], "does not exist"),
+        (["--suite", "smoke", "--annotation", "nowhere.gaf"], "does not exist"),
+        (["--suite", "grid", "--data-dir", "nowhere"], "nowhere does not exist"),
+    ],
+)
 def test_a_request_that_makes_no_sense_is_refused_before_anything_runs(arguments, words, tmp_path):
     done = CliRunner().invoke(command.app, [*arguments, "--out", str(tmp_path)])
     assert done.exit_code == 2

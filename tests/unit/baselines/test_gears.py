@@ -51,8 +51,16 @@ def _relabelled(old: str, new: str) -> AnnData:
 
 
 def _train(folder: Path, cells: AnnData | None = None, **changes) -> Train:
-    return Train(**{"cells": _cells() if cells is None else cells, "space": "log2_cp10k", "perturbation_type": "CRISPR",
-                    "annotation": ANNOTATION, "workdir": folder, **changes})
+    return Train(
+        **{
+            "cells": _cells() if cells is None else cells,
+            "space": "log2_cp10k",
+            "perturbation_type": "CRISPR",
+            "annotation": ANNOTATION,
+            "workdir": folder,
+            **changes,
+        }
+    )
 
 
 def _fitted(folder: Path, cells: AnnData | None = None, seed: int = 1, **settings) -> Gears:
@@ -131,8 +139,14 @@ def test_restores_global_state_keeps_its_input_and_writes_nothing_outside_workdi
 
 def _global_state() -> tuple:
     numpy_state = np.random.get_state()[1].tobytes()  # noqa: NPY002
-    return (random.getstate(), numpy_state, torch.get_rng_state().numpy().tobytes(), list(warnings.filters),
-            hasattr(pd.Series, "nonzero"), sys.stdout)
+    return (
+        random.getstate(),
+        numpy_state,
+        torch.get_rng_state().numpy().tobytes(),
+        list(warnings.filters),
+        hasattr(pd.Series, "nonzero"),
+        sys.stdout,
+    )
 
 
 def _digest(cells: AnnData) -> str:
@@ -169,8 +183,10 @@ def _prepared(cells: AnnData, folder: Path) -> Any:
         return prepare_data(gears_cells(cells), ["G000+ctrl"], terms, folder)
 
 
-@pytest.mark.parametrize(("perturbation", "reason"), [
-    ("G119", "no annotation of G119"), ("G000+G119", "no annotation of G119"), ("G000+G001+G002", "3 genes")])
+@pytest.mark.parametrize(
+    ("perturbation", "reason"),
+    [("G119", "no annotation of G119"), ("G000+G119", "no annotation of G119"), ("G000+G001+G002", "3 genes")],
+)
 def test_perturbations_without_a_place_are_unsupported(fitted, perturbation, reason):
     with pytest.raises(Unsupported, match=reason):
         fitted.predict(_query(perturbation))
@@ -186,9 +202,14 @@ def test_p2n_is_unsupported(fitted):
         fitted.predict(_query("G000", direction="p2n"))
 
 
-@pytest.mark.parametrize(("changes", "reason"), [
-    ({"annotation": {}}, "--annotation FILE"), ({"perturbation_type": "drug"}, "a drug is no gene"),
-    ({"annotation": {"G000": frozenset({"module0"})}}, "there is none")])
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"annotation": {}}, "--annotation FILE"),
+        ({"perturbation_type": "drug"}, "a drug is no gene"),
+        ({"annotation": {"G000": frozenset({"module0"})}}, "there is none"),
+    ],
+)
 def test_tasks_it_cannot_take_are_unsupported(tmp_path, changes, reason):
     with pytest.raises(Unsupported, match=reason):
         BASELINE.build(epochs=1).fit(_train(tmp_path, **changes), seed=0)
@@ -233,8 +254,9 @@ def test_gene_graph_is_the_one_the_package_would_build():
 
     rng = np.random.default_rng(1)
     terms = {f"g{i:02d}": frozenset(rng.choice(40, size=rng.integers(3, 9), replace=False).tolist()) for i in range(60)}
-    table = pd.DataFrame([edge for gene in terms for edge in get_GO_edge_list((gene, terms))],
-                         columns=["source", "target", "importance"])
+    table = pd.DataFrame(
+        [edge for gene in terms for edge in get_GO_edge_list((gene, terms))], columns=["source", "target", "importance"]
+    )
     theirs = pd.concat([found.nlargest(21, "importance") for _, found in table.groupby("target")])
     names = list(terms)
     edges, weights = similarity_graph(names, terms)
@@ -251,8 +273,9 @@ def test_reports_every_epoch_of_every_context(tmp_path):
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
-@pytest.mark.parametrize(("setting", "value"), [
-    ("epochs", 0), ("batch_size", 1), ("max_cells_per_condition", 1), ("graph", "all")])
+@pytest.mark.parametrize(
+    ("setting", "value"), [("epochs", 0), ("batch_size", 1), ("max_cells_per_condition", 1), ("graph", "all")]
+)
 def test_refuses_impossible_settings(setting, value):
     with pytest.raises(ContractError, match=f"{setting} is '?{value}"):
         BASELINE.build(**{setting: value})

@@ -34,7 +34,7 @@ def _cells() -> AnnData:
             if (context, perturbation) == ("two", "P3"):
                 continue
             mean = base.copy()
-            mean[40 * (number - 1):40 * number] *= 4 if number else 1
+            mean[40 * (number - 1) : 40 * number] *= 4 if number else 1
             values.append(rng.poisson(mean, (15, N_GENES)))
             obs += [(perturbation, context)] * 15
     frame = pd.DataFrame(obs, columns=["perturbation", "context"], index=[f"cell{i}" for i in range(len(obs))])
@@ -50,8 +50,16 @@ def _some(context: str, perturbation: str) -> AnnData:
 
 def _query(perturbation: str, context: str = "two", direction: str = "n2p", **changes) -> Query:
     cells = _some("two" if context == "unseen" else context, CONTROL if direction == "n2p" else perturbation)
-    return Query(**{"context": context, "perturbation": perturbation, "direction": direction, "cells": cells, "seed": 3,
-                    **changes})
+    return Query(
+        **{
+            "context": context,
+            "perturbation": perturbation,
+            "direction": direction,
+            "cells": cells,
+            "seed": 3,
+            **changes,
+        }
+    )
 
 
 def _fitted(folder, cells: AnnData | None = None, seed: int = 1, **settings) -> ScGen:
@@ -105,8 +113,14 @@ def test_restores_global_state_and_writes_nothing_outside_workdir(tmp_path, monk
 
 def _global_state() -> tuple:
     numpy_state = np.random.get_state()[1].tobytes()  # noqa: NPY002
-    return (random.getstate(), numpy_state, torch.get_rng_state().numpy().tobytes(), list(warnings.filters),
-            logging.getLogger("scvi").level, sys.stdout)
+    return (
+        random.getstate(),
+        numpy_state,
+        torch.get_rng_state().numpy().tobytes(),
+        list(warnings.filters),
+        logging.getLogger("scvi").level,
+        sys.stdout,
+    )
 
 
 def test_leaves_no_trace_in_scvi(fitted):

@@ -11,23 +11,129 @@ from benchmarks.annotation import read_annotation
 from benchmarks.errors import DataError
 
 EXPECTED = {"SGK1": {"GO:0000001", "GO:0000002"}, "PLK4": {"GO:0000002"}}
-GAF = "\n".join([
-    "!gaf-version: 2.2", "!generated-by: GOC",
-    "\t".join(["UniProtKB", "O00141", "SGK1", "enables", "GO:0000001", "R", "IDA", "", "F", "n", "s", "protein", "taxon:9606",
-               "20200101", "UniProt", "", ""]),
-    "\t".join(["UniProtKB", "O00141", "SGK1", "NOT|enables", "GO:0000009", "R", "IDA", "", "F", "n", "s", "protein",
-               "taxon:9606", "20200101", "UniProt", "", ""]),
-    "\t".join(["UniProtKB", "O00141", "SGK1", "enables", "GO:0000002", "R", "IDA", "", "F", "n", "s", "protein",
-               "taxon:9606|taxon:10", "20200101", "UniProt", "", ""]),
-    "\t".join(["UniProtKB", "O00444", "PLK4", "enables", "GO:0000002", "R", "IDA", "", "F", "n", "s", "protein", "taxon:9606",
-               "20200101", "UniProt", "", ""]),
-    "\t".join(["UniProtKB", "M1", "Plk4", "enables", "GO:0000002", "R", "IDA", "", "F", "n", "s", "protein", "taxon:10090",
-               "20200101", "UniProt", "", ""]), ""])
-GENE2GO = "\n".join([
-    "#tax_id\tGeneID\tGO_ID\tEvidence\tQualifier\tGO_term\tPubMed\tCategory",
-    "9606\t6446\tGO:0000001\tIDA\tenables\tx\t1\tFunction", "9606\t6446\tGO:0000002\tIDA\tenables\tx\t1\tFunction",
-    "9606\t6446\tGO:0000009\tIDA\tNOT enables\tx\t1\tFunction", "9606\t10733\tGO:0000002\tIEA\tenables\tx\t-\tFunction",
-    "10090\t20873\tGO:0000002\tIEA\tenables\tx\t-\tFunction", ""])
+GAF = "\n".join(
+    [
+        "!gaf-version: 2.2",
+        "!generated-by: GOC",
+        "\t".join(
+            [
+                "UniProtKB",
+                "O00141",
+                "SGK1",
+                "enables",
+                "GO:0000001",
+                "R",
+                "IDA",
+                "",
+                "F",
+                "n",
+                "s",
+                "protein",
+                "taxon:9606",
+                "20200101",
+                "UniProt",
+                "",
+                "",
+            ]
+        ),
+        "\t".join(
+            [
+                "UniProtKB",
+                "O00141",
+                "SGK1",
+                "NOT|enables",
+                "GO:0000009",
+                "R",
+                "IDA",
+                "",
+                "F",
+                "n",
+                "s",
+                "protein",
+                "taxon:9606",
+                "20200101",
+                "UniProt",
+                "",
+                "",
+            ]
+        ),
+        "\t".join(
+            [
+                "UniProtKB",
+                "O00141",
+                "SGK1",
+                "enables",
+                "GO:0000002",
+                "R",
+                "IDA",
+                "",
+                "F",
+                "n",
+                "s",
+                "protein",
+                "taxon:9606|taxon:10",
+                "20200101",
+                "UniProt",
+                "",
+                "",
+            ]
+        ),
+        "\t".join(
+            [
+                "UniProtKB",
+                "O00444",
+                "PLK4",
+                "enables",
+                "GO:0000002",
+                "R",
+                "IDA",
+                "",
+                "F",
+                "n",
+                "s",
+                "protein",
+                "taxon:9606",
+                "20200101",
+                "UniProt",
+                "",
+                "",
+            ]
+        ),
+        "\t".join(
+            [
+                "UniProtKB",
+                "M1",
+                "Plk4",
+                "enables",
+                "GO:0000002",
+                "R",
+                "IDA",
+                "",
+                "F",
+                "n",
+                "s",
+                "protein",
+                "taxon:10090",
+                "20200101",
+                "UniProt",
+                "",
+                "",
+            ]
+        ),
+        "",
+    ]
+)
+GENE2GO = "\n".join(
+    [
+        "#tax_id\tGeneID\tGO_ID\tEvidence\tQualifier\tGO_term\tPubMed\tCategory",
+        "9606\t6446\tGO:0000001\tIDA\tenables\tx\t1\tFunction",
+        "9606\t6446\tGO:0000002\tIDA\tenables\tx\t1\tFunction",
+        "9606\t6446\tGO:0000009\tIDA\tNOT enables\tx\t1\tFunction",
+        "9606\t10733\tGO:0000002\tIEA\tenables\tx\t-\tFunction",
+        "10090\t20873\tGO:0000002\tIEA\tenables\tx\t-\tFunction",
+        "",
+    ]
+)
 GENE_INFO = "#tax_id\tGeneID\tSymbol\tLocusTag\n9606\t6446\tSGK1\t-\n9606\t10733\tPLK4\t-\n10090\t20873\tPlk4\t-\n"
 
 
@@ -52,7 +158,9 @@ def test_gene2go_with_gene_info(tmp_path):
 
 def test_gene2go_with_a_symbol_table(tmp_path):
     (tmp_path / "gene2go").write_text(GENE2GO)
-    (tmp_path / "symbol_ensembl_entrez.tsv").write_text("symbol\tensembl_id\tentrez_id\nSGK1\tE1\t6446\nPLK4\tE2\t10733\n")
+    (tmp_path / "symbol_ensembl_entrez.tsv").write_text(
+        "symbol\tensembl_id\tentrez_id\nSGK1\tE1\t6446\nPLK4\tE2\t10733\n"
+    )
     assert as_sets(read_annotation(tmp_path / "gene2go")) == EXPECTED
 
 
@@ -62,9 +170,15 @@ def test_json(tmp_path):
     assert as_sets(read_annotation(path)) == EXPECTED
 
 
-@pytest.mark.parametrize(("name", "content", "words"), [
-    ("a.json", "[1, 2]", "expected an object"), ("b.json", "{", "is not JSON"), ("c.gaf", "!only a header\n", "no human"),
-    ("d.pkl", "x", "Pickles are refused")])
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.json", "[1, 2]", "expected an object"),
+        ("b.json", "{", "is not JSON"),
+        ("c.gaf", "!only a header\n", "no human"),
+        ("d.pkl", "x", "Pickles are refused"),
+    ],
+)
 def test_unusable_annotation_is_refused(tmp_path, name, content, words):
     (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match=words):

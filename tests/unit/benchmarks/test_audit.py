@@ -54,13 +54,16 @@ def test_a_hidden_part_of_a_combination_is_found(grid_cells):
         audit_train(train, fold, grid_cells)
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda a: a.uns.update(mean=1.0),
-    lambda a: a.obsm.update(X_pca=np.zeros((a.n_obs, 2))),
-    lambda a: a.var.insert(0, "mean", 0.0),
-    lambda a: a.obs.insert(0, "score", 0.0),
-    lambda a: a.layers.update(scaled=a.X.copy()),
-])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda a: a.uns.update(mean=1.0),
+        lambda a: a.obsm.update(X_pca=np.zeros((a.n_obs, 2))),
+        lambda a: a.var.insert(0, "mean", 0.0),
+        lambda a: a.obs.insert(0, "score", 0.0),
+        lambda a: a.layers.update(scaled=a.X.copy()),
+    ],
+)
 def test_fields_that_could_carry_statistics_of_test_cells_are_found(grid_cells, fold, spoil):
     train = grid_cells[fold.train].copy()
     spoil(train)

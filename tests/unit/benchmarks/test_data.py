@@ -175,6 +175,7 @@ def test_a_missing_column_and_a_broken_file_are_named(tmp_path):
 def spoil_value(value: float):
     def spoil(cells: anndata.AnnData) -> None:
         cells.X.data[0] = value
+
     return spoil
 
 
@@ -216,13 +217,24 @@ def blank(cells: anndata.AnnData) -> None:
     cells.obs["batch"] = None
 
 
-@pytest.mark.parametrize(("spoil", "words"), [
-    (spoil_value(np.nan), "1 NaN or infinite"), (spoil_value(np.inf), "1 NaN or infinite"),
-    (spoil_value(-1), "negative values"), (spoil_value(0.5), "fractions"), (rename_cell, "cell names occur more"),
-    (rename_gene, "gene names occur more"), (drop_controls, "no control cells in context x"), (unlabel, "disagree"),
-    (unsort, "expected 'A\\+B'"), (empty_cell, "1 cells have no counts"), (blank, "is empty for"),
-    (drop_batch, "lacks the column"), (name_dose, "expected float"),
-])
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (spoil_value(np.nan), "1 NaN or infinite"),
+        (spoil_value(np.inf), "1 NaN or infinite"),
+        (spoil_value(-1), "negative values"),
+        (spoil_value(0.5), "fractions"),
+        (rename_cell, "cell names occur more"),
+        (rename_gene, "gene names occur more"),
+        (drop_controls, "no control cells in context x"),
+        (unlabel, "disagree"),
+        (unsort, "expected 'A\\+B'"),
+        (empty_cell, "1 cells have no counts"),
+        (blank, "is empty for"),
+        (drop_batch, "lacks the column"),
+        (name_dose, "expected float"),
+    ],
+)
 def test_unusable_cells_are_refused_with_the_reason(spoil, words):
     cells = make_cells({("x", "A"): 3, ("x", "control"): 3})
     validate(cells, dataset="test", space="counts")

@@ -33,8 +33,9 @@ def test_profile_metrics_by_hand():
 
 @given(truth=PROFILES, predicted=PROFILES)
 def test_profile_metrics_agree_with_scipy_and_sklearn(truth, predicted):
-    for t, p, ours, r2 in zip(truth, predicted, profile.pearson(truth, predicted), profile.r2(truth, predicted),
-                              strict=True):
+    for t, p, ours, r2 in zip(
+        truth, predicted, profile.pearson(truth, predicted), profile.r2(truth, predicted), strict=True
+    ):
         if min(np.ptp(t), np.ptp(p)) > 1e-3:
             assert ours == pytest.approx(stats.pearsonr(t, p).statistic, abs=1e-7)
             assert r2 == pytest.approx(r2_score(t, p), rel=1e-9)
@@ -45,8 +46,9 @@ def test_gene_order_does_not_matter(truth, predicted, seed):
     order = np.random.default_rng(seed).permutation(truth.shape[1])
     for metric in METRICS:
         if metric.needs in ("profiles", "changes", "shared changes", "retrieval"):
-            np.testing.assert_allclose(metric.fn(truth[:, order], predicted[:, order]), metric.fn(truth, predicted),
-                                       rtol=1e-6, atol=1e-9)
+            np.testing.assert_allclose(
+                metric.fn(truth[:, order], predicted[:, order]), metric.fn(truth, predicted), rtol=1e-6, atol=1e-9
+            )
 
 
 @given(truth=PROFILES)

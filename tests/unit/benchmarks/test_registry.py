@@ -15,8 +15,17 @@ from tests.end_to_end import plugins
 
 def test_built_in_names():
     names = set(registry.available())
-    assert {"no_change", "train_mean", "train_control", "context_transfer", "linear", "scgen", "gears", "cycseq_n2p",
-            "cycseq_p2n"} <= names
+    assert {
+        "no_change",
+        "train_mean",
+        "train_control",
+        "context_transfer",
+        "linear",
+        "scgen",
+        "gears",
+        "cycseq_n2p",
+        "cycseq_p2n",
+    } <= names
     assert not any(name.startswith("_") for name in names)
     assert registry.find("cycseq_n2p").training == registry.find("cycseq_p2n").training
 
@@ -35,9 +44,15 @@ def test_a_plugin_is_found_by_path_and_a_taken_name_is_refused(tmp_path):
         registry.available([taken])
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("import no_such_package", "cannot be imported: ModuleNotFoundError"), ("def x(:", "SyntaxError"), ("x = 1", "no BASELINE"),
-    ("BASELINE = 'linear'", "found str")])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("import no_such_package", "cannot be imported: ModuleNotFoundError"),
+        ("def x(:", "SyntaxError"),
+        ("x = 1", "no BASELINE"),
+        ("BASELINE = 'linear'", "found str"),
+    ],
+)
 def test_files_that_are_no_plugins(tmp_path, text, words):
     path = tmp_path / "mine.py"
     path.write_text(text)
@@ -56,8 +71,9 @@ def test_the_records_name_is_the_files(tmp_path):
 def test_entry_points_bring_predictors(monkeypatch, tmp_path):
     (tmp_path / "outside_package.py").write_text(plugins.write(tmp_path, "good").read_text())
     monkeypatch.syspath_prepend(str(tmp_path))
-    entries = importlib.metadata.EntryPoints([
-        importlib.metadata.EntryPoint("good", "outside_package:BASELINE", registry.ENTRY_POINTS)])
+    entries = importlib.metadata.EntryPoints(
+        [importlib.metadata.EntryPoint("good", "outside_package:BASELINE", registry.ENTRY_POINTS)]
+    )
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: entries.select(group=group))
     assert registry.find("good").source == "tests"
 
@@ -67,7 +83,12 @@ def test_records_and_predictions_check_themselves():
         Baseline(name="my model", build=Path, directions=("n2p",), summary="s", source="s")
     with pytest.raises(ContractError, match="expected some of"):
         Baseline(name="m", build=Path, directions=("up",), summary="s", source="s")  # type: ignore[arg-type]
-    for values, unit, words in (([[float("nan")]], "cell", "1 NaN"), ([], "cell", "not empty"), ([[1, 2], [3, 4]], "mean", "2 rows"),
-                                ([["a"]], "cell", "no array of numbers"), ([[1.0]], "cells", "expected one of")):
+    for values, unit, words in (
+        ([[float("nan")]], "cell", "1 NaN"),
+        ([], "cell", "not empty"),
+        ([[1, 2], [3, 4]], "mean", "2 rows"),
+        ([["a"]], "cell", "no array of numbers"),
+        ([[1.0]], "cells", "expected one of"),
+    ):
         with pytest.raises(ContractError, match=words):
             Prediction(values, unit=unit)  # type: ignore[arg-type]

@@ -33,9 +33,14 @@ def test_input_reference_truth_and_training_share_no_cell(grid_cells, protocol):
 def test_roles_have_the_labels_they_should(grid_cells, protocol, direction):
     labels = grid_cells.obs[["context", "perturbation"]].to_numpy()
     for condition in split(grid_cells.obs, protocol, 0).conditions:
-        source, goal = ("control", condition.perturbation) if direction == "n2p" else (condition.perturbation, "control")
-        for positions, label in ((condition.input(direction), source), (condition.reference(direction), source),
-                                 (condition.truth(direction), goal)):
+        source, goal = (
+            ("control", condition.perturbation) if direction == "n2p" else (condition.perturbation, "control")
+        )
+        for positions, label in (
+            (condition.input(direction), source),
+            (condition.reference(direction), source),
+            (condition.truth(direction), goal),
+        ):
             assert {tuple(row) for row in labels[positions]} == {(condition.context, label)}
 
 
@@ -45,8 +50,11 @@ def test_unseen_context_holds_each_perturbation_out_once_over_all_folds(grid_cel
     assert len(pairs) == len(set(pairs)) == 12
     for fold in folds:
         assert sorted(p for _, p in fold.held_out) == ["A", "A+B", "B", "C"]
-        trained = set(zip(grid_cells.obs["context"].iloc[fold.train], grid_cells.obs["perturbation"].iloc[fold.train],
-                          strict=True))
+        trained = set(
+            zip(
+                grid_cells.obs["context"].iloc[fold.train], grid_cells.obs["perturbation"].iloc[fold.train], strict=True
+            )
+        )
         assert trained.isdisjoint(fold.held_out)
         assert {p for _, p in trained} == {"control", "A", "B", "C", "A+B"}
 
@@ -85,9 +93,14 @@ def test_same_seed_same_split_and_cell_order_does_not_matter_for_the_digest(seed
     order = np.random.default_rng(seed).permutation(cells.n_obs)
     moved = cells[order]
     inverse = np.argsort(order)
-    same = type(first)(first.protocol, first.fold, first.leaky, np.sort(inverse[first.train]), tuple(
-        type(c)(c.context, c.perturbation, *(inverse[getattr(c, r)] for r in ROLES)) for c in first.conditions),
-        first.held_out)
+    same = type(first)(
+        first.protocol,
+        first.fold,
+        first.leaky,
+        np.sort(inverse[first.train]),
+        tuple(type(c)(c.context, c.perturbation, *(inverse[getattr(c, r)] for r in ROLES)) for c in first.conditions),
+        first.held_out,
+    )
     assert same.digest(moved.obs_names) == first.digest(cells.obs_names)
 
 
@@ -97,7 +110,9 @@ def test_small_conditions_are_trained_on_but_not_tested():
         split(cells.obs, "unseen_context", 0)
     made = split(cells.obs, "held_out_cells", 0)
     assert [(c.context, c.perturbation) for c in made.conditions] == [("x", "A")]
-    assert ((cells.obs["context"].iloc[made.train] == "y") & (cells.obs["perturbation"].iloc[made.train] == "A")).sum() == 19
+    assert (
+        (cells.obs["context"].iloc[made.train] == "y") & (cells.obs["perturbation"].iloc[made.train] == "A")
+    ).sum() == 19
 
 
 def test_errors_name_what_is_there(grid_cells):

@@ -51,10 +51,11 @@ def make_config() -> Callable[..., TrainConfig]:
         settings: dict[str, object] = {
             "model": ModelConfig(hidden=(64, 32), latent=8, embedding=8, n_blocks=1, n_tokens=4, skip=True),
             "weights": LossWeights(adversarial=0.05, kl=0.01, perturbation=0.1, batch=0.1, paired=10.0),
-            "cells_per_draw": 10, "draws_per_condition": 6,
+            "cells_per_draw": 10,
+            "draws_per_condition": 6,
             "pretrain": Stage("pretrain", epochs=12, batch_size=32, learning_rate=3e-3, optimizer="adam", patience=6),
-            "finetune": Stage("finetune", epochs=3, batch_size=16, learning_rate=5e-4, optimizer="rmsprop",
-                              patience=3)}
+            "finetune": Stage("finetune", epochs=3, batch_size=16, learning_rate=5e-4, optimizer="rmsprop", patience=3),
+        }
         return TrainConfig(**(settings | changes))  # type: ignore[arg-type]
 
     return make

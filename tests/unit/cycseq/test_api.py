@@ -44,8 +44,9 @@ def test_predictions_are_draws_in_the_space_of_the_cells(model, screen):
 def test_prediction_knows_the_effect_of_the_perturbation(model, screen):
     for direction, source, target in (("n2p", "control", "G3"), ("p2n", "G3", "control")):
         given, truth = (np.asarray(cells_of(screen, "lineB", name).X.mean(0)).ravel() for name in (source, target))
-        made = model.predict(cells_of(screen, "lineB", source), perturbation="G3", context="lineB",
-                             direction=direction).mean(axis=0)
+        made = model.predict(
+            cells_of(screen, "lineB", source), perturbation="G3", context="lineB", direction=direction
+        ).mean(axis=0)
         assert np.square(made - truth).mean() < 0.5 * np.square(given - truth).mean()
         assert np.corrcoef(made - given, truth - given)[0, 1] > 0.8
 
@@ -81,7 +82,7 @@ def test_means_are_repeatable_and_samples_follow_the_seed(model, screen):
 
 def test_mean_prediction_weighs_draws_by_their_cells(model, screen):
     cells = cells_of(screen, "lineB")
-    few = cells[np.concatenate([np.arange(60), 60 + np.arange(5)])]        # 60 cells of rep1, 5 of rep2
+    few = cells[np.concatenate([np.arange(60), 60 + np.arange(5)])]  # 60 cells of rep1, 5 of rep2
     made = model.predict(few, perturbation="G1", context="lineB")
     assert made.shape == (6, 40)
     by_hand = (60 * made[:5].mean(0) + 5 * made[5]) / 65
@@ -96,8 +97,9 @@ def test_unknown_batch_takes_the_mean_embedding_of_its_context(model, screen):
     generator = model._networks()[0].n2p
     known = [model.vocabulary.batches.index(("lineB", batch)) for batch in ("rep1", "rep2")]
     p = torch.tensor([model.vocabulary.perturbation_index("G1")])
-    condition = torch.cat([generator.condition.perturbation(p)[0],
-                           generator.condition.batch.weight[known].mean(0)]).detach()[None]
+    condition = torch.cat(
+        [generator.condition.perturbation(p)[0], generator.condition.batch.weight[known].mean(0)]
+    ).detach()[None]
     x = torch.from_numpy(np.asarray(cells.X.mean(0)))
     with torch.no_grad():
         expected = generator(x, condition).x_hat.numpy()
@@ -154,8 +156,11 @@ def _without(screen, column):
 
 def test_untrained_model_says_so(screen, make_config, tmp_path):
     model = CycSeq(make_config())
-    for call in (lambda: model.predict(screen, perturbation="G1", context="lineA"),
-                 lambda: model.fine_tune(screen, context="lineA"), lambda: model.save(tmp_path / "model.pt")):
+    for call in (
+        lambda: model.predict(screen, perturbation="G1", context="lineA"),
+        lambda: model.fine_tune(screen, context="lineA"),
+        lambda: model.save(tmp_path / "model.pt"),
+    ):
         with pytest.raises(NotTrained, match="not trained"):
             call()
 
@@ -169,8 +174,12 @@ def test_save_and_load_give_identical_predictions(model, screen, tmp_path):
     assert loaded.fine_tuned == ("lineA",)
     for context in ("lineA", "lineB"):
         for direction in ("n2p", "p2n"):
-            one, other = (net.predict(cells_of(screen, context), perturbation="G2", context=context,
-                                      direction=direction, n_samples=2) for net in (model, loaded))
+            one, other = (
+                net.predict(
+                    cells_of(screen, context), perturbation="G2", context=context, direction=direction, n_samples=2
+                )
+                for net in (model, loaded)
+            )
             assert np.array_equal(one, other)
     loaded.fine_tune(screen, context="lineC")
     assert loaded.fine_tuned == ("lineA", "lineC")
@@ -184,7 +193,7 @@ def test_files_that_are_no_checkpoint_are_refused(model, tmp_path):
             read(path)
     model.save(path)
     whole = path.read_bytes()
-    path.write_bytes(whole[:len(whole) // 2])
+    path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(CheckpointError, match="cannot be read"):
         read(path)
     torch.save({"weights": torch.zeros(2)}, path)
@@ -223,8 +232,9 @@ def test_failed_save_leaves_the_old_file(model, tmp_path, monkeypatch):
 
 def test_doses_change_the_prediction(screen, make_config):
     cells = screen.copy()
-    cells.obs["dose"] = np.where(cells.obs["perturbation"] == "control", np.nan,
-                                 np.where(np.arange(cells.n_obs) % 2, 10.0, 1000.0))
+    cells.obs["dose"] = np.where(
+        cells.obs["perturbation"] == "control", np.nan, np.where(np.arange(cells.n_obs) % 2, 10.0, 1000.0)
+    )
     model = CycSeq(make_config(pretrain=Stage("pretrain", 2, 64, 1e-3, "adam", 2)))
     model.pretrain(cells)
     query = cells_of(cells, "lineA")
@@ -256,8 +266,10 @@ def test_dense_and_sparse_cells_train_the_same(screen, make_config):
 
 def test_progress_is_reported_once_an_epoch(screen, make_config):
     calls = []
-    model = CycSeq(make_config(pretrain=Stage("pretrain", 3, 64, 1e-3, "adam", 3)),
-                   report=lambda done, total, text: calls.append((done, total, text)))
+    model = CycSeq(
+        make_config(pretrain=Stage("pretrain", 3, 64, 1e-3, "adam", 3)),
+        report=lambda done, total, text: calls.append((done, total, text)),
+    )
     model.pretrain(screen)
     assert [call[:2] for call in calls] == [(1, 3), (2, 3), (3, 3)]
     assert "validation error n2p" in calls[0][2]

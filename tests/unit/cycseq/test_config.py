@@ -33,17 +33,20 @@ def test_unknown_preset_suggests_a_name():
         preset("quik")
 
 
-@pytest.mark.parametrize(("build", "named"), [
-    (lambda: ModelConfig(hidden=()), "hidden"),
-    (lambda: ModelConfig(n_tokens=7), "n_tokens.*256"),
-    (lambda: ModelConfig(dropout=1.0), "dropout"),
-    (lambda: ModelConfig(attention="self"), "attention"),
-    (lambda: LossWeights(kl=-1.0), "LossWeights.kl"),
-    (lambda: LossWeights(kl=float("nan")), "LossWeights.kl"),
-    (lambda: replace(preset("paper").pretrain, epochs=0), "epochs"),
-    (lambda: TrainConfig(unit="well"), "unit.*'draw' or 'cell'"),
-    (lambda: TrainConfig(validation_share=0.0), "validation_share"),
-])
+@pytest.mark.parametrize(
+    ("build", "named"),
+    [
+        (lambda: ModelConfig(hidden=()), "hidden"),
+        (lambda: ModelConfig(n_tokens=7), "n_tokens.*256"),
+        (lambda: ModelConfig(dropout=1.0), "dropout"),
+        (lambda: ModelConfig(attention="self"), "attention"),
+        (lambda: LossWeights(kl=-1.0), "LossWeights.kl"),
+        (lambda: LossWeights(kl=float("nan")), "LossWeights.kl"),
+        (lambda: replace(preset("paper").pretrain, epochs=0), "epochs"),
+        (lambda: TrainConfig(unit="well"), "unit.*'draw' or 'cell'"),
+        (lambda: TrainConfig(validation_share=0.0), "validation_share"),
+    ],
+)
 def test_settings_out_of_range_are_refused(build, named):
     with pytest.raises(ConfigError, match=named):
         build()

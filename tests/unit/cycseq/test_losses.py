@@ -16,9 +16,11 @@ def t(*values):
 def test_adversarial_bce_by_hand():
     # sigmoid(0) = 1/2, sigmoid(ln 3) = 3/4
     assert losses.adversarial_generator(t(0.0, math.log(3)), "bce").item() == pytest.approx(
-        -(math.log(0.5) + math.log(0.75)) / 2)
+        -(math.log(0.5) + math.log(0.75)) / 2
+    )
     assert losses.adversarial_critic(t(math.log(3)), t(0.0), "bce").item() == pytest.approx(
-        -math.log(0.75) - math.log(0.5))
+        -math.log(0.75) - math.log(0.5)
+    )
 
 
 def test_adversarial_bce_does_not_saturate_for_the_generator():
@@ -52,19 +54,19 @@ def test_label_cross_entropy_is_not_content_with_constant_logits():
 
 def test_kl_by_hand_is_a_mean_over_samples_and_dimensions_for_each_latent():
     mu, log_variance = torch.zeros(2, 3, 4), torch.zeros(2, 3, 4)
-    mu[:, 1] = 2.0                              # 1/2 μ² = 2
-    log_variance[0, 2] = math.log(2)            # 1/2 (2 − 1 − ln 2) for one of two samples
+    mu[:, 1] = 2.0  # 1/2 μ² = 2
+    log_variance[0, 2] = math.log(2)  # 1/2 (2 − 1 − ln 2) for one of two samples
     assert losses.kl(mu, log_variance).tolist() == pytest.approx([0.0, 2.0, (1 - math.log(2)) / 4])
 
 
 def test_gradient_penalty_by_hand():
-    weight = t(3.0, 4.0)                        # gradient norm 5 everywhere
+    weight = t(3.0, 4.0)  # gradient norm 5 everywhere
     real, fake, mix = torch.randn(3, 2).double(), torch.randn(3, 2).double(), torch.rand(3, 1).double()
     assert losses.gradient_penalty(lambda x: x @ weight, real, fake, mix).item() == pytest.approx(16.0)
 
 
 def test_gradient_penalty_looks_between_the_samples():
-    real, fake = t(4.0)[None], t(0.0)[None]     # at mix 1/4, x = 1 and the slope of x² is 2
+    real, fake = t(4.0)[None], t(0.0)[None]  # at mix 1/4, x = 1 and the slope of x² is 2
     assert losses.gradient_penalty(lambda x: x.square().sum(1), real, fake, t(0.25)[None]).item() == pytest.approx(1.0)
 
 
@@ -85,15 +87,19 @@ def test_gradients_agree_with_finite_differences():
 def test_gradient_penalty_trains_the_critic():
     weight = t(3.0, 4.0).requires_grad_(True)
     real, fake, mix = (torch.randn(3, n).double() for n in (2, 2, 1))
-    assert torch.autograd.gradcheck(lambda w: losses.gradient_penalty(lambda x: (x @ w) ** 2, real, fake, mix),
-                                    (weight,))
+    assert torch.autograd.gradcheck(
+        lambda w: losses.gradient_penalty(lambda x: (x @ w) ** 2, real, fake, mix), (weight,)
+    )
 
 
-@pytest.mark.parametrize(("function", "arguments"), [
-    (losses.kl, (torch.zeros(2, 2, 4), torch.zeros(2, 2, 4))),
-    (losses.reconstruction, (torch.zeros(2, 3), torch.zeros(2, 4), 1.0)),
-    (losses.label_cross_entropy, (torch.zeros(2, 3), torch.zeros(3, dtype=torch.int64))),
-])
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        (losses.kl, (torch.zeros(2, 2, 4), torch.zeros(2, 2, 4))),
+        (losses.reconstruction, (torch.zeros(2, 3), torch.zeros(2, 4), 1.0)),
+        (losses.label_cross_entropy, (torch.zeros(2, 3), torch.zeros(3, dtype=torch.int64))),
+    ],
+)
 def test_shapes_are_checked(function, arguments):
     with pytest.raises((TypeCheckError, BeartypeCallHintParamViolation)):
         jaxtyped(typechecker=beartype)(function)(*arguments)

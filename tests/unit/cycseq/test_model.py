@@ -90,7 +90,7 @@ def test_attention_is_softmax_over_tokens():
     block = TokenAttention(8, 4).double()
     h = torch.randn(2, 8).double()
     q, k, v = (block.to_qkv(h).view(2, 3, 4, 2)[:, i] for i in range(3))
-    by_hand = torch.stack([torch.softmax(q[i] @ k[i].T / 2 ** 0.5, dim=1) @ v[i] for i in range(2)]).flatten(1)
+    by_hand = torch.stack([torch.softmax(q[i] @ k[i].T / 2**0.5, dim=1) @ v[i] for i in range(2)]).flatten(1)
     assert torch.allclose(block(h), h + block.gain * by_hand)
 
 

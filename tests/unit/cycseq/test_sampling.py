@@ -73,8 +73,9 @@ def test_split_of_a_context_is_the_same_alone(screen):
 
 
 def test_batch_without_controls_takes_those_of_its_context(screen):
-    lacking = ((screen.obs["context"] == "lineA") & (screen.obs["batch"] == "rep1")
-               & (screen.obs["perturbation"] == "control")).to_numpy()
+    lacking = (
+        (screen.obs["context"] == "lineA") & (screen.obs["batch"] == "rep1") & (screen.obs["perturbation"] == "control")
+    ).to_numpy()
     cells = screen[~lacking]
     names = vocabulary.from_adata(cells)
     coded = vocabulary.encode(cells, names)
@@ -102,23 +103,27 @@ def test_single_cell_unit_uses_each_perturbed_cell_once(coded):
 
 def test_loader_gives_every_pair_once_cached_or_not(coded, monkeypatch):
     cells, names = coded
-    pairs = sampling.make_pairs(cells, names, np.ones(len(cells.batch), bool),
-                                TrainConfig(draws_per_condition=2), rng())
+    pairs = sampling.make_pairs(
+        cells, names, np.ones(len(cells.batch), bool), TrainConfig(draws_per_condition=2), rng()
+    )
     cached = list(sampling.PairLoader(pairs, "cpu").epoch(16, rng()))
     monkeypatch.setattr(sampling, "CACHE_BYTES", 0)
     lazy = sampling.PairLoader(pairs, "cpu")
     for one, other in zip(cached, lazy.epoch(16, rng()), strict=True):
         assert all((a == b).all() for a, b in zip(one, other, strict=True))
-    assert sorted(zip(np.concatenate([b.p for b in cached]), np.concatenate([b.b for b in cached]), strict=True)) \
-        == sorted(zip(pairs.p, pairs.b, strict=True))
+    assert sorted(
+        zip(np.concatenate([b.p for b in cached]), np.concatenate([b.b for b in cached]), strict=True)
+    ) == sorted(zip(pairs.p, pairs.b, strict=True))
     whole = pairs.take(np.arange(len(pairs)))
     both = np.concatenate([whole.control.numpy().ravel(), whole.perturbed.numpy().ravel()]).astype(np.float64)
     assert lazy.variance() == pytest.approx(both.var(), rel=1e-6)
     assert np.allclose(lazy.means()[1], whole.perturbed.numpy().mean(axis=0), atol=1e-5)
 
 
-@pytest.mark.parametrize(("sizes", "expected"), [((7,), [1]), ((100, 100), [2, 2]), ((60, 140), [1, 3]),
-                                                 ((99, 101), [2, 2]), ((3, 120), [1, 1])])
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [((7,), [1]), ((100, 100), [2, 2]), ((60, 140), [1, 3]), ((99, 101), [2, 2]), ((3, 120), [1, 1])],
+)
 def test_query_draws_use_every_cell_once_within_its_batch(sizes, expected):
     batches = rng().permutation(np.repeat(np.arange(len(sizes)), sizes))
     assignment, of_draw = sampling.query_draws(batches, 50, rng())
@@ -137,12 +142,14 @@ def test_query_of_single_cells_keeps_the_cells():
 
 def test_doses_are_conditions_and_carried_by_the_control(screen):
     cells = screen.copy()
-    cells.obs["dose"] = np.where(cells.obs["perturbation"] == "control", np.nan,
-                                 np.where(np.arange(cells.n_obs) % 2, 10.0, 1000.0))
+    cells.obs["dose"] = np.where(
+        cells.obs["perturbation"] == "control", np.nan, np.where(np.arange(cells.n_obs) % 2, 10.0, 1000.0)
+    )
     names = vocabulary.from_adata(cells)
     assert names.dosed
-    pairs = sampling.make_pairs(vocabulary.encode(cells, names), names, np.ones(cells.n_obs, bool),
-                                TrainConfig(draws_per_condition=2), rng())
+    pairs = sampling.make_pairs(
+        vocabulary.encode(cells, names), names, np.ones(cells.n_obs, bool), TrainConfig(draws_per_condition=2), rng()
+    )
     assert pairs.dose.shape == (3 * 2 * 6 * 2 * 2, 1)
     assert sorted(np.unique(pairs.dose)) == pytest.approx([1.0, 3.0])
 

@@ -17,8 +17,10 @@ def make_task(screen, make_config):
         names = vocabulary.from_adata(screen)
         cells = vocabulary.encode(screen, names)
         held = sampling.split_cells(cells, names, 0.25, seed=0)
-        loaders = [sampling.PairLoader(sampling.make_pairs(cells, names, keep, config, np.random.default_rng(0)), "cpu")
-                   for keep in (~held, held)]
+        loaders = [
+            sampling.PairLoader(sampling.make_pairs(cells, names, keep, config, np.random.default_rng(0)), "cpu")
+            for keep in (~held, held)
+        ]
         sizes = Sizes(len(names.genes), len(names.perturbations), len(names.batches))
         with training.seeded(0, "cpu"):
             nets = Generators(sizes, config.model), Critics(sizes, config.model)
@@ -26,6 +28,7 @@ def make_task(screen, make_config):
         nets[0].n2p.start_at(perturbed)
         nets[0].p2n.start_at(control)
         return (*nets, *loaders, training.Run(config, config.pretrain, 0, lambda done, total, text: None))
+
     return make
 
 
@@ -33,14 +36,15 @@ def test_training_beats_the_untrained_net_and_both_references(make_task):
     history = training.train_stage(*make_task(pretrain=Stage("pretrain", 12, 32, 3e-3, "adam", 12)))
     trained = history.epochs[history.best_epoch].validation
     untrained = history.epochs[0].validation
-    assert untrained.errors.n2p == pytest.approx(history.references.copy.n2p)     # skip starts as the identity
+    assert untrained.errors.n2p == pytest.approx(history.references.copy.n2p)  # skip starts as the identity
     assert trained.errors.n2p < 0.7 * history.references.mean_effect.n2p
     assert trained.errors.p2n < 0.7 * history.references.mean_effect.p2n
     assert trained.spread > 0.2 > untrained.spread == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("weights", [LossWeights(), LossWeights(gradient_penalty=10.0, cycle=10.0),
-                                     LossWeights(adversarial=0.0, paired=1.0)])
+@pytest.mark.parametrize(
+    "weights", [LossWeights(), LossWeights(gradient_penalty=10.0, cycle=10.0), LossWeights(adversarial=0.0, paired=1.0)]
+)
 @pytest.mark.parametrize("adversarial", ["bce", "lsgan"])
 def test_every_objective_runs_and_moves_its_networks(make_task, weights, adversarial):
     task = make_task(weights=weights, adversarial=adversarial, pretrain=Stage("pretrain", 1, 32, 1e-3, "adam", 1))
@@ -66,9 +70,10 @@ def test_losses_do_not_use_the_pairing_unless_asked(make_task):
     config = replace(run.config, weights=LossWeights(paired=1.0))
     zero = torch.zeros(len(whole.p), *generators.n2p.latent_shape)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch, "randn", lambda *shape, device=None: zero[:shape[0]])
-        one, other = (training.generator_terms(generators, critics.eval(), batch, config, 1.0)[0]
-                      for batch in (whole, shuffled))
+        patch.setattr(torch, "randn", lambda *shape, device=None: zero[: shape[0]])
+        one, other = (
+            training.generator_terms(generators, critics.eval(), batch, config, 1.0)[0] for batch in (whole, shuffled)
+        )
     assert one["paired"].item() != pytest.approx(other["paired"].item(), rel=1e-6)
     for name in one.keys() - {"paired"}:
         assert one[name].item() == pytest.approx(other[name].item(), rel=1e-4), name
@@ -98,7 +103,7 @@ def test_early_stopping_restores_the_best_weights(make_task, monkeypatch):
     monkeypatch.setattr(training, "evaluate", judged)
     history = training.train_stage(generators, critics, train, validation, run)
     assert history.best_epoch == 2
-    assert len(history.epochs) == 5             # epoch 0, two that improve, two of patience
+    assert len(history.epochs) == 5  # epoch 0, two that improve, two of patience
     kept = generators.state_dict()
     assert all(torch.equal(kept[name], seen[2][name]) for name in kept)
     assert any(not torch.equal(kept[name], seen[4][name]) for name in kept)

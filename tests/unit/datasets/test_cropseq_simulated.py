@@ -20,13 +20,14 @@ spec = importlib.util.spec_from_file_location("_test_cropseq_simulated", READER)
 twin = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(twin)
 
-TINY = twin.Settings(contexts=("sim_K562", "sim_LP1"), n_genes=120, n_knockouts=6, knockout_cells=(30, 10),
-                     control_cells=(60, 20))
+TINY = twin.Settings(
+    contexts=("sim_K562", "sim_LP1"), n_genes=120, n_knockouts=6, knockout_cells=(30, 10), control_cells=(60, 20)
+)
 
 
 @pytest.fixture(scope="module")
 def screen():
-    return twin.simulate()
+    return twin.simulate(twin.BENCHMARK_SEED)
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +37,13 @@ def tiny():
 
 def digest(simulation):
     x = simulation.cells.X
-    words = [x.data.tobytes(), x.indices.tobytes(), x.indptr.tobytes(), simulation.cells.obs.to_csv().encode(),
-             repr([(g, sorted(t)) for g, t in simulation.annotation.items()]).encode()]
+    words = [
+        x.data.tobytes(),
+        x.indices.tobytes(),
+        x.indptr.tobytes(),
+        simulation.cells.obs.to_csv().encode(),
+        repr([(g, sorted(t)) for g, t in simulation.annotation.items()]).encode(),
+    ]
     return hashlib.sha256(b"".join(words)).hexdigest()
 
 
@@ -49,16 +55,24 @@ def log2_cp10k(counts):
 def deltas(simulation):
     """Expected change from control, per (context, arm): [knock-out, gene]."""
     table = simulation.expectation
-    return {key: block.drop("control", level="perturbation").to_numpy() - block.loc[(*key, "control")].to_numpy()
-            for key, block in table.groupby(["context", "arm"], sort=False)}
+    return {
+        key: block.drop("control", level="perturbation").to_numpy() - block.loc[(*key, "control")].to_numpy()
+        for key, block in table.groupby(["context", "arm"], sort=False)
+    }
 
 
 def n_significant(cells, controls, target):
-    """Genes at FDR < 0.05 (Wilcoxon, Benjamini-Hochberg), the target left out."""
-    measured = np.concatenate([cells, controls]).any(axis=0)
-    p = np.ones(cells.shape[1])
-    p[measured] = stats.mannwhitneyu(cells[:, measured], controls[:, measured], method="asymptotic").pvalue
-    significant = stats.false_discovery_control(p) < 0.05
+    """Genes at FDR < 0.05 (Wilcoxon rank sum, Benjamini-Hochberg), the target left out; only zeros are taken to tie."""
+    pooled = np.ascontiguousarray(np.concatenate([cells, controls]).T)
+    n, total = len(cells), pooled.shape[1]
+    zeros = (pooled == 0).sum(axis=1)
+    rank = np.broadcast_to(np.arange(1, total + 1), pooled.shape)
+    rank = np.where(rank > zeros[:, None], rank, (zeros[:, None] + 1) / 2)
+    rank_sum = np.where(pooled.argsort(axis=1) < n, rank, 0).sum(axis=1)
+    variance = n * (total - n) / 12 * (total + 1 - (zeros**3 - zeros) / (total * (total - 1)))
+    distance = np.abs(rank_sum - n * (total + 1) / 2) - 0.5
+    p = np.where(zeros == total, 1.0, 2 * stats.norm.sf(distance / np.sqrt(np.maximum(variance, 1))))
+    significant = stats.false_discovery_control(np.minimum(p, 1)) < 0.05
     significant[target] = False
     return int(significant.sum())
 
@@ -70,16 +84,20 @@ def test_cells_are_canonical(screen, tiny):
         assert cells.X.dtype == np.float32
         assert cells.obs["dose"].isna().all()
         assert [len(part) for part in (cells.uns, cells.obsm, cells.layers)] == [0, 0, 0]
-        assert (cells.obs["control_group"].astype(str) == cells.obs["context"].astype(str) + "|"
-                + cells.obs["arm"].astype(str)).all()
+        assert (
+            cells.obs["control_group"].astype(str)
+            == cells.obs["context"].astype(str) + "|" + cells.obs["arm"].astype(str)
+        ).all()
 
 
 def test_size_of_the_screen(screen):
     obs = screen.cells.obs.astype({"perturbation": str})
     assert screen.cells.n_vars == 1000
     assert screen.cells.n_obs == pytest.approx(20_000, rel=0.05)
-    no_nk, nk = (pd.crosstab(part["context"], part["perturbation"])
-                 for part in (obs[obs["arm"] == "noNK"], obs[obs["arm"] == "NK"]))
+    no_nk, nk = (
+        pd.crosstab(part["context"], part["perturbation"])
+        for part in (obs[obs["arm"] == "noNK"], obs[obs["arm"] == "NK"])
+    )
     assert no_nk.shape == nk.shape == (5, 27)
     assert no_nk["control"].min() >= 400
     assert no_nk.drop(columns="control").min(axis=None) >= 100
@@ -104,11 +122,23 @@ def test_same_seed_same_data_and_another_seed_other_data(tiny):
 def test_same_seed_same_data_in_another_process(tiny):
     """Hash order and module names of the process are not in the data."""
     here = Path(__file__)
-    code = (f"import importlib.util as u; s = u.spec_from_file_location('t', {str(here)!r}); "
-            "t = u.module_from_spec(s); s.loader.exec_module(t); print(t.digest(t.twin.simulate(settings=t.TINY)))")
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": "7"}, text=True,
-                          cwd=here.parents[3], capture_output=True, check=True)
+    code = (
+        f"import importlib.util as u; s = u.spec_from_file_location('t', {str(here)!r}); "
+        "t = u.module_from_spec(s); s.loader.exec_module(t); print(t.digest(t.twin.simulate(settings=t.TINY)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+        text=True,
+        cwd=here.parents[3],
+        capture_output=True,
+        check=True,
+    )
     assert done.stdout.strip() == digest(tiny)
+
+
+def test_benchmark_seed_is_none_that_models_were_developed_on():
+    assert twin.BENCHMARK_SEED not in {0, 101, 202}
 
 
 def test_global_random_state_is_left_alone():
@@ -124,8 +154,12 @@ def test_mean_of_fresh_cells_converges_to_the_expectation(tiny, arm):
     rng = np.random.default_rng(11)
     escaped = rng.random(n_cells) < network.escape[knockout]
     state = np.where(escaped, twin.model.ESCAPED_STATE, twin.model.FIRST_KNOCKOUT + knockout)
-    rows = twin.Rows(context=np.ones(n_cells, int), arm=np.full(n_cells, arm), state=state,
-                     replicate=np.arange(n_cells) % TINY.replicates)
+    rows = twin.Rows(
+        context=np.ones(n_cells, int),
+        arm=np.full(n_cells, arm),
+        state=state,
+        replicate=np.arange(n_cells) % TINY.replicates,
+    )
     values = log2_cp10k(twin.draw_counts(network, rows, rng, TINY.depth_sd))
     truth = tiny.expectation.loc[("sim_LP1", twin.model.ARMS[arm], network.genes[network.targets[knockout]])]
     z = (values.mean(axis=0) - truth) / (values.std(axis=0) / np.sqrt(n_cells))
@@ -203,7 +237,7 @@ def test_exposure_moves_controls_of_the_nk_arm_and_some_knockouts_blunt_it(scree
     network, table = screen.network, screen.expectation
     for c, context in enumerate(twin.FROZEN.contexts):
         shift = table.loc[(context, "NK")] - table.loc[(context, "noNK")]
-        assert np.corrcoef(shift.loc["control"], network.exposure[c])[0, 1] > 0.8
+        assert np.corrcoef(shift.loc["control"], network.exposure[c])[0, 1] > 0.75
         slope = (shift @ network.exposure[c]) / (shift.loc["control"] @ network.exposure[c])
         assert (slope < 0.6).sum() == 3
 
@@ -225,38 +259,54 @@ def test_annotation_covers_the_genes_and_tells_which_knockouts_act_alike(screen)
             for j in strong[:i]:
                 pair = np.corrcoef(effects[c, k], effects[c, j])[0, 1]
                 (alike if annotation[names[k]] & annotation[names[j]] else other).append(pair)
-    assert np.mean(alike) > np.mean(other) + 0.2
+    assert np.mean(alike) > np.mean(other) + 0.15
 
 
 def test_about_a_third_of_the_knockouts_is_detectable(screen):
-    """Detectable: 10 genes or more at FDR < 0.05 besides the target, 100 cells against 400 controls."""
+    """The rule that chose `BENCHMARK_SEED`, 10 genes or more: 100 cells against 400 controls; and the README's table."""
     obs, found = screen.cells.obs, []
-    for context in twin.FROZEN.contexts[:2]:
+    for context in twin.FROZEN.contexts:
         here = ((obs["context"] == context) & (obs["arm"] == "noNK")).to_numpy()
         values, labels = log2_cp10k(screen.cells.X[here]), obs["perturbation"][here].to_numpy()
         controls = values[labels == "control"][:400]
-        found += [n_significant(values[labels == screen.network.genes[t]][:100], controls, t)
-                  for t in screen.network.targets]
-    assert 0.25 < np.mean(np.array(found) >= 10) < 0.4
-    assert min(found) == 0
-    assert 100 < max(found) < 200
+        found.append(
+            [
+                n_significant(values[labels == screen.network.genes[t]][:100], controls, t)
+                for t in screen.network.targets
+            ]
+        )
+    share = (np.array(found) >= 10).mean(axis=1)
+    assert 0.28 <= share.mean() <= 0.38
+    assert ((share >= 0.2) & (share <= 0.45)).all()
+    np.testing.assert_allclose(share, [0.27, 0.35, 0.31, 0.35, 0.31], atol=0.04)  # one knock-out of 26
+    assert np.min(found) == 0
+    assert 100 < np.max(found) < 200
+
+
+def test_rank_sum_is_that_of_scipy():
+    rng = np.random.default_rng(3)
+    cells, controls = (np.where(rng.random((n, 60)) < 0.4, 0, rng.gamma(2, 1, (n, 60))) for n in (40, 90))
+    cells[:, :20] *= rng.uniform(1, 2, 20)
+    p = stats.mannwhitneyu(cells, controls, method="asymptotic").pvalue
+    expected = np.delete(stats.false_discovery_control(p) < 0.05, 0).sum()
+    assert 3 < n_significant(cells, controls, 0) == expected
 
 
 def test_count_statistics_are_those_of_the_readme(screen):
     control = screen.cells.obs["is_control"] & (screen.cells.obs["arm"] == "noNK")
     counts = screen.cells.X[control.to_numpy()]
     depth = np.asarray(counts.sum(axis=1)).ravel()
-    assert np.median(depth) == pytest.approx(1300, rel=0.05)
+    assert np.median(depth) == pytest.approx(1100, rel=0.05)
     k562 = screen.cells.X[(control & (screen.cells.obs["context"] == "sim_K562")).to_numpy()].toarray()
     assert np.log(k562.sum(axis=1)).std() == pytest.approx(0.35, abs=0.05)
     mean = k562.mean(axis=0)
-    for low, high, detected in ((0.1, 0.3, 0.15), (0.3, 1, 0.36), (1, 3, 0.67), (3, 10, 0.92)):
+    for low, high, detected in ((0.1, 0.3, 0.15), (0.3, 1, 0.36), (1, 3, 0.67), (3, 10, 0.93)):
         genes = (mean > low) & (mean <= high)
         assert np.median((k562[:, genes] > 0).mean(axis=0)) == pytest.approx(detected, abs=0.04)
 
 
 def test_read_gives_the_frozen_screen_and_takes_no_files(screen, monkeypatch):
-    monkeypatch.setattr(twin, "simulate", lambda: screen)
+    monkeypatch.setattr(twin, "simulate", {twin.BENCHMARK_SEED: screen}.__getitem__)
     reading = twin.read({})
     assert reading.cells is screen.cells
     assert reading.annotation is screen.annotation
@@ -265,8 +315,17 @@ def test_read_gives_the_frozen_screen_and_takes_no_files(screen, monkeypatch):
         twin.read({"matrix": Path("matrix.mtx")})
 
 
-@pytest.mark.parametrize("wrong", [{"n_knockouts": 1}, {"n_genes": 40, "n_knockouts": 11}, {"n_modules": 5},
-                                   {"replicates": 0}, {"contexts": ()}, {"control_cells": (400, 1)}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"n_knockouts": 1},
+        {"n_genes": 40, "n_knockouts": 11},
+        {"n_modules": 5},
+        {"replicates": 0},
+        {"contexts": ()},
+        {"control_cells": (400, 1)},
+    ],
+)
 def test_settings_no_screen_can_be_made_of(wrong):
     with pytest.raises(DataError, match="expected at least"):
         twin.Settings(**wrong)

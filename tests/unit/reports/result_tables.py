@@ -8,22 +8,44 @@ import pandas as pd
 CONTEXTS = ("K562", "LP1", "MM1S", "NALM6", "SUDHL4")
 N_PERTURBATIONS = 12
 # model → (pearson_delta, r2_pearson, mse, e_distance, seconds to fit); NaN: predicts means only
-N2P = {"no_change": (0.0, 0.955, 0.030, 0.9, 0.002), "train_mean": (0.21, 0.962, 0.026, np.nan, 0.06),
-       "context_transfer": (0.27, 0.965, 0.024, np.nan, 0.09), "linear": (0.24, 0.963, 0.0255, np.nan, 0.4),
-       "scgen": (0.20, 0.948, 0.034, 1.2, 44.0), "gears": (0.17, 0.940, 0.031, 1.6, 140.0),
-       "cycseq_n2p": (0.28, 0.958, 0.0252, np.nan, 150.0)}
-P2N = {"no_change": (0.0, 0.955, 0.030, 0.9, 0.002), "train_mean": (0.30, 0.960, 0.027, np.nan, 0.05),
-       "train_control": (0.42, 0.975, 0.019, 0.2, 0.03), "context_transfer": (0.35, 0.969, 0.022, np.nan, 0.08),
-       "linear": (0.33, 0.967, 0.024, np.nan, 0.3), "scgen": (0.31, 0.951, 0.031, 1.0, 44.0),
-       "cycseq_p2n": (0.36, 0.966, 0.0222, np.nan, 150.0)}
-REFERENCES = {"oracle": (1.0, 1.0, 0.0, 0.0), "ceiling": (0.45, 0.978, 0.015, 0.05),
-              "expectation": (0.68, 0.988, 0.009, np.nan)}
-METRICS = [("mse", 0.0, False, True), ("mae", 0.0, False, True), ("r2", 1.0, True, True),
-           ("r2_pearson", 1.0, True, True), ("pearson_delta", 1.0, True, True),
-           ("pearson_delta_shared", 1.0, True, False),
-           ("pds_cosine", 1.0, True, True), ("e_distance", 0.0, False, True), ("sim_tp", 1.0, True, False),
-           ("sim_ip", None, True, False), ("sim_it", None, True, False), ("copy_margin", None, True, False),
-           ("copies_input", 0.0, False, False)]
+N2P = {
+    "no_change": (0.0, 0.955, 0.030, 0.9, 0.002),
+    "train_mean": (0.21, 0.962, 0.026, np.nan, 0.06),
+    "context_transfer": (0.27, 0.965, 0.024, np.nan, 0.09),
+    "linear": (0.24, 0.963, 0.0255, np.nan, 0.4),
+    "scgen": (0.20, 0.948, 0.034, 1.2, 44.0),
+    "gears": (0.17, 0.940, 0.031, 1.6, 140.0),
+    "cycseq_n2p": (0.28, 0.958, 0.0252, np.nan, 150.0),
+}
+P2N = {
+    "no_change": (0.0, 0.955, 0.030, 0.9, 0.002),
+    "train_mean": (0.30, 0.960, 0.027, np.nan, 0.05),
+    "train_control": (0.42, 0.975, 0.019, 0.2, 0.03),
+    "context_transfer": (0.35, 0.969, 0.022, np.nan, 0.08),
+    "linear": (0.33, 0.967, 0.024, np.nan, 0.3),
+    "scgen": (0.31, 0.951, 0.031, 1.0, 44.0),
+    "cycseq_p2n": (0.36, 0.966, 0.0222, np.nan, 150.0),
+}
+REFERENCES = {
+    "oracle": (1.0, 1.0, 0.0, 0.0),
+    "ceiling": (0.45, 0.978, 0.015, 0.05),
+    "expectation": (0.68, 0.988, 0.009, np.nan),
+}
+METRICS = [
+    ("mse", 0.0, False, True),
+    ("mae", 0.0, False, True),
+    ("r2", 1.0, True, True),
+    ("r2_pearson", 1.0, True, True),
+    ("pearson_delta", 1.0, True, True),
+    ("pearson_delta_shared", 1.0, True, False),
+    ("pds_cosine", 1.0, True, True),
+    ("e_distance", 0.0, False, True),
+    ("sim_tp", 1.0, True, False),
+    ("sim_ip", None, True, False),
+    ("sim_it", None, True, False),
+    ("copy_margin", None, True, False),
+    ("copies_input", 0.0, False, False),
+]
 
 
 def metrics_table() -> pd.DataFrame:
@@ -34,16 +56,38 @@ def metrics_table() -> pd.DataFrame:
 
 def score_rows(values: dict[tuple[str, str, str, str], object], **common: object) -> pd.DataFrame:
     """Build a table of scores from (model, context, perturbation, metric) → value, or status as text."""
-    base = {"suite": "toy", "dataset": "toy", "source": "real", "protocol": "unseen", "direction": "n2p", "fold": 0,
-            "seed": 0, "kind": "model", "dose": np.nan, "reason": "", "budget": "full", "audit": "clean",
-            "n_truth_cells": 50}
+    base = {
+        "suite": "toy",
+        "dataset": "toy",
+        "source": "real",
+        "protocol": "unseen",
+        "direction": "n2p",
+        "fold": 0,
+        "seed": 0,
+        "kind": "model",
+        "dose": np.nan,
+        "reason": "",
+        "budget": "full",
+        "audit": "clean",
+        "n_truth_cells": 50,
+    }
     rows = []
     for (model, context, perturbation, metric), value in values.items():
         ok = not isinstance(value, str)
-        rows.append(base | {"model": model, "context": context, "perturbation": perturbation, "metric": metric,
-                            "value": value if ok else np.nan, "status": "ok" if ok else value,
-                            "reason": "" if ok else f"because of {perturbation}",
-                            "kind": "reference" if model in REFERENCES else "model"} | common)
+        rows.append(
+            base
+            | {
+                "model": model,
+                "context": context,
+                "perturbation": perturbation,
+                "metric": metric,
+                "value": value if ok else np.nan,
+                "status": "ok" if ok else value,
+                "reason": "" if ok else f"because of {perturbation}",
+                "kind": "reference" if model in REFERENCES else "model",
+            }
+            | common
+        )
     return pd.DataFrame(rows)
 
 
@@ -59,18 +103,30 @@ def _one_model(name: str, traits: tuple[float, ...], effects: pd.DataFrame, rng:
     similar_it = effects["it"].to_numpy()
     similar_tp = similar_it if name == "no_change" else similar
     near = similar_it if name == "oracle" else near
-    values = {"mse": mse * (1 - hard), "mae": 3 * mse * (1 - hard), "r2": similar - 0.03, "r2_pearson": similar_tp,
-              "pearson_delta": change, "pearson_delta_shared": 0.5 + 0.4 * change, "pds_cosine": 0.5 + 0.4 * change,
-              "e_distance": e_distance * (1 - hard), "sim_tp": similar_tp, "sim_ip": near, "sim_it": similar_it,
-              "copy_margin": similar_tp - near, "copies_input": (near > similar_tp + 0.01).astype(float)}
+    values = {
+        "mse": mse * (1 - hard),
+        "mae": 3 * mse * (1 - hard),
+        "r2": similar - 0.03,
+        "r2_pearson": similar_tp,
+        "pearson_delta": change,
+        "pearson_delta_shared": 0.5 + 0.4 * change,
+        "pds_cosine": 0.5 + 0.4 * change,
+        "e_distance": e_distance * (1 - hard),
+        "sim_tp": similar_tp,
+        "sim_ip": near,
+        "sim_it": similar_it,
+        "copy_margin": similar_tp - near,
+        "copies_input": (near > similar_tp + 0.01).astype(float),
+    }
     return pd.DataFrame(values, index=effects.index)
 
 
 def run_scores(direction: str, *, source: str = "simulated", audit: str = "clean") -> pd.DataFrame:
     """Return scores shaped like a run: cells unsupported, failed, and needing cells where a model gives means."""
     rng = np.random.default_rng(7)
-    index = pd.MultiIndex.from_product([CONTEXTS, [f"GENE{n:02d}" for n in range(N_PERTURBATIONS)]],
-                                       names=["context", "perturbation"])
+    index = pd.MultiIndex.from_product(
+        [CONTEXTS, [f"GENE{n:02d}" for n in range(N_PERTURBATIONS)]], names=["context", "perturbation"]
+    )
     hard = np.repeat(rng.normal(0, 0.15, len(CONTEXTS)), N_PERTURBATIONS) + rng.normal(0, 0.2, len(index))
     effects = pd.DataFrame({"hard": hard, "it": np.clip(0.955 + 0.05 * hard, 0, 0.995)}, index=index)
     models = N2P if direction == "n2p" else P2N
@@ -82,8 +138,13 @@ def run_scores(direction: str, *, source: str = "simulated", audit: str = "clean
         kind = "reference" if name in REFERENCES else "model"
         parts.append(long.assign(model=name, kind=kind, status="ok", reason=""))
     if direction == "p2n":
-        refused = parts[0].assign(model="gears", kind="model", value=np.nan, status="unsupported",
-                                  reason="gears predicts perturbed cells from controls only (n2p).")
+        refused = parts[0].assign(
+            model="gears",
+            kind="model",
+            value=np.nan,
+            status="unsupported",
+            reason="gears predicts perturbed cells from controls only (n2p).",
+        )
         parts.append(refused)
     scores = pd.concat(parts, ignore_index=True)
     means = scores["value"].isna() & (scores["status"] == "ok")
@@ -95,18 +156,37 @@ def run_scores(direction: str, *, source: str = "simulated", audit: str = "clean
     gap = (scores["model"] == "gears") & (scores["context"] == "MM1S") & (direction == "n2p")
     scores.loc[gap, outcome] = [np.nan, "unsupported", "no training perturbation in context MM1S"]
     fold = scores["perturbation"].str[-2:].astype(int) % 4
-    return scores.assign(suite="default", dataset="cropseq_simulated", source=source, protocol="unseen_perturbation",
-                         direction=direction, fold=fold, seed=0, dose=np.nan, audit=audit, n_truth_cells=60,
-                         budget=np.where(scores["model"].isin(["gears", "scgen"]), "quick", "full"))
+    return scores.assign(
+        suite="default",
+        dataset="cropseq_simulated",
+        source=source,
+        protocol="unseen_perturbation",
+        direction=direction,
+        fold=fold,
+        seed=0,
+        dose=np.nan,
+        audit=audit,
+        n_truth_cells=60,
+        budget=np.where(scores["model"].isin(["gears", "scgen"]), "quick", "full"),
+    )
 
 
 def run_costs() -> pd.DataFrame:
     """Return the costs of the run in `run_scores`."""
-    rows = [{"model": model, "direction": direction, "protocol": "unseen_perturbation", "fold": fold, "seed": 0,
-             "fit_seconds": traits[4] * (1 + 0.1 * fold), "predict_seconds": 0.5, "peak_memory_mb": 900.0,
-             "shared_training": model.startswith("cycseq")}
-            for direction, models in (("n2p", N2P), ("p2n", P2N))
-            for model, traits in models.items() for fold in range(4)]
+    rows = [
+        {
+            "model": model,
+            "direction": direction,
+            "protocol": "unseen_perturbation",
+            "fold": fold,
+            "seed": 0,
+            "fit_seconds": traits[4] * (1 + 0.1 * fold),
+            "predict_seconds": 0.5,
+            "peak_memory_mb": 900.0,
+            "shared_training": model.startswith("cycseq"),
+        }
+        for direction, models in (("n2p", N2P), ("p2n", P2N))
+        for model, traits in models.items()
+        for fold in range(4)
+    ]
     return pd.DataFrame(rows)
-
-

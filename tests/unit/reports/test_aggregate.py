@@ -12,13 +12,22 @@ from reports.tables import ReportError
 
 METRICS = metrics_table()
 # context A holds one condition, B two: the mean over contexts is not the mean over conditions
-BY_HAND = {("a_model", "A", "p1"): 0.6, ("a_model", "B", "p1"): 0.1, ("a_model", "B", "p2"): 0.3,
-           ("no_change", "A", "p1"): 0.0, ("no_change", "B", "p1"): -0.1, ("no_change", "B", "p2"): 0.1,
-           ("oracle", "A", "p1"): 1.0, ("oracle", "B", "p1"): 1.0, ("oracle", "B", "p2"): 1.0}
+BY_HAND = {
+    ("a_model", "A", "p1"): 0.6,
+    ("a_model", "B", "p1"): 0.1,
+    ("a_model", "B", "p2"): 0.3,
+    ("no_change", "A", "p1"): 0.0,
+    ("no_change", "B", "p1"): -0.1,
+    ("no_change", "B", "p2"): 0.1,
+    ("oracle", "A", "p1"): 1.0,
+    ("oracle", "B", "p1"): 1.0,
+    ("oracle", "B", "p2"): 1.0,
+}
 
 
-def table(changes: dict[tuple[str, str, str], object] | None = None, metric: str = "pearson_delta",
-          **common: object) -> pd.DataFrame:
+def table(
+    changes: dict[tuple[str, str, str], object] | None = None, metric: str = "pearson_delta", **common: object
+) -> pd.DataFrame:
     """Return the table of `BY_HAND` with some values changed."""
     return score_rows({(*key, metric): value for key, value in (BY_HAND | (changes or {})).items()}, **common)
 
@@ -46,8 +55,9 @@ def test_seeds_are_averaged_within_a_condition_first() -> None:
     assert row["n_conditions"] == 3
 
 
-@pytest.mark.parametrize(("status", "count"), [("failed", "n_failed"), ("timeout", "n_failed"),
-                                               ("unsupported", "n_unsupported")])
+@pytest.mark.parametrize(
+    ("status", "count"), [("failed", "n_failed"), ("timeout", "n_failed"), ("unsupported", "n_unsupported")]
+)
 def test_a_condition_without_a_value_takes_that_of_no_change(status: str, count: str) -> None:
     row = suite_row(leaderboard(table({("a_model", "B", "p2"): status}), METRICS), "a_model")
     assert row["mean"] == pytest.approx((0.6 + (0.1 + 0.1) / 2) / 2)
@@ -164,8 +174,9 @@ def test_a_row_given_twice_is_refused() -> None:
         leaderboard(pd.concat([scores, scores.iloc[:1]]), METRICS)
 
 
-@pytest.mark.parametrize(("column", "value"), [("status", "fine"), ("kind", "baseline"), ("metric", "rmsd"),
-                                               ("source", "synthetic")])
+@pytest.mark.parametrize(
+    ("column", "value"), [("status", "fine"), ("kind", "baseline"), ("metric", "rmsd"), ("source", "synthetic")]
+)
 def test_unknown_words_are_refused(column: str, value: str) -> None:
     scores = table()
     scores.loc[0, column] = value

@@ -41,8 +41,11 @@ def test_pairing_removes_what_models_share() -> None:
     hard = rng.normal(0, 1, (5, 20))
     rows = {}
     for model, gain in (("train_mean", 0.0), ("a_model", 0.05)):
-        rows |= {(model, f"c{i}", f"p{j}", "pearson_delta"): hard[i, j] + gain + rng.normal(0, 0.01)
-                 for i in range(5) for j in range(20)}
+        rows |= {
+            (model, f"c{i}", f"p{j}", "pearson_delta"): hard[i, j] + gain + rng.normal(0, 0.01)
+            for i in range(5)
+            for j in range(20)
+        }
     row = compared(score_rows(rows)).loc["pearson_delta", "train_mean", "a_model"]
     assert 0.03 < row["low"] < row["high"] < 0.07
     assert row["p_holm"] < 1e-6

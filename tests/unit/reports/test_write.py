@@ -56,8 +56,12 @@ def test_figures_are_png_and_svg_of_both_directions(written: tuple[Path, list[Pa
     folder, paths = written
     figures = [path for path in paths if path.parent == folder / "figures"]
     kinds = {(path.name.split("-")[0], path.stem.rsplit("-", 1)[1], path.suffix) for path in figures}
-    assert kinds == {(name, direction, suffix) for name in ("ranking", "contexts", "copying", "time")
-                     for direction in ("n2p", "p2n") for suffix in MAGIC}
+    assert kinds == {
+        (name, direction, suffix)
+        for name in ("ranking", "contexts", "copying", "time")
+        for direction in ("n2p", "p2n")
+        for suffix in MAGIC
+    }
     for path in figures:
         assert path.stat().st_size > 10_000
         assert path.read_bytes().startswith(MAGIC[path.suffix])
@@ -85,8 +89,11 @@ def test_the_page_says_what_is_simulated_and_how_models_compare(written: tuple[P
 
 def test_the_page_ranks_by_the_headline_and_marks_brackets_and_references(written: tuple[Path, list[Path]]) -> None:
     n2p, _ = page(written)
-    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in n2p.split("\n| --:")[0].splitlines()
-            if line.startswith("| ") and not line.startswith("| :") and line.split("|")[1].strip() in (*"1234567", "–")]
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:4]]
+        for line in n2p.split("\n| --:")[0].splitlines()
+        if line.startswith("| ") and not line.startswith("| :") and line.split("|")[1].strip() in (*"1234567", "–")
+    ]
     board = read_leaderboard(written[0] / "leaderboard.csv")
     best = board[(board["level"] == "suite") & (board["direction"] == "n2p") & (board["metric"] == "pearson_delta")]
     best = best.sort_values("rank")["model"].head(7).tolist()
@@ -153,8 +160,9 @@ def test_without_costs_or_audit_metrics_the_other_figures_are_made(tmp_path: Pat
     assert "In mse, better than `train_mean`" in (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
 
 
-def test_tables_that_lack_something_are_refused_in_words(written: tuple[Path, list[Path]], tmp_path: Path,
-                                                         capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_that_lack_something_are_refused_in_words(
+    written: tuple[Path, list[Path]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([str(tmp_path)]) == 2
     assert "metrics.csv does not exist; expected a results folder" in capsys.readouterr().err
     for name in ("metrics.csv", "costs.csv"):
@@ -193,9 +201,11 @@ def test_colours_stay_with_their_model() -> None:
 
 
 def test_importing_the_package_needs_no_plotting_and_none_of_the_siblings() -> None:
-    code = ("import sys, reports, reports.console; "
-            "print(sorted({name.split('.')[0] for name in sys.modules} & "
-            "{'torch', 'matplotlib', 'seaborn', 'benchmarks', 'baselines', 'cycseq', 'scanpy'}))")
+    code = (
+        "import sys, reports, reports.console; "
+        "print(sorted({name.split('.')[0] for name in sys.modules} & "
+        "{'torch', 'matplotlib', 'seaborn', 'benchmarks', 'baselines', 'cycseq', 'scanpy'}))"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
