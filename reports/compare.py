@@ -57,7 +57,7 @@ def _values(group: pd.DataFrame) -> pd.DataFrame:
     whole = ~group["value"].isna().groupby(group["model"]).any()
     names = usable.index[(usable["ran"] | usable["failed"]) & whole]
     cells = group[group["model"].isin(names)]
-    return cells.pivot(index=["context", "condition"], columns="model", values="value")  # noqa: PD010 (refuses doubles)
+    return cells.pivot(index=["context", "condition"], columns="model", values="value")
 
 
 def _test(difference: pd.Series, n_boot: int, seed: int) -> dict[str, float]:

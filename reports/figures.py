@@ -138,7 +138,7 @@ def draw_contexts(task: Task, board: pd.DataFrame) -> Figure:
         & ((board["kind"] == "model") | (board["model"] == "ceiling"))
     ]
     order = [model for model in ordered_models(board, lead)["model"] if model in set(rows["model"])]
-    values = rows.pivot(index="model", columns="context", values="mean").loc[order]  # noqa: PD010 (keeps empty rows)
+    values = rows.pivot(index="model", columns="context", values="mean").loc[order]
     references = set(rows.loc[rows["kind"] == "reference", "model"])
     figure = new_figure(1.7 + 0.36 * len(values))
     axes = figure.subplots()

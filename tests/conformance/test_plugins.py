@@ -26,7 +26,7 @@ def test_a_built_in_predictor_keeps_the_contract(name: str, screen: Screen) -> N
 
 
 def test_importing_plugins_imports_nothing_heavy() -> None:
-    for path in sorted(FOLDER.glob("[!_]*.py")) + [TEMPLATE]:
+    for path in [*sorted(FOLDER.glob("[!_]*.py")), TEMPLATE]:
         assert check.heavy_imports(path) == [], path.name
 
 
