@@ -138,29 +138,40 @@ def run_network(network: Any, x: sp.csr_matrix, nodes: list[int], device: str) -
 def import_gears() -> ModuleType:
     """Import the package; on import it seeds Torch, silences warnings and scanpy, which is all put back.
 
-    It also imports dcor, for a score that is not used here; dcor compiles itself for half a minute on import.
-    So dcor is imported uncompiled, and forgotten again, so that nobody else gets it so.
+    It also imports dcor, for a score of genetic interactions that is not used here; dcor compiles itself on import, for
+    half a minute in a fresh environment. So the import finds a stand-in that refuses to be called, for that moment only.
     """
     if "gears" in sys.modules:
         return sys.modules["gears"]
-    with seeded_and_quiet(0):
-        import numba
+    with seeded_and_quiet(0), _without_dcor():
         import scanpy
 
-        numba_settings: Any = numba.config
-        verbosity, uncompiled, before = scanpy.settings.verbosity, numba_settings.DISABLE_JIT, set(sys.modules)
-        numba_settings.DISABLE_JIT = True
-        try:
-            import dcor  # noqa: F401
-        finally:
-            numba_settings.DISABLE_JIT = uncompiled
+        verbosity = scanpy.settings.verbosity
         import gears
 
         scanpy.settings.verbosity = verbosity
-        for name in set(sys.modules) - before:
-            if name.partition(".")[0] == "dcor":
-                del sys.modules[name]
     return gears
+
+
+@contextmanager
+def _without_dcor() -> Iterator[None]:
+    """Let `from dcor import distance_correlation` bind a function that refuses, unless dcor is imported already."""
+    if "dcor" in sys.modules:
+        yield
+        return
+    stand_in: Any = ModuleType("dcor")
+    stand_in.distance_correlation = _refuse_distance_correlation
+    sys.modules["dcor"] = stand_in
+    try:
+        yield
+    finally:
+        del sys.modules["dcor"]
+
+
+def _refuse_distance_correlation(*profiles: np.ndarray) -> float:
+    raise ContractError(
+        "gears: genetic-interaction scores (dcor) are not available through this wrapper; import gears yourself."
+    )
 
 
 @contextmanager

@@ -200,13 +200,15 @@ def _directions(request: Request, suite: Suite) -> tuple[Direction, ...]:
 
 def _choose_data(request: Request, suite: Suite) -> str:
     """Name the data set: the real one, or its simulated twin where the real one is not here."""
-    if request.data == "simulated" and suite.simulated is None:
-        raise BenchmarkError(f"Suite '{suite.name}' has no simulated twin; leave --data at 'auto' or 'real'.")
-    if request.data == "real" or suite.simulated is None:
-        return suite.real
-    if request.data == "auto" and data.present(suite.real, request.data_dir):
-        return suite.real
-    return suite.simulated
+    if request.data == "auto":
+        if suite.real and (suite.simulated is None or data.present(suite.real, request.data_dir)):
+            return suite.real
+        chosen = suite.simulated
+    else:
+        chosen = suite.real if request.data == "real" else suite.simulated
+    if chosen is None:
+        raise BenchmarkError(f"Suite '{suite.name}' has no {request.data} data; leave --data at 'auto'.")
+    return chosen
 
 
 def _check_settings(request: Request, baselines: Mapping[str, Baseline]) -> None:

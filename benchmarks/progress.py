@@ -20,14 +20,19 @@ from benchmarks import store
 from benchmarks.worker import Job
 
 
+LINE_SECONDS = 60.0
+"""Off a terminal, a line on each running model at most this often."""
+
+
 class Display:
-    """Watcher of `pool.run_jobs`; on a terminal it draws bars, elsewhere it prints lines only."""
+    """Watcher of `pool.run_jobs`; on a terminal it draws bars, elsewhere it prints a line now and then."""
 
     def __init__(self, console: Console, n_jobs: int) -> None:
         self.console = console
         self.n_jobs = n_jobs
         self.ended = 0
         self.started: dict[str, float] = {}
+        self.last_line: dict[str, float] = {}
         self.bars: dict[str, TaskID] = {}
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -60,8 +65,20 @@ class Display:
             self.progress.update(self.bars[job.key], text=message[1])
         elif message[0] == "progress":
             self.progress.update(self.bars[job.key], completed=message[1], total=message[2], text=message[3])
+            self._line(job, *message[1:])
         elif message[0] == "end":
             self._finish(job)
+
+    def _line(self, job: Job, done: int, total: int, text: str) -> None:
+        """Print where a model is and how long it will take, if nobody sees the bars and it was not said lately."""
+        now, start = time.monotonic(), self.started[job.key]
+        if self.console.is_terminal or not done or now - self.last_line.get(job.key, start) < LINE_SECONDS:
+            return
+        self.last_line[job.key] = now
+        left = (now - start) / done * max(0, total - done)
+        self.console.print(
+            f"      {_name(job)}: {done} of {total}, {text}; about {left / 60:.0f} min left", highlight=False
+        )
 
     def _finish(self, job: Job) -> None:
         self.ended += 1

@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 
-from benchmarks.contract import Direction, Prediction
+from benchmarks.contract import Direction, Prediction, Unit
 from benchmarks.errors import StoreError
 
 
@@ -93,8 +93,8 @@ def get_prediction(folder: Path, number: int) -> Prediction:
             weights = stored["weights"]
             return Prediction(
                 stored["values"],
-                unit=str(stored["unit"]),
-                note=str(stored["note"]),  # type: ignore[arg-type]
+                unit=cast(Unit, str(stored["unit"])),
+                note=str(stored["note"]),
                 weights=weights if weights.size else None,
             )
     except (OSError, ValueError, KeyError, EOFError) as error:

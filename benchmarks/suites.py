@@ -26,10 +26,10 @@ class Suite:
 
     name: str
     title: str
-    real: str
-    """Data set of real cells (for `smoke`, the one it has)."""
+    real: str | None = None
+    """Data set of real cells."""
     simulated: str | None = None
-    """Its simulated twin, used where the real data are not present."""
+    """Data set of simulated cells: the real one's twin, used where the real one is not present."""
     protocol: str = "unseen_context"
     directions: tuple[Direction, ...] = ("n2p", "p2n")
     models: tuple[str, ...] = ALL_MODELS
@@ -62,7 +62,7 @@ KANG = Suite(
 SMOKE = Suite(
     name="smoke",
     title="A very small simulated screen: shows that everything runs, tells no models apart",
-    real="smoke_simulated",
+    simulated="smoke_simulated",
     arm="noNK",
 )
 SUITES = {suite.name: suite for suite in (CROPSEQ, GRID, KANG, SMOKE)}

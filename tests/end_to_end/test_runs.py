@@ -297,7 +297,7 @@ def test_ctrl_c_keeps_what_was_finished(tmp_path):
         (["--suite", "smoke", "--protocol", "resampel"], "Did you mean 'resampled'"),
         (["--suite", "smoke", "--direction", "n2n"], "Unknown direction"),
         (["--data", "reel"], "expected one of auto, real"),
-        (["--suite", "kang", "--data", "simulated"], "no simulated twin"),
+        (["--suite", "kang", "--data", "simulated"], "has no simulated data"),
         (["--suite", "smoke", "--models", "linear", "--set", "linear.ridgee=1"], "ridgee"),
         (["--suite", "smoke", "--set", "linear"], "expected model.key=value"),
         (["--suite", "smoke", "--models", "linear", "--set", "lin.ridge=1"], "Unknown model in --set 'lin'"),
