@@ -19,7 +19,6 @@ from rich.progress import (
 from benchmarks import store
 from benchmarks.worker import Job
 
-
 LINE_SECONDS = 60.0
 """Off a terminal, a line on each running model at most this often."""
 

@@ -142,7 +142,7 @@ def _fitted(job: Job, train_cells: AnnData, reporter: Reporter) -> tuple[Predict
         predictor.load(job.fitted)
         return predictor, float((job.fitted / "cost.txt").read_text()), True
     before = digest(train_cells)
-    workdir = Path(tempfile.mkdtemp(prefix="cycseq-fit-"))
+    workdir = Path(tempfile.mkdtemp(dir=job.cells.parent, prefix="fit-"))  # the runner removes what a kill leaves
     try:
         train = Train(
             cells=train_cells,
