@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
+from filelock import FileLock, Timeout
 from threadpoolctl import threadpool_limits
 
 import reports
 from benchmarks import store
 from benchmarks.contract import Direction, Prediction
+from benchmarks.errors import StoreError
 from benchmarks.manifest import write_manifest
 from benchmarks.metrics import METRICS
 from benchmarks.plan import Plan, make_jobs
@@ -107,28 +110,41 @@ def run(
     KeyboardInterrupt
         After what was finished has been scored.
     """
-    start = time.perf_counter()
-    folder.mkdir(parents=True, exist_ok=True)
-    write_manifest(folder, plan, "running")
-    _write_splits(folder, plan)
-    work = folder / "work"
-    jobs = make_jobs(plan, folder, work / "cells.h5ad")
-    due = [todo for job in jobs if (todo := _unfinished(job))]
-    state = "stopped"
+    with _alone(folder):
+        start = time.perf_counter()
+        write_manifest(folder, plan, "running")
+        _write_splits(folder, plan)
+        work = folder / "work"
+        jobs = make_jobs(plan, folder, work / "cells.h5ad")
+        due = [todo for job in jobs if (todo := _unfinished(job))]
+        state = "stopped"
+        try:
+            if due:
+                work.mkdir(exist_ok=True)
+                plan.cells.write_h5ad(work / "cells.h5ad")
+                run_jobs(due, workers=workers, timeout=timeout, watch=watch)
+            state = "complete"
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+            failures = score(plan, folder, figures=figures)
+            seconds = time.perf_counter() - start
+            ran = [o for job in due for t in job.tasks if (o := store.get_outcome(t.folder(folder)))]
+            model_seconds = sum(o.predict_seconds + (0 if o.shared_training else o.fit_seconds) for o in ran)
+            write_manifest(folder, plan, state, seconds=seconds, model_seconds=model_seconds)
+        return Result(folder, failures, seconds, model_seconds)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a run's folder; raises `StoreError` if one is in it."""
     try:
-        if due:
-            work.mkdir(exist_ok=True)
-            plan.cells.write_h5ad(work / "cells.h5ad")
-            run_jobs(due, workers=workers, timeout=timeout, watch=watch)
-        state = "complete"
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        failures = score(plan, folder, figures=figures)
-        seconds = time.perf_counter() - start
-        ran = [o for job in due for t in job.tasks if (o := store.get_outcome(t.folder(folder)))]
-        model_seconds = sum(o.predict_seconds + (0 if o.shared_training else o.fit_seconds) for o in ran)
-        write_manifest(folder, plan, state, seconds=seconds, model_seconds=model_seconds)
-    return Result(folder, failures, seconds, model_seconds)
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock", blocking=False):
+            yield
+    except Timeout as error:
+        raise StoreError(f"Another process is running in {folder}; wait for it, or leave --resume out.") from error
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be written: {error.strerror or error}; choose another --out.") from error
 
 
 def score(plan: Plan, folder: Path, *, figures: bool = True) -> int:

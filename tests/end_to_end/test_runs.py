@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 from typer.testing import CliRunner
 
 from benchmarks import run as command
@@ -226,6 +227,13 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_there(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     result = run(plan, tmp_path / "run", figures=False)
     assert result.failures == 0
+
+
+def test_two_processes_do_not_share_a_folder(tmp_path):
+    plan = make_plan(Request(suite="smoke", models=("train_mean",)))
+    (tmp_path / "run").mkdir()
+    with FileLock(tmp_path / "run" / ".lock"), pytest.raises(StoreError, match="Another process"):
+        run(plan, tmp_path / "run", figures=False)
 
 
 def test_a_store_that_cannot_be_written_says_what_to_do(tmp_path):
