@@ -137,14 +137,16 @@ def run(
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Keep other processes out of a run's folder; raises `StoreError` if one is in it."""
+    lock = FileLock(folder / ".lock", blocking=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock", blocking=False):
-            yield
+        lock.acquire()
     except Timeout as error:
         raise StoreError(f"Another process is running in {folder}; wait for it, or leave --resume out.") from error
     except OSError as error:
         raise StoreError(f"{folder} cannot be written: {error.strerror or error}; choose another --out.") from error
+    with lock:
+        yield
 
 
 def score(plan: Plan, folder: Path, *, figures: bool = True) -> int:
