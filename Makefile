@@ -34,11 +34,11 @@ lint: $(STAMP) ## ruff, mypy, import-linter
 	$(VENV)/bin/lint-imports
 
 test: lint ## lint, types, imports, tests, metric regression
-	$(PY) -m pytest -m 'not slow and not gpu'
+	$(PY) -m pytest -m 'not slow and not gpu and not bench'
 	@$(MAKE) --no-print-directory regression
 
 test-all: lint ## the same with slow tests
-	$(PY) -m pytest
+	$(PY) -m pytest -m 'not bench'
 	@$(MAKE) --no-print-directory regression
 
 .PHONY: regression
@@ -53,7 +53,7 @@ reference: $(STAMP) ## make the committed reference table anew (then say why in 
 	cp "$$(ls -d build/smoke/*/ | tail -1)leaderboard.csv" tests/golden/smoke_leaderboard.csv
 
 bench: $(STAMP) ## speed, with pytest-benchmark
-	$(PY) -m pytest tests/bench -m '' --benchmark-only
+	$(PY) -m pytest tests/bench -m bench --benchmark-only
 
 clean: ## remove .venv and build
 	rm -rf $(VENV) build

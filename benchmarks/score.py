@@ -21,6 +21,11 @@ from benchmarks.store import Ending
 MIN_CONDITIONS = 3
 """Fewer candidates than this in a context and fold, and retrieval is not scored."""
 CEILING_REPEATS = 10
+WHY = {
+    "too_few_conditions": f"fewer than {MIN_CONDITIONS} test conditions in this context and fold",
+    "needs_cells": "predicts draws or a mean, not cells",
+}
+"""Reason of a status that scoring, not the model, gives."""
 REFERENCES = ("oracle", "ceiling", "expectation")
 Values = Mapping[str, tuple[np.ndarray, list[str]]]
 """Metric name → (value, status) of every condition."""
@@ -224,18 +229,18 @@ def _distances(truth: Truth, target: Side, output: Side) -> tuple[np.ndarray, li
 def _rows(truth: Truth, values: Values, endings: Sequence[Ending]) -> pd.DataFrame:
     """Lay values out as tidy rows; a condition that did not end ok has its status, its reason and no value."""
     tables = []
-    failed = np.array([e.status != "ok" for e in endings])
     for name, (value, status) in values.items():
         states = [e.status if e.status != "ok" else s for e, s in zip(endings, status, strict=True)]
+        reasons = [WHY[s] if e.status == "ok" and s in WHY else e.reason for e, s in zip(endings, status, strict=True)]
         tables.append(
             pd.DataFrame(
                 {
                     "context": truth.contexts,
                     "perturbation": truth.perturbations,
                     "metric": name,
-                    "value": np.where(failed | np.array([s != "ok" for s in states]), np.nan, value),
+                    "value": np.where([s == "ok" for s in states], value, np.nan),
                     "status": states,
-                    "reason": [e.reason for e in endings],
+                    "reason": reasons,
                     "n_truth_cells": truth.n_cells,
                 }
             )

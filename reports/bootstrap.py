@@ -66,7 +66,7 @@ def summarise(values: np.ndarray, sizes: tuple[int, ...], *, n_boot: int, seed: 
         Scores [condition], in the order of their contexts, all finite.
     sizes
         Number of conditions of each context; with one context, conditions alone are resampled. A single condition
-        gives an interval of no width.
+        has no interval: its ends are NaN.
     n_boot, seed
         As for `draw_weights`.
 
@@ -74,5 +74,8 @@ def summarise(values: np.ndarray, sizes: tuple[int, ...], *, n_boot: int, seed: 
     ------
     METRICS.md, "Aggregation".
     """
+    mean = float(mean_weights(sizes) @ values)
+    if len(values) == 1:
+        return mean, np.nan, np.nan
     low, high = np.percentile(draw_weights(sizes, n_boot, seed) @ values, INTERVAL)
-    return float(mean_weights(sizes) @ values), float(low), float(high)
+    return mean, float(low), float(high)

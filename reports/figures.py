@@ -49,6 +49,8 @@ def write_figures(
         Task slug → paths, in the order a reader should see them.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    # one condition alone has no interval: its dot is drawn without a bar
+    board = board.assign(low=board["low"].fillna(board["mean"]), high=board["high"].fillna(board["mean"]))
     colours = model_colours(board.loc[board["kind"] == "model", "model"])
     paths: dict[str, list[Path]] = {}
     for task, rows in tasks(board):

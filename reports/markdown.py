@@ -8,7 +8,7 @@ import pandas as pd
 
 from reports.tables import LEFT_OUT, Tables
 from reports.task import BRACKETS, HEADLINE, Task, describe_trouble, fit_costs, lead_metric, ordered_models, tasks
-from reports.text import decimals, markdown_table, number, seconds, shorten, with_interval
+from reports.text import decimals, interval, markdown_table, number, seconds, shorten, with_interval
 
 _READING = """\
 A score is computed per condition (context × perturbation × dose), averaged over the conditions of a context, then over
@@ -81,14 +81,19 @@ def _verdict(board: pd.DataFrame, comparison: pd.DataFrame, places: int) -> list
         tests = tests.sort_values(["gain", "model"], ascending=[False, True])
         texts = pd.Series(
             [
-                f"{row.model} {'+' * (row.gain > 0)}{number(row.gain, places)} [{number(row.low, places)}, "
-                f"{number(row.high, places)}]"
+                f"{row.model} {'+' * (row.gain > 0)}{number(row.gain, places)}{interval(row.low, row.high, places)}"
                 for row in tests.itertuples()
             ],
             index=tests.index,
         )
         better, worse = texts[tests["low"] > 0], texts[tests["high"] < 0]
         unclear = texts.drop(better.index).drop(worse.index)
+        if tests["low"].isna().all():
+            sentences.append(
+                f"In {metric}, against `{baseline}` ({number(means[baseline, metric], places)}): {', '.join(texts)}; one "
+                "condition, so no interval and no verdict."
+            )
+            continue
         sentence = f"In {metric}, better than `{baseline}` ({number(means[baseline, metric], places)}): "
         sentence += ", ".join(better) if len(better) else "**no model**"
         sentence += f"; not to be told from it: {', '.join(unclear)}" if len(unclear) else ""

@@ -26,7 +26,12 @@ def with_interval(row: pd.Series, places: int) -> str:
     """Write "mean [low, high]", or the status where a row of the leaderboard has no mean."""
     if pd.isna(row["mean"]):
         return str(row["status"])
-    return f"{number(row['mean'], places)} [{number(row['low'], places)}, {number(row['high'], places)}]"
+    return number(row["mean"], places) + interval(row["low"], row["high"], places)
+
+
+def interval(low: float, high: float, places: int) -> str:
+    """Write " [low, high]", or nothing where one condition alone has no interval."""
+    return "" if pd.isna(low) else f" [{number(low, places)}, {number(high, places)}]"
 
 
 def seconds(value: float) -> str:
