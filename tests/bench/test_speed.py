@@ -62,6 +62,6 @@ def test_cycseq_generator_forward_and_backward(benchmark):
         out = generators.n2p(x, condition, torch.randn(128, *generators.n2p.latent_shape))
         loss = out.x_hat.square().mean()
         loss.backward()
-        return float(loss)
+        return float(loss.detach())
 
     assert np.isfinite(benchmark(step))
