@@ -34,28 +34,8 @@ from benchmarks.seeds import derive
 from benchmarks.splits import Split
 from benchmarks.store import Ending, Outcome, Task
 from benchmarks.worker import Job
+from reports.tables import COST_COLUMNS, SCORE_COLUMNS
 
-SCORE_COLUMNS = (
-    "suite",
-    "dataset",
-    "source",
-    "protocol",
-    "direction",
-    "fold",
-    "seed",
-    "model",
-    "kind",
-    "context",
-    "perturbation",
-    "dose",
-    "metric",
-    "value",
-    "status",
-    "reason",
-    "budget",
-    "audit",
-    "n_truth_cells",
-)
 RETRIED = {"failed", "timeout"}
 """Endings that `--resume` tries again."""
 
@@ -166,7 +146,7 @@ def score(plan: Plan, folder: Path, *, figures: bool = True) -> int:
                         costs.append(_cost(task, outcome))
     scores = pd.concat(tables, ignore_index=True)[list(SCORE_COLUMNS)]
     _write_csv(scores, folder / "scores.csv")
-    _write_csv(pd.DataFrame(costs), folder / "costs.csv")
+    _write_csv(pd.DataFrame(costs, columns=list(COST_COLUMNS)), folder / "costs.csv")
     _write_csv(_metric_table(), folder / "metrics.csv")
     reports.write_reports(folder, figures=figures)
     failed = scores[scores["status"].isin(RETRIED)]
