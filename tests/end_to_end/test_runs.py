@@ -103,6 +103,11 @@ def test_the_same_seed_gives_the_same_tables(simple, tmp_path):
         assert (again.folder / name).read_bytes() == (simple.folder / name).read_bytes()
 
 
+def test_workers_side_by_side_give_the_same_tables(simple, tmp_path):
+    beside = run_with(tmp_path, models=SIMPLE, workers=2)
+    assert (beside.folder / "scores.csv").read_bytes() == (simple.folder / "scores.csv").read_bytes()
+
+
 def test_adding_a_model_moves_no_other_models_seed(tmp_path):
     def drawn(result: Result) -> pd.Series:
         return scores(result).query("model == 'remembers'")["value"]
