@@ -16,7 +16,7 @@ for folder in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[12].*; do
 done
 cat >&2 <<TEXT
 No usable Python found${PYTHON:+ at $PYTHON}. This project needs Python 3.11 or 3.12 with the venv module
-(3.13 and later: some dependencies do not resolve). Install one, such as:
+(3.13 and later are not tested). Install one, such as:
   Debian or Ubuntu:  apt install python3.11 python3.11-venv
   macOS:             brew install python@3.11
   conda:             conda create -n py311 python=3.11 && conda activate py311
