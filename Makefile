@@ -34,11 +34,11 @@ lint: $(STAMP) ## ruff, mypy, import-linter
 	$(VENV)/bin/lint-imports
 
 test: lint ## lint, types, imports, tests, metric regression
-	$(PY) -m pytest -m 'not slow and not gpu and not bench'
+	$(PY) -m pytest -n 2 -p no:benchmark -m 'not slow and not gpu and not bench'
 	@$(MAKE) --no-print-directory regression
 
 test-all: lint ## the same with slow tests
-	$(PY) -m pytest -m 'not bench'
+	$(PY) -m pytest -n 2 -p no:benchmark -m 'not bench'
 	@$(MAKE) --no-print-directory regression
 
 .PHONY: regression

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; tests run side by side, one thread each
+
 from pathlib import Path
 
 import numpy as np
