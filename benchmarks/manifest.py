@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import platform
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import store
@@ -27,7 +28,9 @@ PACKAGES = (
 )
 
 
-def write_manifest(folder: Path, plan: Plan, state: str, **times: float) -> None:
+def write_manifest(
+    folder: Path, plan: Plan, state: str, trainings: Sequence[Mapping[str, object]] = (), **times: float
+) -> None:
     """Write `manifest.json`: request, data hashes, splits, settings, versions, git revision, machine.
 
     Parameters
@@ -38,6 +41,8 @@ def write_manifest(folder: Path, plan: Plan, state: str, **times: float) -> None
         What is run.
     state
         "running", "stopped" (Ctrl-C or an error: resumable) or "complete".
+    trainings
+        What every task cost and with which seed it was trained.
     times
         Seconds, by name.
     """
@@ -78,6 +83,7 @@ def write_manifest(folder: Path, plan: Plan, state: str, **times: float) -> None
                 }
                 for name, b in plan.baselines.items()
             },
+            "trainings": list(trainings),
             "versions": versions(),
             "git": git_revision(),
             "machine": platform.platform(),

@@ -15,6 +15,10 @@ from benchmarks.contract import Baseline
 from benchmarks.errors import PluginError, UnknownName
 
 ENTRY_POINTS = "cycseq.baselines"
+FOLDER = Path(next(iter(baselines.__path__))).resolve()
+"""Folder of the built-in predictors."""
+TEMPLATE = FOLDER / "_template.py"
+"""The predictor that users copy."""
 
 
 def find(name: str, plugins: Sequence[Path] = ()) -> Baseline:
@@ -41,8 +45,7 @@ def find(name: str, plugins: Sequence[Path] = ()) -> Baseline:
 def available(plugins: Sequence[Path] = ()) -> dict[str, Baseline]:
     """Name → record of every predictor: built in, from `--plugin` files and from entry points `cycseq.baselines`."""
     found: dict[str, tuple[Baseline, str]] = {}
-    folder = Path(next(iter(baselines.__path__)))
-    for path in sorted(folder.resolve().glob("[!_]*.py")):
+    for path in sorted(FOLDER.glob("[!_]*.py")):
         _add(found, records(importlib.import_module(f"baselines.{path.stem}"), path.stem), str(path))
     for path in plugins:
         _add(found, from_file(path), str(path.resolve()))

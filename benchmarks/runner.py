@@ -110,7 +110,8 @@ def run(
             seconds = time.perf_counter() - start
             ran = [o for job in due for t in job.tasks if (o := store.get_outcome(t.folder(folder)))]
             model_seconds = sum(o.predict_seconds + (0 if o.shared_training else o.fit_seconds) for o in ran)
-            write_manifest(folder, plan, state, seconds=seconds, model_seconds=model_seconds)
+            trainings = _trainings(plan, folder)
+            write_manifest(folder, plan, state, trainings, seconds=seconds, model_seconds=model_seconds)
         return Result(folder, failures, seconds, model_seconds)
 
 
@@ -171,6 +172,17 @@ def _outcomes(plan: Plan, folder: Path, fold: Split, direction: Direction) -> di
     ]
     found = {task: _outcome(plan, folder, fold, task) for task in tasks}
     return {task: outcome for task, outcome in found.items() if outcome is not None}
+
+
+def _trainings(plan: Plan, folder: Path) -> list[dict[str, object]]:
+    """What every task that has run cost, and the seed it was trained with."""
+    return [
+        {**_cost(task, outcome), "training_seed": outcome.training_seed}
+        for fold in plan.splits
+        for direction in plan.directions
+        for task, outcome in _outcomes(plan, folder, fold, direction).items()
+        if outcome.key
+    ]
 
 
 def _unfinished(job: Job) -> Job | None:

@@ -57,6 +57,8 @@ class Outcome:
     endings: tuple[Ending, ...]
     audit: str = ""
     budget: str = "full"
+    training_seed: int = 0
+    """The seed `fit` got, derived from base seed, data, protocol, fold and training."""
     fit_seconds: float = 0.0
     predict_seconds: float = 0.0
     peak_memory_mb: float = 0.0

@@ -118,6 +118,7 @@ def _run(job: Job, reporter: Reporter) -> None:
                 endings=tuple(endings),
                 audit=audit,
                 budget=job.budget,
+                training_seed=job.seed,
                 fit_seconds=seconds,
                 predict_seconds=predict_seconds,
                 peak_memory_mb=_peak_memory_mb(),
@@ -270,7 +271,7 @@ def end_task(job: Job, task: Task, status: str, reason: str, audit: str = "") ->
         done = store.prediction_path(folder, number).is_file()
         ending = ("ok", "") if done else (status, reason)
         endings.append(Ending(condition.context, condition.perturbation, *ending))
-    store.put_outcome(folder, Outcome(key=job.key, endings=tuple(endings), audit=audit, budget=job.budget))
+    store.put_outcome(folder, Outcome(job.key, tuple(endings), audit, job.budget, job.seed))
 
 
 def _peak_memory_mb() -> float:

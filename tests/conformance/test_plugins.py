@@ -7,13 +7,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import baselines
 from benchmarks import check, registry
 from benchmarks.check import Screen
+from benchmarks.registry import FOLDER, TEMPLATE
 from tests.end_to_end import plugins
 
-FOLDER = Path(next(iter(baselines.__path__)))
-TEMPLATE = FOLDER / "_template.py"
 RECORDS = {**registry.available(), "_template": registry.from_file(TEMPLATE)[0]}
 TRAININGS = {record.training: name for name, record in RECORDS.items()}
 """One predictor of each training: CycSeq's two rows share theirs."""

@@ -17,8 +17,8 @@ import pytest
 from filelock import FileLock
 from typer.testing import CliRunner
 
+from benchmarks import check, registry, store
 from benchmarks import run as command
-from benchmarks import store
 from benchmarks.errors import StoreError
 from benchmarks.plan import Request, make_plan
 from benchmarks.runner import Result, run
@@ -68,6 +68,9 @@ def test_a_run_leaves_tables_figures_splits_and_a_manifest(simple):
     assert manifest["dataset"]["source"] == "simulated"
     assert len(manifest["splits"]["unseen_context-fold0"]) == 64
     assert manifest["versions"]["numpy"] == np.__version__
+    trainings = {(t["model"], t["direction"]): t for t in manifest["trainings"]}
+    assert trainings["linear", "n2p"]["training_seed"] == trainings["linear", "p2n"]["training_seed"] > 0
+    assert trainings["linear", "n2p"]["peak_memory_mb"] > 50
 
 
 def test_the_oracle_reaches_every_best_value_and_no_change_predicts_no_change(simple):
@@ -325,6 +328,29 @@ def test_a_request_that_makes_no_sense_is_refused_before_anything_runs(arguments
     assert done.exit_code == 2
     assert words in done.output.replace("\n", "")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_walk_through_for_a_new_baseline_ends_on_the_leaderboard(tmp_path):
+    """What README and CONTRIBUTING say: copy the template, name it, check it, run it."""
+    path = tmp_path / "my_model.py"
+    path.write_text(registry.TEMPLATE.read_text().replace('name="_template"', 'name="my_model"'))
+    assert CliRunner().invoke(check.app, [str(path)]).exit_code == 0
+    arguments = [
+        "--suite",
+        "smoke",
+        "--models",
+        "my_model",
+        "--plugin",
+        str(path),
+        "--out",
+        str(tmp_path),
+        "--no-figures",
+    ]
+    done = CliRunner().invoke(command.app, arguments)
+    assert done.exit_code == 0, done.output
+    assert "my_model" in done.output
+    board = pd.read_csv(next(tmp_path.glob("smoke/*/leaderboard.csv")))
+    assert board.query("model == 'my_model' and level == 'suite' and metric == 'pearson_delta'")["rank"].notna().all()
 
 
 def test_list_shows_everything():
