@@ -232,6 +232,6 @@ BASELINE = Baseline(
     source="doi:10.1038/s41592-019-0494-8",
     limits="Knows only perturbations (and doses) that have training cells in some context.",
     licence="GPL-3.0",
-    quick={"epochs": 12, "batch_size": 256},
+    quick={"epochs": 40, "batch_size": 256},
     full_training={"epochs": 100},
 )

@@ -73,7 +73,7 @@ def write_manifest(
                 "notes": card.notes,
                 "genes_annotated": len(plan.dataset.annotation),
             },
-            "splits": {f"{s.protocol}-fold{s.fold}": s.digest(plan.cells.obs_names) for s in plan.splits},
+            "splits": {f"{plan.protocol}-fold{fold}": digest for fold, digest in plan.split_digests.items()},
             "models": {
                 name: {
                     "settings": settings_of(b, request),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -67,6 +68,16 @@ class Plan:
     baselines: Mapping[str, Baseline]
     request: Request
 
+    @cached_property
+    def split_digests(self) -> Mapping[int, str]:
+        """Fold → hash of who is where in it."""
+        return {s.fold: s.digest(self.cells.obs_names) for s in self.splits}
+
+    @cached_property
+    def annotation_digest(self) -> str:
+        """Hash of the gene annotation."""
+        return _hash({gene: sorted(terms) for gene, terms in self.dataset.annotation.items()})
+
     @property
     def key(self) -> str:
         """Content hash of the question: a run is resumed only into a folder of the same key.
@@ -82,7 +93,7 @@ class Plan:
                 "contexts_held_out": self.suite.contexts_held_out,
                 "preset": self.request.preset,
                 "seed": self.request.base_seed,
-                "annotation": _hash_annotation(self.dataset.annotation),
+                "annotation": self.annotation_digest,
             }
         )
 
@@ -163,8 +174,8 @@ def _job(plan: Plan, run: Path, cells_file: Path, fold: Split, seed: int, tasks:
             "seed": task_seed,
             "space": plan.space,
             "data": plan.dataset.digest,
-            "split": fold.digest(plan.cells.obs_names),
-            "annotation": _hash_annotation(plan.dataset.annotation),
+            "split": plan.split_digests[fold.fold],
+            "annotation": plan.annotation_digest,
         }
     )
     return Job(
@@ -224,7 +235,3 @@ def _check_settings(request: Request, baselines: Mapping[str, Baseline]) -> None
 
 def _hash(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _hash_annotation(annotation: Mapping[str, Sequence[str] | frozenset[str]]) -> str:
-    return _hash({gene: sorted(terms) for gene, terms in annotation.items()})
