@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -89,6 +90,7 @@ def main(
             device=device,
             threads=threads or max(1, _cores() // jobs),
         )
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's way of saying Ctrl-C
         plan = make_plan(request)
         folder = _folder(plan, out, resume)
         result = _run(plan, folder, jobs, timeout, figures)
