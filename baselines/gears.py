@@ -266,6 +266,6 @@ BASELINE = Baseline(
     source="doi:10.1038/s41587-023-01905-6",
     limits="CRISPR perturbations of one or two annotated genes, in contexts with at least two training perturbations.",
     licence="MIT",
-    quick={"epochs": 4, "max_cells_per_condition": 30, "graph": "measured"},
+    quick={"epochs": 2, "max_cells_per_condition": 30, "graph": "measured"},
     full_training={"epochs": 20},
 )
