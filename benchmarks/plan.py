@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,8 +25,9 @@ from benchmarks.suites import Suite, find_suite
 from benchmarks.worker import Job
 
 Preset = Literal["quick", "paper"]
-BRACKETS = ("no_change", "train_mean")
-"""Models that every run has: failed conditions take the value of the first, and scores are read against the second."""
+BRACKETS = ("no_change", "train_mean", "train_control")
+"""Models that every run has: failed conditions take the value of the first, scores are read against the second, and in
+p2n against the third."""
 
 
 @dataclass(frozen=True)
@@ -225,12 +227,18 @@ def _choose_data(request: Request, suite: Suite) -> str:
 def _check_settings(request: Request, baselines: Mapping[str, Baseline]) -> None:
     for name, settings in request.settings.items():
         if name not in baselines:
-            raise UnknownName("model in --set", name, baselines)
+            raise BenchmarkError(
+                f"--set {name}.…: '{name}' is not in this run; add it to --models. In it: {', '.join(baselines)}."
+            )
+        known = inspect.signature(baselines[name].build).parameters
+        for key in settings:
+            if key not in known:
+                raise UnknownName(f"setting of {name}", key, known)
         try:
             baselines[name].build(**settings_of(baselines[name], request))
         except (TypeError, ValueError) as error:
             given = ", ".join(f"{k}={v}" for k, v in settings.items())
-            raise BenchmarkError(f"--set {name}: {given}: {error}. See the keyword arguments of its class.") from error
+            raise BenchmarkError(f"--set {name}: {given}: {error}.") from error
 
 
 def _hash(content: object) -> str:

@@ -1,7 +1,8 @@
 """Catch a model that got worse: `python -m benchmarks.regress NEW REFERENCE`.
 
 Compares the suite-level means of two leaderboards. A loss is a value that moved the wrong way by more than its metric's
-tolerance, a row that is gone, or one that no longer has a value. Losses make the exit status 1.
+tolerance, a model that fails where it did not, a row that is gone, or one that no longer has a value. Losses make the exit
+status 1.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.metrics import find_metric
 
 KEYS = ["suite", "dataset", "protocol", "direction", "model", "metric"]
-COLUMNS = [*KEYS, "level", "mean", "status"]
+COLUMNS = [*KEYS, "level", "kind", "mean", "status", "n_failed"]
 RELATIVE = {"mse": 0.05, "mae": 0.03, "e_distance": 0.10}
 """Metric → tolerated relative change; for scales that depend on the data."""
 ABSOLUTE = {"r2": 0.01, "r2_pearson": 0.01, "pearson_delta": 0.03, "pearson_delta_shared": 0.03, "pds_cosine": 0.05}
@@ -38,12 +39,12 @@ class Move:
     new: float
     tolerance: float
     verdict: str
-    """"loss", "gain", "gone", "no value" or "new"."""
+    """"loss", "failed" (on more conditions than before), "gain", "gone", "no value" or "new"."""
 
     @property
     def bad(self) -> bool:
         """Whether it fails the build."""
-        return self.verdict in ("loss", "gone", "no value")
+        return self.verdict in ("loss", "failed", "gone", "no value")
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -87,7 +88,9 @@ def compare(new: pd.DataFrame, reference: pd.DataFrame) -> list[Move]:
             moves.append(Move(row, old, np.nan, 0.0, "gone"))
             continue
         now, slack = float(new.loc[key, "mean"]), tolerance(metric.name, old)
-        if np.isnan(old) or np.isnan(now):
+        if new.loc[key, "n_failed"] > reference.loc[key, "n_failed"]:
+            moves.append(Move(row, old, now, slack, "failed"))
+        elif np.isnan(old) or np.isnan(now):
             if np.isnan(old) != np.isnan(now):
                 moves.append(Move(row, old, now, slack, "no value" if np.isnan(now) else "new"))
         elif abs(now - old) > slack:
@@ -124,7 +127,7 @@ def main(
     losses = sum(m.bad for m in moves)
     console.print(f"{len(old)} rows compared: {losses} worse, {len(moves) - losses} better or new.")
     if losses:
-        console.print("If this is meant, regenerate the reference (make reference) and say why in CHANGELOG.md.")
+        console.print("If this is meant, renew the reference table (here: make reference) and say why in CHANGELOG.md.")
         raise typer.Exit(1)
 
 

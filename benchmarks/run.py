@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from datetime import datetime
 from pathlib import Path
@@ -34,7 +35,7 @@ EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 @app.command(context_settings={"help_option_names": ["-h", "--help"]})
 def main(
     suite: Annotated[str, typer.Option(help="Which suite; see --list.")] = "cropseq",
-    models: Annotated[str, typer.Option(help="Models, comma-separated; default: the suite's.")] = "",
+    models: Annotated[str | None, typer.Option(help="Models, comma-separated; default: the suite's.")] = None,
     protocol: Annotated[str | None, typer.Option(help="Which protocol; default: the suite's.")] = None,
     direction: Annotated[str, typer.Option(help="n2p (control → perturbed), p2n, or both: n2p,p2n.")] = "",
     data: Annotated[
@@ -74,7 +75,7 @@ def main(
             return
         request = Request(
             suite=suite,
-            models=_names(models),
+            models=_models(models),
             protocol=protocol,
             directions=_names(direction),
             data=_choice("--data", data, ("auto", "real", "simulated")),
@@ -87,7 +88,7 @@ def main(
             preset=_choice("--preset", preset, ("quick", "paper")),
             plugins=plugins,
             base_seed=seed,
-            device=device,
+            device=_device(device),
             threads=threads or max(1, _cores() // jobs),
         )
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's way of saying Ctrl-C
@@ -127,11 +128,8 @@ def _finish(result: Result) -> None:
     print_summary(read_leaderboard(result.folder / "leaderboard.csv"), console)
     share = f", of which {result.outside:.1f} s ({result.outside / result.seconds:.1%}) outside fit and predict"
     console.print(f"{result.seconds:.0f} s{share if result.outside >= 0 else ''}.", highlight=False)
-    console.print(
-        f"Results: {result.folder} (leaderboard.md, leaderboard.csv, scores.csv, figures/)",
-        highlight=False,
-        soft_wrap=True,
-    )
+    made = [n for n in ("leaderboard.md", "leaderboard.csv", "scores.csv", "figures") if (result.folder / n).exists()]
+    console.print(f"Results: {result.folder} ({', '.join(made)})", highlight=False, soft_wrap=True)
     if result.failures:
         console.print(f"[red]{result.failures} condition(s) failed or timed out[/]; reasons are in scores.csv.")
         raise typer.Exit(EXIT_FAILED)
@@ -147,6 +145,20 @@ def _folder(plan: Plan, out: Path, resume: bool) -> Path:
         console.print(f"Nothing to resume in {root}: no run of the same data, splits, preset and seed. Starting anew.")
     stamp = datetime.now().strftime("%Y-%m-%dT%H%M%S")
     return root / f"{stamp}-{plan.protocol}-{plan.request.preset}"
+
+
+def _models(text: str | None) -> tuple[str, ...]:
+    """Split --models; an empty text is a mistake (an unset variable of a script), not a wish for all."""
+    if text is not None and not _names(text):
+        raise BenchmarkError("--models is empty; name models, or leave the option out for the suite's own list.")
+    return _names(text or "")
+
+
+def _device(name: str) -> str:
+    """Check a Torch device by name; whether it is there, the models find out."""
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
+        raise BenchmarkError(f"--device is '{name}'; expected cpu, cuda, cuda:N or mps.")
+    return name
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ def pearson_delta(
 def pearson_delta_shared(
     delta: Float[Array, "condition gene"], delta_hat: Float[Array, "condition gene"]
 ) -> Float[Array, "condition"]:
-    """The same with one control mean subtracted from both sides, as peers compute it: inflated, never ranked."""
+    """The same with one control mean subtracted from both sides, as peers compute it: biased by shared noise, never ranked."""
     return pearson(delta, delta_hat)
 
 

@@ -21,7 +21,7 @@ def reference():
     table = pd.DataFrame(rows, columns=["model", "metric", "mean"])
     status = np.where(table["mean"].isna(), "unsupported", "ok")
     return table.assign(
-        suite="s", dataset="d", protocol="p", direction="n2p", level="suite", kind="model", status=status
+        suite="s", dataset="d", protocol="p", direction="n2p", level="suite", kind="model", n_failed=0, status=status
     )
 
 
@@ -54,6 +54,14 @@ def test_a_loss_fails_the_build_and_a_gain_does_not(tmp_path, reference, metric,
     done = run(tmp_path, changed(reference, metric, value), reference)
     assert done.exit_code == code
     assert word in done.output
+
+
+def test_a_model_that_fails_is_never_a_gain(tmp_path, reference):
+    new = changed(reference, "mse", 0.1).assign(n_failed=[0, 1, 0, 0])
+    done = run(tmp_path, new, reference)
+    assert done.exit_code == 1
+    assert "failed" in done.output
+    assert "gain" not in done.output
 
 
 def test_a_row_that_is_gone_fails_and_a_new_one_does_not(tmp_path, reference):
