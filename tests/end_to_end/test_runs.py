@@ -250,7 +250,13 @@ def test_a_store_that_cannot_be_written_says_what_to_do(tmp_path):
         pass
 
 
-def test_ctrl_c_keeps_what_was_finished(tmp_path):
+def heed_interrupts() -> None:
+    """A shell that starts tests in the background has them ignore Ctrl-C; what is tested here must not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_keeps_what_was_finished(tmp_path, how):
     plugin = plugins.write(tmp_path, "hangs_in_fit")
     arguments = [
         sys.executable,
@@ -269,14 +275,19 @@ def test_ctrl_c_keeps_what_was_finished(tmp_path):
         "--no-figures",
     ]
     process = subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heed_interrupts,
     )
     wanted = "predictions/train_mean/n2p-unseen_context-fold0-seed0/outcome.json"
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob(f"out/smoke/*/{wanted}")) and time.monotonic() < deadline:
         time.sleep(0.1)
     time.sleep(1.0)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, how)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 130, output
     assert "--resume" in output
