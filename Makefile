@@ -7,10 +7,11 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 SUITE ?= cropseq
 ARGS ?=
+SEEDS ?= 3
 TORCH := torch==2.13.0
 STAMP := $(VENV)/.installed
 
-.PHONY: help env leaderboard test test-all lint bench reference clean
+.PHONY: help env leaderboard test test-all lint clean
 help: ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
@@ -41,16 +42,17 @@ test-all: lint ## the same with slow tests
 	$(PY) -m pytest -n 2 -p no:benchmark -m 'not bench'
 	@$(MAKE) --no-print-directory regression
 
-.PHONY: regression
-regression: $(STAMP) ## run the smoke suite and compare its table with the committed reference
-	rm -rf build/smoke
-	$(PY) -m benchmarks.run --suite smoke --threads 1 --out build
-	$(PY) -m benchmarks.regress "$$(ls -d build/smoke/*/ | tail -1)" tests/golden/smoke_leaderboard.csv
+.PHONY: regression reference bench bench-peers
+regression reference: SUITE := smoke
+regression: $(STAMP) ## run suite SUITE (default smoke) and compare it with its committed reference
+	rm -rf build/$(SUITE)
+	$(PY) -m benchmarks.run --suite $(SUITE) --threads 1 --no-figures --out build $(ARGS)
+	$(PY) -m benchmarks.regress "$$(ls -d build/$(SUITE)/*/ | tail -1)" tests/golden/$(SUITE).csv.gz --junit build/regression.xml
 
-reference: $(STAMP) ## make the committed reference table anew (then say why in CHANGELOG.md)
-	rm -rf build/smoke
-	$(PY) -m benchmarks.run --suite smoke --threads 1 --out build
-	cp "$$(ls -d build/smoke/*/ | tail -1)leaderboard.csv" tests/golden/smoke_leaderboard.csv
+reference: $(STAMP) ## make suite SUITE's committed reference anew, from three seeds (then say why in CHANGELOG.md)
+	rm -rf build/$(SUITE)
+	$(PY) -m benchmarks.run --suite $(SUITE) --threads 1 --seeds $(SEEDS) --no-figures --out build $(ARGS)
+	$(PY) -m benchmarks.regress "$$(ls -d build/$(SUITE)/*/ | tail -1)" --write tests/golden/$(SUITE).csv.gz
 
 bench: $(STAMP) ## speed, with pytest-benchmark
 	$(PY) -m pytest tests/bench -m bench --benchmark-only

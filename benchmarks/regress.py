@@ -1,13 +1,16 @@
 """Catch a model that got worse: `python -m benchmarks.regress NEW REFERENCE`.
 
-Compares the suite-level means of two leaderboards. A loss is a value that moved the wrong way by more than its metric's
-tolerance, a model that fails where it did not, a row that is gone, or one that no longer has a value. Losses make the exit
-status 1.
+NEW is a run's folder. REFERENCE is a run's folder, a reference file (`python -m benchmarks.regress NEW --write
+FILE.csv.gz`), or an old leaderboard.csv, which has no conditions: it is compared unpaired, and only large losses are seen.
+`benchmarks.gate` says what counts as a loss, and why; docs/regression.md is the workflow. Exit status 0: nothing got worse;
+1: something did; 2: the tables cannot be compared.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -18,117 +21,234 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.metrics import find_metric
+from benchmarks.gate import MODEL, ROW, Move, gone_and_new, judge, paired, troubles
+from benchmarks.gate_tables import (
+    at_common_seeds,
+    board_troubles,
+    is_board,
+    read_table,
+    refuse_unlike,
+    unpaired,
+    write_reference,
+)
+from benchmarks.store import atomic
+from reports.tables import ReportError
 
-KEYS = ["suite", "dataset", "protocol", "direction", "model", "metric"]
-COLUMNS = [*KEYS, "level", "kind", "mean", "status", "n_failed"]
-RELATIVE = {"mse": 0.05, "mae": 0.03, "e_distance": 0.10}
-"""Metric → tolerated relative change; for scales that depend on the data."""
-ABSOLUTE = {"r2": 0.01, "r2_pearson": 0.01, "pearson_delta": 0.03, "pearson_delta_shared": 0.03, "pds_cosine": 0.05}
-"""Metric → tolerated absolute change."""
-DEFAULT_ABSOLUTE = 0.05
+N_ANNOTATIONS = 10
+"""GitHub shows ten annotations of a kind and step; the last one counts the rest."""
+REMEDY = (
+    "If this is meant, make the reference anew (--write; in this project: make reference) and say why in CHANGELOG.md."
+)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
-@dataclass(frozen=True)
-class Move:
-    """One row that is not what it was."""
-
-    row: str
-    old: float
-    new: float
-    tolerance: float
-    verdict: str
-    """"loss", "failed" (on more conditions than before), "gain", "gone", "no value" or "new"."""
-
-    @property
-    def bad(self) -> bool:
-        """Whether it fails the build."""
-        return self.verdict in ("loss", "failed", "gone", "no value")
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """Read suite-level rows of a leaderboard: a CSV, or a run's folder; raises `BenchmarkError`."""
-    file = path / "leaderboard.csv" if path.is_dir() else path
-    if not file.is_file():
-        raise BenchmarkError(f"{path} is no leaderboard; expected leaderboard.csv or the folder of a run that has one.")
-    table = pd.read_csv(file, keep_default_na=False, na_values=[""])
-    missing = [c for c in COLUMNS if c not in table]
-    if missing:
-        raise BenchmarkError(
-            f"{file} lacks the column(s) {', '.join(missing)}; is it a leaderboard.csv of this project?"
-        )
-    rows = table[(table["level"] == "suite") & (table["kind"] == "model")].set_index(KEYS)
-    if not rows.index.is_unique:
-        raise BenchmarkError(
-            f"{file} has two rows for {rows.index[rows.index.duplicated()][0]}; expected one a model and metric."
-        )
-    return rows
-
-
-def tolerance(metric: str, old: float) -> float:
-    """Say how far a metric may move without being noticed."""
-    if metric in RELATIVE:
-        return RELATIVE[metric] * abs(old) + 1e-6
-    return ABSOLUTE.get(metric, DEFAULT_ABSOLUTE)
-
-
-def compare(new: pd.DataFrame, reference: pd.DataFrame) -> list[Move]:
-    """List every row that moved beyond its tolerance, is gone, has lost its value or is new.
+def compare(new: pd.DataFrame, reference: pd.DataFrame, floors: dict[str, float] | None = None) -> list[Move]:
+    """List everything that moved, what fails the build first.
 
     Parameters
     ----------
     new, reference
-        From `read_table`.
+        From `read_table`; `reference` may be a leaderboard.
+    floors
+        Metric → smallest change worth a failed build, in its unit, where not that of `gate.FLOORS`.
+
+    Raises
+    ------
+    BenchmarkError
+        Tables of unlike things: other data, space, split, protocol, conditions, budget, audit or direction.
     """
-    moves = []
-    for key, old in reference["mean"].items():
-        row, metric = "/".join(map(str, key[2:])), find_metric(key[-1])
-        if key not in new.index:
-            moves.append(Move(row, old, np.nan, 0.0, "gone"))
-            continue
-        now, slack = float(new.loc[key, "mean"]), tolerance(metric.name, old)
-        if new.loc[key, "n_failed"] > reference.loc[key, "n_failed"]:
-            moves.append(Move(row, old, now, slack, "failed"))
-        elif np.isnan(old) or np.isnan(now):
-            if np.isnan(old) != np.isnan(now):
-                moves.append(Move(row, old, now, slack, "no value" if np.isnan(now) else "new"))
-        elif abs(now - old) > slack:
-            better = (now > old) == metric.higher_is_better
-            moves.append(Move(row, old, now, slack, "gain" if better else "loss"))
-    moves += [
-        Move("/".join(map(str, key[2:])), np.nan, float(value), 0.0, "new")
-        for key, value in new["mean"].items()
-        if key not in reference.index
-    ]
-    return moves
+    if is_board(new):
+        raise BenchmarkError(
+            "The new table is a leaderboard, which has neither conditions nor directions; expected a run's folder."
+        )
+    refuse_unlike(new, reference)
+    yardsticks = frozenset(
+        new.loc[new["kind"] == "reference", ROW].drop_duplicates().itertuples(index=False, name=None)
+    )
+    if is_board(reference):
+        new, _ = at_common_seeds(new, new)
+        found = [*board_troubles(new, reference), *judge(unpaired(new, reference, floors or {}), yardsticks)]
+    else:
+        new, reference = at_common_seeds(new, reference)
+        found = [*troubles(new, reference), *judge(paired(new, reference, floors or {}), yardsticks)]
+    moves = [*gone_and_new(new, reference), *found]
+    sick = {(m.task, m.model) for m in moves if m.verdict in ("failed", "no value")}
+    moves = [m for m in moves if m.verdict != "gain" or (m.task, m.model) not in sick]
+    return sorted(moves, key=lambda m: (not m.bad, m.task, m.model, m.verdict, m.metric))
+
+
+def describe(move: Move) -> str:
+    """Say in one line what moved, without its task and model."""
+    what = f"{move.verdict} {move.metric}".strip()
+    if np.isnan(move.old):
+        return f"{what}: {move.detail}"
+    p = "" if np.isnan(move.p) else f", adjusted p = {move.p:.2g}"
+    return (
+        f"{what}: {move.old:.4g} -> {move.new:.4g} (change {move.new - move.old:+.3g}, floor {move.floor:.2g}{p}; "
+        f"{move.detail})"
+    )
+
+
+def print_moves(moves: Sequence[Move], console: Console) -> None:
+    """Print the table of what moved; nothing if nothing did."""
+    if not moves:
+        return
+    table = Table("verdict", "protocol/direction", "model", "metric", "reference", "new", "change", "floor", "p", "")
+    for m in moves:
+        numbers = (m.old, m.new, m.new - m.old, m.floor, m.p)
+        shown = ["" if np.isnan(v) else f"{v:.3g}" for v in numbers]
+        table.add_row(m.verdict, "/".join(m.task[3:]), m.model, m.metric, *shown, m.detail)
+    console.print(table, markup=False)
+
+
+def junit(moves: Sequence[Move], cases: Sequence[tuple[str, ...]], trouble: str = "") -> bytes:
+    """Return JUnit XML: one test case per task × model, failed if something bad is known of it.
+
+    Parameters
+    ----------
+    moves
+        From `compare`.
+    cases
+        Task and model (`gate.MODEL`) of every row of both tables.
+    trouble
+        Why nothing was compared: becomes one case with an error.
+    """
+    suite = ET.Element("testsuite", name="benchmarks.regress")
+    named = sorted({*cases, *((*m.task, m.model) for m in moves)})
+    failures = 0
+    for case in named:
+        element = ET.SubElement(suite, "testcase", classname=".".join(case[:-1]), name=case[-1] or "(all models)")
+        mine = [m for m in moves if (*m.task, m.model) == case]
+        bad = [describe(m) for m in mine if m.bad]
+        if bad:
+            failures += 1
+            ET.SubElement(element, "failure", message=_printable(f"{len(bad)} worse")).text = _printable("\n".join(bad))
+        elif mine:
+            ET.SubElement(element, "system-out").text = _printable("\n".join(map(describe, mine)))
+    if trouble:
+        element = ET.SubElement(suite, "testcase", classname="benchmarks.regress", name="comparison")
+        ET.SubElement(element, "error", message=_printable(trouble))
+    counts = {"tests": len(named) + bool(trouble), "failures": failures, "errors": int(bool(trouble)), "skipped": 0}
+    for name, value in counts.items():
+        suite.set(name, str(value))
+    root = ET.Element("testsuites", {name: str(value) for name, value in counts.items()})
+    root.append(suite)
+    ET.indent(root)
+    return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True))
+
+
+def _printable(text: str) -> str:
+    """Replace what XML 1.0 cannot hold, such as the escape characters of a coloured traceback."""
+    return "".join(
+        c if c in "\t\n\r" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c > "\uffff" else "?" for c in text
+    )
+
+
+def annotation(level: str, title: str, text: str) -> str:
+    """Return one workflow command of GitHub Actions; `level` is "error" or "notice"."""
+    message = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    name = title.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A").replace(":", "%3A").replace(",", "%2C")
+    return f"::{level} title={name}::{message}"
+
+
+def github_lines(moves: Sequence[Move]) -> list[str]:
+    """Return an error per task × model that got worse, and a notice per one that is otherwise not what it was."""
+    lines = []
+    for level, bad in (("error", True), ("notice", False)):
+        groups: dict[str, list[str]] = {}
+        for m in moves:
+            if m.bad == bad:
+                groups.setdefault(f"{'/'.join(m.task)}: {m.model or 'all models'}", []).append(describe(m))
+        found = [annotation(level, title, "\n".join(texts)) for title, texts in groups.items()]
+        if len(found) > N_ANNOTATIONS:
+            rest = len(found) - N_ANNOTATIONS + 1
+            found = [*found[: N_ANNOTATIONS - 1], annotation(level, "More", f"{rest} more models; see the log.")]
+        lines += found
+    return lines
+
+
+def parse_floors(given: Sequence[str], known: set[str]) -> dict[str, float]:
+    """Read `--floor METRIC=VALUE`; raises `BenchmarkError`."""
+    floors = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        try:
+            floors[name] = float(value)
+        except ValueError:
+            floors[name] = np.nan
+        if name not in known or not 0 <= floors[name] < np.inf:
+            raise BenchmarkError(
+                f"--floor got '{text}'; expected METRIC=VALUE with a metric of the new table and a number of at least 0. "
+                f"Metrics: {', '.join(sorted(known))}."
+            )
+    return floors
+
+
+def _stop(error: Exception, console: Console, report: Path | None, github: bool) -> typer.Exit:
+    """Say why nothing could be compared, wherever the result is looked for."""
+    console.print(str(error), markup=False, highlight=False)
+    if github:
+        print(annotation("error", "benchmarks.regress: not compared", str(error)))
+    if report:
+        with atomic(report) as handle:
+            handle.write(junit([], [], str(error)))
+    return typer.Exit(2)
 
 
 @app.command()
 def main(
-    new: Annotated[Path, typer.Argument(help="leaderboard.csv, or a run's folder.")],
-    reference: Annotated[Path, typer.Argument(help="The table to hold it against.")],
+    new: Annotated[Path, typer.Argument(help="A run's folder.")],
+    reference: Annotated[
+        Path | None, typer.Argument(help="A run's folder, a reference file or a leaderboard.csv.")
+    ] = None,
+    write: Annotated[
+        Path | None, typer.Option(help="Make NEW this reference file (.csv.gz); compares nothing.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML here.")] = None,
+    github: Annotated[
+        bool, typer.Option("--github", help="Print GitHub annotations (default where GITHUB_ACTIONS=true).")
+    ] = False,
+    floor: Annotated[list[str] | None, typer.Option(help="METRIC=VALUE: smallest loss worth a failed build.")] = None,
 ) -> None:
-    """Compare two leaderboards; exit status 1 if something got worse, 2 if a table cannot be used."""
-    console = Console(width=120)
+    """Hold a run against a reference; exit status 1 if something got worse, 2 if the tables cannot be compared."""
+    console = Console(width=160)
+    github = github or os.environ.get("GITHUB_ACTIONS") == "true"
     try:
-        old, now = read_table(reference), read_table(new)
-        moves = compare(now, old)
-    except BenchmarkError as error:
-        console.print(str(error), markup=False, highlight=False)
-        raise typer.Exit(2) from error
-    table = Table("verdict", "protocol/direction/model/metric", "reference", "new", "change", "tolerance")
-    for move in sorted(moves, key=lambda m: (not m.bad, m.row)):
-        table.add_row(
-            move.verdict, move.row, *(f"{v:.4g}" for v in (move.old, move.new, move.new - move.old, move.tolerance))
-        )
-    if moves:
-        console.print(table)
-    losses = sum(m.bad for m in moves)
-    console.print(f"{len(old)} rows compared: {losses} worse, {len(moves) - losses} better or new.")
-    if losses:
-        console.print("If this is meant, renew the reference table (here: make reference) and say why in CHANGELOG.md.")
+        now = read_table(new)
+        if write and not reference:
+            write_reference(now, write)
+            console.print(f"{write}: {len(now)} values, {write.stat().st_size / 1000:.0f} kB.", highlight=False)
+            return
+        if not reference or write:
+            raise BenchmarkError("Expected either REFERENCE, to compare with, or --write FILE.csv.gz, to make one.")
+        old = read_table(reference)
+        moves = compare(now, old, parse_floors(floor or [], set(now["metric"])))
+        if report:
+            cases = pd.concat([now[MODEL], old[MODEL]]).drop_duplicates().itertuples(index=False, name=None)
+            with atomic(report) as handle:
+                handle.write(junit(moves, list(cases)))
+    except (BenchmarkError, ReportError) as error:
+        raise _stop(error, console, report, github) from error
+    _tell(moves, old, console, github)
+    if any(m.bad for m in moves):
         raise typer.Exit(1)
+
+
+def _tell(moves: Sequence[Move], old: pd.DataFrame, console: Console, github: bool) -> None:
+    """Print what moved and how many rows there were."""
+    print_moves(moves, console)
+    if is_board(old):
+        console.print(
+            "The reference is a leaderboard: compared unpaired, from its intervals; only large losses are seen."
+        )
+    worse = sum(m.bad for m in moves)
+    console.print(
+        f"{len(old[ROW].drop_duplicates())} rows compared: {worse} worse, {len(moves) - worse} better or new."
+    )
+    if worse:
+        console.print(REMEDY)
+    for line in github_lines(moves) if github else ():
+        print(line)
 
 
 if __name__ == "__main__":

@@ -1,268 +1,335 @@
-"""Scores: stored predictions against the truth, as tidy rows. Needs no training."""
+"""Score predictions from anywhere, without training: `python -m benchmarks.score PREDICTIONS.h5ad --truth TRUTH.h5ad`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, cast
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
-from sklearn.decomposition import PCA
+import typer
+from rich.console import Console
+from threadpoolctl import threadpool_limits
 
+import reports
+from benchmarks import store
 from benchmarks.contract import CONTROL, Direction, Prediction
-from benchmarks.metrics import METRICS, Metric
-from benchmarks.metrics.copying import copies_input, copy_margin, honest_margin
-from benchmarks.metrics.distribution import N_COMPONENTS, e_distance, equal_sizes
-from benchmarks.seeds import derive
+from benchmarks.errors import BenchmarkError, ContractError, DataError
+from benchmarks.external import (
+    CellFile,
+    Labels,
+    Space,
+    check_controls,
+    check_spaces,
+    predict_from,
+    read_cells,
+    shared_genes,
+    split_of,
+)
+from benchmarks.results import condition_facts, metric_table, write_csv
+from benchmarks.scoring import (
+    Question,
+    Target,
+    evaluate,
+    output_of,
+    planted,
+    question_of,
+    references,
+    score_rows,
+    target_of,
+    training_of,
+)
+from benchmarks.scoring.references import as_prediction
 from benchmarks.splits import Split
 from benchmarks.store import Ending
+from reports import read_leaderboard
+from reports.console import print_summary
+from reports.tables import COST_COLUMNS, SCORE_COLUMNS
 
-MIN_CONDITIONS = 3
-"""Fewer candidates than this in a context and fold, and retrieval is not scored."""
-CEILING_REPEATS = 10
-WHY = {
-    "too_few_conditions": f"fewer than {MIN_CONDITIONS} test conditions in this context and fold",
-    "needs_cells": "predicts draws or a mean, not cells",
-}
-"""Reason of a status that scoring, not the model, gives."""
-REFERENCES = ("oracle", "ceiling", "expectation")
-Values = Mapping[str, tuple[np.ndarray, list[str]]]
-"""Metric name → (value, status) of every condition."""
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+console = Console()
 
 
 @dataclass(frozen=True)
-class Side:
-    """Profiles and cells of one side of the comparison, for all conditions of a fold: arrays [condition, gene]."""
+class Wish:
+    """What is to be scored, and how."""
 
-    profiles: np.ndarray
-    cells: Sequence[np.ndarray | None]
-    """Single cells of each condition in the training cells' principal components; None where there are no cells."""
+    predictions: tuple[Path, ...]
+    truth: Path
+    train: Path | None = None
+    labels: Labels = field(default_factory=Labels)
+    space: Space | None = None
+    direction: Direction = "n2p"
+    genes: str = "all"
+    """"all": every file must have the truth's genes; "shared": those that all files have."""
+    start: str = ""
+    """Where the predicted change starts: "truth" (the truth's input controls), "prediction" (the prediction file's own
+    control cells), or "" for the truth's, provided the prediction brings no other controls."""
+    source: str = "real"
+    calibrate: bool = True
+    """Whether to score ceiling, oracle and planted predictors too."""
+    seed: int = 0
+    threads: int = 1
 
 
 @dataclass(frozen=True)
-class Truth:
-    """All a prediction of one fold and direction is held against; shared by every model."""
+class Scored:
+    """Tables of one scoring, and what a reader must know of it."""
 
-    direction: Direction
-    contexts: np.ndarray
-    perturbations: np.ndarray
-    target: Side
-    start: np.ndarray
-    """Mean profiles of the input cells I [condition, gene]."""
-    reference: np.ndarray
-    """Mean profiles of the reference cells R."""
-    shared: np.ndarray
-    """Mean profiles of I and R together: the one control mean that peers subtract from both sides."""
-    bound: np.ndarray
-    """Lower 95 % bound of an honest copy margin [condition]."""
-    n_cells: np.ndarray
-    project: Callable[[np.ndarray], np.ndarray]
-    halves: tuple[tuple[Side, Side], ...]
-    """Random disjoint halves of the truth: (as prediction, as truth)."""
-    seed: int
+    scores: pd.DataFrame
+    planted: pd.DataFrame | None
+    conditions: pd.DataFrame
+    controls: pd.DataFrame
+    """Which control cells were input and which reference."""
+    notes: tuple[str, ...]
 
 
-def training_components(cells: AnnData, split: Split, seed: int) -> PCA:
-    """Fit the principal components that distances are measured in, on training cells alone."""
-    n = min(N_COMPONENTS, len(split.train) - 1, cells.n_vars - 1)
-    return PCA(n, svd_solver="arpack", random_state=seed).fit(cells.X[split.train])
+@app.command(context_settings={"help_option_names": ["-h", "--help"]})
+def main(
+    predictions: Annotated[
+        list[Path], typer.Argument(help="h5ad files of predicted cells, or one mean row a condition.")
+    ],
+    truth: Annotated[Path, typer.Option(help="h5ad file of true cells, controls among them.")],
+    train: Annotated[Path | None, typer.Option(help="h5ad file of the training cells.")] = None,
+    perturbation_key: Annotated[str, typer.Option(help="obs column of the perturbation.")] = "perturbation",
+    context_key: Annotated[str | None, typer.Option(help="obs column of the context; default: one context.")] = None,
+    control: Annotated[str, typer.Option(help="The control's label.")] = CONTROL,
+    separator: Annotated[str, typer.Option(help="What joins the parts of a combination.")] = "+",
+    space: Annotated[str, typer.Option(help="What X holds: auto, counts, ln, log2 or zscore.")] = "auto",
+    direction: Annotated[str, typer.Option(help="n2p (perturbed cells predicted) or p2n (controls).")] = "n2p",
+    genes: Annotated[str, typer.Option(help="all: every gene of the truth; shared: those all files have.")] = "all",
+    start: Annotated[str, typer.Option(help="Controls that predictions start from: truth or prediction.")] = "",
+    source: Annotated[str, typer.Option(help="real or simulated cells.")] = "real",
+    calibrate: Annotated[bool, typer.Option(help="Whether to score ceiling and planted predictors.")] = True,
+    figures: Annotated[bool, typer.Option(help="Whether to draw figures.")] = True,
+    out: Annotated[Path, typer.Option(help="Where results go.")] = Path("results/external"),
+    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="Conditions scored at a time.")] = 1,
+) -> None:
+    """Score predictions; write the same tables and figures as a run of the benchmark.
 
-
-def truth_of(cells: AnnData, split: Split, direction: Direction, pca: PCA, seed: int) -> Truth:
-    """Compute the truth's side once: means, cells in principal components, halves for the ceiling.
-
-    Parameters
-    ----------
-    cells
-        All cells in the run's space.
-    split, direction
-        The fold and which way it is asked.
-    pca
-        From `training_components`.
-    seed
-        Seed of every random subsample made in scoring.
+    Exit status: 0 scored, 1 some condition has no usable prediction, 2 the files cannot be scored.
     """
-    generator = np.random.default_rng(derive(seed, "truth", direction))
-    matrices = [np.asarray(cells.X[c.truth(direction)].toarray(), dtype=np.float64) for c in split.conditions]
-    start = np.stack([_mean(cells, c.input(direction)) for c in split.conditions])
-    reference = np.stack([_mean(cells, c.reference(direction)) for c in split.conditions])
-    shared = np.stack(
-        [_mean(cells, np.concatenate([c.input(direction), c.reference(direction)])) for c in split.conditions]
-    )
-    projected = [pca.transform(m) for m in matrices]
-    return Truth(
-        direction=direction,
-        contexts=np.array([c.context for c in split.conditions]),
-        perturbations=np.array([c.perturbation for c in split.conditions]),
-        target=Side(np.stack([m.mean(axis=0) for m in matrices]), projected),
-        start=start,
-        reference=reference,
-        shared=shared,
-        bound=np.array([honest_margin(m, s, generator) for m, s in zip(matrices, start, strict=True)]),
-        n_cells=np.array([len(m) for m in matrices]),
-        project=pca.transform,
-        halves=tuple(_halve(matrices, projected, generator) for _ in range(CEILING_REPEATS)),
-        seed=seed,
-    )
+    try:
+        wish = Wish(
+            predictions=tuple(predictions),
+            truth=truth,
+            train=train,
+            labels=Labels(perturbation_key, context_key, control, separator),
+            space=cast(
+                Space | None, _choice("--space", space, ("auto", "counts", "ln", "log2", "zscore"), {"auto": None})
+            ),
+            direction=cast(Direction, _choice("--direction", direction, ("n2p", "p2n"))),
+            genes=str(_choice("--genes", genes, ("all", "shared"))),
+            start=str(_choice("--start", start, ("", "truth", "prediction"))),
+            source=str(_choice("--source", source, ("real", "simulated"))),
+            calibrate=calibrate,
+            seed=seed,
+            threads=threads,
+        )
+        folder = out / datetime.now().strftime("%Y-%m-%dT%H%M%S")
+        scored = score_files(wish)
+        write(scored, folder, figures=figures)
+    except BenchmarkError as error:
+        console.print(f"{type(error).__name__}: {error}", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from error
+    print_summary(read_leaderboard(folder / "leaderboard.csv"), console)
+    for note in scored.notes:
+        console.print(f"Note: {note}.", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"Results: {folder}", markup=False, highlight=False, soft_wrap=True)
+    if (scored.scores["status"] == "failed").any():
+        raise typer.Exit(1)
 
 
-def score_model(truth: Truth, endings: Sequence[Ending], load: Callable[[int], Prediction]) -> pd.DataFrame:
-    """Score one model's predictions of a fold.
+def score_files(wish: Wish) -> Scored:
+    """Score prediction files against a truth file.
 
-    Parameters
-    ----------
-    truth
-        From `truth_of`.
-    endings
-        How each condition ended, in the split's order.
-    load
-        Number of a condition → its prediction; called only for those that ended ok.
-
-    Returns
-    -------
-    pd.DataFrame
-        Columns context, perturbation, metric, value, status, reason, n_truth_cells: one row per condition and metric.
+    Raises
+    ------
+    DataError
+        Files that cannot be held against each other; the message names the file and what to do.
     """
-    ok = np.array([e.status == "ok" for e in endings])
-    profiles = np.zeros_like(truth.target.profiles)
-    cells: list[np.ndarray | None] = [None] * len(endings)
-    for number in np.flatnonzero(ok):
-        prediction = load(int(number))
-        profiles[number] = prediction.mean()
-        if prediction.unit == "cell" and len(prediction.values) > 1:
-            cells[number] = truth.project(prediction.values)
-    values = _evaluate(truth, truth.target, Side(profiles, cells), truth.reference, ok)
-    return _rows(truth, values, endings)
-
-
-def score_references(truth: Truth, expectation: np.ndarray | None) -> dict[str, pd.DataFrame]:
-    """Score what no model is: the truth itself, half of it against the other half, and the simulator's own truth.
-
-    Parameters
-    ----------
-    truth
-        From `truth_of`.
-    expectation
-        Noise-free mean profiles [condition, gene] of simulated data; None for real data.
-    """
-    every = np.ones(len(truth.contexts), dtype=bool)
-    # δ̂ = δ for the oracle: its change is measured from the same reference as the truth's
-    oracle: Values = _evaluate(truth, truth.target, truth.target, truth.reference, every, start=truth.reference)
-    repeats = [_evaluate(truth, target, output, truth.reference, every) for output, target in truth.halves]
-    ceiling = {name: (np.mean([r[name][0] for r in repeats], axis=0), repeats[0][name][1]) for name in repeats[0]}
-    # cells are not at distance 0 from themselves in expectation (each meets itself); disjoint cells of one condition are
-    oracle = {**oracle, "e_distance": ceiling["e_distance"]}
-    found: dict[str, Values] = {"oracle": oracle, "ceiling": ceiling}
-    if expectation is not None:
-        found["expectation"] = _evaluate(
-            truth, truth.target, Side(expectation, [None] * len(every)), truth.reference, every
+    truth, outputs, train = _open(wish)
+    split, left_out = split_of(truth, wish.seed)
+    names = [p.stem for p in wish.predictions]
+    if len(set(names)) < len(names) or {"no_change", "train_mean"} & set(names):
+        raise DataError(
+            f"Prediction files are named {', '.join(names)}; give each a name of its own, not a baseline's."
         )
-    endings = [Ending(c, p, "ok") for c, p in zip(truth.contexts, truth.perturbations, strict=True)]
-    return {name: _rows(truth, values, endings) for name, values in found.items()}
-
-
-def expected_profiles(table: pd.DataFrame | None, truth: Truth, arm: str, genes: pd.Index) -> np.ndarray | None:
-    """Look the simulator's noise-free profiles up for each condition; None if there are none."""
-    if table is None:
-        return None
-    labels = truth.perturbations if truth.direction == "n2p" else np.full(len(truth.contexts), CONTROL)
-    keys = pd.MultiIndex.from_arrays([truth.contexts, [arm] * len(labels), labels])
-    return table.loc[keys, list(genes)].to_numpy(dtype=np.float64)
-
-
-def _evaluate(
-    truth: Truth, target: Side, output: Side, reference: np.ndarray, ok: np.ndarray, *, start: np.ndarray | None = None
-) -> Values:
-    """Compute every metric; conditions that are not ok hold no meaningful value."""
-    start = truth.start if start is None else start
-    t, p = target.profiles, output.profiles
-    pairs = {
-        "profiles": (t, p),
-        "changes": (t - reference, p - start),
-        "shared changes": (t - truth.shared, p - truth.shared),
-    }
-    found: dict[str, tuple[np.ndarray, list[str]]] = {}
-    for metric in METRICS:
-        if metric.needs in pairs:
-            found[metric.name] = (metric.fn(*pairs[metric.needs]), ["ok"] * len(t))
-        elif metric.needs == "retrieval" and truth.direction == "n2p":
-            found[metric.name] = _retrieval(metric, truth, *pairs["changes"], ok)
-        elif metric.needs == "cells":
-            found[metric.name] = _distances(truth, target, output)
-    margin = copy_margin(t, p, truth.start)
-    sides = {"tp": (t, p), "ip": (truth.start, p), "it": (truth.start, t)}
-    for metric in METRICS:
-        if metric.name.startswith("sim_"):
-            found[metric.name] = (metric.fn(*sides[metric.name.split("_")[1]]), ["ok"] * len(t))
-    found["copy_margin"] = (margin, ["ok"] * len(t))
-    found["copies_input"] = (copies_input(margin, truth.bound), ["ok"] * len(t))
-    return found
-
-
-def _retrieval(
-    metric: Metric, truth: Truth, delta: np.ndarray, delta_hat: np.ndarray, ok: np.ndarray
-) -> tuple[np.ndarray, list[str]]:
-    """Score retrieval context by context; the candidates are all test conditions of the context."""
-    values, status = np.full(len(delta), np.nan), ["too_few_conditions"] * len(delta)
-    for context in np.unique(truth.contexts):
-        here = np.flatnonzero(truth.contexts == context)
-        if len(here) >= MIN_CONDITIONS:
-            # a condition without a prediction has no change to place, but its truth stays a candidate
-            values[here] = metric.fn(delta[here], np.where(ok[here, None], delta_hat[here], 0.0))
-            for i in here:
-                status[i] = "ok"
-    return values, status
-
-
-def _distances(truth: Truth, target: Side, output: Side) -> tuple[np.ndarray, list[str]]:
-    values, status = np.full(len(target.cells), np.nan), ["needs_cells"] * len(target.cells)
-    for number, (x, y) in enumerate(zip(target.cells, output.cells, strict=True)):
-        if x is not None and y is not None:
-            generator = np.random.default_rng(
-                derive(truth.seed, "e_distance", truth.contexts[number], truth.perturbations[number])
-            )
-            values[number], status[number] = e_distance(*equal_sizes(x, y, generator)), "ok"
-    return values, status
-
-
-def _rows(truth: Truth, values: Values, endings: Sequence[Ending]) -> pd.DataFrame:
-    """Lay values out as tidy rows; a condition that did not end ok has its status, its reason and no value."""
-    tables = []
-    for name, (value, status) in values.items():
-        states = [e.status if e.status != "ok" else s for e, s in zip(endings, status, strict=True)]
-        reasons = [WHY[s] if e.status == "ok" and s in WHY else e.reason for e, s in zip(endings, status, strict=True)]
-        tables.append(
-            pd.DataFrame(
-                {
-                    "context": truth.contexts,
-                    "perturbation": truth.perturbations,
-                    "metric": name,
-                    "value": np.where([s == "ok" for s in states], value, np.nan),
-                    "status": states,
-                    "reason": reasons,
-                    "n_truth_cells": truth.n_cells,
-                }
-            )
+    with threadpool_limits(wish.threads):
+        training = training_of(train, np.arange(len(train.obs)), wish.seed) if train else None
+        question = question_of(
+            truth, split, wish.direction, training, space=truth.space, seed=wish.seed, threads=wish.threads
         )
-    return pd.concat(tables, ignore_index=True)
+        target = target_of(question)
+        tables = [
+            _baselines(question, target),
+            *(_score(question, target, n, o, wish) for n, o in zip(names, outputs, strict=True)),
+        ]
+        if wish.calibrate:
+            everything = [Ending(c, p, "ok") for c, p in zip(question.contexts, question.perturbations, strict=True)]
+            tables += [
+                score_rows(question, target, values, everything).assign(model=name, kind="reference")
+                for name, values in references(question, target, None)
+            ]
+        plants = planted(question, target) if wish.calibrate else None
+    facts = condition_facts(question, target)
+    notes = [*left_out, *_notes(question, outputs, train)]
+    tasks = [_task(table, wish) for table in (pd.concat(tables, ignore_index=True), facts)]
+    scores = tasks[0].assign(seed=0, dose="", budget="full", audit="not audited")[list(SCORE_COLUMNS)]
+    return Scored(scores, None if plants is None else _task(plants, wish), tasks[1], _roles(truth, split), tuple(notes))
 
 
-def _halve(
-    matrices: Sequence[np.ndarray], projected: Sequence[np.ndarray], generator: np.random.Generator
-) -> tuple[Side, Side]:
-    """Split every condition's cells in two disjoint random halves."""
-    orders = [generator.permutation(len(m)) for m in matrices]
-    cuts = [(o[: len(o) // 2], o[len(o) // 2 :]) for o in orders]
-    sides = [
-        Side(
-            np.stack([m[c[side]].mean(axis=0) for m, c in zip(matrices, cuts, strict=True)]),
-            [z[c[side]] for z, c in zip(projected, cuts, strict=True)],
-        )
-        for side in (0, 1)
+def write(scored: Scored, folder: Path, *, figures: bool = True) -> None:
+    """Write tables, page and figures; raises `StoreError` if the disk refuses."""
+    write_csv(scored.scores, folder / "scores.csv")
+    write_csv(scored.conditions, folder / "conditions.csv")
+    write_csv(scored.controls, folder / "controls.csv")
+    write_csv(pd.DataFrame(columns=list(COST_COLUMNS)), folder / "costs.csv")
+    write_csv(metric_table(), folder / "metrics.csv")
+    if scored.planted is not None:
+        write_csv(scored.planted, folder / "planted.csv")
+    store.write_json(folder / "notes.json", list(scored.notes))
+    reports.write_reports(folder, figures=figures)
+
+
+def _open(wish: Wish) -> tuple[CellFile, list[CellFile], CellFile | None]:
+    """Open all files and bring them to the truth's genes."""
+    truth = read_cells(wish.truth, wish.labels, wish.space)
+    others = [
+        read_cells(p, wish.labels, wish.space) for p in (*wish.predictions, *([wish.train] if wish.train else []))
     ]
-    return sides[0], sides[1]
+    genes = shared_genes([truth, *others]) if wish.genes == "shared" else truth.var_names
+    truth = truth.with_genes(genes)
+    opened = []
+    for other in others:
+        check_spaces(truth, other)
+        opened.append(other.with_genes(genes))
+    train = opened.pop() if wish.train else None
+    for prediction in opened:
+        if not wish.start:
+            check_controls(truth, prediction)
+    return truth, opened, train
 
 
-def _mean(cells: AnnData, positions: np.ndarray) -> np.ndarray:
-    return np.asarray(cells.X[positions].astype(np.float64).mean(axis=0)).ravel()
+def _baselines(question: Question, target: Target) -> pd.DataFrame:
+    """Score the input itself and, where training cells are known, the mean effect of their perturbations."""
+    everything = [Ending(c, p, "ok") for c, p in zip(question.contexts, question.perturbations, strict=True)]
+
+    def copied(number: int) -> Prediction:
+        return as_prediction(question.input_cells(number))
+
+    loads: dict[str, Callable[[int], Prediction]] = {"no_change": copied}
+    if question.training is not None:
+        sign = -1.0 if question.direction == "p2n" else 1.0
+        effect = sign * question.training.mean_effect(question.contexts)
+        loads["train_mean"] = lambda number: Prediction(copied(number).values + effect[number], unit="cell")
+    return pd.concat(
+        [
+            score_rows(
+                question, target, evaluate(question, target, output_of(question, target, load)), everything
+            ).assign(model=name, kind="model")
+            for name, load in loads.items()
+        ],
+        ignore_index=True,
+    )
+
+
+def _score(question: Question, target: Target, name: str, prediction: CellFile, wish: Wish) -> pd.DataFrame:
+    """Score one file; a condition it does not hold, or holds no finite numbers for, is a failure with a reason."""
+    endings = [Ending(c, p, "ok") for c, p in zip(question.contexts, question.perturbations, strict=True)]
+    n2p = question.direction == "n2p"
+
+    def load(number: int) -> Prediction | None:
+        ending = endings[number]
+        try:
+            found = predict_from(prediction, ending.context, ending.perturbation, question.direction)
+        except (DataError, ContractError) as error:
+            endings[number] = Ending(ending.context, ending.perturbation, "failed", str(error))
+            return None
+        if found is None:
+            endings[number] = Ending(
+                ending.context, ending.perturbation, "failed", f"no prediction in {prediction.name}"
+            )
+        return found
+
+    output = output_of(question, target, load)
+    start = _own_start(question, prediction) if wish.start == "prediction" and n2p else None
+    values = evaluate(question, target, output, start=start)
+    return score_rows(question, target, values, endings).assign(model=name, kind="model")
+
+
+def _own_start(question: Question, prediction: CellFile) -> np.ndarray:
+    """Mean profile of the prediction file's own controls, for each condition."""
+    means = {}
+    for context in sorted(set(question.contexts)):
+        own = predict_from(prediction, context, CONTROL, question.direction)
+        if own is None:
+            raise DataError(
+                f"{prediction.name} has no control cells of context {context}, which --start prediction needs; add them, or "
+                "leave --start at truth."
+            )
+        means[context] = own.mean()
+    return np.stack([means[context] for context in question.contexts])
+
+
+def _notes(question: Question, outputs: list[CellFile], train: CellFile | None) -> list[str]:
+    """Say what a reader of the numbers must know."""
+    asked = set(zip(question.contexts, question.perturbations, strict=True))
+    notes = []
+    for cells in outputs:
+        held = set(zip(cells.obs["context"], cells.obs["perturbation"], strict=True)) - {
+            (c, CONTROL) for c in cells.obs["context"]
+        }
+        if held - asked:
+            context, perturbation = sorted(held - asked)[0]
+            notes.append(
+                f"{cells.name} predicts {len(held - asked)} conditions that the truth does not test, such as "
+                f"{context}/{perturbation}; they are ignored"
+            )
+    if train is None:
+        notes.append(
+            "without --train there is no mean effect, no principal component and no scaled value: those metrics are unsupported"
+        )
+    notes.append(
+        "the harness did not train these models: if one saw the controls listed as 'reference' in controls.csv, its changes "
+        "share their noise with the truth's and score too high"
+    )
+    return notes
+
+
+def _roles(truth: CellFile, split: Split) -> pd.DataFrame:
+    """List which control cells were input (I) and which reference (R)."""
+    rows = {c.context: (c.control_a, c.control_b) for c in split.conditions}
+    return pd.concat(
+        [
+            pd.DataFrame({"context": context, "cell": truth.obs.index[where], "role": role})
+            for context, sides in rows.items()
+            for role, where in zip(("input", "reference"), sides, strict=True)
+        ],
+        ignore_index=True,
+    )
+
+
+def _task(table: pd.DataFrame, wish: Wish) -> pd.DataFrame:
+    return table.assign(
+        suite="external",
+        dataset=wish.truth.stem,
+        source=wish.source,
+        protocol="external",
+        direction=wish.direction,
+        fold=0,
+    )
+
+
+def _choice(option: str, given: str, known: tuple[str, ...], means: dict[str, None] | None = None) -> str | None:
+    if given not in known:
+        raise BenchmarkError(f"{option} is '{given}'; expected one of {', '.join(k for k in known if k)}.")
+    return means[given] if means and given in means else given
+
+
+if __name__ == "__main__":
+    app()

@@ -1,24 +1,24 @@
-"""From one row per condition and seed to one row per model: the leaderboard.
+"""From one value per condition to one row per model: the leaderboard.
 
-The rules, in the order they apply:
+The rules, after those of `settle`:
 
-1. A condition's value is the mean over its seeds and folds.
-2. A condition on which a model failed, or which it declined while it took others, takes the value `no_change` has
-   there. It is counted and the first reason is named; it is never dropped.
-3. A condition that has no such score whoever predicts it (`too_few_genes`, …) is left out for everybody alike.
 4. Mean over the conditions of a context; mean over contexts; interval by hierarchical bootstrap.
 5. A model without a value of its own that did not fail either is an unranked row with its status and reason.
+6. A metric whose ceiling is not better than the baseline by more than the bootstrap error is uninformative: its rows
+   keep their means and have neither rank nor scaled value. Without ceiling or baseline, only the scaled value is missing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
-from reports.bootstrap import summarise
-from reports.tables import DECLINED, FAILED, GROUP, LEFT_OUT, ReportError, check_metrics, check_scores
+from reports.bootstrap import context_sizes, draw_means, interval_of
+from reports.calibration import Calibration, calibrate, scale
+from reports.compare import holm
+from reports.panel import Panel, panels
+from reports.settle import settle
+from reports.tables import GROUP, UNINFORMATIVE, ReportError
 
 COLUMNS = (
     *GROUP,
@@ -30,6 +30,7 @@ COLUMNS = (
     "mean",
     "low",
     "high",
+    "scaled",
     "n_conditions",
     "n_failed",
     "n_unsupported",
@@ -39,9 +40,8 @@ COLUMNS = (
     "budget",
     "audit",
     "rank",
+    "p_best",
 )
-_CELL = [*GROUP, "metric", "context", "condition"]
-_MODEL = [*GROUP, "model", "kind"]
 
 
 def leaderboard(scores: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
@@ -62,9 +62,12 @@ def leaderboard(scores: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 20
     -------
     DataFrame
         Columns `COLUMNS`. `level` is "suite" (mean over contexts, `context` empty) or "context". `mean`, `low` and
-        `high` are in the metric's unit, NaN in an unranked row. `status` is ok where the model has at least one value
-        of its own. `rank` is 1 for the best model of a scored metric, equal for equal means; NaN for references,
-        metrics that are only reported, and models without a value.
+        `high` are in the metric's unit, NaN in a row without a value. `scaled` is 0 at the task's baseline and 1 at the
+        ceiling, NaN where the metric is not scored or not informative. `status` is ok where the model has at least one
+        value of its own, "uninformative" where it has but the metric cannot rank. `rank` is 1 for the best model of a
+        scored metric, equal for equal means; NaN for references, metrics that are only reported or uninformative, and
+        models without a value. `p_best` is the p-value of the paired bootstrap against the model of rank 1, two-sided,
+        corrected by Holm over the models of the metric; NaN where there is no rank or no interval.
 
     Raises
     ------
@@ -73,150 +76,137 @@ def leaderboard(scores: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 20
 
     Source
     ------
-    METRICS.md, "Aggregation".
+    METRICS.md, "Calibration" and "Aggregation".
     """
-    if n_boot < 1:
-        raise ReportError(f"n_boot is {n_boot}; expected at least 1, and 2,000 or more for a report.")
     return rank_settled(settle(scores, metrics), metrics, n_boot=n_boot, seed=seed)
 
 
 def rank_settled(settled: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Make the leaderboard of `leaderboard` from what `settle` returned."""
-    columns = {name: settled[name].to_numpy() for name in settled}
-    rows = []
-    for level, keys in (("suite", [*_MODEL, "metric"]), ("context", [*_MODEL, "metric", "context"])):
-        for key, places in settled.groupby(keys, sort=True).indices.items():
-            cells = {name: column[places] for name, column in columns.items()}
-            rows.append(dict(zip(keys, key, strict=True)) | _summarise_cells(cells, n_boot, seed) | {"level": level})
+    if n_boot < 1:
+        raise ReportError(f"n_boot is {n_boot}; expected at least 1, and 2,000 or more for a report.")
+    scored = set(metrics.loc[metrics["scored"], "metric"])
+    rows: list[dict[str, object]] = []
+    for panel in panels(settled, metrics):
+        levels = [("suite", "", panel)]
+        levels += [("context", name, panel.rows(panel.contexts == name)) for name in np.unique(panel.contexts)]
+        for level, context, part in levels:
+            places = panel.labels | {"level": level, "context": context}
+            rows += [places | row for row in _summarise(part, panel.metric in scored, n_boot, seed)]
     board = pd.DataFrame(rows)
-    board["context"] = board["context"].fillna("")
-    board["rank"] = _rank(board, metrics)
+    facts = settled[[*GROUP, "model", "kind", "budget", "audit"]].drop_duplicates()
+    board = board.merge(facts, on=[*GROUP, "model"], how="left")
     return _sort(board, metrics)[list(COLUMNS)]
 
 
-def settle(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
-    """Give every model one value per condition and metric, by rules 1 to 3.
-
-    Returns
-    -------
-    DataFrame
-        One row per (`GROUP`, metric, context, condition, model), sorted. `value` is the model's, or no_change's in its
-        place, NaN where neither is there; `own` tells which (the model's on every seed: True); `failed`, `declined`
-        and `left_out` are booleans; `status` and `reason` are the first that are not ok; `budget` and `audit` are the
-        worst of the model's rows in the task.
-
-    Raises
-    ------
-    ReportError
-        What `check_scores` and `check_metrics` refuse.
-    """
-    scores = check_scores(scores, check_metrics(metrics))
-    doses = scores["dose"].map(lambda dose: "" if pd.isna(dose) else f" {dose:g} nM")
-    scores["condition"] = scores["perturbation"] + doses
-    rows = _complete(scores)
-    unscorable = rows["status"].isin(LEFT_OUT) & (rows["kind"] == "model")
-    rows["left_out"] = unscorable.groupby([rows[column] for column in _CELL]).transform("any")
-    copies = rows[rows["model"] == "no_change"].groupby(_CELL)["value"].mean().rename("copy")
-    rows = rows.join(copies, on=_CELL)
-    rows["own"] = rows["status"] == "ok"
-    rows["failed"] = rows["status"].isin(FAILED)
-    rows["declined"] = rows["status"].isin(DECLINED)
-    rows["value"] = rows["value"].where(~(rows["failed"] | rows["declined"]) | (rows["kind"] != "model"), rows["copy"])
-    rows["gap"] = rows["value"].isna()
-    # rows that are not ok come first within a condition, so that "first" names them
-    rows = rows.sort_values([*_MODEL, "metric", "context", "condition", "own", "fold", "seed"], kind="stable")
-    settled = rows.groupby([*_MODEL, "metric", "context", "condition"], sort=True).agg(
-        value=("value", "mean"),
-        gap=("gap", "any"),
-        own=("own", "all"),
-        any_own=("own", "any"),
-        failed=("failed", "any"),
-        declined=("declined", "any"),
-        left_out=("left_out", "any"),
-        status=("status", "first"),
-        reason=("reason", "first"),
-    )
-    settled["value"] = settled["value"].where(~settled.pop("gap"))
-    return settled.reset_index().merge(_worst(scores), on=_MODEL)
-
-
-def _worst(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return budget and audit per model and task: "quick" where any row is, and the first audit that is not clean."""
-    facts = scores[[*_MODEL, "budget", "audit"]].drop_duplicates()
-    facts = facts.assign(clean=facts["audit"] == "clean", full=facts["budget"] == "full")
-    audits = facts.sort_values([*_MODEL, "clean", "audit"]).groupby(_MODEL)["audit"].first()
-    budgets = facts.sort_values([*_MODEL, "full", "budget"]).groupby(_MODEL)["budget"].first()
-    return pd.concat([budgets, audits], axis=1).reset_index()
-
-
-def _complete(scores: pd.DataFrame) -> pd.DataFrame:
-    """Add a row with status "missing" wherever a model has none for a condition that another model has."""
-    models = scores[scores["kind"] == "model"]
-    grid = models[_CELL].drop_duplicates().merge(models[_MODEL].drop_duplicates(), on=list(GROUP))
-    rows = grid.merge(models, on=[*_CELL, "model", "kind"], how="left")
-    missing = rows["status"].isna()
-    rows.loc[missing, "status"] = "missing"
-    rows.loc[missing, "reason"] = "no row in scores.csv"
-    return pd.concat([rows, scores[scores["kind"] == "reference"]], ignore_index=True)
-
-
-def _summarise_cells(cells: Mapping[str, np.ndarray], n_boot: int, seed: int) -> dict[str, object]:
-    """Summarise one model on one metric; `cells` are columns of its settled conditions, sorted by context."""
-    keep = ~cells["left_out"] & (cells["own"] | (cells["kind"] != "reference"))
-    used = {name: column[keep] for name, column in cells.items()}
-    status, reason, has_mean = _judge(cells, used)
-    mean = low = high = np.nan
-    if has_mean:
-        sizes = tuple(np.unique(used["context"], return_counts=True)[1].tolist())
-        mean, low, high = summarise(used["value"], sizes, n_boot=n_boot, seed=seed)
-    return {
+def _summarise(panel: Panel, scored: bool, n_boot: int, seed: int) -> list[dict[str, object]]:
+    """Return one row per model and reference of one metric at one level."""
+    kept = panel.kept
+    everybody = range(len(panel.models))
+    verdicts = [_judge(panel, kept, column) for column in everybody]
+    valued = np.array([has_mean for _, _, has_mean in verdicts])
+    mean, low, high = _means(panel, kept, valued, n_boot, seed)
+    goodness = np.where(panel.is_model, panel.sign * mean, np.nan)
+    calibration = calibrate(panel, n_boot=n_boot, seed=seed) if scored else None
+    scaled, rank = np.full((2, len(panel.models)), np.nan)
+    if calibration is not None and calibration.informative:
+        scaled = np.array([scale(panel, column, calibration) if valued[column] else np.nan for column in everybody])
+    if scored and (calibration is None or calibration.informative):
+        better = (goodness[:, None] > goodness).sum(axis=0)
+        rank = np.where(np.isfinite(goodness), better + 1.0, np.nan)
+    numbers = {
         "mean": mean,
         "low": low,
         "high": high,
-        "n_conditions": int(keep.sum()),
-        "n_failed": int(used["failed"].sum()),
-        "n_unsupported": int(used["declined"].sum()),
-        "n_left_out": int(cells["left_out"].sum()),
-        "status": status,
-        "reason": reason,
-        "budget": cells["budget"][0],
-        "audit": cells["audit"][0],
+        "scaled": scaled,
+        "n_conditions": kept.sum(axis=0),
+        "n_failed": (kept & panel.failed).sum(axis=0),
+        "n_unsupported": (kept & panel.declined).sum(axis=0),
+        "n_left_out": panel.left_out.sum(axis=0),
+        "rank": rank,
+        "p_best": _against_best(panel, rank, n_boot, seed),
+        "goodness": goodness,
     }
+    columns = {name: values.tolist() for name, values in numbers.items()}
+    outcomes = [_mark(verdicts[column], calibration, bool(panel.is_model[column])) for column in everybody]
+    return [
+        {"model": panel.models[column], "status": outcomes[column][0], "reason": outcomes[column][1]}
+        | {name: values[column] for name, values in columns.items()}
+        for column in np.flatnonzero(panel.present.any(axis=0))
+    ]
 
 
-def _judge(cells: Mapping[str, np.ndarray], used: Mapping[str, np.ndarray]) -> tuple[str, str, bool]:
-    """Return a model's status and reason, and whether it has a mean; `used` are the cells that are not left out."""
-    source = used if len(used["value"]) else cells
-    troubled = np.flatnonzero(source["failed"] | source["declined"] if source is used else ~source["own"])
+def _mark(verdict: tuple[str, str, bool], calibration: Calibration | None, is_model: bool) -> tuple[str, str]:
+    """Return status and reason of a row, "uninformative" where the metric cannot rank and nothing worse is to be said."""
+    status, reason, has_mean = verdict
+    if calibration is None or calibration.informative or not (is_model and has_mean):
+        return status, reason
+    why = f"{UNINFORMATIVE}: {calibration.reason}"
+    return (UNINFORMATIVE if status == "ok" else status), f"{reason}; {why}" if reason else why
+
+
+def _means(
+    panel: Panel, kept: np.ndarray, valued: np.ndarray, n_boot: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return mean and ends of the interval [model], NaN where a model has no mean."""
+    mean, low, high = np.full((3, len(panel.models)), np.nan)
+    left = np.flatnonzero(valued)
+    while len(left):  # once for all models, and once for each reference that lacks conditions
+        rows = kept[:, left[0]]
+        alike = left[(kept[:, left] == rows[:, None]).all(axis=0)]
+        sizes = context_sizes(panel.contexts[rows])
+        mean[alike], draws = draw_means(panel.value[rows][:, alike], sizes, n_boot=n_boot, seed=seed)
+        low[alike], high[alike] = interval_of(draws)
+        left = np.setdiff1d(left, alike)
+    return mean, low, high
+
+
+def _against_best(panel: Panel, rank: np.ndarray, n_boot: int, seed: int) -> np.ndarray:
+    """Return the Holm-corrected p-values [model] of the bootstrap of the difference to the model of rank 1."""
+    p = np.full(len(rank), np.nan)
+    ranked = np.flatnonzero(np.isfinite(rank))
+    if not len(ranked):
+        return p
+    best = ranked[np.argmin(rank[ranked])]
+    others = ranked[ranked != best]
+    rows = panel.kept[:, best]
+    if rows.sum() < 2:
+        return p
+    p[best] = 1.0
+    if len(others):
+        apart = panel.value[rows][:, others] - panel.value[rows][:, [best]]
+        _, draws = draw_means(apart, context_sizes(panel.contexts[rows]), n_boot=n_boot, seed=seed)
+        smaller = np.minimum((draws <= 0).sum(axis=0), (draws >= 0).sum(axis=0))
+        p[others] = holm(np.minimum(1.0, 2 * (smaller + 1) / (n_boot + 1)))
+    return p
+
+
+def _judge(panel: Panel, kept: np.ndarray, column: int) -> tuple[str, str, bool]:
+    """Return a model's status and reason, and whether it has a mean; `kept` [condition, model] enters the mean."""
+    used = np.flatnonzero(kept[:, column])
+    cells = used if len(used) else np.flatnonzero(panel.present[:, column])
+    failed, declined = panel.failed[cells, column], panel.declined[cells, column]
+    troubled = cells[(failed | declined) if len(used) else ~panel.own[cells, column]]
     if not len(troubled):
-        return "ok", "", bool(len(used["value"]))
-    ran = bool(used["any_own"].any())
-    tried = np.flatnonzero(used["failed"] & (used["status"] != "missing"))
+        return "ok", "", bool(len(used))
+    ran = bool(panel.any_own[used, column].any())
+    tried = used[panel.failed[used, column] & (panel.status[used, column] != "missing")]
     first = tried[0] if len(tried) and not ran else troubled[0]
-    status = str(source["status"][first])
-    reason = str(source["reason"][first]) or f"status {status}, no reason given"
+    status = str(panel.status[first, column])
+    reason = str(panel.reason[first, column]) or f"status {status}, no reason given"
     if ran:
-        reason = f"{source['context'][first]}/{source['condition'][first]}: {reason}"
+        reason = f"{panel.contexts[first]}/{panel.conditions[first]}: {reason}"
     if not ran and not len(tried):
         return status, reason, False
-    if np.isnan(used["value"]).any():
+    if np.isnan(panel.value[used, column]).any():
         return status, f"{reason} (not ranked: no value of no_change to take its place)", False
     return "ok" if ran else status, reason, True
 
 
-def _rank(board: pd.DataFrame, metrics: pd.DataFrame) -> pd.Series:
-    """Rank models with a mean within each task, level, context and scored metric; equal means share the better rank."""
-    facts = metrics.set_index("metric")
-    sign = board["metric"].map(facts["higher_is_better"]).map({True: -1.0, False: 1.0})
-    ranked = board["metric"].map(facts["scored"]) & (board["kind"] == "model")
-    keys = [board[column] for column in (*GROUP, "level", "context", "metric")]
-    return (board["mean"] * sign).where(ranked).groupby(keys).rank(method="min")
-
-
 def _sort(board: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
-    """Order rows by task, suite before contexts, metric as in metrics.csv, models before references, rank, name."""
+    """Order rows by task, suite before contexts, metric as in metrics.csv, models before references, best first."""
     position = {name: number for number, name in enumerate(metrics["metric"])}
-    order = board.assign(_level=board["level"] != "suite", _metric=board["metric"].map(position))
-    keys = [*GROUP, "_level", "context", "_metric", "kind", "rank", "model"]
-    order = order.sort_values(keys, kind="stable", na_position="last", ignore_index=True)
-    return order.drop(columns=["_level", "_metric"])
+    order = board.assign(level_=board["level"] != "suite", metric_=board["metric"].map(position))
+    order["goodness"] = -order["goodness"]
+    keys = [*GROUP, "level_", "context", "metric_", "kind", "goodness", "model"]
+    return order.sort_values(keys, kind="stable", na_position="last", ignore_index=True)

@@ -26,6 +26,11 @@ def mean_weights(sizes: tuple[int, ...]) -> np.ndarray:
     return np.repeat(1.0 / (len(sizes) * np.asarray(sizes, dtype=float)), sizes)
 
 
+def mean_over_contexts(values: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
+    """Return the mean [column] of scores [condition, column]; columns that are equal get equal means, to the last bit."""
+    return (mean_weights(sizes)[:, None] * values).sum(axis=0)
+
+
 @lru_cache(maxsize=8)
 def draw_weights(sizes: tuple[int, ...], n_boot: int, seed: int) -> np.ndarray:
     """Return the weights of `mean_weights` under resampling of contexts, then of conditions within each drawn context.
@@ -57,25 +62,47 @@ def draw_weights(sizes: tuple[int, ...], n_boot: int, seed: int) -> np.ndarray:
     return weights
 
 
-def summarise(values: np.ndarray, sizes: tuple[int, ...], *, n_boot: int, seed: int) -> tuple[float, float, float]:
-    """Return the mean of one score per condition and the ends of its 95 % interval.
+def draw_means(values: np.ndarray, sizes: tuple[int, ...], *, n_boot: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of each column of scores, and its bootstrap draws: the same draws for every column.
 
     Parameters
     ----------
     values
-        Scores [condition], in the order of their contexts, all finite.
+        Scores [condition, column], conditions in the order of their contexts, all finite.
     sizes
-        Number of conditions of each context; with one context, conditions alone are resampled. A single condition
-        has no interval: its ends are NaN.
+        Number of conditions of each context; with one context, conditions alone are resampled.
     n_boot, seed
         As for `draw_weights`.
+
+    Returns
+    -------
+    tuple of ndarray
+        Means [column] and draws [draw, column]. The draws of a single condition are NaN: it has no interval.
 
     Source
     ------
     METRICS.md, "Aggregation".
     """
-    mean = float(mean_weights(sizes) @ values)
+    means = mean_over_contexts(values, sizes)
     if len(values) == 1:
-        return mean, np.nan, np.nan
-    low, high = np.percentile(draw_weights(sizes, n_boot, seed) @ values, INTERVAL)
-    return mean, float(low), float(high)
+        return means, np.full((n_boot, values.shape[1]), np.nan)
+    return means, draw_weights(sizes, n_boot, seed) @ values
+
+
+def interval_of(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the two ends [column] of the 95 % interval of bootstrap draws [draw, column]."""
+    low, high = np.percentile(draws, INTERVAL, axis=0)
+    return low, high
+
+
+def summarise(values: np.ndarray, sizes: tuple[int, ...], *, n_boot: int, seed: int) -> tuple[float, float, float]:
+    """Return the mean of one score per condition [condition] and the ends of its 95 % interval, as `draw_means`."""
+    means, draws = draw_means(values[:, None], sizes, n_boot=n_boot, seed=seed)
+    low, high = interval_of(draws)
+    return float(means[0]), float(low[0]), float(high[0])
+
+
+def context_sizes(contexts: np.ndarray) -> tuple[int, ...]:
+    """Count the conditions of each context; `contexts` [condition] names them, those of one context side by side."""
+    ends = np.flatnonzero(np.append(contexts[1:] != contexts[:-1], True)) + 1 if len(contexts) else np.empty(0, int)
+    return tuple(np.diff(ends, prepend=0).tolist())

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import wilcoxon
 
-from reports.bootstrap import summarise
+from reports.bootstrap import context_sizes, draw_means, interval_of
+from reports.panel import panels
 from reports.tables import GROUP
 
 BASELINES = ("train_mean", "train_control")
@@ -34,42 +35,48 @@ def compare(settled: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 2000,
     ------
     METRICS.md, "Aggregation".
     """
-    scored = metrics[metrics["scored"]].set_index("metric")["higher_is_better"]
-    settled = settled[settled["metric"].isin(scored.index) & (settled["kind"] == "model") & ~settled["left_out"]]
+    scored = set(metrics.loc[metrics["scored"], "metric"])
     rows: list[dict[str, object]] = []
-    for key, group in settled.groupby([*GROUP, "metric"], sort=True):
-        values = _values(group) * (1.0 if scored[key[-1]] else -1.0)
-        for baseline in [name for name in BASELINES if name in values]:
-            tests = [_test(values[model] - values[baseline], n_boot, seed) for model in values if model != baseline]
-            models = [model for model in values if model != baseline]
-            adjusted = holm(np.array([test["p_wilcoxon"] for test in tests]))
-            head = dict(zip([*GROUP, "metric"], key, strict=True)) | {"baseline": baseline}
+    for panel in panels(settled[settled["metric"].isin(scored)], metrics):
+        values, contexts, models = panel.table()
+        for baseline in [name for name in BASELINES if name in models]:
+            against = values[:, models.index(baseline)]
+            others = [place for place, name in enumerate(models) if name != baseline]
+            gains = panel.sign * (values[:, others] - against[:, None])
+            tests = _test(gains, context_sizes(contexts), n_boot, seed)
             rows += [
-                head | {"model": model, "p_holm": p} | test
-                for model, test, p in zip(models, tests, adjusted, strict=True)
+                panel.labels | {"baseline": baseline, "model": models[place]} | test
+                for place, test in zip(others, tests, strict=True)
             ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _values(group: pd.DataFrame) -> pd.DataFrame:
-    """Return the values [condition, model] of the models that have one on every condition and gave some themselves."""
-    usable = group.groupby("model").agg(ran=("any_own", "any"), failed=("failed", "any"), value=("value", "min"))
-    whole = ~group["value"].isna().groupby(group["model"]).any()
-    names = usable.index[(usable["ran"] | usable["failed"]) & whole]
-    cells = group[group["model"].isin(names)]
-    return cells.pivot(index=["context", "condition"], columns="model", values="value")
+def _test(gains: np.ndarray, sizes: tuple[int, ...], n_boot: int, seed: int) -> list[dict[str, object]]:
+    """Test paired differences [condition, model]; returns one row per model."""
+    if not gains.size:
+        return []
+    means, draws = draw_means(gains, sizes, n_boot=n_boot, seed=seed)
+    low, high = interval_of(draws)
+    p = signed_rank(gains)
+    return [
+        dict(zip(("gain", "low", "high", "p_wilcoxon", "p_holm"), row, strict=True)) | {"n_conditions": len(gains)}
+        for row in np.column_stack([means, low, high, p, holm(p)]).tolist()
+    ]
 
 
-def _test(difference: pd.Series, n_boot: int, seed: int) -> dict[str, float]:
-    """Test one paired difference [condition]."""
-    sizes = tuple(difference.groupby("context", sort=True).size())
-    gain, low, high = summarise(difference.to_numpy(), sizes, n_boot=n_boot, seed=seed)
-    p = float(wilcoxon(difference).pvalue) if difference.ne(0).any() else 1.0
-    return {"gain": gain, "low": low, "high": high, "n_conditions": len(difference), "p_wilcoxon": p}
+def signed_rank(differences: np.ndarray) -> np.ndarray:
+    """Return the two-sided p-value [test] of Wilcoxon's signed-rank test of differences [condition, test].
+
+    1 where no condition differs.
+    """
+    return np.array([float(wilcoxon(column).pvalue) if column.any() else 1.0 for column in differences.T])
 
 
 def holm(p: np.ndarray) -> np.ndarray:
     """Return p-values [test] corrected by Holm's step-down method.
+
+    statsmodels' `multipletests` gives the same (a test holds the two together), but collects garbage in each call, which
+    takes longer than everything else here.
 
     Source
     ------

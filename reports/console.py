@@ -7,7 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from reports.task import BRACKETS, Task, describe_trouble, lead_metric, ordered_models, tasks
+from reports.task import BRACKETS, Task, describe_trouble, lead_metric, ordered_models, tasks, why_uninformative
 from reports.text import decimals, number, shorten, with_interval
 
 _BESIDE = ("r2_pearson", "mse", "pds_cosine", "e_distance")
@@ -28,8 +28,14 @@ def print_summary(leaderboard: pd.DataFrame, console: Console) -> None:
         console.print(_table(task, board, leaders, console.width))
         models = leaders[leaders["kind"] == "model"]
         for _, row in models.iterrows():
-            if row["reason"]:
-                console.print(f"  {row['model']}: {shorten(describe_trouble(row), 200)}", markup=False, highlight=False)
+            trouble = describe_trouble(row)
+            if trouble:
+                console.print(f"  {row['model']}: {shorten(trouble, 200)}", markup=False, highlight=False)
+        blunt = why_uninformative(board, lead_metric(board))
+        if blunt:
+            console.print(
+                f"  {lead_metric(board)} is uninformative here, no ranks: {blunt}", markup=False, highlight=False
+            )
         quick = list(models.loc[(models["budget"] == "quick") & models["mean"].notna(), "model"])
         if quick:
             console.print(f"  below the authors' training length (budget quick): {', '.join(quick)}", highlight=False)

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
-from reports.tables import LEFT_OUT, Tables
-from reports.task import BRACKETS, HEADLINE, Task, describe_trouble, fit_costs, lead_metric, ordered_models, tasks
-from reports.text import decimals, interval, markdown_table, number, seconds, shorten, with_interval
-
-_READING = """\
-A score is computed per condition (context × perturbation × dose), averaged over the conditions of a context, then over
-contexts; brackets hold the 95 % interval of a hierarchical bootstrap (contexts, then conditions). Models are ranked
-within one table, never across. A condition on which a model failed, or which it declined while it took others, counts
-with the score of `no_change` there. Lines marked *bracket* are ranked models that learn nothing about a perturbation's
-own effect; lines in italics are references, which have seen the truth and are never ranked."""
+from reports.glossary import GLOSSARY, READING
+from reports.page_missing import missing_table, notes, uninformative_line
+from reports.page_quality import calibration_table, explain_marks, mark_metrics, shared_sentence, shared_table
+from reports.page_tables import decimals_of, family_tables, headline_table
+from reports.statistics import Statistics
+from reports.tables import Tables
+from reports.task import HEADLINE, Task, lead_metric, ordered_models, tasks, why_uninformative
+from reports.text import interval, markdown_table, number
 
 
 def write_markdown(
-    tables: Tables, board: pd.DataFrame, comparison: pd.DataFrame, figures: Mapping[str, Sequence[str]]
+    tables: Tables,
+    settled: pd.DataFrame,
+    board: pd.DataFrame,
+    statistics: Statistics,
+    figures: Mapping[str, Sequence[str]],
 ) -> str:
     """Write the page.
 
@@ -27,10 +30,12 @@ def write_markdown(
     ----------
     tables
         The tables the board was made from.
+    settled
+        What `settle.settle` returned.
     board
         What `aggregate.leaderboard` returned.
-    comparison
-        What `compare.compare` returned.
+    statistics
+        What `statistics.analyse` returned.
     figures
         Task slug → links to its figures, relative to the page.
 
@@ -39,38 +44,52 @@ def write_markdown(
     str
         Markdown, ending in a newline.
     """
-    parts = ["# Leaderboard", _READING]
+    parts = ["# Leaderboard", READING]
+    blunt = []
     for task, rows in tasks(board):
-        parts += _section(task, rows, tables, comparison)
+        parts += _section(task, rows, tables, statistics)
         parts += [f"![{link.rsplit('/', 1)[-1]}]({link})" for link in figures.get(task.slug, ())]
+        blunt.append(uninformative_line(task, rows))
+    missing = [
+        text
+        for text in (missing_table(settled, tables.metrics), "\n".join(f"- {line}" for line in blunt if line))
+        if text
+    ]
+    parts += ["## What is missing, and why", *(missing or ["Nothing: every model has a value of its own everywhere."])]
     present = tables.metrics["metric"].isin(board["metric"])
-    return "\n\n".join([*parts, "## Metrics", _legend(tables.metrics[present])]) + "\n"
+    parts += ["## Metrics", _legend(tables.metrics[present]), "## Glossary"]
+    return "\n\n".join([*parts, "\n".join(f"- **{word}**: {meaning}" for word, meaning in GLOSSARY.items())]) + "\n"
 
 
-def _section(task: Task, rows: pd.DataFrame, tables: Tables, comparison: pd.DataFrame) -> list[str]:
-    """Write one task: heading, verdict, tables, notes."""
+def _section(task: Task, rows: pd.DataFrame, tables: Tables, statistics: Statistics) -> list[str]:
+    """Write one task: heading, verdict, headline, families, calibration."""
     lead = lead_metric(rows)
     leaders = ordered_models(rows, lead)
-    facts = tables.metrics.set_index("metric")
-    scored = [metric for metric in rows["metric"].unique() if facts.loc[metric, "scored"]]
-    reported = [metric for metric in rows["metric"].unique() if not facts.loc[metric, "scored"]]
-    places = {
-        metric: decimals(rows[(rows["metric"] == metric) & (rows["kind"] == "model")]["mean"])
-        for metric in rows["metric"].unique()
-    }
-    conditions = int(leaders["n_conditions"].max())
+    quality, comparison = task.select(statistics.quality), task.select(statistics.comparison)
+    present = set(rows["metric"])
+    scored = [row.metric for row in tables.metrics.itertuples() if row.scored and row.metric in present]
+    marks = mark_metrics(quality, scored)
     contexts = rows.loc[(rows["level"] == "context") & (rows["metric"] == lead), "context"].nunique()
-    heading = "## " + " — ".join((task.title, *task.warnings))
-    mine = task.select(comparison)
-    parts = [heading, f"Suite {task.suite}; {contexts} contexts, {conditions} conditions."]
+    places = decimals_of(rows)
+    parts = ["## " + " — ".join((task.title, *task.warnings))]
+    parts.append(f"Suite {task.suite}; {contexts} contexts, {int(leaders['n_conditions'].max())} conditions.")
     if task.leak:
         parts.append(f"**The leakage audit says:** {task.leak}. These scores do not measure generalisation.")
-    parts += [*_verdict(rows, mine[mine["metric"] == lead], places[lead]), *_copying(rows, places)]
-    parts += [_ranking(leaders, rows, [lead, *[m for m in scored if m != lead]], places, tables)]
-    if reported:
-        parts += ["Reported, not ranked:", _reported(leaders, rows, reported, places)]
-    notes = _notes(rows)
-    return [*parts, "\n".join(f"- {note}" for note in notes)] if notes else parts
+    blunt = why_uninformative(rows, lead)
+    if blunt:
+        parts.append(
+            f"**{lead} is uninformative here and ranks nobody:** {blunt}. Lines are in the order of their means."
+        )
+    parts += _verdict(rows, comparison[comparison["metric"] == lead], places[lead])
+    parts += _copying(rows, quality, places)
+    parts += [headline_table(task, rows, tables.metrics, tables.costs, marks), *explain_marks(marks)]
+    parts += _statistics(lead, task.select(statistics.friedman), task.select(statistics.sensitivity))
+    lines = notes(rows)
+    parts += ["\n".join(f"- {line}" for line in lines)] if lines else []
+    parts += family_tables(rows, tables.metrics, marks, list(leaders["model"]))
+    calibration, shared = calibration_table(quality, scored, places), shared_table(quality)
+    parts += ["### Calibration", calibration] if calibration else []
+    return [*parts, "### What a shared control is worth", shared] if shared else parts
 
 
 def _verdict(board: pd.DataFrame, comparison: pd.DataFrame, places: int) -> list[str]:
@@ -102,99 +121,41 @@ def _verdict(board: pd.DataFrame, comparison: pd.DataFrame, places: int) -> list
     return sentences
 
 
-def _copying(rows: pd.DataFrame, places: Mapping[str, int]) -> list[str]:
-    """Say what the input itself scores in r2_pearson, and beside it in the headline."""
+def _copying(rows: pd.DataFrame, quality: pd.DataFrame, places: Mapping[str, int]) -> list[str]:
+    """Say what the input itself scores in r2_pearson and in the headline, and what sharing the control is worth."""
     copies = rows[(rows["level"] == "suite") & (rows["model"] == "no_change")].set_index("metric")["mean"].dropna()
-    if "r2_pearson" not in copies:
-        return []
-    what = "the control" if rows["direction"].iloc[0] == "n2p" else "the input"
-    text = f"Copying {what} (`no_change`) scores {number(copies['r2_pearson'], places['r2_pearson'])} in r2_pearson"
-    if HEADLINE in copies:
-        text += f", and {number(copies[HEADLINE], places[HEADLINE])} in {HEADLINE}"
-    return [text + ": a high r2_pearson alone is no evidence of a predicted effect."]
+    sentences = []
+    if "r2_pearson" in copies:
+        what = "the control" if rows["direction"].iloc[0] == "n2p" else "the input"
+        text = f"Copying {what} (`no_change`) scores {number(copies['r2_pearson'], places['r2_pearson'])} in r2_pearson"
+        if HEADLINE in copies:
+            text += f", and {number(copies[HEADLINE], places[HEADLINE])} in {HEADLINE}"
+        sentences.append(text + ": a high r2_pearson alone is no evidence of a predicted effect.")
+    shared = shared_sentence(quality)
+    return [" ".join([*sentences, *([shared] if shared else [])])] if sentences or shared else []
 
 
-def _cells(board: pd.DataFrame, metrics: Sequence[str], places: Mapping[str, int]) -> dict[tuple[str, str], str]:
-    """Return the text of each (model, metric) at suite level: the mean, or the status where there is none."""
-    suite = board[(board["level"] == "suite") & board["metric"].isin(metrics)]
-    return {
-        (row.model, row.metric): row.status if pd.isna(row.mean) else number(row.mean, places[row.metric])
-        for row in suite.itertuples()
-    }
-
-
-def _name(row: pd.Series) -> str:
-    if row["kind"] == "reference":
-        return f"*{row['model']}*"
-    return f"{row['model']} (*bracket*)" if row["model"] in BRACKETS else str(row["model"])
-
-
-def _ranking(
-    leaders: pd.DataFrame, board: pd.DataFrame, metrics: Sequence[str], places: Mapping[str, int], tables: Tables
-) -> str:
-    """Write the table of ranked metrics, the headline with its interval."""
-    lead, *others = metrics
-    arrow = tables.metrics.set_index("metric")["higher_is_better"].map({True: "↑", False: "↓"})
-    task, _ = next(tasks(board))
-    costs = fit_costs(tables.costs, task)
-    cells = _cells(board, others, places)
-    header = [
-        "rank",
-        "model",
-        f"{lead} {arrow[lead]}",
-        *(f"{m} {arrow[m]}" for m in others),
-        "failed",
-        "declined",
-        "budget",
-        "audit",
-        "fit",
-    ]
-    lines = []
-    for _, row in leaders.iterrows():
-        is_model = row["kind"] == "model"
-        fit = seconds(costs["fit_seconds"].get(row["model"], float("nan")))
-        shared = " †" if bool(costs["shared_training"].get(row["model"], False)) else ""
-        lines.append(
-            [
-                f"{row['rank']:.0f}" if row["rank"] > 0 else "–",
-                _name(row),
-                with_interval(row, places[lead]),
-                *(cells.get((row["model"], metric), "–") for metric in others),
-                f"{row['n_failed']}/{row['n_conditions']}" if is_model else "–",
-                f"{row['n_unsupported']}/{row['n_conditions']}" if is_model else "–",
-                row["budget"] if is_model else "–",
-                row["audit"].split(":")[0],
-                fit + shared,
-            ]
+def _statistics(lead: str, friedman: pd.DataFrame, sensitivity: pd.DataFrame) -> list[str]:
+    """Say what Friedman's test finds, and under what the order of the models changes most."""
+    sentences = []
+    ranks = friedman[friedman["metric"] == lead]
+    if len(ranks) and np.isfinite(ranks["p"].iloc[0]):
+        first = ranks.iloc[0]
+        differ = "differ" if first["p"] < 0.05 else "cannot be told apart as a group"
+        sentences.append(
+            f"Friedman's test over {first['n_conditions']} conditions: the {first['n_models']} models {differ} in {lead} "
+            f"(χ² = {first['chi2']:.1f}, p = {first['p']:.2g}); mean ranks nearer than {first['critical_difference']:.2f} "
+            "are not to be told apart (Nemenyi)."
         )
-    footnote = "\n\n† one training serves several rows." if any("†" in line[-1] for line in lines) else ""
-    return markdown_table(header, lines) + footnote
-
-
-def _reported(leaders: pd.DataFrame, board: pd.DataFrame, metrics: Sequence[str], places: Mapping[str, int]) -> str:
-    """Write the table of metrics that do not rank."""
-    cells = _cells(board, metrics, places)
-    lines = [
-        [_name(row), *(cells.get((row["model"], metric), "–") for metric in metrics)] for _, row in leaders.iterrows()
-    ]
-    return markdown_table(["model", *metrics], lines, left=1)
-
-
-def _notes(board: pd.DataFrame) -> list[str]:
-    """Say why a model has no value, or not only its own, once per reason; and what was left out for everybody."""
-    suite = board[(board["level"] == "suite") & (board["kind"] == "model")]
-    suite = suite.assign(trouble=[shorten(describe_trouble(row), 300) for _, row in suite.iterrows()])
-    troubled = suite[suite["trouble"] != ""].groupby(["model", "trouble"], sort=True)["metric"].agg(tuple).reset_index()
-    notes = []
-    for (trouble, metrics), rows in troubled.groupby(["trouble", "metric"], sort=True):
-        models = ", ".join(f"`{model}`" for model in rows["model"])
-        where = "" if len(metrics) == suite["metric"].nunique() else f" ({', '.join(metrics)})"
-        notes.append(f"{models}{where}: {trouble}")
-    for (metric, count), _ in suite[suite["n_left_out"] > 0].groupby(["metric", "n_left_out"], sort=True):
-        notes.append(
-            f"{metric}: {count} conditions have no such score ({', '.join(LEFT_OUT)}) and are left out for every model."
+    subsets = sensitivity[sensitivity["by"] != "everything"].drop_duplicates(["by", "subset"]).dropna(subset="tau")
+    subsets = subsets[~((subsets["by"] == "metric") & (subsets["subset"] == lead))]
+    lowest = subsets.sort_values(["by", "tau", "subset"]).drop_duplicates("by")
+    if len(lowest):
+        named = ", ".join(
+            f"{row.by} {row.subset} ({number(row.tau, 2)})" for row in lowest.sort_values("tau").itertuples()
         )
-    return notes
+        sentences.append(f"The order of the models agrees least with that of {lead} under (Kendall's τ): {named}.")
+    return [" ".join(sentences)] if sentences else []
 
 
 def _legend(metrics: pd.DataFrame) -> str:
@@ -202,15 +163,15 @@ def _legend(metrics: pd.DataFrame) -> str:
     lines = []
     for row in metrics.itertuples():
         judged = pd.notna(row.best)
-        better = "higher" if row.higher_is_better else "lower"
         lines.append(
             [
                 row.metric,
-                better if judged else "neither",
+                row.family,
+                ("higher" if row.higher_is_better else "lower") if judged else "neither",
                 f"{row.best:g}" if judged else "–",
                 "yes" if row.scored else "no",
                 str(row.summary),
                 str(row.source),
             ]
         )
-    return markdown_table(["metric", "better", "best", "ranked", "what it is", "source"], lines, left=6)
+    return markdown_table(["metric", "family", "better", "best", "ranked", "what it is", "source"], lines, left=7)

@@ -82,12 +82,19 @@ def set_title(figure: Figure, what: str, task: Task) -> None:
     )
 
 
-def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write `stem`.png (150 dots per inch) and `stem`.svg, the same bytes each time; returns the two paths."""
-    paths = [stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")]
+def readable_on(background: np.ndarray) -> str:
+    """Return black or white, whichever is read better on a colour (red, green, blue, …; 0 to 1)."""
+    return "white" if np.dot(background[:3], (0.299, 0.587, 0.114)) < 0.5 else "black"
+
+
+def save(figure: Figure, stem: Path, *, svg: bool) -> list[Path]:
+    """Write `stem`.png (150 dots per inch) and, where asked, `stem`.svg, the same bytes each time; returns the paths."""
+    paths = [stem.with_name(f"{stem.name}.png")]
     figure.savefig(paths[0], dpi=150, metadata={"Software": None})
-    figure.set_layout_engine("none")  # the layout is solved; the second file takes it over
-    figure.savefig(paths[1], metadata={"Date": None})
+    if svg:
+        paths.append(stem.with_name(f"{stem.name}.svg"))
+        figure.set_layout_engine("none")  # the layout is solved; the second file takes it over
+        figure.savefig(paths[1], metadata={"Date": None})
     return paths
 
 

@@ -27,7 +27,18 @@ SCORE_COLUMNS = (
     "audit",
     "n_truth_cells",
 )
-METRIC_COLUMNS = ("metric", "best", "higher_is_better", "scored", "summary", "source")
+METRIC_COLUMNS = ("metric", "family", "best", "higher_is_better", "scored", "undefined", "summary", "source")
+PLANTED_COLUMNS = (
+    *GROUP,
+    "fold",
+    "mixture",
+    "share",
+    "context",
+    "perturbation",
+    "metric",
+    "value",
+    "status",
+)
 COST_COLUMNS = (
     "model",
     "direction",
@@ -43,10 +54,13 @@ FAILED = ("failed", "timeout", "missing")
 """Statuses of a failure; "missing" is given here, to a condition that others have a row for and this model has not."""
 DECLINED = ("unsupported", "needs_cells")
 """Statuses of what a model cannot give."""
-LEFT_OUT = ("too_few_genes", "too_few_conditions", "uninformative")
+LEFT_OUT = ("too_few_genes", "too_few_conditions")
 """Statuses of a condition that has no such score, whoever predicts it."""
+UNINFORMATIVE = "uninformative"
+"""Status of a row of the leaderboard whose metric cannot tell the task's ceiling from its baseline."""
 STATUSES = ("ok", *FAILED[:2], *DECLINED, *LEFT_OUT)
 _TEXT = (*GROUP, "model", "kind", "context", "perturbation", "metric", "status", "reason", "budget", "audit")
+_PLANTED_TEXT = (*GROUP, "mixture", "context", "perturbation", "metric", "status")
 _ROW = (*GROUP, "model", "fold", "seed", "context", "perturbation", "dose", "metric")
 
 
@@ -56,7 +70,7 @@ class ReportError(ValueError):
 
 @dataclass(frozen=True)
 class Tables:
-    """The three tables of one results folder."""
+    """The tables of one results folder."""
 
     scores: pd.DataFrame
     """One row per condition × metric × model × seed; columns `SCORE_COLUMNS`."""
@@ -64,18 +78,27 @@ class Tables:
     """One row per metric; columns `METRIC_COLUMNS`."""
     costs: pd.DataFrame
     """One row per fit; columns `COST_COLUMNS`, times in seconds, memory in MB."""
+    planted: pd.DataFrame
+    """One row per condition × metric of a predictor of known quality; columns `PLANTED_COLUMNS`, may have no row."""
 
 
 def load(folder: Path) -> Tables:
-    """Read and check `scores.csv`, `metrics.csv` and `costs.csv` of a results folder.
+    """Read and check `scores.csv`, `metrics.csv`, `costs.csv` and, where there is one, `planted.csv` of a results folder.
+
+    A `metrics.csv` of version 0.1, which names no families, is read as one family "metrics".
 
     Raises
     ------
     ReportError
         A file that is missing, empty or no CSV table, a missing column, or values that cannot be reported.
     """
-    metrics = check_metrics(_read(folder / "metrics.csv", numbers=("best",)))
-    scores = check_scores(_read(folder / "scores.csv", numbers=("value", "dose", "n_truth_cells")), metrics)
+    metrics = _read(folder / "metrics.csv", numbers=("best",))
+    if "family" not in metrics and "undefined" not in metrics:
+        metrics = metrics.assign(family="metrics", undefined="")
+    check_metrics(metrics)
+    scores = check_scores(
+        _read(folder / "scores.csv", numbers=("value", "dose", "n_truth_cells"), words=_TEXT), metrics
+    )
     costs = _read(folder / "costs.csv", numbers=("fit_seconds", "predict_seconds", "peak_memory_mb"))
     _require(costs, COST_COLUMNS, "costs.csv")
     datasets = sorted(set(scores["dataset"]))
@@ -84,22 +107,46 @@ def load(folder: Path) -> Tables:
             f"costs.csv has no column 'dataset', but scores.csv holds {', '.join(datasets)}; write the "
             "column, so that no fit is counted for the wrong data set."
         )
-    return Tables(scores, metrics, costs)
+    return Tables(scores, metrics, costs, _load_planted(folder / "planted.csv", metrics))
+
+
+def _load_planted(path: Path, metrics: pd.DataFrame) -> pd.DataFrame:
+    """Read `planted.csv`; a table without a row where there is none (external scoring, runs of version 0.1)."""
+    if not path.is_file():
+        return pd.DataFrame(columns=[*PLANTED_COLUMNS, "dose"])
+    planted = _read(path, numbers=("value", "share", "dose"), words=_PLANTED_TEXT)
+    _require(planted, PLANTED_COLUMNS, "planted.csv")
+    _require_known(planted, "metric", tuple(metrics["metric"]), "planted.csv")
+    bad = (planted["status"] == "ok") & ~np.isfinite(planted["value"].astype(float))
+    if bad.any():
+        raise ReportError(f"planted.csv: {bad.sum()} rows have status ok and no finite value; score the run again.")
+    planted["share"] = planted["share"].astype(float)
+    if not planted["share"].between(0, 1).all():
+        raise ReportError(f"planted.csv: column 'share' holds {planted['share'].unique().tolist()}; expected 0 to 1.")
+    return planted if "dose" in planted else planted.assign(dose=np.nan)
 
 
 def read_leaderboard(path: Path) -> pd.DataFrame:
     """Read back a `leaderboard.csv` as `leaderboard` made it."""
-    return _read(path, numbers=("mean", "low", "high", "rank"))
+    return _read(path, numbers=("mean", "low", "high", "scaled", "rank", "p_best"))
 
 
-def _read(path: Path, numbers: tuple[str, ...]) -> pd.DataFrame:
-    """Read a CSV in which "" and "nan" mean missing in the columns named `numbers`, and nothing does elsewhere."""
+def _read(path: Path, numbers: tuple[str, ...], words: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Read a CSV in which "" and "nan" mean missing in the columns named `numbers`, and nothing does elsewhere.
+
+    Columns named `words` become categories: a table of a million rows is read and grouped several times faster so.
+    """
     if not path.is_file():
         raise ReportError(
             f"{path} does not exist; expected a results folder with scores.csv, metrics.csv and costs.csv."
         )
     try:
-        table = pd.read_csv(path, keep_default_na=False, na_values={name: ["", "nan", "NaN"] for name in numbers})
+        table = pd.read_csv(
+            path,
+            keep_default_na=False,
+            na_values={name: ["", "nan", "NaN"] for name in numbers},
+            dtype=dict.fromkeys(words, "category"),
+        )
     except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise ReportError(f"{path} is no CSV table ({error}); run the benchmark again.") from error
     for name in set(numbers).intersection(table.columns):
@@ -140,7 +187,7 @@ def check_metrics(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_scores(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
-    """Check the table of scores; returns a copy with text columns as text and values of rows that are not ok removed.
+    """Check the table of scores; returns a copy with text as categories and values of rows that are not ok removed.
 
     Raises
     ------
@@ -153,7 +200,7 @@ def check_scores(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
         raise ReportError("scores.csv has no row; expected one per condition, metric and model. Run the benchmark.")
     scores = scores.copy()
     for column in _TEXT:
-        scores[column] = scores[column].fillna("").astype(str)
+        scores[column] = _categories(scores[column])
     _require_known(scores, "status", STATUSES)
     _require_known(scores, "kind", ("model", "reference"))
     _require_known(scores, "source", ("simulated", "real"))
@@ -179,17 +226,29 @@ def check_scores(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
             f"scores.csv: {twice.sum()} rows given twice, first {_name_row(scores[twice].iloc[0])}; "
             "expected one row per condition, metric, model, fold and seed."
         )
-    kinds = scores.groupby("model")["kind"].nunique()
-    if (kinds > 1).any():
-        raise ReportError(f"scores.csv: '{kinds.idxmax()}' is a model in some rows and a reference in others.")
+    kinds = scores[["model", "kind"]].drop_duplicates()["model"]
+    if kinds.duplicated().any():
+        raise ReportError(
+            f"scores.csv: '{kinds[kinds.duplicated()].iloc[0]}' is a model in some rows and a reference in others."
+        )
     return scores
 
 
-def _require_known(scores: pd.DataFrame, column: str, known: tuple[str, ...]) -> None:
-    unknown = sorted(set(scores[column]) - set(known))
+def _categories(column: pd.Series) -> pd.Series:
+    """Return a column of text as categories in sorted order, missing text as ""."""
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        return column.fillna("").astype(str).astype("category")
+    if column.isna().any():
+        column = column.cat.set_categories(column.cat.categories.union([""])).fillna("")
+    used = column.cat.remove_unused_categories()
+    return used.cat.reorder_categories(sorted(used.cat.categories))
+
+
+def _require_known(table: pd.DataFrame, column: str, known: tuple[str, ...], name: str = "scores.csv") -> None:
+    unknown = sorted(set(table[column].unique()) - set(known))
     if unknown:
         raise ReportError(
-            f"scores.csv: column '{column}' holds {', '.join(map(repr, unknown))}; expected one of {', '.join(known)}."
+            f"{name}: column '{column}' holds {', '.join(map(repr, unknown))}; expected one of {', '.join(known)}."
         )
 
 

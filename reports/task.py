@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from reports.tables import GROUP
+from reports.tables import GROUP, UNINFORMATIVE
 
 HEADLINE = "pearson_delta"
 """The metric that orders the models."""
@@ -53,7 +53,7 @@ class Task:
 
 def tasks(table: pd.DataFrame) -> Iterator[tuple[Task, pd.DataFrame]]:
     """Split a leaderboard or a table of scores into its tasks, in alphabetical order."""
-    for (suite, dataset, source, protocol, direction), rows in table.groupby(list(GROUP), sort=True):
+    for (suite, dataset, source, protocol, direction), rows in table.groupby(list(GROUP), sort=True, observed=True):
         leaks = sorted({audit for audit in rows["audit"] if audit.startswith("leaky")})
         yield Task(suite, dataset, source, protocol, direction, "; ".join(leaks)), rows
 
@@ -67,24 +67,40 @@ def lead_metric(board: pd.DataFrame) -> str:
 
 
 def ordered_models(board: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return a task's suite-level rows of one metric: ranked models best first, then unranked ones, then references."""
-    rows = board[(board["level"] == "suite") & (board["metric"] == metric)]
-    return rows.sort_values(["kind", "rank", "model"], na_position="last").reset_index(drop=True)
+    """Return a task's suite-level rows of one metric, in the board's order: models best first, then references."""
+    return board[(board["level"] == "suite") & (board["metric"] == metric)].reset_index(drop=True)
 
 
 def describe_trouble(row: pd.Series) -> str:
-    """Say why a row of the leaderboard has no value, or not only its model's own; "" where there is nothing to say."""
-    if not row["reason"]:
+    """Say why a row of the leaderboard has no value, or not only its model's own; "" where there is nothing to say.
+
+    That a metric is uninformative is said of the metric, not of every model.
+    """
+    reason = str(row["reason"]).split(f"{UNINFORMATIVE}: ")[0].rstrip("; ")
+    if not reason:
         return ""
     counts = [
         f"{row[column]} of {row['n_conditions']} conditions {word}"
         for column, word in (("n_failed", "failed"), ("n_unsupported", "declined"))
         if row[column]
     ]
-    if row["status"] == "ok":
-        return f"{' and '.join(counts)}, first {row['reason']}"
+    if row["status"] in ("ok", UNINFORMATIVE):
+        return f"{' and '.join(counts)}, first {reason}"
     everything = ", every condition scored as no_change" if pd.notna(row["mean"]) else ""
-    return f"{row['status']}{everything}: {row['reason']}"
+    return f"{row['status']}{everything}: {reason}"
+
+
+def why_uninformative(board: pd.DataFrame, metric: str) -> str:
+    """Say why a metric does not rank a task's models; "" where it does."""
+    rows = board[(board["level"] == "suite") & (board["metric"] == metric)]
+    reasons = [reason for reason in rows["reason"] if f"{UNINFORMATIVE}: " in reason]
+    return reasons[0].split(f"{UNINFORMATIVE}: ", 1)[1] if reasons else ""
+
+
+def headline(board: pd.DataFrame) -> str:
+    """Name the metric that orders a task's models for a title, and say so where it is uninformative."""
+    lead = lead_metric(board)
+    return f"{lead} (uninformative here)" if why_uninformative(board, lead) else lead
 
 
 def fit_costs(costs: pd.DataFrame, task: Task) -> pd.DataFrame:
@@ -96,4 +112,6 @@ def fit_costs(costs: pd.DataFrame, task: Task) -> pd.DataFrame:
         Indexed by model; columns `fit_seconds` (float) and `shared_training` (bool).
     """
     rows = task.select(costs).dropna(subset="fit_seconds")
-    return rows.groupby("model").agg(fit_seconds=("fit_seconds", "mean"), shared_training=("shared_training", "any"))
+    return rows.groupby("model", observed=True).agg(
+        fit_seconds=("fit_seconds", "mean"), shared_training=("shared_training", "any")
+    )

@@ -30,28 +30,50 @@ REFERENCES = {
     "oracle": (1.0, 1.0, 0.0, 0.0),
     "ceiling": (0.45, 0.978, 0.015, 0.05),
     "expectation": (0.68, 0.988, 0.009, np.nan),
+    "other_controls": (0.02, 0.951, 0.031, 0.85),
 }
+# metric, family, best, higher is better, scored
 METRICS = [
-    ("mse", 0.0, False, True),
-    ("mae", 0.0, False, True),
-    ("r2", 1.0, True, True),
-    ("r2_pearson", 1.0, True, True),
-    ("pearson_delta", 1.0, True, True),
-    ("pearson_delta_shared", 1.0, True, False),
-    ("pds_cosine", 1.0, True, True),
-    ("e_distance", 0.0, False, True),
-    ("sim_tp", 1.0, True, False),
-    ("sim_ip", None, True, False),
-    ("sim_it", None, True, False),
-    ("copy_margin", None, True, False),
-    ("copies_input", 0.0, False, False),
+    ("pearson_delta", "change", 1.0, True, True),
+    ("pearson_delta_shared", "change", 1.0, True, False),
+    ("mse", "profile", 0.0, False, True),
+    ("mae", "profile", 0.0, False, True),
+    ("r2", "profile", 1.0, True, True),
+    ("r2_pearson", "profile", 1.0, True, True),
+    ("pds_cosine", "retrieval", 1.0, True, True),
+    ("des", "expression", 1.0, True, True),
+    ("e_distance", "distribution", 0.0, False, True),
+    ("sim_tp", "audit", 1.0, True, False),
+    ("sim_ip", "audit", None, True, False),
+    ("sim_it", "audit", None, True, False),
+    ("copy_margin", "audit", None, True, False),
+    ("copies_input", "audit", 0.0, False, False),
 ]
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def metrics_table() -> pd.DataFrame:
     """Return the table of metrics."""
-    table = pd.DataFrame(METRICS, columns=["metric", "best", "higher_is_better", "scored"])
-    return table.assign(summary=[f"What {name} measures." for name in table["metric"]], source="METRICS.md")
+    table = pd.DataFrame(METRICS, columns=["metric", "family", "best", "higher_is_better", "scored"])
+    summaries = [f"What {name} measures." for name in table["metric"]]
+    undefined = np.where(table["metric"] == "des", "too_few_genes", "")
+    return table.assign(undefined=undefined, summary=summaries, source="METRICS.md")
+
+
+def planted_rows(
+    values: dict[str, tuple[float, ...]], metric: str, *, mixture: str = "noise", **common: object
+) -> pd.DataFrame:
+    """Build planted.csv from context/perturbation → the metric's value at each of `SHARES`."""
+    base = {"suite": "toy", "dataset": "toy", "source": "real", "protocol": "unseen", "direction": "n2p", "fold": 0}
+    rows = [
+        base
+        | dict(zip(("context", "perturbation"), condition.split("/"), strict=True))
+        | {"mixture": mixture, "share": share, "metric": metric, "value": value, "status": "ok"}
+        | common
+        for condition, scores in values.items()
+        for share, value in zip(SHARES, scores, strict=True)
+    ]
+    return pd.DataFrame(rows)
 
 
 def score_rows(values: dict[tuple[str, str, str, str], object], **common: object) -> pd.DataFrame:
@@ -110,6 +132,7 @@ def _one_model(name: str, traits: tuple[float, ...], effects: pd.DataFrame, rng:
         "r2_pearson": similar_tp,
         "pearson_delta": change,
         "pearson_delta_shared": 0.5 + 0.4 * change,
+        "des": np.where(effects["few"], np.nan, np.clip(0.1 + 0.8 * change, 0, 1)),
         "pds_cosine": 0.5 + 0.4 * change,
         "e_distance": e_distance * (1 - hard),
         "sim_tp": similar_tp,
@@ -128,7 +151,9 @@ def run_scores(direction: str, *, source: str = "simulated", audit: str = "clean
         [CONTEXTS, [f"GENE{n:02d}" for n in range(N_PERTURBATIONS)]], names=["context", "perturbation"]
     )
     hard = np.repeat(rng.normal(0, 0.15, len(CONTEXTS)), N_PERTURBATIONS) + rng.normal(0, 0.2, len(index))
-    effects = pd.DataFrame({"hard": hard, "it": np.clip(0.955 + 0.05 * hard, 0, 0.995)}, index=index)
+    effects = pd.DataFrame(
+        {"hard": hard, "it": np.clip(0.955 + 0.05 * hard, 0, 0.995), "few": hard > np.sort(hard)[-6]}, index=index
+    )
     models = N2P if direction == "n2p" else P2N
     parts = []
     for name, traits in (models | REFERENCES).items():
@@ -147,6 +172,8 @@ def run_scores(direction: str, *, source: str = "simulated", audit: str = "clean
         )
         parts.append(refused)
     scores = pd.concat(parts, ignore_index=True)
+    few = scores["value"].isna() & (scores["status"] == "ok") & (scores["metric"] == "des")
+    scores.loc[few, ["status", "reason"]] = ["too_few_genes", "no truth-significant gene"]
     means = scores["value"].isna() & (scores["status"] == "ok")
     scores.loc[means, ["status", "reason"]] = ["needs_cells", "the prediction is a mean or draws of means, not cells"]
     outcome = ["value", "status", "reason"]
@@ -166,9 +193,31 @@ def run_scores(direction: str, *, source: str = "simulated", audit: str = "clean
         seed=0,
         dose=np.nan,
         audit=audit,
-        n_truth_cells=60,
+        n_truth_cells=40 + 10 * (scores["perturbation"].str[-2:].astype(int) % 5),
         budget=np.where(scores["model"].isin(["gears", "scgen"]), "quick", "full"),
     )
+
+
+def run_planted(direction: str, *, source: str = "simulated") -> pd.DataFrame:
+    """Return planted predictors of the run in `run_scores`: r2_pearson is blind to the input being mixed in."""
+    rng = np.random.default_rng(3)
+    parts = []
+    for metric, _, best, higher, scored in METRICS:
+        if not scored or (metric == "pds_cosine" and direction == "p2n"):
+            continue
+        for mixture in ("noise", "mean_effect", "input"):
+            fall = 0.0 if (metric, mixture) == ("r2_pearson", "input") else 0.5
+            fall = 0.05 if metric == "des" else fall
+            values = {
+                f"{context}/GENE{n:02d}": tuple(
+                    best + (-1 if higher else 1) * (fall * np.array(SHARES) + 0.1 * abs(rng.normal(0, 1, len(SHARES))))
+                )
+                for context in CONTEXTS
+                for n in range(N_PERTURBATIONS)
+            }
+            common = {"suite": "default", "dataset": "cropseq_simulated", "protocol": "unseen_perturbation"}
+            parts.append(planted_rows(values, metric, mixture=mixture, direction=direction, source=source, **common))
+    return pd.concat(parts, ignore_index=True)
 
 
 def run_costs() -> pd.DataFrame:

@@ -175,7 +175,14 @@ def test_a_row_given_twice_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "value"), [("status", "fine"), ("kind", "baseline"), ("metric", "rmsd"), ("source", "synthetic")]
+    ("column", "value"),
+    [
+        ("status", "fine"),
+        ("status", "uninformative"),
+        ("kind", "baseline"),
+        ("metric", "rmsd"),
+        ("source", "synthetic"),
+    ],
 )
 def test_unknown_words_are_refused(column: str, value: str) -> None:
     scores = table()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reports.bootstrap import draw_weights, mean_weights, summarise
+from reports.bootstrap import context_sizes, draw_means, draw_weights, mean_weights, summarise
 
 
 def test_every_draw_is_a_mean() -> None:
@@ -52,3 +52,20 @@ def test_a_single_condition_has_no_interval() -> None:
     mean, low, high = summarise(np.array([0.4]), (1,), n_boot=10, seed=0)
     assert mean == 0.4
     assert np.isnan([low, high]).all()
+
+
+def test_columns_share_their_draws_and_equal_columns_their_means() -> None:
+    values = np.random.default_rng(2).normal(0, 1, (37, 9))
+    values[:, 8] = values[:, 0]
+    means, draws = draw_means(values, (20, 17), n_boot=50, seed=0)
+    assert means[8] == means[0]
+    np.testing.assert_allclose(means, mean_weights((20, 17)) @ values)
+    gains, _ = draw_means(values[:, :4] - values[:, 4:8], (20, 17), n_boot=50, seed=0)
+    np.testing.assert_allclose(gains, means[:4] - means[4:8], atol=1e-12)
+    _, paired = draw_means(values[:, :4] - values[:, 4:8], (20, 17), n_boot=50, seed=0)
+    np.testing.assert_allclose(paired, draws[:, :4] - draws[:, 4:8], atol=1e-12)
+
+
+def test_sizes_of_contexts_side_by_side() -> None:
+    assert context_sizes(np.array(["A", "A", "B", "C", "C", "C"], dtype=object)) == (2, 1, 3)
+    assert context_sizes(np.array([], dtype=object)) == ()

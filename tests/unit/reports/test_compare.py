@@ -6,16 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from result_tables import metrics_table, run_scores, score_rows
+from statsmodels.stats.multitest import multipletests
 
-from reports.aggregate import leaderboard, settle
+from reports.aggregate import leaderboard
 from reports.compare import compare, holm
+from reports.settle import settle
 
 METRICS = metrics_table()
 
 
 def compared(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the comparison, indexed by (metric, baseline, model)."""
-    return compare(settle(scores, METRICS), METRICS, n_boot=500).set_index(["metric", "baseline", "model"])
+    return compare(settle(scores, METRICS), METRICS, n_boot=500).set_index(["metric", "baseline", "model"]).sort_index()
 
 
 def test_gain_is_positive_where_the_model_is_better() -> None:
@@ -66,3 +68,8 @@ def test_models_without_a_value_are_not_compared() -> None:
 def test_holm_by_hand() -> None:
     np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.5])), [0.04, 0.09, 0.09, 0.5])
     np.testing.assert_allclose(holm(np.array([0.6, 0.9])), [1.0, 1.0])
+
+
+def test_holm_agrees_with_statsmodels() -> None:
+    p = np.random.default_rng(2).uniform(0, 0.2, 11).round(2)  # with ties
+    np.testing.assert_allclose(holm(p), multipletests(p, method="holm")[1])

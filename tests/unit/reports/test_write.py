@@ -12,7 +12,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from result_tables import metrics_table, run_costs, run_scores
+from result_tables import metrics_table, run_costs, run_planted, run_scores
 from rich.console import Console
 
 from reports import ReportError, load, read_leaderboard, write_reports
@@ -30,6 +30,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]
     pd.concat([run_scores("n2p"), run_scores("p2n")]).to_csv(folder / "scores.csv", index=False)
     metrics_table().to_csv(folder / "metrics.csv", index=False)
     run_costs().to_csv(folder / "costs.csv", index=False)
+    pd.concat([run_planted("n2p"), run_planted("p2n")]).to_csv(folder / "planted.csv", index=False)
     return folder, write_reports(folder, n_boot=100)
 
 
@@ -48,20 +49,17 @@ def leaky(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(written: tuple[Path, list[Path]]) -> tuple[str, str]:
     """Return the n2p and p2n parts of leaderboard.md."""
     text = (written[0] / "leaderboard.md").read_text(encoding="utf-8")
-    _, n2p, p2n, _ = text.split("\n## ")
+    _, n2p, p2n, *_ = text.split("\n## ")
     return n2p, p2n
 
 
-def test_figures_are_png_and_svg_of_both_directions(written: tuple[Path, list[Path]]) -> None:
+def test_figures_of_scores_are_png_and_svg_those_of_statistics_png(written: tuple[Path, list[Path]]) -> None:
     folder, paths = written
     figures = [path for path in paths if path.parent == folder / "figures"]
     kinds = {(path.name.split("-")[0], path.stem.rsplit("-", 1)[1], path.suffix) for path in figures}
-    assert kinds == {
-        (name, direction, suffix)
-        for name in ("ranking", "contexts", "copying", "time")
-        for direction in ("n2p", "p2n")
-        for suffix in MAGIC
-    }
+    scores = {(name, suffix) for name in ("ranking", "contexts", "copying", "time") for suffix in MAGIC}
+    statistics = {(name, ".png") for name in ("ranks", "sensitivity", "calibration")}
+    assert kinds == {(name, way, suffix) for name, suffix in scores | statistics for way in ("n2p", "p2n")}
     for path in figures:
         assert path.stat().st_size > 10_000
         assert path.read_bytes().startswith(MAGIC[path.suffix])
@@ -92,7 +90,7 @@ def test_the_page_ranks_by_the_headline_and_marks_brackets_and_references(writte
     rows = [
         [cell.strip() for cell in line.split("|")[1:4]]
         for line in n2p.split("\n| --:")[0].splitlines()
-        if line.startswith("| ") and not line.startswith("| :") and line.split("|")[1].strip() in (*"1234567", "–")
+        if line.startswith("| ") and not line.startswith("| :") and line.split("|")[1].strip()[:1] in (*"1234567", "–")
     ]
     board = read_leaderboard(written[0] / "leaderboard.csv")
     best = board[(board["level"] == "suite") & (board["direction"] == "n2p") & (board["metric"] == "pearson_delta")]
@@ -104,18 +102,116 @@ def test_the_page_ranks_by_the_headline_and_marks_brackets_and_references(writte
 
 def test_the_page_says_who_failed_and_who_declined(written: tuple[Path, list[Path]]) -> None:
     n2p, p2n = page(written)
-    assert "- `scgen`: 2 of 60 conditions failed, first LP1/GENE03: ValueError: the loss is not finite" in n2p
-    assert "- `gears`: 12 of 60 conditions declined" in n2p
+    assert (
+        "- `scgen` (13 of 14 metrics): 2 of 60 conditions failed, first LP1/GENE03: ValueError: the loss is not finite"
+        in n2p
+    )
+    assert "- `gears` (13 of 14 metrics): 12 of 60 conditions declined" in n2p
     assert "- `gears`: unsupported: gears predicts perturbed cells from controls only (n2p)." in p2n
     assert "(e_distance): needs_cells" in n2p
-    assert "\\|" not in n2p.split("- `scgen`")[0].split("| rank")[1]
+    assert "\\|" not in n2p.split("- `scgen` (")[0].split("| rank")[1]
+
+
+def test_the_page_marks_and_explains_metrics_that_cannot_order_planted_predictors(
+    written: tuple[Path, list[Path]],
+) -> None:
+    n2p, _ = page(written)
+    header = next(line for line in n2p.splitlines() if line.startswith("| rank"))
+    assert "| r2_pearson ↑ ³ |" in header
+    assert header.count("³") == 1
+    assert (
+        "³ does not put planted predictors of known quality in order (an interval of τ reaches 0): r2_pearson.\n" in n2p
+    )
+    calibration = n2p.split("### Calibration")[1].split("###")[0]
+    row = next(line for line in calibration.splitlines() if line.startswith("| mse"))
+    assert row.endswith("| 1.00 [1.00, 1.00] | 1.00 [1.00, 1.00] | 1.00 [1.00, 1.00] |")
+
+
+def test_the_page_says_in_words_what_a_shared_control_is_worth(written: tuple[Path, list[Path]]) -> None:
+    n2p, _ = page(written)
+    board = read_leaderboard(written[0] / "leaderboard.csv")
+    suite = board[(board["level"] == "suite") & (board["direction"] == "n2p")].set_index(["model", "metric"])["mean"]
+    shared, alone = suite["other_controls", "pearson_delta_shared"], suite["other_controls", "pearson_delta"]
+    words = f"score {shared:.2f} in pearson_delta_shared and {alone:.2f} with disjoint controls".replace("-", "−")
+    assert f"Other control cells, which know nothing of any perturbation, {words}" in n2p
+    assert f"sharing the control is worth {shared - alone:.2f} to who predicts nothing at all" in n2p
+
+
+def test_the_page_counts_what_is_missing_by_family(written: tuple[Path, list[Path]]) -> None:
+    text = (written[0] / "leaderboard.md").read_text(encoding="utf-8").split("## What is missing, and why")[1]
+    failed = next(line for line in text.splitlines() if "n2p | scgen | failed" in line)
+    assert "change 4/120, profile 8/240, retrieval 2/60" in failed
+    assert "ValueError: the loss is not finite" in failed
+    assert any("too_few_genes | expression 5/60 |" in line for line in text.splitlines())
+
+
+def test_the_page_has_a_table_per_family_and_scaled_scores(written: tuple[Path, list[Path]]) -> None:
+    n2p, p2n = page(written)
+    assert [line[4:] for line in n2p.splitlines() if line.startswith("### ")] == [
+        "Change from control",
+        "Profile",
+        "Retrieval",
+        "Differential expression",
+        "Distribution",
+        "Input-copy audit",
+        "Calibration",
+        "What a shared control is worth",
+    ]
+    assert "### Retrieval" not in p2n
+    headline = [line for line in n2p.split("\n### ")[0].splitlines() if line.startswith("| –") and "*ceiling*" in line]
+    assert headline[0].split("|")[4].strip() == "1.00"
+    assert "| 2 ≈ | context_transfer |" in n2p
+    assert "≈ cannot be told from the best" in n2p
+
+
+def test_an_uninformative_headline_is_said_wherever_there_are_ranks(tmp_path: Path) -> None:
+    scores = run_scores("n2p")
+    turned = (scores["model"] == "ceiling") & (scores["metric"] == "pearson_delta")
+    scores.loc[turned, "value"] = -scores.loc[turned, "value"]
+    scores.to_csv(tmp_path / "scores.csv", index=False)
+    metrics_table().to_csv(tmp_path / "metrics.csv", index=False)
+    run_costs().to_csv(tmp_path / "costs.csv", index=False)
+    write_reports(tmp_path, n_boot=50, figures=False)
+    text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+    assert "**pearson_delta is uninformative here and ranks nobody:** the ceiling is not better" in text
+    assert "1 metrics are uninformative and do not rank: pearson_delta." in text
+    assert "¹ uninformative here" in text
+    console = Console(file=io.StringIO(), width=100)
+    print_summary(read_leaderboard(tmp_path / "leaderboard.csv"), console)
+    assert "pearson_delta is uninformative here, no ranks" in console.file.getvalue()
+
+
+def test_tables_of_version_01_are_reported(tmp_path: Path) -> None:
+    run_scores("n2p").to_csv(tmp_path / "scores.csv", index=False)
+    metrics_table().drop(columns=["family", "undefined"]).to_csv(tmp_path / "metrics.csv", index=False)
+    run_costs().to_csv(tmp_path / "costs.csv", index=False)
+    write_reports(tmp_path, n_boot=20, figures=False)
+    assert "### All metrics" in (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+    quality = pd.read_csv(tmp_path / "quality.csv")
+    assert quality["tau_noise"].isna().all()
+    assert quality["ceiling_mean"].notna().all()
+
+
+def test_planted_predictors_that_cannot_be_used_are_refused(written: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    for name in ("scores.csv", "metrics.csv", "costs.csv"):
+        (tmp_path / name).write_bytes((written[0] / name).read_bytes())
+    planted = run_planted("n2p")
+    planted.drop(columns="share").to_csv(tmp_path / "planted.csv", index=False)
+    with pytest.raises(ReportError, match=r"planted\.csv lacks share"):
+        load(tmp_path)
+    planted.assign(value=np.nan).to_csv(tmp_path / "planted.csv", index=False)
+    with pytest.raises(ReportError, match="rows have status ok and no finite value"):
+        load(tmp_path)
+    planted.assign(share=25).to_csv(tmp_path / "planted.csv", index=False)
+    with pytest.raises(ReportError, match=r"'share' holds .*expected 0 to 1"):
+        load(tmp_path)
 
 
 def test_the_legend_says_which_way_is_better(leaky: Path) -> None:
     text = (leaky / "leaderboard.md").read_text(encoding="utf-8")
-    assert "| mse | lower | 0 | yes | What mse measures. | METRICS.md |" in text
-    assert "| pearson_delta | higher | 1 | yes |" in text
-    assert "| copy_margin | neither | – | no |" in text
+    assert "| mse | profile | lower | 0 | yes | What mse measures. | METRICS.md |" in text
+    assert "| pearson_delta | change | higher | 1 | yes |" in text
+    assert "| copy_margin | audit | neither | – | no |" in text
 
 
 def test_labels_of_crowded_points_do_not_overlap() -> None:

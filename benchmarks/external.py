@@ -1,0 +1,288 @@
+"""Predictions and truth from anywhere: h5ad files of any tool, brought to one form, read one condition at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from benchmarks.canonical import condition_name
+from benchmarks.contract import CONTROL, Direction, Prediction
+from benchmarks.errors import DataError
+from benchmarks.preprocess import TARGET_SUM
+from benchmarks.scoring.table import mean_profile, take
+from benchmarks.seeds import derive
+from benchmarks.splits import Split, TestCondition
+
+Space = Literal["counts", "ln", "log2", "zscore"]
+SAMPLE = 500
+"""CellFile from which the space of a file is told."""
+LARGEST_LOG = 30.0
+"""No logarithm of a count, natural or base 2, is as large."""
+NEGATIVE_SHARE = 0.2
+"""Share of negative values from which a file holds z-scores; a model's logarithms may dip below zero here and there."""
+MIN_TRUTH_CELLS = 4
+"""True cells below which a condition has no halves and is left out."""
+MIN_CONTROLS = 4
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Which obs columns hold what."""
+
+    perturbation: str = "perturbation"
+    context: str | None = None
+    control: str = CONTROL
+    separator: str = "+"
+
+
+class LazyRows:
+    """Rows of a matrix on disk, in the truth's gene order and log2 units, converted as they are read."""
+
+    def __init__(self, matrix: Any, columns: np.ndarray, space: Space, source: str) -> None:
+        self.matrix, self.columns, self.space, self.source = matrix, columns, space, source
+
+    def __getitem__(self, positions: np.ndarray) -> sp.csr_matrix:
+        rows = sp.csr_matrix(self.matrix[np.asarray(positions)], dtype=np.float32)
+        if not np.isfinite(rows.data).all():
+            raise DataError(
+                f"{self.source}: {int((~np.isfinite(rows.data)).sum())} NaN or infinite values in X; give finite numbers."
+            )
+        if self.space == "counts":
+            totals = np.asarray(rows.sum(axis=1, dtype=np.float64)).ravel()
+            if (totals == 0).any():
+                raise DataError(f"{self.source}: {int((totals == 0).sum())} cells without any count; leave them out.")
+            rows.data *= np.repeat(TARGET_SUM / totals, np.diff(rows.indptr)).astype(np.float32)
+            rows.data = np.log2(rows.data + 1)
+        elif self.space == "ln":
+            rows.data /= math.log(2)
+        return rows[:, self.columns]
+
+
+@dataclass(frozen=True)
+class CellFile:
+    """One file's cells: labels in memory, values on disk."""
+
+    name: str
+    obs: pd.DataFrame
+    """Columns context, perturbation, is_control."""
+    var_names: pd.Index
+    X: LazyRows
+    space: Space
+
+    @property
+    def n_vars(self) -> int:
+        """Number of genes."""
+        return len(self.var_names)
+
+    def positions(self, context: str, perturbation: str) -> np.ndarray:
+        """Positions of a condition's cells."""
+        same = (self.obs["context"] == context) & (self.obs["perturbation"] == perturbation)
+        return np.flatnonzero(same.to_numpy())
+
+    def with_genes(self, genes: pd.Index) -> CellFile:
+        """Select genes by name and bring them in order; raises `DataError` where one is missing."""
+        place = self.var_names.get_indexer(genes)
+        if (place < 0).any():
+            missing = genes[place < 0]
+            raise DataError(
+                f"{self.name}: {len(missing)} of the truth's {len(genes)} genes are missing, such as '{missing[0]}'. Give "
+                "a value for every gene, or say --genes shared to score on the genes that all files have."
+            )
+        rows = LazyRows(self.X.matrix, self.X.columns[place], self.X.space, self.X.source)
+        return replace(self, var_names=genes, X=rows)
+
+
+def read_cells(path: Path, labels: Labels, space: Space | None = None) -> CellFile:
+    """Open an h5ad file without loading its values.
+
+    Parameters
+    ----------
+    path
+        h5ad file [cell, gene].
+    labels
+        Names of the obs columns and of the control.
+    space
+        What X holds; None tells it from a sample: whole numbers are counts, values of which a fifth is negative are
+        z-scores, all else natural logarithms (scanpy's `log1p`).
+
+    Raises
+    ------
+    DataError
+        No such file, not readable, missing columns or labels, genes named twice, or values that are none of these.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; expected an h5ad file.")
+    try:
+        file = ad.read_h5ad(path, backed="r")
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise DataError(f"{path} is no readable h5ad file ({type(error).__name__}: {error}).") from error
+    genes = file.var_names.astype(str)
+    if not genes.is_unique:
+        raise DataError(f"{path}: gene '{genes[genes.duplicated()][0]}' occurs more than once; make gene names unique.")
+    obs = _labels(file.obs, labels, path)
+    told = space or _tell_space(file, path)
+    return CellFile(path.name, obs, genes, LazyRows(file.X, np.arange(len(genes)), told, str(path)), told)
+
+
+def shared_genes(files: Sequence[CellFile]) -> pd.Index:
+    """Genes that all files have, in the first one's order; raises `DataError` where there are fewer than two."""
+    genes = files[0].var_names
+    for other in files[1:]:
+        genes = genes[genes.isin(other.var_names)]
+    if len(genes) < 2:
+        raise DataError(f"The files share {len(genes)} genes; are the gene names of one kind (symbols or Ensembl ids)?")
+    return genes
+
+
+def check_spaces(truth: CellFile, other: CellFile) -> None:
+    """Refuse to hold counts against logarithms, or either against z-scores; raises `DataError`."""
+    if truth.space != other.space:
+        raise DataError(
+            f"{other.name} holds {_SPACES[other.space]}, {truth.name} {_SPACES[truth.space]}. Bring both to one space, or "
+            "say --space where this was told wrongly."
+        )
+
+
+def check_controls(truth: CellFile, prediction: CellFile) -> None:
+    """Refuse predictions that come with other control cells than the truth; raises `DataError`.
+
+    A change is measured from controls: if the model started from other cells, its change would be taken from cells it
+    never saw.
+    """
+    for context in sorted(set(prediction.obs["context"])):
+        theirs, ours = prediction.positions(context, CONTROL), truth.positions(context, CONTROL)
+        if not len(theirs) or not len(ours):
+            continue
+        a, b = (_mean(cells, where) for cells, where in ((prediction, theirs), (truth, ours)))
+        gap = float(np.abs(a - b).max())
+        if gap > 1e-3:
+            raise DataError(
+                f"{prediction.name}: its {len(theirs)} control cells of context {context} are not the {len(ours)} of "
+                f"{truth.name} (means differ by up to {gap:.3g} log2). If the model started from the truth's controls, say "
+                "--start truth (or leave controls out of the prediction); if from its own, say --start prediction."
+            )
+
+
+def split_of(truth: CellFile, seed: int) -> tuple[Split, list[str]]:
+    """Make every perturbation of the truth a test condition; controls are split in I and R, seeded by context.
+
+    Returns
+    -------
+    Split, list of str
+        The conditions, and what was left out and why.
+
+    Raises
+    ------
+    DataError
+        A context with fewer than four controls, or no condition left.
+    """
+    found, notes = [], []
+    for context in sorted(set(truth.obs["context"])):
+        controls = truth.positions(context, CONTROL)
+        if len(controls) < MIN_CONTROLS:
+            raise DataError(
+                f"{truth.name}: context {context} has {len(controls)} control cells; at least {MIN_CONTROLS} are needed, "
+                "half as input and half as reference. Is --control right?"
+            )
+        a, b = _halves(controls, derive(seed, "controls", context))
+        here = truth.obs.loc[truth.obs["context"] == context, "perturbation"]
+        for perturbation in sorted(set(here) - {CONTROL}):
+            cells = truth.positions(context, perturbation)
+            if len(cells) < MIN_TRUTH_CELLS:
+                notes.append(
+                    f"{context}/{perturbation} left out: {len(cells)} true cells, {MIN_TRUTH_CELLS} are needed"
+                )
+                continue
+            halves = _halves(cells, derive(seed, "cells", context, perturbation))
+            found.append(TestCondition(context, perturbation, a, b, *halves))
+    if not found:
+        raise DataError(f"{truth.name}: no condition with at least {MIN_TRUTH_CELLS} cells beside the control.")
+    return Split("external", 0, False, np.array([], dtype=int), tuple(found), frozenset()), notes
+
+
+def predict_from(prediction: CellFile, context: str, perturbation: str, direction: Direction) -> Prediction | None:
+    """Read what a file predicts for a condition: cells, or one row as a mean profile; None where there is nothing.
+
+    Raises
+    ------
+    DataError
+        Values that are no finite numbers.
+    """
+    where = prediction.positions(context, perturbation)
+    if not len(where):
+        return None
+    values = prediction.X[where].toarray()
+    return Prediction(values, unit="mean" if len(values) == 1 else "cell")
+
+
+_SPACES = {
+    "counts": "counts",
+    "ln": "logarithms of normalised counts",
+    "log2": "base-2 logarithms",
+    "zscore": "z-scores (negative values)",
+}
+
+
+def _labels(obs: pd.DataFrame, labels: Labels, path: Path) -> pd.DataFrame:
+    wanted = [labels.perturbation, *([labels.context] if labels.context else [])]
+    missing = [c for c in wanted if c not in obs]
+    if missing:
+        raise DataError(
+            f"{path}: obs has no column '{missing[0]}'; it has {', '.join(map(str, obs.columns)) or 'none'}. Say which one "
+            "holds the labels: --perturbation-key, --context-key."
+        )
+    for column in wanted:
+        empty = obs[column].isna() | (obs[column].astype(str) == "")
+        if empty.any():
+            raise DataError(f"{path}: obs['{column}'] is empty for {int(empty.sum())} cells; label every cell.")
+    raw = obs[labels.perturbation].astype(str).to_numpy()
+    if labels.control != CONTROL and CONTROL in raw:
+        raise DataError(
+            f"{path}: {int((raw == CONTROL).sum())} cells are labelled '{CONTROL}', but --control is '{labels.control}'. Is "
+            f"--control right? A perturbation cannot be called '{CONTROL}'."
+        )
+    names = {label: condition_name(label, labels.separator) for label in set(raw)} | {labels.control: CONTROL}
+    perturbation = np.array([names[label] for label in raw], dtype=object)
+    context = obs[labels.context].astype(str).to_numpy() if labels.context else np.full(len(obs), "all", dtype=object)
+    return pd.DataFrame(
+        {"context": context, "perturbation": perturbation, "is_control": perturbation == CONTROL},
+        index=obs.index.astype(str),
+    )
+
+
+def _tell_space(file: ad.AnnData, path: Path) -> Space:
+    """Tell counts, logarithms and z-scores apart from a sample of cells spread over the file."""
+    if file.X is None or not file.n_obs:
+        raise DataError(f"{path} has no values in X.")
+    rows = np.unique(np.linspace(0, file.n_obs - 1, min(SAMPLE, file.n_obs)).astype(int))
+    values = sp.csr_matrix(file.X[rows]).data
+    values = values[np.isfinite(values)]
+    if not values.size:
+        raise DataError(f"{path}: no finite value other than zero in a sample of {len(rows)} cells.")
+    if np.array_equal(values, np.rint(values)):
+        return "counts"
+    if (values < 0).mean() > NEGATIVE_SHARE:
+        return "zscore"
+    if values.max() >= LARGEST_LOG:
+        raise DataError(
+            f"{path}: values are fractions of up to {values.max():.4g}: neither counts nor their logarithms. Give raw "
+            "counts, or log1p of normalised counts."
+        )
+    return "ln"
+
+
+def _mean(cells: CellFile, positions: np.ndarray) -> np.ndarray:
+    return mean_profile(take(cells, positions))
+
+
+def _halves(positions: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    parts = np.array_split(np.random.default_rng(seed).permutation(positions), 2)
+    return np.sort(parts[0]), np.sort(parts[1])

@@ -1,0 +1,194 @@
+"""From stored predictions to result tables: scores, planted predictors, facts of the conditions, costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+import reports
+from benchmarks import store
+from benchmarks.contract import Direction, Prediction
+from benchmarks.metrics import METRICS
+from benchmarks.plan import Plan
+from benchmarks.scoring import (
+    REFERENCES,
+    Question,
+    Target,
+    evaluate,
+    expected_profiles,
+    output_of,
+    planted,
+    question_of,
+    references,
+    score_rows,
+    target_of,
+    training_of,
+)
+from benchmarks.seeds import derive
+from benchmarks.splits import Split
+from benchmarks.store import Ending, Outcome, Task
+from reports.tables import COST_COLUMNS, GROUP, SCORE_COLUMNS
+
+FAILURES = {"failed", "timeout"}
+"""Endings that are failures; `--resume` tries them again."""
+
+
+def score(plan: Plan, folder: Path, *, figures: bool = True) -> int:
+    """Score all stored predictions of a plan and write tables and figures; returns how many conditions failed."""
+    tables, costs, plants, facts = [], [], [], []
+    threads = plan.request.threads
+    with threadpool_limits(threads):
+        for fold in plan.splits:
+            seed = derive(plan.request.base_seed, "score", fold.fold)
+            training = training_of(plan.cells, fold.train, seed)
+            for direction in plan.directions:
+                question = question_of(
+                    plan.cells, fold, direction, training, space=plan.space, seed=seed, threads=threads
+                )
+                target = target_of(question)
+                facts.append(_label_task(condition_facts(question, target), plan, direction, fold))
+                plants.append(_label_task(planted(question, target), plan, direction, fold))
+                tables += _score_references(plan, fold, question, target)
+                for task, outcome in outcomes(plan, folder, fold, direction).items():
+                    table = _score_model(question, target, outcome, task.folder(folder))
+                    tables.append(_label(table, plan, task, outcome.budget, outcome.audit))
+                    if direction in plan.baselines[task.model].directions:
+                        costs.append(cost(task, outcome))
+    scores = pd.concat(tables, ignore_index=True)[list(SCORE_COLUMNS)]
+    write_csv(scores, folder / "scores.csv")
+    write_csv(pd.concat(plants, ignore_index=True), folder / "planted.csv")
+    write_csv(pd.concat(facts, ignore_index=True), folder / "conditions.csv")
+    write_csv(pd.DataFrame(costs, columns=list(COST_COLUMNS)), folder / "costs.csv")
+    write_csv(metric_table(), folder / "metrics.csv")
+    reports.write_reports(folder, figures=figures)
+    failed = scores[scores["status"].isin(FAILURES)]
+    return len(failed[["fold", "seed", "direction", "model", "context", "perturbation"]].drop_duplicates())
+
+
+def _score_model(question: Question, target: Target, outcome: Outcome, predictions: Path) -> pd.DataFrame:
+    """Score one model's stored predictions of a fold."""
+
+    def load(number: int) -> Prediction | None:
+        return store.get_prediction(predictions, number) if outcome.endings[number].status == "ok" else None
+
+    values = evaluate(question, target, output_of(question, target, load))
+    return score_rows(question, target, values, outcome.endings)
+
+
+def _score_references(plan: Plan, fold: Split, question: Question, target: Target) -> list[pd.DataFrame]:
+    table = plan.dataset.expectation if plan.space == "log2_cp10k" else None
+    expectation = expected_profiles(table, question, plan.suite.arm or "none")
+    endings = [Ending(c, p, "ok") for c, p in zip(question.contexts, question.perturbations, strict=True)]
+    return [
+        _label(
+            score_rows(question, target, values, endings),
+            plan,
+            Task(name, question.direction, plan.protocol, fold.fold, 0),
+            "full",
+            "",
+        )
+        for name, values in references(question, target, expectation)
+    ]
+
+
+def condition_facts(question: Question, target: Target) -> pd.DataFrame:
+    """What a reader must know of each condition: cells on every side, genes changed, the kernel's bandwidth."""
+    return pd.DataFrame(
+        {
+            "context": question.contexts,
+            "perturbation": question.perturbations,
+            "n_truth_cells": target.n_cells,
+            "n_input_cells": [len(c.input(question.direction)) for c in question.conditions],
+            "n_reference_cells": [len(c.reference(question.direction)) for c in question.conditions],
+            "n_significant_genes": target.significant.sum(axis=1),
+            "mmd_bandwidth": target.bandwidths,
+        }
+    )
+
+
+def outcomes(plan: Plan, folder: Path, fold: Split, direction: Direction) -> dict[Task, Outcome]:
+    """How every task of a fold and direction ended; tasks that have not run are left out."""
+    tasks = [
+        Task(name, direction, plan.protocol, fold.fold, seed)
+        for name in plan.baselines
+        for seed in range(plan.request.seeds)
+    ]
+    found = {task: _outcome(plan, folder, fold, task) for task in tasks}
+    return {task: outcome for task, outcome in found.items() if outcome is not None}
+
+
+def _outcome(plan: Plan, folder: Path, fold: Split, task: Task) -> Outcome | None:
+    """How a task ended; a direction that a model does not take ends `unsupported`, None means it has not run."""
+    baseline = plan.baselines[task.model]
+    if task.direction in baseline.directions:
+        return store.get_outcome(task.folder(folder))
+    reason = f"takes {' and '.join(baseline.directions)} only"
+    return Outcome(
+        key="", endings=tuple(Ending(c.context, c.perturbation, "unsupported", reason) for c in fold.conditions)
+    )
+
+
+def _label_task(table: pd.DataFrame, plan: Plan, direction: Direction, fold: Split) -> pd.DataFrame:
+    card = plan.dataset.card
+    labels = (plan.suite.name, card.name, card.source, plan.protocol, direction, fold.fold)
+    return table.assign(**dict(zip((*GROUP, "fold"), labels, strict=True)))
+
+
+def _label(table: pd.DataFrame, plan: Plan, task: Task, budget: str, audit: str) -> pd.DataFrame:
+    card = plan.dataset.card
+    return table.assign(
+        suite=plan.suite.name,
+        dataset=card.name,
+        source=card.source,
+        protocol=task.protocol,
+        direction=task.direction,
+        fold=task.fold,
+        seed=task.seed,
+        model=task.model,
+        kind="reference" if task.model in REFERENCES else "model",
+        dose="",
+        budget=budget,
+        audit=audit,
+    )
+
+
+def cost(task: Task, outcome: Outcome) -> dict[str, object]:
+    """What one task cost, as a row of costs.csv: seconds and MB."""
+    return {
+        "model": task.model,
+        "direction": task.direction,
+        "protocol": task.protocol,
+        "fold": task.fold,
+        "seed": task.seed,
+        "fit_seconds": round(outcome.fit_seconds, 3),
+        "predict_seconds": round(outcome.predict_seconds, 3),
+        "peak_memory_mb": round(outcome.peak_memory_mb, 1),
+        "shared_training": outcome.shared_training,
+    }
+
+
+def metric_table() -> pd.DataFrame:
+    """List all metrics, as metrics.csv."""
+    return pd.DataFrame(
+        [
+            {
+                "metric": m.name,
+                "family": m.family,
+                "best": m.best,
+                "higher_is_better": m.higher_is_better,
+                "scored": m.scored,
+                "undefined": m.undefined,
+                "summary": m.summary,
+                "source": m.source,
+            }
+            for m in METRICS
+        ]
+    )
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table whole or not at all; raises `StoreError`."""
+    with store.atomic(path) as handle:
+        handle.write(table.to_csv(index=False, float_format="%.10g").encode())
