@@ -10,6 +10,8 @@ from reports.bootstrap import context_sizes, draw_means, interval_of
 from reports.panel import panels
 from reports.tables import GROUP
 
+EXACT = 50
+"""Most conditions for which the exact distribution of the signed-rank statistic is used."""
 BASELINES = ("train_mean", "train_control")
 COLUMNS = (*GROUP, "metric", "baseline", "model", "gain", "low", "high", "n_conditions", "p_wilcoxon", "p_holm")
 
@@ -67,9 +69,16 @@ def _test(gains: np.ndarray, sizes: tuple[int, ...], n_boot: int, seed: int) -> 
 def signed_rank(differences: np.ndarray) -> np.ndarray:
     """Return the two-sided p-value [test] of Wilcoxon's signed-rank test of differences [condition, test].
 
-    1 where no condition differs.
+    Exact for up to 50 conditions without ties or zeros, else by the normal approximation with correction for ties; 1 where
+    no condition differs.
     """
-    return np.array([float(wilcoxon(column).pvalue) if column.any() else 1.0 for column in differences.T])
+    return np.array([_signed_rank(column) if column.any() else 1.0 for column in differences.T])
+
+
+def _signed_rank(difference: np.ndarray) -> float:
+    sizes = np.abs(difference)
+    exact = len(sizes) <= EXACT and len(np.unique(sizes)) == len(sizes) and bool(sizes.min() > 0)
+    return float(wilcoxon(difference, method="exact" if exact else "asymptotic").pvalue)
 
 
 def holm(p: np.ndarray) -> np.ndarray:

@@ -117,10 +117,10 @@ def draw_sensitivity(task: Task, table: pd.DataFrame) -> Figure | None:
         for place in places[~known]:
             axes.text(0, place, " n/a", va="center", fontsize=8, style="italic")
         axes.set_yticks(places, [shorten(line, 34) for line in lines["line"]], fontsize=8.5)
-        axes.set(xlim=(-1.08, 1.08), ylim=(longest - 0.4, -0.6), xlabel="Kendall's τ to the order of the headline")
+        axes.set(xlim=(-1.08, 1.08), ylim=(longest - 0.4, -0.6), xlabel="Kendall's τ")
         axes.set_title(title, loc="left")
         axes.grid(axis="y", color="#eeeeee")
-    set_title(figure, "Would the order of the models be another? 1: the same, 0: unrelated, −1: reversed", task)
+    set_title(figure, "Would the models' order be another than the headline's? 1: the same, 0: unrelated, −1: reversed", task)
     return figure
 
 

@@ -3,7 +3,8 @@
 A planted predictor gives one half of a condition's true cells, of which a share has been exchanged for cells of a mixture:
 the larger the share, the worse it is, whatever a metric says. The other half is the truth.
 
-"noise"        cells of the same half with values exchanged among genes of like mean expression: no effect survives
+"noise"        cells of the same half with values exchanged among genes that the input expresses alike: the effects are
+               as large as before, on the wrong genes
 "mean_effect"  perturbed training cells of the same context, whatever their perturbation
 "input"        input cells
 """
@@ -25,7 +26,7 @@ from benchmarks.scoring.table import Cells, take
 MIXTURES = ("noise", "mean_effect", "input")
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 LIKE_GENES = 20
-"""Genes of like mean expression among which the noise exchanges values."""
+"""Genes of like mean expression in the input among which the noise exchanges values."""
 Draw = Callable[[int, int, np.random.Generator], np.ndarray]
 """(condition, cells wanted, generator) → dense cells of a mixture."""
 
@@ -91,7 +92,10 @@ def _mixed(question: Question, half: Callable[[int], Cells], draw: Draw, share: 
 
 
 def _mixtures(question: Question, half: Callable[[int], Cells]) -> Iterator[tuple[str, Draw]]:
-    yield "noise", lambda number, n, generator: _shuffled_genes(_dense(half(number)), generator)
+    yield (
+        "noise",
+        lambda number, n, generator: _shuffled_genes(_dense(half(number)), question.start[number], generator),
+    )
     training = question.training
     if training is not None and set(question.contexts) <= set(training.perturbed):
         pools = {context: np.asarray(training.perturbed[context]) for context in set(question.contexts)}
@@ -114,9 +118,9 @@ def _draw(question: Question, positions: np.ndarray, n: int, generator: np.rando
     return _dense(take(question.cells, unique))[back]
 
 
-def _shuffled_genes(cells: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Exchange whole genes within groups of like mean expression."""
-    order = np.argsort(cells.mean(axis=0), kind="stable")
+def _shuffled_genes(cells: np.ndarray, start: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Exchange whole genes within groups of like mean expression in the input."""
+    order = np.argsort(start, kind="stable")
     source = order.copy()
     for first in range(0, len(order), LIKE_GENES):
         group = slice(first, first + LIKE_GENES)
