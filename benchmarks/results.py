@@ -16,15 +16,14 @@ from benchmarks.scoring import (
     REFERENCES,
     Question,
     Target,
+    Yardstick,
     evaluate,
     expected_profiles,
     output_of,
-    planted,
     question_of,
-    references,
     score_rows,
-    target_of,
     training_of,
+    yardstick_of,
 )
 from benchmarks.seeds import derive
 from benchmarks.splits import Split
@@ -47,10 +46,11 @@ def score(plan: Plan, folder: Path, *, figures: bool = True) -> int:
                 question = question_of(
                     plan.cells, fold, direction, training, space=plan.space, seed=seed, threads=threads
                 )
-                target = target_of(question)
+                stick = _yardstick(plan, folder, fold, question)
+                target = stick.target
                 facts.append(_label_task(condition_facts(question, target), plan, direction, fold))
-                plants.append(_label_task(planted(question, target), plan, direction, fold))
-                tables += _score_references(plan, fold, question, target)
+                plants.append(_label_task(stick.planted, plan, direction, fold))
+                tables += _label_references(plan, fold, question, stick)
                 for task, outcome in outcomes(plan, folder, fold, direction).items():
                     table = _score_model(question, target, outcome, task.folder(folder))
                     tables.append(_label(table, plan, task, outcome.budget, outcome.audit))
@@ -77,19 +77,24 @@ def _score_model(question: Question, target: Target, outcome: Outcome, predictio
     return score_rows(question, target, values, outcome.endings)
 
 
-def _score_references(plan: Plan, fold: Split, question: Question, target: Target) -> list[pd.DataFrame]:
+def _yardstick(plan: Plan, folder: Path, fold: Split, question: Question) -> Yardstick:
     table = plan.dataset.expectation if plan.space == "log2_cp10k" else None
     expectation = expected_profiles(table, question, plan.suite.arm or "none")
+    depends_on = "/".join((plan.dataset.digest, plan.space, str(plan.suite.arm), plan.split_digests[fold.fold]))
+    return yardstick_of(question, expectation, folder=folder / "truth", depends_on=depends_on)
+
+
+def _label_references(plan: Plan, fold: Split, question: Question, stick: Yardstick) -> list[pd.DataFrame]:
     endings = [Ending(c, p, "ok") for c, p in zip(question.contexts, question.perturbations, strict=True)]
     return [
         _label(
-            score_rows(question, target, values, endings),
+            score_rows(question, stick.target, values, endings),
             plan,
             Task(name, question.direction, plan.protocol, fold.fold, 0),
             "full",
             "",
         )
-        for name, values in references(question, target, expectation)
+        for name, values in stick.references.items()
     ]
 
 

@@ -35,12 +35,10 @@ from benchmarks.scoring import (
     Target,
     evaluate,
     output_of,
-    planted,
     question_of,
-    references,
     score_rows,
-    target_of,
     training_of,
+    yardstick_of,
 )
 from benchmarks.scoring.references import as_prediction
 from benchmarks.splits import Split
@@ -164,23 +162,24 @@ def score_files(wish: Wish) -> Scored:
         question = question_of(
             truth, split, wish.direction, training, space=truth.space, seed=wish.seed, threads=wish.threads
         )
-        target = target_of(question)
+        stick = yardstick_of(question, calibrate=wish.calibrate)
+        target = stick.target
         tables = [
             _baselines(question, target),
             *(_score(question, target, n, o, wish) for n, o in zip(names, outputs, strict=True)),
         ]
-        if wish.calibrate:
-            everything = [Ending(c, p, "ok") for c, p in zip(question.contexts, question.perturbations, strict=True)]
-            tables += [
-                score_rows(question, target, values, everything).assign(model=name, kind="reference")
-                for name, values in references(question, target, None)
-            ]
-        plants = planted(question, target) if wish.calibrate else None
+        everything = [Ending(c, p, "ok") for c, p in zip(question.contexts, question.perturbations, strict=True)]
+        tables += [
+            score_rows(question, target, values, everything).assign(model=name, kind="reference")
+            for name, values in stick.references.items()
+        ]
     facts = condition_facts(question, target)
     notes = [*left_out, *_notes(question, outputs, train)]
     tasks = [_task(table, wish) for table in (pd.concat(tables, ignore_index=True), facts)]
     scores = tasks[0].assign(seed=0, dose="", budget="full", audit="not audited")[list(SCORE_COLUMNS)]
-    return Scored(scores, None if plants is None else _task(plants, wish), tasks[1], _roles(truth, split), tuple(notes))
+    return Scored(
+        scores, _task(stick.planted, wish) if wish.calibrate else None, tasks[1], _roles(truth, split), tuple(notes)
+    )
 
 
 def write(scored: Scored, folder: Path, *, figures: bool = True) -> None:

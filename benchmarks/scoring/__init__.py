@@ -10,6 +10,7 @@ from benchmarks.scoring.planted import planted
 from benchmarks.scoring.question import Question, question_of
 from benchmarks.scoring.references import REFERENCES, expected_profiles, references
 from benchmarks.scoring.training import Training, training_of
+from benchmarks.scoring.yardstick import Yardstick, yardstick_of
 
 __all__ = [
     "REFERENCES",
@@ -17,6 +18,7 @@ __all__ = [
     "Question",
     "Target",
     "Training",
+    "Yardstick",
     "evaluate",
     "expected_profiles",
     "output_of",
@@ -26,4 +28,5 @@ __all__ = [
     "score_rows",
     "target_of",
     "training_of",
+    "yardstick_of",
 ]

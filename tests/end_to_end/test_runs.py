@@ -54,14 +54,18 @@ def test_a_run_leaves_tables_figures_splits_and_a_manifest(simple):
         "metrics.csv",
         "costs.csv",
         "manifest.json",
+        "planted.csv",
+        "conditions.csv",
+        "quality.csv",
+        "friedman.csv",
+        "wins.csv",
+        "sensitivity.csv",
         "splits/unseen_context-fold0.csv",
     ):
         assert (simple.folder / name).stat().st_size > 0
-    assert (
-        len(list((simple.folder / "figures").glob("*.png")))
-        == len(list((simple.folder / "figures").glob("*.svg")))
-        == 8
-    )
+    drawn = [path.suffix for path in (simple.folder / "figures").iterdir()]
+    assert drawn.count(".svg") == 8, "ranking, contexts, copying and time in both directions"
+    assert drawn.count(".png") == 14, "and ranks, sensitivity and calibration"
     assert not (simple.folder / "work").exists()
     manifest = json.loads((simple.folder / "manifest.json").read_text())
     assert manifest["state"] == "complete"
@@ -79,7 +83,12 @@ def test_the_oracle_reaches_every_best_value_and_no_change_predicts_no_change(si
     oracle = table[table["model"] == "oracle"].groupby(["direction", "metric"])["value"].mean()
     for (_, metric), value in oracle.items():
         if metric in best.index:
-            assert value == pytest.approx(best[metric], abs=0.05 if metric == "e_distance" else 1e-9), metric
+            if np.isnan(value):  # no condition of so small a screen has as many significant genes
+                assert metric.endswith("_truth") or metric == "nmae_lfc", metric
+                continue
+            assert value == pytest.approx(best[metric], abs=0.05 if metric in ("e_distance", "mmd_rbf") else 1e-9), (
+                metric
+            )
     still = table[(table["model"] == "no_change") & (table["metric"] == "pearson_delta")]["value"]
     assert (still == 0).all()
     scored = table[(table["metric"] == "pearson_delta") & table["status"].eq("ok")]
@@ -363,7 +372,10 @@ def test_the_walk_through_for_a_new_baseline_ends_on_the_leaderboard(tmp_path):
     assert done.exit_code == 0, done.output
     assert "my_model" in done.output
     board = pd.read_csv(next(tmp_path.glob("smoke/*/leaderboard.csv")))
-    assert board.query("model == 'my_model' and level == 'suite' and metric == 'pearson_delta'")["rank"].notna().all()
+    mine = board.query("model == 'my_model' and level == 'suite' and metric == 'pearson_delta'").set_index("direction")
+    assert mine["mean"].notna().all()
+    assert mine.loc["n2p", "rank"] == 1
+    assert mine.loc["p2n", "status"] == "uninformative", "training controls are as good as the ceiling there"
 
 
 def test_list_shows_everything():

@@ -10,7 +10,18 @@ import scipy.sparse as sp
 
 from benchmarks.contract import Prediction
 from benchmarks.metrics import METRICS, find_metric
-from benchmarks.scoring import evaluate, output_of, planted, question_of, references, score_rows, target_of, training_of
+from benchmarks.scoring import (
+    evaluate,
+    output_of,
+    planted,
+    question_of,
+    references,
+    score_rows,
+    target_of,
+    training_of,
+    yardstick,
+    yardstick_of,
+)
 from benchmarks.scoring.comparison import top_genes
 from benchmarks.scoring.question import own_columns
 from benchmarks.scoring.references import as_prediction, halves
@@ -245,3 +256,30 @@ def test_fold_changes_are_refused_to_z_scores_but_tests_are_not():
 def test_every_metric_is_known_by_name():
     values = score(ask(), lambda n: None)
     assert all(find_metric(name).name == name for name in values)
+
+
+def test_a_yardstick_is_kept_until_what_it_depends_on_changes(tmp_path, monkeypatch):
+    question = ask()
+    first = yardstick_of(question, folder=tmp_path, depends_on="data")
+    made = []
+    monkeypatch.setattr(yardstick, "_make", lambda *a: made.append(a) or first)
+    again = yardstick_of(question, folder=tmp_path, depends_on="data")
+    assert not made
+    load = lambda n: as_prediction(question.input_cells(n))  # noqa: E731
+    for stick in (first, again):
+        values = evaluate(question, stick.target, output_of(question, stick.target, load))
+        assert np.isfinite(values["wasserstein"].values).all(), "the true cells are still at hand"
+    pd.testing.assert_frame_equal(first.planted, again.planted)
+    yardstick_of(question, folder=tmp_path, depends_on="other data")
+    monkeypatch.setattr(yardstick, "code_hash", lambda: "other code")
+    yardstick_of(question, folder=tmp_path, depends_on="data")
+    assert len(made) == 2
+
+
+def test_a_damaged_yardstick_is_made_anew(tmp_path):
+    question = ask(train=False)
+    yardstick_of(question, calibrate=False, folder=tmp_path, depends_on="data")
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:50])
+    again = yardstick_of(question, calibrate=False, folder=tmp_path, depends_on="data")
+    assert again.target.profiles.shape == (len(question), 60)
