@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import anndata as ad
+import h5py
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
@@ -22,6 +24,8 @@ from benchmarks.seeds import derive
 from benchmarks.splits import Split, TestCondition
 
 Space = Literal["counts", "ln", "log2", "zscore"]
+IN_MEMORY = 2 << 30
+"""Bytes up to which a file's values are read at once, as stored; of larger ones rows are read when they are needed."""
 SAMPLE = 500
 """CellFile from which the space of a file is told."""
 LARGEST_LOG = 30.0
@@ -44,10 +48,11 @@ class Labels:
 
 
 class LazyRows:
-    """Rows of a matrix on disk, in the truth's gene order and log2 units, converted as they are read."""
+    """Rows of a file's matrix, in the truth's gene order and log2 units, converted as they are taken."""
 
     def __init__(self, matrix: Any, columns: np.ndarray, space: Space, source: str) -> None:
         self.matrix, self.columns, self.space, self.source = matrix, columns, space, source
+        self.reordered = not np.array_equal(columns, np.arange(matrix.shape[1]))
 
     def __getitem__(self, positions: np.ndarray) -> sp.csr_matrix:
         rows = sp.csr_matrix(self.matrix[np.asarray(positions)], dtype=np.float32)
@@ -63,12 +68,12 @@ class LazyRows:
             rows.data = np.log2(rows.data + 1)
         elif self.space == "ln":
             rows.data /= math.log(2)
-        return rows[:, self.columns]
+        return rows[:, self.columns] if self.reordered else rows
 
 
 @dataclass(frozen=True)
 class CellFile:
-    """One file's cells: labels in memory, values on disk."""
+    """One file's cells: labels in memory, values there too where they fit."""
 
     name: str
     obs: pd.DataFrame
@@ -84,8 +89,12 @@ class CellFile:
 
     def positions(self, context: str, perturbation: str) -> np.ndarray:
         """Positions of a condition's cells."""
-        same = (self.obs["context"] == context) & (self.obs["perturbation"] == perturbation)
-        return np.flatnonzero(same.to_numpy())
+        return self._places.get((context, perturbation), np.array([], dtype=np.int64))
+
+    @cached_property
+    def _places(self) -> dict[tuple[str, str], np.ndarray]:
+        """(context, perturbation) → positions, ascending."""
+        return dict(self.obs.groupby(["context", "perturbation"], sort=False).indices)
 
     def with_genes(self, genes: pd.Index) -> CellFile:
         """Select genes by name and bring them in order; raises `DataError` where one is missing."""
@@ -101,7 +110,7 @@ class CellFile:
 
 
 def read_cells(path: Path, labels: Labels, space: Space | None = None) -> CellFile:
-    """Open an h5ad file without loading its values.
+    """Open an h5ad file; its values are loaded as stored, sparse or dense, where they fit (`IN_MEMORY`).
 
     Parameters
     ----------
@@ -128,8 +137,9 @@ def read_cells(path: Path, labels: Labels, space: Space | None = None) -> CellFi
     if not genes.is_unique:
         raise DataError(f"{path}: gene '{genes[genes.duplicated()][0]}' occurs more than once; make gene names unique.")
     obs = _labels(file.obs, labels, path)
-    told = space or _tell_space(file, path)
-    return CellFile(path.name, obs, genes, LazyRows(file.X, np.arange(len(genes)), told, str(path)), told)
+    values = _values(file, path)
+    told = space or _tell_space(values, path)
+    return CellFile(path.name, obs, genes, LazyRows(values, np.arange(len(genes)), told, str(path)), told)
 
 
 def shared_genes(files: Sequence[CellFile]) -> pd.Index:
@@ -231,6 +241,19 @@ _SPACES = {
 }
 
 
+def _values(file: ad.AnnData, path: Path) -> Any:
+    """Values of a file as stored: in memory where they fit, because rows scattered over a file are slow to read."""
+    if file.X is None or not file.n_obs:
+        raise DataError(f"{path} has no values in X.")
+    stored = file.file["X"]
+    parts = [stored] if isinstance(stored, h5py.Dataset) else [stored["data"], stored["indices"]]
+    if sum(part.size * part.dtype.itemsize for part in parts) > IN_MEMORY:
+        return file.X
+    values = stored[:] if isinstance(stored, h5py.Dataset) else file.X.to_memory().tocsr()
+    file.file.close()
+    return values
+
+
 def _labels(obs: pd.DataFrame, labels: Labels, path: Path) -> pd.DataFrame:
     wanted = [labels.perturbation, *([labels.context] if labels.context else [])]
     missing = [c for c in wanted if c not in obs]
@@ -258,12 +281,11 @@ def _labels(obs: pd.DataFrame, labels: Labels, path: Path) -> pd.DataFrame:
     )
 
 
-def _tell_space(file: ad.AnnData, path: Path) -> Space:
+def _tell_space(matrix: Any, path: Path) -> Space:
     """Tell counts, logarithms and z-scores apart from a sample of cells spread over the file."""
-    if file.X is None or not file.n_obs:
-        raise DataError(f"{path} has no values in X.")
-    rows = np.unique(np.linspace(0, file.n_obs - 1, min(SAMPLE, file.n_obs)).astype(int))
-    values = sp.csr_matrix(file.X[rows]).data
+    n_cells = matrix.shape[0]
+    rows = np.unique(np.linspace(0, n_cells - 1, min(SAMPLE, n_cells)).astype(int))
+    values = sp.csr_matrix(matrix[rows]).data
     values = values[np.isfinite(values)]
     if not values.size:
         raise DataError(f"{path}: no finite value other than zero in a sample of {len(rows)} cells.")

@@ -229,7 +229,10 @@ def _baselines(question: Question, target: Target) -> pd.DataFrame:
     return pd.concat(
         [
             score_rows(
-                question, target, evaluate(question, target, output_of(question, target, load)), everything
+                question,
+                target,
+                evaluate(question, target, output_of(question, target, load, alike=question.setting)),
+                everything,
             ).assign(model=name, kind="model")
             for name, load in loads.items()
         ],

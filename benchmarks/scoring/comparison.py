@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -133,7 +133,24 @@ def target_of(
     )
 
 
-def output_of(question: Question, target: Target, load: Callable[[int], Prediction | None]) -> Output:
+@dataclass(frozen=True)
+class _Predicted:
+    """One prediction, summarised."""
+
+    prediction: Prediction
+    mean: np.ndarray
+    ranked: SortedCells | None
+    """None without single cells."""
+    tests: Tests | None
+
+
+def output_of(
+    question: Question,
+    target: Target,
+    load: Callable[[int], Prediction | None],
+    *,
+    alike: Callable[[int], Hashable] | None = None,
+) -> Output:
     """Summarise the predicted side, reading one condition's prediction at a time.
 
     Parameters
@@ -143,24 +160,44 @@ def output_of(question: Question, target: Target, load: Callable[[int], Predicti
     load
         Number of a condition → its prediction; None where there is none: the input's profile takes its place, so that
         retrieval has a full set of candidates.
+    alike
+        Number of a condition → a key that is equal where predictions and references are the very same, as those of a copied
+        input: they are read and tested once. Default: every prediction is its own.
     """
     output = Output.empty(question.start)
+    known: dict[Hashable, _Predicted] = {}
 
     def summarise(number: int) -> None:
-        prediction = load(number)
-        if prediction is not None:
-            output.profiles[number] = prediction.mean()
-            if prediction.unit == "cell" and len(prediction.values) > 1:
-                _add_cells(question, target, output, number, prediction.values)
+        key = alike(number) if alike else None
+        found = known.get(key)
+        if found is None:
+            prediction = load(number)
+            if prediction is None:
+                return
+            found = _summarised(question, number, prediction)
+            if key is not None:
+                known[key] = found
+        output.profiles[number] = found.mean
+        if found.ranked is not None and found.tests is not None:
+            _add_cells(question, target, output, number, (found.prediction.values, found.ranked, found.tests))
 
     question.each(summarise)
     return output
 
 
-def _add_cells(question: Question, target: Target, output: Output, number: int, cells: Cells) -> None:
+def _summarised(question: Question, number: int, prediction: Prediction) -> _Predicted:
+    mean = prediction.mean()
+    if prediction.unit != "cell" or len(prediction.values) < 2:
+        return _Predicted(prediction, mean, None, None)
+    ranked = sort_cells(prediction.values)
+    return _Predicted(prediction, mean, ranked, _test(question, number, ranked, mean))
+
+
+def _add_cells(
+    question: Question, target: Target, output: Output, number: int, predicted: tuple[Cells, SortedCells, Tests]
+) -> None:
     """Fill in what needs single cells."""
-    ranked = sort_cells(cells)
-    tests = _test(question, number, ranked, output.profiles[number])
+    cells, ranked, tests = predicted
     output.has_cells[number] = True
     output.p[number], output.significant[number], output.lfc[number] = tests.p, tests.significant, tests.lfc
     n = min(cells.shape[0], target.n_cells[number])
@@ -170,9 +207,9 @@ def _add_cells(question: Question, target: Target, output: Output, number: int, 
     theirs = question.generator(number, "equal sizes").permutation(cells.shape[0])[:n]
     ranked = ranked if n == cells.shape[0] else sort_cells(cells[theirs])
     output.distances["wasserstein"][number] = wasserstein(sort_cells(target.cells_of(number)[mine]), ranked)
-    truth_placed, placed = target.projected[number], question.project(cells)
+    truth_placed, placed = target.projected[number], question.project(cells[theirs])
     if truth_placed is not None and placed is not None:
-        x, y = truth_placed[mine], placed[theirs]
+        x, y = truth_placed[mine], placed
         sigma = target.bandwidths[number]
         if (number, n) not in target.within:
             target.within[number, n] = distance_within(x), kernel_within(x, sigma)

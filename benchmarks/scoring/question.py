@@ -61,6 +61,12 @@ class Question:
         """Single cells that the prediction starts from."""
         return take(self.cells, self.conditions[number].input(self.direction))
 
+    def setting(self, number: int) -> bytes:
+        """Tell apart which inputs and references a condition has: equal for conditions that share both."""
+        condition = self.conditions[number]
+        sides = condition.input(self.direction), condition.reference(self.direction)
+        return b"|".join(side.tobytes() for side in sides)
+
     def generator(self, number: int, *purpose: object) -> np.random.Generator:
         """Make the generator of one condition and purpose; the same for every model."""
         context, perturbation = self.contexts[number], self.perturbations[number]

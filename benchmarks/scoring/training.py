@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from sklearn.decomposition import PCA
 
 from benchmarks.contract import CONTROL
 from benchmarks.metrics.distribution import N_COMPONENTS
 from benchmarks.scoring.table import CellTable
+
+if TYPE_CHECKING:
+    from sklearn.decomposition import PCA
 
 Index = np.ndarray
 MANY_GENES = 2_000
@@ -50,6 +53,8 @@ def training_of(cells: CellTable, train: Index, seed: int) -> Training:
     seed
         Seed of the principal components' start vector.
     """
+    from sklearn.decomposition import PCA  # slow to import, and not needed without training cells
+
     labels = cells.obs.iloc[train][["context", "perturbation"]].astype(str)
     x = sp.csr_matrix(cells.X[train])
     n = min(N_COMPONENTS, len(train) - 1, len(cells.var_names) - 1)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
-from benchmarks.metrics import change, distribution, profile
+from benchmarks.metrics import change, distribution, profile, retrieval
 from benchmarks.splits import split
 from cycseq.config import preset
 from cycseq.model import Generators, Sizes
@@ -34,7 +34,7 @@ def profiles() -> tuple[np.ndarray, np.ndarray]:
     return generator.normal(size=(CONDITIONS, GENES)), generator.normal(size=(CONDITIONS, GENES))
 
 
-@pytest.mark.parametrize("metric", [profile.mse, profile.r2_pearson, change.pearson_delta, change.pds_cosine])
+@pytest.mark.parametrize("metric", [profile.mse, profile.r2_pearson, change.pearson_delta, retrieval.pds_cosine])
 def test_metric_on_profiles(benchmark, profiles, metric):
     assert len(benchmark(metric, *profiles)) == CONDITIONS
 
