@@ -57,5 +57,9 @@ reference: $(STAMP) ## make suite SUITE's committed reference anew, from three s
 bench: $(STAMP) ## speed, with pytest-benchmark
 	$(PY) -m pytest tests/bench -m bench --benchmark-only
 
+bench-peers: $(STAMP) ## scoring time and memory of this project and its peers (ARGS="--cases A --repeats 1"; about 30 minutes)
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev,peers]'
+	$(PY) -m tests.bench.peers $(ARGS)
+
 clean: ## remove .venv and build
 	rm -rf $(VENV) build

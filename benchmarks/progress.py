@@ -68,6 +68,14 @@ class Display:
         elif message[0] == "end":
             self._finish(job)
 
+    def scoring(self, done: int, total: int, text: str) -> None:
+        """Say how far scoring is; off a terminal, that it has begun."""
+        if done == 0:
+            self.bars["scoring"] = self.progress.add_task("scoring", total=total, text=text)
+            if not self.console.is_terminal:
+                self.console.print(f"      scoring: {total} steps, then tables and figures", highlight=False)
+        self.progress.update(self.bars["scoring"], completed=done, text=text)
+
     def _line(self, job: Job, done: int, total: int, text: str) -> None:
         """Print where a model is and how long it will take, if nobody sees the bars and it was not said lately."""
         now, start = time.monotonic(), self.started[job.key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -30,41 +31,53 @@ from benchmarks.splits import Split
 from benchmarks.store import Ending, Outcome, Task
 from reports.tables import COST_COLUMNS, GROUP, SCORE_COLUMNS
 
+Teller = Callable[[int, int, str], None]
+"""Called with steps done, steps in all, and what comes now."""
 FAILURES = {"failed", "timeout"}
 """Endings that are failures; `--resume` tries them again."""
 
 
-def score(plan: Plan, folder: Path, *, figures: bool = True) -> int:
+def score(plan: Plan, folder: Path, *, figures: bool = True, tell: Teller = lambda done, total, text: None) -> int:
     """Score all stored predictions of a plan and write tables and figures; returns how many conditions failed."""
-    tables, costs, plants, facts = [], [], [], []
-    threads = plan.request.threads
-    with threadpool_limits(threads):
-        for fold in plan.splits:
-            seed = derive(plan.request.base_seed, "score", fold.fold)
-            training = training_of(plan.cells, fold.train, seed)
-            for direction in plan.directions:
-                question = question_of(
-                    plan.cells, fold, direction, training, space=plan.space, seed=seed, threads=threads
-                )
-                stick = _yardstick(plan, folder, fold, question)
-                target = stick.target
-                facts.append(_label_task(condition_facts(question, target), plan, direction, fold))
-                plants.append(_label_task(stick.planted, plan, direction, fold))
-                tables += _label_references(plan, fold, question, stick)
-                for task, outcome in outcomes(plan, folder, fold, direction).items():
-                    table = _score_model(question, target, outcome, task.folder(folder))
-                    tables.append(_label(table, plan, task, outcome.budget, outcome.audit))
-                    if direction in plan.baselines[task.model].directions:
-                        costs.append(cost(task, outcome))
-    scores = pd.concat(tables, ignore_index=True)[list(SCORE_COLUMNS)]
-    write_csv(scores, folder / "scores.csv")
-    write_csv(pd.concat(plants, ignore_index=True), folder / "planted.csv")
-    write_csv(pd.concat(facts, ignore_index=True), folder / "conditions.csv")
-    write_csv(pd.DataFrame(costs, columns=list(COST_COLUMNS)), folder / "costs.csv")
-    write_csv(metric_table(), folder / "metrics.csv")
+    with threadpool_limits(plan.request.threads):
+        tables = _tables(plan, folder, tell)
+    for name, table in tables.items():
+        write_csv(table, folder / f"{name}.csv")
     reports.write_reports(folder, figures=figures)
-    failed = scores[scores["status"].isin(FAILURES)]
+    failed = tables["scores"][tables["scores"]["status"].isin(FAILURES)]
     return len(failed[["fold", "seed", "direction", "model", "context", "perturbation"]].drop_duplicates())
+
+
+def _tables(plan: Plan, folder: Path, tell: Teller) -> dict[str, pd.DataFrame]:
+    """Make every result table of a plan; the true side of a fold and direction is summarised once for all models."""
+    scores, costs, plants, facts = [], [], [], []
+    asked = [(fold, direction) for fold in plan.splits for direction in plan.directions]
+    training, of_fold = None, None
+    for step, (fold, direction) in enumerate(asked):
+        tell(step, len(asked) + 1, f"fold {fold.fold}, {direction}")
+        seed = derive(plan.request.base_seed, "score", fold.fold)
+        if of_fold is not fold:
+            training, of_fold = training_of(plan.cells, fold.train, seed), fold
+        question = question_of(
+            plan.cells, fold, direction, training, space=plan.space, seed=seed, threads=plan.request.threads
+        )
+        stick = _yardstick(plan, folder, fold, question)
+        facts.append(_label_task(condition_facts(question, stick.target), plan, direction, fold))
+        plants.append(_label_task(stick.planted, plan, direction, fold))
+        scores += _label_references(plan, fold, question, stick)
+        for task, outcome in outcomes(plan, folder, fold, direction).items():
+            table = _score_model(question, stick.target, outcome, task.folder(folder))
+            scores.append(_label(table, plan, task, outcome.budget, outcome.audit))
+            if direction in plan.baselines[task.model].directions:
+                costs.append(cost(task, outcome))
+    tell(len(asked), len(asked) + 1, "tables and figures")
+    return {
+        "scores": pd.concat(scores, ignore_index=True)[list(SCORE_COLUMNS)],
+        "planted": pd.concat(plants, ignore_index=True),
+        "conditions": pd.concat(facts, ignore_index=True),
+        "costs": pd.DataFrame(costs, columns=list(COST_COLUMNS)),
+        "metrics": metric_table(),
+    }
 
 
 def _score_model(question: Question, target: Target, outcome: Outcome, predictions: Path) -> pd.DataFrame:

@@ -121,7 +121,7 @@ def _run(plan: Plan, folder: Path, workers: int, timeout: float | None, figures:
     for warning in plan.dataset.warnings:
         console.print(f"[yellow]{warning}[/]", highlight=False, soft_wrap=True)
     with Display(console, len(make_jobs(plan, folder, folder))) as display:
-        return run(plan, folder, workers=workers, timeout=timeout, figures=figures, watch=display)
+        return run(plan, folder, workers=workers, timeout=timeout, figures=figures, watch=display, tell=display.scoring)
 
 
 def _finish(result: Result) -> None:

@@ -16,7 +16,7 @@ from benchmarks.errors import StoreError
 from benchmarks.manifest import write_manifest
 from benchmarks.plan import Plan, make_jobs
 from benchmarks.pool import Watcher, run_jobs
-from benchmarks.results import FAILURES, cost, outcomes, score, write_csv
+from benchmarks.results import FAILURES, Teller, cost, outcomes, score, write_csv
 from benchmarks.worker import Job
 
 
@@ -45,6 +45,7 @@ def run(
     timeout: float | None = None,
     figures: bool = True,
     watch: Watcher = lambda job, message: None,
+    tell: Teller = lambda done, total, text: None,
 ) -> Result:
     """Train, predict and score everything in a plan that the folder does not hold yet.
 
@@ -62,6 +63,8 @@ def run(
         Whether to draw figures.
     watch
         Called with what the workers say.
+    tell
+        Called with how far scoring is.
 
     Raises
     ------
@@ -86,7 +89,7 @@ def run(
             state = "complete"
         finally:
             shutil.rmtree(work, ignore_errors=True)
-            failures = score(plan, folder, figures=figures)
+            failures = score(plan, folder, figures=figures, tell=tell)
             seconds = time.perf_counter() - start
             ran = [o for job in due for t in job.tasks if (o := store.get_outcome(t.folder(folder)))]
             model_seconds = sum(o.predict_seconds + (0 if o.shared_training else o.fit_seconds) for o in ran)

@@ -59,8 +59,7 @@ class Scorer:
 
 def ours(job: Job) -> pd.DataFrame:
     """Score with this project: every metric that needs no training cells."""
-    from benchmarks.external import Labels
-    from benchmarks.score import Wish, score_files
+    from benchmarks.external import Labels, Wish, score_files
 
     labels = Labels(perturbation=job.column, control=job.control)
     wish = Wish(

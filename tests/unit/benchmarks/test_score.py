@@ -10,8 +10,8 @@ import scipy.sparse as sp
 from typer.testing import CliRunner
 
 from benchmarks.errors import DataError
-from benchmarks.external import Labels, read_cells
-from benchmarks.score import Wish, app, score_files
+from benchmarks.external import Labels, Wish, read_cells, score_files
+from benchmarks.score import app
 from tests.unit.benchmarks.screens import PERTURBATIONS, screen
 
 LABELS = Labels(context="context")
