@@ -102,6 +102,8 @@ class Prediction:
 
     def mean(self) -> Float[np.ndarray, "gene"]:
         """Mean profile over rows, weighted, accumulated in float64."""
+        if self.weights is None:
+            return self.values.mean(axis=0, dtype=np.float64)  # without a copy in float64
         return np.average(self.values.astype(np.float64), axis=0, weights=self.weights)
 
     def __post_init__(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import wilcoxon
 
 from reports.bootstrap import context_sizes, draw_means, interval_of
 from reports.panel import panels
@@ -76,6 +75,8 @@ def signed_rank(differences: np.ndarray) -> np.ndarray:
 
 
 def _signed_rank(difference: np.ndarray) -> float:
+    from scipy.stats import wilcoxon  # takes 0.7 s to import, and whoever only reads tables does not need it
+
     sizes = np.abs(difference)
     exact = len(sizes) <= EXACT and len(np.unique(sizes)) == len(sizes) and bool(sizes.min() > 0)
     return float(wilcoxon(difference, method="exact" if exact else "asymptotic").pvalue)

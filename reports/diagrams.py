@@ -120,7 +120,9 @@ def draw_sensitivity(task: Task, table: pd.DataFrame) -> Figure | None:
         axes.set(xlim=(-1.08, 1.08), ylim=(longest - 0.4, -0.6), xlabel="Kendall's τ")
         axes.set_title(title, loc="left")
         axes.grid(axis="y", color="#eeeeee")
-    set_title(figure, "Would the models' order be another than the headline's? 1: the same, 0: unrelated, −1: reversed", task)
+    set_title(
+        figure, "Would the models' order be another than the headline's? 1: the same, 0: unrelated, −1: reversed", task
+    )
     return figure
 
 

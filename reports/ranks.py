@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2, rankdata, studentized_range
+from scipy.special import chdtrc
 
 from reports.compare import holm, signed_rank
 from reports.panel import panels
@@ -79,6 +79,8 @@ def friedman(goodness: np.ndarray) -> tuple[np.ndarray, float, float]:
     tuple
         χ² is 0 and p is 1 where all models tie on every condition; both are NaN below three models.
     """
+    from scipy.stats import rankdata  # slow to import
+
     n, k = goodness.shape
     ranks = rankdata(-goodness, axis=1)
     means = ranks.mean(axis=0)
@@ -89,7 +91,7 @@ def friedman(goodness: np.ndarray) -> tuple[np.ndarray, float, float]:
     if within == 0:
         return means, 0.0, 1.0
     statistic = (k - 1) * n**2 * float(((means - expected) ** 2).sum()) / within
-    return means, statistic, float(chi2.sf(statistic, k - 1))
+    return means, statistic, float(chdtrc(k - 1, statistic))
 
 
 @lru_cache
@@ -100,6 +102,8 @@ def critical_difference(n_models: int, n_conditions: int) -> float:
     ------
     Demšar 2006, equation for CD in section 3.2.2; q is the studentized range over √2.
     """
+    from scipy.stats import studentized_range  # slow to import
+
     q = studentized_range.ppf(1 - ALPHA, n_models, np.inf) / np.sqrt(2)
     return float(q * np.sqrt(n_models * (n_models + 1) / (6 * n_conditions)))
 

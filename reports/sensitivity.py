@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from scipy.stats import kendalltau
 
 from reports.bootstrap import context_sizes, mean_over_contexts
 from reports.panel import Panel, panels
@@ -69,6 +68,8 @@ def rank_sensitivity(
 
 def order_agreement(one: dict[str, float], other: dict[str, float]) -> float:
     """Return Kendall's τ-b between two sets of scores, over the models in both; NaN where it is not defined."""
+    from scipy.stats import kendalltau  # slow to import
+
     common = sorted(set(one) & set(other))
     first, second = [one[model] for model in common], [other[model] for model in common]
     if len(set(first)) < 2 or len(set(second)) < 2:

@@ -158,9 +158,17 @@ def _values(file: ad.AnnData, path: Path) -> Any:
     parts = [stored] if isinstance(stored, h5py.Dataset) else [stored["data"], stored["indices"]]
     if sum(part.size * part.dtype.itemsize for part in parts) > IN_MEMORY:
         return file.X
-    values = stored[:] if isinstance(stored, h5py.Dataset) else file.X.to_memory().tocsr()
+    values = stored[:] if isinstance(stored, h5py.Dataset) else _sparse(stored, file.shape)
     file.file.close()
     return values
+
+
+def _sparse(stored: h5py.Group, shape: tuple[int, int]) -> sp.csr_matrix:
+    """Read a stored sparse matrix, its indices in four bytes where they fit."""
+    narrow = np.int32 if max(*shape, stored["data"].size) < np.iinfo(np.int32).max else np.int64
+    parts = stored["data"][:], stored["indices"].astype(narrow)[:], stored["indptr"].astype(narrow)[:]
+    form = sp.csc_matrix if stored.attrs["encoding-type"] == "csc_matrix" else sp.csr_matrix
+    return form(parts, shape=shape).tocsr()
 
 
 def _labels(obs: pd.DataFrame, labels: Labels, path: Path) -> pd.DataFrame:

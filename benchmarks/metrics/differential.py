@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 from numba import njit
-from scipy.stats import false_discovery_control
 
 from benchmarks.metrics.change import on_genes, spearman_delta
 from benchmarks.metrics.ranksum import SortedCells, rank_sum
@@ -69,7 +68,23 @@ def test_genes(
     """
     p = rank_sum(cells, reference)
     lfc = np.log2((mean + 1) / (reference_mean + 1)) if linear else mean - reference_mean
-    return Tests(p, false_discovery_control(p) < FDR, lfc)
+    return Tests(p, adjusted(p) < FDR, lfc)
+
+
+def adjusted(p: Float[Array, "gene"]) -> Float[Array, "gene"]:
+    """p values adjusted for the false discovery rate by Benjamini and Hochberg's step-up method.
+
+    SciPy's `false_discovery_control` gives the same (a test holds the two together); importing it takes as long as scoring
+    a small file.
+
+    Source: Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x.
+    """
+    n = len(p)
+    order = np.argsort(p)[::-1]
+    stepped = np.minimum.accumulate(p[order] * n / np.arange(n, 0, -1))
+    values = np.empty(n)
+    values[order] = np.minimum(stepped, 1.0)
+    return values
 
 
 def des(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 
 import numpy as np
 
@@ -165,18 +166,23 @@ def output_of(
         input: they are read and tested once. Default: every prediction is its own.
     """
     output = Output.empty(question.start)
-    known: dict[Hashable, _Predicted] = {}
+    known: dict[Hashable, _Predicted | None] = {}
+    lock = Lock()
+
+    def take_in(number: int) -> _Predicted | None:
+        prediction = load(number)
+        return None if prediction is None else _summarised(question, number, prediction)
+
+    def once(number: int, key: Hashable) -> _Predicted | None:
+        with lock:
+            if key not in known:
+                known[key] = take_in(number)
+        return known[key]
 
     def summarise(number: int) -> None:
-        key = alike(number) if alike else None
-        found = known.get(key)
+        found = once(number, alike(number)) if alike else take_in(number)
         if found is None:
-            prediction = load(number)
-            if prediction is None:
-                return
-            found = _summarised(question, number, prediction)
-            if key is not None:
-                known[key] = found
+            return
         output.profiles[number] = found.mean
         if found.ranked is not None and found.tests is not None:
             _add_cells(question, target, output, number, (found.prediction.values, found.ranked, found.tests))

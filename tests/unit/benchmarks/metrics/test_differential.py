@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import spearmanr
+from scipy.stats import false_discovery_control, spearmanr
 from sklearn.metrics import average_precision_score, roc_auc_score
 from statsmodels.stats.multitest import multipletests
 
@@ -133,3 +133,9 @@ def test_without_linear_values_the_fold_change_is_a_difference():
     means = cells.mean(axis=0), reference.mean(axis=0)
     tests = differential.test_genes(sort_cells(cells), sort_cells(reference), *means, linear=False)
     np.testing.assert_array_equal(tests.lfc, means[0] - means[1])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
+def test_adjusted_p_values_are_those_of_benjamini_and_hochberg(p):
+    expected = false_discovery_control(p)
+    assert differential.adjusted(np.array(p)) == pytest.approx(expected, abs=1e-15)
