@@ -143,12 +143,20 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as handle:
             partial = Path(handle.name)
             yield handle.file
+        partial.chmod(0o666 & ~_umask())  # temporary files are made for their owner alone; results are for the lab
         os.replace(partial, path)
     except OSError as error:
         raise StoreError(_refused(path, error)) from error
     finally:
         if partial is not None:
             partial.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """Tell which permissions this process takes away from new files; there is no other way than to set it and put it back."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _refused(path: Path, error: OSError) -> str:
