@@ -83,7 +83,10 @@ def _draw_intervals(axes: Axes, rows: pd.DataFrame, order: list[str], colours: M
     if min(ends) == 0.0 and models["mean"].median() > 0.4:
         ends.remove(0.0)
     reach = 0.8 * (max(ends) - min(ends))
-    for _, row in rows[(rows["kind"] == "reference") & rows["mean"].notna()].iterrows():
+    drawn = (
+        (rows["kind"] == "reference") & rows["mean"].notna() & (rows["model"] != "other_controls")
+    )  # it lies at no_change
+    for _, row in rows[drawn].iterrows():
         style = _REFERENCE_LINES.get(row["model"], "-")
         label = f"{row['model']} (reference) {number(row['mean'], 2)}"
         if not min(ends) - reach <= row["mean"] <= max(ends) + reach:

@@ -20,9 +20,13 @@ def test_results_have_the_permissions_of_ordinary_files(tmp_path):
 
 
 def test_a_file_that_breaks_off_leaves_nothing(tmp_path):
-    with pytest.raises(KeyError), store.atomic(tmp_path / "a.csv") as handle:
-        handle.write(b"half")
-        raise KeyError
+    def break_off():
+        with store.atomic(tmp_path / "a.csv") as handle:
+            handle.write(b"half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        break_off()
     assert list(tmp_path.iterdir()) == []
 
 
