@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,8 @@ from benchmarks.errors import DataError
 
 TEXT_COLUMNS = ("perturbation", "context", "arm", "batch", "control_group")
 OBS_COLUMNS = (*TEXT_COLUMNS, "dose", "is_control")
-SOURCE_SPACES = ("counts", "ln", "log2", "zscore")
+Space = Literal["counts", "ln", "log2", "zscore"]
+SOURCE_SPACES = get_args(Space)
 """Spaces a data set may come in: raw counts; natural-log or log2 values of normalised counts; z-scores."""
 
 

@@ -71,6 +71,11 @@ class Plan:
     request: Request
 
     @cached_property
+    def cells_digest(self) -> str:
+        """Hash of the cells as they are scored: values in the run's space, labels and names."""
+        return data.digest(self.cells)
+
+    @cached_property
     def split_digests(self) -> Mapping[int, str]:
         """Fold → hash of who is where in it."""
         return {s.fold: s.digest(self.cells.obs_names) for s in self.splits}

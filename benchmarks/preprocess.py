@@ -41,13 +41,29 @@ def to_space(cells: AnnData, source: str, choice: SpaceChoice = "cp10k") -> tupl
     """
     if choice == "raw" and source != "counts":
         raise DataError(f"Space 'raw' needs counts; these data come as '{source}'. Leave --space at 'cp10k'.")
-    x = sp.csr_matrix(cells.X, dtype=np.float32, copy=True)
+    x = convert(sp.csr_matrix(cells.X, dtype=np.float32, copy=True), source, choice)
     name = {"ln": "log2_upstream", "log2": "log2_upstream", "zscore": "zscore"}.get(source, f"log2_{choice}")
+    return AnnData(X=x, obs=cells.obs.copy(), var=cells.var.copy()), name
+
+
+def convert(x: sp.csr_matrix, source: str, choice: SpaceChoice = "cp10k") -> sp.csr_matrix:
+    """Bring the values of some cells [cell, gene] into the run's units, in place; see `to_space`.
+
+    Raises
+    ------
+    DataError
+        Cells without any count, which cannot be scaled.
+    """
     if source == "ln":
         x.data /= math.log(2)
     elif source == "counts":
         if choice == "cp10k":
             totals = np.asarray(x.sum(axis=1, dtype=np.float64)).ravel()
+            if (totals == 0).any():
+                raise DataError(
+                    f"{int((totals == 0).sum())} cells have no count in these {x.shape[1]} genes and cannot be scaled; "
+                    "leave them out."
+                )
             x.data *= np.repeat(TARGET_SUM / totals, np.diff(x.indptr)).astype(np.float32)
         x.data = np.log2(x.data + 1)
-    return AnnData(X=x, obs=cells.obs.copy(), var=cells.var.copy()), name
+    return x

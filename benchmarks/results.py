@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pandas as pd
@@ -51,26 +52,25 @@ def score(plan: Plan, folder: Path, *, figures: bool = True, tell: Teller = lamb
 def _tables(plan: Plan, folder: Path, tell: Teller) -> dict[str, pd.DataFrame]:
     """Make every result table of a plan; the true side of a fold and direction is summarised once for all models."""
     scores, costs, plants, facts = [], [], [], []
-    asked = [(fold, direction) for fold in plan.splits for direction in plan.directions]
-    training, of_fold = None, None
-    for step, (fold, direction) in enumerate(asked):
-        tell(step, len(asked) + 1, f"fold {fold.fold}, {direction}")
+    steps, last = count(), len(plan.splits) * len(plan.directions) + 1
+    for fold in plan.splits:
         seed = derive(plan.request.base_seed, "score", fold.fold)
-        if of_fold is not fold:
-            training, of_fold = training_of(plan.cells, fold.train, seed), fold
-        question = question_of(
-            plan.cells, fold, direction, training, space=plan.space, seed=seed, threads=plan.request.threads
-        )
-        stick = _yardstick(plan, folder, fold, question)
-        facts.append(_label_task(condition_facts(question, stick.target), plan, direction, fold))
-        plants.append(_label_task(stick.planted, plan, direction, fold))
-        scores += _label_references(plan, fold, question, stick)
-        for task, outcome in outcomes(plan, folder, fold, direction).items():
-            table = _score_model(question, stick.target, outcome, task.folder(folder))
-            scores.append(_label(table, plan, task, outcome.budget, outcome.audit))
-            if direction in plan.baselines[task.model].directions:
-                costs.append(cost(task, outcome))
-    tell(len(asked), len(asked) + 1, "tables and figures")
+        training = training_of(plan.cells, fold.train, seed)
+        for direction in plan.directions:
+            tell(next(steps), last, f"fold {fold.fold}, {direction}")
+            question = question_of(
+                plan.cells, fold, direction, training, space=plan.space, seed=seed, threads=plan.request.threads
+            )
+            stick = _yardstick(plan, folder, fold, question)
+            facts.append(_label_task(condition_facts(question, stick.target), plan, direction, fold))
+            plants.append(_label_task(stick.planted, plan, direction, fold))
+            scores += _label_references(plan, fold, question, stick)
+            for task, outcome in outcomes(plan, folder, fold, direction).items():
+                table = _score_model(question, stick.target, outcome, task.folder(folder))
+                scores.append(_label(table, plan, task, outcome.budget, outcome.audit))
+                if direction in plan.baselines[task.model].directions:
+                    costs.append(cost(task, outcome))
+    tell(next(steps), last, "tables and figures")
     return {
         "scores": pd.concat(scores, ignore_index=True)[list(SCORE_COLUMNS)],
         "planted": pd.concat(plants, ignore_index=True),
@@ -93,7 +93,7 @@ def _score_model(question: Question, target: Target, outcome: Outcome, predictio
 def _yardstick(plan: Plan, folder: Path, fold: Split, question: Question) -> Yardstick:
     table = plan.dataset.expectation if plan.space == "log2_cp10k" else None
     expectation = expected_profiles(table, question, plan.suite.arm or "none")
-    depends_on = "/".join((plan.dataset.digest, plan.space, str(plan.suite.arm), plan.split_digests[fold.fold]))
+    depends_on = f"{plan.cells_digest}/{plan.split_digests[fold.fold]}"
     return yardstick_of(question, expectation, folder=folder / "truth", depends_on=depends_on)
 
 

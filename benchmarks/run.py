@@ -8,7 +8,7 @@ import re
 import signal
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -18,6 +18,7 @@ from benchmarks import card, registry
 from benchmarks.errors import BenchmarkError
 from benchmarks.manifest import read_manifest
 from benchmarks.metrics import METRICS
+from benchmarks.options import choice
 from benchmarks.plan import Plan, Request, make_jobs, make_plan
 from benchmarks.progress import Display
 from benchmarks.runner import Result, run
@@ -26,7 +27,6 @@ from benchmarks.suites import SUITES
 from reports import read_leaderboard
 from reports.console import print_summary
 
-T = TypeVar("T")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 console = Console()
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -78,14 +78,14 @@ def main(
             models=_models(models),
             protocol=protocol,
             directions=_names(direction),
-            data=_choice("--data", data, ("auto", "real", "simulated")),
+            data=choice("--data", data, ("auto", "real", "simulated")),
             data_dir=data_dir,
             annotation=annotation,
-            space=_choice("--space", space, ("cp10k", "raw")),
+            space=choice("--space", space, ("cp10k", "raw")),
             seeds=seeds,
             folds=folds,
             settings=_settings(settings or []),
-            preset=_choice("--preset", preset, ("quick", "paper")),
+            preset=choice("--preset", preset, ("quick", "paper")),
             plugins=plugins,
             base_seed=seed,
             device=_device(device),
@@ -163,13 +163,6 @@ def _device(name: str) -> str:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _choice(option: str, given: str, known: tuple[T, ...]) -> T:
-    for choice in known:
-        if choice == given:
-            return choice
-    raise BenchmarkError(f"{option} is '{given}'; expected one of {', '.join(map(str, known))}.")
 
 
 def _settings(pairs: list[str]) -> dict[str, dict[str, object]]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from benchmarks.contract import CONTROL, Direction
+from benchmarks.canonical import SOURCE_SPACES
+from benchmarks.contract import CONTROL, DIRECTIONS
 from benchmarks.errors import BenchmarkError
 from benchmarks.external import Labels, Wish, score_files, write
-from benchmarks.external.files import Space
+from benchmarks.options import choice
 from reports import read_leaderboard
 from reports.console import print_summary
 
@@ -52,13 +53,11 @@ def main(
             truth=truth,
             train=train,
             labels=Labels(perturbation_key, context_key, control, separator),
-            space=cast(
-                Space | None, _choice("--space", space, ("auto", "counts", "ln", "log2", "zscore"), {"auto": None})
-            ),
-            direction=cast(Direction, _choice("--direction", direction, ("n2p", "p2n"))),
-            genes=str(_choice("--genes", genes, ("all", "shared"))),
-            start=str(_choice("--start", start, ("", "truth", "prediction"))),
-            source=str(_choice("--source", source, ("real", "simulated"))),
+            space=None if space == "auto" else choice("--space", space, ("auto", *SOURCE_SPACES)),
+            direction=choice("--direction", direction, DIRECTIONS),
+            genes=choice("--genes", genes, ("all", "shared")),
+            start=choice("--start", start, ("", "truth", "prediction")),
+            source=choice("--source", source, ("real", "simulated")),
             calibrate=calibrate,
             seed=seed,
             threads=threads,
@@ -75,12 +74,6 @@ def main(
     console.print(f"Results: {folder}", markup=False, highlight=False, soft_wrap=True)
     if (scored.scores["status"] == "failed").any():
         raise typer.Exit(1)
-
-
-def _choice(option: str, given: str, known: tuple[str, ...], means: dict[str, None] | None = None) -> str | None:
-    if given not in known:
-        raise BenchmarkError(f"{option} is '{given}'; expected one of {', '.join(k for k in known if k)}.")
-    return means[given] if means and given in means else given
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ GLOSSARY = {
     "shared control": "As most evaluations do it: one control mean is subtracted from truth and prediction alike, so that "
     "its noise correlates with itself. Metrics that end in `_shared` are shown for comparison with papers, never ranked.",
     "audit": "What the check of the split found: clean, or which cells or labels leak from truth to training.",
-    "budget": "full: trained as long as its authors say; quick: shorter.",
+    "budget": "full: trained as long as its authors say; quick: shorter; unknown: predictions of a model trained elsewhere.",
     "declined": "The model cannot give this (unsupported: it does not take the task or the condition; needs_cells: it "
     "predicts means, and the metric compares cells).",
     "failed": "The model raised an error, ran out of time, or left no row. Each such condition counts with the score of "

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import anndata as ad
 import h5py
@@ -14,16 +13,15 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from benchmarks.canonical import condition_name
-from benchmarks.contract import CONTROL, Direction, Prediction
+from benchmarks.canonical import Space, condition_name
+from benchmarks.contract import CONTROL, Prediction
 from benchmarks.errors import DataError
-from benchmarks.preprocess import TARGET_SUM
+from benchmarks.preprocess import convert
 
-Space = Literal["counts", "ln", "log2", "zscore"]
 IN_MEMORY = 2 << 30
 """Bytes up to which a file's values are read at once, as stored; of larger ones rows are read when they are needed."""
 SAMPLE = 500
-"""CellFile from which the space of a file is told."""
+"""Cells from which the space of a file is told."""
 LARGEST_LOG = 30.0
 """No logarithm of a count, natural or base 2, is as large."""
 NEGATIVE_SHARE = 0.2
@@ -53,15 +51,12 @@ class LazyRows:
             raise DataError(
                 f"{self.source}: {int((~np.isfinite(rows.data)).sum())} NaN or infinite values in X; give finite numbers."
             )
-        if self.space == "counts":
-            totals = np.asarray(rows.sum(axis=1, dtype=np.float64)).ravel()
-            if (totals == 0).any():
-                raise DataError(f"{self.source}: {int((totals == 0).sum())} cells without any count; leave them out.")
-            rows.data *= np.repeat(TARGET_SUM / totals, np.diff(rows.indptr)).astype(np.float32)
-            rows.data = np.log2(rows.data + 1)
-        elif self.space == "ln":
-            rows.data /= math.log(2)
-        return rows[:, self.columns] if self.reordered else rows
+        # counts are scaled over the genes that are compared: files with different genes would have different totals
+        rows = rows[:, self.columns] if self.reordered else rows
+        try:
+            return convert(rows, self.space)
+        except DataError as error:
+            raise DataError(f"{self.source}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -74,11 +69,6 @@ class CellFile:
     var_names: pd.Index
     X: LazyRows
     space: Space
-
-    @property
-    def n_vars(self) -> int:
-        """Number of genes."""
-        return len(self.var_names)
 
     def positions(self, context: str, perturbation: str) -> np.ndarray:
         """Positions of a condition's cells."""
@@ -135,7 +125,7 @@ def read_cells(path: Path, labels: Labels, space: Space | None = None) -> CellFi
     return CellFile(path.name, obs, genes, LazyRows(values, np.arange(len(genes)), told, str(path)), told)
 
 
-def predict_from(prediction: CellFile, context: str, perturbation: str, direction: Direction) -> Prediction | None:
+def predict_from(prediction: CellFile, context: str, perturbation: str) -> Prediction | None:
     """Read what a file predicts for a condition: cells, or one row as a mean profile; None where there is nothing.
 
     Raises

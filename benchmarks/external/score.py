@@ -12,12 +12,14 @@ from threadpoolctl import threadpool_limits
 
 import reports
 from benchmarks import store
+from benchmarks.canonical import Space
 from benchmarks.contract import CONTROL, Direction, Prediction
 from benchmarks.errors import ContractError, DataError
 from benchmarks.external.checks import check_controls, check_spaces, shared_genes, split_of
-from benchmarks.external.files import CellFile, Labels, Space, predict_from, read_cells
+from benchmarks.external.files import CellFile, Labels, predict_from, read_cells
 from benchmarks.results import condition_facts, metric_table, write_csv
 from benchmarks.scoring import (
+    REFERENCES,
     Question,
     Target,
     evaluate,
@@ -31,6 +33,9 @@ from benchmarks.scoring.references import as_prediction
 from benchmarks.splits import Split
 from benchmarks.store import Ending
 from reports.tables import COST_COLUMNS, SCORE_COLUMNS
+
+TAKEN = {"no_change", "train_mean", *REFERENCES}
+"""Names that no prediction file may have."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +80,15 @@ def score_files(wish: Wish) -> Scored:
     DataError
         Files that cannot be held against each other; the message names the file and what to do.
     """
+    names = [p.stem for p in wish.predictions]
+    if len(set(names)) < len(names) or TAKEN & set(names):
+        raise DataError(
+            f"Prediction files are named {', '.join(names)}; give each a name of its own, none of {', '.join(sorted(TAKEN))}."
+        )
+    if wish.start == "prediction" and wish.direction != "n2p":
+        raise DataError("--start prediction needs --direction n2p: in p2n a prediction starts from perturbed cells.")
     truth, outputs, train = _open(wish)
     split, left_out = split_of(truth, wish.seed)
-    names = [p.stem for p in wish.predictions]
-    if len(set(names)) < len(names) or {"no_change", "train_mean"} & set(names):
-        raise DataError(
-            f"Prediction files are named {', '.join(names)}; give each a name of its own, not a baseline's."
-        )
     with threadpool_limits(wish.threads):
         training = training_of(train, np.arange(len(train.obs)), wish.seed) if train else None
         question = question_of(
@@ -101,7 +108,7 @@ def score_files(wish: Wish) -> Scored:
     facts = condition_facts(question, target)
     notes = [*left_out, *_notes(question, outputs, train)]
     tasks = [_task(table, wish) for table in (pd.concat(tables, ignore_index=True), facts)]
-    scores = tasks[0].assign(seed=0, dose="", budget="full", audit="not audited")[list(SCORE_COLUMNS)]
+    scores = tasks[0].assign(seed=0, dose="", budget="unknown", audit="not audited")[list(SCORE_COLUMNS)]
     return Scored(
         scores, _task(stick.planted, wish) if wish.calibrate else None, tasks[1], _roles(truth, split), tuple(notes)
     )
@@ -168,12 +175,11 @@ def _baselines(question: Question, target: Target) -> pd.DataFrame:
 def _score(question: Question, target: Target, name: str, prediction: CellFile, wish: Wish) -> pd.DataFrame:
     """Score one file; a condition it does not hold, or holds no finite numbers for, is a failure with a reason."""
     endings = [Ending(c, p, "ok") for c, p in zip(question.contexts, question.perturbations, strict=True)]
-    n2p = question.direction == "n2p"
 
     def load(number: int) -> Prediction | None:
         ending = endings[number]
         try:
-            found = predict_from(prediction, ending.context, ending.perturbation, question.direction)
+            found = predict_from(prediction, ending.context, ending.perturbation)
         except (DataError, ContractError) as error:
             endings[number] = Ending(ending.context, ending.perturbation, "failed", str(error))
             return None
@@ -184,7 +190,7 @@ def _score(question: Question, target: Target, name: str, prediction: CellFile, 
         return found
 
     output = output_of(question, target, load)
-    start = _own_start(question, prediction) if wish.start == "prediction" and n2p else None
+    start = _own_start(question, prediction) if wish.start == "prediction" else None
     values = evaluate(question, target, output, start=start)
     return score_rows(question, target, values, endings).assign(model=name, kind="model")
 
@@ -193,7 +199,7 @@ def _own_start(question: Question, prediction: CellFile) -> np.ndarray:
     """Mean profile of the prediction file's own controls, for each condition."""
     means = {}
     for context in sorted(set(question.contexts)):
-        own = predict_from(prediction, context, CONTROL, question.direction)
+        own = predict_from(prediction, context, CONTROL)
         if own is None:
             raise DataError(
                 f"{prediction.name} has no control cells of context {context}, which --start prediction needs; add them, or "

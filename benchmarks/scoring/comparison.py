@@ -126,7 +126,7 @@ def target_of(
         n_cells=np.array([len(order) for order in column("order")]),
         significant=significant,
         lfc=lfc,
-        tops={k: top_genes(significant, lfc, k) for k in TOPS},
+        tops=top_genes(significant, lfc, TOPS),
         projected=column("projected"),
         bandwidths=np.array(column("bandwidth")),
         margin_bound=np.array(column("bound")),
@@ -204,11 +204,11 @@ def _add_cells(
 ) -> None:
     """Fill in what needs single cells."""
     cells, ranked, tests = predicted
-    output.has_cells[number] = True
-    output.p[number], output.significant[number], output.lfc[number] = tests.p, tests.significant, tests.lfc
     n = min(cells.shape[0], target.n_cells[number])
     if n < 2:
         return
+    output.has_cells[number] = True
+    output.p[number], output.significant[number], output.lfc[number] = tests.p, tests.significant, tests.lfc
     mine = target.orders[number][:n]
     theirs = question.generator(number, "equal sizes").permutation(cells.shape[0])[:n]
     ranked = ranked if n == cells.shape[0] else sort_cells(cells[theirs])
@@ -231,17 +231,18 @@ def _test(question: Question, number: int, cells: SortedCells, profile: np.ndarr
     return test_genes(cells, reference, mean, question.reference_means[number], linear=question.linear)
 
 
-def top_genes(significant: np.ndarray, lfc: np.ndarray, k: int) -> np.ndarray:
-    """Mark the k significant genes of largest |log2 fold change| [condition, gene]; none where fewer are significant.
+def top_genes(significant: np.ndarray, lfc: np.ndarray, sizes: Sequence[int]) -> dict[int, np.ndarray]:
+    """Mark the k significant genes of largest |log2 fold change| [condition, gene], for every k.
 
-    Ties at the cut are broken by the gene's position.
+    No gene of a condition with fewer significant ones. Ties at the cut are broken by the gene's position.
     """
-    size = np.where(significant, np.abs(lfc), -1.0)
-    chosen = np.zeros_like(significant)
-    if k <= significant.shape[1]:
-        first = np.argsort(-size, axis=1, kind="stable")[:, :k]
-        np.put_along_axis(chosen, first, True, axis=1)
-    return chosen & (significant.sum(axis=1) >= k)[:, None]
+    order = np.argsort(np.where(significant, -np.abs(lfc), 1.0), axis=1, kind="stable")
+    found = {}
+    for k in sizes:
+        chosen = np.zeros_like(significant)
+        np.put_along_axis(chosen, order[:, :k], True, axis=1)
+        found[k] = chosen & (significant.sum(axis=1) >= k)[:, None]
+    return found
 
 
 def _bound(question: Question, number: int, cells: Cells) -> float:

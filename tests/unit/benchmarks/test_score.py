@@ -176,6 +176,40 @@ def test_counts_on_both_sides_are_normalised(files):
     assert not np.allclose(after["mse"], before["mse"])
 
 
+def test_counts_are_scaled_over_the_genes_that_are_compared(files):
+    """A prediction with fewer or more genes has other totals; scaled over all its genes it would not be comparable."""
+    for name in ("truth", "mine"):
+        change(files[name], lambda a: setattr(a, "X", sp.csr_matrix(np.rint(np.expm1(a.X.toarray())))))
+    change(files["mine"], lambda a: a[:, 20:].copy())
+    shared, _ = rows(files, genes="shared")
+    change(files["truth"], lambda a: a[:, 20:].copy())
+    cut, _ = rows(files)
+    pd.testing.assert_frame_equal(shared, cut)
+
+
+@pytest.mark.parametrize("form", [sp.csr_matrix, sp.csc_matrix, np.asarray])
+def test_files_too_large_for_memory_are_read_row_by_row(files, monkeypatch, form):
+    before, _ = rows(files)
+    for name in ("truth", "mine"):
+        change(files[name], lambda a: setattr(a, "X", form(a.X.toarray())))
+    monkeypatch.setattr("benchmarks.external.files.IN_MEMORY", 0)
+    after, _ = rows(files, threads=2)
+    pd.testing.assert_frame_equal(before, after)
+
+
+def test_names_of_baselines_and_references_are_taken(files):
+    for name in ("no_change", "oracle"):
+        taken = files["mine"].rename(files["mine"].with_name(f"{name}.h5ad"))
+        with pytest.raises(DataError, match="give each a name of its own"):
+            score_files(Wish((taken,), files["truth"], labels=LABELS))
+        taken.rename(files["mine"])
+
+
+def test_p2n_predictions_have_no_start_of_their_own(files):
+    with pytest.raises(DataError, match="--start prediction needs --direction n2p"):
+        rows(files, start="prediction", direction="p2n")
+
+
 def test_one_row_a_condition_is_a_mean_and_has_no_cells(files):
     def average(cells):
         names = sorted(set(cells.obs["perturbation"]))
@@ -288,4 +322,12 @@ def test_the_command_line_writes_what_a_run_writes(files, tmp_path):
     board = pd.read_csv(folder / "leaderboard.csv")
     lead = board[(board["level"] == "suite") & (board["metric"] == "pearson_delta")].set_index("model")
     assert lead.loc["mine", "rank"] == 1
+    assert lead.loc["mine", "budget"] == "unknown", "nobody here knows how it was trained"
     assert lead.loc["ceiling", "mean"] > 0.5
+
+
+def test_a_single_condition_is_reported(files, tmp_path):
+    change(files["truth"], lambda a: a[a.obs["perturbation"].isin(["control", "G0"]).to_numpy()].copy())
+    arguments = [str(files["mine"]), "--truth", str(files["truth"]), "--context-key", "context", "--out", str(tmp_path)]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output

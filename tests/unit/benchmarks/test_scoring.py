@@ -232,7 +232,7 @@ def test_mean_effects_come_from_the_context_or_from_all():
 def test_top_genes_take_significant_ones_by_size_of_fold_change():
     significant = np.array([[True, True, False, True], [True, False, False, False]])
     lfc = np.array([[0.1, -3.0, 9.0, 0.2], [1.0, 2.0, 3.0, 4.0]])
-    assert top_genes(significant, lfc, 2).tolist() == [[False, True, False, True], [False] * 4]
+    assert top_genes(significant, lfc, (2, 9))[2].tolist() == [[False, True, False, True], [False] * 4]
 
 
 def test_own_columns_name_every_part_of_a_combination():

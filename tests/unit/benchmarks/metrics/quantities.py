@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 
-GENE_WISE = [
-    "truth",
-    "predicted",
-    "start",
-    "reference",
-    "delta",
-    "delta_hat",
-    "delta_shared",
-    "delta_hat_shared",
-    "delta_centred",
-    "delta_hat_centred",
-    "significant",
-    "lfc",
-    "top20",
-    "top50",
-    "top100",
-    "significant_hat",
-    "lfc_hat",
-    "p_hat",
-]
+from benchmarks.metrics.metric import Quantity
+
+DISTANCES = ("e_distance", "mmd_rbf", "wasserstein")
+GENE_WISE = [name for name in get_args(Quantity) if name not in {"own_gene", "margin_bound", *DISTANCES}]
 ORACLE = {
     "predicted": "truth",
     "delta_hat": "delta",
@@ -61,7 +47,7 @@ def draw(kind: str, n_conditions: int, n_genes: int, seed: int) -> dict[str, np.
         found[f"top{k}"] = _top(found["significant"], found["lfc"], k)
     found["own_gene"] = generator.integers(-1, n_genes, n_conditions)
     found["margin_bound"] = generator.normal(size=n_conditions)
-    for name in ("e_distance", "mmd_rbf", "wasserstein"):
+    for name in DISTANCES:
         found[name] = np.abs(generator.normal(size=n_conditions))
     return found
 
