@@ -8,18 +8,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from cycseq import losses
-from cycseq.config import LossWeights, Stage, TrainConfig
+from cycseq.config import Stage, TrainConfig
 from cycseq.errors import TrainingError
-from cycseq.model import Critic, Critics, Generator, Generators, Translation
-from cycseq.sampling import PairBatch, PairLoader
+from cycseq.model import Critics, Generators
+from cycseq.sampling import PairLoader
+from cycseq.step import Stepper
 from cycseq.validation import References, Report, evaluate, references
 
 Reporter = Callable[[int, int, str], None]
@@ -118,28 +116,23 @@ def seeded(seed: int, device: str) -> Iterator[None]:
 
 
 class _Trainer:
-    """Networks, optimisers and schedules of one stage."""
+    """The stepper of a stage and its schedules."""
 
     def __init__(self, generators: Generators, critics: Critics, run: Run, variance: float) -> None:
-        self.generators, self.critics, self.run, self.variance = generators, critics, run, variance
-        trained: tuple[nn.Module, ...] = (generators, critics) if run.config.weights.adversarial > 0 else (generators,)
-        self.optimizers = [_optimizer(net, run.stage) for net in trained]
+        self.run = run
+        self.stepper = Stepper(generators, critics, run.config, run.stage, variance)
         every = max(1, round(0.1 * run.stage.epochs))
         self.schedules = [
-            torch.optim.lr_scheduler.StepLR(optimizer, every, run.config.decay) for optimizer in self.optimizers
+            torch.optim.lr_scheduler.StepLR(optimizer, every, run.config.decay) for optimizer in self.stepper.optimizers
         ]
 
     def epoch(self, train: PairLoader, rng: np.random.Generator, number: int) -> dict[str, float]:
-        """Take one step a batch for the generators, then for the critics; return the mean of each loss term."""
-        self.generators.train()
-        self.critics.train()
+        """Take one step a batch; return the mean of each loss term."""
         sums: dict[str, Tensor] = {}
         n_steps = 0
         for batch in train.epoch(self.run.stage.batch_size, rng):
-            terms, fakes = self._generator_step(batch)
-            if self.run.config.weights.adversarial > 0:
-                terms |= self._critic_step(batch, fakes)
-            sums = {name: sums.get(name, 0) + term.detach() for name, term in terms.items()}
+            terms = self.stepper.step(batch)
+            sums = {name: sums.get(name, 0) + term for name, term in terms.items()}
             n_steps += 1
         for schedule in self.schedules:
             schedule.step()
@@ -147,101 +140,6 @@ class _Trainer:
         for name, value in means.items():
             _check_finite(value, f"loss '{name}'", number, self.run.stage)
         return means
-
-    def _generator_step(self, batch: PairBatch) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
-        self.critics.requires_grad_(False)
-        terms, fakes = generator_terms(self.generators, self.critics, batch, self.run.config, self.variance)
-        self._step(0, self.generators, generator_total(terms, self.run.config.weights))
-        self.critics.requires_grad_(True)
-        return terms, fakes
-
-    def _critic_step(self, batch: PairBatch, fakes: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        terms = critic_terms(self.critics, batch, fakes, self.run.config)
-        weight = self.run.config.weights.gradient_penalty
-        total = terms["critic"] + (weight * terms["gradient_penalty"] if weight else 0)
-        self._step(1, self.critics, total)
-        return terms
-
-    def _step(self, index: int, net: nn.Module, total: Tensor) -> None:
-        self.optimizers[index].zero_grad(set_to_none=True)
-        total.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), self.run.config.max_gradient_norm)
-        self.optimizers[index].step()
-
-
-def generator_terms(
-    generators: Generators, critics: Critics, batch: PairBatch, config: TrainConfig, variance: float
-) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
-    """Compute the loss terms of both generators, without their weights.
-
-    Returns
-    -------
-    terms
-        "adversarial", "cycle", "perturbation", "batch", "kl", and "paired" if it has a weight; both directions added.
-    fakes
-        Generated perturbed and control samples, detached, for the critics.
-    """
-    n2p, p2n = generators.n2p, generators.p2n
-    made_p, made_n = _translate(n2p, batch.control, batch), _translate(p2n, batch.perturbed, batch)
-    cycled_n, cycled_p = _translate(p2n, made_p.x_hat, batch), _translate(n2p, made_n.x_hat, batch)
-    terms = {
-        "cycle": losses.reconstruction(batch.control, cycled_n.x_hat, variance)
-        + losses.reconstruction(batch.perturbed, cycled_p.x_hat, variance),
-        "kl": losses.kl(made_p.mu, made_p.log_variance).sum() + losses.kl(made_n.mu, made_n.log_variance).sum(),
-    }
-    labels = [p2n.labels(cycled_n.hidden), n2p.labels(cycled_p.hidden)]
-    terms["perturbation"] = sum((losses.label_cross_entropy(p, batch.p) for p, _ in labels), torch.zeros(()))
-    terms["batch"] = sum((losses.label_cross_entropy(b, batch.b) for _, b in labels), torch.zeros(()))
-    if config.weights.adversarial > 0:
-        terms["adversarial"] = losses.adversarial_generator(
-            _score(critics.perturbed, made_p.x_hat, batch), config.adversarial
-        ) + losses.adversarial_generator(_score(critics.control, made_n.x_hat, batch), config.adversarial)
-    if config.weights.paired > 0:
-        terms["paired"] = losses.reconstruction(batch.perturbed, made_p.x_hat, variance) + losses.reconstruction(
-            batch.control, made_n.x_hat, variance
-        )
-    return terms, (made_p.x_hat.detach(), made_n.x_hat.detach())
-
-
-def generator_total(terms: Mapping[str, Tensor], weights: LossWeights) -> Float[Tensor, ""]:
-    """Weigh and add the generators' loss terms (equation 1 of the paper)."""
-    return torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
-
-
-def critic_terms(
-    critics: Critics, batch: PairBatch, fakes: tuple[Tensor, Tensor], config: TrainConfig
-) -> dict[str, Tensor]:
-    """Compute the loss of both critics, and the gradient penalty if it has a weight."""
-    sides = ((critics.perturbed, batch.perturbed, fakes[0]), (critics.control, batch.control, fakes[1]))
-    total = [
-        losses.adversarial_critic(_score(critic, real, batch), _score(critic, fake, batch), config.adversarial)
-        for critic, real, fake in sides
-    ]
-    terms = {"critic": torch.stack(total).sum()}
-    if config.weights.gradient_penalty > 0:
-        penalties = []
-        for critic, real, fake in sides:
-            mix = torch.rand(len(real), 1, device=real.device)
-            score = partial(_score, critic, batch=batch)
-            penalties.append(losses.gradient_penalty(score, real, fake, mix))
-        terms["gradient_penalty"] = torch.stack(penalties).sum()
-    return terms
-
-
-def _translate(generator: Generator, x: Tensor, batch: PairBatch) -> Translation:
-    condition = generator.condition(batch.p, batch.b, batch.dose)
-    noise = torch.randn(len(x), *generator.latent_shape, device=x.device)
-    return generator(x, condition, noise)
-
-
-def _score(critic: Critic, x: Tensor, batch: PairBatch) -> Float[Tensor, " sample"]:
-    return critic(x, critic.condition(batch.p, batch.b, batch.dose))
-
-
-def _optimizer(net: nn.Module, stage: Stage) -> torch.optim.Optimizer:
-    if stage.optimizer == "adam":
-        return torch.optim.Adam(net.parameters(), lr=stage.learning_rate, betas=stage.betas, fused=True)
-    return torch.optim.RMSprop(net.parameters(), lr=stage.learning_rate)
 
 
 def _check_finite(value: float, name: str, epoch: int, stage: Stage) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cycseq import LossWeights, Stage, TrainConfig, TrainingError, sampling, vocabulary
+from cycseq import LossWeights, Stage, TrainConfig, TrainingError, sampling, step, vocabulary
 from cycseq import train as training
 from cycseq.model import Critics, Generators, Sizes
 from cycseq.validation import Errors, Report, evaluate, references
@@ -72,7 +72,7 @@ def test_losses_do_not_use_the_pairing_unless_asked(make_task):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "randn", lambda *shape, device=None: zero[: shape[0]])
         one, other = (
-            training.generator_terms(generators, critics.eval(), batch, config, 1.0)[0] for batch in (whole, shuffled)
+            step.generator_terms(generators, critics.eval(), batch, config, 1.0)[0] for batch in (whole, shuffled)
         )
     assert one["paired"].item() != pytest.approx(other["paired"].item(), rel=1e-6)
     for name in one.keys() - {"paired"}:
@@ -115,7 +115,7 @@ def test_learning_rate_decays_every_tenth_of_the_epochs(make_task):
     rates = []
     for number in range(1, 6):
         trainer.epoch(task[2], np.random.default_rng(0), number)
-        rates.append(trainer.optimizers[1].param_groups[0]["lr"])
+        rates.append(trainer.stepper.optimizers[1].param_groups[0]["lr"])
     assert rates == pytest.approx([1e-3, 9e-4, 9e-4, 8.1e-4, 8.1e-4])
 
 
