@@ -1,0 +1,205 @@
+"""The study of CycSeq: `python -m benchmarks.study --data-dir DIR --out DIR` repeats its whole table, or goes on with it.
+
+Each question (suite and protocol) is two runs of the harness: the variants of CycSeq with several seeds, and the models
+they are held against with one. Then the scores of both are summarised together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+from rich.console import Console
+
+from benchmarks.errors import BenchmarkError, StoreError
+from benchmarks.manifest import read_manifest
+from benchmarks.options import choice
+from benchmarks.plan import Plan, Preset, Request, make_jobs, make_plan
+from benchmarks.progress import Display
+from benchmarks.runner import run
+from reports import load
+from reports.study import summarise_seeds
+from reports.study_page import write_study
+
+ABLATIONS = Path(__file__).parents[1] / "baselines" / "ablations" / "cycseq.py"
+"""Plugin of the ablations."""
+VARIANTS = (
+    "cycseq",
+    "cycseq_plus",
+    "cycseq_no_cycle",
+    "cycseq_no_adversarial",
+    "cycseq_no_kl",
+    "cycseq_no_attention",
+    "cycseq_no_pretraining",
+    "cycseq_no_finetuning",
+    "cycseq_one_latent",
+)
+"""Run with several seeds; each is two models, "_n2p" and "_p2n", of one training."""
+OTHERS = ("context_transfer", "linear", "scgen", "gears")
+"""Run with one seed, beside the brackets that every run has."""
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+console = Console()
+
+
+@dataclass(frozen=True)
+class Question:
+    """A suite under a protocol."""
+
+    suite: str
+    protocol: str
+    folds: int
+    """Folds asked; under `unseen_context` all of kang and grid, for the few conditions that each of them tests."""
+
+
+QUESTIONS = (
+    Question("cropseq", "unseen_context", 1),
+    Question("cropseq", "held_out_cells", 1),
+    Question("kang", "unseen_context", 7),
+    Question("kang", "held_out_cells", 1),
+    Question("grid", "unseen_context", 2),
+    Question("grid", "held_out_cells", 1),
+)
+SMOKE = Question("smoke", "unseen_context", 1)
+"""Only where it is asked for by name: shows that the study runs."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is run, and where it goes."""
+
+    out: Path
+    data_dir: Path | None = None
+    questions: tuple[Question, ...] = QUESTIONS
+    variants: tuple[str, ...] = VARIANTS
+    others: tuple[str, ...] = OTHERS
+    seeds: int = 5
+    preset: Preset = "quick"
+    device: str = "cpu"
+    jobs: int = 1
+    threads: int = 1
+
+
+@app.command(context_settings={"help_option_names": ["-h", "--help"]})
+def main(
+    out: Annotated[Path, typer.Option(help="Where runs and tables go; what is there is kept and gone on with.")],
+    data_dir: Annotated[Path | None, typer.Option(help="Folder with local copies of data files.")] = None,
+    only: Annotated[str | None, typer.Option(help="Suites, comma-separated: cropseq, kang, grid, smoke.")] = None,
+    variants: Annotated[str, typer.Option(help="Variants of CycSeq, without direction.")] = ",".join(VARIANTS),
+    others: Annotated[str, typer.Option(help="Models to hold them against.")] = ",".join(OTHERS),
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each variant.")] = 5,
+    preset: Annotated[str, typer.Option(help="quick (the reduced size) or paper (full training).")] = "quick",
+    jobs: Annotated[int, typer.Option(min=1, help="Worker processes at a time.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads per worker.")] = 1,
+    device: Annotated[str, typer.Option(help="Torch device: cpu, cuda or mps.")] = "cpu",
+) -> None:
+    """Train and score CycSeq, its ablations and their rivals; write study.csv, study.md and figures.
+
+    Exit status: 0 all went well, 1 some model failed, 2 the request or the data are not usable, 130 interrupted (what was
+    finished is kept: give the same command again).
+    """
+    try:
+        study = Study(
+            out=out,
+            data_dir=data_dir,
+            questions=find_questions(only),
+            variants=_names(variants),
+            others=_names(others),
+            seeds=seeds,
+            preset=choice("--preset", preset, ("quick", "paper")),
+            device=device,
+            jobs=jobs,
+            threads=threads,
+        )
+        failures = run_study(study)
+    except BenchmarkError as error:
+        console.print(f"{type(error).__name__}: {error}", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from error
+    except KeyboardInterrupt as error:
+        console.print("Interrupted. What was finished is kept: give the same command again.")
+        raise typer.Exit(130) from error
+    if failures:
+        console.print(f"{failures} condition(s) failed or timed out; reasons are in the runs' scores.csv.")
+        raise typer.Exit(1)
+
+
+def find_questions(only: str | None) -> tuple[Question, ...]:
+    """Choose the questions of some suites; raises `BenchmarkError` for a suite without any."""
+    if only is None:
+        return QUESTIONS
+    known = {question.suite for question in (*QUESTIONS, SMOKE)}
+    unknown = sorted(set(_names(only)) - known)
+    if unknown or not _names(only):
+        raise BenchmarkError(f"--only {only}: expected some of {', '.join(sorted(known))}, separated by commas.")
+    return tuple(question for question in (*QUESTIONS, SMOKE) if question.suite in _names(only))
+
+
+def run_study(study: Study) -> int:
+    """Run what is not there yet, then write the tables; returns how many conditions failed."""
+    tables, failures = [], 0
+    for question in study.questions:
+        folders = []
+        for name, request in requests(study, question):
+            plan = make_plan(request)
+            folder = study.out / "runs" / f"{question.suite}-{question.protocol}-{study.preset}" / name
+            failures += _run(plan, folder, study.jobs)
+            folders.append(folder)
+        tables.append(summarise(folders))
+    for path in write_study(pd.concat(tables, ignore_index=True), study.out):
+        console.print(f"Wrote {path}", highlight=False, soft_wrap=True)
+    return failures
+
+
+def requests(study: Study, question: Question) -> Iterator[tuple[str, Request]]:
+    """Ask the question of the others with one seed, then of the variants with all; a list may be empty."""
+    variants = tuple(f"{name}_{direction}" for name in study.variants for direction in ("n2p", "p2n"))
+    for name, models, seeds in (("others", study.others, 1), ("variants", variants, study.seeds)):
+        if models:
+            yield (
+                name,
+                Request(
+                    suite=question.suite,
+                    protocol=question.protocol,
+                    models=models,
+                    data_dir=study.data_dir,
+                    seeds=seeds,
+                    folds=question.folds,
+                    preset=study.preset,
+                    plugins=(ABLATIONS,),
+                    device=study.device,
+                    threads=study.threads,
+                ),
+            )
+
+
+def _run(plan: Plan, folder: Path, jobs: int) -> int:
+    """Run a plan, or go on with it; refuses a folder that holds something else."""
+    if folder.is_dir() and read_manifest(folder).get("key", plan.key) != plan.key:
+        raise StoreError(f"{folder} holds a run of other data, splits or preset; choose another --out.")
+    console.print(f"{folder.parent.name}/{folder.name}: {len(plan.splits)} fold(s)", highlight=False, soft_wrap=True)
+    with Display(console, len(make_jobs(plan, folder, folder))) as display:
+        return run(plan, folder, workers=jobs, figures=False, watch=display, tell=display.scoring).failures
+
+
+def summarise(folders: list[Path]) -> pd.DataFrame:
+    """Summarise the scores of runs of one question; what several of them hold (the brackets) is taken from the first."""
+    tables = [load(folder) for folder in folders]
+    scores, seen = [], set[str]()
+    for table in tables:
+        scores.append(table.scores[~table.scores["model"].isin(seen)])
+        seen |= set(table.scores["model"].unique())
+    joined = pd.concat(scores, ignore_index=True)
+    other = {"n2p": "_p2n", "p2n": "_n2p"}
+    own = [not model.endswith(other[d]) for model, d in zip(joined["model"], joined["direction"], strict=True)]
+    return summarise_seeds(joined[own], tables[0].metrics)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+if __name__ == "__main__":
+    app()
