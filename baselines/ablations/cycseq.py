@@ -1,0 +1,67 @@
+"""The paper's recipe with one part left out, at the reduced size; one training serves both directions.
+
+Not listed among the models: name this file with `--plugin`. What each ablation changes is a preset of the package,
+"paper_quick_…"; two change the stages instead:
+
+- no_finetuning predicts with the pre-trained weights.
+- no_pretraining trains the fine-tuning stage from new weights, each context on its own cells alone. It keeps the
+  optimiser, learning rate, batch size and number of epochs of pre-training: with those of fine-tuning, which go on from
+  trained weights, hardly anything would be learned, and the ablation would show the learning rate. A context that has
+  no perturbed training cells has no model then.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from baselines.cycseq import CycSeqPredictor
+from benchmarks.contract import Baseline, Prediction, Query
+from benchmarks.errors import Unsupported
+
+REDUCED = {"pretrain_epochs": 12, "finetune_epochs": 4, "draws": 8}
+"""Training length of the presets "paper_quick" and "plus_quick"."""
+FULL_TRAINING = {"pretrain_epochs": 100, "finetune_epochs": 30}
+SUMMARIES = {
+    "no_cycle": "without the cycle: no reconstruction and no label loss",
+    "no_adversarial": "without critics",
+    "no_kl": "without the KL terms",
+    "no_attention": "without self-attention",
+    "no_pretraining": "each context trained alone, from new weights",
+    "no_finetuning": "without the fine-tuning stage",
+    "one_latent": "with one latent in place of three",
+}
+LENGTHS = {
+    "no_pretraining": {"pretrain_epochs": 0, "finetune_epochs": REDUCED["pretrain_epochs"]},
+    "no_finetuning": {"finetune_epochs": 0},
+}
+"""Ablations that change the stages' lengths."""
+
+
+class OwnContextOnly(CycSeqPredictor):
+    """CycSeq without pre-training: knows the contexts it was trained on one by one, and no other."""
+
+    def predict(self, query: Query) -> Prediction:
+        """Translate the query's cells; refuse a context that has no weights of its own."""
+        if query.context not in self.model.fine_tuned:
+            raise Unsupported(f"without pre-training there is no model of {query.context}: it has no perturbed cells")
+        return super().predict(query)
+
+
+def _records(name: str, summary: str) -> list[Baseline]:
+    build = OwnContextOnly if name == "no_pretraining" else CycSeqPredictor
+    return [
+        Baseline(
+            name=f"cycseq_{name}_{direction}",
+            build=partial(build, variant=f"paper_quick_{name}"),
+            directions=(direction,),
+            summary=f"The paper's recipe {summary}, {text}.",
+            source="Liu et al., CycSeq, IJCAI 2025",
+            quick=REDUCED | LENGTHS.get(name, {}),
+            full_training=FULL_TRAINING,
+            training=f"cycseq_{name}",
+        )
+        for direction, text in (("n2p", "control → perturbed"), ("p2n", "perturbed → control"))
+    ]
+
+
+BASELINES = tuple(record for name, summary in SUMMARIES.items() for record in _records(name, summary))
