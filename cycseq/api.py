@@ -11,17 +11,18 @@ from typing import Literal, Self, get_args
 import numpy as np
 import torch
 from anndata import AnnData
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from cycseq import checkpoint, vocabulary
-from cycseq.config import Stage, TrainConfig, preset
+from cycseq import blend, checkpoint, vocabulary
+from cycseq.config import Stage, TrainConfig
+from cycseq.effects import estimate
 from cycseq.errors import ConfigError, DataError, NotTrained, UnknownContext
-from cycseq.model import Critics, Generator, Generators, Sizes
-from cycseq.sampling import PairLoader, draws, make_pairs, query_draws, split_cells
+from cycseq.model import Blend, Critics, Generator, Generators, Sizes
+from cycseq.sampling import PairLoader, draws, make_pairs, query_draws, split_cells, split_conditions
 from cycseq.train import History, Run, seeded, train_stage
 from cycseq.validation import CHUNK
-from cycseq.vocabulary import Vocabulary
+from cycseq.vocabulary import Cells, Vocabulary
 
 Direction = Literal["n2p", "p2n"]
 VALIDATION_DRAWS = 4
@@ -38,7 +39,7 @@ class CycSeq:
     Parameters
     ----------
     config
-        Settings; None takes `preset("default")`. `TrainConfig()` is the paper's.
+        Settings; None takes `TrainConfig()`, the paper's.
     seed
         Seeds weights, draws, the choice of validation cells and training.
     device
@@ -60,7 +61,7 @@ class CycSeq:
         device: str = "cpu",
         report: Callable[[int, int, str], None] = no_report,
     ) -> None:
-        self.config = preset("default") if config is None else config
+        self.config = TrainConfig() if config is None else config
         self.seed, self.device, self.report = seed, device, report
         self.history: list[History] = []
         self._vocabulary: Vocabulary | None = None
@@ -182,7 +183,8 @@ class CycSeq:
         size = 1 if self.config.unit == "cell" else self.config.cells_per_draw
         x = vocabulary.expression(adata, self.vocabulary.genes)
         assignment, batches = query_draws(self._query_batches(adata, context), size, rng)
-        generator = getattr(self._generators_for(context), direction)
+        generators = self._generators_for(context)
+        generator = getattr(generators, direction)
         noise = torch.Generator().manual_seed(int(rng.integers(2**63)))
         with torch.no_grad():
             values = self._translate(
@@ -192,6 +194,8 @@ class CycSeq:
                 n_samples,
                 noise,
             )
+            if generators.blend is not None:
+                values = self._blend(generators.blend, values, draws(assignment, x), (p, batches), direction)
         return values, np.diff(assignment.indptr)
 
     def note(self, adata: AnnData, *, context: str) -> str:
@@ -249,7 +253,7 @@ class CycSeq:
 
     def _train(self, adata: AnnData, stage: Stage, context: str | None) -> History:
         cells = vocabulary.encode(adata, self.vocabulary)
-        held = split_cells(cells, self.vocabulary, self.config.validation_share, self.seed)
+        held = self._held(cells, context)
         rng = np.random.default_rng(self.seed)
         few = replace(self.config, draws_per_condition=VALIDATION_DRAWS)
         train = PairLoader(make_pairs(cells, self.vocabulary, ~held, self.config, rng), self.device)
@@ -264,13 +268,40 @@ class CycSeq:
         run = Run(self.config, stage, self.seed, self.report, context)
         history = train_stage(generators, critics, train, validation, run)
         generators.eval()
+        if generators.blend is not None and context is None:
+            halves = [
+                PairLoader(make_pairs(cells, self.vocabulary, half, few, rng), self.device)
+                for half in blend.halve(cells, held, rng)
+            ]
+            blend.fit(generators.blend, generators, estimate(cells, self.vocabulary, ~held), *halves)
         if context is not None:
             self._fine_tuned[context] = generators
         self.history.append(history)
         return history
 
+    def _held(self, cells: Cells, context: str | None) -> Bool[np.ndarray, " cell"]:
+        """Mark validation cells; whole conditions in pre-training only, and only where some can be spared."""
+        how = (cells, self.vocabulary, self.config.validation_share, self.seed)
+        held = split_conditions(*how) if self.config.validation == "conditions" and context is None else None
+        return split_cells(*how) if held is None else held
+
     def _generators_for(self, context: str) -> Generators:
         return self._fine_tuned.get(context, self._networks()[0])
+
+    def _blend(
+        self,
+        mix: Blend,
+        values: Float[np.ndarray, "sample gene"],
+        source: Float[np.ndarray, "draw gene"],
+        labels: tuple[int, Int[np.ndarray, " draw"]],
+        direction: str,
+    ) -> Float[np.ndarray, "sample gene"]:
+        p, b = labels
+        b_known = torch.from_numpy(b).to(self.device)
+        x = torch.from_numpy(source).to(self.device)
+        expected = mix.estimate(x, torch.full_like(b_known, p), b_known, direction)
+        expected = expected.repeat_interleave(len(values) // len(source), dim=0)
+        return mix(torch.from_numpy(values).to(self.device), expected, direction).cpu().numpy()
 
     def _perturbation(self, given: str | tuple[str, float]) -> tuple[int, list[float]]:
         name, dose = (given, None) if isinstance(given, str) else given

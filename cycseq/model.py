@@ -242,12 +242,45 @@ class Critic(nn.Module):
         return self.to_logit(self.layers(torch.cat([x, condition], dim=1))).squeeze(1)
 
 
+class Blend(nn.Module):
+    """The additive estimate of every change, and the network's share α in each direction; not in the paper.
+
+    Filled by `blend.fit` after pre-training. All of it is buffers, saved with the weights.
+    """
+
+    batch: Float[Tensor, "batch gene"]
+    perturbation: Float[Tensor, "perturbation gene"]
+    shares: Float[Tensor, "2"]
+
+    def __init__(self, sizes: Sizes, config: ModelConfig) -> None:
+        super().__init__()
+        self.floor = 0.0 if config.output == "prelu" else -torch.inf
+        self.register_buffer("batch", torch.zeros(sizes.n_batches, sizes.n_genes))
+        self.register_buffer("perturbation", torch.zeros(sizes.n_perturbations, sizes.n_genes))
+        self.register_buffer("shares", torch.ones(2))
+
+    def estimate(
+        self, x: Float[Tensor, "sample gene"], p: Int[Tensor, " sample"], b: Int[Tensor, " sample"], direction: str
+    ) -> Float[Tensor, "sample gene"]:
+        """Input plus ("n2p") or minus ("p2n") the expected change; an unknown batch, −1, takes the mean over batches."""
+        known = torch.where((b < 0)[:, None], self.batch.mean(dim=0), self.batch[b.clamp(min=0)])
+        change = known + self.perturbation[p]
+        return (x + change if direction == "n2p" else x - change).clamp(min=self.floor)
+
+    def forward(
+        self, x_hat: Float[Tensor, "sample gene"], estimate: Float[Tensor, "sample gene"], direction: str
+    ) -> Float[Tensor, "sample gene"]:
+        """(1 − α) · estimate + α · network."""
+        return torch.lerp(estimate, x_hat, self.shares[0 if direction == "n2p" else 1])
+
+
 class Generators(nn.Module):
     """Both directions; the same shape, no shared weights."""
 
     def __init__(self, sizes: Sizes, config: ModelConfig) -> None:
         super().__init__()
         self.n2p, self.p2n = Generator(sizes, config), Generator(sizes, config)
+        self.blend = Blend(sizes, config) if config.blend == "additive" else None
 
 
 class Critics(nn.Module):

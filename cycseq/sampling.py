@@ -166,6 +166,25 @@ def split_cells(cells: Cells, vocabulary: Vocabulary, share: float, seed: int) -
     return held
 
 
+def split_conditions(cells: Cells, vocabulary: Vocabulary, share: float, seed: int) -> Bool[np.ndarray, " cell"] | None:
+    """Mark validation cells: all cells of `share` of the (context, perturbation) pairs, and that share of the controls.
+
+    Every perturbation held out of a context is still trained in another one. Returns None if no pair can be spared.
+    """
+    of_batch = np.array([vocabulary.contexts.index(context) for context, _ in vocabulary.batches])
+    context, perturbed = of_batch[cells.batch], cells.perturbation != NO_PERTURBATION
+    pairs = np.unique(np.stack([context, cells.perturbation], axis=1)[perturbed], axis=0)
+    left, wanted = np.bincount(pairs[:, 1]), max(1, round(share * len(pairs)))
+    held = split_cells(cells, vocabulary, share, seed) & ~perturbed
+    chosen = 0
+    for c, p in np.random.default_rng(seed).permutation(pairs):
+        if chosen < wanted and left[p] > 1:
+            held |= (context == c) & (cells.perturbation == p)
+            left[p] -= 1
+            chosen += 1
+    return held if chosen else None
+
+
 def make_pairs(
     cells: Cells, vocabulary: Vocabulary, keep: Bool[np.ndarray, " cell"], config: TrainConfig, rng: np.random.Generator
 ) -> Pairs:

@@ -130,10 +130,11 @@ class _Trainer:
         """Take one step a batch; return the mean of each loss term."""
         sums: dict[str, Tensor] = {}
         n_steps = 0
-        for batch in train.epoch(self.run.stage.batch_size, rng):
-            terms = self.stepper.step(batch)
-            sums = {name: sums.get(name, 0) + term for name, term in terms.items()}
-            n_steps += 1
+        while n_steps < self.run.stage.least_steps:
+            for batch in train.epoch(self.run.stage.batch_size, rng):
+                terms = self.stepper.step(batch)
+                sums = {name: sums.get(name, 0) + term for name, term in terms.items()}
+                n_steps += 1
         for schedule in self.schedules:
             schedule.step()
         means = {name: (total / n_steps).item() for name, total in sums.items()}

@@ -29,8 +29,8 @@ def test_json_round_trip(name):
 
 
 def test_unknown_preset_suggests_a_name():
-    with pytest.raises(UnknownPreset, match="Did you mean 'quick'"):
-        preset("quik")
+    with pytest.raises(UnknownPreset, match="Did you mean 'plus_quick'"):
+        preset("plus_quik")
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_unknown_preset_suggests_a_name():
         (lambda: ModelConfig(attention="self"), "attention"),
         (lambda: LossWeights(kl=-1.0), "LossWeights.kl"),
         (lambda: LossWeights(kl=float("nan")), "LossWeights.kl"),
-        (lambda: replace(preset("paper").pretrain, epochs=0), "epochs"),
+        (lambda: replace(preset("paper").pretrain, epochs=-1), "epochs"),
         (lambda: TrainConfig(unit="well"), "unit.*'draw' or 'cell'"),
         (lambda: TrainConfig(validation_share=0.0), "validation_share"),
     ],
