@@ -14,7 +14,9 @@ from cycseq.errors import (
     UnknownPerturbation,
     UnknownPreset,
 )
+from cycseq.inputs import lone_cells
 from cycseq.train import History
+from cycseq.unseen import Unseen
 from cycseq.vocabulary import Vocabulary
 
 __all__ = [
@@ -35,6 +37,8 @@ __all__ = [
     "UnknownContext",
     "UnknownPerturbation",
     "UnknownPreset",
+    "Unseen",
     "Vocabulary",
+    "lone_cells",
     "preset",
 ]

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Self
 
 import numpy as np
-import torch
 from anndata import AnnData
-from jaxtyping import Float, Int
-from torch import Tensor
 
-from cycseq import checkpoint, vocabulary
-from cycseq.config import Stage, TrainConfig, preset
+from cycseq import checkpoint, inference, inputs, results, vocabulary
+from cycseq.config import Stage, TrainConfig
 from cycseq.errors import ConfigError, DataError, NotTrained, UnknownContext
+from cycseq.inference import Direction, Draws, Perturbation, Question
 from cycseq.model import Critics, Generator, Generators, Sizes
-from cycseq.sampling import PairLoader, draws, make_pairs, query_draws, split_cells
+from cycseq.sampling import PairLoader, make_pairs, split_cells
 from cycseq.train import History, Run, seeded, train_stage
-from cycseq.validation import CHUNK
+from cycseq.unseen import PAPER, Unseen
 from cycseq.vocabulary import Vocabulary
 
-Direction = Literal["n2p", "p2n"]
 VALIDATION_DRAWS = 4
 """Validation draws of each condition."""
+Loaders = tuple[PairLoader, PairLoader]
+"""Pseudo-pairs of the training and of the validation cells."""
 
 
 def no_report(done: int, total: int, text: str) -> None:
     """Discard progress."""
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What pre-training leaves behind."""
+
+    vocabulary: Vocabulary
+    generators: Generators
+    critics: Critics
 
 
 class CycSeq:
@@ -38,7 +46,7 @@ class CycSeq:
     Parameters
     ----------
     config
-        Settings; None takes `preset("default")`. `TrainConfig()` is the paper's.
+        Settings; None takes the paper's, `TrainConfig()`.
     seed
         Seeds weights, draws, the choice of validation cells and training.
     device
@@ -50,7 +58,7 @@ class CycSeq:
     -----
     Training cells are AnnData with X in log2 space [cell, gene] (or z-scores with a linear output), sparse or dense,
     and obs columns `perturbation` ("control" for controls; a combination "A+B" is a perturbation of its own),
-    `context`, `batch` and optionally `dose` (nM).
+    `context`, `batch` and optionally `dose` (nM). A tutorial is in the package's README.md.
     """
 
     def __init__(
@@ -60,20 +68,16 @@ class CycSeq:
         device: str = "cpu",
         report: Callable[[int, int, str], None] = no_report,
     ) -> None:
-        self.config = preset("default") if config is None else config
+        self.config = TrainConfig() if config is None else config
         self.seed, self.device, self.report = seed, device, report
         self.history: list[History] = []
-        self._vocabulary: Vocabulary | None = None
-        self._generators: Generators | None = None
-        self._critics: Critics | None = None
+        self._trained: _Trained | None = None
         self._fine_tuned: dict[str, Generators] = {}
 
     @property
     def vocabulary(self) -> Vocabulary:
         """Genes, perturbations and batches the model was pre-trained on; raises `NotTrained` before."""
-        if self._vocabulary is None:
-            raise NotTrained("This model is not trained; call pretrain(cells) or load(path) first.")
-        return self._vocabulary
+        return self._pretrained().vocabulary
 
     @property
     def fine_tuned(self) -> tuple[str, ...]:
@@ -81,18 +85,24 @@ class CycSeq:
         return tuple(sorted(self._fine_tuned))
 
     def pretrain(self, adata: AnnData) -> History:
-        """Train on all contexts from new weights; forgets what the model knew.
+        """Train on all contexts from new weights; then forgets what the model knew.
 
         Raises
         ------
         DataError
-            Cells the method cannot read.
+            Cells the method cannot read, or cannot make pseudo-pairs of.
         TrainingError
-            Training diverged.
+            Training diverged; the model is as it was before.
         """
-        self._build(vocabulary.from_adata(adata))
-        self._fine_tuned, self.history = {}, []
-        return self._train(adata, self.config.pretrain, None)
+        known = vocabulary.from_adata(adata)
+        loaders = self._loaders(adata, known)
+        trained = self._build(known)
+        control, perturbed = loaders[0].means()
+        trained.generators.n2p.start_at(perturbed)
+        trained.generators.p2n.start_at(control)
+        history = self._train(trained, loaders, self.config.pretrain, None)
+        self._trained, self._fine_tuned, self.history = trained, {}, [history]
+        return history
 
     def fine_tune(self, adata: AnnData, *, context: str) -> History:
         """Go on from the pre-trained weights with the cells of one context; the pre-trained weights stay.
@@ -102,120 +112,143 @@ class CycSeq:
         Raises
         ------
         NotTrained, UnknownContext, UnknownBatch, UnknownPerturbation, DataError, TrainingError
-            The model is untrained, the cells bring a label it does not know, or training diverged.
+            The model is untrained, the cells bring a label it does not know or cannot be read, or training diverged.
         """
-        if context not in self.vocabulary.contexts:
-            raise UnknownContext(context, self.vocabulary.contexts)
-        vocabulary.check_columns(adata, ("context",))
-        own = (adata.obs["context"].astype(str) == context).to_numpy()
+        before = self._pretrained()
+        if context not in before.vocabulary.contexts:
+            raise UnknownContext(context, before.vocabulary.contexts)
+        own = vocabulary.labels(adata, "context") == context
         if not own.any():
-            raise DataError(f"No cell has context '{context}'; expected cells of the context to fine-tune on.")
-        return self._train(adata[own], self.config.finetune, context)
+            raise DataError(
+                f"No cell has context '{context}'; expected the cells to fine-tune on. The cells' contexts: "
+                f"{', '.join(sorted(set(adata.obs['context'].astype(str)))) or 'none'}."
+            )
+        loaders = self._loaders(adata[own], before.vocabulary)
+        trained = replace(before, generators=deepcopy(before.generators), critics=deepcopy(before.critics))
+        history = self._train(trained, loaders, self.config.finetune, context)
+        self._fine_tuned[context] = trained.generators
+        self.history.append(history)
+        return history
 
     def predict(
         self,
         adata: AnnData,
         *,
-        perturbation: str | tuple[str, float],
-        context: str,
+        perturbation: Perturbation,
+        context: str | None = None,
         direction: Direction = "n2p",
         n_samples: int = 0,
         seed: int = 0,
-    ) -> Float[np.ndarray, "draw gene"]:
+        unseen: Unseen = PAPER,
+    ) -> AnnData:
         """Translate cells of one context into the other state.
 
         Parameters
         ----------
         adata
-            Input cells [cell, gene]: controls for "n2p", perturbed cells for "p2n". obs column `batch` is used if
-            there; other columns are not read.
+            Input cells [cell, gene]: controls for "n2p", cells with the perturbation for "p2n". obs column `batch` is
+            used if there; a column `perturbation` must agree with the direction.
         perturbation
             The perturbation to apply ("n2p") or to undo ("p2n"); with doses a pair (compound, dose in nM).
         context
-            The cells' context. Its fine-tuned weights are used if there are any, else the pre-trained ones. A batch
-            never trained on takes the mean embedding of its context's batches, an unknown context that of all.
+            The cells' context; None reads it from obs["context"], where there must be one. Fine-tuned weights are used
+            if the context has any, else the pre-trained ones.
         direction
             "n2p" (control → perturbed) or "p2n" (perturbed → control).
         n_samples
             0 decodes the latent means, once a draw; otherwise the number of latent samples decoded for each draw.
         seed
             Seeds the grouping of cells into draws and the latent samples.
+        unseen
+            What to do about a perturbation, context or batch never trained on.
 
         Returns
         -------
-        Predicted expression [draw, gene] in the space of the training cells, sorted by batch; with n_samples > 0
-        [draw × sample, gene], the samples of one draw next to each other. Every input cell is in exactly one draw.
+        AnnData [draw, gene], or [draw × sample, gene] with the samples of a draw next to each other; sorted by batch,
+        every input cell in exactly one draw (with `unit="cell"` a draw is a cell). X: float32, in the space of the
+        training cells. obs: `perturbation`, `dose` (with doses), `context`, `batch`, `direction`, `n_cells` (weigh draws
+        by it in a mean: a small batch's draws are small), `sample` (0 for latent means, else 1, 2, …) and `note` (what
+        was never trained on; empty if nothing). var: the training genes. uns["cycseq"]: what made it.
 
         Raises
         ------
-        UnknownPerturbation
-            The model was not trained on this perturbation.
-        DataError
-            Other genes, no cells, or a dose missing or given where the model has none.
+        UnknownPerturbation, UnknownContext, UnknownBatch
+            A label never trained on that `unseen` does not let pass.
+        NotTrained, ConfigError, DataError
+            The model is untrained, an argument is out of range, or the cells cannot be read.
         """
-        return self._predict(adata, (perturbation, context, direction), n_samples, seed)[0]
+        if n_samples < 0:
+            raise ConfigError(f"n_samples is {n_samples}; expected 0 (latent means) or a number of samples.")
+        known = self.vocabulary
+        question = inference.ask(adata, perturbation, context, direction, seed, unseen)
+        made = inference.read(adata, question, known, self.config)
+        values = inference.translate(self._generator(question), made, n_samples, seed)
+        return results.predictions(
+            values, made, known.genes, self._record([question], [made]) | {"n_samples": n_samples}
+        )
 
-    def predict_draws(
+    def latent(
         self,
         adata: AnnData,
         *,
-        perturbation: str | tuple[str, float],
-        context: str,
-        direction: Direction = "n2p",
+        perturbation: Perturbation | None = None,
+        context: str | None = None,
+        direction: Direction = "p2n",
         seed: int = 0,
-    ) -> tuple[Float[np.ndarray, "draw gene"], Int[np.ndarray, " draw"]]:
-        """Return what `predict` does, from latent means, and how many cells each draw holds [draw].
+        unseen: Unseen = PAPER,
+    ) -> AnnData:
+        """Encode cells into z_exp, z_ko and z_noise.
 
-        Draws keep to one batch, so they differ in size where batches do; a mean over draws that does not weigh them by
-        their cells weighs a small batch too much, and its batch effect looks like a change.
+        Parameters
+        ----------
+        adata
+            Cells, as for `predict`.
+        perturbation
+            The label to read all cells under, as in `predict`. None reads each cell under its own perturbation, context
+            and dose, direction "p2n"; controls, which have none, are left out.
+        context, direction, seed, unseen
+            As for `predict`. The two directions have encoders, and so latent spaces, of their own.
+
+        Returns
+        -------
+        AnnData [draw, 3·D], ready for scanpy (`use_rep="z_ko"`). X: means, the three latents side by side;
+        layers["log_variance"]: log variances; obsm["z_exp"], ["z_ko"], ["z_noise"]: the means of each [draw, D];
+        var["latent"]: which latent a column belongs to; obs and uns["cycseq"] as from `predict`.
+
+        Raises
+        ------
+        As `predict`; ConfigError also for direction "n2p" without a perturbation.
         """
-        return self._predict(adata, (perturbation, context, direction), 0, seed)
-
-    def _predict(
-        self, adata: AnnData, query: tuple[str | tuple[str, float], str, Direction], n_samples: int, seed: int
-    ) -> tuple[Float[np.ndarray, "draw gene"], Int[np.ndarray, " draw"]]:
-        perturbation, context, direction = query
-        if direction not in get_args(Direction):
-            raise ConfigError(f"direction is {direction!r}; expected 'n2p' or 'p2n'.")
-        p, dose = self._perturbation(perturbation)
-        rng = np.random.default_rng(seed)
-        size = 1 if self.config.unit == "cell" else self.config.cells_per_draw
-        x = vocabulary.expression(adata, self.vocabulary.genes)
-        assignment, batches = query_draws(self._query_batches(adata, context), size, rng)
-        generator = getattr(self._generators_for(context), direction)
-        noise = torch.Generator().manual_seed(int(rng.integers(2**63)))
-        with torch.no_grad():
-            values = self._translate(
-                generator,
-                draws(assignment, x),
-                self._condition(generator, (p, dose), context, batches),
-                n_samples,
-                noise,
-            )
-        return values, np.diff(assignment.indptr)
-
-    def note(self, adata: AnnData, *, context: str) -> str:
-        """Say what `predict` would fall back on for these cells; empty if the model knows their batches."""
-        if not self.vocabulary.batches_of(context):
-            return f"context '{context}' not trained on: mean embedding of all batches"
-        unknown = int((self._query_batches(adata, context) < 0).sum())
-        if not unknown:
-            return ""
-        return f"{unknown} of {adata.n_obs} cells in batches not trained on: mean embedding of the context's batches"
+        dosed = self.vocabulary.dosed
+        if perturbation is None:
+            parts = inference.ask_each(adata, dosed, context, direction, seed, unseen)
+        else:
+            parts = [(adata, inference.ask(adata, perturbation, context, direction, seed, unseen))]
+        made = [inference.read(own, question, self.vocabulary, self.config) for own, question in parts]
+        questions = [question for _, question in parts]
+        nets = [self._generator(question) for question in questions]
+        encoded = [inference.encode(net, own) for net, own in zip(nets, made, strict=True)]
+        return results.latents(np.concatenate(encoded, axis=1), made, self._record(questions, made))
 
     def save(self, path: str | Path) -> None:
         """Write the pre-trained and fine-tuned weights, configuration and vocabulary into one file."""
-        known = self.vocabulary
-        generators, critics = self._networks()
-        fine_tuned = {context: net.state_dict() for context, net in self._fine_tuned.items()}
+        trained = self._pretrained()
         checkpoint.write(
             Path(path),
             checkpoint.Checkpoint(
-                self.config, known, generators.state_dict(), critics.state_dict(), fine_tuned, self.seed
+                self.config,
+                trained.vocabulary,
+                trained.generators.state_dict(),
+                trained.critics.state_dict(),
+                {context: net.state_dict() for context, net in self._fine_tuned.items()},
+                self.seed,
             ),
         )
 
-    def load(self, path: str | Path) -> Self:
+    @classmethod
+    def load(
+        cls, path: str | Path, *, device: str = "cpu", report: Callable[[int, int, str], None] = no_report
+    ) -> Self:
         """Restore what `save` wrote, configuration and seed included; the history is not saved.
 
         Raises
@@ -224,94 +257,46 @@ class CycSeq:
             Not a checkpoint of this package, damaged, or of another version.
         """
         stored = checkpoint.read(Path(path))
-        self.config, self.seed, self.history = stored.config, stored.seed, []
-        generators, critics = self._build(stored.vocabulary)
-        generators.load_state_dict(stored.generators)
-        critics.load_state_dict(stored.critics)
-        self._fine_tuned = {}
+        model = cls(stored.config, stored.seed, device, report)
+        model._trained = trained = model._build(stored.vocabulary)
+        trained.generators.load_state_dict(stored.generators)
+        trained.critics.load_state_dict(stored.critics)
         for context, weights in stored.fine_tuned.items():
-            self._fine_tuned[context] = deepcopy(generators)
-            self._fine_tuned[context].load_state_dict(weights)
-        return self
+            model._fine_tuned[context] = deepcopy(trained.generators)
+            model._fine_tuned[context].load_state_dict(weights)
+        return model
 
-    def _build(self, known: Vocabulary) -> tuple[Generators, Critics]:
+    def _pretrained(self) -> _Trained:
+        if self._trained is None:
+            raise NotTrained("This model is not trained; call pretrain(adata), or CycSeq.load(path) for a saved one.")
+        return self._trained
+
+    def _build(self, known: Vocabulary) -> _Trained:
         sizes = Sizes(len(known.genes), len(known.perturbations), len(known.batches), int(known.dosed))
         with seeded(self.seed, self.device):
             generators = Generators(sizes, self.config.model).to(self.device).eval()
             critics = Critics(sizes, self.config.model).to(self.device).eval()
-        self._vocabulary, self._generators, self._critics = known, generators, critics
-        return generators, critics
+        return _Trained(known, generators, critics)
 
-    def _networks(self) -> tuple[Generators, Critics]:
-        if self._generators is None or self._critics is None:
-            raise NotTrained("This model is not trained; call pretrain(cells) or load(path) first.")
-        return self._generators, self._critics
-
-    def _train(self, adata: AnnData, stage: Stage, context: str | None) -> History:
-        cells = vocabulary.encode(adata, self.vocabulary)
-        held = split_cells(cells, self.vocabulary, self.config.validation_share, self.seed)
+    def _loaders(self, adata: AnnData, known: Vocabulary) -> Loaders:
+        cells = vocabulary.encode(adata, known)
+        inputs.check_training(cells, known, self.config)
+        held = split_cells(cells, known, self.config.validation_share, self.seed)
         rng = np.random.default_rng(self.seed)
         few = replace(self.config, draws_per_condition=VALIDATION_DRAWS)
-        train = PairLoader(make_pairs(cells, self.vocabulary, ~held, self.config, rng), self.device)
-        validation = PairLoader(make_pairs(cells, self.vocabulary, held, few, rng), self.device)
-        generators, critics = self._networks()
-        if context is None:
-            control, perturbed = train.means()
-            generators.n2p.start_at(perturbed)
-            generators.p2n.start_at(control)
-        else:
-            generators, critics = deepcopy(generators), deepcopy(critics)
+        train = PairLoader(make_pairs(cells, known, ~held, self.config, rng), self.device)
+        return train, PairLoader(make_pairs(cells, known, held, few, rng), self.device)
+
+    def _train(self, trained: _Trained, loaders: Loaders, stage: Stage, context: str | None) -> History:
         run = Run(self.config, stage, self.seed, self.report, context)
-        history = train_stage(generators, critics, train, validation, run)
-        generators.eval()
-        if context is not None:
-            self._fine_tuned[context] = generators
-        self.history.append(history)
+        history = train_stage(trained.generators, trained.critics, *loaders, run)
+        trained.generators.eval()
         return history
 
-    def _generators_for(self, context: str) -> Generators:
-        return self._fine_tuned.get(context, self._networks()[0])
+    def _generator(self, question: Question) -> Generator:
+        both = self._fine_tuned.get(question.context, self._pretrained().generators)
+        return both.n2p if question.direction == "n2p" else both.p2n
 
-    def _perturbation(self, given: str | tuple[str, float]) -> tuple[int, list[float]]:
-        name, dose = (given, None) if isinstance(given, str) else given
-        index = self.vocabulary.perturbation_index(name)
-        if self.vocabulary.dosed != (dose is not None):
-            expected = "(name, dose in nM)" if self.vocabulary.dosed else "a name: the training cells have no doses"
-            raise DataError(f"perturbation is {given!r}; expected {expected}.")
-        if dose is not None and not (np.isfinite(dose) and dose > 0):
-            raise DataError(f"The dose of '{name}' is {dose}; expected a positive number in nM.")
-        return index, [] if dose is None else [float(np.log10(dose))]
-
-    def _query_batches(self, adata: AnnData, context: str) -> Int[np.ndarray, " cell"]:
-        """Index of each cell's batch; -1 where the model does not know it."""
-        known = {self.vocabulary.batches[index][1]: index for index in self.vocabulary.batches_of(context)}
-        if "batch" not in adata.obs:
-            return np.full(adata.n_obs, -1)
-        return np.array([known.get(name, -1) for name in adata.obs["batch"].astype(str)], dtype=np.int64)
-
-    def _condition(
-        self, generator: Generator, target: tuple[int, list[float]], context: str, batches: Int[np.ndarray, " draw"]
-    ) -> Float[Tensor, "draw width"]:
-        index, log_dose = target
-        b = torch.from_numpy(batches).to(self.device)
-        p = torch.full_like(b, index)
-        dose = torch.tensor(log_dose, dtype=torch.float32, device=self.device).expand(len(b), -1)
-        fallback = self.vocabulary.batches_of(context) or range(len(self.vocabulary.batches))
-        mean = generator.condition.average(p, torch.tensor(list(fallback), device=self.device), dose)
-        return torch.where((b < 0)[:, None], mean, generator.condition(p, b.clamp(min=0), dose))
-
-    def _translate(
-        self,
-        generator: Generator,
-        x: Float[np.ndarray, "draw gene"],
-        condition: Float[Tensor, "draw width"],
-        n_samples: int,
-        noise: torch.Generator,
-    ) -> Float[np.ndarray, "sample gene"]:
-        source = torch.from_numpy(x).to(self.device).repeat_interleave(max(1, n_samples), dim=0)
-        condition = condition.repeat_interleave(max(1, n_samples), dim=0)
-        made = []
-        for rows in torch.arange(len(source)).split(CHUNK):
-            eps = torch.randn(len(rows), *generator.latent_shape, generator=noise).to(self.device)
-            made.append(generator(source[rows], condition[rows], eps if n_samples else None).x_hat.cpu())
-        return torch.cat(made).numpy()
+    def _record(self, questions: Sequence[Question], made: Sequence[Draws]) -> results.Record:
+        fine_tuned = [name for name in self.fine_tuned if name in {question.context for question in questions}]
+        return results.record(self.config, self.seed, fine_tuned, questions[0], made)

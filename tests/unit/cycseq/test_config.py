@@ -23,14 +23,23 @@ def test_published_code_preset():
     assert code.adversarial == "lsgan"
 
 
+def test_paper_quick_is_the_papers_recipe_narrower_and_shorter():
+    quick, paper = preset("paper_quick"), preset("paper")
+    assert quick.weights == paper.weights
+    assert quick.adversarial == paper.adversarial
+    assert quick.pretrain == replace(paper.pretrain, epochs=quick.pretrain.epochs, patience=quick.pretrain.patience)
+    assert quick.finetune == replace(paper.finetune, epochs=quick.finetune.epochs, patience=quick.finetune.patience)
+    assert quick.model == replace(paper.model, hidden=quick.model.hidden, latent=quick.model.latent)
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_json_round_trip(name):
     assert from_json(to_json(preset(name))) == preset(name)
 
 
 def test_unknown_preset_suggests_a_name():
-    with pytest.raises(UnknownPreset, match="Did you mean 'quick'"):
-        preset("quik")
+    with pytest.raises(UnknownPreset, match="Did you mean 'plus_quick'"):
+        preset("plus_quik")
 
 
 @pytest.mark.parametrize(
