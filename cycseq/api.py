@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self, get_args
 
@@ -15,17 +14,19 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cycseq import checkpoint, vocabulary
-from cycseq.config import Stage, TrainConfig, preset
+from cycseq.config import TrainConfig, preset
+from cycseq.devices import resolve, seeded
+from cycseq.draws import DrawStore
 from cycseq.errors import ConfigError, DataError, NotTrained, UnknownContext
+from cycseq.history import History
+from cycseq.loader import PairLoader
 from cycseq.model import Critics, Generator, Generators, Sizes
-from cycseq.sampling import PairLoader, draws, make_pairs, query_draws, split_cells
-from cycseq.train import History, Run, seeded, train_stage
+from cycseq.sampling import draws, query_draws, training_pairs
+from cycseq.train import Run, train_stage
 from cycseq.validation import CHUNK
 from cycseq.vocabulary import Vocabulary
 
 Direction = Literal["n2p", "p2n"]
-VALIDATION_DRAWS = 4
-"""Validation draws of each condition."""
 
 
 def no_report(done: int, total: int, text: str) -> None:
@@ -42,7 +43,7 @@ class CycSeq:
     seed
         Seeds weights, draws, the choice of validation cells and training.
     device
-        Torch device.
+        Torch device; "auto" is CUDA where there is one, else MPS, else the CPU.
     report
         Called once an epoch with (epochs done, most epochs, text).
 
@@ -61,7 +62,7 @@ class CycSeq:
         report: Callable[[int, int, str], None] = no_report,
     ) -> None:
         self.config = preset("default") if config is None else config
-        self.seed, self.device, self.report = seed, device, report
+        self.seed, self.device, self.report = seed, resolve(device), report
         self.history: list[History] = []
         self._vocabulary: Vocabulary | None = None
         self._generators: Generators | None = None
@@ -80,21 +81,40 @@ class CycSeq:
         """Contexts that have fine-tuned weights."""
         return tuple(sorted(self._fine_tuned))
 
-    def pretrain(self, adata: AnnData) -> History:
+    def pretrain(self, adata: AnnData | DrawStore, *, state: Path | None = None, log: Path | None = None) -> History:
         """Train on all contexts from new weights; forgets what the model knew.
+
+        Parameters
+        ----------
+        adata
+            Training cells, or draws of them in a store, which need not fit into memory.
+        state
+            File that makes training resumable: written after every epoch, gone on from if it is there.
+        log
+            Folder of a TensorBoard log.
 
         Raises
         ------
         DataError
             Cells the method cannot read.
+        ConfigError
+            A store drawn with other settings than this model's.
         TrainingError
             Training diverged.
+        CheckpointError
+            The state file is damaged or belongs to another training.
         """
-        self._build(vocabulary.from_adata(adata))
+        if isinstance(adata, DrawStore):
+            adata.check(self.config, self.seed)
+            self._build(adata.vocabulary)
+            loaders = adata.train(self.device), adata.validation(self.device)
+        else:
+            self._build(vocabulary.from_adata(adata))
+            loaders = self._loaders(adata)
         self._fine_tuned, self.history = {}, []
-        return self._train(adata, self.config.pretrain, None)
+        return self._train(loaders, Run(self.config, self.config.pretrain, self.seed, self.report, None, state, log))
 
-    def fine_tune(self, adata: AnnData, *, context: str) -> History:
+    def fine_tune(self, adata: AnnData, *, context: str, state: Path | None = None, log: Path | None = None) -> History:
         """Go on from the pre-trained weights with the cells of one context; the pre-trained weights stay.
 
         Cells of other contexts are ignored. Cells that pre-training kept for validation are kept again.
@@ -110,7 +130,8 @@ class CycSeq:
         own = (adata.obs["context"].astype(str) == context).to_numpy()
         if not own.any():
             raise DataError(f"No cell has context '{context}'; expected cells of the context to fine-tune on.")
-        return self._train(adata[own], self.config.finetune, context)
+        run = Run(self.config, self.config.finetune, self.seed, self.report, context, state, log)
+        return self._train(self._loaders(adata[own]), run)
 
     def predict(
         self,
@@ -247,25 +268,23 @@ class CycSeq:
             raise NotTrained("This model is not trained; call pretrain(cells) or load(path) first.")
         return self._generators, self._critics
 
-    def _train(self, adata: AnnData, stage: Stage, context: str | None) -> History:
+    def _loaders(self, adata: AnnData) -> tuple[PairLoader, PairLoader]:
         cells = vocabulary.encode(adata, self.vocabulary)
-        held = split_cells(cells, self.vocabulary, self.config.validation_share, self.seed)
-        rng = np.random.default_rng(self.seed)
-        few = replace(self.config, draws_per_condition=VALIDATION_DRAWS)
-        train = PairLoader(make_pairs(cells, self.vocabulary, ~held, self.config, rng), self.device)
-        validation = PairLoader(make_pairs(cells, self.vocabulary, held, few, rng), self.device)
+        train, validation = training_pairs(cells, self.vocabulary, self.config, self.seed)
+        return PairLoader(train, self.device), PairLoader(validation, self.device)
+
+    def _train(self, loaders: tuple[PairLoader, PairLoader], run: Run) -> History:
         generators, critics = self._networks()
-        if context is None:
-            control, perturbed = train.means()
+        if run.context is None:
+            control, perturbed = loaders[0].means()
             generators.n2p.start_at(perturbed)
             generators.p2n.start_at(control)
         else:
             generators, critics = deepcopy(generators), deepcopy(critics)
-        run = Run(self.config, stage, self.seed, self.report, context)
-        history = train_stage(generators, critics, train, validation, run)
+        history = train_stage(generators, critics, *loaders, run)
         generators.eval()
-        if context is not None:
-            self._fine_tuned[context] = generators
+        if run.context is not None:
+            self._fine_tuned[run.context] = generators
         self.history.append(history)
         return history
 

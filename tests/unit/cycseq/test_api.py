@@ -284,7 +284,7 @@ def test_fine_tuning_keeps_out_the_cells_that_pretraining_kept_out(screen, make_
         kept.append(set(cells.x[held].sum(axis=1).A1.round(4)))
         return held
 
-    monkeypatch.setattr("cycseq.api.split_cells", spy)
+    monkeypatch.setattr("cycseq.sampling.split_cells", spy)
     model = CycSeq(make_config(pretrain=Stage("pretrain", 1, 256, 1e-3, "adam", 1)))
     model.pretrain(screen)
     model.fine_tune(screen, context="lineC")
