@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -12,32 +11,24 @@ import numpy as np
 from anndata import AnnData
 
 from cycseq import checkpoint, inference, inputs, results, vocabulary
-from cycseq.config import Stage, TrainConfig
+from cycseq.config import TrainConfig
+from cycseq.devices import resolve, seeded
+from cycseq.draws import DrawStore
 from cycseq.errors import ConfigError, DataError, NotTrained, UnknownContext
+from cycseq.history import History
 from cycseq.inference import Direction, Draws, Perturbation, Question
+from cycseq.loader import PairLoader
 from cycseq.model import Critics, Generator, Generators, Sizes
-from cycseq.sampling import PairLoader, make_pairs, split_cells
-from cycseq.train import History, Run, seeded, train_stage
+from cycseq.sampling import training_pairs
+from cycseq.train import Reporter, Run, train_stage
 from cycseq.unseen import PAPER, Unseen
 from cycseq.vocabulary import Vocabulary
 
-VALIDATION_DRAWS = 4
-"""Validation draws of each condition."""
-Loaders = tuple[PairLoader, PairLoader]
-"""Pseudo-pairs of the training and of the validation cells."""
+NOT_TRAINED = "This model is not trained; call pretrain(adata), or CycSeq.load(path) for a saved one."
 
 
 def no_report(done: int, total: int, text: str) -> None:
     """Discard progress."""
-
-
-@dataclass(frozen=True)
-class _Trained:
-    """What pre-training leaves behind."""
-
-    vocabulary: Vocabulary
-    generators: Generators
-    critics: Critics
 
 
 class CycSeq:
@@ -50,7 +41,7 @@ class CycSeq:
     seed
         Seeds weights, draws, the choice of validation cells and training.
     device
-        Torch device.
+        Torch device; "auto" is CUDA where there is one, else MPS, else the CPU.
     report
         Called once an epoch with (epochs done, most epochs, text).
 
@@ -66,69 +57,92 @@ class CycSeq:
         config: TrainConfig | None = None,
         seed: int = 0,
         device: str = "cpu",
-        report: Callable[[int, int, str], None] = no_report,
+        report: Reporter = no_report,
     ) -> None:
         self.config = TrainConfig() if config is None else config
-        self.seed, self.device, self.report = seed, device, report
+        self.seed, self.device, self.report = seed, resolve(device), report
         self.history: list[History] = []
-        self._trained: _Trained | None = None
+        self._vocabulary: Vocabulary | None = None
+        self._generators: Generators | None = None
+        self._critics: Critics | None = None
         self._fine_tuned: dict[str, Generators] = {}
 
     @property
     def vocabulary(self) -> Vocabulary:
         """Genes, perturbations and batches the model was pre-trained on; raises `NotTrained` before."""
-        return self._pretrained().vocabulary
+        if self._vocabulary is None:
+            raise NotTrained(NOT_TRAINED)
+        return self._vocabulary
 
     @property
     def fine_tuned(self) -> tuple[str, ...]:
         """Contexts that have fine-tuned weights."""
         return tuple(sorted(self._fine_tuned))
 
-    def pretrain(self, adata: AnnData) -> History:
-        """Train on all contexts from new weights; then forgets what the model knew.
+    def pretrain(self, adata: AnnData | DrawStore, *, state: Path | None = None, log: Path | None = None) -> History:
+        """Train on all contexts from new weights; forgets what the model knew.
+
+        Parameters
+        ----------
+        adata
+            Training cells, or draws of them in a store, which need not fit into memory.
+        state
+            File that makes training resumable: written after every epoch, gone on from if it is there.
+        log
+            Folder of a TensorBoard log.
 
         Raises
         ------
         DataError
             Cells the method cannot read, or cannot make pseudo-pairs of.
+        ConfigError
+            A store drawn with other settings than this model's.
         TrainingError
-            Training diverged; the model is as it was before.
+            Training diverged; the model keeps the best weights so far.
+        CheckpointError
+            The state file is damaged or belongs to another training.
         """
-        known = vocabulary.from_adata(adata)
-        loaders = self._loaders(adata, known)
-        trained = self._build(known)
+        if isinstance(adata, DrawStore):
+            adata.check(self.config, self.seed)
+            known, loaders = adata.vocabulary, (adata.train(self.device), adata.validation(self.device))
+        else:
+            known = vocabulary.from_adata(adata)
+            loaders = self._loaders(adata, known)
+        generators, critics = self._build(known)
         control, perturbed = loaders[0].means()
-        trained.generators.n2p.start_at(perturbed)
-        trained.generators.p2n.start_at(control)
-        history = self._train(trained, loaders, self.config.pretrain, None)
-        self._trained, self._fine_tuned, self.history = trained, {}, [history]
-        return history
+        generators.n2p.start_at(perturbed)
+        generators.p2n.start_at(control)
+        self._fine_tuned, self.history = {}, []
+        run = Run(self.config, self.config.pretrain, self.seed, self.report, None, state, log)
+        self.history.append(train_stage(generators, critics, *loaders, run))
+        return self.history[-1]
 
-    def fine_tune(self, adata: AnnData, *, context: str) -> History:
+    def fine_tune(self, adata: AnnData, *, context: str, state: Path | None = None, log: Path | None = None) -> History:
         """Go on from the pre-trained weights with the cells of one context; the pre-trained weights stay.
 
-        Cells of other contexts are ignored. Cells that pre-training kept for validation are kept again.
+        Cells of other contexts are ignored. Cells that pre-training kept for validation are kept again. `state` and `log`
+        are as for `pretrain`.
 
         Raises
         ------
-        NotTrained, UnknownContext, UnknownBatch, UnknownPerturbation, DataError, TrainingError
-            The model is untrained, the cells bring a label it does not know or cannot be read, or training diverged.
+        NotTrained, UnknownContext, UnknownBatch, UnknownPerturbation, DataError, TrainingError, CheckpointError
+            The model is untrained, the cells bring a label it does not know or cannot be read, training diverged, or the
+            state file is no good.
         """
-        before = self._pretrained()
-        if context not in before.vocabulary.contexts:
-            raise UnknownContext(context, before.vocabulary.contexts)
+        if context not in self.vocabulary.contexts:
+            raise UnknownContext(context, self.vocabulary.contexts)
         own = vocabulary.labels(adata, "context") == context
         if not own.any():
             raise DataError(
                 f"No cell has context '{context}'; expected the cells to fine-tune on. The cells' contexts: "
                 f"{', '.join(sorted(set(adata.obs['context'].astype(str)))) or 'none'}."
             )
-        loaders = self._loaders(adata[own], before.vocabulary)
-        trained = replace(before, generators=deepcopy(before.generators), critics=deepcopy(before.critics))
-        history = self._train(trained, loaders, self.config.finetune, context)
-        self._fine_tuned[context] = trained.generators
-        self.history.append(history)
-        return history
+        loaders = self._loaders(adata[own], self.vocabulary)
+        generators, critics = deepcopy(self._networks())
+        run = Run(self.config, self.config.finetune, self.seed, self.report, context, state, log)
+        self.history.append(train_stage(generators, critics, *loaders, run))
+        self._fine_tuned[context] = generators
+        return self.history[-1]
 
     def predict(
         self,
@@ -232,23 +246,13 @@ class CycSeq:
 
     def save(self, path: str | Path) -> None:
         """Write the pre-trained and fine-tuned weights, configuration and vocabulary into one file."""
-        trained = self._pretrained()
-        checkpoint.write(
-            Path(path),
-            checkpoint.Checkpoint(
-                self.config,
-                trained.vocabulary,
-                trained.generators.state_dict(),
-                trained.critics.state_dict(),
-                {context: net.state_dict() for context, net in self._fine_tuned.items()},
-                self.seed,
-            ),
-        )
+        known, (generators, critics) = self.vocabulary, self._networks()
+        tuned = {context: net.state_dict() for context, net in self._fine_tuned.items()}
+        weights = generators.state_dict(), critics.state_dict(), tuned
+        checkpoint.write(Path(path), checkpoint.Checkpoint(self.config, known, *weights, self.seed))
 
     @classmethod
-    def load(
-        cls, path: str | Path, *, device: str = "cpu", report: Callable[[int, int, str], None] = no_report
-    ) -> Self:
+    def load(cls, path: str | Path, *, device: str = "cpu", report: Reporter = no_report) -> Self:
         """Restore what `save` wrote, configuration and seed included; the history is not saved.
 
         Raises
@@ -258,43 +262,35 @@ class CycSeq:
         """
         stored = checkpoint.read(Path(path))
         model = cls(stored.config, stored.seed, device, report)
-        model._trained = trained = model._build(stored.vocabulary)
-        trained.generators.load_state_dict(stored.generators)
-        trained.critics.load_state_dict(stored.critics)
+        generators, critics = model._build(stored.vocabulary)
+        generators.load_state_dict(stored.generators)
+        critics.load_state_dict(stored.critics)
         for context, weights in stored.fine_tuned.items():
-            model._fine_tuned[context] = deepcopy(trained.generators)
+            model._fine_tuned[context] = deepcopy(generators)
             model._fine_tuned[context].load_state_dict(weights)
         return model
 
-    def _pretrained(self) -> _Trained:
-        if self._trained is None:
-            raise NotTrained("This model is not trained; call pretrain(adata), or CycSeq.load(path) for a saved one.")
-        return self._trained
-
-    def _build(self, known: Vocabulary) -> _Trained:
+    def _build(self, known: Vocabulary) -> tuple[Generators, Critics]:
         sizes = Sizes(len(known.genes), len(known.perturbations), len(known.batches), int(known.dosed))
         with seeded(self.seed, self.device):
             generators = Generators(sizes, self.config.model).to(self.device).eval()
             critics = Critics(sizes, self.config.model).to(self.device).eval()
-        return _Trained(known, generators, critics)
+        self._vocabulary, self._generators, self._critics = known, generators, critics
+        return generators, critics
 
-    def _loaders(self, adata: AnnData, known: Vocabulary) -> Loaders:
+    def _networks(self) -> tuple[Generators, Critics]:
+        if self._generators is None or self._critics is None:
+            raise NotTrained(NOT_TRAINED)
+        return self._generators, self._critics
+
+    def _loaders(self, adata: AnnData, known: Vocabulary) -> tuple[PairLoader, PairLoader]:
         cells = vocabulary.encode(adata, known)
         inputs.check_training(cells, known, self.config)
-        held = split_cells(cells, known, self.config.validation_share, self.seed)
-        rng = np.random.default_rng(self.seed)
-        few = replace(self.config, draws_per_condition=VALIDATION_DRAWS)
-        train = PairLoader(make_pairs(cells, known, ~held, self.config, rng), self.device)
-        return train, PairLoader(make_pairs(cells, known, held, few, rng), self.device)
-
-    def _train(self, trained: _Trained, loaders: Loaders, stage: Stage, context: str | None) -> History:
-        run = Run(self.config, stage, self.seed, self.report, context)
-        history = train_stage(trained.generators, trained.critics, *loaders, run)
-        trained.generators.eval()
-        return history
+        train, validation = training_pairs(cells, known, self.config, self.seed)
+        return PairLoader(train, self.device), PairLoader(validation, self.device)
 
     def _generator(self, question: Question) -> Generator:
-        both = self._fine_tuned.get(question.context, self._pretrained().generators)
+        both = self._fine_tuned.get(question.context, self._networks()[0])
         return both.n2p if question.direction == "n2p" else both.p2n
 
     def _record(self, questions: Sequence[Question], made: Sequence[Draws]) -> results.Record:

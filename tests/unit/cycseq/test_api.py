@@ -119,7 +119,7 @@ def test_draws_keep_to_one_batch_and_count_their_cells(model, screen):
 def test_unknown_batch_takes_the_mean_embedding_of_its_context(model, screen):
     cells = cells_of(screen, "lineB")[:10].copy()
     cells.obs["batch"] = "rep9"
-    generator = model._trained.generators.n2p
+    generator = model._networks()[0].n2p
     known = [model.vocabulary.batches.index(("lineB", batch)) for batch in ("rep1", "rep2")]
     p = torch.tensor([model.vocabulary.perturbations.index("G1")])
     condition = torch.cat(
@@ -144,12 +144,12 @@ def test_unknown_context_takes_the_mean_of_all_batches(model, screen):
     assert made.shape == (12, 40)
     assert set(made.obs["note"]) == {"context 'lineZ' not trained on: mean embedding of all batches"}
     assert made.uns["cycseq"]["weights"] == "pre-trained"
-    tables = model._trained.generators.n2p.condition
+    tables = model._networks()[0].n2p.condition
     condition = torch.cat([tables.perturbation.weight[0], tables.batch.weight.mean(0)]).detach()[None]
     x = torch.from_numpy(np.asarray(cells.X[:10].mean(0)))
     ten = model.predict(cells[:10], perturbation="G1", context="lineZ")
     with torch.no_grad():
-        expected = model._trained.generators.n2p(x, condition).x_hat.numpy()
+        expected = model._networks()[0].n2p(x, condition).x_hat.numpy()
     assert model.vocabulary.perturbations[0] == "G1"
     assert np.allclose(ten.X, expected, atol=1e-5)
     with pytest.raises(UnknownContext, match=r"Unknown context 'lineZ'.*Known: lineA, lineB, lineC\. Train with cells"):
@@ -300,7 +300,7 @@ def test_fine_tuning_keeps_out_the_cells_that_pretraining_kept_out(screen, make_
         kept.append(set(cells.x[held].sum(axis=1).A1.round(4)))
         return held
 
-    monkeypatch.setattr("cycseq.api.split_cells", spy)
+    monkeypatch.setattr("cycseq.sampling.split_cells", spy)
     model = CycSeq(make_config(pretrain=Stage("pretrain", 1, 256, 1e-3, "adam", 1)))
     model.pretrain(screen)
     model.fine_tune(screen, context="lineC")
@@ -326,7 +326,7 @@ def test_latents_of_each_cell_under_its_own_label(model, screen):
 def test_latents_are_what_the_encoder_gives(model, screen):
     cells = cells_of(screen, "lineB")[:10]
     made = model.latent(cells, perturbation="G2", direction="n2p")
-    net = model._trained.generators.n2p
+    net = model._networks()[0].n2p
     b = torch.tensor([model.vocabulary.batches.index(("lineB", "rep1"))])
     p = torch.tensor([model.vocabulary.perturbations.index("G2")])
     with torch.no_grad():

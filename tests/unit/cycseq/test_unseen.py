@@ -94,7 +94,7 @@ def test_predictions_use_the_mixed_embedding(screen, make_config):
     cells = screen[((screen.obs["context"] == "lineB") & (screen.obs["perturbation"] == "control")).to_numpy()][:10]
     unseen = Unseen({"G1": ["a", "b"], "G2": ["a"], "new": ["a", "b"], "z": ["c"]}, neighbours=2)
     for direction in ("n2p", "p2n"):
-        net = getattr(model._trained.generators, direction)
+        net = getattr(model._networks()[0], direction)
         with torch.no_grad():
             first, second = (net.condition.perturbation.weight[KNOWN_POSITION[name]] for name in ("G1", "G2"))
             alike = log(4 / 3) / (log(4 / 3) + log(4 / 2))
