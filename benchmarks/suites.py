@@ -17,6 +17,8 @@ ALL_MODELS = (
     "gears",
     "cycseq_n2p",
     "cycseq_p2n",
+    "cycseq_plus_n2p",
+    "cycseq_plus_p2n",
 )
 
 

@@ -2,6 +2,7 @@
 
 from cycseq.api import CycSeq
 from cycseq.config import PRESETS, LossWeights, ModelConfig, Stage, TrainConfig, preset
+from cycseq.draws import DrawStore
 from cycseq.errors import (
     CheckpointError,
     ConfigError,
@@ -14,7 +15,9 @@ from cycseq.errors import (
     UnknownPerturbation,
     UnknownPreset,
 )
-from cycseq.train import History
+from cycseq.history import History
+from cycseq.inputs import lone_cells
+from cycseq.unseen import Unseen
 from cycseq.vocabulary import Vocabulary
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "CycSeq",
     "CycSeqError",
     "DataError",
+    "DrawStore",
     "History",
     "LossWeights",
     "ModelConfig",
@@ -35,6 +39,8 @@ __all__ = [
     "UnknownContext",
     "UnknownPerturbation",
     "UnknownPreset",
+    "Unseen",
     "Vocabulary",
+    "lone_cells",
     "preset",
 ]

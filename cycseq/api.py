@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Self
 
 import numpy as np
-import torch
 from anndata import AnnData
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
 
-from cycseq import blend, checkpoint, vocabulary
-from cycseq.config import Stage, TrainConfig
-from cycseq.effects import estimate
+from cycseq import blend, checkpoint, inference, inputs, results, vocabulary
+from cycseq.config import TrainConfig
+from cycseq.devices import resolve, seeded
+from cycseq.draws import DrawStore
 from cycseq.errors import ConfigError, DataError, NotTrained, UnknownContext
-from cycseq.model import Blend, Critics, Generator, Generators, Sizes
-from cycseq.sampling import PairLoader, draws, make_pairs, query_draws, split_cells, split_conditions
-from cycseq.train import History, Run, seeded, train_stage
-from cycseq.validation import CHUNK
-from cycseq.vocabulary import Cells, Vocabulary
+from cycseq.history import History
+from cycseq.inference import Direction, Draws, Perturbation, Question
+from cycseq.loader import PairLoader
+from cycseq.model import Critics, Generator, Generators, Sizes
+from cycseq.sampling import training_pairs
+from cycseq.train import Reporter, Run, train_stage
+from cycseq.unseen import PAPER, Unseen
+from cycseq.vocabulary import Vocabulary
 
-Direction = Literal["n2p", "p2n"]
-VALIDATION_DRAWS = 4
-"""Validation draws of each condition."""
+NOT_TRAINED = "This model is not trained; call pretrain(adata), or CycSeq.load(path) for a saved one."
 
 
 def no_report(done: int, total: int, text: str) -> None:
@@ -39,11 +37,11 @@ class CycSeq:
     Parameters
     ----------
     config
-        Settings; None takes `TrainConfig()`, the paper's.
+        Settings; None takes the paper's, `TrainConfig()`.
     seed
         Seeds weights, draws, the choice of validation cells and training.
     device
-        Torch device.
+        Torch device; "auto" is CUDA where there is one, else MPS, else the CPU.
     report
         Called once an epoch with (epochs done, most epochs, text).
 
@@ -51,7 +49,7 @@ class CycSeq:
     -----
     Training cells are AnnData with X in log2 space [cell, gene] (or z-scores with a linear output), sparse or dense,
     and obs columns `perturbation` ("control" for controls; a combination "A+B" is a perturbation of its own),
-    `context`, `batch` and optionally `dose` (nM).
+    `context`, `batch` and optionally `dose` (nM). A tutorial is in the package's README.md.
     """
 
     def __init__(
@@ -59,10 +57,10 @@ class CycSeq:
         config: TrainConfig | None = None,
         seed: int = 0,
         device: str = "cpu",
-        report: Callable[[int, int, str], None] = no_report,
+        report: Reporter = no_report,
     ) -> None:
         self.config = TrainConfig() if config is None else config
-        self.seed, self.device, self.report = seed, device, report
+        self.seed, self.device, self.report = seed, resolve(device), report
         self.history: list[History] = []
         self._vocabulary: Vocabulary | None = None
         self._generators: Generators | None = None
@@ -73,7 +71,7 @@ class CycSeq:
     def vocabulary(self) -> Vocabulary:
         """Genes, perturbations and batches the model was pre-trained on; raises `NotTrained` before."""
         if self._vocabulary is None:
-            raise NotTrained("This model is not trained; call pretrain(cells) or load(path) first.")
+            raise NotTrained(NOT_TRAINED)
         return self._vocabulary
 
     @property
@@ -81,145 +79,189 @@ class CycSeq:
         """Contexts that have fine-tuned weights."""
         return tuple(sorted(self._fine_tuned))
 
-    def pretrain(self, adata: AnnData) -> History:
+    def pretrain(self, adata: AnnData | DrawStore, *, state: Path | None = None, log: Path | None = None) -> History:
         """Train on all contexts from new weights; forgets what the model knew.
+
+        Parameters
+        ----------
+        adata
+            Training cells, or draws of them in a store, which need not fit into memory.
+        state
+            File that makes training resumable: written after every epoch, gone on from if it is there.
+        log
+            Folder of a TensorBoard log.
 
         Raises
         ------
         DataError
-            Cells the method cannot read.
+            Cells the method cannot read, or cannot make pseudo-pairs of.
+        ConfigError
+            A store drawn with other settings than this model's.
         TrainingError
-            Training diverged.
+            Training diverged; the model keeps the best weights so far.
+        CheckpointError
+            The state file is damaged or belongs to another training.
         """
-        self._build(vocabulary.from_adata(adata))
+        if isinstance(adata, DrawStore):
+            adata.check(self.config, self.seed)
+            if self.config.model.blend != "none":
+                raise ConfigError(
+                    f"blend={self.config.model.blend!r} needs cells, not a store of draws; give an AnnData."
+                )
+            known, loaders = adata.vocabulary, (adata.train(self.device), adata.validation(self.device))
+        else:
+            known = vocabulary.from_adata(adata)
+            loaders = self._loaders(adata, known)
+        generators, critics = self._build(known)
+        control, perturbed = loaders[0].means()
+        generators.n2p.start_at(perturbed)
+        generators.p2n.start_at(control)
         self._fine_tuned, self.history = {}, []
-        return self._train(adata, self.config.pretrain, None)
+        run = Run(self.config, self.config.pretrain, self.seed, self.report, None, state, log)
+        self.history.append(train_stage(generators, critics, *loaders, run))
+        if generators.blend is not None and isinstance(adata, AnnData):
+            blend.choose(generators, vocabulary.encode(adata, known), known, self.config, self.seed)
+        return self.history[-1]
 
-    def fine_tune(self, adata: AnnData, *, context: str) -> History:
+    def fine_tune(self, adata: AnnData, *, context: str, state: Path | None = None, log: Path | None = None) -> History:
         """Go on from the pre-trained weights with the cells of one context; the pre-trained weights stay.
 
-        Cells of other contexts are ignored. Cells that pre-training kept for validation are kept again.
+        Cells of other contexts are ignored. Cells that pre-training kept for validation are kept again. `state` and `log`
+        are as for `pretrain`.
 
         Raises
         ------
-        NotTrained, UnknownContext, UnknownBatch, UnknownPerturbation, DataError, TrainingError
-            The model is untrained, the cells bring a label it does not know, or training diverged.
+        NotTrained, UnknownContext, UnknownBatch, UnknownPerturbation, DataError, TrainingError, CheckpointError
+            The model is untrained, the cells bring a label it does not know or cannot be read, training diverged, or the
+            state file is no good.
         """
         if context not in self.vocabulary.contexts:
             raise UnknownContext(context, self.vocabulary.contexts)
-        vocabulary.check_columns(adata, ("context",))
-        own = (adata.obs["context"].astype(str) == context).to_numpy()
+        own = vocabulary.labels(adata, "context") == context
         if not own.any():
-            raise DataError(f"No cell has context '{context}'; expected cells of the context to fine-tune on.")
-        return self._train(adata[own], self.config.finetune, context)
+            raise DataError(
+                f"No cell has context '{context}'; expected the cells to fine-tune on. The cells' contexts: "
+                f"{', '.join(sorted(set(adata.obs['context'].astype(str)))) or 'none'}."
+            )
+        loaders = self._loaders(adata[own], self.vocabulary)
+        generators, critics = deepcopy(self._networks())
+        run = Run(self.config, self.config.finetune, self.seed, self.report, context, state, log)
+        self.history.append(train_stage(generators, critics, *loaders, run))
+        self._fine_tuned[context] = generators
+        return self.history[-1]
 
     def predict(
         self,
         adata: AnnData,
         *,
-        perturbation: str | tuple[str, float],
-        context: str,
+        perturbation: Perturbation,
+        context: str | None = None,
         direction: Direction = "n2p",
         n_samples: int = 0,
         seed: int = 0,
-    ) -> Float[np.ndarray, "draw gene"]:
+        unseen: Unseen = PAPER,
+    ) -> AnnData:
         """Translate cells of one context into the other state.
 
         Parameters
         ----------
         adata
-            Input cells [cell, gene]: controls for "n2p", perturbed cells for "p2n". obs column `batch` is used if
-            there; other columns are not read.
+            Input cells [cell, gene]: controls for "n2p", cells with the perturbation for "p2n". obs column `batch` is
+            used if there; a column `perturbation` must agree with the direction.
         perturbation
             The perturbation to apply ("n2p") or to undo ("p2n"); with doses a pair (compound, dose in nM).
         context
-            The cells' context. Its fine-tuned weights are used if there are any, else the pre-trained ones. A batch
-            never trained on takes the mean embedding of its context's batches, an unknown context that of all.
+            The cells' context; None reads it from obs["context"], where there must be one. Fine-tuned weights are used
+            if the context has any, else the pre-trained ones.
         direction
             "n2p" (control → perturbed) or "p2n" (perturbed → control).
         n_samples
             0 decodes the latent means, once a draw; otherwise the number of latent samples decoded for each draw.
         seed
             Seeds the grouping of cells into draws and the latent samples.
+        unseen
+            What to do about a perturbation, context or batch never trained on.
 
         Returns
         -------
-        Predicted expression [draw, gene] in the space of the training cells, sorted by batch; with n_samples > 0
-        [draw × sample, gene], the samples of one draw next to each other. Every input cell is in exactly one draw.
+        AnnData [draw, gene], or [draw × sample, gene] with the samples of a draw next to each other; sorted by batch,
+        every input cell in exactly one draw (with `unit="cell"` a draw is a cell). X: float32, in the space of the
+        training cells. obs: `perturbation`, `dose` (with doses), `context`, `batch`, `direction`, `n_cells` (weigh draws
+        by it in a mean: a small batch's draws are small), `sample` (0 for latent means, else 1, 2, …) and `note` (what
+        was never trained on; empty if nothing). var: the training genes. uns["cycseq"]: what made it.
 
         Raises
         ------
-        UnknownPerturbation
-            The model was not trained on this perturbation.
-        DataError
-            Other genes, no cells, or a dose missing or given where the model has none.
+        UnknownPerturbation, UnknownContext, UnknownBatch
+            A label never trained on that `unseen` does not let pass.
+        NotTrained, ConfigError, DataError
+            The model is untrained, an argument is out of range, or the cells cannot be read.
         """
-        return self._predict(adata, (perturbation, context, direction), n_samples, seed)[0]
+        if n_samples < 0:
+            raise ConfigError(f"n_samples is {n_samples}; expected 0 (latent means) or a number of samples.")
+        known = self.vocabulary
+        question = inference.ask(adata, perturbation, context, direction, seed, unseen)
+        made = inference.read(adata, question, known, self.config)
+        values = inference.translate(self._generator(question), made, n_samples, seed)
+        mix = self._generators_of(question).blend
+        if mix is not None:
+            values = inference.mix(mix, values, made, question.direction)
+        return results.predictions(
+            values, made, known.genes, self._record([question], [made]) | {"n_samples": n_samples}
+        )
 
-    def predict_draws(
+    def latent(
         self,
         adata: AnnData,
         *,
-        perturbation: str | tuple[str, float],
-        context: str,
-        direction: Direction = "n2p",
+        perturbation: Perturbation | None = None,
+        context: str | None = None,
+        direction: Direction = "p2n",
         seed: int = 0,
-    ) -> tuple[Float[np.ndarray, "draw gene"], Int[np.ndarray, " draw"]]:
-        """Return what `predict` does, from latent means, and how many cells each draw holds [draw].
+        unseen: Unseen = PAPER,
+    ) -> AnnData:
+        """Encode cells into z_exp, z_ko and z_noise.
 
-        Draws keep to one batch, so they differ in size where batches do; a mean over draws that does not weigh them by
-        their cells weighs a small batch too much, and its batch effect looks like a change.
+        Parameters
+        ----------
+        adata
+            Cells, as for `predict`.
+        perturbation
+            The label to read all cells under, as in `predict`. None reads each cell under its own perturbation, context
+            and dose, direction "p2n"; controls, which have none, are left out.
+        context, direction, seed, unseen
+            As for `predict`. The two directions have encoders, and so latent spaces, of their own.
+
+        Returns
+        -------
+        AnnData [draw, 3·D], ready for scanpy (`use_rep="z_ko"`). X: means, the three latents side by side;
+        layers["log_variance"]: log variances; obsm["z_exp"], ["z_ko"], ["z_noise"]: the means of each [draw, D];
+        var["latent"]: which latent a column belongs to; obs and uns["cycseq"] as from `predict`.
+
+        Raises
+        ------
+        As `predict`; ConfigError also for direction "n2p" without a perturbation.
         """
-        return self._predict(adata, (perturbation, context, direction), 0, seed)
-
-    def _predict(
-        self, adata: AnnData, query: tuple[str | tuple[str, float], str, Direction], n_samples: int, seed: int
-    ) -> tuple[Float[np.ndarray, "draw gene"], Int[np.ndarray, " draw"]]:
-        perturbation, context, direction = query
-        if direction not in get_args(Direction):
-            raise ConfigError(f"direction is {direction!r}; expected 'n2p' or 'p2n'.")
-        p, dose = self._perturbation(perturbation)
-        rng = np.random.default_rng(seed)
-        size = 1 if self.config.unit == "cell" else self.config.cells_per_draw
-        x = vocabulary.expression(adata, self.vocabulary.genes)
-        assignment, batches = query_draws(self._query_batches(adata, context), size, rng)
-        generators = self._generators_for(context)
-        generator = getattr(generators, direction)
-        noise = torch.Generator().manual_seed(int(rng.integers(2**63)))
-        with torch.no_grad():
-            values = self._translate(
-                generator,
-                draws(assignment, x),
-                self._condition(generator, (p, dose), context, batches),
-                n_samples,
-                noise,
-            )
-            if generators.blend is not None:
-                values = self._blend(generators.blend, values, draws(assignment, x), (p, batches), direction)
-        return values, np.diff(assignment.indptr)
-
-    def note(self, adata: AnnData, *, context: str) -> str:
-        """Say what `predict` would fall back on for these cells; empty if the model knows their batches."""
-        if not self.vocabulary.batches_of(context):
-            return f"context '{context}' not trained on: mean embedding of all batches"
-        unknown = int((self._query_batches(adata, context) < 0).sum())
-        if not unknown:
-            return ""
-        return f"{unknown} of {adata.n_obs} cells in batches not trained on: mean embedding of the context's batches"
+        dosed = self.vocabulary.dosed
+        if perturbation is None:
+            parts = inference.ask_each(adata, dosed, context, direction, seed, unseen)
+        else:
+            parts = [(adata, inference.ask(adata, perturbation, context, direction, seed, unseen))]
+        made = [inference.read(own, question, self.vocabulary, self.config) for own, question in parts]
+        questions = [question for _, question in parts]
+        nets = [self._generator(question) for question in questions]
+        encoded = [inference.encode(net, own) for net, own in zip(nets, made, strict=True)]
+        return results.latents(np.concatenate(encoded, axis=1), made, self._record(questions, made))
 
     def save(self, path: str | Path) -> None:
         """Write the pre-trained and fine-tuned weights, configuration and vocabulary into one file."""
-        known = self.vocabulary
-        generators, critics = self._networks()
-        fine_tuned = {context: net.state_dict() for context, net in self._fine_tuned.items()}
-        checkpoint.write(
-            Path(path),
-            checkpoint.Checkpoint(
-                self.config, known, generators.state_dict(), critics.state_dict(), fine_tuned, self.seed
-            ),
-        )
+        known, (generators, critics) = self.vocabulary, self._networks()
+        tuned = {context: net.state_dict() for context, net in self._fine_tuned.items()}
+        weights = generators.state_dict(), critics.state_dict(), tuned
+        checkpoint.write(Path(path), checkpoint.Checkpoint(self.config, known, *weights, self.seed))
 
-    def load(self, path: str | Path) -> Self:
+    @classmethod
+    def load(cls, path: str | Path, *, device: str = "cpu", report: Reporter = no_report) -> Self:
         """Restore what `save` wrote, configuration and seed included; the history is not saved.
 
         Raises
@@ -228,15 +270,14 @@ class CycSeq:
             Not a checkpoint of this package, damaged, or of another version.
         """
         stored = checkpoint.read(Path(path))
-        self.config, self.seed, self.history = stored.config, stored.seed, []
-        generators, critics = self._build(stored.vocabulary)
+        model = cls(stored.config, stored.seed, device, report)
+        generators, critics = model._build(stored.vocabulary)
         generators.load_state_dict(stored.generators)
         critics.load_state_dict(stored.critics)
-        self._fine_tuned = {}
         for context, weights in stored.fine_tuned.items():
-            self._fine_tuned[context] = deepcopy(generators)
-            self._fine_tuned[context].load_state_dict(weights)
-        return self
+            model._fine_tuned[context] = deepcopy(generators)
+            model._fine_tuned[context].load_state_dict(weights)
+        return model
 
     def _build(self, known: Vocabulary) -> tuple[Generators, Critics]:
         sizes = Sizes(len(known.genes), len(known.perturbations), len(known.batches), int(known.dosed))
@@ -248,101 +289,22 @@ class CycSeq:
 
     def _networks(self) -> tuple[Generators, Critics]:
         if self._generators is None or self._critics is None:
-            raise NotTrained("This model is not trained; call pretrain(cells) or load(path) first.")
+            raise NotTrained(NOT_TRAINED)
         return self._generators, self._critics
 
-    def _train(self, adata: AnnData, stage: Stage, context: str | None) -> History:
-        cells = vocabulary.encode(adata, self.vocabulary)
-        held = self._held(cells, context)
-        rng = np.random.default_rng(self.seed)
-        few = replace(self.config, draws_per_condition=VALIDATION_DRAWS)
-        train = PairLoader(make_pairs(cells, self.vocabulary, ~held, self.config, rng), self.device)
-        validation = PairLoader(make_pairs(cells, self.vocabulary, held, few, rng), self.device)
-        generators, critics = self._networks()
-        if context is None:
-            control, perturbed = train.means()
-            generators.n2p.start_at(perturbed)
-            generators.p2n.start_at(control)
-        else:
-            generators, critics = deepcopy(generators), deepcopy(critics)
-        run = Run(self.config, stage, self.seed, self.report, context)
-        history = train_stage(generators, critics, train, validation, run)
-        generators.eval()
-        if generators.blend is not None and context is None:
-            halves = [
-                PairLoader(make_pairs(cells, self.vocabulary, half, few, rng), self.device)
-                for half in blend.halve(cells, held, rng)
-            ]
-            blend.fit(generators.blend, generators, estimate(cells, self.vocabulary, ~held), *halves)
-        if context is not None:
-            self._fine_tuned[context] = generators
-        self.history.append(history)
-        return history
+    def _loaders(self, adata: AnnData, known: Vocabulary) -> tuple[PairLoader, PairLoader]:
+        cells = vocabulary.encode(adata, known)
+        inputs.check_training(cells, known, self.config)
+        train, validation = training_pairs(cells, known, self.config, self.seed)
+        return PairLoader(train, self.device), PairLoader(validation, self.device)
 
-    def _held(self, cells: Cells, context: str | None) -> Bool[np.ndarray, " cell"]:
-        """Mark validation cells; whole conditions in pre-training only, and only where some can be spared."""
-        how = (cells, self.vocabulary, self.config.validation_share, self.seed)
-        held = split_conditions(*how) if self.config.validation == "conditions" and context is None else None
-        return split_cells(*how) if held is None else held
+    def _generators_of(self, question: Question) -> Generators:
+        return self._fine_tuned.get(question.context, self._networks()[0])
 
-    def _generators_for(self, context: str) -> Generators:
-        return self._fine_tuned.get(context, self._networks()[0])
+    def _generator(self, question: Question) -> Generator:
+        both = self._generators_of(question)
+        return both.n2p if question.direction == "n2p" else both.p2n
 
-    def _blend(
-        self,
-        mix: Blend,
-        values: Float[np.ndarray, "sample gene"],
-        source: Float[np.ndarray, "draw gene"],
-        labels: tuple[int, Int[np.ndarray, " draw"]],
-        direction: str,
-    ) -> Float[np.ndarray, "sample gene"]:
-        p, b = labels
-        b_known = torch.from_numpy(b).to(self.device)
-        x = torch.from_numpy(source).to(self.device)
-        expected = mix.estimate(x, torch.full_like(b_known, p), b_known, direction)
-        expected = expected.repeat_interleave(len(values) // len(source), dim=0)
-        return mix(torch.from_numpy(values).to(self.device), expected, direction).cpu().numpy()
-
-    def _perturbation(self, given: str | tuple[str, float]) -> tuple[int, list[float]]:
-        name, dose = (given, None) if isinstance(given, str) else given
-        index = self.vocabulary.perturbation_index(name)
-        if self.vocabulary.dosed != (dose is not None):
-            expected = "(name, dose in nM)" if self.vocabulary.dosed else "a name: the training cells have no doses"
-            raise DataError(f"perturbation is {given!r}; expected {expected}.")
-        if dose is not None and not (np.isfinite(dose) and dose > 0):
-            raise DataError(f"The dose of '{name}' is {dose}; expected a positive number in nM.")
-        return index, [] if dose is None else [float(np.log10(dose))]
-
-    def _query_batches(self, adata: AnnData, context: str) -> Int[np.ndarray, " cell"]:
-        """Index of each cell's batch; -1 where the model does not know it."""
-        known = {self.vocabulary.batches[index][1]: index for index in self.vocabulary.batches_of(context)}
-        if "batch" not in adata.obs:
-            return np.full(adata.n_obs, -1)
-        return np.array([known.get(name, -1) for name in adata.obs["batch"].astype(str)], dtype=np.int64)
-
-    def _condition(
-        self, generator: Generator, target: tuple[int, list[float]], context: str, batches: Int[np.ndarray, " draw"]
-    ) -> Float[Tensor, "draw width"]:
-        index, log_dose = target
-        b = torch.from_numpy(batches).to(self.device)
-        p = torch.full_like(b, index)
-        dose = torch.tensor(log_dose, dtype=torch.float32, device=self.device).expand(len(b), -1)
-        fallback = self.vocabulary.batches_of(context) or range(len(self.vocabulary.batches))
-        mean = generator.condition.average(p, torch.tensor(list(fallback), device=self.device), dose)
-        return torch.where((b < 0)[:, None], mean, generator.condition(p, b.clamp(min=0), dose))
-
-    def _translate(
-        self,
-        generator: Generator,
-        x: Float[np.ndarray, "draw gene"],
-        condition: Float[Tensor, "draw width"],
-        n_samples: int,
-        noise: torch.Generator,
-    ) -> Float[np.ndarray, "sample gene"]:
-        source = torch.from_numpy(x).to(self.device).repeat_interleave(max(1, n_samples), dim=0)
-        condition = condition.repeat_interleave(max(1, n_samples), dim=0)
-        made = []
-        for rows in torch.arange(len(source)).split(CHUNK):
-            eps = torch.randn(len(rows), *generator.latent_shape, generator=noise).to(self.device)
-            made.append(generator(source[rows], condition[rows], eps if n_samples else None).x_hat.cpu())
-        return torch.cat(made).numpy()
+    def _record(self, questions: Sequence[Question], made: Sequence[Draws]) -> results.Record:
+        fine_tuned = [name for name in self.fine_tuned if name in {question.context for question in questions}]
+        return results.record(self.config, self.seed, fine_tuned, questions[0], made)

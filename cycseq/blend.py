@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,11 +11,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from cycseq.effects import Effects
+from cycseq.config import TrainConfig
+from cycseq.effects import Effects, estimate
+from cycseq.errors import ConfigError
+from cycseq.loader import PairLoader
 from cycseq.model import Blend, Generator, Generators
-from cycseq.sampling import PairBatch, PairLoader, conditions
+from cycseq.sampling import VALIDATION_DRAWS, PairBatch, conditions, hold_out, make_pairs
 from cycseq.validation import CHUNK
-from cycseq.vocabulary import Cells
+from cycseq.vocabulary import Cells, Vocabulary
 
 Key = tuple[int, int, float]
 
@@ -32,6 +36,21 @@ def halve(
         first[own[: max(1, len(own) // 2)]] = True
         second[own[len(own) // 2 :]] = True
     return first, second
+
+
+def choose(generators: Generators, cells: Cells, vocabulary: Vocabulary, config: TrainConfig, seed: int) -> None:
+    """Fill the blend of pre-trained generators, from the cells they were trained and validated on."""
+    if generators.blend is None:
+        raise ConfigError("These generators have no blend; expected ModelConfig(blend='additive').")
+    held = hold_out(cells, vocabulary, config, seed)
+    rng = np.random.default_rng([seed, len(cells.batch)])
+    few = replace(config, draws_per_condition=VALIDATION_DRAWS)
+    device = str(generators.blend.batch.device)
+    loaders = [PairLoader(make_pairs(cells, vocabulary, half, few, rng), device) for half in halve(cells, held, rng)]
+    training = generators.training
+    generators.eval()
+    fit(generators.blend, generators, estimate(cells, vocabulary, ~held), *loaders)
+    generators.train(training)
 
 
 @torch.no_grad()
@@ -58,17 +77,17 @@ def fit(blend: Blend, generators: Generators, effects: Effects, inputs: PairLoad
     blend.perturbation.copy_(torch.from_numpy(effects.perturbation))
     true = _means(references, lambda batch: batch.perturbed - batch.control)
     for place, (direction, sign) in enumerate((("n2p", 1.0), ("p2n", -1.0))):
-        estimate = _means(inputs, partial(_estimated, blend, direction))
+        expected = _means(inputs, partial(_estimated, blend, direction))
         network = _means(inputs, partial(_translated, generators, direction))
-        wanted = torch.stack([sign * true[key] - estimate[key] for key in estimate])
-        offered = torch.stack([network[key] - estimate[key] for key in estimate])
+        wanted = torch.stack([sign * true[key] - expected[key] for key in expected])
+        offered = torch.stack([network[key] - expected[key] for key in expected])
         size = offered.square().sum().item()
         blend.shares[place] = min(max((wanted * offered).sum().item() / size, 0.0), 1.0) if size > 0 else 1.0
 
 
 def _estimated(blend: Blend, direction: str, batch: PairBatch) -> Float[Tensor, "pair gene"]:
     x = batch.control if direction == "n2p" else batch.perturbed
-    return blend.estimate(x, batch.p, batch.b, direction) - x
+    return blend.estimate(x, blend.change(batch.p, batch.b), direction) - x
 
 
 def _translated(generators: Generators, direction: str, batch: PairBatch) -> Float[Tensor, "pair gene"]:

@@ -8,6 +8,7 @@ import pickle
 import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
 import torch
@@ -37,6 +38,24 @@ class Checkpoint:
     seed: int = 0
 
 
+class FileKind(NamedTuple):
+    """What a file of tensors must be to be read."""
+
+    format: str
+    """Its entry "format"."""
+    version: int
+    """Its entry "version"."""
+    name: str
+    """How errors call such a file."""
+    remedy: str
+    """What to do about a file that cannot be used."""
+
+
+CHECKPOINT = FileKind(
+    FORMAT, VERSION, "checkpoint of CycSeq", "Expected a file written by CycSeq.save; train and save the model again."
+)
+
+
 def write(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint so that a reader finds the old file or the whole new one, never a part."""
     content = {
@@ -49,6 +68,11 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
         "critics": checkpoint.critics,
         "fine_tuned": checkpoint.fine_tuned,
     }
+    write_whole(path, content)
+
+
+def write_whole(path: Path, content: dict[str, Any]) -> None:
+    """Write tensors and plain values so that a reader finds the old file or the whole new one, never a part."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -60,27 +84,37 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
         Path(name).unlink(missing_ok=True)
 
 
+def read_whole(path: Path, kind: FileKind) -> dict[str, Any]:
+    """Read what `write_whole` wrote; only tensors and plain values are unpickled, on the CPU.
+
+    Raises
+    ------
+    CheckpointError
+        The file is damaged, cut short, of another kind, or of another version.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, BadZipFile) as error:
+        raise CheckpointError(f"'{path.name}' cannot be read as a {kind.name} ({error}). {kind.remedy}") from error
+    if not isinstance(content, dict) or content.get("format") != kind.format:
+        raise CheckpointError(f"'{path.name}' is not a {kind.name}. {kind.remedy}")
+    if content["version"] != kind.version:
+        raise CheckpointError(
+            f"'{path.name}' has format version {content['version']}; this release reads {kind.version}. "
+            f"{kind.remedy} Or read it with the release that wrote it."
+        )
+    return content
+
+
 def read(path: Path) -> Checkpoint:
-    """Read a checkpoint; only tensors and plain values are unpickled, on the CPU.
+    """Read a model file.
 
     Raises
     ------
     CheckpointError
         The file is damaged, of another kind, or of another version.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, BadZipFile) as error:
-        raise CheckpointError(
-            f"'{path.name}' cannot be read as a checkpoint ({error}). Save the model again."
-        ) from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise CheckpointError(f"'{path.name}' is not a checkpoint of CycSeq; expected a file written by CycSeq.save.")
-    if content["version"] != VERSION:
-        raise CheckpointError(
-            f"'{path.name}' has format version {content['version']}; this release reads {VERSION}. "
-            "Train the model again, or read it with the release that wrote it."
-        )
+    content = read_whole(path, CHECKPOINT)
     names = json.loads(content["vocabulary"])
     vocabulary = Vocabulary(
         tuple(names["genes"]),

@@ -38,11 +38,6 @@ class Effects:
     perturbation: Float[np.ndarray, "perturbation gene"]
     """What a perturbation adds to it in every context, shrunk towards 0, log2 units."""
 
-    def of(self, p: Int[np.ndarray, " sample"], b: Int[np.ndarray, " sample"]) -> Float[np.ndarray, "sample gene"]:
-        """Expected change of samples; a batch of −1 is unknown and takes the mean over batches."""
-        known = np.where((b < 0)[:, None], self.batch.mean(axis=0, keepdims=True), self.batch[b])
-        return known + self.perturbation[p]
-
 
 class _Changes(NamedTuple):
     """Measured changes, one row for each trained (context, perturbation)."""

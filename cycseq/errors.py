@@ -11,11 +11,11 @@ class CycSeqError(Exception):
 
 
 class ConfigError(CycSeqError, ValueError):
-    """A setting outside its range."""
+    """A setting or an argument outside its range."""
 
 
 class DataError(CycSeqError, ValueError):
-    """Cells the method cannot read: missing columns, other genes, no controls, values that are not finite."""
+    """Cells the method cannot read: missing columns, other genes, no controls, values it is not made for."""
 
 
 class NotTrained(CycSeqError, RuntimeError):
@@ -31,37 +31,57 @@ class CheckpointError(CycSeqError, ValueError):
 
 
 class UnknownName(CycSeqError, KeyError):
-    """A name that is not in the vocabulary of the trained model."""
+    """A name that is not in the vocabulary of the trained model.
+
+    Parameters
+    ----------
+    given
+        The name.
+    known
+        Names that would have been understood.
+    remedy
+        What to do; None takes the class's own.
+    """
 
     kind = "name"
+    remedy = ""
 
-    def __init__(self, given: str, known: Iterable[str]) -> None:
+    def __init__(self, given: str, known: Iterable[str], remedy: str | None = None) -> None:
         names = sorted(known)
         close = get_close_matches(given, names, n=1)
         hint = f" Did you mean '{close[0]}'?" if close else ""
         shown = ", ".join(names[:20]) + (f", … ({len(names)} in all)" if len(names) > 20 else "")
-        super().__init__(f"Unknown {self.kind} '{given}'.{hint} Known: {shown or 'none'}.")
+        advice = self.remedy if remedy is None else remedy
+        super().__init__(f"Unknown {self.kind} '{given}'.{hint} Known: {shown or 'none'}. {advice}".rstrip())
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 class UnknownPerturbation(UnknownName):
-    """A perturbation the model was not trained on has no embedding; train with cells of it."""
+    """A perturbation the model was not trained on has no embedding."""
 
     kind = "perturbation"
+    remedy = (
+        "The model has no embedding of it: train with cells of it, or let predict take one from gene annotation, "
+        "unseen=Unseen(annotation=…), which is not the paper's."
+    )
 
 
 class UnknownContext(UnknownName):
     """A context the model was not pre-trained on cannot be fine-tuned."""
 
     kind = "context"
+    remedy = (
+        "Pre-train with cells of it; predict takes a new context without training, through the pre-trained weights."
+    )
 
 
 class UnknownBatch(UnknownName):
     """A batch of a known context that was not in the pre-training cells cannot be fine-tuned on."""
 
     kind = "batch"
+    remedy = "Pre-train with cells of it, or leave them out."
 
 
 class UnknownPreset(UnknownName):

@@ -259,12 +259,14 @@ class Blend(nn.Module):
         self.register_buffer("perturbation", torch.zeros(sizes.n_perturbations, sizes.n_genes))
         self.register_buffer("shares", torch.ones(2))
 
+    def change(self, p: Int[Tensor, " sample"], b: Int[Tensor, " sample"]) -> Float[Tensor, "sample gene"]:
+        """Estimated change, control to perturbed, of known perturbations and batches."""
+        return self.batch[b] + self.perturbation[p]
+
     def estimate(
-        self, x: Float[Tensor, "sample gene"], p: Int[Tensor, " sample"], b: Int[Tensor, " sample"], direction: str
+        self, x: Float[Tensor, "sample gene"], change: Float[Tensor, "sample gene"], direction: str
     ) -> Float[Tensor, "sample gene"]:
-        """Input plus ("n2p") or minus ("p2n") the expected change; an unknown batch, −1, takes the mean over batches."""
-        known = torch.where((b < 0)[:, None], self.batch.mean(dim=0), self.batch[b.clamp(min=0)])
-        change = known + self.perturbation[p]
+        """Input plus ("n2p") or minus ("p2n") the change; not below 0 where the networks' output is not meant to be."""
         return (x + change if direction == "n2p" else x - change).clamp(min=self.floor)
 
     def forward(

@@ -5,10 +5,9 @@ A draw is a row of an assignment matrix [draw, cell] whose entries are the cells
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -22,8 +21,8 @@ from cycseq.vocabulary import NO_PERTURBATION, Cells, Vocabulary
 
 MIN_CELLS_TO_SPLIT = 4
 """A condition of fewer cells has none to spare for validation."""
-CACHE_BYTES = 2**30
-"""Draws up to this size are computed once and kept; larger sets are computed batch by batch."""
+VALIDATION_DRAWS = 4
+"""Validation draws of each condition."""
 
 
 class Condition(NamedTuple):
@@ -43,6 +42,36 @@ class PairBatch(NamedTuple):
     p: Int[Tensor, " pair"]
     b: Int[Tensor, " pair"]
     dose: Float[Tensor, "pair dose"]
+
+
+class Source(Protocol):
+    """Pseudo-pairs that can be had by row, from cells in memory (`Pairs`) or from a file (`cycseq.draws.Part`)."""
+
+    @property
+    def p(self) -> Int[np.ndarray, " pair"]:
+        """Perturbation index of both draws."""
+
+    @property
+    def b(self) -> Int[np.ndarray, " pair"]:
+        """(context, batch) index of both draws."""
+
+    @property
+    def dose(self) -> Float[np.ndarray, "pair dose"]:
+        """log10 dose in nM of the perturbed draw; width 0 without doses."""
+
+    def __len__(self) -> int:
+        """Count the pairs."""
+
+    @property
+    def n_genes(self) -> int:
+        """Genes of a draw."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that decides the values: the same hash means the same pairs in the same order."""
+
+    def take(self, rows: Int[np.ndarray, " row"]) -> PairBatch:
+        """Get some pairs, as tensors on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +94,22 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.p)
 
+    @property
+    def n_genes(self) -> int:
+        """Genes of a draw."""
+        return self.x.shape[1]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the cells' expression, their assignment to draws and the draws' labels."""
+        found = sha256(repr((self.x.shape, len(self))).encode())
+        for matrix in (self.x, self.control, self.perturbed):
+            for array in (matrix.indptr, matrix.indices, matrix.data):
+                found.update(np.ascontiguousarray(array).data)
+        for label in (self.p, self.b, self.dose):
+            found.update(np.ascontiguousarray(label).data)
+        return found.hexdigest()
+
     def take(self, rows: Int[np.ndarray, " row"]) -> PairBatch:
         """Compute the draws of some pairs."""
         return PairBatch(
@@ -74,46 +119,6 @@ class Pairs:
             torch.from_numpy(self.b[rows]),
             torch.from_numpy(self.dose[rows]),
         )
-
-
-class PairLoader:
-    """Shuffled batches of pseudo-pairs; computes all draws once where they fit into `CACHE_BYTES`."""
-
-    def __init__(self, pairs: Pairs, device: str) -> None:
-        self.pairs, self.device = pairs, device
-        n_bytes = 2 * 4 * len(pairs) * pairs.x.shape[1]
-        self._kept = self._to_device(pairs.take(np.arange(len(pairs)))) if n_bytes <= CACHE_BYTES else None
-
-    def epoch(self, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[PairBatch]:
-        """Go through all pairs once, in random order if a generator is given."""
-        order = np.arange(len(self.pairs)) if rng is None else rng.permutation(len(self.pairs))
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            if self._kept is None:
-                yield self._to_device(self.pairs.take(rows))
-            else:
-                index = torch.from_numpy(rows).to(self.device)
-                yield PairBatch(*(part[index] for part in self._kept))
-
-    def means(self) -> tuple[Float[Tensor, " gene"], Float[Tensor, " gene"]]:
-        """Mean control and mean perturbed profile over all draws."""
-        sums = [(batch.control.sum(dim=0), batch.perturbed.sum(dim=0)) for batch in self.epoch(4096)]
-        return (
-            torch.stack([control for control, _ in sums]).sum(dim=0) / len(self.pairs),
-            torch.stack([perturbed for _, perturbed in sums]).sum(dim=0) / len(self.pairs),
-        )
-
-    def variance(self) -> float:
-        """Var(x) over all entries of all draws, both sides: one number."""
-        total, squares, count = 0.0, 0.0, 0
-        for batch in self.epoch(4096):
-            for side in (batch.control.double(), batch.perturbed.double()):
-                total, squares = total + side.sum().item(), squares + side.square().sum().item()
-                count += side.numel()
-        return max(squares / count - (total / count) ** 2, torch.finfo(torch.float32).tiny)
-
-    def _to_device(self, batch: PairBatch) -> PairBatch:
-        return PairBatch(*(part.to(self.device) for part in batch))
 
 
 def draws(assignment: sp.csr_matrix, x: sp.csr_matrix) -> Float[np.ndarray, "draw gene"]:
@@ -218,6 +223,27 @@ def make_pairs(
         np.repeat(np.array([group.batch for group in perturbed]), n_draws),
         doses[:, None] if vocabulary.dosed else np.zeros((len(doses), 0), dtype=np.float32),
     )
+
+
+def hold_out(cells: Cells, vocabulary: Vocabulary, config: TrainConfig, seed: int) -> Bool[np.ndarray, " cell"]:
+    """Mark validation cells as `config.validation` has it; whole conditions only where some can be spared."""
+    how = (cells, vocabulary, config.validation_share, seed)
+    held = split_conditions(*how) if config.validation == "conditions" else None
+    return split_cells(*how) if held is None else held
+
+
+def training_pairs(cells: Cells, vocabulary: Vocabulary, config: TrainConfig, seed: int) -> tuple[Pairs, Pairs]:
+    """Draw the pairs to train on and those to validate on; no cell is in both.
+
+    Raises
+    ------
+    DataError
+        A context has no control cells, or no condition has cells for both.
+    """
+    held = hold_out(cells, vocabulary, config, seed)
+    rng = np.random.default_rng(seed)
+    few = replace(config, draws_per_condition=VALIDATION_DRAWS)
+    return make_pairs(cells, vocabulary, ~held, config, rng), make_pairs(cells, vocabulary, held, few, rng)
 
 
 def _draw_members(

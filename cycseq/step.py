@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
@@ -26,18 +26,32 @@ class Stepper:
         Settings; the stage names the optimiser and its learning rate.
     variance
         Var(x) of the training draws.
+    reduce
+        Called with the gradients before they are clipped, to average them over processes in place.
     """
 
     def __init__(
-        self, generators: Generators, critics: Critics, config: TrainConfig, stage: Stage, variance: float
+        self,
+        generators: Generators,
+        critics: Critics,
+        config: TrainConfig,
+        stage: Stage,
+        variance: float,
+        reduce: Callable[[list[Tensor]], None] | None = None,
     ) -> None:
         self.generators, self.critics, self.config, self.variance = generators, critics, config, variance
+        self.reduce = reduce
         self.adversarial = config.weights.adversarial > 0
         trained: tuple[nn.Module, ...] = (generators, critics) if self.adversarial else (generators,)
         self.optimizers = [_optimizer(net, stage) for net in trained]
 
     def step(self, batch: PairBatch) -> dict[str, Tensor]:
-        """Take one step for the generators, then one for the critics; return the unweighted loss terms, detached."""
+        """Take one step for the generators, then one for the critics.
+
+        Returns
+        -------
+        The unweighted loss terms and the gradient norms before clipping, detached.
+        """
         self.generators.train()
         self.critics.train()
         terms, fakes = self._generator_step(batch)
@@ -48,21 +62,26 @@ class Stepper:
     def _generator_step(self, batch: PairBatch) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
         self.critics.requires_grad_(False)
         terms, fakes = generator_terms(self.generators, self.critics, batch, self.config, self.variance)
-        self._descend(0, self.generators, generator_total(terms, self.config.weights))
+        norm = self._descend(0, self.generators, generator_total(terms, self.config.weights))
+        terms["gradient_norm.generators"] = norm
         self.critics.requires_grad_(True)
         return terms, fakes
 
     def _critic_step(self, batch: PairBatch, fakes: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         terms = critic_terms(self.critics, batch, fakes, self.config)
         weight = self.config.weights.gradient_penalty
-        self._descend(1, self.critics, terms["critic"] + (weight * terms["gradient_penalty"] if weight else 0))
+        total = terms["critic"] + (weight * terms["gradient_penalty"] if weight else 0)
+        terms["gradient_norm.critics"] = self._descend(1, self.critics, total)
         return terms
 
-    def _descend(self, index: int, net: nn.Module, total: Tensor) -> None:
+    def _descend(self, index: int, net: nn.Module, total: Tensor) -> Tensor:
         self.optimizers[index].zero_grad(set_to_none=True)
         total.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), self.config.max_gradient_norm)
+        if self.reduce:
+            self.reduce([weight.grad for weight in net.parameters() if weight.grad is not None])
+        norm = nn.utils.clip_grad_norm_(net.parameters(), self.config.max_gradient_norm)
         self.optimizers[index].step()
+        return norm
 
 
 def generator_terms(

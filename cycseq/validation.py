@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from cycseq.model import LATENTS, Generators
-from cycseq.sampling import PairBatch, PairLoader
+from cycseq.loader import PairLoader
+from cycseq.model import LATENTS, Generator, Generators
+from cycseq.sampling import PairBatch
 
 ACTIVE_VARIANCE = 0.01
 """A latent dimension is active if its mean varies by more than this between samples."""
@@ -34,12 +37,17 @@ class Errors:
 
 @dataclass(frozen=True)
 class References:
-    """Errors a model must beat on the same validation draws."""
+    """What a model is held against on the same validation draws: errors it must beat, and how much the data vary."""
 
     copy: Errors
     """The input itself."""
     mean_effect: Errors
     """The input plus (n2p) or minus (p2n) the mean change over all training pairs."""
+    spread: float
+    """Standard deviation, in log2 units, of perturbed draws between the perturbations of one batch, root mean square over
+    genes; what draws of one condition differ by is taken off."""
+    draw_spread: dict[str, float]
+    """Standard deviation of the target's draws within a condition, by direction; NaN if each has a single draw."""
 
 
 @dataclass(frozen=True)
@@ -53,20 +61,52 @@ class Report:
     spread: float
     """Mode collapse: standard deviation, in log2 units, of n2p predictions between perturbations of one batch from one
     and the same control profile, root mean square over genes; 0 means that all perturbations look alike."""
+    draw_spread: dict[str, float]
+    """The same of predictions from the draws of one condition, by direction; 0 means that the input is ignored, NaN that
+    each condition has a single draw."""
+
+
+class _DrawSpread:
+    """Standard deviation within conditions, from the differences of draws that follow each other."""
+
+    def __init__(self) -> None:
+        self.squares: list[Tensor] = []
+        self.count = 0
+
+    def add(self, x: Float[Tensor, "sample gene"], same: Bool[Tensor, " step"]) -> None:
+        """Add samples; `same` says whether samples i and i + 1 are of one condition."""
+        self.squares.append((x[1:][same] - x[:-1][same]).square().sum())
+        self.count += int(same.sum()) * x.shape[1]
+
+    def value(self) -> float:
+        """E (x_i − x_i+1)² is twice the variance."""
+        return math.sqrt(_total(self.squares) / 2 / self.count) if self.count else math.nan
 
 
 def references(train: PairLoader, validation: PairLoader) -> References:
-    """Compute the errors of copying the input and of adding the mean training effect."""
+    """Compute the errors of copying the input and of adding the mean training effect, and the spread of the data."""
     control, perturbed = train.means()
-    shift = perturbed - control
-    copy, n2p, p2n, count = 0.0, 0.0, 0.0, 0
+    shift, n_genes = perturbed - control, len(control)
+    squares: dict[str, list[Tensor]] = {"copy": [], "n2p": [], "p2n": [], "perturbed": []}
+    n_batches = int(validation.source.b.max()) + 1
+    sums, draw = torch.zeros(n_batches, n_genes, dtype=torch.float64), {"n2p": _DrawSpread(), "p2n": _DrawSpread()}
     for batch in validation.epoch(CHUNK):
         change = batch.perturbed - batch.control
-        copy += change.square().sum().item()
-        n2p += (change - shift).square().sum().item()
-        p2n += (shift - change).square().sum().item()
-        count += change.numel()
-    return References(Errors(copy / count, copy / count), Errors(n2p / count, p2n / count))
+        for name, difference in (("copy", change), ("n2p", change - shift), ("p2n", shift - change)):
+            squares[name].append(difference.square().sum())
+        same = _same_condition(batch)
+        draw["n2p"].add(batch.perturbed, same)
+        draw["p2n"].add(batch.control, same)
+        values = batch.perturbed.cpu().double()
+        squares["perturbed"].append(values.square().sum())
+        sums.index_add_(0, batch.b.cpu(), values)
+    count = len(validation) * n_genes
+    copy, n2p, p2n, total = (_total(parts) / count for parts in squares.values())
+    n_draws = torch.from_numpy(np.bincount(validation.source.b, minlength=n_batches)).clamp(min=1)
+    around_batches = total - (sums.square().sum(dim=1) / n_draws).sum().item() / count
+    within = {name: spread.value() for name, spread in draw.items()}
+    noise = 0.0 if math.isnan(within["n2p"]) else within["n2p"] ** 2
+    return References(Errors(copy, copy), Errors(n2p, p2n), math.sqrt(max(0.0, around_batches - noise)), within)
 
 
 @torch.no_grad()
@@ -74,46 +114,58 @@ def evaluate(generators: Generators, validation: PairLoader) -> Report:
     """Translate all validation draws with latent means, in evaluation mode."""
     training = generators.training
     generators.eval()
-    squares, count = {"n2p": 0.0, "p2n": 0.0}, 0
+    squares: dict[str, list[Tensor]] = {"n2p": [], "p2n": []}
     mus: dict[str, list[Tensor]] = {"n2p": [], "p2n": []}
+    draw = {"n2p": _DrawSpread(), "p2n": _DrawSpread()}
+    n_batches = int(validation.source.b.max()) + 1
+    controls = torch.zeros(n_batches, validation.source.n_genes, device=validation.device)
     for batch in validation.epoch(CHUNK):
+        same = _same_condition(batch)
         for name, source, target in (("n2p", batch.control, batch.perturbed), ("p2n", batch.perturbed, batch.control)):
             generator = getattr(generators, name)
             out = generator(source, generator.condition(batch.p, batch.b, batch.dose))
-            squares[name] += (out.x_hat - target).square().sum().item()
+            squares[name].append((out.x_hat - target).square().sum())
             mus[name].append(out.mu)
-        count += batch.control.numel()
-    spread = _spread(generators, validation)
+            draw[name].add(out.x_hat, same)
+        controls.index_add_(0, batch.b, batch.control)
+    spread = _spread(generators.n2p, validation, controls)
     generators.train(training)
-    return Report(Errors(squares["n2p"] / count, squares["p2n"] / count), _active(mus), spread)
+    count = len(validation) * validation.source.n_genes
+    errors = Errors(_total(squares["n2p"]) / count, _total(squares["p2n"]) / count)
+    return Report(errors, _active(mus), spread, {name: found.value() for name, found in draw.items()})
+
+
+def _total(parts: list[Tensor]) -> float:
+    """Add up on the CPU in float64, which not every device has; the device is asked once."""
+    return torch.stack(parts).cpu().double().sum().item()
+
+
+def _same_condition(batch: PairBatch) -> Bool[Tensor, " step"]:
+    same = (batch.p[1:] == batch.p[:-1]) & (batch.b[1:] == batch.b[:-1])
+    return same & (batch.dose[1:] == batch.dose[:-1]).all(dim=1)
 
 
 def _active(mus: dict[str, list[Tensor]]) -> dict[str, float]:
     shares: dict[str, float] = {}
     for name, parts in mus.items():
-        active = (torch.cat(parts).var(dim=0, correction=0) > ACTIVE_VARIANCE).double().mean(dim=1)  # [3]
+        active = (torch.cat(parts).var(dim=0, correction=0) > ACTIVE_VARIANCE).float().mean(dim=1)  # [3]
         shares |= {f"{name}.{latent}": active[index].item() for index, latent in enumerate(LATENTS)}
     return shares
 
 
-def _spread(generators: Generators, validation: PairLoader) -> float:
-    batches = list(validation.epoch(CHUNK))
-    joined = PairBatch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
-    keys = torch.cat([joined.b[:, None].double(), joined.p[:, None].double(), joined.dose.double()], dim=1)
-    _, of_pair = torch.unique(keys, dim=0, return_inverse=True)
-    first = torch.full((int(of_pair.max()) + 1,), len(of_pair), device=of_pair.device)
-    first = first.scatter_reduce(0, of_pair, torch.arange(len(of_pair), device=of_pair.device), "amin")
-    x = _batch_means(joined.control, joined.b)[first]  # [condition, gene]
-    b = joined.b[first]
-    made = [
-        generators.n2p(x[rows], generators.n2p.condition(joined.p[first][rows], b[rows], joined.dose[first][rows]))
-        for rows in torch.arange(len(first), device=b.device).split(CHUNK)
-    ]
-    predicted = torch.cat([part.x_hat for part in made])
-    within = predicted - _batch_means(predicted, b)
-    return within.square().mean().sqrt().item()
-
-
-def _batch_means(x: Float[Tensor, "sample gene"], b: Int[Tensor, " sample"]) -> Float[Tensor, "sample gene"]:
-    same: Bool[Tensor, "sample sample"] = b[:, None] == b[None, :]
-    return same.to(x) / same.sum(dim=1, keepdim=True) @ x
+def _spread(n2p: Generator, validation: PairLoader, controls: Float[Tensor, "batch gene"]) -> float:
+    """Translate the mean control draw of each batch under all of its conditions; `controls` are sums over pairs."""
+    source, device = validation.source, validation.device
+    keys = np.column_stack([source.b, source.p, source.dose])
+    first = np.unique(keys, axis=0, return_index=True)[1]
+    squares, count = [], 0
+    for b in np.unique(source.b):
+        profile = controls[b] / int((source.b == b).sum())
+        own, made = first[source.b[first] == b], []
+        for rows in np.array_split(own, -(-len(own) // CHUNK)):
+            labels = (torch.from_numpy(part[rows]).to(device) for part in (source.p, source.b, source.dose))
+            made.append(n2p(profile.expand(len(rows), -1), n2p.condition(*labels)).x_hat)
+        predicted = torch.cat(made)
+        squares.append((predicted - predicted.mean(dim=0)).square().sum())
+        count += predicted.numel()
+    return math.sqrt(_total(squares) / count)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from cycseq.errors import DataError, UnknownBatch, UnknownContext, UnknownPerturbation
 
@@ -16,6 +17,8 @@ CONTROL = "control"
 """Label of unperturbed cells in `obs["perturbation"]`."""
 NO_PERTURBATION = -1
 """Perturbation index of control cells."""
+LABELS = ("perturbation", "context", "batch")
+"""Columns of obs that training reads."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,6 @@ class Vocabulary:
         """Contexts, sorted."""
         return tuple(sorted({context for context, _ in self.batches}))
 
-    def perturbation_index(self, name: str) -> int:
-        """Index of a perturbation; raises `UnknownPerturbation`."""
-        if name not in self.perturbations:
-            raise UnknownPerturbation(name, self.perturbations)
-        return self.perturbations.index(name)
-
     def batches_of(self, context: str) -> list[int]:
         """Indices of the batches of a context; empty if the context is unknown."""
         return [index for index, (name, _) in enumerate(self.batches) if name == context]
@@ -67,14 +64,19 @@ def from_adata(adata: AnnData) -> Vocabulary:
     Raises
     ------
     DataError
-        A column is missing, or there are no perturbed cells.
+        A column or a label is missing, a gene is there twice, or there are no perturbed cells.
     """
-    check_columns(adata, ("perturbation", "context", "batch"))
-    perturbation = adata.obs["perturbation"].astype(str).to_numpy()
+    if adata.n_obs == 0 or adata.n_vars == 0:
+        raise DataError(f"The cells are {adata.n_obs} × {adata.n_vars} genes; expected at least one of each.")
+    _check_unique(adata)
+    perturbation, contexts, batch_names = (labels(adata, name) for name in LABELS)
     perturbed = perturbation != CONTROL
     if not perturbed.any():
-        raise DataError(f"All {len(perturbation)} cells are labelled '{CONTROL}'; expected perturbed cells as well.")
-    batches = sorted(set(zip(adata.obs["context"].astype(str), adata.obs["batch"].astype(str), strict=True)))
+        raise DataError(
+            f"All {len(perturbation)} cells are labelled '{CONTROL}' in obs['perturbation']; expected perturbed cells "
+            "as well, labelled with the name of their perturbation."
+        )
+    batches = sorted(set(zip(contexts, batch_names, strict=True)))
     dosed = "dose" in adata.obs and bool(np.isfinite(_doses(adata)[perturbed]).any())
     return Vocabulary(
         tuple(map(str, adata.var_names)), tuple(sorted(set(perturbation[perturbed]))), tuple(batches), dosed
@@ -91,14 +93,13 @@ def encode(adata: AnnData, vocabulary: Vocabulary) -> Cells:
     DataError
         Other genes, values that are not finite, or perturbed cells without a positive dose where doses are used.
     """
-    check_columns(adata, ("perturbation", "context", "batch"))
-    contexts = adata.obs["context"].astype(str).to_numpy()
-    batches = adata.obs["batch"].astype(str).to_numpy()
-    perturbation = adata.obs["perturbation"].astype(str).to_numpy()
+    perturbation, contexts, batches = (labels(adata, name) for name in LABELS)
     of_name = {CONTROL: NO_PERTURBATION} | {name: index for index, name in enumerate(vocabulary.perturbations)}
     of_pair = {pair: index for index, pair in enumerate(vocabulary.batches)}
     for name in sorted(set(perturbation) - set(of_name)):
-        raise UnknownPerturbation(name, vocabulary.perturbations)
+        raise UnknownPerturbation(
+            name, vocabulary.perturbations, "Pre-train with cells of it, or leave them out of fine-tuning."
+        )
     for context, batch in sorted(set(zip(contexts, batches, strict=True)) - set(of_pair)):
         if context not in vocabulary.contexts:
             raise UnknownContext(context, vocabulary.contexts)
@@ -109,33 +110,81 @@ def encode(adata: AnnData, vocabulary: Vocabulary) -> Cells:
 
 
 def expression(adata: AnnData, genes: Sequence[str]) -> sp.csr_matrix:
-    """Read X as a float32 CSR matrix [cell, gene], after checking its genes and values.
+    """Read X as a float32 CSR matrix [cell, gene], after checking its genes and that its values are finite.
 
     Raises
     ------
     DataError
         The genes or their order differ from `genes`, X is empty, or X has values that are not finite.
     """
-    if tuple(map(str, adata.var_names)) != tuple(genes):
-        shared = len(set(map(str, adata.var_names)) & set(genes))
-        raise DataError(
-            f"The cells have {adata.n_vars} genes, {shared} of them among the model's {len(genes)}; "
-            "expected the same genes in the same order. Select them with adata[:, model.vocabulary.genes]."
-        )
+    _check_unique(adata)
+    _check_genes(list(map(str, adata.var_names)), list(genes))
     if adata.n_obs == 0:
-        raise DataError("There are no cells; expected at least one.")
-    x = sp.csr_matrix(adata.X, dtype=np.float32)
+        raise DataError("There are no cells; expected at least one. Look at how they were selected.")
+    x = sp.csr_matrix(adata.to_memory().X if adata.isbacked else adata.X, dtype=np.float32)
     bad = int((~np.isfinite(x.data)).sum())
     if bad:
-        raise DataError(f"X has {bad} NaN or infinite values; remove or impute them first.")
+        raise DataError(f"X has {bad} NaN or infinite values; expected finite ones. Remove or impute them first.")
     return x
+
+
+def labels(adata: AnnData, name: str) -> Shaped[np.ndarray, " cell"]:
+    """Read a column of labels as text.
+
+    Raises
+    ------
+    DataError
+        The column is missing, or labels in it are.
+    """
+    check_columns(adata, (name,))
+    column = adata.obs[name]
+    text = column.astype(str).to_numpy(dtype=object)
+    missing = int((column.isna().to_numpy() | (text == "")).sum())
+    if missing:
+        raise DataError(
+            f"obs['{name}'] has no label for {missing} of {len(text)} cells; expected one for each. "
+            f"Fill the column, or leave these cells out."
+        )
+    return text
 
 
 def check_columns(adata: AnnData, needed: Sequence[str]) -> None:
     """Raise `DataError` if obs lacks a needed column."""
     missing = [name for name in needed if name not in adata.obs]
     if missing:
-        raise DataError(f"obs lacks the column(s) {', '.join(missing)}; it has {', '.join(adata.obs.columns)}.")
+        raise DataError(
+            f"obs lacks the column(s) {', '.join(missing)}; it has {', '.join(adata.obs.columns) or 'none'}. Rename "
+            "yours or add them; cells of one batch or one context get the same text everywhere."
+        )
+
+
+def _check_unique(adata: AnnData) -> None:
+    twice = [name for name, count in Counter(map(str, adata.var_names)).items() if count > 1]
+    if twice:
+        raise DataError(
+            f"{len(twice)} genes are there more than once: {_some(twice)}; expected one column a gene. "
+            "Keep one, adata[:, ~adata.var_names.duplicated()], or name them apart, adata.var_names_make_unique()."
+        )
+
+
+def _check_genes(given: list[str], expected: list[str]) -> None:
+    if given == expected:
+        return
+    lacking = sorted(set(expected) - set(given))
+    if lacking:
+        raise DataError(
+            f"The cells lack {len(lacking)} of the model's {len(expected)} genes: {_some(lacking)}; expected all that "
+            "it was trained on. Train on the genes that all your cells share."
+        )
+    what = "in another order" if len(given) == len(expected) else f"among {len(given)} columns"
+    raise DataError(
+        f"The model's {len(expected)} genes are there, {what}; expected the same genes in the same order. "
+        "Select them: adata[:, list(model.vocabulary.genes)]."
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def _doses(adata: AnnData) -> Float[np.ndarray, " cell"]:

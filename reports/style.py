@@ -22,8 +22,17 @@ WIDTH = 8.0
 """Inches; at 150 dots per inch and shown 900 pixels wide, 9 points are 14 pixels high."""
 GREY = "#6b6b6b"
 REFERENCE = "#111111"
-_OWN = {"cycseq_n2p": 3, "cycseq_p2n": 3, "scgen": 0, "gears": 2, "linear": 4, "context_transfer": 1}
-_FREE = (5, 8, 9, 6)
+_OWN = {
+    "cycseq_n2p": 3,
+    "cycseq_p2n": 3,
+    "cycseq_plus_n2p": 9,
+    "cycseq_plus_p2n": 9,
+    "scgen": 0,
+    "gears": 2,
+    "linear": 4,
+    "context_transfer": 1,
+}
+_FREE = (5, 8, 6)
 _BRACKET_GREYS = {"no_change": "#9a9a9a", "train_mean": "#5c5c5c", "train_control": "#303030"}
 _SETTINGS: Any = {
     "svg.hashsalt": "cycseq-bench",
@@ -51,7 +60,7 @@ def model_colours(models: Iterable[str]) -> dict[str, str]:
     """Give each model a colour-blind-safe colour, the same in every figure; brackets are grey.
 
     The models of this project keep their colour in every results folder; others take the free ones in alphabetical
-    order, and share them when there are more than four.
+    order, and share them when there are more than three.
     """
     palette = sns.color_palette("colorblind").as_hex()
     names = sorted(set(models))

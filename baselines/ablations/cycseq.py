@@ -14,13 +14,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from baselines.cycseq import CycSeqPredictor
+from baselines._cycseq_predictor import QUICK, CycSeqPredictor, records
 from benchmarks.contract import Baseline, Prediction, Query
 from benchmarks.errors import Unsupported
 
-REDUCED = {"pretrain_epochs": 12, "finetune_epochs": 4, "draws": 8}
-"""Training length of the presets "paper_quick" and "plus_quick"."""
-FULL_TRAINING = {"pretrain_epochs": 100, "finetune_epochs": 30}
 SUMMARIES = {
     "no_cycle": "without the cycle: no reconstruction and no label loss",
     "no_adversarial": "without critics",
@@ -31,7 +28,7 @@ SUMMARIES = {
     "one_latent": "with one latent in place of three",
 }
 LENGTHS = {
-    "no_pretraining": {"pretrain_epochs": 0, "finetune_epochs": REDUCED["pretrain_epochs"]},
+    "no_pretraining": {"pretrain_epochs": 0, "finetune_epochs": QUICK["pretrain_epochs"]},
     "no_finetuning": {"finetune_epochs": 0},
 }
 """Ablations that change the stages' lengths."""
@@ -47,21 +44,14 @@ class OwnContextOnly(CycSeqPredictor):
         return super().predict(query)
 
 
-def _records(name: str, summary: str) -> list[Baseline]:
+def _ablation(name: str, summary: str) -> tuple[Baseline, Baseline]:
     build = OwnContextOnly if name == "no_pretraining" else CycSeqPredictor
-    return [
-        Baseline(
-            name=f"cycseq_{name}_{direction}",
-            build=partial(build, variant=f"paper_quick_{name}"),
-            directions=(direction,),
-            summary=f"The paper's recipe {summary}, {text}.",
-            source="Liu et al., CycSeq, IJCAI 2025",
-            quick=REDUCED | LENGTHS.get(name, {}),
-            full_training=FULL_TRAINING,
-            training=f"cycseq_{name}",
-        )
-        for direction, text in (("n2p", "control → perturbed"), ("p2n", "perturbed → control"))
-    ]
+    return records(
+        f"cycseq_{name}",
+        partial(build, variant=f"paper_quick_{name}"),
+        f"The paper's recipe {summary}",
+        quick=QUICK | LENGTHS.get(name, {}),
+    )
 
 
-BASELINES = tuple(record for name, summary in SUMMARIES.items() for record in _records(name, summary))
+BASELINES = tuple(record for name, summary in SUMMARIES.items() for record in _ablation(name, summary))

@@ -25,9 +25,12 @@ def test_built_in_names():
         "gears",
         "cycseq_n2p",
         "cycseq_p2n",
+        "cycseq_plus_n2p",
+        "cycseq_plus_p2n",
     } <= names
     assert not any(name.startswith("_") for name in names)
-    assert registry.find("cycseq_n2p").training == registry.find("cycseq_p2n").training
+    assert registry.find("cycseq_n2p").training == registry.find("cycseq_p2n").training == "cycseq"
+    assert registry.find("cycseq_plus_n2p").training == registry.find("cycseq_plus_p2n").training == "cycseq_plus"
 
 
 def test_unknown_names_get_a_suggestion():

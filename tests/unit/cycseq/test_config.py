@@ -23,6 +23,24 @@ def test_published_code_preset():
     assert code.adversarial == "lsgan"
 
 
+def test_paper_quick_is_the_papers_recipe_narrower_and_shorter():
+    quick, paper = preset("paper_quick"), preset("paper")
+    assert quick.weights == paper.weights
+    assert quick.adversarial == paper.adversarial
+    for stage, full in ((quick.pretrain, paper.pretrain), (quick.finetune, paper.finetune)):
+        size = {name: getattr(stage, name) for name in ("epochs", "patience", "batch_size", "least_steps")}
+        assert stage == replace(full, **size)
+    assert quick.model == replace(paper.model, hidden=quick.model.hidden, latent=quick.model.latent)
+
+
+def test_both_recipes_are_compared_at_one_size():
+    paper, plus = preset("paper_quick"), preset("plus_quick")
+    assert (paper.model.hidden, paper.model.latent) == (plus.model.hidden, plus.model.latent)
+    assert paper.draws_per_condition == plus.draws_per_condition
+    assert paper.pretrain.epochs == plus.pretrain.epochs
+    assert paper.pretrain.batch_size == plus.pretrain.batch_size
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_json_round_trip(name):
     assert from_json(to_json(preset(name))) == preset(name)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from cycseq import DataError, TrainConfig, sampling, vocabulary
+from cycseq import DataError, TrainConfig, loader, sampling, vocabulary
 from cycseq.vocabulary import NO_PERTURBATION
 
 
@@ -106,9 +106,9 @@ def test_loader_gives_every_pair_once_cached_or_not(coded, monkeypatch):
     pairs = sampling.make_pairs(
         cells, names, np.ones(len(cells.batch), bool), TrainConfig(draws_per_condition=2), rng()
     )
-    cached = list(sampling.PairLoader(pairs, "cpu").epoch(16, rng()))
-    monkeypatch.setattr(sampling, "CACHE_BYTES", 0)
-    lazy = sampling.PairLoader(pairs, "cpu")
+    cached = list(loader.PairLoader(pairs, "cpu").epoch(16, rng()))
+    monkeypatch.setattr(loader, "CACHE_BYTES", 0)
+    lazy = loader.PairLoader(pairs, "cpu")
     for one, other in zip(cached, lazy.epoch(16, rng()), strict=True):
         assert all((a == b).all() for a, b in zip(one, other, strict=True))
     assert sorted(

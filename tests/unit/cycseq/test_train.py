@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cycseq import LossWeights, Stage, TrainConfig, TrainingError, sampling, step, vocabulary
+from cycseq import LossWeights, Stage, TrainConfig, TrainingError, loader, sampling, step, vocabulary
 from cycseq import train as training
 from cycseq.model import Critics, Generators, Sizes
 from cycseq.validation import Errors, Report, evaluate, references
@@ -18,7 +18,7 @@ def make_task(screen, make_config):
         cells = vocabulary.encode(screen, names)
         held = sampling.split_cells(cells, names, 0.25, seed=0)
         loaders = [
-            sampling.PairLoader(sampling.make_pairs(cells, names, keep, config, np.random.default_rng(0)), "cpu")
+            loader.PairLoader(sampling.make_pairs(cells, names, keep, config, np.random.default_rng(0)), "cpu")
             for keep in (~held, held)
         ]
         sizes = Sizes(len(names.genes), len(names.perturbations), len(names.batches))
@@ -98,7 +98,7 @@ def test_early_stopping_restores_the_best_weights(make_task, monkeypatch):
     def judged(nets, loader):
         seen.append({name: weight.clone() for name, weight in nets.state_dict().items()})
         error = next(errors)
-        return Report(Errors(error, error), {}, 0.0)
+        return Report(Errors(error, error), {}, 0.0, {})
 
     monkeypatch.setattr(training, "evaluate", judged)
     history = training.train_stage(generators, critics, train, validation, run)
@@ -111,10 +111,10 @@ def test_early_stopping_restores_the_best_weights(make_task, monkeypatch):
 
 def test_learning_rate_decays_every_tenth_of_the_epochs(make_task):
     *task, run = make_task(pretrain=Stage("pretrain", 20, 512, 1e-3, "adam", 20))
-    trainer = training._Trainer(task[0], task[1], run, 1.0)
+    trainer = training._Stepping(task[0], task[1], run, 1.0)
     rates = []
-    for number in range(1, 6):
-        trainer.epoch(task[2], np.random.default_rng(0), number)
+    for _ in range(5):
+        trainer.epoch(task[2], np.random.default_rng(0))
         rates.append(trainer.stepper.optimizers[1].param_groups[0]["lr"])
     assert rates == pytest.approx([1e-3, 9e-4, 9e-4, 8.1e-4, 8.1e-4])
 
@@ -123,7 +123,9 @@ def test_divergence_names_the_loss_and_the_epoch(make_task):
     generators, critics, train, validation, run = make_task()
     with torch.no_grad():
         critics.control.to_logit.bias.fill_(float("inf"))
-    with pytest.raises(TrainingError, match=r"loss '(adversarial|critic)' is (nan|inf) in epoch 1 of stage 'pretrain'"):
+    with pytest.raises(
+        TrainingError, match=r"loss '(adversarial|critic)' is (nan|inf) since step 1, in epoch 1 of stage 'pretrain'"
+    ):
         training.train_stage(generators, critics, train, validation, run)
 
 

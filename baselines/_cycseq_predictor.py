@@ -1,0 +1,171 @@
+"""CycSeq behind the contract: a thin adapter that both CycSeq plugins share; the method is the package `cycseq`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.contract import CONTROL, Baseline, Prediction, Query, Train
+from benchmarks.errors import Unsupported
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cycseq import CycSeq, Stage, TrainConfig
+
+QUICK = {"pretrain_epochs": 12, "finetune_epochs": 4, "draws": 8}
+"""Lengths of the presets "paper_quick" and "plus_quick", named so that a run with them is marked quick."""
+FULL_TRAINING = {"pretrain_epochs": 100, "finetune_epochs": 30}
+"""The paper's (Hyperparameters)."""
+LIMITS = (
+    "The perturbation must have been trained on in some context, or --set {name}.unseen=annotation; predicts draws of 50 "
+    "cells, not cells."
+)
+REFUSE, ANNOTATION = "refuse", "annotation"
+
+
+class CycSeqPredictor:
+    """Pre-train on all contexts, fine-tune on each, translate draws of the query's cells.
+
+    One training serves both directions: the two generators are trained together. Cells that are alone in their
+    condition are left out of training: all draws of it would be the one cell.
+
+    Parameters
+    ----------
+    variant
+        Preset of the package; `cycseq.PRESETS` lists them.
+    pretrain_epochs, finetune_epochs
+        Most epochs of the two stages; 0 leaves a stage out, and None is the preset's.
+    draws
+        N_R, draws of each (context, perturbation, batch); None is the preset's.
+    unseen
+        A perturbation never trained on: "refuse", or "annotation" to take the embeddings of those trained on that are
+        most alike by the data set's gene annotation (and the sum of its parts' for a combination).
+    """
+
+    def __init__(
+        self,
+        variant: str = "paper",
+        pretrain_epochs: int | None = None,
+        finetune_epochs: int | None = None,
+        draws: int | None = None,
+        unseen: str = REFUSE,
+    ) -> None:
+        if unseen not in (REFUSE, ANNOTATION):
+            raise ValueError(f"unseen is {unseen!r}; expected '{REFUSE}' or '{ANNOTATION}'.")
+        self.variant = variant
+        self.pretrain_epochs = pretrain_epochs
+        self.finetune_epochs = finetune_epochs
+        self.draws = draws
+        self.unseen = unseen
+
+    def fit(self, train: Train, *, seed: int) -> None:
+        """Pre-train, then fine-tune on every context that has perturbed cells and controls."""
+        from cycseq import CycSeq, Unseen, lone_cells
+
+        alone = lone_cells(train.cells)
+        cells = train.cells[~alone] if alone.any() else train.cells
+        contexts = self._trainable(cells.obs)
+        if not contexts:
+            raise Unsupported("no context has both control and perturbed training cells to make pairs of")
+        config = self._config(train)
+        first, second = config.pretrain.epochs, config.finetune.epochs
+        tuned = contexts if second else []
+        total = first + second * len(tuned)
+        offset = 0
+
+        def report(done: int, most: int, text: str) -> None:
+            train.report(min(offset + done, total), total, text)
+
+        self.policy = Unseen(train.annotation, combination="sum") if self.unseen == ANNOTATION else Unseen()
+        self.model = CycSeq(config, seed=seed, device=train.device, report=report)
+        self.model.pretrain(cells)
+        offset = first
+        for context in tuned:
+            self.model.fine_tune(cells, context=context)
+            offset += second
+
+    def predict(self, query: Query) -> Prediction:
+        """Translate the query's cells, averaged into draws; latent means, no sampling."""
+        from cycseq import UnknownPerturbation
+
+        try:
+            made = self.model.predict(
+                query.cells,
+                perturbation=query.perturbation if query.dose is None else (query.perturbation, query.dose),
+                context=query.context,
+                direction=query.direction,
+                seed=query.seed,
+                unseen=self.policy,
+            )
+        except UnknownPerturbation as error:
+            raise Unsupported(str(error)) from error
+        unit = "cell" if self.model.config.unit == "cell" else "draw"
+        weights = made.obs["n_cells"].to_numpy(dtype=float)
+        return Prediction(made.X, unit=unit, weights=weights, note=made.uns["cycseq"]["fallbacks"])
+
+    def save(self, folder: Path) -> None:
+        """Write the trained model, and the annotation it answers with."""
+        self.model.save(folder / "cycseq.pt")
+        if self.policy.annotation is not None:
+            terms = {gene: sorted(own) for gene, own in sorted(self.policy.annotation.items())}
+            (folder / "annotation.json").write_text(json.dumps(terms))
+
+    def load(self, folder: Path) -> None:
+        """Restore a trained model."""
+        from cycseq import CycSeq, Unseen
+
+        self.model: CycSeq = CycSeq.load(folder / "cycseq.pt")
+        stored = folder / "annotation.json"
+        self.policy = Unseen(json.loads(stored.read_text()), combination="sum") if stored.is_file() else Unseen()
+
+    def _config(self, train: Train) -> TrainConfig:
+        from cycseq import preset
+
+        base = preset(self.variant)
+        signed = train.space == "zscore" or train.cells.X.min() < 0
+        return replace(
+            base,
+            model=replace(base.model, output="linear") if signed else base.model,
+            draws_per_condition=base.draws_per_condition if self.draws is None else self.draws,
+            pretrain=_of_length(base.pretrain, self.pretrain_epochs),
+            finetune=_of_length(base.finetune, self.finetune_epochs),
+        )
+
+    @staticmethod
+    def _trainable(obs: pd.DataFrame) -> list[str]:
+        control = obs["perturbation"] == CONTROL
+        return sorted(set(obs.loc[control, "context"]) & set(obs.loc[~control, "context"]))
+
+
+def _of_length(stage: Stage, epochs: int | None) -> Stage:
+    return stage if epochs is None else replace(stage, epochs=epochs)
+
+
+def records(
+    name: str,
+    build: Callable[..., CycSeqPredictor],
+    summary: str,
+    *,
+    quick: Mapping[str, object],
+    full_training: Mapping[str, float] = FULL_TRAINING,
+) -> tuple[Baseline, Baseline]:
+    """One record for each direction, of one training; `quick` and `full_training` as in `Baseline`."""
+    n2p, p2n = (
+        Baseline(
+            name=f"{name}_{direction}",
+            build=build,
+            directions=(direction,),
+            summary=f"{summary}, {text}.",
+            source="Liu et al., CycSeq, IJCAI 2025",
+            limits=LIMITS.format(name=f"{name}_{direction}"),
+            quick=quick,
+            full_training=full_training,
+            training=name,
+        )
+        for direction, text in (("n2p", "control → perturbed"), ("p2n", "perturbed → control"))
+    )
+    return n2p, p2n

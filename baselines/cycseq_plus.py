@@ -1,0 +1,13 @@
+"""CycSeq with the settings that train where the paper's collapse (preset "plus"); not the paper's recipe."""
+
+from functools import partial
+
+from baselines._cycseq_predictor import QUICK, CycSeqPredictor, records
+
+BASELINES = records(
+    "cycseq_plus",
+    partial(CycSeqPredictor, variant="plus"),
+    "CycSeq that predicts the change, uses the pseudo-pairs, and is blended with an additive estimate; not the paper's",
+    quick=QUICK | {"variant": "plus_quick", "finetune_epochs": 0},
+    full_training={"pretrain_epochs": 40},
+)

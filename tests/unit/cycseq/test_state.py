@@ -1,0 +1,157 @@
+"""Training that is interrupted and goes on."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cycseq import CheckpointError, CycSeq, TrainingError, history, state
+from cycseq.checkpoint import read_whole
+
+
+class Interrupted(Exception):
+    """Raised from the reporter, as a signal or a lost machine would end the process."""
+
+
+def stop_after(epoch):
+    def report(done, total, text):
+        if done == epoch:
+            raise Interrupted
+
+    return report
+
+
+def weights(*nets):
+    return torch.cat([value.flatten() for net in nets for value in net.state_dict().values()])
+
+
+def without_time(found):
+    return json.loads(history.to_json(replace(found, epochs=tuple(replace(e, seconds=0.0) for e in found.epochs))))
+
+
+@pytest.fixture
+def short(make_config):
+    config = make_config()
+    return replace(config, pretrain=replace(config.pretrain, epochs=5), finetune=replace(config.finetune, epochs=4))
+
+
+def test_interrupted_training_ends_where_an_uninterrupted_one_does(screen, short, tmp_path):
+    straight = CycSeq(short)
+    expected = straight.pretrain(screen), straight.fine_tune(screen, context="lineB")
+    first, second = tmp_path / "pretrain.state", tmp_path / "lineB.state"
+    with pytest.raises(Interrupted):
+        CycSeq(short, report=stop_after(2)).pretrain(screen, state=first)
+    torch.rand(7)  # the state outside of training must not matter
+    model = CycSeq(short)
+    assert len(expected[0].epochs) == 6
+    assert without_time(model.pretrain(screen, state=first)) == without_time(expected[0])
+    model.report = stop_after(1)
+    with pytest.raises(Interrupted):
+        model.fine_tune(screen, context="lineB", state=second)
+    model.report = stop_after(99)
+    assert without_time(model.fine_tune(screen, context="lineB", state=second)) == without_time(expected[1])
+    for one, other in zip(
+        (*straight._networks(), straight._fine_tuned["lineB"]),
+        (*model._networks(), model._fine_tuned["lineB"]),
+        strict=True,
+    ):
+        assert torch.equal(weights(one), weights(other))
+
+
+def test_a_finished_stage_is_restored_without_training(screen, short, tmp_path):
+    file = tmp_path / "pretrain.state"
+    model = CycSeq(short)
+    done = model.pretrain(screen, state=file)
+    again = CycSeq(short, report=stop_after(1))  # would raise if an epoch ran
+    assert again.pretrain(screen, state=file) == done
+    assert torch.equal(weights(*model._networks()), weights(*again._networks()))
+    content = read_whole(file, state.STATE)
+    assert content["finished"]
+    assert content["optimizers"] == [] == content["random"]
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"seed": 1}, "seed"),
+        ({"decay": 0.5}, "configuration"),
+        ({"cells": slice(0, -1)}, "training or validation cells"),
+    ],
+)
+def test_another_trainings_state_is_refused(screen, short, tmp_path, change, part):
+    file = tmp_path / "pretrain.state"
+    with pytest.raises(Interrupted):
+        CycSeq(short, report=stop_after(1)).pretrain(screen, state=file)
+    other = CycSeq(replace(short, decay=change.get("decay", short.decay)), seed=change.get("seed", 0))
+    with pytest.raises(CheckpointError, match=rf"another training: its .*{part}.* differ.*Delete it"):
+        other.pretrain(screen[change.get("cells", slice(None))], state=file)
+
+
+def test_another_models_fine_tuning_state_is_refused(screen, short, tmp_path):
+    file = tmp_path / "lineB.state"
+    model = CycSeq(short)
+    model.pretrain(screen)
+    model.fine_tune(screen, context="lineB", state=file)
+    with pytest.raises(CheckpointError, match="its context, training or validation cells differ"):
+        model.fine_tune(screen, context="lineC", state=file)
+    with torch.no_grad():
+        next(model._networks()[0].parameters()).add_(1e-3)
+    with pytest.raises(CheckpointError, match="its starting weights differ"):
+        model.fine_tune(screen, context="lineB", state=file)
+
+
+def test_damaged_states_are_refused(screen, short, tmp_path):
+    file = tmp_path / "pretrain.state"
+    with pytest.raises(Interrupted):
+        CycSeq(short, report=stop_after(1)).pretrain(screen, state=file)
+    whole = file.read_bytes()
+    for content in (b"", whole[: len(whole) // 2]):
+        file.write_bytes(content)
+        with pytest.raises(CheckpointError, match=r"cannot be read as a training state .*Delete it"):
+            CycSeq(short).pretrain(screen, state=file)
+    torch.save({"format": "cycseq-training-state", "version": 0}, file)
+    with pytest.raises(CheckpointError, match="format version 0; this release reads 1"):
+        CycSeq(short).pretrain(screen, state=file)
+    model = CycSeq(short)
+    model.pretrain(screen)
+    model.save(file)
+    with pytest.raises(CheckpointError, match="is not a training state"):
+        CycSeq(short).pretrain(screen, state=file)
+
+
+def test_a_failed_write_leaves_the_state_before(screen, short, tmp_path, monkeypatch):
+    file = tmp_path / "pretrain.state"
+    with pytest.raises(Interrupted):
+        CycSeq(short, report=stop_after(1)).pretrain(screen, state=file)
+    before = file.read_bytes()
+
+    def full_disk(content, handle):
+        handle.write(b"half of it")
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full_disk)
+        with pytest.raises(OSError, match="No space"):
+            CycSeq(short).pretrain(screen, state=file)
+    assert file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_divergence_keeps_the_last_good_weights(screen, short, tmp_path):
+    file, model = tmp_path / "pretrain.state", CycSeq(short)
+
+    def poison(done, total, text):
+        if done == 2:
+            with torch.no_grad():
+                model._networks()[0].n2p.decoder.to_labels.bias.fill_(np.nan)
+
+    model.report = poison
+    with pytest.raises(TrainingError, match=r"is nan since step 1, in epoch 3 of stage 'pretrain'.*put back"):
+        model.pretrain(screen, state=file)
+    kept = read_whole(file, state.STATE)
+    assert len(history.from_json(kept["history"]).epochs) == 3
+    assert all(torch.isfinite(value).all() for value in kept["generators"].values())
+    best = kept["best"]
+    assert all(torch.equal(value, best[name]) for name, value in model._networks()[0].state_dict().items())
