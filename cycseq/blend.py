@@ -39,7 +39,11 @@ def halve(
 
 
 def choose(generators: Generators, cells: Cells, vocabulary: Vocabulary, config: TrainConfig, seed: int) -> None:
-    """Fill the blend of pre-trained generators, from the cells they were trained and validated on."""
+    """Fill the blend of pre-trained generators, from the cells they were trained and validated on.
+
+    The shares are chosen with the estimate of the training cells; then the estimate is made anew of all cells, for a
+    network cannot use the validation cells, and the estimate can.
+    """
     if generators.blend is None:
         raise ConfigError("These generators have no blend; expected ModelConfig(blend='additive').")
     held = hold_out(cells, vocabulary, config, seed)
@@ -50,6 +54,7 @@ def choose(generators: Generators, cells: Cells, vocabulary: Vocabulary, config:
     training = generators.training
     generators.eval()
     fit(generators.blend, generators, estimate(cells, vocabulary, ~held), *loaders)
+    generators.blend.take(estimate(cells, vocabulary, np.ones_like(held)))
     generators.train(training)
 
 
@@ -73,8 +78,7 @@ def fit(blend: Blend, generators: Generators, effects: Effects, inputs: PairLoad
     inputs, references
         Pseudo-pairs of the same conditions, made of the halves of `halve`.
     """
-    blend.batch.copy_(torch.from_numpy(effects.batch))
-    blend.perturbation.copy_(torch.from_numpy(effects.perturbation))
+    blend.take(effects)
     true = _means(references, lambda batch: batch.perturbed - batch.control)
     for place, (direction, sign) in enumerate((("n2p", 1.0), ("p2n", -1.0))):
         expected = _means(inputs, partial(_estimated, blend, direction))

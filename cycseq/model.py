@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -26,6 +26,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cycseq.config import ModelConfig
+
+if TYPE_CHECKING:
+    from cycseq.effects import Effects
 
 LATENTS = ("exp", "ko", "noise")
 ATTENTION_GAIN = 0.1
@@ -258,6 +261,11 @@ class Blend(nn.Module):
         self.register_buffer("batch", torch.zeros(sizes.n_batches, sizes.n_genes))
         self.register_buffer("perturbation", torch.zeros(sizes.n_perturbations, sizes.n_genes))
         self.register_buffer("shares", torch.ones(2))
+
+    def take(self, effects: Effects) -> None:
+        """Take over the tables of an estimate."""
+        self.batch.copy_(torch.from_numpy(effects.batch))
+        self.perturbation.copy_(torch.from_numpy(effects.perturbation))
 
     def change(self, p: Int[Tensor, " sample"], b: Int[Tensor, " sample"]) -> Float[Tensor, "sample gene"]:
         """Estimated change, control to perturbed, of known perturbations and batches."""
