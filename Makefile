@@ -61,5 +61,9 @@ bench-peers: $(STAMP) ## scoring time and memory of this project and its peers (
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev,peers]'
 	$(PY) -m tests.bench.peers $(ARGS)
 
+.PHONY: study
+study: $(STAMP) ## CycSeq, its ablations and rivals on all suites, five seeds (ARGS="--data-dir DIR --jobs 2")
+	$(PY) -m benchmarks.study --out results/study $(ARGS)
+
 clean: ## remove .venv and build
 	rm -rf $(VENV) build

@@ -1,0 +1,42 @@
+"""The study on the smoke screen: tables and figures, and going on where it was left."""
+
+import pandas as pd
+import pytest
+
+from benchmarks import study
+from benchmarks.errors import StoreError
+
+
+@pytest.mark.slow
+def test_the_study_writes_its_tables_and_goes_on_where_it_was_left(tmp_path):
+    wanted = study.Study(
+        tmp_path,
+        questions=(study.SMOKE,),
+        variants=("cycseq_plus", "cycseq_no_pretraining"),
+        others=("linear",),
+        seeds=2,
+    )
+    assert study.run_study(wanted) == 0
+    table = pd.read_csv(tmp_path / "study.csv")
+    own = table[(table["metric"] == "pearson_delta") & (table["direction"] == "n2p")].set_index("model")
+    assert own.loc["cycseq_plus_n2p", "n_seeds"] == 2
+    assert own.loc["linear", "n_seeds"] == 1
+    assert own.loc["cycseq_plus_n2p", "mean"] > own.loc["no_change", "mean"]
+    assert own["low"].le(own["mean"]).loc["cycseq_plus_n2p"]
+    assert not own.index.str.endswith("_p2n").any()
+    assert (tmp_path / "study-unseen_context-p2n.png").stat().st_size > 5000
+    outcomes = sorted((tmp_path / "runs").rglob("outcome.json"))
+    times = [path.stat().st_mtime_ns for path in outcomes]
+    assert len(outcomes) > 5
+    assert study.run_study(wanted) == 0
+    assert [path.stat().st_mtime_ns for path in outcomes] == times  # nothing is trained twice
+
+
+@pytest.mark.slow
+def test_a_folder_of_another_run_is_refused(tmp_path):
+    wanted = study.Study(tmp_path, questions=(study.SMOKE,), variants=(), others=("linear",))
+    study.run_study(wanted)
+    manifest = next((tmp_path / "runs").rglob("manifest.json"))
+    manifest.write_text(manifest.read_text().replace('"key": "', '"key": "0'))
+    with pytest.raises(StoreError, match="other data, splits or preset"):
+        study.run_study(wanted)

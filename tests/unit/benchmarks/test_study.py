@@ -1,0 +1,40 @@
+"""What the study asks: which questions, which models, which seeds."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import registry, study
+from benchmarks.errors import BenchmarkError
+
+
+def test_every_variant_is_a_model_in_both_directions():
+    known = registry.available((study.ABLATIONS,))
+    for name in study.VARIANTS:
+        for direction in ("n2p", "p2n"):
+            record = known[f"{name}_{direction}"]
+            assert record.training == name
+            assert record.directions == (direction,)
+    assert set(study.OTHERS) <= set(known)
+
+
+def test_no_ablation_is_listed_without_its_plugin():
+    assert not [name for name in registry.available() if "no_cycle" in name]
+
+
+def test_questions_of_some_suites():
+    assert study.find_questions(None) == study.QUESTIONS
+    assert {question.suite for question in study.find_questions("kang, smoke")} == {"kang", "smoke"}
+    with pytest.raises(BenchmarkError, match="expected some of cropseq, grid, kang, smoke"):
+        study.find_questions("kangg")
+    with pytest.raises(BenchmarkError, match="expected some of"):
+        study.find_questions("")
+
+
+def test_others_are_asked_once_and_variants_with_every_seed():
+    wanted = study.Study(Path("out"), seeds=3, variants=("cycseq",), others=("linear",))
+    others, variants = study.requests(wanted, study.SMOKE)
+    assert (others[0], others[1].models, others[1].seeds) == ("others", ("linear",), 1)
+    assert (variants[0], variants[1].models, variants[1].seeds) == ("variants", ("cycseq_n2p", "cycseq_p2n"), 3)
+    only = study.Study(Path("out"), variants=("cycseq",), others=())
+    assert [name for name, _ in study.requests(only, study.SMOKE)] == ["variants"]
