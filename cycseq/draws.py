@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -181,7 +181,8 @@ class DrawStore:
         }
         if folder.exists():
             return cls._same(folder, fingerprint)
-        making = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        making = folder.with_name(f".{folder.name}.{uuid4().hex}")
+        making.mkdir()
         try:
             content["variance"] = _fill(making, train, validation)
             (making / "store.json").write_text(json.dumps(content))
