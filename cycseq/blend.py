@@ -20,6 +20,8 @@ from cycseq.sampling import VALIDATION_DRAWS, PairBatch, conditions, hold_out, m
 from cycseq.validation import CHUNK
 from cycseq.vocabulary import Cells, Vocabulary
 
+SINGULAR = 1e-9
+"""Below this share of its largest value a determinant is taken for 0: estimate and network say the same."""
 Key = tuple[int, int, float]
 
 
@@ -62,8 +64,10 @@ def choose(generators: Generators, cells: Cells, vocabulary: Vocabulary, config:
 def fit(blend: Blend, generators: Generators, effects: Effects, inputs: PairLoader, references: PairLoader) -> None:
     """Fill a blend: take the estimate over, and choose the network's shares.
 
-    In each direction α is the least-squares factor, over conditions and genes, of (network − estimate) in
-    (truth − estimate), where each is a condition's mean change, cut to [0, 1]; 1 where network and estimate agree.
+    In each direction α is the network's part in the best mixture a · estimate + c · network of a condition's mean
+    change, α = c / (a + c): least squares over conditions and genes with a, c ≥ 0, and 0 where neither is of use. It is
+    not the least-squares α itself, which would take a network that predicts no change to shrink the estimate, whose
+    size is already that of a best predictor.
     The true change is measured between references, the predicted ones from inputs: they share no cell, so that nothing
     is gained by predicting the sampling noise of the input away.
 
@@ -83,10 +87,22 @@ def fit(blend: Blend, generators: Generators, effects: Effects, inputs: PairLoad
     for place, (direction, sign) in enumerate((("n2p", 1.0), ("p2n", -1.0))):
         expected = _means(inputs, partial(_estimated, blend, direction))
         network = _means(inputs, partial(_translated, generators, direction))
-        wanted = torch.stack([sign * true[key] - expected[key] for key in expected])
-        offered = torch.stack([network[key] - expected[key] for key in expected])
-        size = offered.square().sum().item()
-        blend.shares[place] = min(max((wanted * offered).sum().item() / size, 0.0), 1.0) if size > 0 else 1.0
+        parts = [torch.stack([of[key] for key in expected]).flatten() for of in (expected, network, true)]
+        blend.shares[place] = share(*(part.double() for part in (parts[0], parts[1], sign * parts[2])))
+
+
+def share(estimate: Float[Tensor, " value"], network: Float[Tensor, " value"], truth: Float[Tensor, " value"]) -> float:
+    """Return c / (a + c) of the least-squares a · estimate + c · network with a, c ≥ 0; 0 where both are 0."""
+    ee, en, nn = (estimate @ estimate).item(), (estimate @ network).item(), (network @ network).item()
+    et, nt = (estimate @ truth).item(), (network @ truth).item()
+    determinant = ee * nn - en * en
+    if determinant > SINGULAR * ee * nn:
+        a, c = (nn * et - en * nt) / determinant, (ee * nt - en * et) / determinant
+        if a >= 0 and c >= 0:
+            return c / (a + c) if a + c > 0 else 0.0
+    # one of them is 0 (or both are the same): the one that explains more alone, the estimate where they are level
+    explained = [max(part, 0.0) ** 2 / size if size > 0 else 0.0 for part, size in ((et, ee), (nt, nn))]
+    return 1.0 if explained[1] > explained[0] else 0.0
 
 
 def _estimated(blend: Blend, direction: str, batch: PairBatch) -> Float[Tensor, "pair gene"]:

@@ -51,8 +51,8 @@ class ModelConfig:
 
     blend: Blend = "none"
     """"additive": predict (1 − α) · estimate + α · network, where the estimate is the input plus the additive change of
-    `effects.estimate`, and α in [0, 1], one for each direction, is the best on the validation cells after pre-training.
-    "none" is the paper's: the network alone."""
+    `effects.estimate`, and α in [0, 1], one for each direction, is chosen on the validation cells after pre-training
+    (`blend.fit`). "none" is the paper's: the network alone."""
     perturbation_scale: float = 1.0
     """Standard deviation of the perturbation embeddings at the start; 1 is the usual start of embedding tables."""
     batch_scale: float = 1.0
@@ -217,7 +217,7 @@ PAPER_QUICK = replace(
     PAPER,
     model=_REDUCED,
     draws_per_condition=8,
-    pretrain=replace(PRETRAIN, epochs=12, batch_size=64, least_steps=8, patience=4),
+    pretrain=replace(PRETRAIN, epochs=12, batch_size=64, least_steps=8, patience=6),
     finetune=replace(FINETUNE, epochs=4, patience=2),
 )
 """The paper's recipe, narrower and shorter, in smaller batches: with 512 a few hundred pairs make too few steps."""

@@ -1,6 +1,7 @@
 """The network's share beside the additive estimate, and what is held out to choose it."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -40,32 +41,52 @@ def nets():
     return generators
 
 
-@pytest.mark.parametrize(("bias", "expected"), [((2.0, 0.0, 0.0), 0.5), ((-1.0, 0.0, 0.0), 0.0), ((0.5, 0, 0), 1.0)])
-def test_alpha_by_hand(nets, bias, expected):
-    """The estimate changes nothing, the truth is +1 in gene 0; the network says `bias`: α = 1 · bias / bias², cut."""
+@pytest.mark.parametrize(
+    ("truth", "expected"),
+    [
+        ((3.0, 1.0), 0.25),  # 3 · estimate + 1 · network
+        ((1.0, -1.0), 0.0),  # the network points the wrong way
+        ((-1.0, 2.0), 1.0),  # the estimate does
+        ((-1.0, -1.0), 0.0),  # both do: the estimate
+        ((0.0, 0.0), 0.0),
+    ],
+)
+def test_share_by_hand(truth, expected):
+    """Estimate and network each change a gene of their own by 1."""
+    found = blend.share(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), torch.tensor(truth))
+    assert found == pytest.approx(expected)
+
+
+def test_a_network_that_changes_nothing_or_says_the_same_has_no_share():
+    estimate = torch.tensor([1.0, 2.0])
+    assert blend.share(estimate, torch.zeros(2), torch.tensor([-1.0, 3.0])) == 0
+    assert blend.share(estimate, 2 * estimate, torch.tensor([0.1, 0.2])) == 0
+    assert blend.share(torch.zeros(2), estimate, torch.tensor([0.1, 0.2])) == 1
+
+
+def test_each_direction_has_its_own_share(nets):
+    """The truth is +1 in gene 0. n2p adds 2 there, p2n adds 2 where it should take 1 away; the estimate is right."""
     with torch.no_grad():
-        nets.n2p.decoder.to_expression.bias.copy_(torch.tensor(bias))
+        for generator in (nets.n2p, nets.p2n):
+            generator.decoder.to_expression.bias.copy_(torch.tensor([2.0, 0.0, 0.0]))
     rows = batch([[4.0, 4.0, 4.0]] * 2, [[5.0, 4.0, 4.0]] * 2)
-    zero = Effects(np.zeros((1, GENES), np.float32), np.zeros((1, GENES), np.float32))
-    blend.fit(nets.blend, nets, zero, Fixed(rows), Fixed(rows))
-    assert nets.blend.shares[0].item() == pytest.approx(expected)
-    assert nets.blend.shares[1].item() == 1  # p2n changes nothing, as the estimate: no difference to share
+    right = Effects(np.array([[0.0, 0.0, 0.0]], np.float32), np.array([[0.0, 0.1, 0.0]], np.float32))
+    blend.fit(nets.blend, nets, right, Fixed(rows), Fixed(rows))
+    # n2p: a · (0, 0.1, 0) + c · (2, 0, 0) = (1, 0, 0) at a = 0, c = 0.5; p2n: c < 0
+    assert nets.blend.shares.tolist() == [1.0, 0.0]
 
 
 def test_noise_of_the_input_earns_nothing(nets):
     """A network that takes half of the input's noise away is of no use where inputs and references share no cell."""
-    rng = np.random.default_rng(0)
-    with torch.no_grad():
-        for layer in nets.n2p.parameters():
-            layer.zero_()
-    noise = rng.normal(size=(400, GENES)).astype(np.float32)
-    nets.n2p.forward = lambda x, condition, noise=None: type("T", (), {"x_hat": x - 0.5 * (x - 9)})()  # type: ignore
-    own, other = batch(9 + noise, np.full_like(noise, 9)), batch(np.full_like(noise, 9), np.full_like(noise, 9))
-    zero = Effects(np.zeros((1, GENES), np.float32), np.zeros((1, GENES), np.float32))
-    blend.fit(nets.blend, nets, zero, Fixed(own), Fixed(other))
-    assert nets.blend.shares[0].item() == pytest.approx(0, abs=0.05)
-    blend.fit(nets.blend, nets, zero, Fixed(own), Fixed(own))  # the shared noise is a change that it predicts
-    assert nets.blend.shares[0].item() == 1
+    noise = np.random.default_rng(0).normal(size=(1, GENES)).astype(np.float32) * 3
+    nets.n2p.forward = lambda x, condition, noise=None: SimpleNamespace(x_hat=x - 0.5 * (x - 9))
+    flat, up = np.full((1, GENES), 9.0, np.float32), np.full((1, GENES), 10.0, np.float32)
+    right = Effects(np.ones((1, GENES), np.float32), np.zeros((1, GENES), np.float32))
+    own, other = batch(flat + noise, up), batch(flat, up)
+    blend.fit(nets.blend, nets, right, Fixed(own), Fixed(other))
+    assert nets.blend.shares[0].item() == pytest.approx(0, abs=1e-6)  # 1 · estimate says all
+    blend.fit(nets.blend, nets, right, Fixed(own), Fixed(own))  # the noise is now a change: 1 · estimate + 2 · network
+    assert nets.blend.shares[0].item() == pytest.approx(2 / 3)
 
 
 def test_a_blend_of_share_zero_is_the_estimate_and_keeps_above_zero():
