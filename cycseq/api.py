@@ -126,8 +126,7 @@ class CycSeq:
         Raises
         ------
         NotTrained, UnknownContext, UnknownBatch, UnknownPerturbation, DataError, TrainingError, CheckpointError
-            The model is untrained, the cells bring a label it does not know or cannot be read, training diverged, or the
-            state file is no good.
+            The model is untrained, the cells bring a label it does not know or cannot be read, or as for `pretrain`.
         """
         if context not in self.vocabulary.contexts:
             raise UnknownContext(context, self.vocabulary.contexts)
