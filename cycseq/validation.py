@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from cycseq.model import LATENTS, Generators
+from cycseq.model import Generators
 from cycseq.sampling import PairBatch, PairLoader
 
 ACTIVE_VARIANCE = 0.01
@@ -85,14 +85,14 @@ def evaluate(generators: Generators, validation: PairLoader) -> Report:
         count += batch.control.numel()
     spread = _spread(generators, validation)
     generators.train(training)
-    return Report(Errors(squares["n2p"] / count, squares["p2n"] / count), _active(mus), spread)
+    return Report(Errors(squares["n2p"] / count, squares["p2n"] / count), _active(mus, generators.n2p.latents), spread)
 
 
-def _active(mus: dict[str, list[Tensor]]) -> dict[str, float]:
+def _active(mus: dict[str, list[Tensor]], latents: tuple[str, ...]) -> dict[str, float]:
     shares: dict[str, float] = {}
     for name, parts in mus.items():
-        active = (torch.cat(parts).var(dim=0, correction=0) > ACTIVE_VARIANCE).double().mean(dim=1)  # [3]
-        shares |= {f"{name}.{latent}": active[index].item() for index, latent in enumerate(LATENTS)}
+        active = (torch.cat(parts).var(dim=0, correction=0) > ACTIVE_VARIANCE).double().mean(dim=1)  # [kind]
+        shares |= {f"{name}.{latent}": active[index].item() for index, latent in enumerate(latents)}
     return shares
 
 
