@@ -47,7 +47,9 @@ def label_cross_entropy(logits: Float[Tensor, "sample label"], label: Int[Tensor
     return functional.cross_entropy(logits, label)
 
 
-def kl(mu: Float[Tensor, "sample kind latent"], log_variance: Float[Tensor, "sample kind latent"]) -> Float[Tensor, " kind"]:
+def kl(
+    mu: Float[Tensor, "sample kind latent"], log_variance: Float[Tensor, "sample kind latent"]
+) -> Float[Tensor, " kind"]:
     """L_KL of each latent (exp, ko and noise) against N(0, I): mean over samples AND dimensions, in nats."""
     return 0.5 * (log_variance.exp() + mu.square() - 1 - log_variance).mean(dim=(0, 2))
 

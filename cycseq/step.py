@@ -59,7 +59,6 @@ class Stepper:
         config: TrainConfig,
         stage: Stage,
         variance: float,
-        *,
         reduce: Callable[[list[Tensor]], None] | None = None,
     ) -> None:
         self.generators, self.critics, self.config, self.variance = generators, critics, config, variance
@@ -67,14 +66,15 @@ class Stepper:
         self.trained: tuple[nn.Module, ...] = (generators, critics) if self.adversarial else (generators,)
         self.optimizers = [_optimizer(net, stage) for net in self.trained]
         self.reduce = reduce
-        self.gradient_norms: list[Tensor] = [torch.zeros(()) for _ in self.trained]
         for net in self.trained:
             collect_gradients(net, on=True)
 
     def step(self, batch: PairBatch) -> dict[str, Tensor]:
-        """Take one step for the generators, then one for the critics; return the unweighted loss terms, detached.
+        """Take one step for the generators, then one for the critics.
 
-        The norms of the gradients, before clipping, are left in `gradient_norms`, generators first.
+        Returns
+        -------
+        The unweighted loss terms and the gradient norms before clipping, detached.
         """
         self.generators.train()
         self.critics.train()
@@ -82,14 +82,14 @@ class Stepper:
             self.critics.requires_grad_(False)
             terms, fakes = generator_terms(self.generators, self.critics, batch, self.config, self.variance)
             total = generator_total(terms, self.config.weights)
-        self._descend(0, total)
+        terms["gradient_norm.generators"] = self._descend(0, total)
         self.critics.requires_grad_(True)
         if self.adversarial:
             with low_precision(self.config.precision, batch.control.device):
                 found = critic_terms(self.critics, batch, fakes, self.config)
                 total = critic_total(found, self.config.weights)
-            self._descend(1, total)
             terms |= found
+            terms["gradient_norm.critics"] = self._descend(1, total)
         return {name: term.detach() for name, term in terms.items()}
 
     def release(self) -> None:
@@ -98,7 +98,7 @@ class Stepper:
             collect_gradients(net, on=False)
             net.zero_grad(set_to_none=True)
 
-    def _descend(self, index: int, total: Tensor) -> None:
+    def _descend(self, index: int, total: Tensor) -> Tensor:
         optimizer = self.optimizers[index]
         optimizer.zero_grad(set_to_none=False)
         total.backward()
@@ -108,11 +108,11 @@ class Stepper:
         norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients]))
         excess = ((norm + CLIP_EPSILON) / self.config.max_gradient_norm).clamp(min=1)
         if isinstance(optimizer, torch.optim.Adam):
-            optimizer.grad_scale = excess  # type: ignore[attr-defined]  # what fused Adam divides gradients by
+            optimizer.grad_scale = excess.float()  # type: ignore[attr-defined]  # fused Adam divides gradients by it
         else:
             torch._foreach_div_(gradients, excess)
         optimizer.step()
-        self.gradient_norms[index] = norm
+        return norm
 
 
 def low_precision(precision: Precision, device: torch.device) -> torch.autocast:
