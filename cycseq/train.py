@@ -84,6 +84,7 @@ def train_stage(
         try:
             stage.go_on()
         finally:
+            stage.stepping.stepper.release()
             generators.load_state_dict(stage.best)
             generators.eval()
     return stage.history
