@@ -11,12 +11,14 @@ from typing import Literal, get_args
 from cycseq.errors import ConfigError, UnknownPreset
 
 Attention = Literal["tokens", "none"]
+Latents = Literal["three", "one"]
 Output = Literal["prelu", "linear"]
 Adversarial = Literal["bce", "lsgan"]
 Unit = Literal["draw", "cell"]
 Blend = Literal["none", "additive"]
 Validation = Literal["cells", "conditions"]
 OptimizerName = Literal["adam", "rmsprop"]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def _check(condition: bool, name: str, given: object, expected: str) -> None:
@@ -32,6 +34,9 @@ class ModelConfig:
     """Widths of the linear layers. Source: paper, Hyperparameters (1,024, 512, 256; the fourth, 128, is `latent`)."""
     latent: int = 128
     """D, dimensions of each of z_exp, z_ko, z_noise. Source: paper, Hyperparameters."""
+    latents: Latents = "three"
+    """"three": z_exp, z_ko and z_noise (paper 2.5); "one": a single latent of D dimensions, for the ablation. The losses
+    treat the three alike, so that one latent of 3D dimensions would differ from them in the weight of the KL only."""
     embedding: int = 32
     """H, dimensions of e_p and of e_b. Source: published code; the paper gives no number."""
     n_blocks: int = 2
@@ -63,6 +68,7 @@ class ModelConfig:
         object.__setattr__(self, "hidden", tuple(self.hidden))
         _check(bool(self.hidden) and min(self.hidden) > 0, "ModelConfig.hidden", self.hidden, "positive widths")
         _check(self.latent > 0, "ModelConfig.latent", self.latent, "at least 1")
+        _check(self.latents in get_args(Latents), "ModelConfig.latents", self.latents, "'three' or 'one'")
         _check(self.embedding > 0, "ModelConfig.embedding", self.embedding, "at least 1")
         _check(self.n_blocks >= 0, "ModelConfig.n_blocks", self.n_blocks, "at least 0")
         _check(0 <= self.dropout < 1, "ModelConfig.dropout", self.dropout, "a share in [0, 1)")
@@ -175,6 +181,10 @@ class TrainConfig:
     """Factor on the learning rate after every tenth of a stage's epochs. Source: paper, Hyperparameters."""
     max_gradient_norm: float = 1.0
     """Gradient norm of each network pair is clipped here. Source: published code."""
+    precision: Precision = "auto"
+    """Precision of the matrix products in training; weights, gradients' sums and losses are float32 in any case. "auto":
+    bfloat16 on CUDA, whose matrix units are several times faster in it, float32 elsewhere: many CPUs have no such units
+    and are slower in bfloat16. Not in the paper."""
 
     def __post_init__(self) -> None:
         _check(
@@ -196,6 +206,12 @@ class TrainConfig:
             "a share in (0, 1): early stopping needs validation cells",
         )
         _check(0 < self.decay <= 1, "TrainConfig.decay", self.decay, "a factor in (0, 1]")
+        _check(
+            self.precision in get_args(Precision),
+            "TrainConfig.precision",
+            self.precision,
+            "'auto', 'float32' or 'bfloat16'",
+        )
         _check(self.max_gradient_norm > 0, "TrainConfig.max_gradient_norm", self.max_gradient_norm, "a positive number")
 
 
@@ -252,6 +268,7 @@ def _ablations(base: TrainConfig) -> dict[str, TrainConfig]:
         "no_adversarial": replace(base, weights=replace(weights, adversarial=0.0)),
         "no_kl": replace(base, weights=replace(weights, kl=0.0)),
         "no_attention": replace(base, model=replace(base.model, attention="none")),
+        "one_latent": replace(base, model=replace(base.model, latents="one")),
         "no_pretraining": replace(base, finetune=replace(base.pretrain, name="finetune")),
         "no_finetuning": base,
     }

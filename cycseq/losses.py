@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -49,28 +47,20 @@ def label_cross_entropy(logits: Float[Tensor, "sample label"], label: Int[Tensor
     return functional.cross_entropy(logits, label)
 
 
-def kl(mu: Float[Tensor, "sample 3 latent"], log_variance: Float[Tensor, "sample 3 latent"]) -> Float[Tensor, "3"]:
-    """L_KL of each latent (exp, ko, noise) against N(0, I): mean over samples AND dimensions, in nats."""
+def kl(
+    mu: Float[Tensor, "sample kind latent"], log_variance: Float[Tensor, "sample kind latent"]
+) -> Float[Tensor, " kind"]:
+    """L_KL of each latent (exp, ko and noise) against N(0, I): mean over samples AND dimensions, in nats."""
     return 0.5 * (log_variance.exp() + mu.square() - 1 - log_variance).mean(dim=(0, 2))
 
 
-def gradient_penalty(
-    score: Callable[[Tensor], Tensor],
-    real: Float[Tensor, "sample gene"],
-    fake: Float[Tensor, "sample gene"],
-    mix: Float[Tensor, "sample 1"],
-) -> Scalar:
-    """Penalise a critic whose gradient norm between real and generated samples is not 1: E (‖∇‖ − 1)².
+def gradient_penalty(gradient: Float[Tensor, "sample gene"]) -> Scalar:
+    """Penalise a critic whose gradient norm is not 1: E (‖∇‖ − 1)².
 
     Parameters
     ----------
-    score
-        The critic as a function of expression alone, [sample, gene] → [sample].
-    real, fake
-        Samples [sample, gene].
-    mix
-        Weight of the real sample in each interpolate, in [0, 1].
+    gradient
+        Gradient of each sample's score with respect to its expression, [sample, gene], at points between real and
+        generated samples.
     """
-    between = (mix * real + (1 - mix) * fake).detach().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(score(between).sum(), between, create_graph=True)
-    return (gradient.norm(dim=1) - 1).square().mean()
+    return (torch.linalg.vector_norm(gradient, dim=1) - 1).square().mean()

@@ -10,14 +10,17 @@
 | p̂, b̂                      | `p_logits`, `b_logits`                 | [sample, perturbation], [sample, batch]      |
 | e_p, e_b                  | `Condition`                            | embeddings, H dimensions each                |
 | h_0 … h_att               | `Trunk`                                | linear layers, L residual blocks, attention  |
-| μ, log σ²                 | `mu`, `log_variance`                   | [sample, 3, D], order exp, ko, noise         |
-| z_exp, z_ko, z_noise      | `z`                                    | [sample, 3, D]                               |
+| μ, log σ²                 | `mu`, `log_variance`                   | [sample, kind, D], order exp, ko, noise      |
+| z_exp, z_ko, z_noise      | `z`                                    | [sample, kind, D]                            |
 | N, K_p, K_b, H, D, L      | `Sizes`, `ModelConfig`                 | genes, labels, widths                        |
+
+`Linear`, `PReLU` and `Dropout` are torch.nn's in what they compute; see `cycseq.fused` for how.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -25,12 +28,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cycseq.config import ModelConfig
+from cycseq.config import Latents, ModelConfig
+from cycseq.fused import Dropout, Linear, PReLU
 
 if TYPE_CHECKING:
     from cycseq.effects import Effects
 
-LATENTS = ("exp", "ko", "noise")
+LATENTS: dict[Latents, tuple[str, ...]] = {"three": ("exp", "ko", "noise"), "one": ("shared",)}
+"""Names of the latents, in their order, by `ModelConfig.latents`."""
 ATTENTION_GAIN = 0.1
 """Start of the attention's gain: small, and not zero, where queries and keys would get no gradient."""
 
@@ -53,8 +58,8 @@ class Translation(NamedTuple):
     """What a generator makes of a sample, and the latents it made it from."""
 
     x_hat: Float[Tensor, "sample gene"]
-    mu: Float[Tensor, "sample 3 latent"]
-    log_variance: Float[Tensor, "sample 3 latent"]
+    mu: Float[Tensor, "sample kind latent"]
+    log_variance: Float[Tensor, "sample kind latent"]
     hidden: Float[Tensor, "sample hidden"]
 
 
@@ -64,7 +69,7 @@ class TokenAttention(nn.Module):
     def __init__(self, width: int, n_tokens: int) -> None:
         super().__init__()
         self.n_tokens = n_tokens
-        self.to_qkv = nn.Linear(width, 3 * width)
+        self.to_qkv = Linear(width, 3 * width)
         self.gain = nn.Parameter(torch.tensor(ATTENTION_GAIN))
 
     def forward(self, h: Float[Tensor, "sample hidden"]) -> Float[Tensor, "sample hidden"]:
@@ -79,9 +84,9 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
-        self.first, self.second = nn.Linear(width, width), nn.Linear(width, width)
-        self.inner, self.outer = nn.PReLU(), nn.PReLU()
-        self.dropout = nn.Dropout(dropout)
+        self.first, self.second = Linear(width, width), Linear(width, width)
+        self.inner, self.outer = PReLU(), PReLU()
+        self.dropout = Dropout(dropout)
 
     def forward(self, h: Float[Tensor, "sample hidden"]) -> Float[Tensor, "sample hidden"]:
         """Refine a hidden vector, its width unchanged."""
@@ -89,26 +94,44 @@ class ResidualBlock(nn.Module):
         return self.outer(self.second(r) + h)
 
 
-def _layers(width: int, config: ModelConfig) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for hidden in config.hidden:
-        layers += [nn.Linear(width, hidden), nn.PReLU(), nn.Dropout(config.dropout)]
-        width = hidden
+class InputLayer(nn.Module):
+    """W [x; e] + bias, its weight kept as two: W_x x + W_e e + bias joins nothing of gene size."""
+
+    def __init__(self, n_genes: int, condition_width: int, n_outputs: int) -> None:
+        super().__init__()
+        self.expression = Linear(n_genes, n_outputs, bias=False)
+        self.condition = Linear(condition_width, n_outputs)
+        bound = (n_genes + condition_width) ** -0.5  # where torch starts one layer with both inputs
+        for weight in self.parameters():
+            nn.init.uniform_(weight, -bound, bound)
+
+    def forward(
+        self, x: Float[Tensor, "sample gene"], condition: Float[Tensor, "sample width"]
+    ) -> Float[Tensor, "sample hidden"]:
+        """Map expression and condition to the first hidden vector, before its activation."""
+        return self.expression(x) + self.condition(condition)
+
+
+def _layers(config: ModelConfig) -> nn.Sequential:
+    """Everything from the first hidden vector to the last: 1024 → 512 → 256, each bent and thinned."""
+    layers: list[nn.Module] = [PReLU(), Dropout(config.dropout)]
+    for width, hidden in pairwise(config.hidden):
+        layers += [Linear(width, hidden), PReLU(), Dropout(config.dropout)]
     return nn.Sequential(*layers)
 
 
 class Trunk(nn.Module):
     """Body of encoder and decoder: linear layers 1024 → 512 → 256, residual blocks, self-attention."""
 
-    def __init__(self, width: int, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         last = config.hidden[-1]
-        self.layers = _layers(width, config)
+        self.layers = _layers(config)
         self.blocks = nn.Sequential(*(ResidualBlock(last, config.dropout) for _ in range(config.n_blocks)))
         self.attention = TokenAttention(last, config.n_tokens) if config.attention == "tokens" else nn.Identity()
 
     def forward(self, h: Float[Tensor, "sample width"]) -> Float[Tensor, "sample hidden"]:
-        """Map the concatenated input to the last hidden vector."""
+        """Map the first hidden vector, before its activation, to the last."""
         return self.attention(self.blocks(self.layers(h)))
 
 
@@ -142,37 +165,42 @@ class Encoder(nn.Module):
 
     def __init__(self, n_genes: int, condition_width: int, config: ModelConfig) -> None:
         super().__init__()
-        self.trunk = Trunk(n_genes + condition_width, config)
-        self.heads = nn.Linear(config.hidden[-1], 2 * len(LATENTS) * config.latent)
+        self.n_kinds = len(LATENTS[config.latents])
+        self.input = InputLayer(n_genes, condition_width, config.hidden[0])
+        self.trunk = Trunk(config)
+        self.heads = Linear(config.hidden[-1], 2 * self.n_kinds * config.latent)
 
     def forward(
         self, x: Float[Tensor, "sample gene"], condition: Float[Tensor, "sample width"]
-    ) -> tuple[Float[Tensor, "sample 3 latent"], Float[Tensor, "sample 3 latent"]]:
+    ) -> tuple[Float[Tensor, "sample kind latent"], Float[Tensor, "sample kind latent"]]:
         """Return mu and log variance."""
-        h = self.trunk(torch.cat([x, condition], dim=1))  # [sample, 256]
-        mu, log_variance = self.heads(h).view(len(x), 2, len(LATENTS), -1).unbind(1)
+        h = self.trunk(self.input(x, condition))  # [sample, 256]
+        mu, log_variance = self.heads(h).to(x.dtype).view(len(x), 2, self.n_kinds, -1).unbind(1)
         return mu, log_variance
 
 
 class Decoder(nn.Module):
     """[z_exp; z_ko; z_noise; e_p; e_b] → hidden vector → x̂ and, where asked for, p̂ and b̂.
 
-    The paper's one linear output layer of N + K_p + K_b columns is kept as two, so that p̂ and b̂ cost nothing where
+    The paper's one linear output layer of N + K_p + K_b columns is kept as three, so that p̂ and b̂ cost nothing where
     no loss reads them.
     """
 
     def __init__(self, sizes: Sizes, condition_width: int, config: ModelConfig) -> None:
         super().__init__()
-        self.trunk = Trunk(len(LATENTS) * config.latent + condition_width, config)
-        self.to_expression = nn.Linear(config.hidden[-1], sizes.n_genes)
-        self.to_labels = nn.Linear(config.hidden[-1], sizes.n_perturbations + sizes.n_batches)
-        self.activation = nn.PReLU() if config.output == "prelu" else nn.Identity()
+        first, last = config.hidden[0], config.hidden[-1]
+        self.input = Linear(len(LATENTS[config.latents]) * config.latent + condition_width, first)
+        self.trunk = Trunk(config)
+        self.to_expression = Linear(last, sizes.n_genes)
+        self.to_perturbation = Linear(last, sizes.n_perturbations)
+        self.to_batch = Linear(last, sizes.n_batches)
+        self.activation = PReLU() if config.output == "prelu" else nn.Identity()
 
     def forward(
-        self, z: Float[Tensor, "sample 3 latent"], condition: Float[Tensor, "sample width"]
+        self, z: Float[Tensor, "sample kind latent"], condition: Float[Tensor, "sample width"]
     ) -> Float[Tensor, "sample hidden"]:
-        """Return the last hidden vector, which both output layers read."""
-        return self.trunk(torch.cat([z.flatten(1), condition], dim=1))
+        """Return the last hidden vector, which all output layers read."""
+        return self.trunk(self.input(torch.cat([z.flatten(1), condition], dim=1)))
 
 
 class Generator(nn.Module):
@@ -181,8 +209,8 @@ class Generator(nn.Module):
     def __init__(self, sizes: Sizes, config: ModelConfig) -> None:
         super().__init__()
         self.skip = config.skip
-        self.n_perturbations = sizes.n_perturbations
-        self.latent_shape = (len(LATENTS), config.latent)
+        self.latents = LATENTS[config.latents]
+        self.latent_shape = (len(self.latents), config.latent)
         self.condition = Condition(sizes, config)
         self.encoder = Encoder(sizes.n_genes, self.condition.width, config)
         self.decoder = Decoder(sizes, self.condition.width, config)
@@ -191,7 +219,7 @@ class Generator(nn.Module):
         self,
         x: Float[Tensor, "sample gene"],
         condition: Float[Tensor, "sample width"],
-        noise: Float[Tensor, "sample 3 latent"] | None = None,
+        noise: Float[Tensor, "sample kind latent"] | None = None,
     ) -> Translation:
         """Translate samples under condition vectors.
 
@@ -202,12 +230,12 @@ class Generator(nn.Module):
         condition
             [e_p; dose; e_b] of each sample, made by this generator's `condition`.
         noise
-            ε of z = μ + σε [sample, 3, D], order exp, ko, noise; None takes the latent means.
+            ε of z = μ + σε [sample, kind, D], in the order of `latents`; None takes the latent means.
         """
-        mu, log_variance = self.encoder(x, condition)  # [sample, 3, D]
+        mu, log_variance = self.encoder(x, condition)  # [sample, kind, D]
         z = mu if noise is None else mu + torch.exp(0.5 * log_variance) * noise
         hidden = self.decoder(z, condition)  # [sample, 256]
-        out = self.decoder.to_expression(hidden)  # [sample, gene]
+        out = self.decoder.to_expression(hidden).to(x.dtype)  # [sample, gene]
         x_hat = self.decoder.activation(out + x if self.skip else out)
         return Translation(x_hat, mu, log_variance, hidden)
 
@@ -225,8 +253,8 @@ class Generator(nn.Module):
         self, hidden: Float[Tensor, "sample hidden"]
     ) -> tuple[Float[Tensor, "sample perturbation"], Float[Tensor, "sample batch"]]:
         """Read p̂ and b̂ (logits) from the hidden vector of a translation."""
-        logits = self.decoder.to_labels(hidden)
-        return logits[:, : self.n_perturbations], logits[:, self.n_perturbations :]
+        dtype = self.condition.batch.weight.dtype  # losses are computed in the weights' precision
+        return self.decoder.to_perturbation(hidden).to(dtype), self.decoder.to_batch(hidden).to(dtype)
 
 
 class Critic(nn.Module):
@@ -235,14 +263,42 @@ class Critic(nn.Module):
     def __init__(self, sizes: Sizes, config: ModelConfig) -> None:
         super().__init__()
         self.condition = Condition(sizes, config)
-        self.layers = _layers(sizes.n_genes + self.condition.width, config)
-        self.to_logit = nn.Linear(config.hidden[-1], 1)
+        self.input = InputLayer(sizes.n_genes, self.condition.width, config.hidden[0])
+        self.layers = _layers(config)
+        self.to_logit = Linear(config.hidden[-1], 1)
 
     def forward(
         self, x: Float[Tensor, "sample gene"], condition: Float[Tensor, "sample width"]
     ) -> Float[Tensor, " sample"]:
         """Score samples under condition vectors made by this critic's `condition`."""
-        return self.to_logit(self.layers(torch.cat([x, condition], dim=1))).squeeze(1)
+        return self.score(self.input(x, condition))
+
+    def score(self, h: Float[Tensor, "sample width"]) -> Float[Tensor, " sample"]:
+        """Score samples from their first hidden vector, before its activation."""
+        return self.to_logit(self.layers(h)).squeeze(1).to(self.to_logit.weight.dtype)
+
+    def gradient(self, h: Float[Tensor, "sample width"]) -> Float[Tensor, "sample gene"]:
+        """Differentiate each sample's score by its expression, from its first hidden vector h.
+
+        The critic is piecewise linear, ∇_x = W_xᵀ D_1 W_2ᵀ D_2 … w with diagonal D_k (PReLU slope × dropout) that depend
+        on h by their signs only. Written out, it is differentiable in all weights without differentiating twice.
+        """
+        linears: list[Linear] = []
+        factors: list[Tensor] = []  # diagonals of D_1, D_2, …
+        h = h.detach()
+        for layer in (*self.layers, self.to_logit):
+            if isinstance(layer, PReLU):
+                factors.append(layer.slopes(h))
+            elif isinstance(layer, Dropout):
+                factors[-1] = factors[-1] * layer.mask(h)
+            elif isinstance(layer, Linear):
+                linears.append(layer)
+                with torch.no_grad():
+                    h = layer(h * factors[-1])
+        v = torch.ones_like(h)  # [sample, 1], of the score itself
+        for linear, factor in zip(reversed(linears), reversed(factors), strict=True):
+            v = linear.transposed(v) * factor
+        return self.input.expression.transposed(v)
 
 
 class Blend(nn.Module):

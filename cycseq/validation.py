@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cycseq.loader import PairLoader
-from cycseq.model import LATENTS, Generator, Generators
+from cycseq.model import Generator, Generators
 from cycseq.sampling import PairBatch
 
 ACTIVE_VARIANCE = 0.01
@@ -132,7 +132,7 @@ def evaluate(generators: Generators, validation: PairLoader) -> Report:
     generators.train(training)
     count = len(validation) * validation.source.n_genes
     errors = Errors(_total(squares["n2p"]) / count, _total(squares["p2n"]) / count)
-    return Report(errors, _active(mus), spread, {name: found.value() for name, found in draw.items()})
+    return Report(errors, _active(mus, generators.n2p.latents), spread, {name: found.value() for name, found in draw.items()})
 
 
 def _total(parts: list[Tensor]) -> float:
@@ -145,11 +145,11 @@ def _same_condition(batch: PairBatch) -> Bool[Tensor, " step"]:
     return same & (batch.dose[1:] == batch.dose[:-1]).all(dim=1)
 
 
-def _active(mus: dict[str, list[Tensor]]) -> dict[str, float]:
+def _active(mus: dict[str, list[Tensor]], latents: tuple[str, ...]) -> dict[str, float]:
     shares: dict[str, float] = {}
     for name, parts in mus.items():
-        active = (torch.cat(parts).var(dim=0, correction=0) > ACTIVE_VARIANCE).float().mean(dim=1)  # [3]
-        shares |= {f"{name}.{latent}": active[index].item() for index, latent in enumerate(LATENTS)}
+        active = (torch.cat(parts).var(dim=0, correction=0) > ACTIVE_VARIANCE).float().mean(dim=1)  # [kind]
+        shares |= {f"{name}.{latent}": active[index].item() for index, latent in enumerate(latents)}
     return shares
 
 

@@ -58,6 +58,8 @@ def test_unknown_preset_suggests_a_name():
         (lambda: ModelConfig(n_tokens=7), "n_tokens.*256"),
         (lambda: ModelConfig(dropout=1.0), "dropout"),
         (lambda: ModelConfig(attention="self"), "attention"),
+        (lambda: ModelConfig(latents="two"), "latents.*'three' or 'one'"),
+        (lambda: TrainConfig(precision="float16"), "precision.*'bfloat16'"),
         (lambda: LossWeights(kl=-1.0), "LossWeights.kl"),
         (lambda: LossWeights(kl=float("nan")), "LossWeights.kl"),
         (lambda: replace(preset("paper").pretrain, epochs=-1), "epochs"),

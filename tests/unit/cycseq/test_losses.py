@@ -60,14 +60,8 @@ def test_kl_by_hand_is_a_mean_over_samples_and_dimensions_for_each_latent():
 
 
 def test_gradient_penalty_by_hand():
-    weight = t(3.0, 4.0)  # gradient norm 5 everywhere
-    real, fake, mix = torch.randn(3, 2).double(), torch.randn(3, 2).double(), torch.rand(3, 1).double()
-    assert losses.gradient_penalty(lambda x: x @ weight, real, fake, mix).item() == pytest.approx(16.0)
-
-
-def test_gradient_penalty_looks_between_the_samples():
-    real, fake = t(4.0)[None], t(0.0)[None]  # at mix 1/4, x = 1 and the slope of x² is 2
-    assert losses.gradient_penalty(lambda x: x.square().sum(1), real, fake, t(0.25)[None]).item() == pytest.approx(1.0)
+    gradient = torch.stack([t(3.0, 4.0), t(0.0, 1.0)])  # norms 5 and 1
+    assert losses.gradient_penalty(gradient).item() == pytest.approx(8.0)
 
 
 def test_gradients_agree_with_finite_differences():
@@ -75,6 +69,7 @@ def test_gradients_agree_with_finite_differences():
     a, b = torch.randn(3, 4).double().requires_grad_(True), torch.randn(3, 4).double().requires_grad_(True)
     mu, lv = torch.randn(2, 3, 2).double().requires_grad_(True), torch.randn(2, 3, 2).double().requires_grad_(True)
     real, fake = (torch.randn(5).double().requires_grad_(True) for _ in range(2))
+    assert torch.autograd.gradcheck(losses.gradient_penalty, (a,))
     label = torch.tensor([0, 3, 1])
     assert torch.autograd.gradcheck(lambda x, y: losses.reconstruction(x, y, 1.7), (a, b))
     assert torch.autograd.gradcheck(losses.kl, (mu, lv))
@@ -84,18 +79,10 @@ def test_gradients_agree_with_finite_differences():
         assert torch.autograd.gradcheck(lambda f, k=kind: losses.adversarial_generator(f, k), (fake,))
 
 
-def test_gradient_penalty_trains_the_critic():
-    weight = t(3.0, 4.0).requires_grad_(True)
-    real, fake, mix = (torch.randn(3, n).double() for n in (2, 2, 1))
-    assert torch.autograd.gradcheck(
-        lambda w: losses.gradient_penalty(lambda x: (x @ w) ** 2, real, fake, mix), (weight,)
-    )
-
-
 @pytest.mark.parametrize(
     ("function", "arguments"),
     [
-        (losses.kl, (torch.zeros(2, 2, 4), torch.zeros(2, 2, 4))),
+        (losses.kl, (torch.zeros(2, 2, 4), torch.zeros(2, 3, 4))),
         (losses.reconstruction, (torch.zeros(2, 3), torch.zeros(2, 4), 1.0)),
         (losses.label_cross_entropy, (torch.zeros(2, 3), torch.zeros(3, dtype=torch.int64))),
     ],

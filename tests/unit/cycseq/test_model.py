@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from beartype import beartype
@@ -12,6 +14,7 @@ from cycseq.model import (
     Encoder,
     Generator,
     Generators,
+    InputLayer,
     ResidualBlock,
     Sizes,
     TokenAttention,
@@ -33,7 +36,7 @@ def _seed():
 @pytest.fixture(autouse=True)
 def _check_shapes(monkeypatch):
     """Check every block's declared shapes while a test runs."""
-    for block in (TokenAttention, ResidualBlock, Trunk, Condition, Encoder, Decoder, Generator, Critic):
+    for block in (TokenAttention, ResidualBlock, InputLayer, Trunk, Condition, Encoder, Decoder, Generator, Critic):
         monkeypatch.setattr(block, "forward", jaxtyped(typechecker=beartype)(block.forward))
 
 
@@ -63,11 +66,25 @@ def test_critic_gives_one_logit_a_sample():
 
 def test_paper_widths():
     generator = Generator(SIZES, ModelConfig())
-    widths = [layer.weight.shape for layer in generator.encoder.trunk.layers if isinstance(layer, torch.nn.Linear)]
-    assert widths == [(1024, 30 + 64), (512, 1024), (256, 512)]
-    assert generator.encoder.heads.weight.shape == (6 * 128, 256)
-    assert generator.decoder.trunk.layers[0].weight.shape == (1024, 3 * 128 + 64)
-    assert len(generator.encoder.trunk.blocks) == 2
+    encoder, decoder = generator.encoder, generator.decoder
+    assert encoder.input.expression.weight.shape == (1024, 30)
+    assert encoder.input.condition.weight.shape == (1024, 64)
+    for trunk in (encoder.trunk, decoder.trunk):
+        widths = [layer.weight.shape for layer in trunk.layers if isinstance(layer, torch.nn.Linear)]
+        assert widths == [(512, 1024), (256, 512)]
+        assert len(trunk.blocks) == 2
+    assert encoder.heads.weight.shape == (6 * 128, 256)
+    assert decoder.input.weight.shape == (1024, 3 * 128 + 64)
+    assert decoder.to_expression.weight.shape == (30, 256)
+
+
+def test_input_layer_is_one_linear_layer_of_the_joined_input():
+    layer = InputLayer(30, 6, 24)
+    x, e = torch.randn(N, 30), torch.randn(N, 6)
+    joined = torch.cat([layer.expression.weight, layer.condition.weight], dim=1)
+    plain = torch.nn.functional.linear(torch.cat([x, e], dim=1), joined, layer.condition.bias)
+    assert torch.allclose(layer(x, e), plain, atol=1e-6)
+    assert 0.9 / 6 < max(weight.abs().max() for weight in layer.parameters()) <= 1 / 6  # 1 / sqrt(30 + 6)
 
 
 def test_generators_share_no_weights():
@@ -162,3 +179,56 @@ def test_linear_output_can_be_negative_without_bend():
     generator = Generator(SIZES, ModelConfig(hidden=(24, 16), output="linear")).eval()
     generator.start_at(torch.full((30,), -7.0))
     assert translate(generator, torch.zeros(N, 30)).x_hat.max() < -5
+
+
+def test_one_latent_in_the_place_of_three():
+    generator = Generator(SIZES, replace(SMALL, latents="one"))
+    assert generator.latents == ("shared",)
+    assert generator.latent_shape == (1, 6)
+    out = translate(generator, torch.rand(N, 30))
+    assert out.mu.shape == out.log_variance.shape == (N, 1, 6)
+    assert generator.decoder.input.weight.shape == (24, 6 + 6)
+
+
+TINY = ModelConfig(hidden=(6, 4), latent=2, embedding=2, n_blocks=1, n_tokens=2, dropout=0.0)
+TINY_SIZES = Sizes(n_genes=5, n_perturbations=3, n_batches=2, n_doses=1)
+
+
+def _double(*shape):
+    return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+
+
+def _cases():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        condition = _double(3, 5)
+        generator, critic = Generator(TINY_SIZES, TINY).double(), Critic(TINY_SIZES, TINY).double()
+        yield "attention", TokenAttention(4, 2).double(), (_double(3, 4),)
+        yield "residual block", ResidualBlock(4, 0.0).double(), (_double(3, 4),)
+        yield "input layer", InputLayer(5, 5, 6).double(), (_double(3, 5), condition)
+        yield "trunk", Trunk(TINY).double(), (_double(3, 6),)
+        yield "encoder", Encoder(5, 5, TINY).double(), (_double(3, 5), condition)
+        yield "decoder", Decoder(TINY_SIZES, 5, TINY).double(), (_double(3, 3, 2), condition)
+        yield "generator", generator, (_double(3, 5), condition, _double(3, 3, 2))
+        yield "critic", critic, (_double(3, 5), condition)
+
+
+@pytest.mark.parametrize(("block", "inputs"), [pytest.param(*case[1:], id=case[0]) for case in _cases()])
+def test_gradients_of_each_block_agree_with_finite_differences(block, inputs):
+    """Of the outputs with respect to the inputs and to every weight."""
+    names, weights = zip(*block.named_parameters(), strict=True)
+
+    def run(*values):
+        given = dict(zip(names, values[len(inputs) :], strict=True))
+        out = torch.func.functional_call(block, given, values[: len(inputs)])
+        return tuple(out) if isinstance(out, tuple) else out
+
+    used = [weight.detach().requires_grad_(True) for weight in weights]
+    assert torch.autograd.gradcheck(run, (*inputs, *used), fast_mode=True)
+
+
+def test_critic_gradient_is_the_derivative_of_its_score():
+    critic = Critic(TINY_SIZES, TINY).double()
+    x, condition = _double(3, 5), _double(3, 5).detach()
+    (plain,) = torch.autograd.grad(critic(x, condition).sum(), x)
+    assert torch.allclose(critic.gradient(critic.input(x, condition)), plain)

@@ -70,7 +70,7 @@ def test_losses_do_not_use_the_pairing_unless_asked(make_task):
     config = replace(run.config, weights=LossWeights(paired=1.0))
     zero = torch.zeros(len(whole.p), *generators.n2p.latent_shape)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch, "randn", lambda *shape, device=None: zero[: shape[0]])
+        patch.setattr(torch, "randn", lambda *shape, dtype=None, device=None: zero[: shape[0]])
         one, other = (
             step.generator_terms(generators, critics.eval(), batch, config, 1.0)[0] for batch in (whole, shuffled)
         )
