@@ -18,7 +18,7 @@ from cycseq.errors import ConfigError, DataError, NotTrained, UnknownContext
 from cycseq.history import History
 from cycseq.inference import Direction, Draws, Perturbation, Question
 from cycseq.loader import PairLoader
-from cycseq.model import Critics, Generator, Generators, Sizes
+from cycseq.model import LATENTS, Critics, Generator, Generators, Sizes
 from cycseq.sampling import training_pairs
 from cycseq.train import Reporter, Run, train_stage
 from cycseq.unseen import PAPER, Unseen
@@ -239,7 +239,7 @@ class CycSeq:
         questions = [question for _, question in parts]
         nets = [self._generator(question) for question in questions]
         encoded = [inference.encode(net, own) for net, own in zip(nets, made, strict=True)]
-        return results.latents(np.concatenate(encoded, axis=1), made, self._record(questions, made))
+        return results.latents(np.concatenate(encoded, axis=1), LATENTS, made, self._record(questions, made))
 
     def save(self, path: PathLike) -> None:
         """Write the pre-trained and fine-tuned weights, configuration and vocabulary into one file."""
