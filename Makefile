@@ -42,7 +42,7 @@ test-all: lint ## the same with slow tests
 	$(PY) -m pytest -n 2 -p no:benchmark -m 'not bench'
 	@$(MAKE) --no-print-directory regression
 
-.PHONY: regression reference bench bench-peers
+.PHONY: regression reference bench bench-scale bench-peers
 regression reference: SUITE := smoke
 regression: $(STAMP) ## run suite SUITE (default smoke) and compare it with its committed reference
 	rm -rf build/$(SUITE)
@@ -56,6 +56,9 @@ reference: $(STAMP) ## make suite SUITE's committed reference anew, from three s
 
 bench: $(STAMP) ## speed, with pytest-benchmark
 	$(PY) -m pytest tests/bench -m bench --benchmark-only
+
+bench-scale: $(STAMP) ## pre-training from draws on disk: writing, step time, memory (13 GB in ARGS="--folder DIR"; minutes)
+	$(PY) -m tests.bench.cycseq_scale $(ARGS)
 
 bench-peers: $(STAMP) ## scoring time and memory of this project and its peers (ARGS="--cases A --repeats 1"; about 30 minutes)
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev,peers]'

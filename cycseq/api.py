@@ -24,6 +24,7 @@ from cycseq.train import Reporter, Run, train_stage
 from cycseq.unseen import PAPER, Unseen
 from cycseq.vocabulary import Vocabulary
 
+PathLike = str | Path
 NOT_TRAINED = "This model is not trained; call pretrain(adata), or CycSeq.load(path) for a saved one."
 
 
@@ -32,7 +33,7 @@ def no_report(done: int, total: int, text: str) -> None:
 
 
 class CycSeq:
-    """CycSeq: translate expression between the control and the perturbed state, in both directions.
+    """Translate expression between the control and the perturbed state, in both directions.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ class CycSeq:
     seed
         Seeds weights, draws, the choice of validation cells and training.
     device
-        Torch device; "auto" is CUDA where there is one, else MPS, else the CPU.
+        Torch device; "auto" takes CUDA, else MPS, else the CPU.
     report
         Called once an epoch with (epochs done, most epochs, text).
 
@@ -53,11 +54,7 @@ class CycSeq:
     """
 
     def __init__(
-        self,
-        config: TrainConfig | None = None,
-        seed: int = 0,
-        device: str = "cpu",
-        report: Reporter = no_report,
+        self, config: TrainConfig | None = None, seed: int = 0, device: str = "cpu", report: Reporter = no_report
     ) -> None:
         self.config = TrainConfig() if config is None else config
         self.seed, self.device, self.report = seed, resolve(device), report
@@ -79,7 +76,9 @@ class CycSeq:
         """Contexts that have fine-tuned weights."""
         return tuple(sorted(self._fine_tuned))
 
-    def pretrain(self, adata: AnnData | DrawStore, *, state: Path | None = None, log: Path | None = None) -> History:
+    def pretrain(
+        self, adata: AnnData | DrawStore, *, state: PathLike | None = None, log: PathLike | None = None
+    ) -> History:
         """Train on all contexts from new weights; forgets what the model knew.
 
         Parameters
@@ -89,7 +88,7 @@ class CycSeq:
         state
             File that makes training resumable: written after every epoch, gone on from if it is there.
         log
-            Folder of a TensorBoard log.
+            Folder for a TensorBoard log.
 
         Raises
         ------
@@ -117,13 +116,14 @@ class CycSeq:
         generators.n2p.start_at(perturbed)
         generators.p2n.start_at(control)
         self._fine_tuned, self.history = {}, []
-        run = Run(self.config, self.config.pretrain, self.seed, self.report, None, state, log)
-        self.history.append(train_stage(generators, critics, *loaders, run))
+        self.history.append(train_stage(generators, critics, *loaders, self._run(None, state, log)))
         if generators.blend is not None and isinstance(adata, AnnData):
             blend.choose(generators, vocabulary.encode(adata, known), known, self.config, self.seed)
         return self.history[-1]
 
-    def fine_tune(self, adata: AnnData, *, context: str, state: Path | None = None, log: Path | None = None) -> History:
+    def fine_tune(
+        self, adata: AnnData, *, context: str, state: PathLike | None = None, log: PathLike | None = None
+    ) -> History:
         """Go on from the pre-trained weights with the cells of one context; the pre-trained weights stay.
 
         Cells of other contexts are ignored. Cells that pre-training kept for validation are kept again. `state` and `log`
@@ -132,8 +132,7 @@ class CycSeq:
         Raises
         ------
         NotTrained, UnknownContext, UnknownBatch, UnknownPerturbation, DataError, TrainingError, CheckpointError
-            The model is untrained, the cells bring a label it does not know or cannot be read, training diverged, or the
-            state file is no good.
+            The model is untrained, the cells bring a label it does not know or cannot be read, or as for `pretrain`.
         """
         if context not in self.vocabulary.contexts:
             raise UnknownContext(context, self.vocabulary.contexts)
@@ -145,8 +144,7 @@ class CycSeq:
             )
         loaders = self._loaders(adata[own], self.vocabulary)
         generators, critics = deepcopy(self._networks())
-        run = Run(self.config, self.config.finetune, self.seed, self.report, context, state, log)
-        self.history.append(train_stage(generators, critics, *loaders, run))
+        self.history.append(train_stage(generators, critics, *loaders, self._run(context, state, log)))
         self._fine_tuned[context] = generators
         return self.history[-1]
 
@@ -242,18 +240,17 @@ class CycSeq:
         ------
         As `predict`; ConfigError also for direction "n2p" without a perturbation.
         """
-        dosed = self.vocabulary.dosed
-        if perturbation is None:
-            parts = inference.ask_each(adata, dosed, context, direction, seed, unseen)
-        else:
+        if perturbation is not None:
             parts = [(adata, inference.ask(adata, perturbation, context, direction, seed, unseen))]
+        else:
+            parts = inference.ask_each(adata, self.vocabulary.dosed, context, direction, seed, unseen)
         made = [inference.read(own, question, self.vocabulary, self.config) for own, question in parts]
         questions = [question for _, question in parts]
         nets = [self._generator(question) for question in questions]
         encoded = [inference.encode(net, own) for net, own in zip(nets, made, strict=True)]
-        return results.latents(np.concatenate(encoded, axis=1), made, self._record(questions, made))
+        return results.latents(np.concatenate(encoded, axis=1), nets[0].latents, made, self._record(questions, made))
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: PathLike) -> None:
         """Write the pre-trained and fine-tuned weights, configuration and vocabulary into one file."""
         known, (generators, critics) = self.vocabulary, self._networks()
         tuned = {context: net.state_dict() for context, net in self._fine_tuned.items()}
@@ -261,7 +258,7 @@ class CycSeq:
         checkpoint.write(Path(path), checkpoint.Checkpoint(self.config, known, *weights, self.seed))
 
     @classmethod
-    def load(cls, path: str | Path, *, device: str = "cpu", report: Reporter = no_report) -> Self:
+    def load(cls, path: PathLike, *, device: str = "cpu", report: Reporter = no_report) -> Self:
         """Restore what `save` wrote, configuration and seed included; the history is not saved.
 
         Raises
@@ -297,6 +294,11 @@ class CycSeq:
         inputs.check_training(cells, known, self.config)
         train, validation = training_pairs(cells, known, self.config, self.seed)
         return PairLoader(train, self.device), PairLoader(validation, self.device)
+
+    def _run(self, context: str | None, state: PathLike | None, log: PathLike | None) -> Run:
+        stage = self.config.pretrain if context is None else self.config.finetune
+        files = (None if path is None else Path(path) for path in (state, log))
+        return Run(self.config, stage, self.seed, self.report, context, *files)
 
     def _generators_of(self, question: Question) -> Generators:
         return self._fine_tuned.get(question.context, self._networks()[0])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 from zipfile import BadZipFile
 
 import torch
@@ -73,15 +73,15 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
 
 def write_whole(path: Path, content: dict[str, Any]) -> None:
     """Write tensors and plain values so that a reader finds the old file or the whole new one, never a part."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    part = path.with_name(f"{path.name}.{uuid4().hex}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with part.open("xb") as file:
             torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        os.replace(part, path)
     finally:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
 def read_whole(path: Path, kind: FileKind) -> dict[str, Any]:

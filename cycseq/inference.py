@@ -201,7 +201,7 @@ def mix(
 
 
 @torch.no_grad()
-def encode(generator: Generator, made: Draws) -> Float[np.ndarray, "2 draw 3 latent"]:
+def encode(generator: Generator, made: Draws) -> Float[np.ndarray, "2 draw kind latent"]:
     """Means and log variances of z_exp, z_ko and z_noise."""
     labels_of_draw = condition(generator, made)
     x = torch.from_numpy(made.x).to(labels_of_draw.device)

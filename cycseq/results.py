@@ -11,7 +11,6 @@ from jaxtyping import Float
 
 from cycseq.config import TrainConfig, to_json
 from cycseq.inference import Draws, Question
-from cycseq.model import LATENTS
 
 Record = dict[str, str | int]
 
@@ -43,18 +42,20 @@ def predictions(
     return AnnData(values, obs=obs, var=pd.DataFrame(index=list(genes)), uns={"cycseq": made_by})
 
 
-def latents(encoded: Float[np.ndarray, "2 draw 3 latent"], made: Sequence[Draws], made_by: Record) -> AnnData:
-    """Label latent means and log variances: both with the three latents side by side, the means of each in obsm too."""
-    mu, log_variance = encoded  # each [draw, 3, D]
+def latents(
+    encoded: Float[np.ndarray, "2 draw kind latent"], names: Sequence[str], made: Sequence[Draws], made_by: Record
+) -> AnnData:
+    """Label latent means and log variances: both with the latents side by side, the means of each in obsm too."""
+    mu, log_variance = encoded  # each [draw, kind, D]
     obs = pd.concat([own.obs for own in made], ignore_index=True)
     obs.index = pd.Index([f"draw{number}" for number in range(len(obs))])
-    of_column = np.repeat(LATENTS, mu.shape[2])
-    var = pd.DataFrame({"latent": of_column}, index=[f"{name}_{d}" for name in LATENTS for d in range(mu.shape[2])])
+    of_column = np.repeat(list(names), mu.shape[2])
+    var = pd.DataFrame({"latent": of_column}, index=[f"{name}_{d}" for name in names for d in range(mu.shape[2])])
     return AnnData(
         mu.reshape(len(mu), -1),
         obs=obs,
         var=var,
         layers={"log_variance": log_variance.reshape(len(mu), -1)},
-        obsm={f"z_{name}": mu[:, number] for number, name in enumerate(LATENTS)},
+        obsm={f"z_{name}": mu[:, number] for number, name in enumerate(names)},
         uns={"cycseq": made_by},
     )

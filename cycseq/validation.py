@@ -132,7 +132,9 @@ def evaluate(generators: Generators, validation: PairLoader) -> Report:
     generators.train(training)
     count = len(validation) * validation.source.n_genes
     errors = Errors(_total(squares["n2p"]) / count, _total(squares["p2n"]) / count)
-    return Report(errors, _active(mus, generators.n2p.latents), spread, {name: found.value() for name, found in draw.items()})
+    return Report(
+        errors, _active(mus, generators.n2p.latents), spread, {name: found.value() for name, found in draw.items()}
+    )
 
 
 def _total(parts: list[Tensor]) -> float:

@@ -99,7 +99,9 @@ def plain_generators(generators, critics, batch, config):
     model, sides = config.model, ("n2p", "p2n")
     inputs = {"n2p": batch.control, "p2n": batch.perturbed}
     made = {side: translate(own, side, inputs[side], batch, model) for side in sides}
-    cycled = {side: translate(own, other, made[side][0], batch, model) for side, other in zip(sides, sides[::-1], strict=True)}
+    cycled = {
+        side: translate(own, other, made[side][0], batch, model) for side, other in zip(sides, sides[::-1], strict=True)
+    }
     terms = {"cycle": sum(((cycled[s][0] - inputs[s]) ** 2).mean() / VARIANCE for s in sides)}
     terms["kl"] = sum(((v.exp() + m**2 - 1 - v) / 2).mean((0, 2)).sum() for _, m, v, _ in made.values())
     for index, (name, label) in enumerate((("perturbation", batch.p), ("batch", batch.b))):

@@ -1,0 +1,146 @@
+"""Draws on disk."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Barrier
+
+import numpy as np
+import pytest
+import torch
+
+from cycseq import ConfigError, CycSeq, DataError, DrawStore, draws, loader, sampling, vocabulary
+
+
+@pytest.fixture
+def config(make_config):
+    made = make_config()
+    return replace(made, pretrain=replace(made.pretrain, epochs=2))
+
+
+@pytest.fixture
+def store(screen, config, tmp_path, monkeypatch):
+    monkeypatch.setattr(draws, "CHUNK", 50)  # several pieces, the last one shorter
+    return DrawStore.from_adata(tmp_path / "draws", screen, config, seed=3)
+
+
+def test_a_store_gives_the_pairs_that_memory_gives(store, screen, config, monkeypatch):
+    monkeypatch.setattr(loader, "CACHE_BYTES", 0)
+    names = vocabulary.from_adata(screen)
+    pairs = sampling.training_pairs(vocabulary.encode(screen, names), names, config, 3)
+    assert store.vocabulary == names
+    for source, stored in zip(pairs, (store.train(), store.validation()), strict=True):
+        in_memory = loader.PairLoader(source, "cpu")
+        assert len(stored) == len(in_memory)
+        batches = (part.epoch(16, np.random.default_rng(5)) for part in (stored, in_memory))
+        for one, other in zip(*batches, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+        assert stored.variance() == pytest.approx(in_memory.variance(), rel=1e-12)
+        assert all(torch.equal(a, b) for a, b in zip(stored.means(), in_memory.means(), strict=True))
+        assert isinstance(stored.source.control, np.memmap)
+
+
+def test_the_next_batch_is_asked_for_ahead(store, monkeypatch):
+    asked, taken = [], []
+    monkeypatch.setattr(loader, "CACHE_BYTES", 0)
+    monkeypatch.setattr(draws.os, "posix_fadvise", lambda file, start, n_bytes, advice: asked.append((start, n_bytes)))
+    validation = store.validation()
+    for batch in validation.epoch(60, np.random.default_rng(1)):
+        taken.append(batch.perturbed)
+    whole = np.memmap(store.path / "perturbed.npy", np.uint8, "r")
+    rows = [np.frombuffer(bytes(whole[start : start + n_bytes]), np.float32) for start, n_bytes in asked]
+    n_next = len(validation) - 60
+    assert len(asked) == 2 * n_next  # all batches but the first, both sides
+    second = rows[len(taken[1]) : 2 * len(taken[1])]
+    assert np.array_equal(np.stack(second), taken[1].numpy())
+
+
+def test_training_from_a_store_is_training_from_the_cells(store, screen, config):
+    one, other = CycSeq(config, seed=3), CycSeq(config, seed=3)
+    one.pretrain(screen)
+    other.pretrain(store)
+    for a, b in zip(one._networks()[0].parameters(), other._networks()[0].parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert other.fine_tune(screen, context="lineA").context == "lineA"
+
+
+def test_a_store_of_doses(screen, config, tmp_path):
+    cells = screen.copy()
+    cells.obs["dose"] = np.where(cells.obs["perturbation"] == "control", np.nan, 100.0)
+    store = DrawStore.from_adata(tmp_path / "draws", cells, config)
+    batch = next(store.train().epoch(4))
+    assert batch.dose.tolist() == [[2.0]] * 4
+
+
+def test_other_settings_than_the_draws_are_refused(store, config):
+    with pytest.raises(ConfigError, match=r"cells_per_draw is 20, the store has 10; the seed is 0, the store has 3"):
+        CycSeq(replace(config, cells_per_draw=20), seed=0).pretrain(store)
+    other = store.configure(replace(config, cells_per_draw=20, decay=0.5))
+    assert (other.cells_per_draw, other.decay) == (10, 0.5)
+
+
+def test_an_existing_store_is_used_or_refused(store, screen, config, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(draws, "_fill", lambda *parts: pytest.fail("written again"))
+        assert DrawStore.from_adata(store.path, screen, config, seed=3).fingerprint == store.fingerprint
+    for cells, seed in ((screen, 4), (screen[:-1], 3)):
+        with pytest.raises(DataError, match="draws of other cells, settings or another seed"):
+            DrawStore.from_adata(store.path, cells, config, seed=seed)
+
+
+def test_two_writers_at_once_make_one_store(screen, config, tmp_path, monkeypatch):
+    folder, fill, both = tmp_path / "draws", draws._fill, Barrier(2)
+
+    def fill_together(*parts):
+        both.wait(30)  # neither sees the other's folder before it starts its own
+        return fill(*parts)
+
+    monkeypatch.setattr(draws, "_fill", fill_together)
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(lambda _: DrawStore.from_adata(folder, screen, config), range(2)))
+    assert made[0].fingerprint == made[1].fingerprint
+    assert list(tmp_path.iterdir()) == [folder]
+    assert torch.equal(*(next(store.train().epoch(999)).control for store in made))
+
+
+def test_a_half_made_store_is_never_there(screen, config, tmp_path, monkeypatch):
+    take = sampling.Pairs.take
+
+    def fail_late(pairs, rows):
+        if rows[0] > 0:
+            raise OSError("No space left on device")
+        return take(pairs, rows)
+
+    monkeypatch.setattr(draws, "CHUNK", 50)
+    monkeypatch.setattr(sampling.Pairs, "take", fail_late)
+    with pytest.raises(OSError, match="No space"):
+        DrawStore.from_adata(tmp_path / "draws", screen, config)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_store_is_refused(store, tmp_path):
+    with pytest.raises(DataError, match=r"is not a store of draws: it has no store\.json"):
+        DrawStore.open(tmp_path)
+    described = store.path / "store.json"
+    content = json.loads(described.read_text())
+    for text, message in (
+        ("{", "cannot be read"),
+        ("[]", "does not describe a store of draws"),
+        (json.dumps(content | {"version": 9}), "has format version 9; this release reads 1"),
+        (json.dumps(content | {"n_pairs": [1, 2]}), r"has shape \(\d+, 40\); expected \(3, 40\)"),
+    ):
+        described.write_text(text)
+        with pytest.raises(DataError, match=message):
+            DrawStore.open(store.path)
+
+
+@pytest.mark.parametrize("name", ["control", "perturbed", "p", "dose", "means"])
+def test_a_store_cut_short_is_refused(store, name):
+    file = store.path / f"{name}.npy"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2 if name != "dose" else 20])
+    with pytest.raises(DataError, match=rf"{name}\.npy' cannot be read .*make the store again"):
+        DrawStore.open(store.path)
+    file.unlink()
+    with pytest.raises(DataError, match=rf"{name}\.npy' cannot be read"):
+        DrawStore.open(store.path)
