@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from cycseq import CycSeq, Stage, TrainConfig
 
-QUICK = {"pretrain_epochs": 12, "finetune_epochs": 4, "draws": 8}
+QUICK = {"pretrain_epochs": 8, "finetune_epochs": 4, "draws": 8}
 """Lengths of the presets "paper_quick" and "plus_quick", named so that a run with them is marked quick."""
 FULL_TRAINING = {"pretrain_epochs": 100, "finetune_epochs": 30}
 """The paper's (Hyperparameters)."""

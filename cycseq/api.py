@@ -18,7 +18,7 @@ from cycseq.errors import ConfigError, DataError, NotTrained, UnknownContext
 from cycseq.history import History
 from cycseq.inference import Direction, Draws, Perturbation, Question
 from cycseq.loader import PairLoader
-from cycseq.model import LATENTS, Critics, Generator, Generators, Sizes
+from cycseq.model import Critics, Generator, Generators, Sizes
 from cycseq.sampling import training_pairs
 from cycseq.train import Reporter, Run, train_stage
 from cycseq.unseen import PAPER, Unseen
@@ -248,8 +248,7 @@ class CycSeq:
         questions = [question for _, question in parts]
         nets = [self._generator(question) for question in questions]
         encoded = [inference.encode(net, own) for net, own in zip(nets, made, strict=True)]
-        names = LATENTS[self.config.model.latents]
-        return results.latents(names, np.concatenate(encoded, axis=1), made, self._record(questions, made))
+        return results.latents(np.concatenate(encoded, axis=1), nets[0].latents, made, self._record(questions, made))
 
     def save(self, path: PathLike) -> None:
         """Write the pre-trained and fine-tuned weights, configuration and vocabulary into one file."""
@@ -296,13 +295,13 @@ class CycSeq:
         train, validation = training_pairs(cells, known, self.config, self.seed)
         return PairLoader(train, self.device), PairLoader(validation, self.device)
 
-    def _generators_of(self, question: Question) -> Generators:
-        return self._fine_tuned.get(question.context, self._networks()[0])
-
     def _run(self, context: str | None, state: PathLike | None, log: PathLike | None) -> Run:
         stage = self.config.pretrain if context is None else self.config.finetune
         files = (None if path is None else Path(path) for path in (state, log))
         return Run(self.config, stage, self.seed, self.report, context, *files)
+
+    def _generators_of(self, question: Question) -> Generators:
+        return self._fine_tuned.get(question.context, self._networks()[0])
 
     def _generator(self, question: Question) -> Generator:
         both = self._generators_of(question)

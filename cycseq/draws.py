@@ -13,7 +13,7 @@ import shutil
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 from uuid import uuid4
 
 import numpy as np
@@ -41,13 +41,15 @@ SETTINGS = ("unit", "cells_per_draw", "draws_per_condition", "validation_share")
 class Part:
     """Training or validation pairs of a store; rows are read when they are asked for."""
 
-    control: Float[np.ndarray, "pair gene"]
-    """Memory map of the control draws."""
-    perturbed: Float[np.ndarray, "pair gene"]
-    """Memory map of the perturbed draws."""
+    control: np.memmap
+    """Memory map of the store's control draws [pair, gene]."""
+    perturbed: np.memmap
+    """Memory map of the store's perturbed draws [pair, gene]."""
     p: Int[np.ndarray, " pair"]
     b: Int[np.ndarray, " pair"]
     dose: Float[np.ndarray, "pair dose"]
+    first: int
+    """Row of the maps this part starts at."""
     fingerprint: str
     """Hash of what the draws were made from."""
 
@@ -61,8 +63,20 @@ class Part:
 
     def take(self, rows: Int[np.ndarray, " row"]) -> PairBatch:
         """Read some pairs into memory."""
-        parts = (part[rows] for part in (self.control, self.perturbed, self.p, self.b, self.dose))
+        sides = (side[self.first + rows] for side in (self.control, self.perturbed))
+        parts = (*sides, self.p[rows], self.b[rows], self.dose[rows])
         return PairBatch(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
+
+    def prefetch(self, rows: Int[np.ndarray, " row"]) -> None:
+        """Have the system read some pairs from the disk while this process does something else (Linux)."""
+        if not hasattr(os, "posix_fadvise"):
+            return
+        n_bytes = self.n_genes * np.dtype(np.float32).itemsize
+        for side in (self.control, self.perturbed):
+            with open(str(side.filename), "rb") as file:
+                for row in (self.first + rows).tolist():
+                    start = side.offset + row * n_bytes
+                    os.posix_fadvise(file.fileno(), start, n_bytes, os.POSIX_FADV_WILLNEED)
 
 
 class DrawStore:
@@ -91,10 +105,12 @@ class DrawStore:
         self.variance: float = content["variance"]
         self.n_train, self.n_validation = content["n_pairs"]
         n_pairs, n_genes = self.n_train + self.n_validation, len(self.vocabulary.genes)
-        self._x = {name: self._array(name, (n_pairs, n_genes)) for name in ("control", "perturbed")}
-        self._labels = {name: np.array(self._array(name, (n_pairs,))) for name in ("p", "b")}
-        self._labels["dose"] = np.array(self._array("dose", (n_pairs, int(self.vocabulary.dosed))))
-        self._means = np.array(self._array("means", (2, n_genes)))
+        self._x: dict[str, np.memmap] = {
+            name: self._array(name, (n_pairs, n_genes), "r") for name in ("control", "perturbed")
+        }
+        self._labels: dict[str, np.ndarray] = {name: self._array(name, (n_pairs,)) for name in ("p", "b")}
+        self._labels["dose"] = self._array("dose", (n_pairs, int(self.vocabulary.dosed)))
+        self._means: np.ndarray = self._array("means", (2, n_genes))
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -234,14 +250,13 @@ class DrawStore:
         return found
 
     def _part(self, rows: slice, name: str) -> Part:
-        control, perturbed = (self._x[side][rows] for side in ("control", "perturbed"))
         p, b, dose = (self._labels[label][rows] for label in ("p", "b", "dose"))
-        return Part(control, perturbed, p, b, dose, f"{self.fingerprint} {name}")
+        return Part(self._x["control"], self._x["perturbed"], p, b, dose, rows.start, f"{self.fingerprint} {name}")
 
-    def _array(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    def _array(self, name: str, shape: tuple[int, ...], mmap_mode: Literal["r"] | None = None) -> Any:
         path = self.path / f"{name}.npy"
         try:
-            found = np.load(path, mmap_mode="r" if 0 not in shape else None)
+            found = np.load(path, mmap_mode=mmap_mode)
         except (OSError, ValueError) as error:
             raise DataError(
                 f"'{path}' cannot be read ({error}). Delete the folder and make the store again."

@@ -60,7 +60,10 @@ class PairLoader:
         for start in range(0, len(order), batch_size):
             rows = peers.share(order[start : start + batch_size])
             if self._kept is None:
-                yield self._to_device(self.source.take(rows))
+                batch, following = self.source.take(rows), order[start + batch_size : start + 2 * batch_size]
+                if len(following):
+                    self.source.prefetch(peers.share(following))
+                yield self._to_device(batch)
             else:
                 index = torch.from_numpy(rows).to(self.device)
                 yield PairBatch(*(part[index] for part in self._kept))

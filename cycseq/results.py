@@ -43,13 +43,13 @@ def predictions(
 
 
 def latents(
-    names: Sequence[str], encoded: Float[np.ndarray, "2 draw kind latent"], made: Sequence[Draws], made_by: Record
+    encoded: Float[np.ndarray, "2 draw kind latent"], names: Sequence[str], made: Sequence[Draws], made_by: Record
 ) -> AnnData:
-    """Label latent means and log variances: both with all latents side by side, the means of each in obsm too."""
+    """Label latent means and log variances: both with the latents side by side, the means of each in obsm too."""
     mu, log_variance = encoded  # each [draw, kind, D]
     obs = pd.concat([own.obs for own in made], ignore_index=True)
     obs.index = pd.Index([f"draw{number}" for number in range(len(obs))])
-    of_column = np.repeat(names, mu.shape[2])
+    of_column = np.repeat(list(names), mu.shape[2])
     var = pd.DataFrame({"latent": of_column}, index=[f"{name}_{d}" for name in names for d in range(mu.shape[2])])
     return AnnData(
         mu.reshape(len(mu), -1),

@@ -73,6 +73,9 @@ class Source(Protocol):
     def take(self, rows: Int[np.ndarray, " row"]) -> PairBatch:
         """Get some pairs, as tensors on the CPU."""
 
+    def prefetch(self, rows: Int[np.ndarray, " row"]) -> None:
+        """Get ready for `take` of these pairs without waiting for them."""
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -119,6 +122,9 @@ class Pairs:
             torch.from_numpy(self.b[rows]),
             torch.from_numpy(self.dose[rows]),
         )
+
+    def prefetch(self, rows: Int[np.ndarray, " row"]) -> None:
+        """Do nothing: the cells are in memory."""
 
 
 def draws(assignment: sp.csr_matrix, x: sp.csr_matrix) -> Float[np.ndarray, "draw gene"]:

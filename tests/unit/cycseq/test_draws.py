@@ -40,6 +40,21 @@ def test_a_store_gives_the_pairs_that_memory_gives(store, screen, config, monkey
         assert isinstance(stored.source.control, np.memmap)
 
 
+def test_the_next_batch_is_asked_for_ahead(store, monkeypatch):
+    asked, taken = [], []
+    monkeypatch.setattr(loader, "CACHE_BYTES", 0)
+    monkeypatch.setattr(draws.os, "posix_fadvise", lambda file, start, n_bytes, advice: asked.append((start, n_bytes)))
+    validation = store.validation()
+    for batch in validation.epoch(60, np.random.default_rng(1)):
+        taken.append(batch.perturbed)
+    whole = np.memmap(store.path / "perturbed.npy", np.uint8, "r")
+    rows = [np.frombuffer(bytes(whole[start : start + n_bytes]), np.float32) for start, n_bytes in asked]
+    n_next = len(validation) - 60
+    assert len(asked) == 2 * n_next  # all batches but the first, both sides
+    second = rows[len(taken[1]) : 2 * len(taken[1])]
+    assert np.array_equal(np.stack(second), taken[1].numpy())
+
+
 def test_training_from_a_store_is_training_from_the_cells(store, screen, config):
     one, other = CycSeq(config, seed=3), CycSeq(config, seed=3)
     one.pretrain(screen)

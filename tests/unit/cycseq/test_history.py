@@ -85,7 +85,7 @@ def test_a_collapsing_recipe_is_reported(screen, make_config):
     small = make_config().model
     model = CycSeq(make_config(weights=LossWeights(), model=replace(small, skip=False)))
     warnings = model.pretrain(screen).warnings()
-    assert any(warning.startswith("n2p.ko is collapsed") for warning in warnings), warnings
+    assert any("is collapsed" in warning for warning in warnings), warnings
     assert any(warning.startswith("the validation error of n2p") for warning in warnings), warnings
 
 

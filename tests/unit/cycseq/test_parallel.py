@@ -65,7 +65,7 @@ def gradients(screen, config, peers, monkeypatch):
 
     stepper = Stepper(*nets, config, config.pretrain, train.variance(), keep)
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "randn", lambda *shape, device=None: torch.zeros(*shape, device=device))
+        patch.setattr(torch, "randn", lambda *shape, **how: torch.zeros(*shape, **how))
         batch = next(train.epoch(config.pretrain.batch_size, np.random.default_rng(0), peers))
         terms = stepper.step(batch)
     return found, terms

@@ -145,7 +145,7 @@ def test_divergence_keeps_the_last_good_weights(screen, short, tmp_path):
     def poison(done, total, text):
         if done == 2:
             with torch.no_grad():
-                model._networks()[0].n2p.decoder.to_labels.bias.fill_(np.nan)
+                model._networks()[0].n2p.decoder.to_batch.bias.fill_(np.nan)
 
     model.report = poison
     with pytest.raises(TrainingError, match=r"is nan since step 1, in epoch 3 of stage 'pretrain'.*put back"):

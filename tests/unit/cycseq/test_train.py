@@ -2,12 +2,25 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 
-from cycseq import LossWeights, Stage, TrainConfig, TrainingError, loader, sampling, step, vocabulary
+from cycseq import (
+    LossWeights,
+    Stage,
+    TrainConfig,
+    TrainingError,
+    devices,
+    loader,
+    sampling,
+    step,
+    validation,
+    vocabulary,
+)
 from cycseq import train as training
+from cycseq.history import Epoch, History
 from cycseq.model import Critics, Generators, Sizes
-from cycseq.validation import Errors, Report, evaluate, references
+from cycseq.validation import Errors, References, Report, evaluate, references
 
 
 @pytest.fixture
@@ -153,3 +166,113 @@ def test_collapse_figures_see_a_collapse(make_task):
     assert [found.active[f"n2p.{latent}"] for latent in ("exp", "ko", "noise")] == [0, 0, 0]
     assert found.active["p2n.exp"] > 0.5
     assert found.spread == pytest.approx(0, abs=1e-5)
+
+
+def _two_epochs(losses):
+    report = Report(Errors(1.0, 1.0), {}, 0.0, {})
+    trivial = References(Errors(1.0, 1.0), Errors(1.0, 1.0), 0.0, {})
+    return History("pretrain", None, trivial, (Epoch(0, {}, report, 0.0), Epoch(1, losses, report, 0.0)), 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "value", "broken"),
+    [
+        ("cycle", 3.0, 2.9e4, False),
+        ("cycle", 3.0, 3.1e4, True),
+        ("kl", 1e-6, 0.9e4, False),  # held against 1, not against where it started
+        ("kl", 1e-6, 1.1e4, True),
+        ("gradient_norm.critics", 50.0, 6e5, True),
+    ],
+)
+def test_slow_divergence_is_found(name, first, value, broken):
+    known, terms = _two_epochs({name: first}), training._Terms({name: value}, {name: 9})
+    stage = Stage("pretrain", 12, 32, 1e-3, "adam", 6)
+    if not broken:
+        training._check_terms(terms, known, stage)
+        return
+    with pytest.raises(TrainingError, match=r"(loss|norm of the).* in the first epoch, in epoch 2 of stage 'pretrain'"):
+        training._check_terms(terms, known, stage)
+
+
+def test_a_loss_that_breaks_under_way_is_dated_to_its_step(make_task, monkeypatch):
+    """The error names the term that broke first, and the step."""
+    stepping, steps = step.Stepper.step, []
+
+    def poisoned(stepper, batch):
+        terms = stepping(stepper, batch)
+        steps.append(terms)
+        if len(steps) == 3:
+            terms["kl"] = terms["kl"] + float("inf")
+        if len(steps) == 4:
+            terms["batch"] = terms["batch"] + float("nan")
+        return terms
+
+    monkeypatch.setattr(step.Stepper, "step", poisoned)
+    with pytest.raises(TrainingError, match=r"The loss 'kl' is inf since step 3, in epoch 1"):
+        training.train_stage(*make_task())
+    assert len(steps) > 4  # found at the end of the epoch: the device is asked once
+
+
+def test_gradient_norms_are_in_the_history(make_task):
+    history = training.train_stage(*make_task(pretrain=Stage("pretrain", 1, 32, 1e-3, "adam", 1)))
+    for net in ("generators", "critics"):
+        assert history.epochs[1].losses[f"gradient_norm.{net}"] > 0
+
+
+def test_spreads_by_hand():
+    """Two perturbations, two draws each, one batch, one gene: means 1 and 3, draws ±0.1 around them."""
+    perturbed, control = [[0.9], [1.1], [2.9], [3.1]], [[2.0], [2.4], [2.0], [2.4]]
+    pairs = sampling.Pairs(
+        sp.csr_matrix(np.array(perturbed + control, dtype=np.float32)),
+        sp.csr_matrix(np.eye(4, 8, k=4, dtype=np.float32)),
+        sp.csr_matrix(np.eye(4, 8, dtype=np.float32)),
+        np.array([0, 0, 1, 1]),
+        np.zeros(4, dtype=np.int64),
+        np.zeros((4, 0), dtype=np.float32),
+    )
+    source = loader.PairLoader(pairs, "cpu")
+    found = references(source, source)
+    within = 0.2**2 / 2  # variance from one difference of two draws
+    assert found.draw_spread["n2p"] == pytest.approx(within**0.5, rel=1e-5)
+    assert found.draw_spread["p2n"] == pytest.approx((0.4**2 / 2) ** 0.5, rel=1e-5)
+    assert found.spread == pytest.approx((1 + 0.1**2 - within) ** 0.5, rel=1e-5)
+    control_mean, perturbed_mean = source.means()
+    assert (control_mean.item(), perturbed_mean.item()) == pytest.approx((2.2, 2.0))
+    assert source.variance() == pytest.approx(np.var(perturbed + control), rel=1e-5)
+    single = sampling.Pairs(
+        pairs.x, *(getattr(pairs, side)[::2] for side in ("control", "perturbed", "p", "b", "dose"))
+    )
+    assert np.isnan(references(source, loader.PairLoader(single, "cpu")).draw_spread["n2p"])
+
+
+def test_evaluation_does_not_depend_on_the_size_of_its_chunks(make_task, monkeypatch):
+    generators, _, _, whole, _ = make_task()
+    expected = evaluate(generators, whole)
+    monkeypatch.setattr(validation, "CHUNK", 7)
+    found = evaluate(generators, whole)
+    assert found.errors.n2p == pytest.approx(expected.errors.n2p, rel=1e-5)
+    assert found.errors.p2n == pytest.approx(expected.errors.p2n, rel=1e-5)
+    assert found.active == expected.active
+    assert found.spread == pytest.approx(expected.spread, rel=1e-3, abs=1e-6)
+
+
+def test_auto_is_a_device_that_is_there():
+    assert devices.resolve("cuda:1") == "cuda:1"
+    name = devices.resolve("auto")
+    assert torch.zeros(1, device=name).item() == 0
+    assert (name == "cuda") == torch.cuda.is_available()
+
+
+def test_seeding_a_block_leaves_the_state_outside_even_after_an_error():
+    before, inside = torch.random.get_rng_state(), []
+
+    def fail():
+        with devices.seeded(7, "cpu"):
+            inside.append(torch.rand(3))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert torch.equal(before, torch.random.get_rng_state())
+    with devices.seeded(7, "cpu"):
+        assert torch.equal(inside[0], torch.rand(3))
