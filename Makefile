@@ -56,6 +56,7 @@ reference: $(STAMP) ## make suite SUITE's committed reference anew, from three s
 
 bench: $(STAMP) ## speed, with pytest-benchmark
 	$(PY) -m pytest tests/bench -m bench --benchmark-only
+	$(PY) -m tests.bench.cycseq_step
 
 bench-peers: $(STAMP) ## scoring time and memory of this project and its peers (ARGS="--cases A --repeats 1"; about 30 minutes)
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev,peers]'

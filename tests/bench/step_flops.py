@@ -79,7 +79,9 @@ def generator_products(sizes: Sizes, config: TrainConfig, n_samples: int) -> Pro
     for labels in (sizes.n_perturbations, sizes.n_batches):
         total += times(linear(n_samples, last, labels), 2)
     if config.weights.adversarial:
-        judged = linear(n_samples, genes, first, ("forward", "input")) + linear(n_samples, condition, first, ("forward",))
+        judged = linear(n_samples, genes, first, ("forward", "input")) + linear(
+            n_samples, condition, first, ("forward",)
+        )
         for k, n in (*pairwise(model.hidden), (last, 1)):
             judged += linear(n_samples, k, n, ("forward", "input"))
         total += times(judged, 2)

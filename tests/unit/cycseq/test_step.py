@@ -99,7 +99,9 @@ def plain_generators(generators, critics, batch, config):
     model, sides = config.model, ("n2p", "p2n")
     inputs = {"n2p": batch.control, "p2n": batch.perturbed}
     made = {side: translate(own, side, inputs[side], batch, model) for side in sides}
-    cycled = {side: translate(own, other, made[side][0], batch, model) for side, other in zip(sides, sides[::-1], strict=True)}
+    cycled = {
+        side: translate(own, other, made[side][0], batch, model) for side, other in zip(sides, sides[::-1], strict=True)
+    }
     terms = {"cycle": sum(((cycled[s][0] - inputs[s]) ** 2).mean() / VARIANCE for s in sides)}
     terms["kl"] = sum(((v.exp() + m**2 - 1 - v) / 2).mean((0, 2)).sum() for _, m, v, _ in made.values())
     for index, (name, label) in enumerate((("perturbation", batch.p), ("batch", batch.b))):
@@ -181,6 +183,14 @@ def test_losses_and_gradients_are_those_of_the_plain_formulas(name):
             assert found[term].item() == pytest.approx(value.item(), rel=1e-12), term
     same_gradients(generators, plain_gradients)
     same_gradients(critics, judged_gradients)
+
+
+def test_score_gradient_is_the_derivative_of_the_score():
+    critic = make(CONFIGS["paper"])[1].control.eval()
+    x = torch.randn(N, SIZES.n_genes, dtype=torch.float64, requires_grad=True)
+    condition = torch.randn(N, critic.condition.width, dtype=torch.float64)
+    (plain,) = torch.autograd.grad(critic(x, condition).sum(), x)
+    assert torch.allclose(step.score_gradient(critic, critic.input(x, condition)), plain)
 
 
 @pytest.mark.parametrize("max_norm", [1e-3, 1e3])
