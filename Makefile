@@ -56,6 +56,7 @@ reference: $(STAMP) ## make suite SUITE's committed reference anew, from three s
 
 bench: $(STAMP) ## speed, with pytest-benchmark
 	$(PY) -m pytest tests/bench -m bench --benchmark-only
+	$(PY) -m tests.bench.cycseq_step
 
 bench-scale: $(STAMP) ## pre-training from draws on disk: writing, step time, memory (13 GB in ARGS="--folder DIR"; minutes)
 	$(PY) -m tests.bench.cycseq_scale $(ARGS)

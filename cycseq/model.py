@@ -277,29 +277,6 @@ class Critic(nn.Module):
         """Score samples from their first hidden vector, before its activation."""
         return self.to_logit(self.layers(h)).squeeze(1).to(self.to_logit.weight.dtype)
 
-    def gradient(self, h: Float[Tensor, "sample width"]) -> Float[Tensor, "sample gene"]:
-        """Differentiate each sample's score by its expression, from its first hidden vector h.
-
-        The critic is piecewise linear, ∇_x = W_xᵀ D_1 W_2ᵀ D_2 … w with diagonal D_k (PReLU slope × dropout) that depend
-        on h by their signs only. Written out, it is differentiable in all weights without differentiating twice.
-        """
-        linears: list[Linear] = []
-        factors: list[Tensor] = []  # diagonals of D_1, D_2, …
-        h = h.detach()
-        for layer in (*self.layers, self.to_logit):
-            if isinstance(layer, PReLU):
-                factors.append(layer.slopes(h))
-            elif isinstance(layer, Dropout):
-                factors[-1] = factors[-1] * layer.mask(h)
-            elif isinstance(layer, Linear):
-                linears.append(layer)
-                with torch.no_grad():
-                    h = layer(h * factors[-1])
-        v = torch.ones_like(h)  # [sample, 1], of the score itself
-        for linear, factor in zip(reversed(linears), reversed(factors), strict=True):
-            v = linear.transposed(v) * factor
-        return self.input.expression.transposed(v)
-
 
 class Blend(nn.Module):
     """The additive estimate of every change, and the network's share α in each direction; not in the paper.

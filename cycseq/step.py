@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from cycseq import losses
 from cycseq.config import LossWeights, Precision, Stage, TrainConfig
-from cycseq.fused import collect_gradients
+from cycseq.fused import Dropout, Linear, PReLU, collect_gradients
 from cycseq.model import Critic, Critics, Generator, Generators, Translation
 from cycseq.sampling import PairBatch
 
@@ -181,10 +181,34 @@ def critic_terms(critics: Critics, batch: PairBatch, fakes: list[Fake], config: 
         found.append(losses.adversarial_critic(critic.score(h_real), critic.score(h_fake), config.adversarial))
         if config.weights.gradient_penalty > 0:
             mix = torch.rand(len(real), 1, dtype=real.dtype, device=real.device)
-            gradient = critic.gradient(mix * h_real + (1 - mix) * h_fake)
+            gradient = score_gradient(critic, mix * h_real + (1 - mix) * h_fake)
             penalties.append(losses.gradient_penalty(gradient.to(real.dtype)))
     terms = {"critic": torch.stack(found).sum()}
     return terms | ({"gradient_penalty": torch.stack(penalties).sum()} if penalties else {})
+
+
+def score_gradient(critic: Critic, h: Float[Tensor, "sample width"]) -> Float[Tensor, "sample gene"]:
+    """Differentiate each sample's score by its expression, from its first hidden vector h.
+
+    The critic is piecewise linear, ∇_x = W_xᵀ D_1 W_2ᵀ D_2 … w with diagonal D_k (PReLU slope × dropout) that depend on
+    h by their signs only. Written out, it is differentiable in all weights without differentiating twice.
+    """
+    linears: list[Linear] = []
+    factors: list[Tensor] = []  # diagonals of D_1, D_2, …
+    h = h.detach()
+    for layer in (*critic.layers, critic.to_logit):
+        if isinstance(layer, PReLU):
+            factors.append(layer.slopes(h))
+        elif isinstance(layer, Dropout):
+            factors[-1] = factors[-1] * layer.mask(h)
+        elif isinstance(layer, Linear):
+            linears.append(layer)
+            with torch.no_grad():
+                h = layer(h * factors[-1])
+    v = torch.ones_like(h)  # [sample, 1], of the score itself
+    for linear, factor in zip(reversed(linears), reversed(factors), strict=True):
+        v = linear.transposed(v) * factor
+    return critic.input.expression.transposed(v)
 
 
 def critic_total(terms: Mapping[str, Tensor], weights: LossWeights) -> Float[Tensor, ""]:

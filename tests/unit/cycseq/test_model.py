@@ -225,10 +225,3 @@ def test_gradients_of_each_block_agree_with_finite_differences(block, inputs):
 
     used = [weight.detach().requires_grad_(True) for weight in weights]
     assert torch.autograd.gradcheck(run, (*inputs, *used), fast_mode=True)
-
-
-def test_critic_gradient_is_the_derivative_of_its_score():
-    critic = Critic(TINY_SIZES, TINY).double()
-    x, condition = _double(3, 5), _double(3, 5).detach()
-    (plain,) = torch.autograd.grad(critic(x, condition).sum(), x)
-    assert torch.allclose(critic.gradient(critic.input(x, condition)), plain)

@@ -185,6 +185,14 @@ def test_losses_and_gradients_are_those_of_the_plain_formulas(name):
     same_gradients(critics, judged_gradients)
 
 
+def test_score_gradient_is_the_derivative_of_the_score():
+    critic = make(CONFIGS["paper"])[1].control.eval()
+    x = torch.randn(N, SIZES.n_genes, dtype=torch.float64, requires_grad=True)
+    condition = torch.randn(N, critic.condition.width, dtype=torch.float64)
+    (plain,) = torch.autograd.grad(critic(x, condition).sum(), x)
+    assert torch.allclose(step.score_gradient(critic, critic.input(x, condition)), plain)
+
+
 @pytest.mark.parametrize("max_norm", [1e-3, 1e3])
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
 def test_step_clips_and_descends_as_torch_does(optimizer, max_norm):
