@@ -87,6 +87,7 @@ def train_stage(
             stage.stepping.stepper.release()
             generators.load_state_dict(stage.best)
             generators.eval()
+            stage.stepping.stepper.release()
     return stage.history
 
 
@@ -101,7 +102,7 @@ class _Training:
         self.rng = np.random.default_rng(run.seed)
         self.stepping = _Stepping(generators, critics, run, train.variance(), self.peers)
         self.best: Weights = deepcopy(generators.state_dict())
-        self.finished = False
+        self.finished = run.stage.epochs == 0
         self.owner = self._owner() if run.state else None
         found = state.read(run.state, self.owner) if run.state and self.owner else None
         if found:

@@ -5,7 +5,8 @@ Not listed among the models: name this file with `--plugin`. What each ablation 
 
 - no_finetuning predicts with the pre-trained weights.
 - no_pretraining trains the fine-tuning stage from new weights, each context on its own cells alone. It keeps the
-  optimiser, learning rate, batch size and number of epochs of pre-training: with those of fine-tuning, which go on from
+  optimiser, learning rate, batch size and number of epochs of pre-training (an epoch is at least 4 steps here, not 10, of
+  each context; of all contexts together it is more): with those of fine-tuning, which go on from
   trained weights, hardly anything would be learned, and the ablation would show the learning rate. A context that has
   no perturbed training cells has no model then.
 """

@@ -171,3 +171,11 @@ def test_the_share_is_not_chosen_again_in_fine_tuning(screen, make_config):
     model.pretrain(screen)
     model.fine_tune(screen, context="lineA")
     assert torch.equal(model._fine_tuned["lineA"].blend.shares, model._networks()[0].blend.shares)
+
+
+def test_a_stage_of_no_epochs_leaves_the_weights_as_they_start(screen, make_config):
+    stage = Stage("pretrain", 0, 32, 1e-3, "adam", 1)
+    model = CycSeq(make_config(pretrain=stage))
+    history = model.pretrain(screen)
+    assert (len(history.epochs), history.best_epoch) == (1, 0)
+    assert model._networks()[0].n2p.decoder.to_expression.weight.abs().max() == 0  # skip starts as the identity
