@@ -8,6 +8,7 @@ A store is a folder: `control.npy` and `perturbed.npy` (float32 [pair, gene], a 
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import shutil
 from dataclasses import asdict, dataclass, replace
@@ -63,12 +64,13 @@ class Part:
 
     def take(self, rows: Int[np.ndarray, " row"]) -> PairBatch:
         """Read some pairs into memory."""
+        self.prefetch(rows)
         sides = (side[self.first + rows] for side in (self.control, self.perturbed))
         parts = (*sides, self.p[rows], self.b[rows], self.dose[rows])
         return PairBatch(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
 
     def prefetch(self, rows: Int[np.ndarray, " row"]) -> None:
-        """Have the system read some pairs from the disk while this process does something else (Linux)."""
+        """Have the system read these pairs, no more, from the disk while this process does something else (Linux)."""
         if not hasattr(os, "posix_fadvise"):
             return
         n_bytes = self.n_genes * np.dtype(np.float32).itemsize
@@ -108,6 +110,9 @@ class DrawStore:
         self._x: dict[str, np.memmap] = {
             name: self._array(name, (n_pairs, n_genes), "r") for name in ("control", "perturbed")
         }
+        for side in self._x.values():
+            if isinstance(side.base, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):
+                side.base.madvise(mmap.MADV_RANDOM)  # else a row brings megabytes around it from the disk
         self._labels: dict[str, np.ndarray] = {name: self._array(name, (n_pairs,)) for name in ("p", "b")}
         self._labels["dose"] = self._array("dose", (n_pairs, int(self.vocabulary.dosed)))
         self._means: np.ndarray = self._array("means", (2, n_genes))
@@ -214,12 +219,15 @@ class DrawStore:
         """Pairs to train on."""
         control, perturbed = torch.from_numpy(self._means)
         return PairLoader(
-            self._part(slice(0, self.n_train), "train"), device, Statistics(control, perturbed, self.variance)
+            self._part(slice(0, self.n_train), "train"),
+            device,
+            Statistics(control, perturbed, self.variance),
+            keep=device != "cpu",
         )
 
     def validation(self, device: str = "cpu") -> PairLoader:
         """Pairs to validate on."""
-        return PairLoader(self._part(slice(self.n_train, None), "validation"), device)
+        return PairLoader(self._part(slice(self.n_train, None), "validation"), device, keep=device != "cpu")
 
     def configure(self, config: TrainConfig) -> TrainConfig:
         """Give a configuration this store's settings of the draws."""

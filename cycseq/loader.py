@@ -42,12 +42,15 @@ class PairLoader:
         Where the batches go.
     statistics
         Statistics of the draws where they are known already; None computes them when they are first asked for.
+    keep
+        Whether draws of up to `CACHE_BYTES` are kept on the device.
     """
 
-    def __init__(self, source: Source, device: str, statistics: Statistics | None = None) -> None:
+    def __init__(self, source: Source, device: str, statistics: Statistics | None = None, keep: bool = True) -> None:
         self.source, self.device, self._known = source, device, statistics
         n_bytes = 2 * 4 * len(source) * source.n_genes
-        self._kept = self._to_device(source.take(np.arange(len(source)))) if n_bytes <= CACHE_BYTES else None
+        keep = keep and n_bytes <= CACHE_BYTES
+        self._kept = self._to_device(source.take(np.arange(len(source)))) if keep else None
 
     def __len__(self) -> int:
         return len(self.source)

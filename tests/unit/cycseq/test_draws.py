@@ -41,18 +41,19 @@ def test_a_store_gives_the_pairs_that_memory_gives(store, screen, config, monkey
 
 
 def test_the_next_batch_is_asked_for_ahead(store, monkeypatch):
+    """And so is each batch itself: the disk is asked for its rows, not for what lies around them."""
     asked, taken = [], []
-    monkeypatch.setattr(loader, "CACHE_BYTES", 0)
     monkeypatch.setattr(draws.os, "posix_fadvise", lambda file, start, n_bytes, advice: asked.append((start, n_bytes)))
     validation = store.validation()
     for batch in validation.epoch(60, np.random.default_rng(1)):
         taken.append(batch.perturbed)
+        if len(taken) == 1:
+            first_asked = list(asked)
     whole = np.memmap(store.path / "perturbed.npy", np.uint8, "r")
-    rows = [np.frombuffer(bytes(whole[start : start + n_bytes]), np.float32) for start, n_bytes in asked]
-    n_next = len(validation) - 60
-    assert len(asked) == 2 * n_next  # all batches but the first, both sides
-    second = rows[len(taken[1]) : 2 * len(taken[1])]
-    assert np.array_equal(np.stack(second), taken[1].numpy())
+    rows = [np.frombuffer(bytes(whole[start : start + n_bytes]), np.float32) for start, n_bytes in first_asked]
+    assert len(asked) == 2 * len(validation) + 2 * (len(validation) - 60)  # both sides; all but the first twice
+    assert np.array_equal(np.stack(rows[60:120]), taken[0].numpy())
+    assert np.array_equal(np.stack(rows[180:240]), taken[1].numpy())
 
 
 def test_training_from_a_store_is_training_from_the_cells(store, screen, config):
