@@ -152,13 +152,6 @@ class Condition(nn.Module):
         """Look up e_p and e_b; `dose` is log10 of the target dose in nM, of width 0 where there are none."""
         return torch.cat([self.perturbation(p), dose, self.batch(b)], dim=1)
 
-    def average(
-        self, p: Int[Tensor, " sample"], batches: Int[Tensor, " known"], dose: Float[Tensor, "sample dose"]
-    ) -> Float[Tensor, "sample width"]:
-        """Condition vector of a batch never trained on: the mean embedding of the known `batches`."""
-        e_b = self.batch(batches).mean(dim=0)
-        return torch.cat([self.perturbation(p), dose, e_b.expand(len(p), -1)], dim=1)
-
 
 class Encoder(nn.Module):
     """[x; e_p; e_b] → means and log variances of z_exp, z_ko, z_noise."""

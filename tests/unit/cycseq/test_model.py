@@ -158,8 +158,6 @@ def test_embeddings_are_lookups():
     condition = Condition(SIZES, SMALL)
     made = condition(torch.tensor([2]), torch.tensor([3]), torch.zeros(1, 0))
     assert torch.equal(made[0], torch.cat([condition.perturbation.weight[2], condition.batch.weight[3]]))
-    mean = condition.average(torch.tensor([2]), torch.tensor([0, 1]), torch.zeros(1, 0))
-    assert torch.allclose(mean[0, 3:], (condition.batch.weight[0] + condition.batch.weight[1]) / 2)
 
 
 def test_skip_starts_as_the_identity():
