@@ -34,7 +34,7 @@ FORMAT = "cycseq-draws"
 VERSION = 1
 CHUNK = 1024
 """Pairs computed and written at a time."""
-SETTINGS = ("unit", "cells_per_draw", "draws_per_condition", "validation_share")
+SETTINGS = ("unit", "cells_per_draw", "draws_per_condition", "validation", "validation_share")
 """Fields of `TrainConfig` that decide the draws."""
 
 

@@ -80,6 +80,11 @@ def test_other_settings_than_the_draws_are_refused(store, config):
     assert (other.cells_per_draw, other.decay) == (10, 0.5)
 
 
+def test_draws_that_hold_out_cells_are_not_those_that_hold_out_conditions(store, config):
+    with pytest.raises(ConfigError, match="validation is 'conditions', the store has 'cells'"):
+        store.check(replace(config, validation="conditions"), store.seed)
+
+
 def test_an_existing_store_is_used_or_refused(store, screen, config, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(draws, "_fill", lambda *parts: pytest.fail("written again"))
