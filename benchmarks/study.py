@@ -1,7 +1,7 @@
 """The study of CycSeq: `python -m benchmarks.study --data-dir DIR --out DIR` repeats its whole table, or goes on with it.
 
-Each question (suite and protocol) is two runs of the harness: the variants of CycSeq with several seeds, and the models
-they are held against with one. Then the scores of both are summarised together.
+Each question (suite and protocol) is three runs of the harness: the models CycSeq is held against with one seed, its
+variants and its ablations with several. Then the scores of all are summarised together.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from reports.study_page import write_study
 
 ABLATIONS = Path(__file__).parents[1] / "baselines" / "ablations" / "cycseq.py"
 """Plugin of the ablations."""
-VARIANTS = (
-    "cycseq",
-    "cycseq_plus",
+VARIANTS = ("cycseq", "cycseq_plus")
+"""Run with several seeds; each is two models, "_n2p" and "_p2n", of one training."""
+ABLATED = (
     "cycseq_no_cycle",
     "cycseq_no_adversarial",
     "cycseq_no_kl",
@@ -38,7 +38,7 @@ VARIANTS = (
     "cycseq_no_finetuning",
     "cycseq_one_latent",
 )
-"""Run with several seeds; each is two models, "_n2p" and "_p2n", of one training."""
+"""The recipe with one part left out, each two models as well; seeds of their own number."""
 OTHERS = ("context_transfer", "linear", "scgen", "gears")
 """Run with one seed, beside the brackets that every run has."""
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -75,8 +75,10 @@ class Study:
     data_dir: Path | None = None
     questions: tuple[Question, ...] = QUESTIONS
     variants: tuple[str, ...] = VARIANTS
+    ablations: tuple[str, ...] = ABLATED
     others: tuple[str, ...] = OTHERS
     seeds: int = 5
+    ablation_seeds: int = 5
     preset: Preset = "quick"
     device: str = "cpu"
     jobs: int = 1
@@ -89,8 +91,10 @@ def main(
     data_dir: Annotated[Path | None, typer.Option(help="Folder with local copies of data files.")] = None,
     only: Annotated[str | None, typer.Option(help="Suites, comma-separated: cropseq, kang, grid, smoke.")] = None,
     variants: Annotated[str, typer.Option(help="Variants of CycSeq, without direction.")] = ",".join(VARIANTS),
+    ablations: Annotated[str, typer.Option(help="Ablations of the recipe, without direction.")] = ",".join(ABLATED),
     others: Annotated[str, typer.Option(help="Models to hold them against.")] = ",".join(OTHERS),
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of each variant.")] = 5,
+    ablation_seeds: Annotated[int, typer.Option(min=1, help="Seeds of each ablation.")] = 5,
     preset: Annotated[str, typer.Option(help="quick (the reduced size) or paper (full training).")] = "quick",
     jobs: Annotated[int, typer.Option(min=1, help="Worker processes at a time.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="Threads per worker.")] = 1,
@@ -107,8 +111,10 @@ def main(
             data_dir=data_dir,
             questions=find_questions(only),
             variants=_names(variants),
+            ablations=_names(ablations),
             others=_names(others),
             seeds=seeds,
+            ablation_seeds=ablation_seeds,
             preset=choice("--preset", preset, ("quick", "paper")),
             device=device,
             jobs=jobs,
@@ -154,9 +160,13 @@ def run_study(study: Study) -> int:
 
 
 def requests(study: Study, question: Question) -> Iterator[tuple[str, Request]]:
-    """Ask the question of the others with one seed, then of the variants with all; a list may be empty."""
-    variants = tuple(f"{name}_{direction}" for name in study.variants for direction in ("n2p", "p2n"))
-    for name, models, seeds in (("others", study.others, 1), ("variants", variants, study.seeds)):
+    """Ask the question of the others with one seed, then of variants and ablations with theirs; a list may be empty."""
+    asked = (
+        ("others", study.others, 1),
+        ("variants", _both(study.variants), study.seeds),
+        ("ablations", _both(study.ablations), study.ablation_seeds),
+    )
+    for name, models, seeds in asked:
         if models:
             yield (
                 name,
@@ -195,6 +205,10 @@ def summarise(folders: list[Path]) -> pd.DataFrame:
     other = {"n2p": "_p2n", "p2n": "_n2p"}
     own = [not model.endswith(other[d]) for model, d in zip(joined["model"], joined["direction"], strict=True)]
     return summarise_seeds(joined[own], tables[0].metrics)
+
+
+def _both(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{name}_{direction}" for name in names for direction in ("n2p", "p2n"))
 
 
 def _names(text: str) -> tuple[str, ...]:

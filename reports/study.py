@@ -75,26 +75,27 @@ def summarise_seeds(scores: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int 
 
 def _tasks(scores: pd.DataFrame, metrics: pd.DataFrame) -> list[_Seeds]:
     """Settle each seed on its own; a model of one seed takes part in every other with its own values."""
-    models = scores.groupby("model", observed=True)["seed"]
-    fixed = set(models.nunique()[lambda count: count == 1].index)
-    numbers = sorted(scores["seed"].unique())
-    found: dict[tuple[object, ...], list[Panel]] = {}
-    for number in numbers:
+    seeds_of = {str(name): set(own) for name, own in scores.groupby("model", observed=True)["seed"]}
+    fixed = [name for name, own in seeds_of.items() if len(own) == 1]
+    found: dict[tuple[object, ...], dict[int, Panel]] = {}
+    for number in sorted(scores["seed"].unique()):
         part = scores[(scores["seed"] == number) | scores["model"].isin(fixed)]
         for panel in panels(settle(part, metrics), metrics):
-            found.setdefault((*panel.task, panel.metric), []).append(panel)
-    return [_join(own, fixed) for own in found.values()]
+            found.setdefault((*panel.task, panel.metric), {})[int(number)] = panel
+    return [_join(own, seeds_of) for own in found.values()]
 
 
-def _join(seeds: list[Panel], fixed: set[str]) -> _Seeds:
-    tables = [panel.table() for panel in seeds]
-    shared = set.intersection(*(set(names) for _, _, names in tables))
+def _join(seeds: dict[int, Panel], seeds_of: dict[str, set[int]]) -> _Seeds:
+    """Put the seeds of each model side by side; a model without values in one of its seeds is left out."""
+    tables = {number: panel.table() for number, panel in seeds.items()}
+    first = min(tables)
+    names = {number: models for number, (_, _, models) in tables.items()}
     values = {
-        name: np.stack([table[:, names.index(name)] for table, _, names in tables[: 1 if name in fixed else None]], 1)
-        for name in tables[0][2]
-        if name in shared
+        name: np.stack([tables[number][0][:, names[number].index(name)] for number in sorted(own)], axis=1)
+        for name, own in seeds_of.items()
+        if all(name in names.get(number, ()) for number in own)
     }
-    return _Seeds(seeds[0], values, context_sizes(tables[0][1]))
+    return _Seeds(seeds[first], values, context_sizes(tables[first][1]))
 
 
 def _rows(task: _Seeds, n_boot: int, seed: int) -> list[dict[str, object]]:

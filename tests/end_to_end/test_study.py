@@ -10,7 +10,7 @@ from benchmarks.errors import StoreError
 @pytest.mark.slow
 def test_the_study_writes_its_tables_goes_on_where_it_was_left_and_refuses_another_run(tmp_path):
     wanted = study.Study(
-        tmp_path, questions=(study.SMOKE,), variants=("cycseq_plus",), others=("linear",), seeds=2, jobs=2
+        tmp_path, questions=(study.SMOKE,), variants=("cycseq_plus",), ablations=(), others=("linear",), seeds=2, jobs=2
     )
     assert study.run_study(wanted) == 0
     table = pd.read_csv(tmp_path / "study.csv")

@@ -10,7 +10,7 @@ from benchmarks.errors import BenchmarkError
 
 def test_every_variant_is_a_model_in_both_directions():
     known = registry.available((study.ABLATIONS,))
-    for name in study.VARIANTS:
+    for name in (*study.VARIANTS, *study.ABLATED):
         for direction in ("n2p", "p2n"):
             record = known[f"{name}_{direction}"]
             assert record.training == name
@@ -32,9 +32,17 @@ def test_questions_of_some_suites():
 
 
 def test_others_are_asked_once_and_variants_with_every_seed():
-    wanted = study.Study(Path("out"), seeds=3, variants=("cycseq",), others=("linear",))
-    others, variants = study.requests(wanted, study.SMOKE)
+    ablated = ("cycseq_no_kl",)
+    wanted = study.Study(
+        Path("out"), seeds=3, ablation_seeds=2, variants=("cycseq",), ablations=ablated, others=("linear",)
+    )
+    others, variants, ablations = study.requests(wanted, study.SMOKE)
     assert (others[0], others[1].models, others[1].seeds) == ("others", ("linear",), 1)
     assert (variants[0], variants[1].models, variants[1].seeds) == ("variants", ("cycseq_n2p", "cycseq_p2n"), 3)
-    only = study.Study(Path("out"), variants=("cycseq",), others=())
+    assert (ablations[0], ablations[1].models, ablations[1].seeds) == (
+        "ablations",
+        ("cycseq_no_kl_n2p", "cycseq_no_kl_p2n"),
+        2,
+    )
+    only = study.Study(Path("out"), variants=("cycseq",), ablations=(), others=())
     assert [name for name, _ in study.requests(only, study.SMOKE)] == ["variants"]

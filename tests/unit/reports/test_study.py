@@ -94,6 +94,13 @@ def test_seeds_that_differ_widen_the_interval():
     assert found.loc["varied", "gain_high"] == pytest.approx(0.4)
 
 
+def test_models_may_have_different_numbers_of_seeds():
+    parts = [rows("no_change", np.zeros((4, 1))), rows("train_mean", BASE)]
+    found = table(*parts, rows("three", [[0.1, 0.3, 0.8]] * 4), rows("two", [[0.1, 0.3]] * 4)).loc["pearson_delta"]
+    assert found.loc[["three", "two"], "n_seeds"].tolist() == [3, 2]
+    assert found.loc[["three", "two"], "mean"].tolist() == pytest.approx([0.4, 0.2])
+
+
 def test_a_model_that_declines_keeps_its_reason():
     declined = rows("gears", np.zeros((4, 1)), status="unsupported", reason="takes knock-outs only")
     found = table(rows("no_change", np.zeros((4, 1))), rows("train_mean", BASE), declined).loc["pearson_delta"]
