@@ -90,6 +90,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Where runs and tables go; what is there is kept and gone on with.")],
     data_dir: Annotated[Path | None, typer.Option(help="Folder with local copies of data files.")] = None,
     only: Annotated[str | None, typer.Option(help="Suites, comma-separated: cropseq, kang, grid, smoke.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="unseen_context or held_out_cells; default: both.")] = None,
     variants: Annotated[str, typer.Option(help="Variants of CycSeq, without direction.")] = ",".join(VARIANTS),
     ablations: Annotated[str, typer.Option(help="Ablations of the recipe, without direction.")] = ",".join(ABLATED),
     others: Annotated[str, typer.Option(help="Models to hold them against.")] = ",".join(OTHERS),
@@ -109,7 +110,7 @@ def main(
         study = Study(
             out=out,
             data_dir=data_dir,
-            questions=find_questions(only),
+            questions=find_questions(only, protocol),
             variants=_names(variants),
             ablations=_names(ablations),
             others=_names(others),
@@ -132,15 +133,20 @@ def main(
         raise typer.Exit(1)
 
 
-def find_questions(only: str | None) -> tuple[Question, ...]:
-    """Choose the questions of some suites; raises `BenchmarkError` for a suite without any."""
-    if only is None:
-        return QUESTIONS
-    known = {question.suite for question in (*QUESTIONS, SMOKE)}
-    unknown = sorted(set(_names(only)) - known)
-    if unknown or not _names(only):
+def find_questions(only: str | None, protocol: str | None = None) -> tuple[Question, ...]:
+    """Choose the questions of some suites and of a protocol; raises `BenchmarkError` where there are none."""
+    every = (*QUESTIONS, SMOKE)
+    suites = {question.suite for question in QUESTIONS} if only is None else set(_names(only))
+    known = {question.suite for question in every}
+    if not suites or suites - known:
         raise BenchmarkError(f"--only {only}: expected some of {', '.join(sorted(known))}, separated by commas.")
-    return tuple(question for question in (*QUESTIONS, SMOKE) if question.suite in _names(only))
+    protocols = sorted({question.protocol for question in every})
+    if protocol is not None and protocol not in protocols:
+        raise BenchmarkError(f"--protocol {protocol}: expected one of {', '.join(protocols)}.")
+    found = tuple(q for q in every if q.suite in suites and protocol in (None, q.protocol))
+    if not found:
+        raise BenchmarkError(f"--only {only} --protocol {protocol}: no question is of both; leave one out.")
+    return found
 
 
 def run_study(study: Study) -> int:

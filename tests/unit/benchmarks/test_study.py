@@ -31,6 +31,15 @@ def test_questions_of_some_suites():
         study.find_questions("")
 
 
+def test_questions_of_one_protocol():
+    assert {question.protocol for question in study.find_questions(None, "held_out_cells")} == {"held_out_cells"}
+    assert [question.suite for question in study.find_questions("grid", "unseen_context")] == ["grid"]
+    with pytest.raises(BenchmarkError, match="expected one of held_out_cells, unseen_context"):
+        study.find_questions(None, "unseen")
+    with pytest.raises(BenchmarkError, match="no question is of both"):
+        study.find_questions("smoke", "held_out_cells")
+
+
 def test_others_are_asked_once_and_variants_with_every_seed():
     ablated = ("cycseq_no_kl",)
     wanted = study.Study(
