@@ -32,4 +32,4 @@ def read(files: Mapping[str, Path]) -> Reading:
     )
     obs["is_control"] = obs["perturbation"] == CONTROL
     x = sp.csr_matrix(raw.X, dtype=np.float32)
-    return Reading(AnnData(X=x, obs=obs, var=pd.DataFrame(index=raw.var_names)))
+    return Reading([AnnData(X=x, obs=obs, var=pd.DataFrame(index=raw.var_names))])
