@@ -77,7 +77,7 @@ def load(name: str, *, data_dir: Path | None = None, annotation: Path | None = N
         expectation=reading.expectation,
         digest=digest(cells),
         files={f.path.name: f.sha256 for f in found.values()},
-        warnings=warnings,
+        warnings=(*warnings, *reading.notes),
     )
 
 
