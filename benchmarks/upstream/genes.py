@@ -244,3 +244,10 @@ def share(maps: Iterable[GeneMap], notes: list[str] | None = None) -> list[GeneM
             f"{len(common)} genes are in every file; the files have {', '.join(str(len(m.names)) for m in every)}."
         )
     return [GeneMap(common, np.append(common.get_indexer(m.names), -1)[m.column]) for m in every]
+
+
+def only(genes: GeneMap, wanted: np.ndarray) -> GeneMap:
+    """Restrict to the genes of some source columns, bool [source column]."""
+    names = genes.names[np.isin(np.arange(len(genes.names)), genes.column[wanted])]
+    column = np.append(names.get_indexer(genes.names), -1)[genes.column]
+    return GeneMap(names, np.where(wanted, column, -1))

@@ -18,8 +18,8 @@ from anndata.io import read_elem, sparse_dataset
 from benchmarks.errors import DataError
 from benchmarks.upstream.blocks import Source, canonical_blocks
 from benchmarks.upstream.entries import CELLS_PER_BLOCK, Entries, Grid, csr_blocks, select
-from benchmarks.upstream.genes import GeneMap, map_genes, restore
-from benchmarks.upstream.labels import Cells, Labelling, canonical_obs, name_perturbations, parse_doses
+from benchmarks.upstream.genes import GeneMap, map_genes, only, restore
+from benchmarks.upstream.labels import Cells, Labelling, as_text, canonical_obs, name_perturbations, parse_doses
 from benchmarks.upstream.text import check_columns
 
 BLOCK_BYTES = 64 << 20
@@ -39,7 +39,11 @@ class Keys:
     context_name: str = "all"
     batch: str = ""
     """Column; empty: one batch."""
+    prefix: str = ""
+    """Put before every batch and every cell's name, to keep those of several files apart."""
     arm: str = ""
+    arm_unit: str = ""
+    """Put behind every arm: "h" for hours."""
     dose: str = ""
     dose_unit: str = "nM"
     """Of doses that name none."""
@@ -47,6 +51,8 @@ class Keys:
     """Column of var with the genes' symbols."""
     gene_ids: str = ""
     """Column of var with Ensembl ids, where there is one."""
+    id_prefix: str = ""
+    """Keep only genes whose id begins so: "ENSG" where cells of another species were sequenced along."""
     labelling: Labelling = field(default_factory=Labelling)
     layer: str = "X"
     """"X", "raw", or a name in layers."""
@@ -106,6 +112,7 @@ def open_h5ad(path: Path, keys: Keys, space: str = "counts", notes: list[str] | 
         raise DataError(f"{path}: {keys.layer} is {shape}, but obs × var is {(len(obs), len(var))}.{turned}")
     labels = _perturbations(obs, keys, str(path), notes)
     positions = np.flatnonzero(labels.notna().to_numpy())
+    labels.index = keys.prefix + labels.index.astype(str)
     if len(positions) < len(labels):
         notes.append(
             f"{path.name}: {len(labels) - len(positions)} of {len(labels)} cells have no perturbation label and are left out."
@@ -114,12 +121,14 @@ def open_h5ad(path: Path, keys: Keys, space: str = "counts", notes: list[str] | 
     cells = Cells(
         perturbation=labels.iloc[positions],
         context=kept[keys.context] if keys.context else keys.context_name,
-        batch=kept[keys.batch] if keys.batch else path.stem,
-        arm=kept[keys.arm] if keys.arm else "none",
+        batch=keys.prefix + as_text(kept[keys.batch]) if keys.batch else path.stem,
+        arm=as_text(kept[keys.arm]) + keys.arm_unit if keys.arm else "none",
         dose=_doses(kept, labels.iloc[positions], keys, str(path)) if keys.dose else None,
     )
     ids = _column(var, keys.gene_ids) if keys.gene_ids else []
     genes = map_genes(_column(var, keys.genes), path.name, ids, summed=space == "counts", notes=notes)
+    if keys.id_prefix:
+        genes = only(genes, np.array([i.startswith(keys.id_prefix) for i in ids], dtype=bool))
     source = Source(str(path), canonical_obs(cells, str(path)), genes, space, notes)
     opened = H5ad(path, keys.layer, positions, len(var), source)
     return _without_gaps(opened) if space == "zscore" else opened
@@ -229,14 +238,15 @@ def _frame(handle: h5py.File, name: str, path: Path) -> pd.DataFrame:
     if name not in handle:
         raise DataError(f"{path} has no {name}; is this an h5ad?")
     table = handle[name]
-    if isinstance(table, h5py.Group):
-        check_columns([str(c) for c in table.attrs.get("column-order", ())], (), f"{path}: {name}")
-        frame: pd.DataFrame = read_elem(table)
-        return frame
-    with warnings.catch_warnings():  # the layout of AnnData before 0.7
+    with warnings.catch_warnings():  # on the layouts of AnnData before 0.8
         warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        if isinstance(table, h5py.Group):
+            check_columns([str(c) for c in table.attrs.get("column-order", ())], (), f"{path}: {name}")
+            frame: pd.DataFrame = read_elem(table)
+            return frame
         old = read_h5ad(path, backed="r")
-    frame = {"obs": old.obs, "var": old.var}[name].copy()
+    frame = (old.raw.var if name == "raw/var" else getattr(old, name)).copy()
     old.file.close()
     return frame
 

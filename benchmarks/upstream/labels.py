@@ -204,11 +204,18 @@ def canonical_obs(cells: Cells, source: str) -> pd.DataFrame:
     return obs.assign(is_control=control.astype(bool))
 
 
+def as_text(values: pd.Series) -> pd.Series:
+    """Write labels as text without blanks around them; whole numbers that pandas holds as 1.0 are "1"."""
+    if pd.api.types.is_float_dtype(values.dtype) and (values.dropna() % 1 == 0).all():
+        values = values.astype("Int64")
+    text = values.astype("string").str.strip()
+    return text.mask(text == "")
+
+
 def _text(value: pd.Series | str, n: int) -> np.ndarray:
     if isinstance(value, str):
         return np.full(n, value, dtype=object)
-    text = value.astype("string").str.strip()
-    return text.mask(text == "").to_numpy(dtype=object, na_value=None)
+    return as_text(value).to_numpy(dtype=object, na_value=None)
 
 
 def check_controls(context: pd.Series, control: pd.Series, source: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from benchmarks.errors import DataError
 from benchmarks.upstream.entries import CELLS_PER_BLOCK, Entries, Grid, csr_blocks, select
-from benchmarks.upstream.text import Layout, open_text, read_table, table_chunks
+from benchmarks.upstream.text import Layout, name_columns, open_text, read_table, table_chunks
 
 BANNER = "%%MatrixMarket matrix coordinate"
 INDEX = {"gene": np.int64, "cell": np.int64, "value": np.float32}
@@ -27,14 +27,56 @@ class Triplet:
     matrix: Path
 
 
-def read_barcodes(path: Path) -> pd.Index:
-    """Read the cells' barcodes in the order of the matrix; raises `DataError` for one that occurs twice."""
-    barcodes = pd.Index(read_table(path, layout=Layout(header=False)).iloc[:, 0])
-    if not barcodes.is_unique:
+@dataclass(frozen=True)
+class Placed:
+    """Labelled cells, found among the barcodes of a matrix."""
+
+    rows: np.ndarray
+    """For each barcode of the file its place among the labelled cells, −1 for none, int [barcode]."""
+    order: np.ndarray
+    """The labelled cells in the order of the file, positions in the table of labels, int [cell]."""
+
+
+def place(
+    path: Path, labelled: pd.Index, notes: list[str], clean: Callable[[pd.Series], pd.Series] = lambda text: text
+) -> Placed:
+    """Find labelled cells among a matrix's barcodes, which are read in chunks: droplets may be millions.
+
+    Parameters
+    ----------
+    path
+        barcodes.tsv: one barcode a line.
+    labelled
+        Barcodes of the cells that have labels, unique.
+    notes
+        Takes how many barcodes and labels have no partner.
+    clean
+        What is done to the file's barcodes before they are compared.
+
+    Raises
+    ------
+    DataError
+        No label fits, or a barcode occurs twice.
+    """
+    found, n = [], 0
+    fields = dict.fromkeys(name_columns(path, Layout(header=False)), str)
+    for chunk in table_chunks(path, "\t", fields):
+        found.append(labelled.get_indexer(clean(chunk.iloc[:, 0])))
+        n += len(chunk)
+    position = np.concatenate(found)
+    order = position[position >= 0]
+    if not len(order):
         raise DataError(
-            f"{path} has barcode '{barcodes[barcodes.duplicated()][0]}' more than once; get the file again."
+            f"None of the {n:,} barcodes of {path} is among the {len(labelled):,} labelled cells, such as "
+            f"'{labelled[0]}': the labels are of another run, or one side has a prefix or suffix."
         )
-    return barcodes
+    if len(np.unique(order)) < len(order):
+        raise DataError(f"{path} has a barcode more than once; get the file again.")
+    if len(order) < max(n, len(labelled)):
+        notes.append(
+            f"{path.name}: {len(order):,} of {n:,} barcodes have labels; {len(labelled) - len(order):,} labels have no barcode."
+        )
+    return Placed(np.where(position >= 0, np.cumsum(position >= 0) - 1, -1), order)
 
 
 def read_features(path: Path) -> tuple[list[str], list[str]]:
@@ -119,7 +161,7 @@ def _check_shape(triplet: Triplet, shape: tuple[int, int], expected: tuple[int, 
 
 def _entries(path: Path, skip: int, expected: int) -> Iterator[Entries]:
     found = 0
-    for chunk in table_chunks(path, Layout(sep=" ", names=("gene", "cell", "value"), skip=skip), INDEX):
+    for chunk in table_chunks(path, " ", INDEX, skip):
         found += len(chunk)
         yield Entries(chunk["cell"].to_numpy() - 1, chunk["gene"].to_numpy() - 1, chunk["value"].to_numpy())
     if found != expected:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import zlib
 from collections import Counter
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
+import numpy as np
 import pandas as pd
 
 from benchmarks.errors import DataError
@@ -18,6 +20,7 @@ from benchmarks.errors import DataError
 ROWS_PER_CHUNK = 1 << 20
 """Lines of a long table held at once."""
 GZIP_MAGIC = b"\x1f\x8b"
+BLANKS = r"\s+"
 
 
 @dataclass(frozen=True)
@@ -25,15 +28,9 @@ class Layout:
     """How a table is written."""
 
     sep: str = "\t"
-    """Separator, or a regular expression for runs of blanks."""
+    """Separator; `BLANKS` for any number of blanks."""
     header: bool = True
-    """Whether the first line names the columns."""
-    names: tuple[str, ...] = ()
-    """Columns of a table without a header."""
-    comment: str | None = None
-    """Lines that start with this are left out."""
-    skip: int = 0
-    """Lines before the table."""
+    """Whether the first line names the columns; otherwise they are called "0", "1", …"""
 
 
 @contextmanager
@@ -79,8 +76,10 @@ def open_text(path: Path) -> Iterator[IO[str]]:
                 yield lines
 
 
-def read_table(path: Path, needed: Sequence[str] = (), layout: Layout | None = None) -> pd.DataFrame:
-    """Read a table that has one row per cell, gene or guide, as text.
+def read_table(
+    path: Path, needed: Sequence[str] = (), layout: Layout | None = None, numbers: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Read a table that has one row per cell, gene or guide.
 
     Parameters
     ----------
@@ -90,44 +89,55 @@ def read_table(path: Path, needed: Sequence[str] = (), layout: Layout | None = N
         Columns that must be there and are kept; all are kept where none is named.
     layout
         How it is written; tab-separated with a header by default.
+    numbers
+        Columns of numbers; all others are text, each text held once.
 
     Returns
     -------
     DataFrame
-        Columns of text; empty fields and "NA" are missing.
+        Empty fields and "NA" are missing.
 
     Raises
     ------
     DataError
-        A column is missing or two have one name; the file is truncated; it has no rows.
+        A column is missing or two have one name; the file is truncated; it has no rows; a number is none.
     """
     layout = layout or Layout()
+    columns = name_columns(path, layout)
+    check_columns([c for c in columns if c], needed, path)
+    used = list(needed) or [c for c in columns if c]
     with open_text(path) as lines:
-        names = list(layout.names) or None
         table = pd.read_csv(
             lines,
             sep=layout.sep,
             header=None,
-            names=names,
-            skiprows=layout.skip,
-            comment=layout.comment,
-            dtype=str,
-            engine="c" if len(layout.sep) == 1 or layout.sep == r"\s+" else "python",
+            names=columns,
+            usecols=used,
+            index_col=False,
+            skiprows=int(layout.header),
+            dtype={c: np.float64 if c in numbers else "category" for c in used},
         )
-    if layout.header:
-        table = _named(table, path)
-    check_columns(list(table.columns), needed, path)
     if table.empty:
         raise DataError(f"{path} has no rows. It is cut off or another file; get it again.")
-    return table[list(needed)] if needed else table
+    return table[used].astype({c: object for c in used if c not in numbers})
 
 
-def _named(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Take the first line as the header; pandas would rename the second of two columns of one name without a word."""
-    header = [str(name).strip() for name in table.iloc[0]]
-    if header and table.iloc[1:].empty:
-        raise DataError(f"{path} has a header and no rows. It is cut off or another file; get it again.")
-    return table.iloc[1:].set_axis(header, axis=1).reset_index(drop=True)
+def name_columns(path: Path, layout: Layout) -> list[str]:
+    """Name a table's columns; pandas would rename the second of two columns of one name without a word.
+
+    R writes the names of rows without a heading: that column is called "".
+    """
+    with open_text(path) as lines:
+        head = [lines.readline(), lines.readline()]
+    if not head[0].strip():
+        raise DataError(f"{path} is empty. Delete it and get it again.")
+    sep = " " if layout.sep == BLANKS else layout.sep
+    first, second = (
+        [field.strip() for field in next(csv.reader([line], delimiter=sep, skipinitialspace=True), [])] for line in head
+    )
+    if not layout.header:
+        return [str(i) for i in range(len(first))]
+    return ["", *first] if len(second) == len(first) + 1 else first
 
 
 def check_columns(columns: Sequence[str], needed: Sequence[str], source: object) -> None:
@@ -146,16 +156,28 @@ def check_columns(columns: Sequence[str], needed: Sequence[str], source: object)
         )
 
 
-def table_chunks(path: Path, layout: Layout, dtypes: Mapping[str, type]) -> Iterator[pd.DataFrame]:
-    """Read a long table of numbers chunk by chunk, `ROWS_PER_CHUNK` lines at once; raises as `told_apart`."""
+def table_chunks(path: Path, sep: str, dtypes: Mapping[str, type], skip: int = 0) -> Iterator[pd.DataFrame]:
+    """Read a long table of numbers chunk by chunk, `ROWS_PER_CHUNK` lines at once; raises as `told_apart`.
+
+    Parameters
+    ----------
+    path
+        The file, gzipped or plain.
+    sep
+        Separator.
+    dtypes
+        Columns in order, and their types.
+    skip
+        Lines before the table.
+    """
     with open_text(path) as lines:
         yield from pd.read_csv(
             lines,
-            sep=layout.sep,
+            sep=sep,
             header=None,
-            names=list(layout.names),
-            skiprows=layout.skip,
-            comment=layout.comment,
-            dtype=dtypes,
+            names=list(dtypes),
+            index_col=False,
+            skiprows=skip,
+            dtype=dict(dtypes),
             chunksize=ROWS_PER_CHUNK,
         )
