@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 
 SEED = 5
 
@@ -73,13 +75,15 @@ def matrix_market(values: np.ndarray, kind: str = "integer") -> str:
     return head + body + "\n"
 
 
-def triplet(folder: Path, stem: str, values: np.ndarray, names: tuple[list[str], list[str], list[str]]) -> list[Path]:
-    """Write barcodes, features and matrix; `names` are barcodes, symbols and ids."""
+def triplet(
+    folder: Path, stem: str, values: np.ndarray, names: tuple[list[str], list[str], list[str]], old: bool = False
+) -> list[Path]:
+    """Write barcodes, features (before Cell Ranger 3: genes) and matrix; `names` are barcodes, symbols and ids."""
     cells, genes, ids = names
-    rows = [f"{i}\t{s}\tGene Expression" for s, i in zip(genes, ids, strict=True)]
+    rows = [f"{i}\t{s}" + ("" if old else "\tGene Expression") for s, i in zip(genes, ids, strict=True)]
     return [
         write(folder / f"{stem}barcodes.tsv.gz", "\n".join(cells) + "\n"),
-        write(folder / f"{stem}features.tsv.gz", "\n".join(rows) + "\n"),
+        write(folder / f"{stem}{'genes' if old else 'features'}.tsv.gz", "\n".join(rows) + "\n"),
         write(folder / f"{stem}matrix.mtx.gz", matrix_market(values)),
     ]
 
@@ -90,13 +94,13 @@ def identified(folder: Path, accession: str, identities: list[str], genes: list[
     names, ids = symbols(30)
     names = genes + names[len(genes) :] if genes else names
     values = draw(len(cells), len(names))
-    paths = triplet(folder, f"{accession}_", values, (cells, names, ids))
+    paths = triplet(folder, f"{accession}_", values, (cells, names, ids), old=True)
     rows = [
         f"{c},{g},100,{20 + i},5.0,{i % 2 + 1},{i % 10 != 9},{2 if i % 10 == 8 else 1}"
         for i, (c, g) in enumerate(zip(cells, identities, strict=False))
     ]
     head = "cell_barcode,guide_identity,read_count,UMI_count,coverage,gemgroup,good_coverage,number_of_cells"
-    table = write(folder / f"{accession}_cell_identities.csv.gz", "\n".join([head, *rows]) + "\n")
+    table = write(folder / f"{accession.removesuffix('_10X')}_cell_identities.csv.gz", "\n".join([head, *rows]) + "\n")
     files = dict(zip(("barcodes", "genes", "matrix", "identities"), [*paths, table], strict=True))
     return Study(files, values, cells, names)
 
@@ -135,11 +139,11 @@ RUNS = (("K562", "noNK"), ("K562", "NK1_1_16"), ("LP1", "noNK"), ("LP1", "NK1_1_
 ARMS = {"noNK": "noNK", "NK1_1_16": "NK_1_16", "NK1_1_4": "NK_1_4"}
 
 
-def cropseq(folder: Path, n: int = 24) -> Study:
-    """Dufva 2023: four runs; per run cells of FAS, CD44, two controls, a doublet and one without guide reads."""
+def cropseq(folder: Path, n: int = 24, runs: Sequence[tuple[str, str]] = RUNS) -> Study:
+    """Dufva 2023: runs of cells with guides of FAS, CD44 and controls, of two genes, of too few reads, and of none."""
     genes, ids = cropseq_genes()
     files, every, cells, truth = {}, [], [], []
-    for number, (line, arm) in enumerate(RUNS):
+    for number, (line, arm) in enumerate(runs):
         bare, values = barcodes(n, seed=number), draw(n, len(genes), 12.0, seed=number)
         paths = triplet(folder, f"CROPseq_{line}_{arm}_", values, ([f"{b}-1" for b in bare], genes, ids))
         files |= {f"{line}_{arm}_{p}": path for p, path in zip(("barcodes", "features", "matrix"), paths, strict=True)}
@@ -153,7 +157,7 @@ def cropseq(folder: Path, n: int = 24) -> Study:
             if label:
                 truth.append((name, label, line, ARMS[arm], f"{line}_{arm}"))
         files[f"{line}_{arm}_sgRNA"] = write(folder / f"CROPseq_{line}_{arm}_sgRNA.txt", "\n".join(rows) + "\n")
-    for line in {line for line, _ in RUNS}:
+    for line in {line for line, _ in runs}:
         rows = [f"g{i}\t{s}\t{g}\t{g}_1" for i, (s, g) in enumerate(LIBRARY.items())]
         text = "\n".join(["sgrna\tsequence\tgene\tsgrna_name", *rows]) + "\n"
         files[f"{line}_library"] = write(folder / f"CROPseq_{line}_sgRNA_library.txt", text)
@@ -309,3 +313,13 @@ def write_frame(handle: h5py.File, name: str, index: str, labels: list[str], col
             table[column].attrs["categories"] = kept.ref
         else:
             table[column] = np.array(values)
+
+
+def modern(path: Path, values: object, obs: dict[str, list], var: dict[str, list] | None = None) -> Path:
+    """Any h5ad of today's AnnData: scPerturb's copies, a user's own file."""
+    names, _ = symbols(values.shape[1])  # type: ignore[attr-defined]
+    cells = pd.Index([f"cell{i}" for i in range(values.shape[0])])  # type: ignore[attr-defined]
+    table = pd.DataFrame({"symbol": names} | (var or {}), index=pd.Index((var or {}).get("name", names)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    AnnData(X=values, obs=pd.DataFrame(obs, index=cells), var=table).write_h5ad(path)
+    return path
