@@ -19,7 +19,15 @@ from benchmarks.errors import DataError
 from benchmarks.upstream.blocks import Source, canonical_blocks
 from benchmarks.upstream.entries import CELLS_PER_BLOCK, Entries, Grid, csr_blocks, select
 from benchmarks.upstream.genes import GeneMap, map_genes, only, restore
-from benchmarks.upstream.labels import Cells, Labelling, as_text, canonical_obs, name_perturbations, parse_doses
+from benchmarks.upstream.labels import (
+    Cells,
+    Labelling,
+    as_text,
+    canonical_obs,
+    name_perturbations,
+    parse_doses,
+    tell_missing,
+)
 from benchmarks.upstream.text import check_columns
 
 BLOCK_BYTES = 64 << 20
@@ -261,7 +269,10 @@ def _column(var: pd.DataFrame, name: str, path: Path) -> list[str]:
 def _perturbations(obs: pd.DataFrame, keys: Keys, source: str, notes: list[str]) -> pd.Series:
     wanted = (keys.perturbation, keys.context, keys.batch, keys.arm, keys.dose)
     check_columns(list(obs.columns), [c for c in wanted if c], f"{source}: obs")
-    labels = name_perturbations(obs[keys.perturbation], source, keys.labelling, notes)
+    given = obs[keys.perturbation]
+    if isinstance(given.dtype, pd.CategoricalDtype):
+        tell_missing(given.cat.categories.astype(str), given.astype(str), source, notes)
+    labels = name_perturbations(given, source, keys.labelling, notes)
     if not keys.perturbs_genes:
         return labels
     known = list(labels.dropna().unique())
