@@ -70,10 +70,15 @@ def test_text_cut_off_in_a_line_or_between_lines_is_told(tmp_path):
         consume("norman", study)
 
 
-def test_a_truncated_h5ad_is_told(tmp_path):
+def test_a_truncated_or_damaged_h5ad_is_told(tmp_path):
     study = upstream.replogle(tmp_path, "K562")
     cut(study.files["k562"])
     with pytest.raises(DataError, match=r"cannot be opened as h5ad .* truncated"):
+        consume("replogle_k562", study)
+    study = upstream.replogle(tmp_path, "K562")
+    with h5py.File(study.files["k562"], "a") as handle:
+        handle["obs/gene"][0] = 99
+    with pytest.raises(DataError, match="is not the table that was expected"):
         consume("replogle_k562", study)
 
 

@@ -52,7 +52,7 @@ def write_frame(handle: h5py.File, name: str, index: str, labels: list[str], col
                 column, data=np.array(categories, dtype=object), dtype=h5py.string_dtype()
             )
             kept.attrs["ordered"] = False
-            table[column] = codes.astype(np.int8)
+            table[column] = codes.astype(np.int32)
             table[column].attrs["categories"] = kept.ref
         else:
             table[column] = np.array(values)
