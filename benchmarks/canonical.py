@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -25,12 +25,15 @@ SOURCE_SPACES = get_args(Space)
 class Reading:
     """What a data set's `read.py` returns."""
 
-    cells: AnnData
-    """All cells in canonical form, X as it comes (see the card's `space`)."""
+    blocks: Iterable[AnnData]
+    """The cells in canonical form, block by block, so that they need not fit in memory; X as it comes (see the card's
+    `space`); every block has the same genes in the same order. Iterated once."""
     annotation: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Gene → terms, where the data set brings its own."""
     expectation: pd.DataFrame | None = None
     """Simulated data only: noise-free mean profiles in log2(CP10k + 1), indexed by (context, arm, perturbation)."""
+    notes: list[str] = field(default_factory=list)
+    """What was left out, summed or renamed, in words; complete once the blocks have been iterated."""
 
 
 def condition_name(label: str, separator: str = "+") -> str:

@@ -61,13 +61,14 @@ def load(name: str, *, data_dir: Path | None = None, annotation: Path | None = N
     reader = load_reader(name)
     try:
         reading: Reading = reader.read({key: file.path for key, file in found.items()})
+        cells = _joined(list(reading.blocks), name)
     except (OSError, KeyError, ValueError) as error:
         paths = ", ".join(str(f.path) for f in found.values()) or "nothing"
         raise DataError(
             f"{name}: reading {paths} failed: {type(error).__name__}: {error}. The card's columns are "
             f"{dict(card.columns)}; is this the upstream file?"
         ) from error
-    cells = _canonical(validate(reading.cells, dataset=name, space=card.space))
+    cells = _canonical(validate(cells, dataset=name, space=card.space))
     terms, warnings = _annotation(card, reading, data_dir, annotation)
     return Dataset(
         card=card,
@@ -76,7 +77,7 @@ def load(name: str, *, data_dir: Path | None = None, annotation: Path | None = N
         expectation=reading.expectation,
         digest=digest(cells),
         files={f.path.name: f.sha256 for f in found.values()},
-        warnings=warnings,
+        warnings=(*warnings, *reading.notes),
     )
 
 
@@ -96,6 +97,24 @@ def digest(cells: AnnData) -> str:
         hasher.update("\x1f".join(map(str, names)).encode())
         hasher.update(b"\x1e")
     return hasher.hexdigest()
+
+
+def _joined(blocks: list[AnnData], name: str) -> AnnData:
+    """Put the blocks of a reader below each other."""
+    if len(blocks) == 1:
+        return blocks[0]
+    if not blocks:
+        raise DataError(f"{name}: the reader gave no cells.")
+    for block in blocks[1:]:
+        if not block.var_names.equals(blocks[0].var_names):
+            raise DataError(
+                f"{name}: blocks of cells have different genes; a reader gives the same genes in the same order."
+            )
+    return AnnData(
+        X=sp.vstack([sp.csr_matrix(block.X) for block in blocks], format="csr"),
+        obs=pd.concat([block.obs for block in blocks]),
+        var=blocks[0].var,
+    )
 
 
 def _canonical(cells: AnnData) -> AnnData:

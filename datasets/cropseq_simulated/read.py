@@ -86,7 +86,7 @@ def read(files: Mapping[str, Path]) -> Reading:
             "Remove [[files]] from its card."
         )
     screen = simulate(BENCHMARK_SEED)
-    return Reading(cells=screen.cells, annotation=screen.annotation, expectation=screen.expectation)
+    return Reading([screen.cells], annotation=screen.annotation, expectation=screen.expectation)
 
 
 def simulate(seed: int = 0, *, settings: Settings = FROZEN) -> Simulation:

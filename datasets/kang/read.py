@@ -33,4 +33,4 @@ def read(files: Mapping[str, Path]) -> Reading:
         },
         index=raw.obs_names,
     )
-    return Reading(AnnData(X=raw.X.tocsr().astype(np.float32), obs=obs, var=pd.DataFrame(index=raw.var_names)))
+    return Reading([AnnData(X=raw.X.tocsr().astype(np.float32), obs=obs, var=pd.DataFrame(index=raw.var_names))])

@@ -19,4 +19,4 @@ def read(files: Mapping[str, Path]) -> Reading:
         control_cells=(90, 20),
     )
     screen = generator.simulate(0, settings=settings)
-    return Reading(screen.cells, screen.annotation, screen.expectation)
+    return Reading([screen.cells], screen.annotation, screen.expectation)
