@@ -32,6 +32,8 @@ class Reading:
     """Gene → terms, where the data set brings its own."""
     expectation: pd.DataFrame | None = None
     """Simulated data only: noise-free mean profiles in log2(CP10k + 1), indexed by (context, arm, perturbation)."""
+    notes: list[str] = field(default_factory=list)
+    """What was left out or renamed, in words; complete once the blocks have been read."""
 
 
 def condition_name(label: str, separator: str = "+") -> str:
@@ -54,28 +56,56 @@ def validate(cells: AnnData, *, dataset: str, space: str) -> AnnData:
     Raises
     ------
     DataError
-        Missing or mistyped column, duplicated names, a context without controls, labels that disagree with
-        `is_control`, combinations not sorted, or values that are NaN, infinite or negative.
+        As `validate_block` and `validate_labels`, which check the same of cells that come in blocks.
     """
-    if space not in SOURCE_SPACES:
-        raise DataError(f"{dataset}: expression space is '{space}'; expected one of {', '.join(SOURCE_SPACES)}.")
-    if cells.n_obs == 0 or cells.n_vars == 0:
-        raise DataError(f"{dataset}: {cells.n_obs} cells × {cells.n_vars} genes; expected at least one of each.")
-    _check_names(cells, dataset)
-    _check_columns(cells.obs, dataset)
-    _check_controls(cells.obs, dataset)
-    _check_values(cells, dataset, space)
+    validate_block(cells, dataset=dataset, space=space)
+    validate_labels(cells.obs, dataset=dataset)
     return cells
 
 
-def _check_names(cells: AnnData, dataset: str) -> None:
-    for kind, names in (("cell", cells.obs_names), ("gene", cells.var_names)):
-        if not names.is_unique:
-            repeated = names[names.duplicated()].unique()
-            raise DataError(
-                f"{dataset}: {len(repeated)} {kind} names occur more than once, such as "
-                f"'{repeated[0]}'; make them unique (sum duplicated genes, prefix cells by batch)."
-            )
+def validate_block(block: AnnData, *, dataset: str, space: str) -> None:
+    """Check all that can be told from some of a data set's cells.
+
+    Raises
+    ------
+    DataError
+        Unknown space, no cell or gene, missing or mistyped column, duplicated genes, combinations not sorted, labels that
+        disagree with `is_control`, or values that are NaN, infinite or negative.
+    """
+    if space not in SOURCE_SPACES:
+        raise DataError(f"{dataset}: expression space is '{space}'; expected one of {', '.join(SOURCE_SPACES)}.")
+    if block.n_obs == 0 or block.n_vars == 0:
+        raise DataError(f"{dataset}: {block.n_obs} cells × {block.n_vars} genes; expected at least one of each.")
+    _check_names(block.var_names, "gene", dataset)
+    _check_columns(block.obs, dataset)
+    _check_control_labels(block.obs, dataset)
+    _check_values(block, dataset, space)
+
+
+def validate_labels(obs: pd.DataFrame, *, dataset: str) -> None:
+    """Check what only the labels of all cells can tell.
+
+    Raises
+    ------
+    DataError
+        Cell names that occur twice, or a context without controls.
+    """
+    _check_names(obs.index, "cell", dataset)
+    without = sorted(set(obs["context"].unique()) - set(obs.loc[obs["is_control"], "context"].unique()))
+    if without:
+        raise DataError(
+            f"{dataset}: no control cells in context {', '.join(map(str, without))}; every context needs controls. "
+            "Check the card's control rule."
+        )
+
+
+def _check_names(names: pd.Index, kind: str, dataset: str) -> None:
+    if not names.is_unique:
+        repeated = names[names.duplicated()].unique()
+        raise DataError(
+            f"{dataset}: {len(repeated)} {kind} names occur more than once, such as "
+            f"'{repeated[0]}'; make them unique (sum duplicated genes, prefix cells by batch)."
+        )
 
 
 def _check_columns(obs: pd.DataFrame, dataset: str) -> None:
@@ -103,19 +133,13 @@ def _check_columns(obs: pd.DataFrame, dataset: str) -> None:
         )
 
 
-def _check_controls(obs: pd.DataFrame, dataset: str) -> None:
+def _check_control_labels(obs: pd.DataFrame, dataset: str) -> None:
     control = obs["is_control"].to_numpy()
     labelled = (obs["perturbation"] == CONTROL).to_numpy()
     if (control != labelled).any():
         raise DataError(
             f"{dataset}: {int((control != labelled).sum())} cells have is_control and perturbation that "
             f"disagree; a control is labelled '{CONTROL}' and nothing else is."
-        )
-    without = sorted(set(obs["context"].astype(str)) - set(obs.loc[control, "context"].astype(str)))
-    if without:
-        raise DataError(
-            f"{dataset}: no control cells in context {', '.join(without)}; every context needs controls. "
-            "Check the card's control rule."
         )
 
 

@@ -1,0 +1,86 @@
+"""Rows of a sparse matrix on disk: only what is asked for is read, in as few reads as can be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+
+from benchmarks.errors import DataError
+
+
+class FlatArray:
+    """A one-dimensional array that lies in one piece in a file.
+
+    Parameters
+    ----------
+    path
+        The file; it stays open.
+    dtype
+        Type of the numbers, little-endian.
+    start
+        Byte at which the array begins.
+    """
+
+    def __init__(self, path: Path, dtype: type[np.generic], start: int = 0) -> None:
+        self.path, self.dtype, self.start = path, np.dtype(dtype).newbyteorder("<"), start
+        self._file = path.open("rb", buffering=0)
+
+    def read_into(self, out: np.ndarray, first: int) -> None:
+        """Fill an array with the numbers from `first` on; raises `DataError` where the file ends too early."""
+        view = out.data.cast("B")
+        self._file.seek(self.start + first * self.dtype.itemsize)
+        done = 0
+        while done < len(view):
+            count = self._file.readinto(view[done:])
+            if not count:
+                raise DataError(f"{self.path} ends too early: it is damaged. Delete its folder and prepare it again.")
+            done += count
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class DiskRows:
+    """A CSR matrix whose values and indices stay on disk.
+
+    Parameters
+    ----------
+    data, indices
+        Values (float32) and column indices (int32).
+    ends
+        CSR `indptr` (int64), in memory.
+    n_columns
+        Width of the matrix.
+    """
+
+    def __init__(self, data: FlatArray, indices: FlatArray, ends: np.ndarray, n_columns: int) -> None:
+        self._parts, self.ends, self.n_columns = (data, indices), ends, n_columns
+
+    def read(self, rows: np.ndarray) -> sp.csr_matrix:
+        """Read rows in the order asked for; a row may be asked for more than once."""
+        unique, place = np.unique(np.asarray(rows, dtype=np.int64), return_inverse=True)
+        x = self._ascending(unique)
+        return x if np.array_equal(place, np.arange(len(unique))) else x[place]
+
+    def read_range(self, first: int, last: int) -> sp.csr_matrix:
+        """Read the rows from `first` to before `last`."""
+        return self._ascending(np.arange(first, last))
+
+    def close(self) -> None:
+        """Close the files."""
+        for part in self._parts:
+            part.close()
+
+    def _ascending(self, rows: np.ndarray) -> sp.csr_matrix:
+        lengths = self.ends[rows + 1] - self.ends[rows]
+        ends = np.concatenate([[0], np.cumsum(lengths)])
+        arrays = np.empty(ends[-1], np.float32), np.empty(ends[-1], np.int32)
+        breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+        for first, last in zip(np.r_[0, breaks], np.r_[breaks, len(rows)], strict=True):
+            if ends[last] > ends[first]:
+                for part, out in zip(self._parts, arrays, strict=True):
+                    part.read_into(out[ends[first] : ends[last]], int(self.ends[rows[first]]))
+        return sp.csr_matrix((*arrays, ends), shape=(len(rows), self.n_columns))
