@@ -136,6 +136,28 @@ class CellStore:
         found = self.conditions.loc[keep, ["start", "stop"]].itertuples(index=False)
         return np.sort(np.concatenate([self._position[start:stop] for start, stop in found]))
 
+    def groups(self, rows: np.ndarray) -> Iterator[tuple[pd.Series, np.ndarray]]:
+        """Go through some cells condition by condition, in the order on disk.
+
+        Parameters
+        ----------
+        rows
+            Positions in `obs`.
+
+        Yields
+        ------
+        pandas.Series, numpy.ndarray
+            A condition's labels (a row of `conditions`) and the positions in `obs` of those of its cells that are in
+            `rows`, at least one.
+        """
+        wanted = np.zeros(self.n_obs, dtype=bool)
+        wanted[rows] = True
+        for _, condition in self.conditions.iterrows():
+            members = self._position[condition["start"] : condition["stop"]]
+            members = members[wanted[members]]
+            if len(members):
+                yield condition, members
+
     def values(self, rows: np.ndarray) -> sp.csr_matrix:
         """Read the values of some cells [cell, gene], in the order asked for.
 

@@ -127,8 +127,7 @@ class Spool:
 
 def canonical_values(x: sp.spmatrix | np.ndarray) -> sp.csr_matrix:
     """Bring values into the form that is stored: CSR, float32, indices sorted, nothing twice."""
-    made = sp.csr_matrix(x, dtype=np.float32)
-    made = made.copy() if made is x else made
+    made = sp.csr_matrix(x, dtype=np.float32, copy=True)
     made.sum_duplicates()
     return made
 
