@@ -9,6 +9,9 @@ import scipy.sparse as sp
 
 from benchmarks.errors import DataError
 
+GAP = 1 << 14
+"""Values up to which what lies between two wanted rows is read with them and dropped: one read is cheaper than two."""
+
 
 class FlatArray:
     """A one-dimensional array that lies in one piece in a file.
@@ -29,6 +32,8 @@ class FlatArray:
 
     def read_into(self, out: np.ndarray, first: int) -> None:
         """Fill an array with the numbers from `first` on; raises `DataError` where the file ends too early."""
+        if not out.size:
+            return
         view = out.data.cast("B")
         self._file.seek(self.start + first * self.dtype.itemsize)
         done = 0
@@ -61,26 +66,34 @@ class DiskRows:
 
     def read(self, rows: np.ndarray) -> sp.csr_matrix:
         """Read rows in the order asked for; a row may be asked for more than once."""
-        unique, place = np.unique(np.asarray(rows, dtype=np.int64), return_inverse=True)
-        x = self._ascending(unique)
-        return x if np.array_equal(place, np.arange(len(unique))) else x[place]
+        rows = np.asarray(rows, dtype=np.int64)
+        if not len(rows):
+            return sp.csr_matrix((0, self.n_columns), dtype=np.float32)
+        wanted = np.unique(rows)
+        breaks = np.flatnonzero(self.ends[wanted[1:]] - self.ends[wanted[:-1] + 1] > GAP) + 1
+        firsts, lasts = wanted[np.r_[0, breaks]], wanted[np.r_[breaks, len(wanted)] - 1] + 1
+        found = np.concatenate([np.arange(first, last) for first, last in zip(firsts, lasts, strict=True)])
+        x = self._ranges(firsts, lasts)
+        return x if np.array_equal(found, rows) else x[np.searchsorted(found, rows)]
 
     def read_range(self, first: int, last: int) -> sp.csr_matrix:
         """Read the rows from `first` to before `last`."""
-        return self._ascending(np.arange(first, last))
+        return self._ranges(np.array([first]), np.array([last]))
 
     def close(self) -> None:
         """Close the files."""
         for part in self._parts:
             part.close()
 
-    def _ascending(self, rows: np.ndarray) -> sp.csr_matrix:
-        lengths = self.ends[rows + 1] - self.ends[rows]
-        ends = np.concatenate([[0], np.cumsum(lengths)])
+    def _ranges(self, firsts: np.ndarray, lasts: np.ndarray) -> sp.csr_matrix:
+        """Read ranges of rows, one below the other."""
+        lengths = [np.diff(self.ends[first : last + 1]) for first, last in zip(firsts, lasts, strict=True)]
+        ends = np.concatenate([[0], *lengths]).cumsum()
         arrays = np.empty(ends[-1], np.float32), np.empty(ends[-1], np.int32)
-        breaks = np.flatnonzero(np.diff(rows) != 1) + 1
-        for first, last in zip(np.r_[0, breaks], np.r_[breaks, len(rows)], strict=True):
-            if ends[last] > ends[first]:
-                for part, out in zip(self._parts, arrays, strict=True):
-                    part.read_into(out[ends[first] : ends[last]], int(self.ends[rows[first]]))
-        return sp.csr_matrix((*arrays, ends), shape=(len(rows), self.n_columns))
+        done = 0
+        for first, last in zip(firsts, lasts, strict=True):
+            start, count = int(self.ends[first]), int(self.ends[last] - self.ends[first])
+            for part, out in zip(self._parts, arrays, strict=True):
+                part.read_into(out[done : done + count], start)
+            done += count
+        return sp.csr_matrix((*arrays, ends), shape=(len(ends) - 1, self.n_columns))
