@@ -33,7 +33,7 @@ class Reading:
     expectation: pd.DataFrame | None = None
     """Simulated data only: noise-free mean profiles in log2(CP10k + 1), indexed by (context, arm, perturbation)."""
     notes: list[str] = field(default_factory=list)
-    """What was left out or renamed, in words; complete once the blocks have been read."""
+    """What was left out, summed or renamed, in words; complete once the blocks have been iterated."""
 
 
 def condition_name(label: str, separator: str = "+") -> str:

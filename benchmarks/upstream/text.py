@@ -1,0 +1,183 @@
+"""Text tables as studies publish them, gzipped or plain; what is truncated or badly formed is refused by name."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.errors import DataError
+
+ROWS_PER_CHUNK = 1 << 20
+"""Lines of a long table held at once."""
+GZIP_MAGIC = b"\x1f\x8b"
+BLANKS = r"\s+"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a table is written."""
+
+    sep: str = "\t"
+    """Separator; `BLANKS` for any number of blanks."""
+    header: bool = True
+    """Whether the first line names the columns; otherwise they are called "0", "1", …"""
+
+
+@contextmanager
+def told_apart(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while a file is read into a `DataError` that says what to do.
+
+    Raises
+    ------
+    DataError
+        The file ends early, is not what its name says, or its lines do not have the same fields.
+    """
+    try:
+        yield
+    except (EOFError, zlib.error) as error:
+        raise DataError(
+            f"{path} ends before its compressed content does ({error}): it is truncated or damaged. Delete it and get "
+            "it again."
+        ) from error
+    except gzip.BadGzipFile as error:
+        raise DataError(f"{path} is not a gzip file ({error}). Delete it and get it again, or gzip it.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not text in UTF-8 ({error}). Is this the upstream file?") from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+        raise DataError(
+            f"{path} is not the table that was expected ({error}). It is damaged, cut off in the middle of a line, or "
+            "another file; get it again."
+        ) from error
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[IO[str]]:
+    """Open a text file, gzipped or plain by its content, whatever its name says; raises as `told_apart`."""
+    with path.open("rb") as handle:
+        zipped = handle.read(2) == GZIP_MAGIC
+    with told_apart(path):
+        if zipped:
+            with gzip.open(path, "rt", encoding="utf-8") as lines:
+                yield cast(IO[str], lines)
+        elif path.suffix == ".gz":
+            raise gzip.BadGzipFile("it lacks gzip's first two bytes")
+        else:
+            with path.open(encoding="utf-8") as lines:
+                yield lines
+
+
+def read_table(
+    path: Path, needed: Sequence[str] = (), layout: Layout | None = None, numbers: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Read a table that has one row per cell, gene or guide.
+
+    Parameters
+    ----------
+    path
+        The file, gzipped or plain.
+    needed
+        Columns that must be there and are kept; all are kept where none is named.
+    layout
+        How it is written; tab-separated with a header by default.
+    numbers
+        Columns of numbers; all others are text, each text held once.
+
+    Returns
+    -------
+    DataFrame
+        Empty fields and "NA" are missing.
+
+    Raises
+    ------
+    DataError
+        A column is missing or two have one name; the file is truncated; it has no rows; a number is none.
+    """
+    layout = layout or Layout()
+    columns = name_columns(path, layout)
+    check_columns([c for c in columns if c], needed, path)
+    used = list(needed) or [c for c in columns if c]
+    with open_text(path) as lines:
+        table = pd.read_csv(
+            lines,
+            sep=layout.sep,
+            header=None,
+            names=columns,
+            usecols=used,
+            index_col=False,
+            skiprows=int(layout.header),
+            dtype={c: np.float64 if c in numbers else "category" for c in used},
+        )
+    if table.empty:
+        raise DataError(f"{path} has no rows. It is cut off or another file; get it again.")
+    return table[used].astype({c: object for c in used if c not in numbers})
+
+
+def name_columns(path: Path, layout: Layout) -> list[str]:
+    """Name a table's columns; pandas would rename the second of two columns of one name without a word.
+
+    R writes the names of rows without a heading: that column is called "".
+    """
+    with open_text(path) as lines:
+        head = [lines.readline(), lines.readline()]
+    if not head[0].strip():
+        raise DataError(f"{path} is empty. Delete it and get it again.")
+    sep = " " if layout.sep == BLANKS else layout.sep
+    first, second = (
+        [field.strip() for field in next(csv.reader([line], delimiter=sep, skipinitialspace=True), [])] for line in head
+    )
+    if not layout.header:
+        return [str(i) for i in range(len(first))]
+    return ["", *first] if len(second) == len(first) + 1 else first
+
+
+def check_columns(columns: Sequence[str], needed: Sequence[str], source: object) -> None:
+    """Refuse a table with two columns of one name, or without a column that is needed; raises `DataError`."""
+    twice = [name for name, n in Counter(columns).items() if n > 1]
+    if twice:
+        raise DataError(
+            f"{source}: {len(twice)} column names occur more than once, such as '{twice[0]}'; it cannot be told which "
+            "is meant. Rename or remove one of the two."
+        )
+    missing = [name for name in needed if name not in columns]
+    if missing:
+        raise DataError(
+            f"{source} lacks the column(s) {', '.join(missing)}; it has {', '.join(map(str, columns))}. Is this the "
+            "upstream file?"
+        )
+
+
+def table_chunks(path: Path, sep: str, dtypes: Mapping[str, type], skip: int = 0) -> Iterator[pd.DataFrame]:
+    """Read a long table of numbers chunk by chunk, `ROWS_PER_CHUNK` lines at once; raises as `told_apart`.
+
+    Parameters
+    ----------
+    path
+        The file, gzipped or plain.
+    sep
+        Separator.
+    dtypes
+        Columns in order, and their types.
+    skip
+        Lines before the table.
+    """
+    with open_text(path) as lines:
+        yield from pd.read_csv(
+            lines,
+            sep=sep,
+            header=None,
+            names=list(dtypes),
+            index_col=False,
+            skiprows=skip,
+            dtype=dict(dtypes),
+            chunksize=ROWS_PER_CHUNK,
+        )

@@ -1,0 +1,13 @@
+"""Kinker 2020, raw counts: the reader of `kinker` on UMIcount_data.txt."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks.canonical import Reading
+from benchmarks.data import load_reader
+
+
+def read(files: Mapping[str, Path]) -> Reading:
+    """Read the raw counts of cells that passed the authors' quality control."""
+    reading: Reading = load_reader("kinker").read_lines(files["umi"], files["metadata"], "counts")
+    return reading

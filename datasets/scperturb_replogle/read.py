@@ -1,0 +1,29 @@
+"""scPerturb's copies of Replogle 2022, K562 essential and RPE1 → canonical AnnData."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks.canonical import Reading
+from benchmarks.data import load_reader
+from benchmarks.upstream.h5ad import Keys, open_h5ad
+from benchmarks.upstream.labels import Labelling
+
+
+def read(files: Mapping[str, Path]) -> Reading:
+    """Read raw counts of both lines, with the genes that both have."""
+    notes: list[str] = []
+    original = load_reader("replogle")
+    opened = [open_h5ad(path, keys(original.LINES[key]), notes=notes) for key, path in files.items()]
+    return Reading(original.blocks(opened, notes), notes=notes)
+
+
+def keys(line: str) -> Keys:
+    """Say where the labels of one line are."""
+    return Keys(
+        perturbation="perturbation",
+        context_name=line,
+        batch="batch",
+        prefix=f"{line}_",
+        gene_ids="ensembl_id",
+        labelling=Labelling(controls=("control", "non-targeting")),
+    )
