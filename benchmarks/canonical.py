@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,12 @@ OBS_COLUMNS = (*TEXT_COLUMNS, "dose", "is_control")
 Space = Literal["counts", "ln", "log2", "zscore"]
 SOURCE_SPACES = get_args(Space)
 """Spaces a data set may come in: raw counts; natural-log or log2 values of normalised counts; z-scores."""
+SAMPLE = 500
+"""Cells from which the space of a file is told."""
+LARGEST_LOG = 30.0
+"""No logarithm of a count, natural or base 2, is as large."""
+NEGATIVE_SHARE = 0.2
+"""Share of negative values from which a file holds z-scores; a model's logarithms may dip below zero here and there."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,39 @@ class Reading:
 def condition_name(label: str, separator: str = "+") -> str:
     """Name a combination of perturbations in canonical order: parts sorted, joined by "+"."""
     return "+".join(sorted(part.strip() for part in label.split(separator)))
+
+
+def tell_space(matrix: Any, source: str) -> Space:
+    """Tell what values are, from a sample of cells spread over them: whole numbers, z-scores, else natural logarithms.
+
+    Parameters
+    ----------
+    matrix
+        [cell, gene], in memory or on disk; rows are taken by position.
+    source
+        Where it comes from, for messages.
+
+    Raises
+    ------
+    DataError
+        No value, or fractions too large for logarithms.
+    """
+    n_cells = matrix.shape[0]
+    rows = np.unique(np.linspace(0, n_cells - 1, min(SAMPLE, n_cells)).astype(int))
+    values = sp.csr_matrix(matrix[rows]).data
+    values = values[np.isfinite(values)]
+    if not values.size:
+        raise DataError(f"{source}: no finite value other than zero in a sample of {len(rows)} cells.")
+    if np.array_equal(values, np.rint(values)):
+        return "counts"
+    if (values < 0).mean() > NEGATIVE_SHARE:
+        return "zscore"
+    if values.max() >= LARGEST_LOG:
+        raise DataError(
+            f"{source}: values are fractions of up to {values.max():.4g}: neither counts nor their logarithms. Give raw "
+            "counts, or log1p of normalised counts."
+        )
+    return "ln"
 
 
 def validate(cells: AnnData, *, dataset: str, space: str) -> AnnData:

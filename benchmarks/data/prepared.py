@@ -19,7 +19,7 @@ from benchmarks.data.cells import VERSION, CellStore
 from benchmarks.data.once import Teller, make_once, need_space, silent
 from benchmarks.data.reader import Source
 from benchmarks.data.writer import write_cells
-from benchmarks.download import Found, cache_dir, fetch, locate
+from benchmarks.download import Found, cache_dir, fetch_all, locate, sha256_of
 from benchmarks.errors import DataError
 
 ANNOTATION, EXPECTATION, NOTES = "annotation.json", "expectation.h5ad", "notes.json"
@@ -77,7 +77,7 @@ def prepare(source: Source, data_dir: Path | None = None, tell: Teller = silent)
     DownloadError, DataError, StoreError
         A file cannot be had or is not the right one; its content is not usable; the cache cannot be written.
     """
-    found = {file.key: fetch(file, data_dir) for file in source.card.files}
+    found = {**fetch_all(source.card.files, data_dir), **_own_files(source)}
     folder = store_folder(source, found)
     make_once(folder, lambda making: _make(making, source, found, tell), tell)
     return Prepared(source, CellStore.open(folder))
@@ -85,12 +85,18 @@ def prepare(source: Source, data_dir: Path | None = None, tell: Teller = silent)
 
 def prepared(source: Source, data_dir: Path | None = None) -> Prepared | None:
     """Open a data set's store if it is in the cache; None if not."""
-    found = {file.key: locate(file, data_dir) for file in source.card.files}
-    here = {key: file for key, file in found.items() if file}
-    if len(here) < len(found):
+    found = {file.key: here for file in source.card.files if (here := locate(file, data_dir))}
+    if len(found) < len(source.card.files):
         return None
-    folder = store_folder(source, here)
+    folder = store_folder(source, {**found, **_own_files(source)})
     return Prepared(source, CellStore.open(folder)) if folder.is_dir() else None
+
+
+def _own_files(source: Source) -> dict[str, Found]:
+    for path in source.paths.values():
+        if not path.is_file():
+            raise DataError(f"{path} does not exist; expected a file of cells.")
+    return {key: Found(path, sha256_of(path)) for key, path in source.paths.items()}
 
 
 def store_folder(source: Source, found: Mapping[str, Found]) -> Path:

@@ -7,7 +7,7 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
@@ -29,6 +29,8 @@ class Source:
     read: Callable[[Mapping[str, Path]], Reading]
     code: str
     """sha256 of all that decides how the files are read: code, card and options."""
+    paths: Mapping[str, Path] = field(default_factory=dict)
+    """Files of the user's own, by the key that `read` asks for; the card's files are looked for or downloaded."""
 
 
 def builtin(name: str) -> Source:
