@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.contract import Direction
 from benchmarks.errors import UnknownName
@@ -31,6 +32,7 @@ class Suite:
     simulated: str | None = None
     """Data set of simulated cells: the real one's twin, used where the real one is not present."""
     protocol: str = "unseen_context"
+    """Empty: the first protocol that is not leaky and that the data allow."""
     directions: tuple[Direction, ...] = ("n2p", "p2n")
     models: tuple[str, ...] = ALL_MODELS
     arm: str | None = None
@@ -67,6 +69,11 @@ SMOKE = Suite(
     arm="noNK",
 )
 SUITES = {suite.name: suite for suite in (CROPSEQ, GRID, KANG, SMOKE)}
+
+
+def own_suite(path: Path) -> Suite:
+    """Make the suite of a user's own file: all its cells, the first protocol that they allow."""
+    return Suite(name=f"own_{path.stem}", title=f"{path.name}, a file of the user's own", protocol="")
 
 
 def find_suite(name: str) -> Suite:
