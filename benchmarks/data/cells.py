@@ -206,10 +206,6 @@ class CellStore:
         ends = np.concatenate([[0], np.cumsum(np.diff(self._disk.ends)[self._rank])])
         return found.finish(ends, self.obs, self.var_names)
 
-    def close(self) -> None:
-        """Close the files."""
-        self._disk.close()
-
     @cached_property
     def _stored_obs(self) -> pd.DataFrame:
         """Labels as they lie on disk."""

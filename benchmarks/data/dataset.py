@@ -61,7 +61,7 @@ def load(name: str | Source, *, data_dir: Path | None = None, annotation: Path |
     found = prepare(builtin(name) if isinstance(name, str) else name, data_dir)
     _check_size(found)
     terms, warnings = _annotation(found, data_dir, annotation)
-    dataset = Dataset(
+    return Dataset(
         card=found.card,
         cells=found.store.to_memory(),
         annotation=terms,
@@ -70,8 +70,6 @@ def load(name: str | Source, *, data_dir: Path | None = None, annotation: Path |
         files=found.store.files,
         warnings=(*warnings, *found.notes()),
     )
-    found.store.close()
-    return dataset
 
 
 def present(name: str, data_dir: Path | None = None) -> bool:

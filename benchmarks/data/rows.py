@@ -19,7 +19,7 @@ class FlatArray:
     Parameters
     ----------
     path
-        The file; it stays open.
+        The file; it is open only while it is read.
     dtype
         Type of the numbers, little-endian.
     start
@@ -28,24 +28,21 @@ class FlatArray:
 
     def __init__(self, path: Path, dtype: type[np.generic], start: int = 0) -> None:
         self.path, self.dtype, self.start = path, np.dtype(dtype).newbyteorder("<"), start
-        self._file = path.open("rb", buffering=0)
 
     def read_into(self, out: np.ndarray, first: int) -> None:
         """Fill an array with the numbers from `first` on; raises `DataError` where the file ends too early."""
         if not out.size:
             return
-        view = out.data.cast("B")
-        self._file.seek(self.start + first * self.dtype.itemsize)
-        done = 0
-        while done < len(view):
-            count = self._file.readinto(view[done:])
-            if not count:
-                raise DataError(f"{self.path} ends too early: it is damaged. Delete its folder and prepare it again.")
-            done += count
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        view, done = out.data.cast("B"), 0
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(self.start + first * self.dtype.itemsize)
+            while done < len(view):
+                count = file.readinto(view[done:])
+                if not count:
+                    raise DataError(
+                        f"{self.path} ends too early: it is damaged. Delete its folder and prepare it again."
+                    )
+                done += count
 
 
 class DiskRows:
@@ -79,11 +76,6 @@ class DiskRows:
     def read_range(self, first: int, last: int) -> sp.csr_matrix:
         """Read the rows from `first` to before `last`."""
         return self._ranges(np.array([first]), np.array([last]))
-
-    def close(self) -> None:
-        """Close the files."""
-        for part in self._parts:
-            part.close()
 
     def _ranges(self, firsts: np.ndarray, lasts: np.ndarray) -> sp.csr_matrix:
         """Read ranges of rows, one below the other."""

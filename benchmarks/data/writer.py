@@ -71,7 +71,6 @@ def write_cells(
         digest = _finish_hash(spool, rows, written, obs, tell)
         need_space(folder, 8 * int(rows.ends[-1]) + LABEL_BYTES * len(obs), f"The store of {dataset}")
         _write_h5ad(folder / CELLS, (rows, written), obs, spool.genes, tell)
-        rows.close()
     finally:
         spool.close()
     shutil.rmtree(spooling)
