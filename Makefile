@@ -61,5 +61,9 @@ bench-peers: $(STAMP) ## scoring time and memory of this project and its peers (
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev,peers]'
 	$(PY) -m tests.bench.peers $(ARGS)
 
+.PHONY: bench-data
+bench-data: $(STAMP) ## time, memory and disk of preparing, reading and sampling cells (ARGS="--cells 100000" for less than 1,000,000)
+	$(PY) -m tests.bench.cells $(ARGS)
+
 clean: ## remove .venv and build
 	rm -rf $(VENV) build

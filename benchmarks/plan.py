@@ -117,7 +117,7 @@ def make_plan(request: Request) -> Plan:
     BenchmarkError
         Unknown names (with the nearest known one), data that cannot be had or used, folds that do not exist.
     """
-    suite = own_suite(request.own.path) if request.own else find_suite(request.suite)
+    suite = own_suite(request.own.name) if request.own else find_suite(request.suite)
     wanted_protocol = request.protocol or suite.protocol
     if wanted_protocol:
         find_protocol(wanted_protocol)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks.contract import Direction
 from benchmarks.errors import UnknownName
@@ -71,9 +70,9 @@ SMOKE = Suite(
 SUITES = {suite.name: suite for suite in (CROPSEQ, GRID, KANG, SMOKE)}
 
 
-def own_suite(path: Path) -> Suite:
+def own_suite(name: str) -> Suite:
     """Make the suite of a user's own file: all its cells, the first protocol that they allow."""
-    return Suite(name=f"own_{path.stem}", title=f"{path.name}, a file of the user's own", protocol="")
+    return Suite(name=f"own_{name}", title=f"{name}, a file of the user's own", protocol="")
 
 
 def find_suite(name: str) -> Suite:
