@@ -169,7 +169,7 @@ class CellStore:
         return self._disk.read(self._rank[rows])
 
     def read(self, rows: np.ndarray) -> AnnData:
-        """Read some cells, in the order asked for; `rows` as for `values`."""
+        """Read some cells, in the order asked for; `rows` are positions in `obs`, each once."""
         return self._cells(self.values(rows), self.obs.iloc[rows])
 
     def blocks(self, n_bytes: int = BLOCK_BYTES) -> Iterator[AnnData]:

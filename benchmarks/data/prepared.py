@@ -19,7 +19,7 @@ from benchmarks.data.cells import VERSION, CellStore
 from benchmarks.data.once import Teller, make_once, need_space, silent
 from benchmarks.data.reader import Source
 from benchmarks.data.writer import write_cells
-from benchmarks.download import Found, cache_dir, fetch_all, locate, sha256_of
+from benchmarks.download import Found, cache_dir, fetch_all, known_sha256, locate
 from benchmarks.errors import DataError
 
 ANNOTATION, EXPECTATION, NOTES = "annotation.json", "expectation.h5ad", "notes.json"
@@ -96,7 +96,7 @@ def _own_files(source: Source) -> dict[str, Found]:
     for path in source.paths.values():
         if not path.is_file():
             raise DataError(f"{path} does not exist; expected a file of cells.")
-    return {key: Found(path, sha256_of(path)) for key, path in source.paths.items()}
+    return {key: Found(path, known_sha256(path)) for key, path in source.paths.items()}
 
 
 def store_folder(source: Source, found: Mapping[str, Found]) -> Path:

@@ -14,11 +14,13 @@ from anndata import AnnData
 from anndata.io import write_elem
 
 from benchmarks.canonical import TEXT_COLUMNS, validate_labels
-from benchmarks.data.cells import ABOUT, BLOCK_BYTES, CELLS, FORMAT, SORTED_BY, VERSION
+from benchmarks.data.cells import ABOUT, CELLS, FORMAT, SORTED_BY, VERSION
 from benchmarks.data.once import Teller, need_space, silent
 from benchmarks.data.rows import DiskRows
 from benchmarks.data.spool import RUN_BYTES, Spool, sort_order
 
+PIECES = 4
+"""Pieces a run is gathered in: what is sorted at a time is read back in parts."""
 LABEL_BYTES = 200
 """Labels and name of one cell on disk, about."""
 
@@ -70,7 +72,7 @@ def write_cells(
         validate_labels(obs, dataset=dataset)
         digest = _finish_hash(spool, rows, written, obs, tell)
         need_space(folder, 8 * int(rows.ends[-1]) + LABEL_BYTES * len(obs), f"The store of {dataset}")
-        _write_h5ad(folder / CELLS, (rows, written), obs, spool.genes, tell)
+        _write_h5ad(folder / CELLS, (rows, written), obs, spool, tell)
     finally:
         spool.close()
     shutil.rmtree(spooling)
@@ -100,14 +102,14 @@ def _finish_hash(spool: Spool, rows: DiskRows, written: np.ndarray, obs: pd.Data
     """Hash gene indices and labels in the reader's order; the values were hashed when they came."""
     lengths = np.diff(rows.ends)[written]
     ends = np.concatenate([[0], np.cumsum(lengths)])
-    for places in _pieces(written, lengths):
+    for places in _pieces(written, lengths, spool.run_bytes // PIECES):
         spool.content.indices(rows.read(places).indices)
     tell("content hashed")
     return spool.content.finish(ends, obs, spool.genes)
 
 
 def _write_h5ad(
-    path: Path, spooled: tuple[DiskRows, np.ndarray], obs: pd.DataFrame, genes: pd.Index, tell: Teller
+    path: Path, spooled: tuple[DiskRows, np.ndarray], obs: pd.DataFrame, spool: Spool, tell: Teller
 ) -> None:
     rows, written = spooled
     order = sort_order(obs)
@@ -117,26 +119,26 @@ def _write_h5ad(
     with h5py.File(path, "w") as file:
         file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
         write_elem(file, "obs", stored.astype(dict.fromkeys(TEXT_COLUMNS, "category")))
-        write_elem(file, "var", pd.DataFrame(index=genes))
+        write_elem(file, "var", pd.DataFrame(index=spool.genes))
         write_elem(file, "uns", {"conditions": _conditions(stored)})
         group = file.create_group("X")
         group.attrs.update(
-            {"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": (len(obs), len(genes))}
+            {"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": (len(obs), rows.n_columns)}
         )
         group["indptr"] = ends
         data = group.create_dataset("data", (ends[-1],), "<f4", fill_time="never")
         indices = group.create_dataset("indices", (ends[-1],), "<i4", fill_time="never")
         start = done = 0
-        for places in _pieces(written[order], lengths):
+        for places in _pieces(written[order], lengths, spool.run_bytes // PIECES):
             x = rows.read(places)
             data[start : start + x.nnz], indices[start : start + x.nnz] = x.data, x.indices
             start, done = start + x.nnz, done + len(places)
             tell(f"{done:,} of {len(obs):,} cells written")
 
 
-def _pieces(places: np.ndarray, lengths: np.ndarray) -> Iterator[np.ndarray]:
-    """Cut a sequence of rows into pieces of about `BLOCK_BYTES`."""
-    piece = np.cumsum(lengths) * 8 // BLOCK_BYTES
+def _pieces(places: np.ndarray, lengths: np.ndarray, n_bytes: int) -> Iterator[np.ndarray]:
+    """Cut a sequence of rows into pieces of about `n_bytes` of values and indices."""
+    piece = np.cumsum(lengths) * 8 // max(8, n_bytes)
     return iter(np.split(places, np.flatnonzero(np.diff(piece)) + 1))
 
 
