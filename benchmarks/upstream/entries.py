@@ -17,7 +17,7 @@ import scipy.sparse as sp
 
 from benchmarks.errors import DataError
 
-CELLS_PER_BLOCK = 4096
+CELLS_PER_BLOCK = 2048
 RECORD = np.dtype([("cell", "<i4"), ("gene", "<i4"), ("value", "<f4")])
 
 
@@ -48,7 +48,7 @@ class Grid:
     """The file, for messages."""
     cells_per_block: int = CELLS_PER_BLOCK
     by_cell: bool | None = None
-    """Whether entries come sorted by cell; None: as the first of them are."""
+    """Whether entries come sorted by cell; None: if the first of them rise and give a cell several."""
 
 
 def select(entries: Iterable[Entries], rows: np.ndarray) -> Iterator[Entries]:
@@ -91,7 +91,7 @@ def csr_blocks(entries: Iterable[Entries], grid: Grid) -> Iterator[sp.csr_matrix
     first = next(checked, None)
     if first is None:
         raise DataError(f"{grid.source} has no entry for any of the {grid.n_cells} cells; is this the upstream file?")
-    by_cell = _rising(first.cell) if grid.by_cell is None else grid.by_cell
+    by_cell = _by_cell(first.cell) if grid.by_cell is None else grid.by_cell
     deal = _streamed if by_cell else _spilled
     yield from deal(itertools.chain([first], checked), grid)
 
@@ -104,7 +104,13 @@ def _inside(entries: Iterable[Entries], grid: Grid) -> Iterator[Entries]:
                     f"{grid.source} has entries for {name}s {index.min() + 1} to {index.max() + 1}, expected 1 to {n}: "
                     f"the matrix and the list of {name}s are not of one data set, or it does not count from 1."
                 )
-        yield some
+        yield Entries(some.cell.astype(np.int32), some.gene.astype(np.int32), some.value.astype(np.float32))
+
+
+def _by_cell(cells: np.ndarray) -> bool:
+    """Tell cell by cell from gene by gene, where the cells of one gene rise too."""
+    steps = np.diff(cells)
+    return bool((steps >= 0).all() and (not len(steps) or (steps == 0).any()))
 
 
 def _rising(cells: np.ndarray) -> bool:
@@ -116,7 +122,12 @@ def _csr(parts: list[Entries], start: int, grid: Grid) -> sp.csr_matrix:
     if not parts:
         return sp.csr_matrix(shape, dtype=np.float32)
     cell, gene, value = (np.concatenate([getattr(p, name) for p in parts]) for name in ("cell", "gene", "value"))
-    block = sp.coo_matrix((value.astype(np.float32), (cell - start, gene)), shape=shape).tocsr()
+    cell -= start
+    if _rising(cell):
+        ends = np.cumsum(np.bincount(cell, minlength=shape[0]))
+        block = sp.csr_matrix((value, gene, np.append(0, ends)), shape=shape)
+    else:
+        block = sp.coo_matrix((value, (cell, gene)), shape=shape).tocsr()
     block.sum_duplicates()
     return block
 

@@ -19,7 +19,15 @@ from benchmarks.errors import DataError
 from benchmarks.upstream.blocks import Source, canonical_blocks
 from benchmarks.upstream.entries import CELLS_PER_BLOCK, Entries, Grid, csr_blocks, select
 from benchmarks.upstream.genes import GeneMap, map_genes, only, restore
-from benchmarks.upstream.labels import Cells, Labelling, as_text, canonical_obs, name_perturbations, parse_doses
+from benchmarks.upstream.labels import (
+    Cells,
+    Labelling,
+    as_text,
+    canonical_obs,
+    name_perturbations,
+    parse_doses,
+    tell_missing,
+)
 from benchmarks.upstream.text import check_columns
 
 BLOCK_BYTES = 64 << 20
@@ -125,8 +133,8 @@ def open_h5ad(path: Path, keys: Keys, space: str = "counts", notes: list[str] | 
         arm=as_text(kept[keys.arm]) + keys.arm_unit if keys.arm else "none",
         dose=_doses(kept, labels.iloc[positions], keys, str(path)) if keys.dose else None,
     )
-    ids = _column(var, keys.gene_ids) if keys.gene_ids else []
-    genes = map_genes(_column(var, keys.genes), path.name, ids, summed=space == "counts", notes=notes)
+    ids = _column(var, keys.gene_ids, path) if keys.gene_ids else []
+    genes = map_genes(_column(var, keys.genes, path), path.name, ids, summed=space == "counts", notes=notes)
     if keys.id_prefix:
         genes = only(genes, np.array([i.startswith(keys.id_prefix) for i in ids], dtype=bool))
     source = Source(str(path), canonical_obs(cells, str(path)), genes, space, notes)
@@ -171,7 +179,7 @@ def _by_columns(element: h5py.Group, opened: H5ad) -> Iterator[sp.csr_matrix]:
     n_cells = _shape(element)[0]
     rows = np.full(n_cells, -1, dtype=np.int64)
     rows[opened.positions] = np.arange(len(opened.positions))
-    grid = Grid(len(opened.positions), opened.n_genes, str(opened.path), by_cell=False)
+    grid = Grid(len(opened.positions), opened.n_genes, str(opened.path), CELLS_PER_BLOCK, by_cell=False)
     yield from csr_blocks(select(_column_entries(element), rows), grid)
 
 
@@ -251,14 +259,20 @@ def _frame(handle: h5py.File, name: str, path: Path) -> pd.DataFrame:
     return frame
 
 
-def _column(table: pd.DataFrame, name: str) -> list[str]:
-    return [str(v) for v in (table.index if name == INDEX else table[name])]
+def _column(var: pd.DataFrame, name: str, path: Path) -> list[str]:
+    if name == INDEX:
+        return [str(v) for v in var.index]
+    check_columns([str(c) for c in var.columns], (name,), f"{path}: var")
+    return [str(v) for v in var[name]]
 
 
 def _perturbations(obs: pd.DataFrame, keys: Keys, source: str, notes: list[str]) -> pd.Series:
     wanted = (keys.perturbation, keys.context, keys.batch, keys.arm, keys.dose)
     check_columns(list(obs.columns), [c for c in wanted if c], f"{source}: obs")
-    labels = name_perturbations(obs[keys.perturbation], source, keys.labelling, notes)
+    given = obs[keys.perturbation]
+    if isinstance(given.dtype, pd.CategoricalDtype):
+        tell_missing(given.cat.categories.astype(str), given.astype(str), source, notes)
+    labels = name_perturbations(given, source, keys.labelling, notes)
     if not keys.perturbs_genes:
         return labels
     known = list(labels.dropna().unique())

@@ -56,8 +56,11 @@ def place(
     Raises
     ------
     DataError
-        No label fits, or a barcode occurs twice.
+        No label fits, or a barcode occurs twice on either side.
     """
+    if not labelled.is_unique:
+        twice = labelled[labelled.duplicated()][0]
+        raise DataError(f"The labels of the cells of {path} have barcode '{twice}' more than once; get them again.")
     found, n = [], 0
     fields = dict.fromkeys(name_columns(path, Layout(header=False)), str)
     for chunk in table_chunks(path, "\t", fields):

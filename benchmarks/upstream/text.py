@@ -17,7 +17,7 @@ import pandas as pd
 
 from benchmarks.errors import DataError
 
-ROWS_PER_CHUNK = 1 << 20
+ROWS_PER_CHUNK = 1 << 19
 """Lines of a long table held at once."""
 GZIP_MAGIC = b"\x1f\x8b"
 BLANKS = r"\s+"
