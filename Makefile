@@ -69,5 +69,9 @@ bench-peers: $(STAMP) ## scoring time and memory of this project and its peers (
 study: $(STAMP) ## CycSeq, its ablations and rivals on all suites, five seeds (ARGS="--data-dir DIR --jobs 2")
 	$(PY) -m benchmarks.study --out results/study $(ARGS)
 
+.PHONY: bench-data
+bench-data: $(STAMP) ## time, memory and disk of preparing, reading and sampling cells (ARGS="--cells 100000" for less than 1,000,000)
+	$(PY) -m tests.bench.cells $(ARGS)
+
 clean: ## remove .venv and build
 	rm -rf $(VENV) build

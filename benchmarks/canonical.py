@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,12 @@ OBS_COLUMNS = (*TEXT_COLUMNS, "dose", "is_control")
 Space = Literal["counts", "ln", "log2", "zscore"]
 SOURCE_SPACES = get_args(Space)
 """Spaces a data set may come in: raw counts; natural-log or log2 values of normalised counts; z-scores."""
+SAMPLE = 500
+"""Cells from which the space of a file is told."""
+LARGEST_LOG = 30.0
+"""No logarithm of a count, natural or base 2, is as large."""
+NEGATIVE_SHARE = 0.2
+"""Share of negative values from which a file holds z-scores; a model's logarithms may dip below zero here and there."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,39 @@ def condition_name(label: str, separator: str = "+") -> str:
     return "+".join(sorted(part.strip() for part in label.split(separator)))
 
 
+def tell_space(matrix: Any, source: str) -> Space:
+    """Tell what values are, from a sample of cells spread over them: whole numbers, z-scores, else natural logarithms.
+
+    Parameters
+    ----------
+    matrix
+        [cell, gene], in memory or on disk; rows are taken by position.
+    source
+        Where it comes from, for messages.
+
+    Raises
+    ------
+    DataError
+        No value, or fractions too large for logarithms.
+    """
+    n_cells = matrix.shape[0]
+    rows = np.unique(np.linspace(0, n_cells - 1, min(SAMPLE, n_cells)).astype(int))
+    values = sp.csr_matrix(matrix[rows]).data
+    values = values[np.isfinite(values)]
+    if not values.size:
+        raise DataError(f"{source}: no finite value other than zero in a sample of {len(rows)} cells.")
+    if np.array_equal(values, np.rint(values)):
+        return "counts"
+    if (values < 0).mean() > NEGATIVE_SHARE:
+        return "zscore"
+    if values.max() >= LARGEST_LOG:
+        raise DataError(
+            f"{source}: values are fractions of up to {values.max():.4g}: neither counts nor their logarithms. Give raw "
+            "counts, or log1p of normalised counts."
+        )
+    return "ln"
+
+
 def validate(cells: AnnData, *, dataset: str, space: str) -> AnnData:
     """Check that cells are in canonical form; returns them unchanged.
 
@@ -56,28 +95,56 @@ def validate(cells: AnnData, *, dataset: str, space: str) -> AnnData:
     Raises
     ------
     DataError
-        Missing or mistyped column, duplicated names, a context without controls, labels that disagree with
-        `is_control`, combinations not sorted, or values that are NaN, infinite or negative.
+        As `validate_block` and `validate_labels`, which check the same of cells that come in blocks.
     """
-    if space not in SOURCE_SPACES:
-        raise DataError(f"{dataset}: expression space is '{space}'; expected one of {', '.join(SOURCE_SPACES)}.")
-    if cells.n_obs == 0 or cells.n_vars == 0:
-        raise DataError(f"{dataset}: {cells.n_obs} cells × {cells.n_vars} genes; expected at least one of each.")
-    _check_names(cells, dataset)
-    _check_columns(cells.obs, dataset)
-    _check_controls(cells.obs, dataset)
-    _check_values(cells, dataset, space)
+    validate_block(cells, dataset=dataset, space=space)
+    validate_labels(cells.obs, dataset=dataset)
     return cells
 
 
-def _check_names(cells: AnnData, dataset: str) -> None:
-    for kind, names in (("cell", cells.obs_names), ("gene", cells.var_names)):
-        if not names.is_unique:
-            repeated = names[names.duplicated()].unique()
-            raise DataError(
-                f"{dataset}: {len(repeated)} {kind} names occur more than once, such as "
-                f"'{repeated[0]}'; make them unique (sum duplicated genes, prefix cells by batch)."
-            )
+def validate_block(block: AnnData, *, dataset: str, space: str) -> None:
+    """Check all that can be told from some of a data set's cells.
+
+    Raises
+    ------
+    DataError
+        Unknown space, no cell or gene, missing or mistyped column, duplicated genes, combinations not sorted, labels that
+        disagree with `is_control`, or values that are NaN, infinite or negative.
+    """
+    if space not in SOURCE_SPACES:
+        raise DataError(f"{dataset}: expression space is '{space}'; expected one of {', '.join(SOURCE_SPACES)}.")
+    if block.n_obs == 0 or block.n_vars == 0:
+        raise DataError(f"{dataset}: {block.n_obs} cells × {block.n_vars} genes; expected at least one of each.")
+    _check_names(block.var_names, "gene", dataset)
+    _check_columns(block.obs, dataset)
+    _check_control_labels(block.obs, dataset)
+    _check_values(block, dataset, space)
+
+
+def validate_labels(obs: pd.DataFrame, *, dataset: str) -> None:
+    """Check what only the labels of all cells can tell.
+
+    Raises
+    ------
+    DataError
+        Cell names that occur twice, or a context without controls.
+    """
+    _check_names(obs.index, "cell", dataset)
+    without = sorted(set(obs["context"].unique()) - set(obs.loc[obs["is_control"], "context"].unique()))
+    if without:
+        raise DataError(
+            f"{dataset}: no control cells in context {', '.join(map(str, without))}; every context needs controls. "
+            "Check the card's control rule."
+        )
+
+
+def _check_names(names: pd.Index, kind: str, dataset: str) -> None:
+    if not names.is_unique:
+        repeated = names[names.duplicated()].unique()
+        raise DataError(
+            f"{dataset}: {len(repeated)} {kind} names occur more than once, such as "
+            f"'{repeated[0]}'; make them unique (sum duplicated genes, prefix cells by batch)."
+        )
 
 
 def _check_columns(obs: pd.DataFrame, dataset: str) -> None:
@@ -105,19 +172,13 @@ def _check_columns(obs: pd.DataFrame, dataset: str) -> None:
         )
 
 
-def _check_controls(obs: pd.DataFrame, dataset: str) -> None:
+def _check_control_labels(obs: pd.DataFrame, dataset: str) -> None:
     control = obs["is_control"].to_numpy()
     labelled = (obs["perturbation"] == CONTROL).to_numpy()
     if (control != labelled).any():
         raise DataError(
             f"{dataset}: {int((control != labelled).sum())} cells have is_control and perturbation that "
             f"disagree; a control is labelled '{CONTROL}' and nothing else is."
-        )
-    without = sorted(set(obs["context"].astype(str)) - set(obs.loc[control, "context"].astype(str)))
-    if without:
-        raise DataError(
-            f"{dataset}: no control cells in context {', '.join(without)}; every context needs controls. "
-            "Check the card's control rule."
         )
 
 

@@ -41,7 +41,7 @@ class ContractError(BenchmarkError):
 
 
 class StoreError(BenchmarkError):
-    """Results that cannot be written or read back."""
+    """Results or prepared data that cannot be written or read back."""
 
 
 class Unsupported(BenchmarkError):

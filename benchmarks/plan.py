@@ -11,17 +11,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
 from anndata import AnnData
 
 from benchmarks import data, registry
 from benchmarks.contract import DIRECTIONS, Baseline, Direction
 from benchmarks.data import Dataset
+from benchmarks.data.own import OwnFile, own_source
 from benchmarks.errors import BenchmarkError, DataError, UnknownName
 from benchmarks.preprocess import SpaceChoice, to_space
 from benchmarks.seeds import derive
-from benchmarks.splits import Split, find_protocol, n_folds, split
+from benchmarks.splits import MIN_CELLS, PROTOCOLS, Split, conditions, find_protocol, n_folds, split
 from benchmarks.store import Task
-from benchmarks.suites import Suite, find_suite
+from benchmarks.suites import Suite, find_suite, own_suite
 from benchmarks.worker import Job
 
 Preset = Literal["quick", "paper"]
@@ -40,6 +42,8 @@ class Request:
     protocol: str | None = None
     directions: tuple[str, ...] = ()
     data: Literal["auto", "real", "simulated"] = "auto"
+    own: OwnFile | None = None
+    """A file of the user's own, which takes the place of a suite."""
     data_dir: Path | None = None
     annotation: Path | None = None
     space: SpaceChoice = "cp10k"
@@ -113,11 +117,14 @@ def make_plan(request: Request) -> Plan:
     BenchmarkError
         Unknown names (with the nearest known one), data that cannot be had or used, folds that do not exist.
     """
-    suite = find_suite(request.suite)
-    protocol = find_protocol(request.protocol or suite.protocol).name
+    suite = own_suite(request.own.name) if request.own else find_suite(request.suite)
+    wanted_protocol = request.protocol or suite.protocol
+    if wanted_protocol:
+        find_protocol(wanted_protocol)
     baselines = {name: registry.find(name, request.plugins) for name in _models(request, suite)}
     _check_settings(request, baselines)
-    dataset = data.load(_choose_data(request, suite), data_dir=request.data_dir, annotation=request.annotation)
+    chosen_data = own_source(request.own) if request.own else _choose_data(request, suite)
+    dataset = data.load(chosen_data, data_dir=request.data_dir, annotation=request.annotation)
     chosen = dataset.cells
     if suite.arm is not None:
         chosen = chosen[(chosen.obs["arm"] == suite.arm).to_numpy()].copy()
@@ -127,6 +134,7 @@ def make_plan(request: Request) -> Plan:
                 f"{', '.join(sorted(set(dataset.cells.obs['arm'])))}."
             )
     cells, space = to_space(chosen, dataset.card.space, request.space)
+    protocol = wanted_protocol or _first_protocol(cells.obs)
     most = n_folds(cells.obs, protocol, suite.contexts_held_out)
     wanted = request.folds or (suite.quick_folds if request.preset == "quick" else most)
     if wanted > most:
@@ -136,6 +144,19 @@ def make_plan(request: Request) -> Plan:
         for fold in range(wanted)
     )
     return Plan(suite, protocol, _directions(request, suite), dataset, cells, space, splits, baselines, request)
+
+
+def _first_protocol(obs: pd.DataFrame) -> str:
+    """Choose the first protocol that is not leaky and that these cells allow; raises `DataError` if none is."""
+    table = conditions(obs)
+    for kind in PROTOCOLS.values():
+        if not kind.leaky and kind.max_folds(table, 1):
+            return kind.name
+    raise DataError(
+        f"No condition has {MIN_CELLS} perturbed cells or more, so none can be tested; the largest of "
+        f"{obs.loc[~obs['is_control']].groupby(['context', 'perturbation'], observed=True).ngroups} has "
+        f"{obs.loc[~obs['is_control'], ['context', 'perturbation']].value_counts().max()}."
+    )
 
 
 def settings_of(baseline: Baseline, request: Request) -> dict[str, object]:

@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import card, registry
+from benchmarks.canonical import SOURCE_SPACES
+from benchmarks.data.own import KINDS, OwnFile
 from benchmarks.errors import BenchmarkError
 from benchmarks.manifest import read_manifest
 from benchmarks.metrics import METRICS
@@ -55,6 +57,16 @@ def main(
     timeout: Annotated[float | None, typer.Option(min=0.1, help="Seconds for one fit or one prediction.")] = None,
     device: Annotated[str, typer.Option(help="Torch device: cpu, cuda or mps.")] = "cpu",
     seed: Annotated[int, typer.Option(help="Base seed.")] = 0,
+    h5ad: Annotated[Path | None, typer.Option(help="A file of your own, in place of a suite.")] = None,
+    perturbation_key: Annotated[str, typer.Option(help="--h5ad: obs column of the perturbation.")] = "perturbation",
+    context_key: Annotated[str, typer.Option(help="--h5ad: obs column of the context; default: one context.")] = "",
+    batch_key: Annotated[str, typer.Option(help="--h5ad: obs column of the batch; default: one batch.")] = "",
+    dose_key: Annotated[str, typer.Option(help="--h5ad: obs column of the dose; default: none.")] = "",
+    dose_unit: Annotated[str, typer.Option(help="--h5ad: unit of doses that name none.")] = "nM",
+    control: Annotated[str, typer.Option(help="--h5ad: the control's label; default: the usual ones.")] = "",
+    separator: Annotated[str, typer.Option(help="--h5ad: what joins the parts of a combination.")] = "+",
+    values: Annotated[str, typer.Option(help="--h5ad: what X holds: auto, counts, ln, log2 or zscore.")] = "auto",
+    kind: Annotated[str, typer.Option(help="--h5ad: what was done to the cells: CRISPR, drug or cytokine.")] = "CRISPR",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the newest run of the same data and splits.")
     ] = False,
@@ -79,6 +91,20 @@ def main(
             protocol=protocol,
             directions=_names(direction),
             data=choice("--data", data, ("auto", "real", "simulated")),
+            own=None
+            if h5ad is None
+            else OwnFile(
+                path=h5ad,
+                perturbation=perturbation_key,
+                context=context_key,
+                batch=batch_key,
+                dose=dose_key,
+                dose_unit=dose_unit,
+                control=control,
+                separator=separator,
+                values=None if values == "auto" else choice("--values", values, ("auto", *SOURCE_SPACES)),
+                kind=choice("--kind", kind, KINDS),
+            ),
             data_dir=data_dir,
             annotation=annotation,
             space=choice("--space", space, ("cp10k", "raw")),

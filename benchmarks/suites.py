@@ -33,6 +33,7 @@ class Suite:
     simulated: str | None = None
     """Data set of simulated cells: the real one's twin, used where the real one is not present."""
     protocol: str = "unseen_context"
+    """Empty: the first protocol that is not leaky and that the data allow."""
     directions: tuple[Direction, ...] = ("n2p", "p2n")
     models: tuple[str, ...] = ALL_MODELS
     arm: str | None = None
@@ -69,6 +70,11 @@ SMOKE = Suite(
     arm="noNK",
 )
 SUITES = {suite.name: suite for suite in (CROPSEQ, GRID, KANG, SMOKE)}
+
+
+def own_suite(name: str) -> Suite:
+    """Make the suite of a user's own file: all its cells, the first protocol that they allow."""
+    return Suite(name=f"own_{name}", title=f"{name}, a file of the user's own", protocol="")
 
 
 def find_suite(name: str) -> Suite:

@@ -13,19 +13,13 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from benchmarks.canonical import Space, condition_name
+from benchmarks.canonical import Space, condition_name, tell_space
 from benchmarks.contract import CONTROL, Prediction
 from benchmarks.errors import DataError
 from benchmarks.preprocess import convert
 
 IN_MEMORY = 2 << 30
 """Bytes up to which a file's values are read at once, as stored; of larger ones rows are read when they are needed."""
-SAMPLE = 500
-"""Cells from which the space of a file is told."""
-LARGEST_LOG = 30.0
-"""No logarithm of a count, natural or base 2, is as large."""
-NEGATIVE_SHARE = 0.2
-"""Share of negative values from which a file holds z-scores; a model's logarithms may dip below zero here and there."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +115,7 @@ def read_cells(path: Path, labels: Labels, space: Space | None = None) -> CellFi
         raise DataError(f"{path}: gene '{genes[genes.duplicated()][0]}' occurs more than once; make gene names unique.")
     obs = _labels(file.obs, labels, path)
     values = _values(file, path)
-    told = space or _tell_space(values, path)
+    told = space or tell_space(values, str(path))
     return CellFile(path.name, obs, genes, LazyRows(values, np.arange(len(genes)), told, str(path)), told)
 
 
@@ -186,23 +180,3 @@ def _labels(obs: pd.DataFrame, labels: Labels, path: Path) -> pd.DataFrame:
         {"context": context, "perturbation": perturbation, "is_control": perturbation == CONTROL},
         index=obs.index.astype(str),
     )
-
-
-def _tell_space(matrix: Any, path: Path) -> Space:
-    """Tell counts, logarithms and z-scores apart from a sample of cells spread over the file."""
-    n_cells = matrix.shape[0]
-    rows = np.unique(np.linspace(0, n_cells - 1, min(SAMPLE, n_cells)).astype(int))
-    values = sp.csr_matrix(matrix[rows]).data
-    values = values[np.isfinite(values)]
-    if not values.size:
-        raise DataError(f"{path}: no finite value other than zero in a sample of {len(rows)} cells.")
-    if np.array_equal(values, np.rint(values)):
-        return "counts"
-    if (values < 0).mean() > NEGATIVE_SHARE:
-        return "zscore"
-    if values.max() >= LARGEST_LOG:
-        raise DataError(
-            f"{path}: values are fractions of up to {values.max():.4g}: neither counts nor their logarithms. Give raw "
-            "counts, or log1p of normalised counts."
-        )
-    return "ln"
