@@ -151,14 +151,16 @@ class Combat:
     def load(cls, path: Path) -> Combat:
         """Read what `save` wrote; raises `DataError` for anything else."""
         try:
-            with np.load(path, allow_pickle=False) as found:
+            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as found:
                 table = {name: found[name] for name in found.files}
             design = Design(*(tuple(table.pop(n).tolist()) for n in ("covariates", "columns", "baselines")))
             names = {n: tuple(table.pop(n).tolist()) for n in ("genes", "batches")}
             texts = {n: str(table.pop(n)) for n in ("reference", "cells_digest")}
             return cls(**names, **texts, design=design, **table)
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path} holds no ComBat parameters ({type(error).__name__}: {error}); fit them anew.") from error
+            raise DataError(
+                f"{path} holds no ComBat parameters ({type(error).__name__}: {error}); fit them anew."
+            ) from error
 
     def _groups(
         self, batches: Sequence[str], covariates: pd.DataFrame | None
