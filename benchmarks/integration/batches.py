@@ -67,18 +67,18 @@ def label_batches(obs: pd.DataFrame, method: Method, study: str, reference_study
 
 
 def choose_reference(batches: Iterable[str], is_control: Iterable[bool]) -> str:
-    """Name the batch with the most controls, the first in the alphabet where several have as many.
+    """Name the batch with the most controls; of several, the one with the most cells, then the first in the alphabet.
 
     Raises
     ------
     DataError
         There is no control among the cells.
     """
-    table = pd.Series(np.asarray(list(batches), dtype=object))[np.asarray(list(is_control), dtype=bool)]
-    if table.empty:
+    table = pd.DataFrame({"batch": list(batches), "control": list(is_control)})
+    if not table["control"].any():
         raise DataError("No control cell to choose a reference batch by; name the reference batch.")
-    counts = table.value_counts()
-    return str(min(counts.index[counts == counts.max()]))
+    counts = table.groupby("batch", sort=True)["control"].agg(["sum", "size"])
+    return str(counts.sort_values(["sum", "size"], ascending=False, kind="stable").index[0])
 
 
 def confounding(obs: pd.DataFrame, batches: Iterable[str], reference: str, column: str = "context") -> pd.DataFrame:

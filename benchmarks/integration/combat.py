@@ -84,8 +84,8 @@ def estimate(
     Parameters and errors are those of `fit`.
     """
     groups: dict[str, dict[tuple[str, ...], Moments]] = {}
-    for (batch, *levels), found in moments.groups.items():  # type: ignore[misc]
-        groups.setdefault(batch, {})[tuple(levels)] = found
+    for group, found in moments.groups.items():
+        groups.setdefault(group[0], {})[group[1:]] = found
     if reference not in groups:
         raise UnknownName("reference batch", reference, groups)
     design = Design.of(covariates, {levels for parts in groups.values() for levels in parts})

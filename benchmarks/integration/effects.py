@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 from anndata import AnnData
@@ -77,7 +75,9 @@ def summary(table: pd.DataFrame, method: Method) -> str:
     """Say in words what a method did to the effects; `table` is from `surviving_effects`."""
     found = table[table["detected"]]
     if found.empty:
-        return f"{MEANING[method]} None of {len(table)} conditions differs from its controls by more than controls differ."
+        return (
+            f"{MEANING[method]} None of {len(table)} conditions differs from its controls by more than controls differ."
+        )
     low, middle, high = np.quantile(found["share"], [0.1, 0.5, 0.9])
     lost = int((found["e_after"] <= found["floor"]).sum())
     return (
@@ -90,7 +90,7 @@ def summary(table: pd.DataFrame, method: Method) -> str:
 
 def _effect(
     sides: tuple[Array, Array], members: Array, controls: Array, floor: float, generator: np.random.Generator
-) -> Mapping[str, object]:
+) -> dict[str, object]:
     """Distances of one condition; the same cells on both sides."""
     found: dict[str, object] = {"n_cells": len(members), "n_controls": len(controls)}
     if len(members) < 2 or len(controls) < 2:

@@ -171,10 +171,7 @@ def _date_spellings(name: str) -> list[str]:
             if number == 1 and 2001 <= year <= 2031:
                 found.append((_MONTHS[month - 1], year - 2000))
     return [
-        f"{prefix}{number}"
-        for month, number in found
-        if month in _MONTHS
-        for prefix in (month, *_LONG.get(month, ()))
+        f"{prefix}{number}" for month, number in found if month in _MONTHS for prefix in (month, *_LONG.get(month, ()))
     ]
 
 

@@ -129,12 +129,13 @@ def intersect(genes: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...], pd.D
             "Harmonise the names first."
         )
     rows = {}
-    for name, own in sets.items():
+    for name, here in sets.items():
         others = [s for other, s in sets.items() if other != name]
-        without = len(set.intersection(*others)) if others else len(own)
-        rows[name] = {"given": len(own), "lost": len(own) - len(shared), "costs": without - len(shared)}
+        without = len(set.intersection(*others)) if others else len(here)
+        rows[name] = {"given": len(here), "lost": len(here) - len(shared), "costs": without - len(shared)}
     first = next(iter(genes.values()))
-    return tuple(g for g in first if g in shared), pd.DataFrame.from_dict(rows, orient="index").assign(shared=len(shared))
+    table = pd.DataFrame.from_dict(rows, orient="index").assign(shared=len(shared))
+    return tuple(g for g in first if g in shared), table
 
 
 def choose_genes(cells: AnnData, genes: Sequence[str]) -> AnnData:
@@ -189,6 +190,8 @@ def _sum_behind_logarithms(
     columns = np.flatnonzero(repeated)
     fixed = (linear @ indicator[:, columns].astype(np.float64)).tocsr()
     fixed.data = np.log1p(fixed.data) / base
-    back = sp.csr_matrix((np.ones(len(columns)), (np.arange(len(columns)), columns)), shape=(len(columns), len(repeated)))
+    back = sp.csr_matrix(
+        (np.ones(len(columns)), (np.arange(len(columns)), columns)), shape=(len(columns), len(repeated))
+    )
     keep = sp.diags((~repeated).astype(x.dtype))
     return (summed @ keep + (fixed @ back).astype(x.dtype)).tocsr()

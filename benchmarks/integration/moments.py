@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from numba import njit
 from benchmarks.errors import DataError
 
 Array = np.ndarray
+Group = tuple[str, ...]
+"""What cells are grouped by: the batch, and the level of each covariate."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,10 @@ class GroupMoments:
 
     def __init__(self, genes: Sequence[str]) -> None:
         self.genes = tuple(genes)
-        self.groups: dict[Hashable, Moments] = {}
+        self.groups: dict[Group, Moments] = {}
         self._names = CellDigest()
 
-    def add(self, x: Any, groups: Sequence[Hashable], names: Iterable[str]) -> None:
+    def add(self, x: Any, groups: Sequence[Group], names: Iterable[str]) -> None:
         """Add some cells.
 
         Parameters
@@ -129,7 +131,7 @@ def summed_csr(x: Any) -> sp.csr_matrix:
     return csr
 
 
-def _objects(groups: Sequence[Hashable]) -> Array:
+def _objects(groups: Sequence[Group]) -> Array:
     """Labels as one array of objects, so that a tuple stays one label."""
     return np.fromiter(groups, dtype=object, count=len(groups))
 

@@ -154,9 +154,16 @@ class Combat:
             with path.open("rb") as handle, np.load(handle, allow_pickle=False) as found:
                 table = {name: found[name] for name in found.files}
             design = Design(*(tuple(table.pop(n).tolist()) for n in ("covariates", "columns", "baselines")))
-            names = {n: tuple(table.pop(n).tolist()) for n in ("genes", "batches")}
-            texts = {n: str(table.pop(n)) for n in ("reference", "cells_digest")}
-            return cls(**names, **texts, design=design, **table)
+            genes, batches = (tuple(table.pop(n).tolist()) for n in ("genes", "batches"))
+            reference, cells_digest = (str(table.pop(n)) for n in ("reference", "cells_digest"))
+            return cls(
+                genes=genes,
+                batches=batches,
+                reference=reference,
+                cells_digest=cells_digest,
+                design=design,
+                **table,
+            )
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise DataError(
                 f"{path} holds no ComBat parameters ({type(error).__name__}: {error}); fit them anew."

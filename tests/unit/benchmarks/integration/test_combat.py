@@ -52,9 +52,9 @@ def in_blocks(cells: ad.AnnData, batches: np.ndarray, n: int, seed: int = 0):
 
 def test_moments_by_hand():
     moments = GroupMoments(["g0", "g1"])
-    moments.add(np.array([[1.0, 5.0], [3.0, 5.0], [0.0, 2.0]]), ["a", "a", "b"], ["c0", "c1", "c2"])
-    moments.add(np.array([[8.0, 5.0]]), ["a"], ["c3"])
-    a, b = moments.groups["a"], moments.groups["b"]
+    moments.add(np.array([[1.0, 5.0], [3.0, 5.0], [0.0, 2.0]]), [("a",), ("a",), ("b",)], ["c0", "c1", "c2"])
+    moments.add(np.array([[8.0, 5.0]]), [("a",)], ["c3"])
+    a, b = moments.groups["a",], moments.groups["b",]
     assert (a.n, b.n) == (3, 1)
     np.testing.assert_array_equal(a.mean, [4.0, 5.0])
     np.testing.assert_array_equal(a.squares, [9 + 1 + 16, 0.0])
@@ -65,8 +65,8 @@ def test_moments_by_hand():
 def test_a_gene_without_variation_has_no_spread_to_the_last_bit():
     moments = GroupMoments(["g"])
     for block in range(5):
-        moments.add(np.full((7 + block, 1), np.float32(0.1)), ["a"] * (7 + block), [])
-    assert moments.groups["a"].squares[0] == 0.0
+        moments.add(np.full((7 + block, 1), np.float32(0.1)), [("a",)] * (7 + block), [])
+    assert moments.groups["a",].squares[0] == 0.0
 
 
 def test_one_round_of_shrinkage_by_hand(monkeypatch):
