@@ -169,7 +169,7 @@ def test_a_run_with_integration_says_what_it_did(tmp_path):
     rows = scores[(scores["kind"] == "model") & (scores["status"] == "ok")]
     assert set(rows["audit"]) == {"clean"}
     oracle = scores[(scores["model"] == "oracle") & (scores["metric"] == "mse")]["value"].astype(float)
-    assert (oracle == 0).all()
+    assert (oracle < 1e-20).all()
     effects = pd.read_csv(tmp_path / "integration" / "effects.csv")
     arm = plan.cells.obs[["context", "perturbation"]].drop_duplicates()
     assert len(effects) == len(arm[arm["perturbation"] != "control"])
