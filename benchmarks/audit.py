@@ -11,6 +11,7 @@ from anndata import AnnData
 from benchmarks.canonical import OBS_COLUMNS
 from benchmarks.contract import Query
 from benchmarks.errors import LeakageError
+from benchmarks.integration.moments import digest_of
 from benchmarks.splits import Split
 
 CLEAN = "clean"
@@ -49,6 +50,29 @@ def audit_train(train: AnnData, split: Split, cells: AnnData) -> str:
     if split.leaky:
         return f"leaky: {'; '.join(findings)}"
     raise LeakageError(f"Leakage in {split.protocol}, fold {split.fold}: {'; '.join(findings)}. Nothing was trained.")
+
+
+def audit_parameters(cells_digest: str, split: Split, cells: AnnData) -> None:
+    """Check that parameters of an integration were estimated from the fold's training cells and no other.
+
+    Parameters
+    ----------
+    cells_digest
+        Which cells they were estimated from, as kept with them.
+    split, cells
+        The fold, and all cells of the data set.
+
+    Raises
+    ------
+    LeakageError
+        They were estimated from other cells.
+    """
+    if cells_digest != digest_of(cells.obs_names[split.train]):
+        raise LeakageError(
+            f"Leakage in {split.protocol}, fold {split.fold}: the batch effects were estimated from "
+            f"{cells_digest.split(':')[0]} cells that are not the {len(split.train)} training cells. Delete the run's "
+            "folder 'integration' and run again."
+        )
 
 
 def audit_query(query: Query, truth_names: set[str]) -> None:

@@ -7,6 +7,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import store
@@ -61,6 +62,7 @@ def write_manifest(
             "threads": request.threads,
             "device": request.device,
             "space": plan.space,
+            "integration": asdict(plan.integration) if plan.integration else None,
             "dataset": {
                 "name": card.name,
                 "source": card.source,

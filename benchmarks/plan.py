@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -19,6 +19,9 @@ from benchmarks.contract import DIRECTIONS, Baseline, Direction
 from benchmarks.data import Dataset
 from benchmarks.data.own import OwnFile, own_source
 from benchmarks.errors import BenchmarkError, DataError, UnknownName
+from benchmarks.integration.batches import Method
+from benchmarks.integration.fold import Integration
+from benchmarks.integration.harmonise import measured
 from benchmarks.preprocess import SpaceChoice, to_space
 from benchmarks.seeds import derive
 from benchmarks.splits import MIN_CELLS, PROTOCOLS, Split, conditions, find_protocol, n_folds, split
@@ -47,6 +50,11 @@ class Request:
     data_dir: Path | None = None
     annotation: Path | None = None
     space: SpaceChoice = "cp10k"
+    integration: Method = "none"
+    reference: str | None = None
+    """Batch that the others are brought to; None: the one with the most controls."""
+    measured_only: bool = False
+    """Keep only perturbations whose genes are measured."""
     seeds: int = 1
     folds: int | None = None
     """Number of folds; None: the preset's."""
@@ -73,6 +81,11 @@ class Plan:
     splits: tuple[Split, ...]
     baselines: Mapping[str, Baseline]
     request: Request
+    integration: Integration | None = None
+
+    def cells_of(self, fold: Split, folder: Path) -> AnnData:
+        """Cells as models see them in a fold: corrected with its parameters, which the run's folder keeps."""
+        return self.integration.read(folder, fold, self.cells) if self.integration else self.cells
 
     @cached_property
     def cells_digest(self) -> str:
@@ -102,6 +115,8 @@ class Plan:
                 "arm": self.suite.arm,
                 "protocol": self.protocol,
                 "contexts_held_out": self.suite.contexts_held_out,
+                "integration": self.integration,
+                "measured_only": self.request.measured_only,
                 "preset": self.request.preset,
                 "seed": self.request.base_seed,
                 "annotation": self.annotation_digest,
@@ -133,6 +148,8 @@ def make_plan(request: Request) -> Plan:
                 f"{dataset.card.name} has no cell of arm '{suite.arm}'; it has "
                 f"{', '.join(sorted(set(dataset.cells.obs['arm'])))}."
             )
+    if request.measured_only:
+        dataset, chosen = _measured_only(dataset, chosen)
     cells, space = to_space(chosen, dataset.card.space, request.space)
     protocol = wanted_protocol or _first_protocol(cells.obs)
     most = n_folds(cells.obs, protocol, suite.contexts_held_out)
@@ -143,7 +160,13 @@ def make_plan(request: Request) -> Plan:
         split(cells.obs, protocol, fold, seed=request.base_seed, contexts_held_out=suite.contexts_held_out)
         for fold in range(wanted)
     )
-    return Plan(suite, protocol, _directions(request, suite), dataset, cells, space, splits, baselines, request)
+    integration = None
+    if request.integration != "none":
+        integration = Integration.of(request.integration, dataset.card.name, request.reference, cells.obs)
+        integration.check(cells.obs, splits)
+        space = f"{space}_combat"
+    directions = _directions(request, suite)
+    return Plan(suite, protocol, directions, dataset, cells, space, splits, baselines, request, integration)
 
 
 def _first_protocol(obs: pd.DataFrame) -> str:
@@ -203,6 +226,7 @@ def _job(plan: Plan, run: Path, cells_file: Path, fold: Split, seed: int, tasks:
             "space": plan.space,
             "data": plan.dataset.digest,
             "split": plan.split_digests[fold.fold],
+            "integration": plan.integration,
             "annotation": plan.annotation_digest,
         }
     )
@@ -218,10 +242,21 @@ def _job(plan: Plan, run: Path, cells_file: Path, fold: Split, seed: int, tasks:
         space=plan.space,
         perturbation_type=plan.dataset.card.perturbation_type,
         annotation=plan.dataset.annotation,
+        integration=plan.integration,
         plugins=request.plugins,
         threads=request.threads,
         device=request.device,
     )
+
+
+def _measured_only(dataset: Dataset, cells: AnnData) -> tuple[Dataset, AnnData]:
+    """Leave out perturbations of genes that are not measured, and say how many."""
+    kept = measured(cells.obs, cells.var_names)
+    before = set(cells.obs["perturbation"])
+    chosen = cells[kept].copy()
+    lost = len(before - set(chosen.obs["perturbation"]))
+    text = f"{lost} of {len(before) - 1} perturbations left out: a gene of theirs is not measured (--measured-only)."
+    return replace(dataset, warnings=(*dataset.warnings, text)), chosen
 
 
 def _models(request: Request, suite: Suite) -> list[str]:

@@ -55,11 +55,12 @@ def _tables(plan: Plan, folder: Path, tell: Teller) -> dict[str, pd.DataFrame]:
     steps, last = count(), len(plan.splits) * len(plan.directions) + 1
     for fold in plan.splits:
         seed = derive(plan.request.base_seed, "score", fold.fold)
-        training = training_of(plan.cells, fold.train, seed)
+        cells = plan.cells_of(fold, folder)
+        training = training_of(cells, fold.train, seed)
         for direction in plan.directions:
             tell(next(steps), last, f"fold {fold.fold}, {direction}")
             question = question_of(
-                plan.cells, fold, direction, training, space=plan.space, seed=seed, threads=plan.request.threads
+                cells, fold, direction, training, space=plan.space, seed=seed, threads=plan.request.threads
             )
             stick = _yardstick(plan, folder, fold, question)
             facts.append(_label_task(condition_facts(question, stick.target), plan, direction, fold))
@@ -94,6 +95,7 @@ def _yardstick(plan: Plan, folder: Path, fold: Split, question: Question) -> Yar
     table = plan.dataset.expectation if plan.space == "log2_cp10k" else None
     expectation = expected_profiles(table, question, plan.suite.arm or "none")
     depends_on = f"{plan.cells_digest}/{plan.split_digests[fold.fold]}"
+    depends_on += f"/{plan.integration}" if plan.integration else ""
     return yardstick_of(question, expectation, folder=folder / "truth", depends_on=depends_on)
 
 

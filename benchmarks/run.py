@@ -18,6 +18,7 @@ from benchmarks import card, registry
 from benchmarks.canonical import SOURCE_SPACES
 from benchmarks.data.own import KINDS, OwnFile
 from benchmarks.errors import BenchmarkError
+from benchmarks.integration.batches import METHODS
 from benchmarks.manifest import read_manifest
 from benchmarks.metrics import METRICS
 from benchmarks.options import choice
@@ -46,6 +47,11 @@ def main(
     data_dir: Annotated[Path | None, typer.Option(help="Folder with local copies of data files.")] = None,
     annotation: Annotated[Path | None, typer.Option(help="Gene annotation: GAF, NCBI gene2go or JSON.")] = None,
     space: Annotated[str, typer.Option(help="What counts become: cp10k (log2 of counts per 10,000) or raw.")] = "cp10k",
+    integration: Annotated[str, typer.Option(help="ComBat to a reference: none, technical or per_condition.")] = "none",
+    reference: Annotated[str | None, typer.Option(help="Reference batch; default: the one with most controls.")] = None,
+    measured_only: Annotated[
+        bool, typer.Option("--measured-only", help="Leave out perturbations of genes that are not measured.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="Where results go.")] = Path("results"),
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 1,
     folds: Annotated[int | None, typer.Option(min=1, help="Number of folds; default: the preset's.")] = None,
@@ -108,6 +114,9 @@ def main(
             data_dir=data_dir,
             annotation=annotation,
             space=choice("--space", space, ("cp10k", "raw")),
+            integration=choice("--integration", integration, METHODS),
+            reference=reference,
+            measured_only=measured_only,
             seeds=seeds,
             folds=folds,
             settings=_settings(settings or []),

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from benchmarks import store
 from benchmarks.errors import StoreError
+from benchmarks.integration.report import write_integration
 from benchmarks.manifest import write_manifest
 from benchmarks.plan import Plan, make_jobs
 from benchmarks.pool import Watcher, run_jobs
@@ -77,6 +78,7 @@ def run(
         start = time.perf_counter()
         write_manifest(folder, plan, "running")
         _write_splits(folder, plan)
+        write_integration(folder, plan)
         work = folder / "work"
         jobs = make_jobs(plan, folder, work / "cells.h5ad")
         due = [todo for job in jobs if (todo := _unfinished(job))]

@@ -31,6 +31,7 @@ from benchmarks.canonical import TEXT_COLUMNS
 from benchmarks.contract import Persistent, Prediction, Predictor, Query, Train
 from benchmarks.data import digest
 from benchmarks.errors import BenchmarkError, ContractError, LeakageError, StoreError, Unsupported
+from benchmarks.integration.fold import Integration
 from benchmarks.registry import find
 from benchmarks.seeds import derive
 from benchmarks.splits import Split, TestCondition
@@ -54,6 +55,8 @@ class Job:
     space: str
     perturbation_type: str
     annotation: Mapping[str, frozenset[str]]
+    integration: Integration | None = None
+    """How cells are corrected when they are read, with the fold's parameters; None leaves them as they are."""
     plugins: tuple[Path, ...] = ()
     threads: int = 1
     device: str = "cpu"
@@ -97,6 +100,8 @@ def work(job: Job, connection: Connection) -> None:
 
 def _run(job: Job, reporter: Reporter) -> None:
     cells = read_cells(job.cells)
+    if job.integration:
+        cells = job.integration.read(job.run, job.split, cells)
     train_cells = cells[job.split.train].copy()
     audit = audit_train(train_cells, job.split, cells)
     try:
