@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.canonical import Reading
-from benchmarks.errors import DataError
+from benchmarks.simulation.screen import refuse_files
 from benchmarks.simulation.two_arms import FROZEN, simulate
 
 BENCHMARK_SEED = 1001
@@ -23,10 +23,6 @@ failed: 0.24 over all, 0.12 in sim_K562.
 
 def read(files: Mapping[str, Path]) -> Reading:
     """Simulate the benchmark's data set: frozen settings, `BENCHMARK_SEED`; `files` is empty."""
-    if files:
-        raise DataError(
-            f"cropseq_simulated is simulated and reads no files; got {', '.join(sorted(files))}. "
-            "Remove [[files]] from its card."
-        )
+    refuse_files("cropseq_simulated", files)
     screen = simulate(BENCHMARK_SEED, settings=FROZEN)
     return Reading([screen.cells], annotation=screen.annotation, expectation=screen.expectation)
