@@ -59,6 +59,7 @@ def design(*, n_compounds: int = 24, n_targets: int = 16, n_genes: int = 1000, c
         counts_per_gene=0.8,
         depth_sd=0.5,
         holds_target=False,
+        reach=6.0,
         inactive=0.1,
         escape=(0.0, 0.0),
         stress=0.05,
