@@ -54,16 +54,16 @@ def report(out: Path, data_dir: Path | None, real: str, twins: list[str], seed: 
         A name that is not known, or data that cannot be had.
     """
     out.mkdir(parents=True, exist_ok=True)
-    statistics, effects, figures, real_counts = [], [], [], {}
+    statistics, effects, figures = [], [], []
+    real_counts: dict[str, Counts] = {}
     for name in [real, *twins]:
         console.print(f"{name} ...", highlight=False)
         dataset = data.load(name, data_dir=data_dir)
         counts = _contexts(dataset)
         statistics += [_labelled(summary(c), dataset, context) for context, c in counts.items()]
         effects.append(effect_table(dataset, seed))
-        if name == real:
-            real_counts = counts
-        else:
+        real_counts = real_counts or counts  # the real data set is the first
+        if len(effects) > 1:
             figures.append(draw_counts(real_counts, counts, (real, name), out / f"counts_{name}"))
     table, conditions = pd.DataFrame(statistics), pd.concat(effects, ignore_index=True)
     figures.append(draw_effects(conditions, out / "effects"))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from benchmarks.fidelity.counts import SAME_CELLS, Counts, first_cells, gene_table
 from reports.style import GREY, new_figure, save, settings
@@ -19,6 +20,8 @@ PANELS = (
     ("delta_mean", "pearson_delta of the others' mean effect"),
     ("delta_halves", "pearson_delta of split halves"),
 )
+
+COLOURS = dict(zip(("real", "simulated"), sns.color_palette("colorblind").as_hex(), strict=False))
 
 
 def draw_counts(real: Mapping[str, Counts], twin: Mapping[str, Counts], names: tuple[str, str], stem: Path) -> Path:
@@ -40,39 +43,37 @@ def draw_counts(real: Mapping[str, Counts], twin: Mapping[str, Counts], names: t
 
 def draw_effects(table: pd.DataFrame, stem: Path) -> Path:
     """Draw how large effects are and how well they are predicted, one row a context, real first; returns the path."""
-    keys = table[["source", "dataset", "context"]].drop_duplicates().sort_values(["source", "dataset", "context"])
-    labels = [f"{k.context} · {k.dataset}" for k in keys.itertuples()]
-    colours = dict(zip(("real", "simulated"), sns.color_palette("colorblind")[:2], strict=True))
-    table = table.assign(label=table["context"] + " · " + table["dataset"])
+    order = ["source", "dataset", "context"]
+    rows = [(key, group) for key, group in table.sort_values(order).groupby(order, sort=False)]
     with settings():
-        figure = new_figure(2.5 + 0.42 * len(labels))
+        figure = new_figure(2.5 + 0.42 * len(rows))
         axes = figure.subplots(2, 2, sharey=True)
         for ax, (column, title) in zip(axes.flat, PANELS, strict=True):
-            sns.boxplot(
-                table,
-                x=column,
-                y="label",
-                order=labels,
-                hue="source",
-                palette=colours,
-                ax=ax,
-                fliersize=2,
-                linewidth=0.8,
-                legend=ax is axes.flat[0],
-            )
-            ax.set(xlabel=title, ylabel="")
-            ax.tick_params(axis="y", labelsize=8)
+            for place, ((source, _, _), group) in enumerate(rows):
+                _row(ax, place, group[column].to_numpy(), COLOURS[source])
+            ax.set(xlabel=title, yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.6))
+            ax.set_yticklabels([f"{context} · {name}" for (_, name, context), _ in rows], fontsize=8)
             ax.axvline(0, color=GREY, linewidth=0.6)
         axes[0, 0].set_xscale("symlog", linthresh=0.1)
         axes[0, 0].set_xticks([-0.1, 0, 0.1, 1, 10], ["−0.1", "0", "0.1", "1", "10"])
-        axes[0, 1].set_xlim(0.8, 1.0)
-        handles, names = axes[0, 0].get_legend_handles_labels()
-        axes[0, 0].get_legend().remove()
-        figure.legend(handles, names, loc="outside lower center", ncols=2)
+        axes[0, 1].set_xlim(min(0.9, float(table["r2_copy"].quantile(0.01))), 1.0)
+        marks = [Line2D([], [], marker="o", linestyle="", color=colour, label=name) for name, colour in COLOURS.items()]
+        figure.legend(handles=marks, loc="outside lower center", ncols=2)
         figure.suptitle(
-            "Effects, a real grid beside simulated twins: one box a context, one value a condition", x=0.01, ha="left"
+            "Effects, a real grid beside simulated twins: a dot is a condition, the bar the quartiles",
+            x=0.01,
+            ha="left",
         )
         return save(figure, stem, svg=False)[0]
+
+
+def _row(ax: Axes, place: int, values: np.ndarray, colour: str) -> None:
+    """One context: every condition a dot, quartiles a bar, the median a stroke."""
+    spread = np.linspace(-0.25, 0.25, len(values))[np.argsort(np.random.default_rng(0).random(len(values)))]
+    ax.scatter(values, place + spread, s=5, color=colour, alpha=0.45, linewidths=0)
+    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+    ax.plot([low, high], [place, place], color="black", linewidth=1.2)
+    ax.plot([middle, middle], [place - 0.3, place + 0.3], color="black", linewidth=1.6)
 
 
 def _variance(ax: Axes, contexts: Mapping[str, Counts]) -> None:
