@@ -11,8 +11,7 @@ from benchmarks.canonical import validate
 from benchmarks.card import read_card
 from benchmarks.data import load_reader
 from benchmarks.errors import DataError
-from benchmarks.metrics.differential import linear_mean
-from benchmarks.metrics.differential import test_genes as tests_of
+from benchmarks.metrics import differential
 from benchmarks.metrics.ranksum import sort_cells
 from benchmarks.preprocess import convert
 from benchmarks.simulation.doses import DOSES_NM
@@ -55,7 +54,9 @@ def test_one_knock_down_is_strong_and_one_weak(first_blocks):
     for name in ("SIM_MED30", "SIM_TTK"):
         cells = sort_cells(x[labels == name])
         assert cells.n_cells == 150
-        found[name] = tests_of(cells, reference, linear_mean(cells), linear_mean(reference)).significant.sum()
+        found[name] = differential.test_genes(
+            cells, reference, differential.linear_mean(cells), differential.linear_mean(reference)
+        ).significant.sum()
     assert found["SIM_MED30"] == pytest.approx(763, abs=60)
     assert 2 <= found["SIM_TTK"] <= 13
 
