@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.canonical import Reading
-from benchmarks.data import load_reader
+from benchmarks.simulation.network import Settings
+from benchmarks.simulation.two_arms import simulate
 
 
 def read(files: Mapping[str, Path]) -> Reading:
     """Simulate the screen; it has no files."""
-    generator = load_reader("cropseq_simulated")
-    settings = generator.Settings(
+    settings = Settings(
         contexts=("sim_A", "sim_B", "sim_C"),
         n_genes=150,
         n_knockouts=9,
@@ -18,5 +18,5 @@ def read(files: Mapping[str, Path]) -> Reading:
         knockout_cells=(40, 10),
         control_cells=(90, 20),
     )
-    screen = generator.simulate(0, settings=settings)
+    screen = simulate(0, settings=settings)
     return Reading([screen.cells], screen.annotation, screen.expectation)

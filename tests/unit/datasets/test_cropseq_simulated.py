@@ -1,7 +1,7 @@
 """The simulated CROP-seq screen: its form, its statistics, and that its noise-free truth is the truth."""
 
 import hashlib
-import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -12,27 +12,31 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from benchmarks import data
 from benchmarks.canonical import validate
+from benchmarks.data import load_reader
 from benchmarks.errors import DataError
+from benchmarks.simulation import network as network_model
+from benchmarks.simulation.counts import Rows, draw_counts
+from benchmarks.simulation.network import Settings
+from benchmarks.simulation.two_arms import FROZEN, simulate
 
-READER = Path(__file__).resolve().parents[3] / "datasets" / "cropseq_simulated" / "read.py"
-spec = importlib.util.spec_from_file_location("_test_cropseq_simulated", READER)
-twin = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(twin)
+twin = load_reader("cropseq_simulated")
+PINNED = json.loads((Path(__file__).parent / "pinned_digests.json").read_text())
 
-TINY = twin.Settings(
+TINY = Settings(
     contexts=("sim_K562", "sim_LP1"), n_genes=120, n_knockouts=6, knockout_cells=(30, 10), control_cells=(60, 20)
 )
 
 
 @pytest.fixture(scope="module")
 def screen():
-    return twin.simulate(twin.BENCHMARK_SEED)
+    return simulate(twin.BENCHMARK_SEED)
 
 
 @pytest.fixture(scope="module")
 def tiny():
-    return twin.simulate(settings=TINY)
+    return simulate(settings=TINY)
 
 
 def digest(simulation):
@@ -119,9 +123,15 @@ def test_names_are_no_measured_ones(screen):
     assert targets < set(screen.cells.var_names)
 
 
+def test_cells_are_those_the_leaderboards_were_made_from(screen):
+    """The frozen data sets do not change by one bit, whatever is done to the code that they share."""
+    assert data.digest(screen.cells) == PINNED["cropseq_simulated"]
+    assert data.load("smoke_simulated").digest == PINNED["smoke_simulated"]
+
+
 def test_same_seed_same_data_and_another_seed_other_data(tiny):
-    assert digest(twin.simulate(settings=TINY)) == digest(tiny)
-    assert digest(twin.simulate(1, settings=TINY)) != digest(tiny)
+    assert digest(simulate(settings=TINY)) == digest(tiny)
+    assert digest(simulate(1, settings=TINY)) != digest(tiny)
 
 
 def test_same_seed_same_data_in_another_process(tiny):
@@ -129,7 +139,7 @@ def test_same_seed_same_data_in_another_process(tiny):
     here = Path(__file__)
     code = (
         f"import importlib.util as u; s = u.spec_from_file_location('t', {str(here)!r}); "
-        "t = u.module_from_spec(s); s.loader.exec_module(t); print(t.digest(t.twin.simulate(settings=t.TINY)))"
+        "t = u.module_from_spec(s); s.loader.exec_module(t); print(t.digest(t.simulate(settings=t.TINY)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -148,7 +158,7 @@ def test_benchmark_seed_is_none_that_models_were_developed_on():
 
 def test_global_random_state_is_left_alone():
     before = np.random.get_state()[1].copy()  # noqa: NPY002 - the global state is what is tested
-    twin.simulate(settings=TINY)
+    simulate(settings=TINY)
     np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
 
 
@@ -158,15 +168,15 @@ def test_mean_of_fresh_cells_converges_to_the_expectation(tiny, arm):
     knockout = int(np.linalg.norm(network.effects[1], axis=1).argmax())
     rng = np.random.default_rng(11)
     escaped = rng.random(n_cells) < network.escape[knockout]
-    state = np.where(escaped, twin.model.ESCAPED_STATE, twin.model.FIRST_KNOCKOUT + knockout)
-    rows = twin.Rows(
+    state = np.where(escaped, network_model.ESCAPED_STATE, network_model.FIRST_KNOCKOUT + knockout)
+    rows = Rows(
         context=np.ones(n_cells, int),
         arm=np.full(n_cells, arm),
         state=state,
         replicate=np.arange(n_cells) % TINY.replicates,
     )
-    values = log2_cp10k(twin.draw_counts(network, rows, rng, TINY.depth_sd))
-    truth = tiny.expectation.loc[("sim_LP1", twin.model.ARMS[arm], network.genes[network.targets[knockout]])]
+    values = log2_cp10k(draw_counts(network, rows, rng, TINY.depth_sd))
+    truth = tiny.expectation.loc[("sim_LP1", network_model.ARMS[arm], network.genes[network.targets[knockout]])]
     z = (values.mean(axis=0) - truth) / (values.std(axis=0) / np.sqrt(n_cells))
     assert np.abs(z).max() < 5
     assert 0.8 < np.sqrt((z**2).mean()) < 1.2
@@ -186,7 +196,7 @@ def test_target_gene_goes_down(screen):
     for (context, arm), delta in deltas(screen).items():
         assert (delta[rows, screen.network.targets] < 0).all(), (context, arm)
     obs, down = screen.cells.obs, []
-    for context in twin.FROZEN.contexts:
+    for context in FROZEN.contexts:
         here = ((obs["context"] == context) & (obs["arm"] == "noNK")).to_numpy()
         values, labels = log2_cp10k(screen.cells.X[here]), obs["perturbation"][here].to_numpy()
         control = values[labels == "control"].mean(axis=0)
@@ -201,7 +211,7 @@ def test_knockout_solves_the_network(screen):
         assert np.abs(np.linalg.eigvals(a.toarray())).max() < 1
         residual = (a @ effects.T).T - effects
         for k, target in enumerate(network.targets):
-            assert effects[k, target] == pytest.approx(-twin.FROZEN.knockdown)
+            assert effects[k, target] == pytest.approx(-FROZEN.knockdown)
             assert np.abs(np.delete(residual[k], target)).max() < 1e-6
 
 
@@ -219,15 +229,15 @@ def test_contexts_share_part_of_a_response_and_have_part_of_their_own(screen):
     assert np.ptp(means) > 0.2
     reached = size > 0.3
     assert (reached.any(axis=0) & ~reached.all(axis=0)).sum() >= 3  # work in some contexts only
-    baselines = np.corrcoef(np.log(network.profiles[:, 0, twin.model.CONTROL_STATE, 0]))
+    baselines = np.corrcoef(np.log(network.profiles[:, 0, network_model.CONTROL_STATE, 0]))
     assert 0.4 < baselines[np.triu_indices(5, 1)].mean() < 0.8
 
 
 def test_stress_programme_is_in_all_perturbed_cells_and_in_no_control(screen):
     network, obs = screen.network, screen.cells.obs
     profiles = np.log(network.profiles)
-    for c, context in enumerate(twin.FROZEN.contexts):
-        escaped = profiles[c, 0, twin.model.ESCAPED_STATE, 0] - profiles[c, 0, twin.model.CONTROL_STATE, 0]
+    for c, context in enumerate(FROZEN.contexts):
+        escaped = profiles[c, 0, network_model.ESCAPED_STATE, 0] - profiles[c, 0, network_model.CONTROL_STATE, 0]
         np.testing.assert_allclose(escaped - escaped[network.stress[c] == 0].mean(), network.stress[c], atol=1e-9)
         here = ((obs["context"] == context) & (obs["arm"] == "noNK")).to_numpy()
         values, control = log2_cp10k(screen.cells.X[here]), obs["is_control"][here].to_numpy()
@@ -240,7 +250,7 @@ def test_stress_programme_is_in_all_perturbed_cells_and_in_no_control(screen):
 
 def test_exposure_moves_controls_of_the_nk_arm_and_some_knockouts_blunt_it(screen):
     network, table = screen.network, screen.expectation
-    for c, context in enumerate(twin.FROZEN.contexts):
+    for c, context in enumerate(FROZEN.contexts):
         shift = table.loc[(context, "NK")] - table.loc[(context, "noNK")]
         assert np.corrcoef(shift.loc["control"], network.exposure[c])[0, 1] > 0.75
         slope = (shift @ network.exposure[c]) / (shift.loc["control"] @ network.exposure[c])
@@ -270,7 +280,7 @@ def test_annotation_covers_the_genes_and_tells_which_knockouts_act_alike(screen)
 def test_about_a_third_of_the_knockouts_is_detectable(screen):
     """The rule that chose `BENCHMARK_SEED`, 10 genes or more: 100 cells against 400 controls; and the README's table."""
     obs, found = screen.cells.obs, []
-    for context in twin.FROZEN.contexts:
+    for context in FROZEN.contexts:
         here = ((obs["context"] == context) & (obs["arm"] == "noNK")).to_numpy()
         values, labels = log2_cp10k(screen.cells.X[here]), obs["perturbation"][here].to_numpy()
         controls = values[labels == "control"][:400]
@@ -307,7 +317,8 @@ def test_count_statistics_are_those_of_the_readme(screen):
 
 
 def test_read_gives_the_frozen_screen_and_takes_no_files(screen, monkeypatch):
-    monkeypatch.setattr(twin, "simulate", {twin.BENCHMARK_SEED: screen}.__getitem__)
+    screens = {(twin.BENCHMARK_SEED, FROZEN): screen}
+    monkeypatch.setattr(twin, "simulate", lambda seed, *, settings: screens[seed, settings])
     reading = twin.read({})
     assert list(reading.blocks) == [screen.cells]
     assert reading.annotation is screen.annotation
@@ -329,4 +340,4 @@ def test_read_gives_the_frozen_screen_and_takes_no_files(screen, monkeypatch):
 )
 def test_settings_no_screen_can_be_made_of(wrong):
     with pytest.raises(DataError, match="expected at least"):
-        twin.Settings(**wrong)
+        Settings(**wrong)

@@ -116,7 +116,7 @@ def build_network(rng: np.random.Generator, settings: Settings) -> Network:
     """Draw modules, regulation, programmes and baselines, and work out every state's expected profile."""
     n_contexts, n_genes = len(settings.contexts), settings.n_genes
     targets = np.sort(rng.choice(n_genes, settings.n_knockouts, replace=False))
-    members = draw_modules(rng, targets, settings)
+    members = draw_modules(rng, targets, n_genes, settings.n_modules)
     regulation = draw_regulation(rng, targets, members, settings)
     effects = np.stack([propagate(a, targets, settings.knockdown) for a in regulation])
     stress = draw_programme(rng, targets, settings.stress, share=0.06, n_contexts=n_contexts, n_genes=n_genes)
@@ -153,12 +153,12 @@ def build_network(rng: np.random.Generator, settings: Settings) -> Network:
     )
 
 
-def draw_modules(rng: np.random.Generator, targets: np.ndarray, settings: Settings) -> np.ndarray:
+def draw_modules(rng: np.random.Generator, targets: np.ndarray, n_genes: int, n_modules: int) -> np.ndarray:
     """Put genes into one to three modules, bool [gene, module]; targets into one or two of the first third of them."""
-    members = np.zeros((settings.n_genes, settings.n_modules), dtype=bool)
+    members = np.zeros((n_genes, n_modules), dtype=bool)
     knocked_out = set(targets.tolist())
-    for gene in range(settings.n_genes):
-        among, most = (settings.n_modules // 3, 2) if gene in knocked_out else (settings.n_modules, 3)
+    for gene in range(n_genes):
+        among, most = (n_modules // 3, 2) if gene in knocked_out else (n_modules, 3)
         members[gene, rng.choice(among, 1 + rng.binomial(most - 1, 0.4), replace=False)] = True
     return members
 

@@ -1,0 +1,72 @@
+"""A simulated twin of sci-Plex 3 (Srivatsan et al. 2020): compounds at four doses in three lines.
+
+Every number is simulated, by `benchmarks/simulation`. A compound inhibits one to three targets, each by a Hill curve; a
+dose scales the targets' responses.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.canonical import Reading
+from benchmarks.simulation.design import Design, numbered
+from benchmarks.simulation.doses import Hill, dosed, draw_compounds
+from benchmarks.simulation.screen import Screen, refuse_files
+
+SEED = 1001
+"""Seed of the benchmark's screen; no model was developed on it."""
+NAMED = (
+    "SIM_Capecitabine",
+    "SIM_Disulfiram",
+    "SIM_Entacapone",
+    "SIM_Meprednisone",
+    "SIM_Mercaptopurine",
+    "SIM_Temsirolimus",
+)
+"""Names that suites can refer to: the compounds of the CycSeq paper's Table 2 and Figure 6. The names alone are theirs."""
+
+
+def compounds(*, n_compounds: int = 24, n_targets: int = 16) -> dict[str, tuple[Hill, ...]]:
+    """Draw the curves of every compound: the truth, for tests and references, never for a predictor."""
+    rng = np.random.default_rng(np.random.SeedSequence(SEED, spawn_key=(99,)))
+    return draw_compounds(rng, numbered("SIM_C", n_compounds, NAMED), n_targets)
+
+
+def design(*, n_compounds: int = 24, n_targets: int = 16, n_genes: int = 1000, cells: float = 50.0) -> Design:
+    """Describe the screen; the defaults are the benchmark's data set.
+
+    Parameters
+    ----------
+    n_compounds
+        Compounds: those of `NAMED` first, then SIM_C007, ...
+    n_targets
+        Genes that compounds inhibit, SIM_T001, ...; several compounds share one.
+    n_genes
+        Genes measured.
+    cells
+        Median cells of a compound and dose in a context.
+    """
+    return Design(
+        contexts=("sim_A549", "sim_K562", "sim_MCF7"),
+        targets=numbered("SIM_T", n_targets),
+        conditions=dosed(compounds(n_compounds=n_compounds, n_targets=n_targets)),
+        n_genes=n_genes,
+        cells=cells,
+        cells_sd=0.3,
+        least_cells=20,
+        control_cells=600,
+        counts_per_gene=0.8,
+        depth_sd=0.5,
+        holds_target=False,
+        reach=6.0,
+        inactive=0.1,
+        escape=(0.0, 0.0),
+        stress=0.05,
+    )
+
+
+def read(files: Mapping[str, Path]) -> Reading:
+    """Simulate the benchmark's data set; `files` is empty."""
+    refuse_files("sciplex_simulated", files)
+    return Screen(design(), SEED).reading()
