@@ -17,8 +17,8 @@ from benchmarks.canonical import Reading
 from benchmarks.card import Card
 from benchmarks.errors import DataError
 
-UPSTREAM = Path(canonical.__file__).parent / "upstream"
-"""Code that several readers share."""
+SHARED = tuple(Path(canonical.__file__).parent / name for name in ("upstream", "simulation"))
+"""Folders of code that several readers share."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ def code_hash(name: str) -> str:
 
 
 def hash_shared_code() -> str:
-    """Hash the canonical form and the parsing that readers share."""
+    """Hash the canonical form, and the parsing and simulating that readers share."""
     hasher = hashlib.sha256()
-    for path in [Path(canonical.__file__), *sorted(UPSTREAM.rglob("*.py"))]:
+    for path in [Path(canonical.__file__), *(path for folder in SHARED for path in sorted(folder.rglob("*.py")))]:
         hasher.update(f"{path.name}\x1f".encode())
         hasher.update(path.read_bytes())
     return hasher.hexdigest()

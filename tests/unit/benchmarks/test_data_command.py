@@ -157,9 +157,18 @@ def test_data_larger_than_the_limit_are_refused_with_what_to_do(monkeypatch):
 
 
 def test_the_code_of_a_reader_that_is_loaded_by_name_counts():
-    assert code_hash("smoke_simulated") != code_hash("cropseq_simulated")
-    names = {folder.name for folder in data.reader._folders("smoke_simulated")}
-    assert names == {"smoke_simulated", "cropseq_simulated"}
+    assert code_hash("replogle_rpe1") != code_hash("replogle_k562")
+    names = {folder.name for folder in data.reader._folders("replogle_rpe1")}
+    assert names == {"replogle_rpe1", "replogle"}
+
+
+def test_the_code_that_readers_share_counts(monkeypatch, tmp_path):
+    before = data.reader.hash_shared_code()
+    shared = {folder.name for folder in data.reader.SHARED}
+    assert shared == {"upstream", "simulation"}
+    (tmp_path / "more.py").write_text("x = 1")
+    monkeypatch.setattr(data.reader, "SHARED", (*data.reader.SHARED, tmp_path))
+    assert data.reader.hash_shared_code() != before
 
 
 def test_measured_cells_are_those_of_the_matrix():
