@@ -55,7 +55,7 @@ def _draw_sizes(axes: Axes, conditions: pd.DataFrame) -> None:
     axes.axhline(np.median(controls), color=GREY, ls="--", lw=1, label="controls of a context, median")
     axes.set(yscale="log", xlabel="condition, by size", ylabel="cells")
     _plain_ticks(axes.yaxis)
-    axes.legend(fontsize=8, loc="center right")
+    axes.legend(fontsize=8, loc="lower left")
 
 
 def _draw_shares(axes: Axes, cells: pd.DataFrame, colours: dict[str, str]) -> None:
