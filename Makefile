@@ -35,11 +35,11 @@ lint: $(STAMP) ## ruff, mypy, import-linter
 	$(VENV)/bin/lint-imports
 
 test: lint ## lint, types, imports, tests, metric regression
-	$(PY) -m pytest -n 2 -p no:benchmark -m 'not slow and not gpu and not bench'
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -p no:benchmark -m 'not slow and not gpu and not bench'
 	@$(MAKE) --no-print-directory regression
 
 test-all: lint ## the same with slow tests
-	$(PY) -m pytest -n 2 -p no:benchmark -m 'not bench'
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -p no:benchmark -m 'not bench'
 	@$(MAKE) --no-print-directory regression
 
 .PHONY: regression reference bench bench-scale bench-peers
