@@ -15,13 +15,25 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import card, registry
-from benchmarks.canonical import SOURCE_SPACES
-from benchmarks.data.own import KINDS, OwnFile
+from benchmarks.data.own import OwnFile
 from benchmarks.errors import BenchmarkError
 from benchmarks.integration.batches import METHODS
 from benchmarks.manifest import read_manifest
 from benchmarks.metrics import METRICS
-from benchmarks.options import choice
+from benchmarks.options import (
+    BatchKey,
+    ContextKey,
+    Control,
+    DataDir,
+    DoseKey,
+    DoseUnit,
+    Kind,
+    OwnH5ad,
+    PerturbationKey,
+    Separator,
+    Values,
+    choice,
+)
 from benchmarks.plan import Plan, Request, make_jobs, make_plan
 from benchmarks.progress import Display
 from benchmarks.runner import Result, run
@@ -44,7 +56,7 @@ def main(
     data: Annotated[
         str, typer.Option(help="auto, real or simulated; auto takes the real data where present.")
     ] = "auto",
-    data_dir: Annotated[Path | None, typer.Option(help="Folder with local copies of data files.")] = None,
+    data_dir: DataDir = None,
     annotation: Annotated[Path | None, typer.Option(help="Gene annotation: GAF, NCBI gene2go or JSON.")] = None,
     space: Annotated[str, typer.Option(help="What counts become: cp10k (log2 of counts per 10,000) or raw.")] = "cp10k",
     integration: Annotated[str, typer.Option(help="ComBat to a reference: none, technical or per_condition.")] = "none",
@@ -63,16 +75,16 @@ def main(
     timeout: Annotated[float | None, typer.Option(min=0.1, help="Seconds for one fit or one prediction.")] = None,
     device: Annotated[str, typer.Option(help="Torch device: cpu, cuda or mps.")] = "cpu",
     seed: Annotated[int, typer.Option(help="Base seed.")] = 0,
-    h5ad: Annotated[Path | None, typer.Option(help="A file of your own, in place of a suite.")] = None,
-    perturbation_key: Annotated[str, typer.Option(help="--h5ad: obs column of the perturbation.")] = "perturbation",
-    context_key: Annotated[str, typer.Option(help="--h5ad: obs column of the context; default: one context.")] = "",
-    batch_key: Annotated[str, typer.Option(help="--h5ad: obs column of the batch; default: one batch.")] = "",
-    dose_key: Annotated[str, typer.Option(help="--h5ad: obs column of the dose; default: none.")] = "",
-    dose_unit: Annotated[str, typer.Option(help="--h5ad: unit of doses that name none.")] = "nM",
-    control: Annotated[str, typer.Option(help="--h5ad: the control's label; default: the usual ones.")] = "",
-    separator: Annotated[str, typer.Option(help="--h5ad: what joins the parts of a combination.")] = "+",
-    values: Annotated[str, typer.Option(help="--h5ad: what X holds: auto, counts, ln, log2 or zscore.")] = "auto",
-    kind: Annotated[str, typer.Option(help="--h5ad: what was done to the cells: CRISPR, drug or cytokine.")] = "CRISPR",
+    h5ad: OwnH5ad = None,
+    perturbation_key: PerturbationKey = "perturbation",
+    context_key: ContextKey = "",
+    batch_key: BatchKey = "",
+    dose_key: DoseKey = "",
+    dose_unit: DoseUnit = "nM",
+    control: Control = "",
+    separator: Separator = "+",
+    values: Values = "auto",
+    kind: Kind = "CRISPR",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the newest run of the same data and splits.")
     ] = False,
@@ -91,26 +103,15 @@ def main(
         if show:
             _show(plugins)
             return
+        labels = perturbation_key, context_key, batch_key, dose_key, dose_unit, control, separator, values, kind
+        own = OwnFile(h5ad, *labels) if h5ad else None
         request = Request(
             suite=suite,
             models=_models(models),
             protocol=protocol,
             directions=_names(direction),
             data=choice("--data", data, ("auto", "real", "simulated")),
-            own=None
-            if h5ad is None
-            else OwnFile(
-                path=h5ad,
-                perturbation=perturbation_key,
-                context=context_key,
-                batch=batch_key,
-                dose=dose_key,
-                dose_unit=dose_unit,
-                control=control,
-                separator=separator,
-                values=None if values == "auto" else choice("--values", values, ("auto", *SOURCE_SPACES)),
-                kind=choice("--kind", kind, KINDS),
-            ),
+            own=own,
             data_dir=data_dir,
             annotation=annotation,
             space=choice("--space", space, ("cp10k", "raw")),

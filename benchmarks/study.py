@@ -17,7 +17,7 @@ from rich.console import Console
 
 from benchmarks.errors import BenchmarkError, StoreError
 from benchmarks.manifest import read_manifest
-from benchmarks.options import choice
+from benchmarks.options import DataDir, choice
 from benchmarks.plan import Plan, Preset, Request, make_jobs, make_plan
 from benchmarks.progress import Display
 from benchmarks.runner import run
@@ -88,7 +88,7 @@ class Study:
 @app.command(context_settings={"help_option_names": ["-h", "--help"]})
 def main(
     out: Annotated[Path, typer.Option(help="Where runs and tables go; what is there is kept and gone on with.")],
-    data_dir: Annotated[Path | None, typer.Option(help="Folder with local copies of data files.")] = None,
+    data_dir: DataDir = None,
     only: Annotated[str | None, typer.Option(help="Suites, comma-separated: cropseq, kang, grid, smoke.")] = None,
     protocol: Annotated[str | None, typer.Option(help="unseen_context or held_out_cells; default: both.")] = None,
     variants: Annotated[str, typer.Option(help="Variants of CycSeq, without direction.")] = ",".join(VARIANTS),

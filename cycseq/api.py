@@ -126,8 +126,8 @@ class CycSeq:
     ) -> History:
         """Go on from the pre-trained weights with the cells of one context; the pre-trained weights stay.
 
-        Cells of other contexts are ignored. Cells that pre-training kept for validation are kept again. `state` and `log`
-        are as for `pretrain`.
+        Cells of other contexts are ignored. With validation="cells", cells that pre-training kept for validation are kept
+        again. `state` and `log` are as for `pretrain`.
 
         Raises
         ------

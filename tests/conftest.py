@@ -53,6 +53,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep every test's cache apart."""
+    monkeypatch.setenv("CYCSEQ_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("CYCSEQ_DATA", raising=False)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
 def grid_cells() -> AnnData:
     """Three contexts × four perturbations (one of them a combination) of 24 cells, 30 controls each."""
     names = ("A", "B", "C", "A+B")

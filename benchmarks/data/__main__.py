@@ -11,17 +11,29 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import card as cards
-from benchmarks.canonical import SOURCE_SPACES
 from benchmarks.card import SourceFile
 from benchmarks.data import summary
 from benchmarks.data.dataset import present
-from benchmarks.data.own import KINDS, OwnFile, own_source
+from benchmarks.data.own import OwnFile, own_source
 from benchmarks.data.prepared import prepare, prepared
 from benchmarks.data.reader import Source, builtin
 from benchmarks.data.verify import verify
 from benchmarks.download import fetch_all, locate
 from benchmarks.errors import BenchmarkError
-from benchmarks.options import choice
+from benchmarks.options import (
+    BatchKey,
+    ContextKey,
+    Control,
+    DataDir,
+    DoseKey,
+    DoseUnit,
+    Kind,
+    OwnH5ad,
+    PerturbationKey,
+    Separator,
+    Values,
+    choice,
+)
 from reports.cells import draw_cells
 from reports.style import save
 
@@ -35,18 +47,18 @@ ACTIONS = ("list", "info", "fetch", "prepare", "verify", "summary")
 def main(
     action: Annotated[str, typer.Argument(help=f"One of {', '.join(ACTIONS)}.")],
     name: Annotated[str | None, typer.Argument(help="Data set; see `list`. Not given with --h5ad.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder with local copies of data files.")] = None,
+    data_dir: DataDir = None,
     out: Annotated[Path, typer.Option(help="Where `summary` writes its tables and figure.")] = Path("results/data"),
-    h5ad: Annotated[Path | None, typer.Option(help="A file of your own in place of NAME.")] = None,
-    perturbation_key: Annotated[str, typer.Option(help="obs column of the perturbation.")] = "perturbation",
-    context_key: Annotated[str, typer.Option(help="obs column of the context; default: one context.")] = "",
-    batch_key: Annotated[str, typer.Option(help="obs column of the batch; default: one batch.")] = "",
-    dose_key: Annotated[str, typer.Option(help="obs column of the dose; default: none.")] = "",
-    dose_unit: Annotated[str, typer.Option(help="Unit of doses that name none.")] = "nM",
-    control: Annotated[str, typer.Option(help="The control's label; default: the usual ones.")] = "",
-    separator: Annotated[str, typer.Option(help="What joins the parts of a combination.")] = "+",
-    values: Annotated[str, typer.Option(help="What X holds: auto, counts, ln, log2 or zscore.")] = "auto",
-    kind: Annotated[str, typer.Option(help="What was done to the cells: CRISPR, drug or cytokine.")] = "CRISPR",
+    h5ad: OwnH5ad = None,
+    perturbation_key: PerturbationKey = "perturbation",
+    context_key: ContextKey = "",
+    batch_key: BatchKey = "",
+    dose_key: DoseKey = "",
+    dose_unit: DoseUnit = "nM",
+    control: Control = "",
+    separator: Separator = "+",
+    values: Values = "auto",
+    kind: Kind = "CRISPR",
 ) -> None:
     """Fetch, prepare, verify and summarise data sets.
 
@@ -62,22 +74,8 @@ def main(
         if chosen == "list":
             _list(data_dir)
             return
-        own = (
-            None
-            if h5ad is None
-            else OwnFile(
-                path=h5ad,
-                perturbation=perturbation_key,
-                context=context_key,
-                batch=batch_key,
-                dose=dose_key,
-                dose_unit=dose_unit,
-                control=control,
-                separator=separator,
-                values=None if values == "auto" else choice("--values", values, ("auto", *SOURCE_SPACES)),
-                kind=choice("--kind", kind, KINDS),
-            )
-        )
+        labels = perturbation_key, context_key, batch_key, dose_key, dose_unit, control, separator, values, kind
+        own = OwnFile(h5ad, *labels) if h5ad else None
         source = _source(name, own)
         if chosen == "info":
             _info(source, data_dir)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from anndata import read_h5ad
 
-from benchmarks.canonical import Reading, Space, tell_space
+from benchmarks.canonical import SOURCE_SPACES, Reading, Space, tell_space
 from benchmarks.card import Card
 from benchmarks.data.reader import Source, hash_shared_code
 from benchmarks.errors import DataError
@@ -37,8 +37,8 @@ class OwnFile:
     """The control's label; empty: "control", "non-targeting", "DMSO" and other usual ones."""
     separator: str = "+"
     """What joins the parts of a combination."""
-    values: Space | None = None
-    """What X holds; None tells it from a sample."""
+    values: str = "auto"
+    """What X holds: one of `SOURCE_SPACES`; "auto" tells it from a sample."""
     kind: str = "CRISPR"
     """What was done to the cells: one of `KINDS`."""
     source: str = "real"
@@ -56,17 +56,18 @@ def own_source(own: OwnFile) -> Source:
     Raises
     ------
     DataError
-        There is no such file, it is no h5ad, or its values are none that are known.
+        There is no such file, it is no h5ad, or its values or the kind of its perturbations are none that are known.
     """
-    if own.kind not in KINDS:
-        raise DataError(f"The kind of perturbation is '{own.kind}'; expected one of {', '.join(KINDS)}.")
-    own = replace(own, values=own.values or _tell_space(own.path))
+    for option, given, known in (("kind", own.kind, KINDS), ("values", own.values, ("auto", *SOURCE_SPACES))):
+        if given not in known:
+            raise DataError(f"--{option} is '{given}'; expected one of {', '.join(known)}.")
+    own = replace(own, values=_tell_space(own.path)) if own.values == "auto" else own
     card = Card(
         name=own.name,
         title=f"{own.path.name}, a file of the user's own",
         source=own.source,
         perturbation_type=own.kind,
-        space=str(own.values),
+        space=own.values,
         licence="not stated: a file of the user's own",
         citation="not stated: a file of the user's own",
         control_rule=f"cells labelled '{own.control}'" if own.control else "cells with a usual control label",

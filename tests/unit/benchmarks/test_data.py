@@ -7,7 +7,6 @@ import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import anndata
 import numpy as np
@@ -21,16 +20,9 @@ from benchmarks.errors import DataError, DownloadError, UnknownName
 from benchmarks.preprocess import to_space
 from tests.conftest import make_cells
 
+pytestmark = pytest.mark.usefixtures("own_cache")
 CONTENT = bytes(range(256)) * 4000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep every test's cache apart."""
-    monkeypatch.setenv("CYCSEQ_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("CYCSEQ_DATA", raising=False)
-    return tmp_path / "cache"
 
 
 @pytest.fixture

@@ -23,13 +23,7 @@ from benchmarks.errors import DataError, DownloadError
 from benchmarks.plan import Request, make_plan
 from tests.conftest import make_cells
 
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep every test's cache apart."""
-    monkeypatch.setenv("CYCSEQ_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("CYCSEQ_DATA", raising=False)
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture
