@@ -72,7 +72,7 @@ class CycSeqPredictor:
         if not contexts:
             raise Unsupported("no context has both control and perturbed training cells to make pairs of")
         config = self._config(train)
-        first, second = config.pretrain.epochs, config.finetune.epochs
+        first, second = config.pretraining_epochs, config.finetune.epochs
         tuned = contexts if second else []
         total = first + second * len(tuned)
         offset = 0

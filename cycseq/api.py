@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 from anndata import AnnData
 
-from cycseq import blend, checkpoint, inference, inputs, results, vocabulary
+from cycseq import checkpoint, folds, inference, inputs, results, vocabulary
 from cycseq.config import TrainConfig
 from cycseq.devices import resolve, seeded
 from cycseq.draws import DrawStore
@@ -19,10 +20,10 @@ from cycseq.history import History
 from cycseq.inference import Direction, Draws, Perturbation, Question
 from cycseq.loader import PairLoader
 from cycseq.model import Critics, Generator, Generators, Sizes
-from cycseq.sampling import training_pairs
+from cycseq.sampling import hold_out, training_pairs
 from cycseq.train import Reporter, Run, train_stage
 from cycseq.unseen import PAPER, Unseen
-from cycseq.vocabulary import Vocabulary
+from cycseq.vocabulary import Cells, Vocabulary
 
 PathLike = str | Path
 NOT_TRAINED = "This model is not trained; call pretrain(adata), or CycSeq.load(path) for a saved one."
@@ -95,30 +96,22 @@ class CycSeq:
         DataError
             Cells the method cannot read, or cannot make pseudo-pairs of.
         ConfigError
-            A store drawn with other settings than this model's.
+            A store drawn with other settings than this model's, or settings that need cells.
         TrainingError
             Training diverged; the model keeps the best weights so far.
         CheckpointError
             The state file is damaged or belongs to another training.
         """
+        self._fine_tuned, self.history = {}, []
+        run = self._run(None, state, log)
         if isinstance(adata, DrawStore):
             adata.check(self.config, self.seed)
-            if self.config.model.blend != "none":
-                raise ConfigError(
-                    f"blend={self.config.model.blend!r} needs cells, not a store of draws; give an AnnData."
-                )
-            known, loaders = adata.vocabulary, (adata.train(self.device), adata.validation(self.device))
-        else:
-            known = vocabulary.from_adata(adata)
-            loaders = self._loaders(adata, known)
-        generators, critics = self._build(known)
-        control, perturbed = loaders[0].means()
-        generators.n2p.start_at(perturbed)
-        generators.p2n.start_at(control)
-        self._fine_tuned, self.history = {}, []
-        self.history.append(train_stage(generators, critics, *loaders, self._run(None, state, log)))
-        if generators.blend is not None and isinstance(adata, AnnData):
-            blend.choose(generators, vocabulary.encode(adata, known), known, self.config, self.seed)
+            loaders = adata.train(self.device), adata.validation(self.device)
+            self.history.append(folds.train_once(self._build(adata.vocabulary), *loaders, run))
+            return self.history[-1]
+        known = vocabulary.from_adata(adata)
+        cells = self._encode(adata, known)
+        self.history += folds.pretrain(cells, known, partial(self._build, known), run, self.device)
         return self.history[-1]
 
     def fine_tune(
@@ -142,7 +135,10 @@ class CycSeq:
                 f"No cell has context '{context}'; expected the cells to fine-tune on. The cells' contexts: "
                 f"{', '.join(sorted(set(adata.obs['context'].astype(str)))) or 'none'}."
             )
-        loaders = self._loaders(adata[own], self.vocabulary)
+        cells = self._encode(adata[own], self.vocabulary)
+        held = hold_out(cells, self.vocabulary, self.config, self.seed)[0]
+        pairs = training_pairs(cells, self.vocabulary, held, self.config, self.seed)
+        loaders = PairLoader(pairs[0], self.device), PairLoader(pairs[1], self.device)
         generators, critics = deepcopy(self._networks())
         self.history.append(train_stage(generators, critics, *loaders, self._run(context, state, log)))
         self._fine_tuned[context] = generators
@@ -289,16 +285,15 @@ class CycSeq:
             raise NotTrained(NOT_TRAINED)
         return self._generators, self._critics
 
-    def _loaders(self, adata: AnnData, known: Vocabulary) -> tuple[PairLoader, PairLoader]:
+    def _encode(self, adata: AnnData, known: Vocabulary) -> Cells:
         cells = vocabulary.encode(adata, known)
         inputs.check_training(cells, known, self.config)
-        train, validation = training_pairs(cells, known, self.config, self.seed)
-        return PairLoader(train, self.device), PairLoader(validation, self.device)
+        return cells
 
     def _run(self, context: str | None, state: PathLike | None, log: PathLike | None) -> Run:
         stage = self.config.pretrain if context is None else self.config.finetune
-        files = (None if path is None else Path(path) for path in (state, log))
-        return Run(self.config, stage, self.seed, self.report, context, *files)
+        kept, logged = (None if path is None else Path(path) for path in (state, log))
+        return Run(self.config, stage, self.seed, self.report, context, kept, logged)
 
     def _generators_of(self, question: Question) -> Generators:
         return self._fine_tuned.get(question.context, self._networks()[0])

@@ -1,10 +1,11 @@
-"""How much of the network to believe: its share α beside the additive estimate, in closed form, on validation cells."""
+"""How much of the network to believe: its share α beside the additive estimate, in closed form, on held-out cells."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from cycseq.effects import Effects, estimate
 from cycseq.errors import ConfigError
 from cycseq.loader import PairLoader
 from cycseq.model import Blend, Generator, Generators
-from cycseq.sampling import VALIDATION_DRAWS, PairBatch, conditions, hold_out, make_pairs
+from cycseq.sampling import VALIDATION_DRAWS, PairBatch, conditions, make_pairs
 from cycseq.validation import CHUNK
 from cycseq.vocabulary import Cells, Vocabulary
 
@@ -40,55 +41,89 @@ def halve(
     return first, second
 
 
-def choose(generators: Generators, cells: Cells, vocabulary: Vocabulary, config: TrainConfig, seed: int) -> None:
-    """Fill the blend of pre-trained generators, from the cells they were trained and validated on.
+class Evidence(NamedTuple):
+    """Changes of the held-out conditions in one direction, all genes of all conditions in one vector, log2 units."""
 
-    The shares are chosen with the estimate of the training cells; then the estimate is made anew of all cells, for a
-    network cannot use the validation cells, and the estimate can.
+    estimate: Float[Tensor, " value"]
+    """As the additive estimate has them, made without the held-out cells."""
+    network: Float[Tensor, " value"]
+    """As the network has them, trained without the held-out cells."""
+    truth: Float[Tensor, " value"]
+    """As measured."""
+
+
+def measure(
+    generators: Generators, cells: Cells, vocabulary: Vocabulary, held: Bool[np.ndarray, " cell"], config: TrainConfig
+) -> dict[str, Evidence]:
+    """Hold the estimate and trained networks against the validation cells of their training, by direction.
+
+    Inputs and references are halves of the validation cells that share no cell (`halve`), so that nothing is gained by
+    predicting the sampling noise of the input away.
     """
-    if generators.blend is None:
-        raise ConfigError("These generators have no blend; expected ModelConfig(blend='additive').")
-    held = hold_out(cells, vocabulary, config, seed)
-    rng = np.random.default_rng([seed, len(cells.batch)])
+    rng = np.random.default_rng([int(held.sum()), len(held)])
     few = replace(config, draws_per_condition=VALIDATION_DRAWS)
-    device = str(generators.blend.batch.device)
+    device = str(next(generators.parameters()).device)
     loaders = [PairLoader(make_pairs(cells, vocabulary, half, few, rng), device) for half in halve(cells, held, rng)]
-    training = generators.training
-    generators.eval()
-    fit(generators.blend, generators, estimate(cells, vocabulary, ~held), *loaders)
-    generators.blend.take(estimate(cells, vocabulary, np.ones_like(held)))
-    generators.train(training)
+    return compare(generators, estimate(cells, vocabulary, ~held), *loaders)
 
 
 @torch.no_grad()
-def fit(blend: Blend, generators: Generators, effects: Effects, inputs: PairLoader, references: PairLoader) -> None:
-    """Fill a blend: take the estimate over, and choose the network's shares.
+def compare(
+    generators: Generators, effects: Effects, inputs: PairLoader, references: PairLoader
+) -> dict[str, Evidence]:
+    """Compute the change of each condition by estimate and network from the inputs, and the true one of the references.
+
+    Parameters
+    ----------
+    generators
+        Trained networks with a blend, which takes the estimate over.
+    effects
+        Estimate from training cells alone.
+    inputs, references
+        Pseudo-pairs of the same conditions.
+    """
+    blend = _blend(generators)
+    blend.take(effects)
+    training = generators.training
+    generators.eval()
+    true, found = _means(references, lambda batch: batch.perturbed - batch.control), {}
+    for direction, sign in (("n2p", 1.0), ("p2n", -1.0)):
+        expected = _means(inputs, partial(_estimated, blend, direction))
+        network = _means(inputs, partial(_translated, generators, direction))
+        parts = [torch.stack([of[key] for key in expected]).flatten().double() for of in (expected, network, true)]
+        found[direction] = Evidence(parts[0], parts[1], sign * parts[2])
+    generators.train(training)
+    return found
+
+
+def decide(generators: Generators, found: Sequence[Mapping[str, Evidence]], effects: Effects) -> None:
+    """Fill a blend: take the estimate over, and choose the network's shares by the evidence of all folds.
 
     In each direction α is the network's part in the best mixture a · estimate + c · network of a condition's mean
     change, α = c / (a + c): least squares over conditions and genes with a, c ≥ 0, and 0 where neither is of use. It is
     not the least-squares α itself, which would take a network that predicts no change to shrink the estimate, whose
     size is already that of a best predictor.
-    The true change is measured between references, the predicted ones from inputs: they share no cell, so that nothing
-    is gained by predicting the sampling noise of the input away.
 
     Parameters
     ----------
-    blend
-        Changed in place.
     generators
-        Trained networks, in evaluation mode.
+        Their blend is changed in place.
+    found
+        What `measure` found in each fold.
     effects
-        Estimate from training cells alone.
-    inputs, references
-        Pseudo-pairs of the same conditions, made of the halves of `halve`.
+        Estimate to predict with: from all cells, for a network cannot use the validation cells, and the estimate can.
     """
+    blend = _blend(generators)
     blend.take(effects)
-    true = _means(references, lambda batch: batch.perturbed - batch.control)
-    for place, (direction, sign) in enumerate((("n2p", 1.0), ("p2n", -1.0))):
-        expected = _means(inputs, partial(_estimated, blend, direction))
-        network = _means(inputs, partial(_translated, generators, direction))
-        parts = [torch.stack([of[key] for key in expected]).flatten() for of in (expected, network, true)]
-        blend.shares[place] = share(*(part.double() for part in (parts[0], parts[1], sign * parts[2])))
+    for place, direction in enumerate(("n2p", "p2n")):
+        parts = zip(*(fold[direction] for fold in found), strict=True)
+        blend.shares[place] = share(*(torch.cat(part) for part in parts))
+
+
+def _blend(generators: Generators) -> Blend:
+    if generators.blend is None:
+        raise ConfigError("These generators have no blend; expected ModelConfig(blend='additive').")
+    return generators.blend
 
 
 def share(estimate: Float[Tensor, " value"], network: Float[Tensor, " value"], truth: Float[Tensor, " value"]) -> float:

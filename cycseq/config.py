@@ -173,6 +173,11 @@ class TrainConfig:
     """What is kept from training for validation: "cells", a share of every condition's cells, or "conditions", whole
     (context, perturbation) pairs whose perturbation is trained in another context, with a share of the controls: this
     asks for what is asked of conditions never measured. Pre-training only; where no pair can be spared, cells."""
+    folds: int = 1
+    """With validation="conditions": how many times, at most, the networks are trained with other conditions held out. 1
+    trains once and keeps the best weights. More trains once a fold, which tells the number of epochs (mean best epoch)
+    and the blend's shares (over the held-out conditions of all folds), then once with every condition for that number of
+    epochs. Not in the paper."""
     pretrain: Stage = PRETRAIN
     """Stage 1, all contexts."""
     finetune: Stage = FINETUNE
@@ -186,6 +191,11 @@ class TrainConfig:
     bfloat16 on CUDA, whose matrix units are several times faster in it, float32 elsewhere: many CPUs have no such units
     and are slower in bfloat16. Not in the paper."""
 
+    @property
+    def pretraining_epochs(self) -> int:
+        """Most epochs of pre-training, all folds together."""
+        return self.pretrain.epochs * (self.folds + 1 if self.folds > 1 else 1)
+
     def __post_init__(self) -> None:
         _check(
             self.adversarial in get_args(Adversarial), "TrainConfig.adversarial", self.adversarial, "'bce' or 'lsgan'"
@@ -198,6 +208,12 @@ class TrainConfig:
             "TrainConfig.validation",
             self.validation,
             "'cells' or 'conditions'",
+        )
+        _check(
+            self.folds == 1 or (self.folds > 1 and self.validation == "conditions"),
+            "TrainConfig.folds",
+            self.folds,
+            "1, or more with validation='conditions'",
         )
         _check(
             0 < self.validation_share < 1,
@@ -243,6 +259,7 @@ PLUS = TrainConfig(
     model=ModelConfig(skip=True, blend="additive", perturbation_scale=10.0, batch_scale=0.1),
     weights=LossWeights(adversarial=0.1, cycle=1.0, perturbation=0.01, batch=0.01, kl=0.01, paired=10.0),
     validation="conditions",
+    folds=5,
     pretrain=replace(PRETRAIN, epochs=40, batch_size=256, patience=10),
     finetune=replace(FINETUNE, epochs=0),
     draws_per_condition=20,
@@ -255,6 +272,7 @@ PLUS_QUICK = replace(
     PLUS,
     model=replace(PLUS.model, hidden=_REDUCED.hidden, latent=_REDUCED.latent),
     draws_per_condition=PAPER_QUICK.draws_per_condition,
+    folds=3,
     pretrain=replace(PLUS.pretrain, epochs=8, batch_size=64, least_steps=10, learning_rate=5e-4, patience=4),
 )
 """Plus at the size of "paper_quick". Its learning rate had the lowest validation error of 5e-4, 1e-3 and 2e-3 on simulated

@@ -27,7 +27,7 @@ from cycseq.config import TrainConfig
 from cycseq.errors import ConfigError, DataError
 from cycseq.inputs import check_training
 from cycseq.loader import PairLoader, Statistics, Sums
-from cycseq.sampling import PairBatch, Source, training_pairs
+from cycseq.sampling import PairBatch, Source, hold_out, training_pairs
 from cycseq.vocabulary import Vocabulary
 
 FORMAT = "cycseq-draws"
@@ -79,6 +79,15 @@ class Part:
                 for row in (self.first + rows).tolist():
                     start = side.offset + row * n_bytes
                     os.posix_fadvise(file.fileno(), start, n_bytes, os.POSIX_FADV_WILLNEED)
+
+
+def check_storable(config: TrainConfig) -> None:
+    """Raise `ConfigError` for settings that need cells: draws stand for one division of the cells."""
+    if config.model.blend != "none" or config.folds > 1:
+        raise ConfigError(
+            f"blend={config.model.blend!r} and folds={config.folds} need cells, not a store of draws: give an AnnData, or "
+            "set blend='none' and folds=1."
+        )
 
 
 class DrawStore:
@@ -157,7 +166,9 @@ class DrawStore:
         known = vocabularies.from_adata(adata)
         cells = vocabularies.encode(adata, known)
         check_training(cells, known, config)
-        train, validation = training_pairs(cells, known, config, seed)
+        check_storable(config)
+        held = hold_out(cells, known, config, seed)[0]
+        train, validation = training_pairs(cells, known, held, config, seed)
         return cls.write(path, known, train, validation, (config, seed))
 
     @classmethod
@@ -234,7 +245,8 @@ class DrawStore:
         return replace(config, **self.settings)
 
     def check(self, config: TrainConfig, seed: int) -> None:
-        """Raise `ConfigError` if a model's settings or seed are not those of the draws."""
+        """Raise `ConfigError` if a model's settings or seed are not those of the draws, or need cells."""
+        check_storable(config)
         differ = [
             f"{name} is {getattr(config, name)!r}, the store has {value!r}"
             for name, value in self.settings.items()

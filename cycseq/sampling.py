@@ -177,23 +177,39 @@ def split_cells(cells: Cells, vocabulary: Vocabulary, share: float, seed: int) -
     return held
 
 
-def split_conditions(cells: Cells, vocabulary: Vocabulary, share: float, seed: int) -> Bool[np.ndarray, " cell"] | None:
+def split_conditions(
+    cells: Cells, vocabulary: Vocabulary, share: float, seed: int, folds: int = 1
+) -> list[Bool[np.ndarray, " cell"]]:
     """Mark validation cells: all cells of `share` of the (context, perturbation) pairs, and that share of the controls.
 
-    Every perturbation held out of a context is still trained in another one. Returns None if no pair can be spared.
+    Every perturbation held out of a context is still trained in another one. No pair is held out in two folds; there are
+    as many folds, up to `folds`, as there are pairs to spare, and none if there is no such pair.
     """
     of_batch = np.array([vocabulary.contexts.index(context) for context, _ in vocabulary.batches])
     context, perturbed = of_batch[cells.batch], cells.perturbation != NO_PERTURBATION
     pairs = np.unique(np.stack([context, cells.perturbation], axis=1)[perturbed], axis=0)
-    left, wanted = np.bincount(pairs[:, 1]), max(1, round(share * len(pairs)))
-    held = split_cells(cells, vocabulary, share, seed) & ~perturbed
-    chosen = 0
-    for c, p in np.random.default_rng(seed).permutation(pairs):
-        if chosen < wanted and left[p] > 1:
-            held |= (context == c) & (cells.perturbation == p)
-            left[p] -= 1
-            chosen += 1
-    return held if chosen else None
+    contexts_of, wanted = np.bincount(pairs[:, 1]), max(1, round(share * len(pairs)))
+    waiting = [(c, p) for c, p in np.random.default_rng(seed).permutation(pairs) if contexts_of[p] > 1]
+    controls = split_cells(cells, vocabulary, share, seed) & ~perturbed
+    found: list[Bool[np.ndarray, " cell"]] = []
+    while waiting and len(found) < folds:
+        left, chosen = contexts_of.copy(), list[tuple[int, int]]()
+        for c, p in waiting:
+            if len(chosen) < wanted and left[p] > 1:
+                left[p] -= 1
+                chosen.append((c, p))
+        waiting = [pair for pair in waiting if pair not in chosen]
+        found.append(controls | _cells_of(chosen, context, cells.perturbation))
+    return found
+
+
+def _cells_of(
+    pairs: list[tuple[int, int]], context: Int[np.ndarray, " cell"], perturbation: Int[np.ndarray, " cell"]
+) -> Bool[np.ndarray, " cell"]:
+    of = np.zeros(len(context), dtype=bool)
+    for c, p in pairs:
+        of |= (context == c) & (perturbation == p)
+    return of
 
 
 def make_pairs(
@@ -231,22 +247,24 @@ def make_pairs(
     )
 
 
-def hold_out(cells: Cells, vocabulary: Vocabulary, config: TrainConfig, seed: int) -> Bool[np.ndarray, " cell"]:
-    """Mark validation cells as `config.validation` has it; whole conditions only where some can be spared."""
-    how = (cells, vocabulary, config.validation_share, seed)
-    held = split_conditions(*how) if config.validation == "conditions" else None
-    return split_cells(*how) if held is None else held
+def hold_out(cells: Cells, vocabulary: Vocabulary, config: TrainConfig, seed: int) -> list[Bool[np.ndarray, " cell"]]:
+    """Mark the validation cells of each fold as `config` has it; one fold of cells where no condition can be spared."""
+    share = config.validation_share
+    if config.validation == "conditions" and (found := split_conditions(cells, vocabulary, share, seed, config.folds)):
+        return found
+    return [split_cells(cells, vocabulary, share, seed)]
 
 
-def training_pairs(cells: Cells, vocabulary: Vocabulary, config: TrainConfig, seed: int) -> tuple[Pairs, Pairs]:
-    """Draw the pairs to train on and those to validate on; no cell is in both.
+def training_pairs(
+    cells: Cells, vocabulary: Vocabulary, held: Bool[np.ndarray, " cell"], config: TrainConfig, seed: int
+) -> tuple[Pairs, Pairs]:
+    """Draw the pairs to train on, and those to validate on from the held-out cells; no cell is in both.
 
     Raises
     ------
     DataError
         A context has no control cells, or no condition has cells for both.
     """
-    held = hold_out(cells, vocabulary, config, seed)
     rng = np.random.default_rng(seed)
     few = replace(config, draws_per_condition=VALIDATION_DRAWS)
     return make_pairs(cells, vocabulary, ~held, config, rng), make_pairs(cells, vocabulary, held, few, rng)

@@ -50,12 +50,19 @@ class Run:
     it holds the result alone, and the same call returns that at once; delete it when the model is saved."""
     log: Path | None = None
     """Folder of a TensorBoard log; None writes none."""
+    until: int | None = None
+    """Train for this many epochs and keep the last weights; None keeps the best, and stops when patience runs out."""
+
+    @property
+    def epochs(self) -> int:
+        """Most epochs that are run; the schedule of the learning rate is the stage's all the same."""
+        return self.stage.epochs if self.until is None else self.until
 
 
 def train_stage(
     generators: Generators, critics: Critics, train: PairLoader, validation: PairLoader, run: Run
 ) -> History:
-    """Train the networks in place and leave the weights of the best validation error in the generators.
+    """Train the networks in place and leave the weights of the best validation error, or the last, in the generators.
 
     Under torchrun (`cycseq.parallel`) each process takes its share of every batch; the first one validates, reports and
     writes.
@@ -102,7 +109,7 @@ class _Training:
         self.rng = np.random.default_rng(run.seed)
         self.stepping = _Stepping(generators, critics, run, train.variance(), self.peers)
         self.best: Weights = deepcopy(generators.state_dict())
-        self.finished = run.stage.epochs == 0
+        self.finished = run.epochs == 0
         self.owner = self._owner() if run.state else None
         found = state.read(run.state, self.owner) if run.state and self.owner else None
         if found:
@@ -116,7 +123,7 @@ class _Training:
 
     def go_on(self) -> None:
         """Train until the epochs run out or patience does."""
-        run, total = self.run, self.run.stage.epochs
+        run, total = self.run, self.run.epochs
         first = len(self.history.epochs)
         if self.finished:
             return
@@ -131,18 +138,18 @@ class _Training:
                 run.report(self.history.epochs[-1].number, total, progress.line(self.history, total))
 
     def _epoch(self) -> None:
-        begun, number, stage = time.perf_counter(), len(self.history.epochs), self.run.stage
+        begun, number, run, stage = time.perf_counter(), len(self.history.epochs), self.run, self.run.stage
         terms = self.stepping.epoch(self.train, self.rng)
         _check_terms(terms, self.history, stage)
         found = self.peers.from_first(lambda: evaluate(self.generators, self.validation))
         if not math.isfinite(found.errors.mean):
             raise TrainingError(_advice(f"The validation error is {found.errors.mean}", number, stage))
         best_epoch, seconds = self.history.best_epoch, self.history.epochs[-1].seconds
-        if found.errors.mean < self.history.best.errors.mean:
+        if run.until is not None or found.errors.mean < self.history.best.errors.mean:
             best_epoch, self.best = number, deepcopy(self.generators.state_dict())
         epoch = Epoch(number, terms.means, found, seconds + time.perf_counter() - begun)
         self.history = replace(self.history, epochs=(*self.history.epochs, epoch), best_epoch=best_epoch)
-        self.finished = number == stage.epochs or number - best_epoch >= stage.patience
+        self.finished = number == run.epochs or number - best_epoch >= stage.patience
         self._keep()
 
     def _untrained(self) -> History:

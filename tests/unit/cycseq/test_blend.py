@@ -71,7 +71,7 @@ def test_each_direction_has_its_own_share(nets):
             generator.decoder.to_expression.bias.copy_(torch.tensor([2.0, 0.0, 0.0]))
     rows = batch([[4.0, 4.0, 4.0]] * 2, [[5.0, 4.0, 4.0]] * 2)
     right = Effects(np.array([[0.0, 0.0, 0.0]], np.float32), np.array([[0.0, 0.1, 0.0]], np.float32))
-    blend.fit(nets.blend, nets, right, Fixed(rows), Fixed(rows))
+    blend.decide(nets, [blend.compare(nets, right, Fixed(rows), Fixed(rows))], right)
     # n2p: a · (0, 0.1, 0) + c · (2, 0, 0) = (1, 0, 0) at a = 0, c = 0.5; p2n: c < 0
     assert nets.blend.shares.tolist() == [1.0, 0.0]
 
@@ -83,9 +83,10 @@ def test_noise_of_the_input_earns_nothing(nets):
     flat, up = np.full((1, GENES), 9.0, np.float32), np.full((1, GENES), 10.0, np.float32)
     right = Effects(np.ones((1, GENES), np.float32), np.zeros((1, GENES), np.float32))
     own, other = batch(flat + noise, up), batch(flat, up)
-    blend.fit(nets.blend, nets, right, Fixed(own), Fixed(other))
+    blend.decide(nets, [blend.compare(nets, right, Fixed(own), Fixed(other))], right)
     assert nets.blend.shares[0].item() == pytest.approx(0, abs=1e-6)  # 1 · estimate says all
-    blend.fit(nets.blend, nets, right, Fixed(own), Fixed(own))  # the noise is now a change: 1 · estimate + 2 · network
+    # the noise is now a change: 1 · estimate + 2 · network
+    blend.decide(nets, [blend.compare(nets, right, Fixed(own), Fixed(own))], right)
     assert nets.blend.shares[0].item() == pytest.approx(2 / 3)
 
 
@@ -106,7 +107,7 @@ def test_a_blend_of_share_zero_is_the_estimate_and_keeps_above_zero():
 def test_held_out_conditions_leave_every_perturbation_trained_and_no_cell_twice(screen):
     known = vocabulary.from_adata(screen)
     cells = vocabulary.encode(screen, known)
-    held = sampling.split_conditions(cells, known, 0.3, seed=0)
+    held = sampling.split_conditions(cells, known, 0.3, seed=0)[0]
     obs = screen.obs.assign(held=held)
     perturbed = obs[obs["perturbation"] != "control"]
     shares = perturbed.groupby(["context", "perturbation"])["held"].mean()
@@ -123,7 +124,7 @@ def test_held_out_conditions_leave_every_perturbation_trained_and_no_cell_twice(
 def test_without_a_condition_to_spare_nothing_is_held_out(screen):
     one = screen[(screen.obs["context"] == "lineA").to_numpy()]
     known = vocabulary.from_adata(one)
-    assert sampling.split_conditions(vocabulary.encode(one, known), known, 0.3, seed=0) is None
+    assert sampling.split_conditions(vocabulary.encode(one, known), known, 0.3, seed=0) == []
 
 
 def test_a_blended_model_predicts_an_unmeasured_condition_and_survives_saving(screen, make_config, tmp_path):

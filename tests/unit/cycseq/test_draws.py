@@ -27,7 +27,8 @@ def store(screen, config, tmp_path, monkeypatch):
 def test_a_store_gives_the_pairs_that_memory_gives(store, screen, config, monkeypatch):
     monkeypatch.setattr(loader, "CACHE_BYTES", 0)
     names = vocabulary.from_adata(screen)
-    pairs = sampling.training_pairs(vocabulary.encode(screen, names), names, config, 3)
+    cells = vocabulary.encode(screen, names)
+    pairs = sampling.training_pairs(cells, names, sampling.hold_out(cells, names, config, 3)[0], config, 3)
     assert store.vocabulary == names
     for source, stored in zip(pairs, (store.train(), store.validation()), strict=True):
         in_memory = loader.PairLoader(source, "cpu")

@@ -26,7 +26,7 @@ from cycseq.checkpoint import read_whole
 from cycseq.config import from_json, to_json
 from cycseq.model import Critics, Generators, Sizes
 from cycseq.parallel import ALONE, Peers
-from cycseq.sampling import training_pairs
+from cycseq.sampling import hold_out, training_pairs
 from cycseq.step import Stepper
 
 
@@ -52,7 +52,9 @@ def test_one_process_needs_no_group():
 def gradients(screen, config, peers, monkeypatch):
     """Gradients of generators and critics in the first step of one process, without dropout or latent noise."""
     names = vocabulary.from_adata(screen)
-    train = loader.PairLoader(training_pairs(vocabulary.encode(screen, names), names, config, 0)[0], "cpu")
+    cells = vocabulary.encode(screen, names)
+    held = hold_out(cells, names, config, 0)[0]
+    train = loader.PairLoader(training_pairs(cells, names, held, config, 0)[0], "cpu")
     sizes = Sizes(len(names.genes), len(names.perturbations), len(names.batches))
     with devices.seeded(0, "cpu"):
         nets = Generators(sizes, config.model), Critics(sizes, config.model)
