@@ -14,7 +14,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -60,6 +61,8 @@ class Job:
     plugins: tuple[Path, ...] = ()
     threads: int = 1
     device: str = "cpu"
+    extra: str = ""
+    """Extra of pyproject.toml that the predictor needs."""
 
     @property
     def fitted(self) -> Path:
@@ -105,7 +108,8 @@ def _run(job: Job, reporter: Reporter) -> None:
     train_cells = cells[job.split.train].copy()
     audit = audit_train(train_cells, job.split, cells)
     try:
-        predictor, seconds, restored = _fitted(job, train_cells, reporter)
+        with needing(job.extra):
+            predictor, seconds, restored = _fitted(job, train_cells, reporter)
     except Unsupported as error:
         _end_all(job, "unsupported", str(error), audit)
         return
@@ -200,13 +204,27 @@ def _predict_one(job: Job, task: Task, predictor: Predictor, cells: AnnData, num
     if not job.split.leaky:
         audit_query(query, set(cells.obs_names[hidden]))
     try:
-        prediction = checked_predict(predictor, query)
+        with needing(job.extra):
+            prediction = checked_predict(predictor, query)
     except Unsupported as error:
         return "unsupported", str(error)
     except Exception as error:  # noqa: BLE001 - see _run
         return "failed", explain(error)
     store.put_prediction(task.folder(job.run), number, prediction)
     return "ok", prediction.note
+
+
+@contextmanager
+def needing(extra: str) -> Iterator[None]:
+    """Turn a missing package of an extra into `Unsupported`, with the command that installs it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if not extra:
+            raise
+        raise Unsupported(
+            f"{error.name} is not installed; in the checkout, run: python -m pip install -e '.[{extra}]'"
+        ) from error
 
 
 def make_query(condition: TestCondition, task: Task, cells: AnnData, seed: int) -> Query:
