@@ -21,29 +21,29 @@ MIN_RAISED = 3
 class Network:
     """Ridge regression of every gene on all others, from the leading components of one context's controls.
 
-    With S ≈ V diag(e) Vᵀ the covariance of the controls and Θ = (S + λI)⁻¹, the coefficient of gene j on gene i is
-    −Θ_ij / Θ_ii (exactly ridge regression). By Woodbury Θ = (I − V D Vᵀ) / λ with D = e / (e + λ), so that neither S nor Θ is
-    formed: memory and time are genes × components.
+    The covariance of the controls is S = V diag(e) Vᵀ + r (I − V Vᵀ): leading components, and the mean variance r of what
+    they leave. With Θ = (S + λI)⁻¹, the ridge coefficient of gene j on gene i is −Θ_ij / Θ_ii, and Θ is proportional to
+    I − V diag(d) Vᵀ with d = (e − r) / (e + λ): neither S nor Θ is formed, memory and time are genes × components.
     """
 
     loadings: np.ndarray
     """V, orthonormal [gene, component]."""
     kept: np.ndarray
-    """D, in [0, 1) [component]."""
+    """d, in [0, 1) [component]."""
     control: np.ndarray
     """Mean control [gene], log2 units."""
 
     def step(self, change: np.ndarray) -> np.ndarray:
         """Answer of every gene to the change of all others [gene]."""
-        own = (self.loadings**2) @ self.kept  # diagonal of V D Vᵀ
+        own = (self.loadings**2) @ self.kept  # diagonal of V diag(d) Vᵀ
         return (self.loadings @ (self.kept * (change @ self.loadings)) - own * change) / (1 - own)
 
-    def spread(self, genes: list[int], changes: list[float], n_steps: int, floor: float) -> np.ndarray:
-        """Hold genes at a change and let it spread; no gene falls below `floor` [gene]."""
+    def spread(self, genes: list[int], changes: list[float], n_steps: int) -> np.ndarray:
+        """Hold genes at a change and let it spread; no gene falls below 0 [gene]."""
         change = np.zeros(len(self.control))
         change[genes] = changes
         for _ in range(n_steps):
-            change = np.maximum(self.step(change), floor - self.control)
+            change = np.maximum(self.step(change), -self.control)
             change[genes] = changes
         return change
 
@@ -78,7 +78,7 @@ class GrnPropagation:
     Kamimoto et al., Nature 614, 742–751, 2023, doi:10.1038/s41586-022-05688-9.
     """
 
-    def __init__(self, n_components: int = 50, ridge: float = 1.0, n_steps: int = 3) -> None:
+    def __init__(self, n_components: int = 50, ridge: float = 0.1, n_steps: int = 3) -> None:
         if min(n_components, n_steps) < 1 or not ridge > 0:
             raise ContractError(
                 f"grn_propagation: n_components is {n_components}, n_steps {n_steps} and ridge {ridge}; expected at "
@@ -120,7 +120,7 @@ class GrnPropagation:
         if not any(changes):
             raise Unsupported(f"{query.perturbation} is not expressed in the training controls of {query.context}")
         note = f"activation: own gene raised by {self.raised:.2g}, as in training" if self.raised else ""
-        return shifted(query, network.spread(genes, changes, self.n_steps, 0.0), note)
+        return shifted(query, network.spread(genes, changes, self.n_steps), note)
 
     def save(self, folder: Path) -> None:
         np.savez(
@@ -148,10 +148,12 @@ class GrnPropagation:
         one = np.zeros(cells.shape[0], dtype=int)
         _, values, loadings = components(cells, control[None], one, self.n_components, seed)
         squares = cells.astype(np.float64).power(2).sum()
-        total = (squares - cells.shape[0] * (control**2).sum()) / (cells.shape[0] - 1)
-        variances = values**2 / (cells.shape[0] - 1)
-        penalty = self.ridge * total / cells.shape[1]
-        return Network(loadings.T, variances / (variances + penalty), control)
+        n_cells, n_genes = cells.shape
+        total = (squares - n_cells * (control**2).sum()) / (n_cells - 1)
+        variances = values**2 / (n_cells - 1)
+        rest = max(0.0, total - variances.sum()) / max(1, n_genes - len(variances))
+        kept = np.maximum(0.0, variances - rest) / (variances + self.ridge * total / n_genes)
+        return Network(loadings.T, kept, control)
 
 
 def own_gene_raised(table: pd.DataFrame, genes: dict[str, int]) -> float:
