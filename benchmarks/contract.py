@@ -192,6 +192,11 @@ class Can:
                 known = ", ".join(filter(None, get_args(Ability)))
                 raise ContractError(f"Can.{entry.name} is {given!r}; expected one of {known}, or '' for not stated.")
 
+    def __str__(self) -> str:
+        """What is stated, such as "unseen perturbation: no, dose: ignored"."""
+        stated = ((entry.name.replace("_", " "), getattr(self, entry.name)) for entry in fields(self))
+        return ", ".join(f"{name}: {word}" for name, word in stated if word) or "abilities not stated"
+
 
 @dataclass(frozen=True)
 class Baseline:

@@ -14,8 +14,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -32,6 +31,7 @@ from benchmarks.canonical import TEXT_COLUMNS
 from benchmarks.contract import Persistent, Prediction, Predictor, Query, Train
 from benchmarks.data import digest
 from benchmarks.errors import BenchmarkError, ContractError, LeakageError, StoreError, Unsupported
+from benchmarks.extras import needing
 from benchmarks.integration.fold import Integration
 from benchmarks.registry import find
 from benchmarks.seeds import derive
@@ -212,19 +212,6 @@ def _predict_one(job: Job, task: Task, predictor: Predictor, cells: AnnData, num
         return "failed", explain(error)
     store.put_prediction(task.folder(job.run), number, prediction)
     return "ok", prediction.note
-
-
-@contextmanager
-def needing(extra: str) -> Iterator[None]:
-    """Turn a missing package of an extra into `Unsupported`, with the command that installs it."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if not extra:
-            raise
-        raise Unsupported(
-            f"{error.name} is not installed; in the checkout, run: python -m pip install -e '.[{extra}]'"
-        ) from error
 
 
 def make_query(condition: TestCondition, task: Task, cells: AnnData, seed: int) -> Query:
