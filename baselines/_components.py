@@ -20,6 +20,21 @@ def control_means(train: Train) -> pd.DataFrame:
     return pd.DataFrame.from_dict(found, orient="index", columns=train.cells.var_names)
 
 
+def relative_cells(train: Train) -> tuple[sp.csr_matrix, pd.DataFrame, pd.DataFrame, np.ndarray]:
+    """Take the training cells whose context has training controls.
+
+    Returns
+    -------
+    tuple
+        Values [cell, gene] and obs of these cells, the contexts' mean controls [context, gene], and the row of the mean
+        control of each cell [cell].
+    """
+    means, obs = control_means(train), train.cells.obs
+    kept = obs["context"].isin(means.index).to_numpy()
+    x = train.cells.X if kept.all() else train.cells.X[kept]
+    return x, obs.loc[kept], means, means.index.get_indexer(obs.loc[kept, "context"].astype(str))
+
+
 def components(
     x: sp.csr_matrix, means: np.ndarray, group: np.ndarray, n_components: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from baselines._components import components, control_means
+from baselines._components import components, relative_cells
 from baselines._effects import shifted
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import ContractError, Unsupported
@@ -51,15 +51,12 @@ class GsfaLike:
         self.n_factors = n_factors
 
     def fit(self, train: Train, *, seed: int) -> None:
-        controls = control_means(train)
-        kept = train.cells.obs["context"].isin(controls.index).to_numpy()
-        cells = train.cells[kept]
-        obs = cells.obs[["context", "perturbation"]].astype(str)
+        x, obs, controls, group = relative_cells(train)
+        obs = obs[["context", "perturbation"]].astype(str)
         perturbed = (obs["perturbation"] != CONTROL).to_numpy()
         if not perturbed.any():
             raise Unsupported("no context has both perturbed training cells and controls to take them relative to")
-        group = controls.index.get_indexer(obs["context"])
-        scores, _, self.loadings = components(cells.X, controls.to_numpy(), group, self.n_factors, seed)
+        scores, _, self.loadings = components(x, controls.to_numpy(), group, self.n_factors, seed)
         self.parts, self.coefficients = factor_effects(scores[perturbed], obs[perturbed])
 
     def predict(self, query: Query) -> Prediction:

@@ -33,6 +33,11 @@ class Knn:
     ------
     ContractError
         `n_neighbours` below 1.
+
+    Source
+    ------
+    Cover & Hart, IEEE Transactions on Information Theory 13(1), 21–27, 1967, doi:10.1109/TIT.1967.1053964 (the rule of the
+    nearest neighbours); what is near is ours.
     """
 
     def __init__(self, n_neighbours: int = 3) -> None:
@@ -99,7 +104,7 @@ BASELINE = Baseline(
     build=Knn,
     directions=("n2p", "p2n"),
     summary="Input plus the mean effect of the nearest contexts of the perturbation, or of the nearest perturbations.",
-    source="docs/decisions/contract.md",
+    source="Cover & Hart 1967, doi:10.1109/TIT.1967.1053964 (the rule)",
     limits="A perturbation that is new everywhere needs annotation terms in common with one trained on.",
     can=Can(unseen_perturbation="yes", unseen_context="yes", combination="yes", dose="ignored"),
 )

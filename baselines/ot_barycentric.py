@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from baselines._components import components, control_means
+from baselines._components import components, relative_cells
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import ContractError, Unsupported
 
@@ -60,17 +60,11 @@ class OtBarycentric:
     def fit(self, train: Train, *, seed: int) -> None:
         import ot  # noqa: F401 - a missing package is found here, before any query
 
-        self.controls = control_means(train)
-        obs = train.cells.obs
-        kept = obs["context"].isin(self.controls.index).to_numpy()
-        cells = train.cells[kept]
-        self.states = pd.DataFrame(
-            {name: cells.obs[name].astype(str).to_numpy() for name in ("context", "perturbation")}
-        ).assign(dose=cells.obs["dose"].to_numpy(dtype=float))
-        group = self.controls.index.get_indexer(self.states["context"])
-        scores, _, self.loadings = components(cells.X, self.controls.to_numpy(), group, self.n_components, seed)
+        x, obs, self.controls, group = relative_cells(train)
+        self.states = obs[["context", "perturbation"]].astype(str).assign(dose=obs["dose"].to_numpy(dtype=float))
+        scores, _, self.loadings = components(x, self.controls.to_numpy(), group, self.n_components, seed)
         self.scores = scores.astype(np.float32)
-        self.state, self.means = _state_means(cells.X, self.states, self.controls)
+        self.state, self.means = _state_means(x, self.states, self.controls)
 
     def predict(self, query: Query) -> Prediction:
         if query.context not in self.controls.index:

@@ -49,7 +49,7 @@ def problems(record: Baseline, train: Train, queries: Sequence[Query]) -> dict[s
     Parameters
     ----------
     record
-        The predictor; it is trained twice with its quick settings, without annotation of its own.
+        The predictor; it is trained with its quick settings, at most twice.
     train
         Training cells of a genetic screen, two contexts and three perturbations or more.
     queries
