@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.contract import CONTROL, Baseline, Prediction, Query, Train
+from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -165,6 +165,7 @@ def records(
             quick=quick,
             full_training=full_training,
             training=name,
+            can=Can(unseen_perturbation="no", unseen_context="yes", combination="no", dose="yes"),
         )
         for direction, text in (("n2p", "control → perturbed"), ("p2n", "perturbed → control"))
     )

@@ -6,7 +6,7 @@ Run it:  python -m benchmarks.run --suite cropseq --models my_model
 
 import numpy as np
 
-from benchmarks.contract import CONTROL, Baseline, Prediction, Query, Train
+from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 
 
 class MeanShift:
@@ -32,4 +32,5 @@ BASELINE = Baseline(
     directions=("n2p", "p2n"),
     summary="Input mean plus the mean effect of all training perturbations.",
     source="this file",
+    can=Can(unseen_perturbation="ignored", unseen_context="ignored", combination="ignored", dose="ignored"),
 )

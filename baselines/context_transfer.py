@@ -1,7 +1,7 @@
 """The same perturbation's mean effect in the other contexts."""
 
 from baselines._effects import effects, shifted
-from benchmarks.contract import Baseline, Prediction, Query, Train
+from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 
 
@@ -29,4 +29,5 @@ BASELINE = Baseline(
     summary="Input plus the same perturbation's mean effect in the other contexts.",
     source="docs/decisions/splits.md",
     limits="The perturbation must have been trained on in another context.",
+    can=Can(unseen_perturbation="no", unseen_context="yes", combination="no", dose="ignored"),
 )

@@ -27,7 +27,7 @@ from baselines._gears_package import (
     train_network,
 )
 from baselines._global_seed import Report, seeded_and_quiet
-from benchmarks.contract import CONTROL, Baseline, Prediction, Query, Train
+from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import ContractError, Unsupported
 
 MIN_CELLS = 2
@@ -268,4 +268,5 @@ BASELINE = Baseline(
     licence="MIT",
     quick={"epochs": 2, "max_cells_per_condition": 30, "graph": "measured"},
     full_training={"epochs": 20},
+    can=Can(unseen_perturbation="yes", unseen_context="no", combination="yes", dose="no"),
 )

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from baselines._effects import effects, mean_effect_of, shifted
-from benchmarks.contract import Baseline, Prediction, Query, Train
+from baselines._gene_embedding import gene_embedding
+from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 
 
 class Linear:
@@ -51,13 +52,11 @@ class Linear:
         return shifted(query, gene_embedding @ weights @ embedding + mean)
 
     def _fit_context(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray] | None:
-        changes = rows.to_numpy().T
-        centred = changes - changes.mean(axis=1, keepdims=True)
-        k = min(self.n_components, len(rows) - 1)
-        if k < 1:
+        embedded = gene_embedding(rows, self.n_components)
+        if embedded is None:
             return None
-        left, values, _ = np.linalg.svd(centred, full_matrices=False)
-        a = left[:, :k] * values[:k]
+        centred, a = embedded
+        k = a.shape[1]
         embeddings = {p: self._embed(str(p), a) for p in rows.index}
         known = [i for i, p in enumerate(rows.index) if embeddings[p] is not None]
         if not known:
@@ -81,4 +80,5 @@ BASELINE = Baseline(
     summary="Bilinear model between gene and perturbation embeddings, ridge-regularised, one per context.",
     source="Ahlmann-Eltze, Huber & Anders 2025, doi:10.1038/s41592-025-02772-6",
     limits="Perturbed genes that are not measured get the mean effect.",
+    can=Can(unseen_perturbation="yes", unseen_context="fallback", combination="yes", dose="ignored"),
 )

@@ -1,6 +1,6 @@
 """The prediction that nothing happens."""
 
-from benchmarks.contract import Baseline, Prediction, Query, Train
+from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 
 
 class NoChange:
@@ -19,4 +19,5 @@ BASELINE = Baseline(
     directions=("n2p", "p2n"),
     summary="The input cells, unchanged: what copying scores.",
     source="Ahlmann-Eltze, Huber & Anders 2025, doi:10.1038/s41592-025-02772-6",
+    can=Can(unseen_perturbation="ignored", unseen_context="ignored", combination="ignored", dose="ignored"),
 )

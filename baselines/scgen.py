@@ -16,7 +16,7 @@ import pandas as pd
 from anndata import AnnData, read_h5ad
 
 from baselines._global_seed import Report, seeded_and_quiet
-from benchmarks.contract import CONTROL, Baseline, Prediction, Query, Train
+from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import ContractError, Unsupported
 
 TRAINING_SHARE = 0.9
@@ -234,4 +234,5 @@ BASELINE = Baseline(
     licence="GPL-3.0",
     quick={"epochs": 40, "batch_size": 256},
     full_training={"epochs": 100},
+    can=Can(unseen_perturbation="no", unseen_context="yes", combination="no", dose="no"),
 )

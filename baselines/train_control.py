@@ -1,6 +1,6 @@
 """The training controls of the context, whatever the input: the bar that p2n models must clear."""
 
-from benchmarks.contract import CONTROL, Baseline, Prediction, Query, Train
+from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 
 
@@ -24,4 +24,5 @@ BASELINE = Baseline(
     summary="The training controls of the context, whatever the input.",
     source="docs/decisions/metrics.md",
     limits="p2n only: for n2p it is no_change with other cells.",
+    can=Can(unseen_perturbation="ignored", unseen_context="yes", combination="ignored", dose="ignored"),
 )

@@ -1,7 +1,7 @@
 """The mean effect of all training perturbations of a context."""
 
 from baselines._effects import effects, mean_effect_of, shifted
-from benchmarks.contract import Baseline, Prediction, Query, Train
+from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 
 
 class TrainMean:
@@ -22,4 +22,5 @@ BASELINE = Baseline(
     summary="Input plus the mean effect of the context's training perturbations (of all contexts where it has none).",
     source="Ahlmann-Eltze, Huber & Anders 2025, doi:10.1038/s41592-025-02772-6",
     limits="Predicts the same change for every perturbation of a context.",
+    can=Can(unseen_perturbation="ignored", unseen_context="fallback", combination="ignored", dose="ignored"),
 )

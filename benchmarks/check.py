@@ -20,6 +20,7 @@ from anndata import AnnData
 from rich.console import Console
 
 from benchmarks import data, registry
+from benchmarks.abilities import expectation, problems
 from benchmarks.contract import Baseline, Direction, Persistent, Prediction, Predictor, Query, Train
 from benchmarks.data import digest
 from benchmarks.errors import BenchmarkError, ContractError, Unsupported
@@ -28,7 +29,7 @@ from benchmarks.splits import Split, split
 from benchmarks.store import Task
 from benchmarks.worker import checked_predict, explain, make_query
 
-HEAVY = ("torch", "scvi", "scgen", "gears", "scanpy", "lightning", "sklearn")
+HEAVY = ("torch", "scvi", "scgen", "gears", "scanpy", "lightning", "sklearn", "ot")
 """Packages that importing a plugin file may not import: listing models must stay cheap."""
 SEED = 7
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -197,6 +198,15 @@ def check(record: Baseline, screen: Screen) -> list[CheckResult]:
     return [CheckResult("runs", expectation, ""), *(_run(c, record, screen, first, second) for c in CHECKS)]
 
 
+def check_abilities(record: Baseline, screen: Screen) -> list[CheckResult]:
+    """Check what the record states in `can`, each on a training that leaves something out; it is trained twice more."""
+    try:
+        found = problems(record, screen.train, screen.queries(record.directions[0]))
+    except Exception as error:  # noqa: BLE001 - as in check
+        return [CheckResult("can", "it can be trained on a part of the screen, and on doses", explain(error))]
+    return [CheckResult(f"can_{name}", expectation(record, name), problem) for name, problem in found.items()]
+
+
 def _global_state() -> str:
     """NumPy's global random state, which nobody else here looks at."""
     state = np.random.get_state(legacy=True)  # noqa: NPY002
@@ -264,6 +274,7 @@ def main(
         for record in records:
             console.print(f"[bold]{record.name}[/]: {record.summary}", highlight=False)
             results += check(record, screen)
+            results += check_abilities(record, screen)
     for result in results:
         mark = "[red]FAIL[/]" if result.problem else "[green]ok  [/]"
         console.print(f"{mark} {result.name}: {result.problem or result.expectation}", highlight=False, soft_wrap=True)

@@ -6,7 +6,7 @@ A plugin is one file that ends in a frozen `Baseline` record; see `baselines/_te
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, Protocol, get_args, runtime_checkable
@@ -18,6 +18,7 @@ from jaxtyping import Float
 from benchmarks.errors import ContractError
 
 Direction = Literal["n2p", "p2n"]
+Ability = Literal["", "yes", "fallback", "ignored", "no"]
 Unit = Literal["cell", "draw", "mean"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 CONTROL = "control"
@@ -162,6 +163,42 @@ class Persistent(Protocol):
 
 
 @dataclass(frozen=True)
+class Can:
+    """What a predictor answers where its training cells end, on data of the kind it is made for.
+
+    Each is one of: "yes", it has an answer of its own; "fallback", it answers with something more general (the mean
+    effect, say) and the prediction's note says so; "ignored", its answer does not depend on it; "no", it raises
+    `Unsupported`; "", not stated. `benchmarks.check` holds the predictor to what is stated.
+
+    Raises
+    ------
+    ContractError
+        Another word.
+    """
+
+    unseen_perturbation: Ability = ""
+    """A perturbation without a training cell, in a context with training perturbations."""
+    unseen_context: Ability = ""
+    """A perturbation that was trained on elsewhere, in a context whose training cells are all controls."""
+    combination: Ability = ""
+    """Two perturbations together that were trained on one by one only."""
+    dose: Ability = ""
+    """A dose without a training cell, of a drug trained on at other doses."""
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            given = getattr(self, entry.name)
+            if given not in get_args(Ability):
+                known = ", ".join(filter(None, get_args(Ability)))
+                raise ContractError(f"Can.{entry.name} is {given!r}; expected one of {known}, or '' for not stated.")
+
+    def __str__(self) -> str:
+        """What is stated, such as "unseen perturbation: no, dose: ignored"."""
+        stated = ((entry.name.replace("_", " "), getattr(self, entry.name)) for entry in fields(self))
+        return ", ".join(f"{name}: {word}" for name, word in stated if word) or "abilities not stated"
+
+
+@dataclass(frozen=True)
 class Baseline:
     """A predictor's entry in the registry: how to build it and what is known of it before it runs.
 
@@ -187,6 +224,10 @@ class Baseline:
         The authors' own training length, setting → value. A run below any of them carries `budget=quick`.
     training
         Models with the same word here share one training (same settings, same seed); default: the name.
+    can
+        What it answers beyond the conditions it was trained on.
+    extra
+        Name of the extra in pyproject.toml that installs what it imports; a run without it says how to install it.
     """
 
     name: str
@@ -199,6 +240,8 @@ class Baseline:
     quick: Mapping[str, object] = field(default_factory=dict)
     full_training: Mapping[str, float] = field(default_factory=dict)
     training: str = ""
+    can: Can = field(default_factory=Can)
+    extra: str = ""
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():

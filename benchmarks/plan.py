@@ -246,6 +246,7 @@ def _job(plan: Plan, run: Path, cells_file: Path, fold: Split, seed: int, tasks:
         plugins=request.plugins,
         threads=request.threads,
         device=request.device,
+        extra=baseline.extra,
     )
 
 

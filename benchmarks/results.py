@@ -30,7 +30,7 @@ from benchmarks.scoring import (
 from benchmarks.seeds import derive
 from benchmarks.splits import Split
 from benchmarks.store import Ending, Outcome, Task
-from reports.tables import COST_COLUMNS, GROUP, SCORE_COLUMNS
+from reports.tables import ABILITIES, COST_COLUMNS, GROUP, MODEL_COLUMNS, SCORE_COLUMNS
 
 Teller = Callable[[int, int, str], None]
 """Called with steps done, steps in all, and what comes now."""
@@ -78,6 +78,7 @@ def _tables(plan: Plan, folder: Path, tell: Teller) -> dict[str, pd.DataFrame]:
         "conditions": pd.concat(facts, ignore_index=True),
         "costs": pd.DataFrame(costs, columns=list(COST_COLUMNS)),
         "metrics": metric_table(),
+        "models": model_table(plan),
     }
 
 
@@ -205,6 +206,26 @@ def metric_table() -> pd.DataFrame:
             }
             for m in METRICS
         ]
+    )
+
+
+def model_table(plan: Plan) -> pd.DataFrame:
+    """List a plan's models and what they can do, as models.csv."""
+    return pd.DataFrame(
+        [
+            {
+                "model": b.name,
+                "directions": " ".join(b.directions),
+                **{ability: getattr(b.can, ability) for ability in ABILITIES},
+                "summary": b.summary,
+                "limits": b.limits,
+                "source": b.source,
+                "licence": b.licence,
+                "extra": b.extra,
+            }
+            for b in plan.baselines.values()
+        ],
+        columns=list(MODEL_COLUMNS),
     )
 
 

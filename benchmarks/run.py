@@ -225,7 +225,7 @@ def _show(plugins: tuple[Path, ...]) -> None:
     rows = {
         "Suites (--suite)": [(s.name, s.title) for s in SUITES.values()],
         "Models (--models)": [
-            (b.name, f"{b.summary} [{', '.join(b.directions)}]") for b in registry.available(plugins).values()
+            (b.name, f"{b.summary} [{', '.join(b.directions)}; {b.can}]") for b in registry.available(plugins).values()
         ],
         "Protocols (--protocol)": [(p.name, p.summary) for p in PROTOCOLS.values()],
         "Data sets": [(n, f"{card.read_card(n).title} [{card.read_card(n).source}]") for n in card.available()],

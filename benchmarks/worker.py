@@ -31,6 +31,7 @@ from benchmarks.canonical import TEXT_COLUMNS
 from benchmarks.contract import Persistent, Prediction, Predictor, Query, Train
 from benchmarks.data import digest
 from benchmarks.errors import BenchmarkError, ContractError, LeakageError, StoreError, Unsupported
+from benchmarks.extras import needing
 from benchmarks.integration.fold import Integration
 from benchmarks.registry import find
 from benchmarks.seeds import derive
@@ -60,6 +61,8 @@ class Job:
     plugins: tuple[Path, ...] = ()
     threads: int = 1
     device: str = "cpu"
+    extra: str = ""
+    """Extra of pyproject.toml that the predictor needs."""
 
     @property
     def fitted(self) -> Path:
@@ -105,7 +108,8 @@ def _run(job: Job, reporter: Reporter) -> None:
     train_cells = cells[job.split.train].copy()
     audit = audit_train(train_cells, job.split, cells)
     try:
-        predictor, seconds, restored = _fitted(job, train_cells, reporter)
+        with needing(job.extra):
+            predictor, seconds, restored = _fitted(job, train_cells, reporter)
     except Unsupported as error:
         _end_all(job, "unsupported", str(error), audit)
         return
@@ -200,7 +204,8 @@ def _predict_one(job: Job, task: Task, predictor: Predictor, cells: AnnData, num
     if not job.split.leaky:
         audit_query(query, set(cells.obs_names[hidden]))
     try:
-        prediction = checked_predict(predictor, query)
+        with needing(job.extra):
+            prediction = checked_predict(predictor, query)
     except Unsupported as error:
         return "unsupported", str(error)
     except Exception as error:  # noqa: BLE001 - see _run

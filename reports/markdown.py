@@ -9,6 +9,7 @@ import pandas as pd
 
 from reports.glossary import GLOSSARY, READING
 from reports.page_missing import missing_table, notes, uninformative_line
+from reports.page_models import models_section
 from reports.page_quality import calibration_table, explain_marks, mark_metrics, shared_sentence, shared_table
 from reports.page_tables import decimals_of, family_tables, headline_table
 from reports.statistics import Statistics
@@ -56,6 +57,7 @@ def write_markdown(
         if text
     ]
     parts += ["## What is missing, and why", *(missing or ["Nothing: every model has a value of its own everywhere."])]
+    parts += models_section(tables.models)
     present = tables.metrics["metric"].isin(board["metric"])
     parts += ["## Metrics", _legend(tables.metrics[present]), "## Glossary"]
     return "\n\n".join([*parts, "\n".join(f"- **{word}**: {meaning}" for word, meaning in GLOSSARY.items())]) + "\n"

@@ -50,6 +50,9 @@ COST_COLUMNS = (
     "peak_memory_mb",
     "shared_training",
 )
+ABILITIES = ("unseen_perturbation", "unseen_context", "combination", "dose")
+"""What a model may be able to answer: yes, fallback, ignored, no, or "" for not stated."""
+MODEL_COLUMNS = ("model", "directions", *ABILITIES, "summary", "limits", "source", "licence", "extra")
 FAILED = ("failed", "timeout", "missing")
 """Statuses of a failure; "missing" is given here, to a condition that others have a row for and this model has not."""
 DECLINED = ("unsupported", "needs_cells")
@@ -80,10 +83,12 @@ class Tables:
     """One row per fit; columns `COST_COLUMNS`, times in seconds, memory in MB."""
     planted: pd.DataFrame
     """One row per condition × metric of a predictor of known quality; columns `PLANTED_COLUMNS`, may have no row."""
+    models: pd.DataFrame
+    """One row per model, what it is and can do; columns `MODEL_COLUMNS`, may have no row."""
 
 
 def load(folder: Path) -> Tables:
-    """Read and check `scores.csv`, `metrics.csv`, `costs.csv` and, where there is one, `planted.csv` of a results folder.
+    """Read and check `scores.csv`, `metrics.csv`, `costs.csv` and, where there are any, `planted.csv` and `models.csv`.
 
     A `metrics.csv` of version 0.1, which names no families, is read as one family "metrics".
 
@@ -107,7 +112,9 @@ def load(folder: Path) -> Tables:
             f"costs.csv has no column 'dataset', but scores.csv holds {', '.join(datasets)}; write the "
             "column, so that no fit is counted for the wrong data set."
         )
-    return Tables(scores, metrics, costs, _load_planted(folder / "planted.csv", metrics))
+    return Tables(
+        scores, metrics, costs, _load_planted(folder / "planted.csv", metrics), _load_models(folder / "models.csv")
+    )
 
 
 def _load_planted(path: Path, metrics: pd.DataFrame) -> pd.DataFrame:
@@ -124,6 +131,15 @@ def _load_planted(path: Path, metrics: pd.DataFrame) -> pd.DataFrame:
     if not planted["share"].between(0, 1).all():
         raise ReportError(f"planted.csv: column 'share' holds {planted['share'].unique().tolist()}; expected 0 to 1.")
     return planted if "dose" in planted else planted.assign(dose=np.nan)
+
+
+def _load_models(path: Path) -> pd.DataFrame:
+    """Read `models.csv`; a table without a row where there is none (external scoring, runs of version 0.1)."""
+    if not path.is_file():
+        return pd.DataFrame(columns=list(MODEL_COLUMNS))
+    models = _read(path, numbers=())
+    _require(models, MODEL_COLUMNS, "models.csv")
+    return models
 
 
 def read_leaderboard(path: Path) -> pd.DataFrame:

@@ -13,6 +13,7 @@ Not listed among the models: name this file with `--plugin`. What each ablation 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from baselines._cycseq_predictor import QUICK, CycSeqPredictor, records
@@ -47,12 +48,16 @@ class OwnContextOnly(CycSeqPredictor):
 
 def _ablation(name: str, summary: str) -> tuple[Baseline, Baseline]:
     build = OwnContextOnly if name == "no_pretraining" else CycSeqPredictor
-    return records(
+    first, second = records(
         f"cycseq_{name}",
         partial(build, variant=f"paper_quick_{name}"),
         f"The paper's recipe {summary}",
         quick=QUICK | LENGTHS.get(name, {}),
     )
+    if name != "no_pretraining":
+        return first, second
+    can = replace(first.can, unseen_context="no")
+    return replace(first, can=can), replace(second, can=can)
 
 
 BASELINES = tuple(record for name, summary in SUMMARIES.items() for record in _ablation(name, summary))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from benchmarks import check, registry
 from benchmarks.check import Screen
+from benchmarks.contract import Can
 from benchmarks.registry import FOLDER, TEMPLATE
 from tests.end_to_end import plugins
 
@@ -21,6 +23,41 @@ TRAININGS = {record.training: name for name, record in RECORDS.items()}
 def test_a_built_in_predictor_keeps_the_contract(name: str, screen: Screen) -> None:
     problems = {r.name: r.problem for r in check.check(RECORDS[name], screen) if r.problem}
     assert not problems
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow if RECORDS[n].full_training else ()) for n in sorted(TRAININGS.values())],
+)
+def test_a_built_in_predictor_can_what_its_record_says(name: str, screen: Screen) -> None:
+    results = check.check_abilities(RECORDS[name], screen)
+    assert [r.name for r in results] == [f"can_{entry.name}" for entry in fields(Can)], "states all of them"
+    assert not {r.name: r.problem for r in results if r.problem}
+
+
+@pytest.mark.parametrize(
+    ("stated", "predict", "words"),
+    [
+        ("no", "return Prediction(query.cells.X.toarray(), unit='cell')", "is 'no', but it answered"),
+        ("yes", "return Prediction(query.cells.X.toarray(), unit='cell')", "say 'ignored'"),
+        ("yes", "raise Unsupported('never')", "but it raised Unsupported: never"),
+        ("fallback", "return Prediction(query.cells.X.toarray(), unit='cell')", "no note that says with what"),
+        (
+            "ignored",
+            "return Prediction(query.cells.X.toarray() + len(query.perturbation + str(query.dose)), unit='cell')",
+            "differs from that to the same question",
+        ),
+    ],
+)
+def test_the_suite_finds_a_record_that_promises_what_is_not_so(
+    stated: str, predict: str, words: str, screen: Screen, tmp_path: Path
+) -> None:
+    (tmp_path / "boasts.py").write_text(plugins.HEAD.format(name="boasts", fit="pass", predict=predict))
+    record = registry.from_file(tmp_path / "boasts.py")[0]
+    assert check.check_abilities(record, screen) == [], "what a record does not state is not held against it"
+    results = check.check_abilities(replace(record, can=Can(combination=stated, dose=stated)), screen)  # type: ignore[arg-type]
+    assert [r.name for r in results] == ["can_combination", "can_dose"]
+    assert all(words in r.problem for r in results)
 
 
 def test_importing_plugins_imports_nothing_heavy() -> None:

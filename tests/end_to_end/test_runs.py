@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 from benchmarks import check, registry, store
 from benchmarks import run as command
 from benchmarks.errors import StoreError
-from benchmarks.plan import Request, make_plan
+from benchmarks.plan import Request, make_jobs, make_plan
+from benchmarks.pool import run_jobs
 from benchmarks.runner import Result, run
 from tests.end_to_end import plugins
 
@@ -75,6 +76,32 @@ def test_a_run_leaves_tables_figures_splits_and_a_manifest(simple):
     trainings = {(t["model"], t["direction"]): t for t in manifest["trainings"]}
     assert trainings["linear", "n2p"]["training_seed"] == trainings["linear", "p2n"]["training_seed"] > 0
     assert trainings["linear", "n2p"]["peak_memory_mb"] > 50
+
+
+def test_a_missing_extra_is_a_row_that_says_how_to_install_it(tmp_path):
+    text = plugins.HEAD.format(name="wants", fit="import no_such_package", predict="raise ValueError")
+    (tmp_path / "wants.py").write_text(text.replace('source="tests"', 'source="tests", extra="some"'))
+    (tmp_path / "late.py").write_text(
+        plugins.HEAD.format(name="late", fit="pass", predict="import no_such_package").replace(
+            'source="tests"', 'source="tests", extra="some"'
+        )
+    )
+    (tmp_path / "broken.py").write_text(
+        plugins.HEAD.format(name="broken", fit="import no_such_package", predict="raise ValueError")
+    )
+    names = ("wants", "late", "broken")
+    files = tuple(tmp_path / f"{name}.py" for name in names)
+    plan = make_plan(Request(suite="smoke", models=names, plugins=files, directions=("n2p",)))
+    plan.cells.write_h5ad(tmp_path / "cells.h5ad")
+    jobs = [j for j in make_jobs(plan, tmp_path / "run", tmp_path / "cells.h5ad") if j.tasks[0].model in names]
+    run_jobs(jobs, workers=1, timeout=None, watch=lambda job, message: None)
+    found = {j.tasks[0].model: store.get_outcome(j.tasks[0].folder(j.run)) for j in jobs}
+    endings = {name: {(e.status, e.reason) for e in outcome.endings} for name, outcome in found.items() if outcome}
+    command = "no_such_package is not installed; in the checkout, run: python -m pip install -e '.[some]'"
+    assert endings["wants"] == endings["late"] == {("unsupported", command)}
+    ((status, reason),) = endings["broken"]
+    assert status == "failed", "without an extra in the record it is the plugin's own fault"
+    assert "ModuleNotFoundError" in reason
 
 
 def test_the_oracle_reaches_every_best_value_and_no_change_predicts_no_change(simple):

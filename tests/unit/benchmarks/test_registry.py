@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import registry
-from benchmarks.contract import Baseline, Prediction
+from benchmarks.contract import Baseline, Can, Prediction
 from benchmarks.errors import ContractError, PluginError, UnknownName
 from tests.end_to_end import plugins
 
@@ -21,6 +21,12 @@ def test_built_in_names():
         "train_control",
         "context_transfer",
         "linear",
+        "additive",
+        "knn",
+        "linear_go",
+        "ot_barycentric",
+        "gsfa_like",
+        "grn_propagation",
         "scgen",
         "gears",
         "cycseq_n2p",
@@ -86,6 +92,8 @@ def test_records_and_predictions_check_themselves():
         Baseline(name="my model", build=Path, directions=("n2p",), summary="s", source="s")
     with pytest.raises(ContractError, match="expected some of"):
         Baseline(name="m", build=Path, directions=("up",), summary="s", source="s")  # type: ignore[arg-type]
+    with pytest.raises(ContractError, match=r"Can.dose is 'maybe'; expected one of yes, fallback, ignored, no"):
+        Can(dose="maybe")  # type: ignore[arg-type]
     for values, unit, words in (
         ([[float("nan")]], "cell", "1 NaN"),
         ([], "cell", "not empty"),

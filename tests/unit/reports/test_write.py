@@ -19,6 +19,7 @@ from reports import ReportError, load, read_leaderboard, write_reports
 from reports.__main__ import main
 from reports.console import print_summary
 from reports.style import model_colours, new_figure, place_labels
+from reports.tables import MODEL_COLUMNS
 
 MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml"}
 
@@ -190,6 +191,29 @@ def test_tables_of_version_01_are_reported(tmp_path: Path) -> None:
     quality = pd.read_csv(tmp_path / "quality.csv")
     assert quality["tau_noise"].isna().all()
     assert quality["ceiling_mean"].notna().all()
+
+
+def test_the_page_says_what_each_model_can_do(written: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    assert "## Models" not in (written[0] / "leaderboard.md").read_text(encoding="utf-8"), "none without models.csv"
+    row = dict.fromkeys(MODEL_COLUMNS, "") | {
+        "model": "mine",
+        "directions": "n2p p2n",
+        "summary": "It is.",
+        "dose": "no",
+    }
+    models = pd.DataFrame([row | {"unseen_context": "fallback", "limits": "Not more.", "source": "doi:1"}])
+    for name in ("scores", "metrics", "costs"):
+        (tmp_path / f"{name}.csv").write_text((written[0] / f"{name}.csv").read_text())
+    models.to_csv(tmp_path / "models.csv", index=False)
+    write_reports(tmp_path, n_boot=10, figures=False)
+    text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+    section = text.split("\n## Models\n")[1].split("\n## ")[0]
+    assert "| `mine` | n2p, p2n | – | fallback | – | no | It is. Not more. | doi:1 |" in section
+    assert "*no*: it declines" in section
+    assert "*ignored*" not in section, "only words that occur are explained"
+    models.drop(columns="dose").to_csv(tmp_path / "models.csv", index=False)
+    with pytest.raises(ReportError, match=r"models\.csv lacks dose"):
+        load(tmp_path)
 
 
 def test_planted_predictors_that_cannot_be_used_are_refused(written: tuple[Path, list[Path]], tmp_path: Path) -> None:

@@ -1,0 +1,139 @@
+"""Gene modules as factors of the cells, and what each perturbation does to each factor: a plain relative of GSFA."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from baselines._components import components, relative_cells
+from baselines._effects import shifted
+from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
+from benchmarks.errors import ContractError, Unsupported
+
+MIN_CELLS = 2
+"""Fewest cells of a perturbation that tell something of the spread within it."""
+FREE = 1e-8
+"""Penalty of the effect that all perturbations share, per perturbed cell: next to none."""
+
+
+class GsfaLike:
+    """Move the input cells by the perturbation's effect on the factors, times the factors' loadings on genes.
+
+    Cells, relative to the mean training control of their context, are Y = Z L + noise: L are the first principal
+    components [factor, gene]. The scores of the perturbed cells of all contexts are regressed on what was done to them,
+    Z_ik = β_0k + Σ_parts β_pk + e_ik, with a ridge penalty λ_k = σ_k² / τ_k² on β_pk (none on β_0, what all perturbations
+    do). σ_k² is the variance of scores within (context, perturbation), τ_k² that of the perturbations' mean scores beyond
+    what σ_k² explains; a factor in which nothing is left of it gets no effect but β_0. The change is (β_0 + Σ β_p) L,
+    the same in every context. A part that was never trained on adds nothing, and the prediction says so.
+
+    Unlike GSFA, which samples factors, sparse loadings and sparse effects together from their joint posterior, factors
+    are found without looking at the perturbations, loadings are dense, and effects are shrunk, not selected.
+
+    Parameters
+    ----------
+    n_factors
+        Factors, at most.
+
+    Raises
+    ------
+    ContractError
+        `n_factors` below 1.
+
+    Source
+    ------
+    Zhou, Luo, Liang, Chen & He, Nature Methods 20, 1693–1703, 2023, doi:10.1038/s41592-023-02017-4.
+    """
+
+    def __init__(self, n_factors: int = 20) -> None:
+        if n_factors < 1:
+            raise ContractError(f"gsfa_like: n_factors is {n_factors}; expected at least 1.")
+        self.n_factors = n_factors
+
+    def fit(self, train: Train, *, seed: int) -> None:
+        x, obs, controls, group = relative_cells(train)
+        obs = obs[["context", "perturbation"]].astype(str)
+        perturbed = (obs["perturbation"] != CONTROL).to_numpy()
+        if not perturbed.any():
+            raise Unsupported("no context has both perturbed training cells and controls to take them relative to")
+        scores, _, self.loadings = components(x, controls.to_numpy(), group, self.n_factors, seed)
+        self.parts, self.coefficients = factor_effects(scores[perturbed], obs[perturbed])
+
+    def predict(self, query: Query) -> Prediction:
+        if query.dose is not None:
+            raise Unsupported(f"its factor effects are of perturbations, not of doses; asked for {query.dose:g} nM")
+        parts = query.perturbation.split("+")
+        unknown = [part for part in parts if part not in self.parts]
+        rows = [0, *(1 + self.parts.index(part) for part in parts if part not in unknown)]
+        effect = self.coefficients[rows].sum(axis=0) @ self.loadings
+        what = "what all perturbations do" if len(unknown) == len(parts) else "left out of the sum"
+        return shifted(query, effect, f"{' and '.join(unknown)} not trained on: {what}" if unknown else "")
+
+    def save(self, folder: Path) -> None:
+        parts = np.array(self.parts, dtype=str)
+        np.savez(folder / "factors.npz", loadings=self.loadings, coefficients=self.coefficients, parts=parts)
+
+    def load(self, folder: Path) -> None:
+        with np.load(folder / "factors.npz") as stored:
+            self.loadings, self.coefficients = stored["loadings"], stored["coefficients"]
+            self.parts = stored["parts"].tolist()
+
+
+def factor_effects(scores: np.ndarray, obs: pd.DataFrame) -> tuple[list[str], np.ndarray]:
+    """Regress scores on the parts of each cell's perturbation, penalised factor by factor.
+
+    Parameters
+    ----------
+    scores
+        Factor scores of perturbed cells, relative to controls [cell, factor].
+    obs
+        Their `context` and `perturbation`.
+
+    Returns
+    -------
+    tuple
+        Names of the parts, and coefficients [1 + part, factor]; the first row is what all perturbations share.
+    """
+    names = sorted({part for perturbation in obs["perturbation"].unique() for part in perturbation.split("+")})
+    column = {name: 1 + number for number, name in enumerate(names)}
+    pairs = [(i, column[part]) for i, p in enumerate(obs["perturbation"]) for part in p.split("+")]
+    pairs += [(i, 0) for i in range(len(obs))]
+    row, of = np.array(pairs).T
+    design = sp.csr_matrix((np.ones(len(pairs)), (row, of)), shape=(len(obs), 1 + len(names)))
+    gram, moments = (design.T @ design).toarray(), design.T @ scores
+    noise, signal = _variances(scores, obs)
+    coefficients = np.zeros((1 + len(names), scores.shape[1]))
+    for k in range(scores.shape[1]):
+        if signal[k] <= 0:
+            coefficients[0, k] = scores[:, k].mean()
+            continue
+        penalty = np.full(1 + len(names), noise[k] / signal[k])
+        penalty[0] = FREE * len(obs)
+        coefficients[:, k] = np.linalg.solve(gram + np.diag(penalty), moments[:, k])
+    return names, coefficients
+
+
+def _variances(scores: np.ndarray, obs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Variance of scores within conditions, and of the conditions' means beyond what it explains [factor]."""
+    condition = obs.groupby(["context", "perturbation"], sort=True).ngroup().to_numpy()
+    counts = np.bincount(condition)
+    mean = sp.csr_matrix((1.0 / counts[condition], (condition, np.arange(len(condition)))))
+    means = np.asarray(mean @ scores)
+    within = ((scores - means[condition]) ** 2).sum(axis=0)
+    freedom = len(condition) - len(counts)
+    several = counts >= MIN_CELLS
+    if freedom < 1 or several.sum() < 2:
+        return np.ones(scores.shape[1]), np.zeros(scores.shape[1])
+    noise = within / freedom
+    return noise, means[several].var(axis=0, ddof=1) - noise * (1.0 / counts[several]).mean()
+
+
+BASELINE = Baseline(
+    name="gsfa_like",
+    build=GsfaLike,
+    directions=("n2p", "p2n"),
+    summary="Principal components of the cells as gene modules; perturbation → module by penalised regression.",
+    source="after Zhou, Luo, Liang, Chen & He 2023, doi:10.1038/s41592-023-02017-4",
+    limits="The same effect in every context, and only what the first components of the cells hold.",
+    can=Can(unseen_perturbation="fallback", unseen_context="yes", combination="yes", dose="no"),
+)

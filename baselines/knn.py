@@ -1,0 +1,110 @@
+"""The nearest neighbours' effects: the same perturbation in similar contexts, or similar perturbations in the same one."""
+
+import numpy as np
+import pandas as pd
+
+from baselines._components import control_means
+from baselines._effects import effects, mean_effect_of, shifted
+from benchmarks.contract import Baseline, Can, Prediction, Query, Train
+from benchmarks.errors import ContractError
+
+MIN_SHARED = 3
+"""Training perturbations that two contexts must share to be compared by their effects."""
+
+
+class Knn:
+    """Move the input cells by the weighted mean effect of the nearest training conditions.
+
+    A condition (context c, perturbation p) that was trained on is its own neighbour. Else, where p was trained on in
+    other contexts k, those are the neighbours: as near as the effects of the perturbations that c and k both trained on
+    are alike (cosine over perturbations and genes), or, unless c shares at least 3 of them with every k, as their mean
+    control profiles correlate (Pearson). Else the neighbours are the training perturbations of c (of all contexts, each
+    meaned, where c has none), as near as the Jaccard index of their names and annotation terms with those of p; a
+    combination has the names and terms of all its parts, and is the mean of its neighbours, not their sum.
+    Of neighbours with a similarity above 0 the nearest are taken, weighted by it; without one the answer is the mean
+    effect, and the prediction says so. Ties go to the name that sorts first.
+
+    Parameters
+    ----------
+    n_neighbours
+        Most neighbours to take.
+
+    Raises
+    ------
+    ContractError
+        `n_neighbours` below 1.
+
+    Source
+    ------
+    Cover & Hart, IEEE Transactions on Information Theory 13(1), 21–27, 1967, doi:10.1109/TIT.1967.1053964 (the rule of the
+    nearest neighbours); what is near is ours.
+    """
+
+    def __init__(self, n_neighbours: int = 3) -> None:
+        if n_neighbours < 1:
+            raise ContractError(f"knn: n_neighbours is {n_neighbours}; expected at least 1.")
+        self.n_neighbours = n_neighbours
+
+    def fit(self, train: Train, *, seed: int) -> None:
+        self.effects = effects(train)
+        self.controls = control_means(train)
+        self.annotation = train.annotation
+
+    def predict(self, query: Query) -> Prediction:
+        context, perturbation, table = query.context, query.perturbation, self.effects
+        if (context, perturbation) in table.index:
+            return shifted(query, table.loc[(context, perturbation)].to_numpy())
+        same = table[table.index.get_level_values("perturbation") == perturbation].droplevel("perturbation")
+        if len(same):
+            return self._answer(query, same, self._context_similarity(context, list(same.index)))
+        here = table.index.get_level_values("context") == context
+        known = table[here].droplevel("context") if here.any() else table.groupby(level="perturbation").mean()
+        own = self._features(perturbation)
+        return self._answer(query, known, np.array([jaccard(own, self._features(str(p))) for p in known.index]))
+
+    def _answer(self, query: Query, neighbours: pd.DataFrame, similarity: np.ndarray) -> Prediction:
+        order = np.argsort(-similarity, kind="stable")[: self.n_neighbours]
+        order = order[similarity[order] > 0]
+        if not len(order):
+            mean, note = mean_effect_of(query.context, self.effects)
+            return shifted(query, mean, "; ".join(filter(None, (note, "nothing similar was trained on: mean effect"))))
+        effect = np.average(neighbours.to_numpy()[order], axis=0, weights=similarity[order])
+        return shifted(query, effect, f"from {', '.join(map(str, neighbours.index[order]))}")
+
+    def _context_similarity(self, context: str, others: list[str]) -> np.ndarray:
+        contexts = self.effects.index.get_level_values("context")
+        own = self.effects[contexts == context].droplevel("context")
+        theirs = [self.effects[contexts == other].droplevel("context") for other in others]
+        shared = [own.index.intersection(table.index) for table in theirs]
+        if min(map(len, shared)) >= MIN_SHARED:
+            pairs = zip(theirs, shared, strict=True)
+            return np.array([_cosine(own.loc[names].to_numpy(), table.loc[names].to_numpy()) for table, names in pairs])
+        if context not in self.controls.index:
+            return np.ones(len(others))
+        profile = self.controls.loc[context].to_numpy()
+        return np.array([np.corrcoef(profile, self.controls.loc[other].to_numpy())[0, 1] for other in others])
+
+    def _features(self, perturbation: str) -> frozenset[str]:
+        parts = frozenset(perturbation.split("+"))
+        return parts.union(*(self.annotation.get(part, frozenset()) for part in parts))
+
+
+def jaccard(first: frozenset[str], second: frozenset[str]) -> float:
+    """Share of the two sets' elements that are in both; the sets are not both empty."""
+    return len(first & second) / len(first | second)
+
+
+def _cosine(first: np.ndarray, second: np.ndarray) -> float:
+    norm = np.linalg.norm(first) * np.linalg.norm(second)
+    return float((first * second).sum() / norm) if norm else 0.0
+
+
+BASELINE = Baseline(
+    name="knn",
+    build=Knn,
+    directions=("n2p", "p2n"),
+    summary="Input plus the mean effect of the nearest contexts of the perturbation, or of the nearest perturbations.",
+    source="Cover & Hart 1967, doi:10.1109/TIT.1967.1053964 (the rule)",
+    limits="A perturbation that is new everywhere needs annotation terms in common with one trained on.",
+    can=Can(unseen_perturbation="yes", unseen_context="yes", combination="yes", dose="ignored"),
+)

@@ -1,0 +1,142 @@
+"""Effects that add, and nearest neighbours: by hand, and on a simulated screen whose pairs are planted sums."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from anndata import concat
+
+from baselines.additive import Additive, carry_over
+from baselines.knn import Knn, jaccard
+from benchmarks.contract import CONTROL
+from benchmarks.data import load_reader
+from benchmarks.errors import ContractError
+from benchmarks.preprocess import to_space
+from benchmarks.simulation.screen import Screen
+from tests.unit.baselines.planted import cells_of, query_of, train_of
+
+BASE = [5.0, 5.0, 5.0]
+
+
+def profiles(**contexts: dict[str, list[float]]) -> dict[tuple[str, str], np.ndarray]:
+    """Controls at 5 and each perturbation's effect above them."""
+    found = {(c, CONTROL): np.array(BASE) for c in contexts}
+    return found | {(c, p): np.array(BASE) + e for c, own in contexts.items() for p, e in own.items()}
+
+
+def change(model, context, perturbation, direction="n2p"):
+    prediction = model.predict(query_of(BASE, context, perturbation, direction))
+    return (prediction.mean() - BASE) * (1 if direction == "n2p" else -1), prediction.note
+
+
+@pytest.fixture
+def additive():
+    screen = profiles(x={"A": [1, 0, 0], "B": [0, 2, 0], "A+B": [9, 9, 9]}, z={})
+    model = Additive()
+    model.fit(train_of(cells_of(screen)), seed=0)
+    return model
+
+
+def test_a_combination_is_the_sum_of_its_parts_in_both_directions(additive):
+    for direction in ("n2p", "p2n"):
+        effect, note = change(additive, "x", "A+B", direction)
+        assert effect == pytest.approx([1, 2, 0], abs=1e-5)
+        assert note == ""
+
+
+def test_unknown_parts_count_as_the_mean_effect_and_it_says_so(additive):
+    mean = np.array([10, 11, 9]) / 3
+    effect, note = change(additive, "x", "A+Q")
+    assert effect == pytest.approx(mean + np.array([1, 0, 0]), abs=1e-5)
+    assert note == "Q not trained on: mean effect in its place"
+    effect, note = change(additive, "x", "Q+R")
+    assert effect == pytest.approx(mean, abs=1e-5), "once, not twice"
+    assert note == "Q and R not trained on: mean effect"
+
+
+@pytest.mark.parametrize(
+    ("other", "share", "expected"),
+    [
+        ({"A": [2.0, 0, 0], "B": [0, 2.0, 0]}, 1.0, [2, 0, 0]),  # the same in both: all of it carries over
+        ({"A": [0.0, 2, 0], "B": [2.0, 0, 0]}, 0.0, [1, 1, 0]),  # the reverse in the other: only the mean does
+    ],
+)
+def test_what_carries_over_to_a_new_context_is_learned(other, share, expected):
+    screen = profiles(x={"A": [2.0, 0, 0], "B": [0, 2.0, 0]}, y=other, z={})
+    model = Additive()
+    model.fit(train_of(cells_of(screen)), seed=0)
+    assert carry_over(model.beyond) == pytest.approx(share)
+    effect, note = change(model, "z", "A")
+    assert effect == pytest.approx(expected, abs=1e-5)
+    assert note == "no training perturbation in z: mean of all contexts"
+
+
+def test_planted_sums_are_recovered_on_a_simulated_screen_of_pairs():
+    design = load_reader("norman_simulated").design(n_singles=8, n_pairs=6, interacting=0.0, n_genes=120)
+    cells, _ = to_space(concat(list(Screen(design, 5).blocks())), "counts")
+    names = cells.obs["perturbation"].astype(str)
+    pairs = sorted({name for name in names if "+" in name})
+    model = Additive()
+    model.fit(train_of(cells[(~names.isin(pairs)).to_numpy()].copy()), seed=0)
+    control = np.asarray(cells[(names == CONTROL).to_numpy()].X.mean(axis=0)).ravel()
+    found, mean = [], []
+    for pair in pairs:
+        truth = np.asarray(cells[(names == pair).to_numpy()].X.mean(axis=0)).ravel() - control
+        query = query_of(control, "sim_K562", pair, genes=tuple(cells.var_names))
+        found.append(np.corrcoef(model.predict(query).mean() - control, truth)[0, 1])
+        mean.append(np.corrcoef(model.effects.mean(axis=0), truth)[0, 1])
+    assert np.mean(found) > 0.8
+    assert np.mean(found) > np.mean(mean) + 0.2
+
+
+def test_a_condition_trained_on_is_its_own_neighbour():
+    model = Knn()
+    model.fit(train_of(cells_of(profiles(x={"A": [1, 0, 0], "B": [0, 2, 0]}, y={"A": [5, 0, 0]}))), seed=0)
+    assert change(model, "x", "A")[0] == pytest.approx([1, 0, 0], abs=1e-5)
+
+
+def test_a_new_context_takes_the_contexts_whose_effects_are_alike():
+    """y answers as x does, w the other way round: from y alone, although w's controls are as near."""
+    shared = {"A": [1.0, 0, 0], "B": [0, 1.0, 0], "C": [0, 0, 1.0]}
+    reverse = {name: [-v for v in effect] for name, effect in shared.items()}
+    screen = profiles(x=shared, y=shared | {"D": [3.0, 1, 0]}, w=reverse | {"D": [-7.0, 0, 2]})
+    model = Knn()
+    model.fit(train_of(cells_of(screen)), seed=0)
+    effect, note = change(model, "x", "D")
+    assert effect == pytest.approx([3, 1, 0], abs=1e-5)
+    assert note == "from y"
+
+
+def test_a_new_context_without_shared_effects_goes_by_its_controls():
+    screen = {
+        ("x", CONTROL): np.array([1.0, 5, 9]),
+        ("y", CONTROL): np.array([1.0, 5, 9]),
+        ("w", CONTROL): np.array([9.0, 5, 1]),
+        ("y", "A"): np.array([2.0, 5, 9]),
+        ("w", "A"): np.array([9.0, 5, 5]),
+    }
+    model = Knn()
+    model.fit(train_of(cells_of(screen)), seed=0)
+    prediction = model.predict(query_of(screen["x", CONTROL], "x", "A"))
+    assert prediction.mean() == pytest.approx([2, 5, 9], abs=1e-5)
+    assert prediction.note == "from y"
+
+
+def test_an_unseen_perturbation_takes_its_nearest_by_annotation_weighted():
+    annotation = {"A": {"t1", "t2"}, "B": {"t2"}, "C": {"t9"}, "Q": {"t1", "t2"}}
+    model = Knn(n_neighbours=2)
+    screen = profiles(x={"A": [4.0, 0, 0], "B": [0, 4.0, 0], "C": [0, 0, 4.0]})
+    model.fit(train_of(cells_of(screen), {g: frozenset(t) for g, t in annotation.items()}), seed=0)
+    near, far = jaccard(frozenset("A12"), frozenset("Q12")), jaccard(frozenset("B2"), frozenset("Q12"))
+    assert (near, far) == (2 / 4, 1 / 4)
+    effect, note = change(model, "x", "Q")
+    assert effect == pytest.approx([4 * 2 / 3, 4 / 3, 0], abs=1e-5)
+    assert note == "from A, B"
+    effect, note = change(model, "x", "R")
+    assert effect == pytest.approx([4 / 3] * 3, abs=1e-5)
+    assert note == "nothing similar was trained on: mean effect"
+
+
+def test_fewer_than_one_neighbour_is_refused():
+    with pytest.raises(ContractError, match="n_neighbours is 0; expected at least 1"):
+        Knn(n_neighbours=0)
