@@ -36,8 +36,9 @@ from benchmarks.options import (
 )
 from benchmarks.plan import Plan, Request, make_jobs, make_plan
 from benchmarks.progress import Display
+from benchmarks.protocols import PROTOCOLS
+from benchmarks.request import CONTROL_RULES
 from benchmarks.runner import Result, run
-from benchmarks.splits import PROTOCOLS
 from benchmarks.suites import SUITES
 from reports import read_leaderboard
 from reports.console import print_summary
@@ -49,10 +50,19 @@ EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 @app.command(context_settings={"help_option_names": ["-h", "--help"]})
 def main(
-    suite: Annotated[str, typer.Option(help="Which suite; see --list.")] = "cropseq",
+    suite: Annotated[
+        str, typer.Option(help="Which suite, several comma-separated, or all (the paper's four); see --list.")
+    ] = "cropseq",
     models: Annotated[str | None, typer.Option(help="Models, comma-separated; default: the suite's.")] = None,
     protocol: Annotated[str | None, typer.Option(help="Which protocol; default: the suite's.")] = None,
     direction: Annotated[str, typer.Option(help="n2p (control → perturbed), p2n, or both: n2p,p2n.")] = "",
+    perturbations: Annotated[
+        str, typer.Option(help="Genes or compounds tested, comma-separated, or a set of the data's card; see --list.")
+    ] = "",
+    contexts: Annotated[str, typer.Option(help="Contexts (lines) they are tested in, comma-separated.")] = "",
+    control_rule: Annotated[
+        str, typer.Option(help="CROP-seq: nontargeting guides, or nk (unexposed cells of the same knock-out).")
+    ] = "nontargeting",
     data: Annotated[
         str, typer.Option(help="auto, real or simulated; auto takes the real data where present.")
     ] = "auto",
@@ -110,6 +120,9 @@ def main(
             models=_models(models),
             protocol=protocol,
             directions=_names(direction),
+            perturbations=_names(perturbations),
+            contexts=_names(contexts),
+            control_rule=choice("--control-rule", control_rule, CONTROL_RULES),
             data=choice("--data", data, ("auto", "real", "simulated")),
             own=own,
             data_dir=data_dir,
