@@ -1,9 +1,11 @@
 """Effects that add: a combination is the sum of its parts, a perturbation in a new context the context's mean and its own."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
-from baselines._effects import effects, mean_effect_of, shifted
+from baselines._effects import changes, effects, mean_effect_of, shifted, step_of
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 
 
@@ -26,13 +28,13 @@ class Additive:
 
     def fit(self, train: Train, *, seed: int) -> None:
         self.effects = effects(train)
-        self.beyond = self.effects - self.effects.groupby(level="context").transform("mean")
-        self.share = carry_over(self.beyond)
+        self.steps: dict[tuple, Step] = {}
 
     def predict(self, query: Query) -> Prediction:
-        mean, note = mean_effect_of(query.context, self.effects)
+        step = self._step(step_of(query))
+        mean, note = mean_effect_of(query.context, step.changes)
         parts = query.perturbation.split("+")
-        found = {part: self._single(query.context, part, mean) for part in parts}
+        found = {part: step.single(query.context, part, mean) for part in parts}
         unknown = [part for part in parts if found[part] is None]
         if len(unknown) == len(parts):
             return shifted(query, mean, _join(note, f"{' and '.join(unknown)} not trained on: mean effect"))
@@ -41,9 +43,28 @@ class Additive:
         effect = np.sum([mean if found[part] is None else found[part] for part in parts], axis=0)
         return shifted(query, effect, note)
 
-    def _single(self, context: str, perturbation: str, mean: np.ndarray) -> np.ndarray | None:
-        if (context, perturbation) in self.effects.index:
-            return self.effects.loc[(context, perturbation)].to_numpy()
+    def _step(self, doses: tuple) -> "Step":
+        """Work out once for each pair of doses that is asked about."""
+        if doses not in self.steps:
+            table = changes(self.effects, doses)
+            beyond = table - table.groupby(level="context").transform("mean")
+            self.steps[doses] = Step(table, beyond, carry_over(beyond))
+        return self.steps[doses]
+
+
+class Step(NamedTuple):
+    """Changes from one dose to another (from controls, without doses); rows (context, perturbation), columns genes."""
+
+    changes: pd.DataFrame
+    beyond: pd.DataFrame
+    """Changes less the mean change of their context."""
+    share: float
+    """s."""
+
+    def single(self, context: str, perturbation: str, mean: np.ndarray) -> np.ndarray | None:
+        """Effect of one perturbation, given the context's mean effect; None if it was never trained on alone."""
+        if (context, perturbation) in self.changes.index:
+            return self.changes.loc[(context, perturbation)].to_numpy()
         elsewhere = self.beyond[self.beyond.index.get_level_values("perturbation") == perturbation]
         return None if elsewhere.empty else mean + self.share * elsewhere.mean(axis=0).to_numpy()
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from baselines._components import control_means
-from baselines._effects import effects, mean_effect_of, shifted
+from baselines._effects import changes, effects, mean_effect_of, shifted, step_of
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import ContractError
 
@@ -51,34 +51,37 @@ class Knn:
         self.annotation = train.annotation
 
     def predict(self, query: Query) -> Prediction:
-        context, perturbation, table = query.context, query.perturbation, self.effects
+        context, perturbation, table = query.context, query.perturbation, changes(self.effects, step_of(query))
         if (context, perturbation) in table.index:
             return shifted(query, table.loc[(context, perturbation)].to_numpy())
         same = table[table.index.get_level_values("perturbation") == perturbation].droplevel("perturbation")
         if len(same):
-            return self._answer(query, same, self._context_similarity(context, list(same.index)))
+            return self._answer(query, table, same, self._context_similarity(table, context, list(same.index)))
         here = table.index.get_level_values("context") == context
         known = table[here].droplevel("context") if here.any() else table.groupby(level="perturbation").mean()
         own = self._features(perturbation)
-        return self._answer(query, known, np.array([jaccard(own, self._features(str(p))) for p in known.index]))
+        alike = np.array([jaccard(own, self._features(str(p))) for p in known.index])
+        return self._answer(query, table, known, alike)
 
-    def _answer(self, query: Query, neighbours: pd.DataFrame, similarity: np.ndarray) -> Prediction:
+    def _answer(
+        self, query: Query, table: pd.DataFrame, neighbours: pd.DataFrame, similarity: np.ndarray
+    ) -> Prediction:
         order = np.argsort(-similarity, kind="stable")[: self.n_neighbours]
         order = order[similarity[order] > 0]
         if not len(order):
-            mean, note = mean_effect_of(query.context, self.effects)
+            mean, note = mean_effect_of(query.context, table)
             return shifted(query, mean, "; ".join(filter(None, (note, "nothing similar was trained on: mean effect"))))
         effect = np.average(neighbours.to_numpy()[order], axis=0, weights=similarity[order])
         return shifted(query, effect, f"from {', '.join(map(str, neighbours.index[order]))}")
 
-    def _context_similarity(self, context: str, others: list[str]) -> np.ndarray:
-        contexts = self.effects.index.get_level_values("context")
-        own = self.effects[contexts == context].droplevel("context")
-        theirs = [self.effects[contexts == other].droplevel("context") for other in others]
-        shared = [own.index.intersection(table.index) for table in theirs]
+    def _context_similarity(self, table: pd.DataFrame, context: str, others: list[str]) -> np.ndarray:
+        contexts = table.index.get_level_values("context")
+        own = table[contexts == context].droplevel("context")
+        theirs = [table[contexts == other].droplevel("context") for other in others]
+        shared = [own.index.intersection(other.index) for other in theirs]
         if min(map(len, shared)) >= MIN_SHARED:
             pairs = zip(theirs, shared, strict=True)
-            return np.array([_cosine(own.loc[names].to_numpy(), table.loc[names].to_numpy()) for table, names in pairs])
+            return np.array([_cosine(own.loc[names].to_numpy(), other.loc[names].to_numpy()) for other, names in pairs])
         if context not in self.controls.index:
             return np.ones(len(others))
         profile = self.controls.loc[context].to_numpy()

@@ -6,10 +6,13 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from baselines._effects import effects, mean_effect_of, shifted
+from baselines._effects import changes, effects, mean_effect_of, shifted, step_of
 from baselines._gene_embedding import gene_embedding
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import ContractError, Unsupported
+
+Model = tuple[np.ndarray, np.ndarray, sp.csr_matrix]
+"""Of one context: A, the weights of its training perturbations on A's components, and their columns of B, as rows."""
 
 
 class LinearGo:
@@ -54,14 +57,13 @@ class LinearGo:
             raise Unsupported("linear_go needs gene annotation (gene to terms); give one with --annotation FILE.")
         self.row, self.terms = weighted_terms(train.annotation)
         self.effects = effects(train)
-        self.models = {
-            str(c): self._fit_context(rows.droplevel("context"))
-            for c, rows in self.effects.groupby(level="context", sort=True)
-        }
+        self.models: dict[tuple, dict[str, Model | None]] = {}
 
     def predict(self, query: Query) -> Prediction:
-        mean, note = mean_effect_of(query.context, self.effects)
-        model = self.models.get(query.context)
+        step = step_of(query)
+        table = changes(self.effects, step)
+        mean, note = mean_effect_of(query.context, table)
+        model = self._models_of(step, table).get(query.context)
         if model is None:
             return shifted(
                 query, mean, note or f"fewer than two annotated perturbations in {query.context}: mean effect"
@@ -75,7 +77,14 @@ class LinearGo:
             )
         return shifted(query, gene_embedding_ @ (weights @ alike) + mean)
 
-    def _fit_context(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, sp.csr_matrix] | None:
+    def _models_of(self, step: tuple, table: pd.DataFrame) -> dict[str, "Model | None"]:
+        """Solve for every context, once for each pair of doses that is asked about."""
+        if step not in self.models:
+            contexts = table.groupby(level="context", sort=True)
+            self.models[step] = {str(c): self._fit_context(rows.droplevel("context")) for c, rows in contexts}
+        return self.models[step]
+
+    def _fit_context(self, rows: pd.DataFrame) -> "Model | None":
         embedded = gene_embedding(rows, self.n_components)
         if embedded is None:
             return None
