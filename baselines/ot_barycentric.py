@@ -49,7 +49,8 @@ class OtBarycentric:
     Source
     ------
     Cuturi, NeurIPS 2013, arXiv:1306.0895 (entropic transport); Pooladian & Niles-Weed 2021, arXiv:2109.12004 (the map
-    for new points); Feydy et al., AISTATS 2019, arXiv:1810.08278 (taking S off); the reference to controls and the change outside the components are ours. Plans by the package POT.
+    for new points); Feydy et al., AISTATS 2019, arXiv:1810.08278 (taking S off); the reference to controls and the change
+    outside the components are ours. Plans by the package POT.
     """
 
     def __init__(
