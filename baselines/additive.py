@@ -4,21 +4,24 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 
 from baselines._effects import changes, effects, mean_effect_of, shifted, step_of
-from benchmarks.contract import Baseline, Can, Prediction, Query, Train
+from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 
 
 class Additive:
     """Move the input cells by the sum of the single perturbations' effects, never by an interaction.
 
     The effect of a single perturbation p in context c is its mean training change δ_cp where it was trained on there, and
-    else m_c + s · r_p: m_c is the mean effect of the context's training perturbations (of all contexts where it has none)
-    and r_p the mean over the other contexts of what p does beyond their mean effect, δ_kp − m_k. The share s in [0, 1]
-    shrinks r_p by how much of it carries over from context to context among the training perturbations: the slope of
-    δ_cp − m_c on the r_p of the others, one number for all genes, 0 where no perturbation is in two contexts.
+    else m + t_c · (m_c − m) + s · r_p. m_c is the mean effect of the context's training perturbations and m that over
+    contexts; r_p is the mean over the other contexts k of what p does beyond their mean effect, δ_kp − m_k.
+    t_c in [0, 1] is the share of |m_c − m|² that the noise of the cells does not explain (the few training controls of a
+    tested context are in all its changes); 0 where c has no training perturbation. s in [0, 1] is how much of what a
+    perturbation does beyond the mean effect carries over from context to context: the slope of δ_cp − m_c on the r_p of
+    the others, one number for all genes, 0 where no perturbation is in two contexts.
     A combination is always the sum of its parts, also where it was itself trained on. A part that was never trained on
-    alone counts as the mean effect, and the prediction says so; with no part known the mean effect is taken once.
+    alone counts as the mean effect m + t_c · (m_c − m), and the prediction says so; with no part known that is taken once.
 
     Source
     ------
@@ -27,12 +30,12 @@ class Additive:
     """
 
     def fit(self, train: Train, *, seed: int) -> None:
-        self.effects = effects(train)
+        self.effects, self.noise = effects(train), cell_noise(train.cells)
         self.steps: dict[tuple, Step] = {}
 
     def predict(self, query: Query) -> Prediction:
-        step = self._step(step_of(query))
-        mean, note = mean_effect_of(query.context, step.changes)
+        step = self.step(step_of(query))
+        mean, note = step.mean(query.context)
         parts = query.perturbation.split("+")
         found = {part: step.single(query.context, part, mean) for part in parts}
         unknown = [part for part in parts if found[part] is None]
@@ -43,12 +46,12 @@ class Additive:
         effect = np.sum([mean if found[part] is None else found[part] for part in parts], axis=0)
         return shifted(query, effect, note)
 
-    def _step(self, doses: tuple) -> "Step":
+    def step(self, doses: tuple[float | None, float | None]) -> "Step":
         """Work out once for each pair of doses that is asked about."""
         if doses not in self.steps:
             table = changes(self.effects, doses)
             beyond = table - table.groupby(level="context").transform("mean")
-            self.steps[doses] = Step(table, beyond, carry_over(beyond))
+            self.steps[doses] = Step(table, shrunken_means(table, self.noise), beyond, carry_over(beyond))
         return self.steps[doses]
 
 
@@ -56,10 +59,18 @@ class Step(NamedTuple):
     """Changes from one dose to another (from controls, without doses); rows (context, perturbation), columns genes."""
 
     changes: pd.DataFrame
+    means: pd.DataFrame
+    """Shrunken mean change of each context."""
     beyond: pd.DataFrame
     """Changes less the mean change of their context."""
     share: float
     """s."""
+
+    def mean(self, context: str) -> tuple[np.ndarray, str]:
+        """Mean effect in a context, and where it is from if not from there."""
+        if context in self.means.index:
+            return self.means.loc[context].to_numpy(), ""
+        return mean_effect_of(context, self.changes)
 
     def single(self, context: str, perturbation: str, mean: np.ndarray) -> np.ndarray | None:
         """Effect of one perturbation, given the context's mean effect; None if it was never trained on alone."""
@@ -67,6 +78,40 @@ class Step(NamedTuple):
             return self.changes.loc[(context, perturbation)].to_numpy()
         elsewhere = self.beyond[self.beyond.index.get_level_values("perturbation") == perturbation]
         return None if elsewhere.empty else mean + self.share * elsewhere.mean(axis=0).to_numpy()
+
+
+def shrunken_means(table: pd.DataFrame, noise: pd.Series) -> pd.DataFrame:
+    """Mean change of each context, moved towards the mean over contexts by the share that noise explains.
+
+    Parameters
+    ----------
+    table
+        Changes; rows (context, perturbation), columns genes.
+    noise
+        Noise variance of each context's mean change, summed over genes.
+    """
+    means = table.groupby(level="context").mean()
+    if means.empty:
+        return means
+    away = means - means.mean(axis=0)
+    own, n = noise.loc[means.index].to_numpy(), len(means)
+    expected = (1 - 2 / n) * own + own.sum() / n**2  # of a mean less the mean over contexts, which holds it too
+    found = (away**2).sum(axis=1).to_numpy()
+    share = np.clip(1 - np.divide(expected, found, out=np.ones(n), where=found > 0), 0, 1)
+    return means - away.mul(1 - share, axis=0)
+
+
+def cell_noise(cells: AnnData) -> pd.Series:
+    """Noise variance of each context's mean change, summed over genes: all cells vary as its controls do (0 if it has one)."""
+    contexts = cells.obs["context"].astype(str).to_numpy()
+    control = (cells.obs["perturbation"] == CONTROL).to_numpy()
+    found = {}
+    for context in sorted(set(contexts[control])):
+        x = cells.X[control & (contexts == context)].astype(np.float64)
+        n, n_perturbed = x.shape[0], int((~control & (contexts == context)).sum())
+        spread = x.power(2).sum() - n * (np.asarray(x.mean(axis=0)) ** 2).sum()
+        found[context] = spread / max(1, n - 1) * (1 / n + 1 / max(1, n_perturbed))
+    return pd.Series(found)
 
 
 def carry_over(beyond: pd.DataFrame) -> float:

@@ -14,9 +14,11 @@ from benchmarks.contract import CONTROL, Direction, Query, Train
 Profiles = Mapping[tuple[str, str], list[float] | np.ndarray]
 
 
-def cells_of(profiles: Profiles, n_cells: int = 4, noise: float = 0.0, genes: tuple[str, ...] = ()) -> AnnData:
+def cells_of(
+    profiles: Profiles, n_cells: int = 4, noise: float = 0.0, genes: tuple[str, ...] = (), seed: int = 0
+) -> AnnData:
     """Cells around the mean profile of each (context, perturbation), log2 units."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     labels = [key for key in profiles for _ in range(n_cells)]
     means = np.repeat(np.array(list(profiles.values()), dtype=float), n_cells, axis=0)
     context, perturbation = (np.array(column) for column in zip(*labels, strict=True))
@@ -45,6 +47,6 @@ def train_of(cells: AnnData, annotation: Mapping[str, frozenset[str]] | None = N
 def query_of(
     profile: list[float] | np.ndarray, context: str, perturbation: str, direction: Direction = "n2p", **cells: object
 ) -> Query:
-    """Ask for a perturbation, of cells around a profile."""
+    """Ask for a perturbation, of cells around a profile; none of them is a training cell."""
     start = CONTROL if direction == "n2p" else perturbation
-    return Query(context, perturbation, direction, cells_of({(context, start): profile}, **cells), seed=1)  # type: ignore[arg-type]
+    return Query(context, perturbation, direction, cells_of({(context, start): profile}, **{"seed": 1} | cells), seed=1)  # type: ignore[arg-type]

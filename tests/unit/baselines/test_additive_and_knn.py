@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import concat
 
-from baselines.additive import Additive
+from baselines.additive import Additive, cell_noise, shrunken_means
 from baselines.knn import Knn, jaccard
 from benchmarks.contract import CONTROL
 from benchmarks.data import load_reader
@@ -65,10 +66,25 @@ def test_what_carries_over_to_a_new_context_is_learned(other, share, expected):
     screen = profiles(x={"A": [2.0, 0, 0], "B": [0, 2.0, 0]}, y=other, z={})
     model = Additive()
     model.fit(train_of(cells_of(screen)), seed=0)
-    assert model._step((None, None)).share == pytest.approx(share)
+    assert model.step((None, None)).share == pytest.approx(share)
     effect, note = change(model, "z", "A")
     assert effect == pytest.approx(expected, abs=1e-5)
     assert note == "no training perturbation in z: mean of all contexts"
+
+
+def test_a_contexts_mean_effect_is_shrunk_by_its_noise():
+    """Mean changes 4 and 0 around 2: with noise variances 2 and 0, half a unit of the 4 between them is noise."""
+    index = pd.MultiIndex.from_tuples([("x", "A"), ("y", "A")], names=["context", "perturbation"])
+    table = pd.DataFrame([[4.0], [0.0]], index=index)
+    means = shrunken_means(table, pd.Series({"x": 2.0, "y": 0.0}))
+    assert means[0].tolist() == pytest.approx([2 + 2 * (1 - 0.5 / 4), 2 - 2 * (1 - 0.5 / 4)])
+    assert shrunken_means(table, pd.Series({"x": 99.0, "y": 99.0}))[0].tolist() == [2.0, 2.0], "nothing but noise"
+    assert shrunken_means(table[:1], pd.Series({"x": 1.0}))[0].tolist() == [4.0], "one context has nowhere to go"
+
+
+def test_noise_of_a_contexts_mean_change_is_that_of_its_controls_and_its_perturbed_cells():
+    cells = cells_of({("x", CONTROL): [1.0, 5.0], ("x", "A"): [1.0, 5.0]}, n_cells=500, noise=0.5)
+    assert cell_noise(cells)["x"] == pytest.approx(2 * 0.25 * (1 / 500 + 1 / 500), rel=0.1)
 
 
 def test_planted_sums_are_recovered_on_a_simulated_screen_of_pairs():

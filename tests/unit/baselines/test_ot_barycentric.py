@@ -60,6 +60,24 @@ def test_a_shift_is_recovered_in_the_context_and_from_another(direction):
         assert prediction.values.shape == query.cells.shape
 
 
+def test_taking_the_start_cells_own_map_off_keeps_more_of_the_spread_of_cells():
+    """Without it cells are drawn together more, and the query cells' own offset from the training cells counts as effect."""
+    cells = cells_of(screen(x={"A": SHIFT}), n_cells=150, noise=0.5)
+    offset = np.array([0.0, 0, 0.4, 0, 0, 0])
+    query = query_of(screen(x={})["x", CONTROL] + offset, "x", "A", n_cells=150, noise=0.5)
+    spread, shift = {}, {}
+    for debias in (True, False):
+        model = OtBarycentric(n_components=5, epsilon=0.1, debias=debias)
+        model.fit(train_of(cells), seed=0)
+        prediction = model.predict(query)
+        spread[debias] = prediction.values.var(axis=0).sum() / query.cells.X.toarray().var(axis=0).sum()
+        shift[debias] = (prediction.mean() - np.asarray(query.cells.X.mean(axis=0)).ravel())[2]
+    assert 0.7 < spread[True] < 1.2
+    assert spread[False] < spread[True] - 0.2
+    assert shift[False] < -0.1
+    assert abs(shift[True]) < 0.6 * abs(shift[False])
+
+
 def test_what_it_has_no_cells_of_it_declines():
     model = fitted(x={"A": SHIFT}, y={})
     with pytest.raises(Unsupported, match=r"both as given \(control\) and as asked for \(Q\)"):
