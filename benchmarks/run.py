@@ -122,7 +122,7 @@ def main(
             models=_models(models),
             protocol=protocol,
             directions=_names(direction),
-            perturbations=_names(perturbations),
+            perturbations=_labels(perturbations),
             contexts=_names(contexts),
             control_rule=choice("--control-rule", control_rule, CONTROL_RULES),
             data=choice("--data", data, ("auto", "real", "simulated")),
@@ -232,6 +232,11 @@ def _device(name: str) -> str:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _labels(text: str) -> tuple[str, ...]:
+    """Split names of perturbations at commas, but not inside brackets: compounds have them there."""
+    return tuple(part.strip() for part in re.split(r",(?![^(]*\))", text) if part.strip())
 
 
 def _settings(pairs: list[str]) -> dict[str, dict[str, object]]:
