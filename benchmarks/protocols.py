@@ -133,21 +133,25 @@ def _hides_parts(tested: Conditions) -> Hidden:
 
 
 def _raised(table: pd.DataFrame, scope: Scope) -> list[Condition]:
-    """Conditions that have a lower dose to start from."""
-    return [c for c in lower_doses(table) if scope.has(c.context, c.perturbation)]
+    """Conditions tested that have a lower dose to start from: of the compounds named, or else of every fifth by name."""
+    found = [c for c in lower_doses(table) if scope.has(c.context, c.perturbation)]
+    every = 1 if scope.perturbations is not None else MOST_FOLDS
+    chosen = set(sorted({c.perturbation for c in found})[::every])
+    return [c for c in found if c.perturbation in chosen]
+
+
+def _target_doses(table: pd.DataFrame, scope: Scope) -> list[float]:
+    return sorted({c.dose for c in _raised(table, scope) if c.dose is not None}, reverse=True)
 
 
 def _dose_folds(table: pd.DataFrame, scope: Scope) -> int:
-    return len({c.dose for c in _raised(table, scope)})
+    return len(_target_doses(table, scope))
 
 
 def _low_to_high(table: pd.DataFrame, fold: int, scope: Scope, generator: np.random.Generator) -> Conditions:
-    """Test one dose, the highest in fold 0: of the compounds named, or else of a fifth of them, the same in every fold."""
-    raised = _raised(table, scope)
-    target = sorted({c.dose for c in raised if c.dose is not None}, reverse=True)[fold]
-    compounds = generator.permutation(sorted({c.perturbation for c in raised}))
-    chosen = set(compounds if scope.perturbations is not None else compounds[::MOST_FOLDS])
-    return frozenset(c for c in raised if c.dose == target and c.perturbation in chosen)
+    """Test one dose, the highest in fold 0."""
+    target = _target_doses(table, scope)[fold]
+    return frozenset(c for c in _raised(table, scope) if c.dose == target)
 
 
 def _hides_dose(tested: Conditions) -> Hidden:

@@ -56,7 +56,10 @@ def choose(request: Request, suite: Suite) -> Chosen:
     chosen = _of_arm(dataset, suite.arm) if request.control_rule == "nontargeting" else dataset.cells
     if request.control_rule == "nk":
         chosen, text = exposed(dataset.cells, suite.arm or NO_ARM)
-        dataset = _tell(replace(dataset, expectation=None), text)
+        card = replace(
+            dataset.card, name=f"{dataset.card.name}_nk", control_rule="unexposed cells of the same knock-out"
+        )
+        dataset = _tell(replace(dataset, card=card, expectation=None), text)
     if request.measured_only:
         dataset, chosen = _measured_only(dataset, chosen)
     cells, space = to_space(chosen, dataset.card.space, request.space)

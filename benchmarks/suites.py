@@ -90,7 +90,7 @@ REPLOGLE = Suite(
     real="replogle",
     simulated="replogle_simulated",
     one_context=True,
-    quick_size=Size(genes=600, perturbations=60, cells=60, controls=300),
+    quick_size=Size(genes=500, perturbations=40, cells=60, controls=300),
 )
 SCIPLEX = Suite(
     name="sciplex",
@@ -101,7 +101,7 @@ SCIPLEX = Suite(
     directions=("n2p",),
     arm="24h",
     tests="table2",
-    quick_size=Size(genes=600, perturbations=24, cells=60, controls=200),
+    quick_size=Size(genes=500, perturbations=24, cells=60, controls=200),
 )
 TRIANGULAR = Suite(
     name="triangular",
@@ -109,7 +109,7 @@ TRIANGULAR = Suite(
     real="replogle",
     simulated="triangular_simulated",
     tests="figure3",
-    quick_size=Size(genes=1000, perturbations=24, cells=150, controls=600),
+    quick_size=Size(genes=500, perturbations=24, cells=100, controls=400),
 )
 GRID = Suite(
     name="grid",
