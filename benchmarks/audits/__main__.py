@@ -18,7 +18,7 @@ from benchmarks.options import DataDir, choice
 from benchmarks.plan import Plan, Request, make_plan
 from benchmarks.study import go_on
 from reports import load
-from reports.audits import compare_integrations, compare_protocols, judge_directions, write_audits
+from reports.audits import compare_integrations, compare_protocols, judge_directions, rate_metrics, write_audits
 from reports.tables import Tables
 
 AUDITS = ("protocols", "direction", "integration")
@@ -103,7 +103,9 @@ def run_audits(audit: Audit) -> int:
             failures += failed
             tables["protocols"] = compare_protocols(honest, load(leaky))
         if "direction" in audit.audits:
-            tables["direction"] = judge_directions(honest, wrong_answers(FinishedRun(folder, plan)))
+            answers = wrong_answers(FinishedRun(folder, plan))
+            tables["direction"] = judge_directions(honest, answers)
+            tables["direction_metrics"] = rate_metrics(answers, honest.metrics)
     if "integration" in audit.audits:
         runs, effects, failed = _integrated(audit)
         failures += failed

@@ -10,6 +10,7 @@ import pandas as pd
 from benchmarks.contract import Prediction
 from benchmarks.errors import BenchmarkError
 from benchmarks.finished import Asked, FinishedRun
+from benchmarks.metrics import METRICS as BENCHMARK_METRICS
 from benchmarks.metrics import find_metric
 from benchmarks.scoring import Question, Target, evaluate, output_of, question_of, score_rows, target_of, training_of
 from benchmarks.scoring.table import mean_profile, take
@@ -33,7 +34,7 @@ def wrong_answers(run: FinishedRun) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Rows of scores.csv (`SCORE_COLUMNS`), metrics of `reports.audits.direction`.
+        Rows of scores.csv (`SCORE_COLUMNS`): every metric of the planted predictors, those of `reports.audits.direction` of models.
 
     Raises
     ------
@@ -115,7 +116,8 @@ def _scored(
         for c, p, found in zip(question.contexts, question.perturbations, given, strict=True)
     ]
     output = output_of(question, target, lambda number: given[number])
-    values = evaluate(question, target, output, metrics=[find_metric(name) for name in METRICS])
+    shown = BENCHMARK_METRICS if model in (RIGHT, BLIND) else [find_metric(name) for name in METRICS]
+    values = evaluate(question, target, output, metrics=shown)
     return score_rows(question, target, values, endings).assign(
         **run.labels(),
         direction="p2n",

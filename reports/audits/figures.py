@@ -68,7 +68,7 @@ def _draw_slopes(axes: Axes, rows: pd.DataFrame, colours: dict[str, str]) -> Non
             style="italic" if reference else "normal",
         )
     if low <= 0:
-        axes.axhline(0, color=GREY, linewidth=0.8)
+        axes.plot([-0.12, 1.0], [0, 0], color=GREY, linewidth=0.8, zorder=0)
     axes.set(xlim=(-0.12, 1.95), ylim=(low - 0.06 * room, high + 0.06 * room))
 
 
@@ -109,7 +109,7 @@ def draw_directions(table: pd.DataFrame, folder: Path) -> list[Path]:
                     axes.plot([row.low, row.high], [place + shift] * 2, color=colour, linewidth=2)
                     axes.plot(row.pearson_delta, place + shift, marker, color=colour, markersize=6)
             axes.plot([], [], marker, color=colour, label=label)
-        axes.set_yticks(range(len(names)), [f"{n} (planted truth)" if n == "planted" else n for n in names])
+        axes.set_yticks(range(len(names)), [f"{n} (reference)" if n == "planted" else n for n in names])
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.grid(axis="y", color="#e6e6e6")
         axes.set_xlabel("pearson_delta (no unit); below 0: moves the wrong way")

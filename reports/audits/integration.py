@@ -44,4 +44,5 @@ def compare_integrations(
         table = effects.get(method)
         left = 1.0 if table is None else float(table.loc[table["detected"], "share"].median())
         parts.append(board.assign(method=method, effect_left=left))
-    return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
+    text = dict.fromkeys((*GROUP, "metric", "model", "kind"), object)
+    return pd.concat([part.astype(text) for part in parts], ignore_index=True)[list(COLUMNS)]

@@ -22,9 +22,9 @@ GENES = ("MED30", "TTK")
 LINE = "K562"
 UNITS = {"pearson_delta": "no unit", "r2_pearson": "no unit", "mae": "log2", "mse": "log2²"}
 _TRIANGLE = {
-    "sim_tp": ("#0173b2", "o", "sim(target, output)"),
-    "sim_ip": ("#d55e00", "s", "sim(input, output)"),
-    "sim_it": ("#949494", "D", "sim(input, target)"),
+    "sim_tp": ("#0173b2", "o", "sim(target, output)", -0.2),
+    "sim_ip": ("#d55e00", "s", "sim(input, output)", 0.0),
+    "sim_it": ("#949494", "D", "sim(input, target)", 0.2),
 }
 _PAIR = re.compile(r"^(?P<base>.+)_pretrained_(?P<direction>n2p|p2n)$")
 
@@ -96,15 +96,15 @@ def draw_triangular(table: pd.DataFrame, results: Results, direction: str) -> Fi
     panels = figure.subplots(1, len(names), sharey=True, sharex=True, squeeze=False)[0]
     for axes, name in zip(panels, names, strict=True):
         rows = own[own["perturbation"] == name].set_index("model")
-        for column, (colour, marker, label) in _TRIANGLE.items():
-            known = [(rows.loc[m, column], place) for place, m in enumerate(order) if m in rows.index]
+        for column, (colour, marker, label, shift) in _TRIANGLE.items():
+            known = [(rows.loc[m, column], place + shift) for place, m in enumerate(order) if m in rows.index]
             axes.plot(
-                *zip(*known, strict=True), marker, color=colour, markersize=5.5, alpha=0.9, label=label, linestyle=""
+                *zip(*known, strict=True), marker, color=colour, markersize=4.5, alpha=0.9, label=label, linestyle=""
             )
         _write_margins(axes, rows, order)
         axes.set_title(f"{name} in {rows['context'].iloc[0]}", loc="left")
-        axes.set_xlabel("squared Pearson correlation\nof mean profiles (no unit)", fontsize=9)
         axes.grid(axis="y", color="#eeeeee")
+    figure.supxlabel("squared Pearson correlation of mean profiles (no unit)", fontsize=9.5)
     references = set(own.loc[own["kind"] == "reference", "model"])
     panels[0].set_yticks(range(len(order)), [f"{m} (reference)" if m in references else m for m in order], fontsize=8.5)
     panels[0].set_ylim(len(order) - 0.4, -0.6)

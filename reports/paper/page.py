@@ -13,7 +13,7 @@ from reports.enrichment import draw_enrichment, read_enrichment
 from reports.paper.figures import draw_lines, draw_stages, draw_triangular, stages, triangular
 from reports.paper.results import Results
 from reports.paper.tables import lay_out, of_paper, table_of_compounds, table_of_lines
-from reports.paper.words import calibration_sentence, what_it_shows, where_copying_wins
+from reports.paper.words import calibration_sentence, what_it_shows, where_copying_wins, who_declined
 from reports.style import save, settings
 from reports.task import BRACKETS
 from reports.text import interval, markdown_table, number
@@ -28,7 +28,6 @@ class Section:
 
     title: str
     suite: str
-    build: Callable[[Results, Path], Section] | None = None
     blocks: list[str] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
 
@@ -41,6 +40,7 @@ def table1(results: Results, out: Path) -> Section:
         own = table[table["direction"] == direction]
         section.blocks += [_way(direction), lay_out(table, direction, sorted(set(own["name"])))]
         section.blocks += [what_it_shows(results, direction, "r2_pearson"), what_it_shows(results, direction, LEAD)]
+        section.blocks += _named(who_declined(results, direction))
     return section
 
 
@@ -51,7 +51,7 @@ def table2(results: Results, out: Path) -> Section:
     for direction in results.directions:
         own = table[table["direction"] == direction]
         section.blocks += [_way(direction), lay_out(table, direction, of_paper(sorted(set(own["name"]))))]
-        section.blocks += [what_it_shows(results, direction, LEAD)]
+        section.blocks += [what_it_shows(results, direction, LEAD), *_named(who_declined(results, direction))]
     section.blocks.append("Each dose step is a line of `table2.csv`.")
     return section
 
@@ -64,6 +64,7 @@ def figure2(results: Results, out: Path) -> Section:
         section.files += paths
         section.blocks += [_way(direction), _picture(paths[0])]
         section.blocks += [what_it_shows(results, direction, LEAD), what_it_shows(results, direction, "r2_pearson")]
+        section.blocks += _named(who_declined(results, direction))
     return section
 
 
@@ -101,7 +102,7 @@ def figure5(results: Results, out: Path) -> Section:
     section = Section("Figure 5: real and predicted cells by dose (PHATE)", "sciplex")
     folder = results.folder / "embedding"
     if not (folder / "neighbours.csv").is_file():
-        section.blocks.append(f"Not made yet: `python -m benchmarks.embedding {_run_name(results)}`.")
+        section.blocks.append(f"Not made yet: `python -m benchmarks.embedding {results.folder}`.")
         return section
     section.files += draw_embedding(folder, out)
     table = summarise(read_neighbours(folder))
@@ -129,7 +130,7 @@ def figure6(results: Results, out: Path) -> Section:
     folder = results.folder / "enrichment"
     if not (folder / "agreement.csv").is_file():
         section.blocks.append(
-            f"Not made yet: `python -m benchmarks.enrichment {_run_name(results)} --gene-sets FILE.gmt` (without --gene-sets: the "
+            f"Not made yet: `python -m benchmarks.enrichment {results.folder} --gene-sets FILE.gmt` (without --gene-sets: the "
             "data set's own annotation). The paper's compound is Temsirolimus (it prints Temozolomide)."
         )
         return section
@@ -282,5 +283,5 @@ def _way(direction: str) -> str:
     return f"### {'Control to perturbed (n2p)' if direction == 'n2p' else 'Perturbed to control (p2n)'}"
 
 
-def _run_name(results: Results) -> str:
-    return results.folder.name
+def _named(text: str) -> list[str]:
+    return [text] if text else []

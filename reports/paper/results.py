@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -39,13 +39,13 @@ class Results:
         scores = self.tables.scores
         named = scores[["context", "perturbation", "dose"]].assign(condition=name_conditions(scores)).astype(object)
         keys = named.drop_duplicates(["context", "condition"])
-        table = settle(scores, self.tables.metrics)
-        return table.astype({"context": object, "condition": object}).merge(keys, on=["context", "condition"])
+        return _plain(settle(scores, self.tables.metrics)).merge(keys, on=["context", "condition"])
 
     @cached_property
     def board(self) -> pd.DataFrame:
         """The leaderboard (`aggregate.COLUMNS`)."""
-        return rank_settled(settle(self.tables.scores, self.tables.metrics), self.tables.metrics, n_boot=N_BOOT)
+        settled = settle(self.tables.scores, self.tables.metrics)
+        return _plain(rank_settled(settled, self.tables.metrics, n_boot=N_BOOT))
 
     @property
     def simulated(self) -> bool:
@@ -62,7 +62,7 @@ class Results:
         rows = self.board[self.board["direction"] == direction]
         leaks = sorted({audit for audit in rows["audit"] if str(audit).startswith("leaky")})
         first = rows.iloc[0]
-        return Task(*(str(first[column]) for column in GROUP), leak="; ".join(leaks))
+        return replace(Task(*(str(first[column]) for column in GROUP)), leak="; ".join(leaks))
 
     def rows(self, direction: str, metrics: Sequence[str], level: str = "suite") -> pd.DataFrame:
         """Rows of the leaderboard at one level, in its order."""
@@ -75,6 +75,11 @@ class Results:
         table = self.tables.metrics[self.tables.metrics["metric"].isin(metrics)]
         settled = self.settled[self.settled["metric"].isin(metrics) & (self.settled["direction"] == direction)]
         return list(panels(settled, table))
+
+
+def _plain(table: pd.DataFrame) -> pd.DataFrame:
+    """Turn categories into text, so that a group that is not there makes no row."""
+    return table.astype(dict.fromkeys(table.select_dtypes("category"), object))
 
 
 def paired_gain(panel: Panel, model: str, other: str) -> dict[str, float] | None:

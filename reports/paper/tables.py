@@ -81,6 +81,7 @@ def lay_out(table: pd.DataFrame, direction: str, names: Sequence[str]) -> str:
     The paper's own values stand in a line of their own beneath the model's, where there are any.
     """
     rows = table[(table["direction"] == direction) & (table["dose"] == "") & table["name"].isin(names)]
+    rows = rows[rows.groupby("model")["mean"].transform(lambda means: means.notna().any())]
     wide = rows.pivot(index="model", columns=["name", "metric"], values="mean")
     printed = rows.dropna(subset="published")
     places = {

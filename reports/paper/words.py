@@ -6,7 +6,7 @@ import pandas as pd
 
 from reports.paper.results import COPY, Results, paired_gain
 from reports.task import BRACKETS, why_uninformative
-from reports.text import decimals, interval, number
+from reports.text import decimals, interval, number, shorten
 
 _JUDGED = ("pearson_delta", "r2_pearson", "mse", "mae")
 _WAYS = {"n2p": "control to perturbed (n2p)", "p2n": "perturbed to control (p2n)"}
@@ -21,7 +21,7 @@ def what_it_shows(results: Results, direction: str, metric: str) -> str:
         return f"In {metric}, {_WAYS[direction]}, no model has a value."
     places = decimals(models["mean"])
     best = learnt.iloc[0]
-    text = f"In {metric}, {_WAYS[direction]}, the best model is {best.name}, {number(best['mean'], places)}"
+    text = f"In {metric}, {_WAYS[direction]}, the best mean is that of {best.name}, {number(best['mean'], places)}"
     text += interval(best["low"], best["high"], places)
     beside = [
         f"{words} {number(rows.loc[name, 'mean'], places)}"
@@ -30,32 +30,42 @@ def what_it_shows(results: Results, direction: str, metric: str) -> str:
     ]
     text += f"; beside it {', '.join(beside)}." if beside else "."
     blunt = why_uninformative(results.board[results.board["direction"] == direction], metric)
-    return text + (f" {metric} is uninformative here and ranks nobody: {blunt}." if blunt else "")
+    return text + (f" It is uninformative here and ranks nobody: {blunt}." if blunt else "")
+
+
+def who_declined(results: Results, direction: str) -> str:
+    """Say which models have no value in a direction, and why; "" where all have one."""
+    rows = results.rows(direction, ["pearson_delta"])
+    missing = rows[(rows["kind"] == "model") & rows["mean"].isna()]
+    if missing.empty:
+        return ""
+    parts = [
+        f"{', '.join(own['model'])} ({shorten(str(reason), 120)})"
+        for reason, own in missing.groupby("reason", sort=True)
+    ]
+    return f"Without a value: {'; '.join(parts)}."
 
 
 def where_copying_wins(results: Results) -> list[str]:
-    """Say, for every direction and metric, which models copying the input beats; one sentence each, none where it beats none."""
+    """Say for every direction which models copying the input beats, metric by metric; nothing where it beats none."""
     sentences = []
     for direction in results.directions:
+        parts = []
         for panel in results.panels(direction, _JUDGED):
-            sure, unsure = [], []
+            sure, unsure = list[str](), list[str]()
             for model in panel.table()[2]:
                 found = None if model in BRACKETS else paired_gain(panel, model, COPY)
-                if found is None or not found["gain"] < 0:
-                    continue
-                (sure if found["high"] < 0 else unsure).append(model)
+                if found is not None and found["gain"] < 0:
+                    (sure if found["high"] < 0 else unsure).append(model)
             if sure or unsure:
-                sentences.append(_copying(direction, panel.metric, sure, unsure))
+                parts.append(f"{panel.metric}: {_beaten(sure, unsure)}")
+        if parts:
+            sentences.append(f"{_WAYS[direction]}: `no_change` beats, in {'; in '.join(parts)}.")
     return sentences
 
 
-def _copying(direction: str, metric: str, sure: list[str], unsure: list[str]) -> str:
-    parts = []
-    if sure:
-        parts.append(f"beats {', '.join(sure)}")
-    if unsure:
-        parts.append(f"is ahead of {', '.join(unsure)}, but not beyond the bootstrap error")
-    return f"{_WAYS[direction]}, {metric}: `no_change` {' and '.join(parts)}."
+def _beaten(sure: list[str], unsure: list[str]) -> str:
+    return ", ".join([*sure, *(f"{model} (not beyond the bootstrap error)" for model in unsure)])
 
 
 def calibration_sentence(results: Results) -> str:
