@@ -167,8 +167,8 @@ def _draw_shares(neighbours: pd.DataFrame) -> Figure:
     k = int(neighbours["k"].min())
     set_title(
         figure,
-        f"Are predicted cells nearest to real cells of the right dose? {k} neighbours, 95 % intervals over compounds;\n"
-        "diamonds are means or draws, which lie where no single cell does",
+        f"Are predicted cells nearest to real cells of the right dose? {k} neighbours;\n"
+        "bars: 95 % intervals over compounds; diamonds: means or draws, which lie where no single cell does",
         Task(*(str(first[c]) for c in GROUP)),
     )
     return figure

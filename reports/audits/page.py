@@ -24,7 +24,7 @@ cells.""",
 Every model's n2p change (controls to perturbed) is handed in as the answer to p2n (perturbed to controls), whose true change
 is the opposite. "planted" is the condition's own effect, measured between p2n's input cells and training controls: turned
 round as p2n asks it must score, left as it is it must be caught. An answer is caught where the whole 95 % interval of
-`pearson_delta` lies below 0, which is what predicting no change scores; `r2_pearson`, the paper's R², stays high for it.""",
+`pearson_delta` lies below 0, which is what predicting no change scores; how far `r2_pearson`, the paper's R², falls stands beside it.""",
     "integration": """\
 The same models under `held_out_cells` (per-condition ComBat cannot be estimated where a condition is held out) on cells as
 they are, after technical and after per-condition ComBat. "effect left" is the median share of a perturbation's E-distance to
