@@ -30,6 +30,8 @@ MOST_CELLS = 100
 NEIGHBOURS = 10
 LEAST = 5
 """Fewest real cells of a dose; a dose with fewer is left out."""
+SAME = 3
+"""Decimals of a principal component to which two cells are the same point of the picture."""
 INSTALL = "pip install 'cycseq-bench[phate]'"
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 console = Console()
@@ -219,9 +221,11 @@ def _embedded(run: FinishedRun, asked: list[Asked], models: list[str], pool: Poo
     real = space.transform(take(run.plan.cells, pool.positions))  # type: ignore[attr-defined]
     parts = [Placed(REAL, d, "cell", real[pool.doses == d]) for d in np.unique(pool.doses)]
     parts += [part for one in asked for part in _placed(run, one, models, space)]
-    x = np.vstack([part.x for part in parts])
+    # models may predict the very same cells; PHATE wants every point once
+    x, back = np.unique(np.round(np.vstack([part.x for part in parts]), SAME), axis=0, return_inverse=True)
     seed = _seed(run, "phate", *_key(asked[0]))
-    place = phate.PHATE(n_components=2, random_state=seed, n_jobs=1, verbose=0, mds_solver="smacof").fit_transform(x)
+    points = phate.PHATE(n_components=2, random_state=seed, n_jobs=1, verbose=0, mds_solver="smacof").fit_transform(x)
+    place = points[back.ravel()]
     sizes = [len(part.x) for part in parts]
     columns = {name: np.repeat([getattr(part, name) for part in parts], sizes) for name in ("model", "dose", "unit")}
     return pd.DataFrame(columns | {"x": place[:, 0], "y": place[:, 1]})

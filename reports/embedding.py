@@ -90,7 +90,7 @@ def _draw_cells(cells: pd.DataFrame, neighbours: pd.DataFrame, what: str) -> Fig
     ]
     models = [REAL, *sorted(set(cells["model"]) - {REAL})][: 1 + _MOST]
     doses = sorted(set(cells["dose"]))
-    colours = dict(zip(doses, ["#bdbdbd", *sns.color_palette("viridis", len(doses) - 1).as_hex()], strict=True))
+    colours = dict(zip(doses, ["#bdbdbd", *sns.color_palette("plasma", len(doses) - 1).as_hex()], strict=True))
     n_columns = min(4, len(models))
     n_rows = -(-len(models) // n_columns)
     figure = new_figure(1.7 + 2.1 * n_rows)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from typer.testing import CliRunner
 
-from benchmarks.embedding import Placed, Pool, app, right_doses
+from benchmarks.data.own import OwnFile
+from benchmarks.embedding import Placed, Pool, app, embed, pool_of, right_doses
+from benchmarks.errors import UnknownName
+from benchmarks.finished import reopen
+from benchmarks.plan import Request, make_plan
+from benchmarks.runner import run
+from benchmarks.splits import find_protocol
 from reports.embedding import CELL_COLUMNS, NEIGHBOUR_COLUMNS, REAL, draw_embedding, name_dose, summarise
 
 DOSES = (0.0, 10.0, 100.0)
@@ -74,6 +82,69 @@ def neighbours(**shares):
         for dose in (1000.0, 10000.0)
     ]
     return pd.DataFrame(rows)[list(NEIGHBOUR_COLUMNS)]
+
+
+def known(protocol):
+    try:
+        find_protocol(protocol)
+    except UnknownName:
+        return False
+    return True
+
+
+def write_doses(path):
+    """Two contexts, three compounds at four doses, each raising genes of its own with the dose; log2(CP10k + 1)."""
+    rng, base = np.random.default_rng(0), np.random.default_rng(42).gamma(2.0, 2.0, size=40) + 0.5
+    counts, labels = [], []
+    for context in ("A", "B"):
+        states = [("control", np.nan, 1.0, 0)]
+        states += [
+            (f"Drug{n}", dose, 1 + 1.5 * step, n) for n in range(3) for step, dose in enumerate((10, 100, 1000, 10000))
+        ]
+        for name, dose, factor, place in states:
+            rate = base.copy()
+            rate[place * 12 : place * 12 + 12] *= factor
+            counts.append(rng.poisson(rate, size=(45, 40)))
+            labels += [(context, name, dose)] * 45
+    stacked = np.vstack(counts).astype(float)
+    x = np.log2(stacked * 1e4 / stacked.sum(axis=1, keepdims=True) + 1)
+    obs = pd.DataFrame(labels, columns=["context", "perturbation", "dose"], index=[f"c{i}" for i in range(len(labels))])
+    cells = ad.AnnData(sp.csr_matrix(x.astype(np.float32)), obs=obs)
+    cells.var_names = [f"G{n}" for n in range(40)]
+    cells.write_h5ad(path)
+
+
+@pytest.mark.skipif(not known("low_to_high_dose"), reason="needs the protocol low_to_high_dose")
+def test_a_run_with_doses_is_embedded(tmp_path):
+    pytest.importorskip("phate")
+    write_doses(tmp_path / "doses.h5ad")
+    (tmp_path / "terms.json").write_text('{"G1": ["term"]}')
+    own = OwnFile(
+        tmp_path / "doses.h5ad", context="context", dose="dose", values="log2", kind="drug", source="simulated"
+    )
+    request = Request(
+        suite="own",
+        own=own,
+        models=("context_transfer",),
+        protocol="low_to_high_dose",
+        directions=("n2p",),
+        folds=1,
+        annotation=tmp_path / "terms.json",
+    )
+    run(make_plan(request), tmp_path / "run", figures=False)
+    finished = reopen(tmp_path / "run")
+    first = finished.asked("n2p")[0]
+    assert first.dose == 10000
+    pooled = pool_of(finished, [first])
+    assert set(pooled.doses) == {0.0, 10.0, 100.0, 1000.0, 10000.0}
+    assert len(set(pd.Series(pooled.doses).value_counts())) == 1
+    assert not set(pooled.positions) & set(first.condition.input("n2p"))
+    embed(finished, (first.name,))
+    shares = pd.read_csv(tmp_path / "run" / "embedding" / "neighbours.csv")
+    means = shares.groupby("model")["share"].mean()
+    assert means[REAL] > shares["chance"].mean() + 0.2
+    assert means["no_change"] < means[REAL]
+    assert (tmp_path / "run" / "embedding" / "neighbours.png").is_file()
 
 
 def test_shares_are_means_over_compounds_then_contexts():
