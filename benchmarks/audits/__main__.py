@@ -102,7 +102,9 @@ def run_audits(audit: Audit) -> int:
             _, leaky, failed = _run(audit, replace(audit.request, protocol=LEAKY, folds=1))
             failures += failed
             tables["protocols"] = compare_protocols(honest, load(leaky))
-        if "direction" in audit.audits:
+        if "direction" in audit.audits and len(plan.directions) == 1:
+            console.print(f"Suite {plan.suite.name} asks {plan.directions[0]} only: no audit of its direction.")
+        elif "direction" in audit.audits:
             answers = wrong_answers(FinishedRun(folder, plan))
             tables["direction"] = judge_directions(honest, answers)
             tables["direction_metrics"] = rate_metrics(answers, honest.metrics)

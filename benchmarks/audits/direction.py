@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.contract import Prediction
-from benchmarks.errors import BenchmarkError
 from benchmarks.finished import Asked, FinishedRun
 from benchmarks.metrics import METRICS as BENCHMARK_METRICS
 from benchmarks.metrics import find_metric
@@ -51,35 +50,32 @@ def wrong_answers(run: FinishedRun) -> pd.DataFrame:
         question = question_of(cells, fold, "p2n", training, space=run.plan.space, seed=seed)
         target = target_of(question)
         own = [one for one in asked if one.split is fold]
-        answers = planted(question) | {f"{m}{AS_N2P}": _turned(run, own, question, m) for m in run.models("n2p")}
+        answers = planted(question, fold.train) | {
+            f"{m}{AS_N2P}": _turned(run, own, question, m) for m in run.models("n2p")
+        }
         tables += [_scored(run, question, target, name, answer, fold) for name, answer in answers.items()]
     return pd.concat([table for table in tables if len(table)], ignore_index=True)[list(SCORE_COLUMNS)]
 
 
-def planted(question: Question) -> dict[str, Answer]:
+def planted(question: Question, train: np.ndarray) -> dict[str, Answer]:
     """Make the planted predictors; a context without training controls has no answer.
 
-    Raises
-    ------
-    BenchmarkError
-        The question has no training cells.
+    Parameters
+    ----------
+    question
+        p2n's.
+    train
+        Positions of the fold's training cells.
     """
-    training = question.training
-    if training is None:
-        raise BenchmarkError("The direction audit needs the fold's training cells, and none are known.")
-
-    def effect(number: int) -> np.ndarray | None:
-        positions = training.controls.get(str(question.contexts[number]))
-        return (
-            None
-            if positions is None
-            else question.start[number] - mean_profile(take(question.cells, np.sort(positions)))
-        )
+    obs = question.cells.obs.iloc[train]
+    controls = {c: train[((obs["context"] == c) & obs["is_control"]).to_numpy()] for c in set(question.contexts)}
+    means = {c: mean_profile(take(question.cells, np.sort(own))) for c, own in controls.items() if len(own)}
 
     def answer(sign: float) -> Answer:
         def load(number: int) -> Prediction | None:
-            change = effect(number)
-            return None if change is None else _mean(question.start[number] + sign * change)
+            mean = means.get(question.contexts[number])
+            start = question.start[number]
+            return None if mean is None else _mean(start + sign * (start - mean))
 
         return load
 
