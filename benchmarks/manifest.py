@@ -57,6 +57,7 @@ def write_manifest(
             "protocol": plan.protocol,
             "directions": plan.directions,
             "preset": request.preset,
+            "request": asdict(request),
             "seeds": request.seeds,
             "base_seed": request.base_seed,
             "threads": request.threads,

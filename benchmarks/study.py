@@ -158,7 +158,7 @@ def run_study(study: Study) -> int:
         for name, request in requests(study, question):
             plan = make_plan(request)
             folder = study.out / "runs" / f"{question.suite}-{question.protocol}-{study.preset}" / name
-            failures += _run(plan, folder, study.jobs)
+            failures += go_on(plan, folder, study.jobs)
             folders.append(folder)
         tables.append(summarise(folders))
     for path in write_study(pd.concat(tables, ignore_index=True), study.out):
@@ -192,7 +192,7 @@ def requests(study: Study, question: Question) -> Iterator[tuple[str, Request]]:
             )
 
 
-def _run(plan: Plan, folder: Path, jobs: int) -> int:
+def go_on(plan: Plan, folder: Path, jobs: int) -> int:
     """Run a plan, or go on with it; refuses a folder that holds something else."""
     if folder.is_dir() and read_manifest(folder).get("key", plan.key) != plan.key:
         raise StoreError(f"{folder} holds a run of other data, splits or preset; choose another --out.")

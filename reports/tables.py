@@ -97,14 +97,14 @@ def load(folder: Path) -> Tables:
     ReportError
         A file that is missing, empty or no CSV table, a missing column, or values that cannot be reported.
     """
-    metrics = _read(folder / "metrics.csv", numbers=("best",))
+    metrics = read_table(folder / "metrics.csv", numbers=("best",))
     if "family" not in metrics and "undefined" not in metrics:
         metrics = metrics.assign(family="metrics", undefined="")
     check_metrics(metrics)
     scores = check_scores(
-        _read(folder / "scores.csv", numbers=("value", "dose", "n_truth_cells"), words=_TEXT), metrics
+        read_table(folder / "scores.csv", numbers=("value", "dose", "n_truth_cells"), words=_TEXT), metrics
     )
-    costs = _read(folder / "costs.csv", numbers=("fit_seconds", "predict_seconds", "peak_memory_mb"))
+    costs = read_table(folder / "costs.csv", numbers=("fit_seconds", "predict_seconds", "peak_memory_mb"))
     _require(costs, COST_COLUMNS, "costs.csv")
     datasets = sorted(set(scores["dataset"]))
     if len(datasets) > 1 and "dataset" not in costs:
@@ -121,7 +121,7 @@ def _load_planted(path: Path, metrics: pd.DataFrame) -> pd.DataFrame:
     """Read `planted.csv`; a table without a row where there is none (external scoring, runs of version 0.1)."""
     if not path.is_file():
         return pd.DataFrame(columns=[*PLANTED_COLUMNS, "dose"])
-    planted = _read(path, numbers=("value", "share", "dose"), words=_PLANTED_TEXT)
+    planted = read_table(path, numbers=("value", "share", "dose"), words=_PLANTED_TEXT)
     _require(planted, PLANTED_COLUMNS, "planted.csv")
     _require_known(planted, "metric", tuple(metrics["metric"]), "planted.csv")
     bad = (planted["status"] == "ok") & ~np.isfinite(planted["value"].astype(float))
@@ -144,10 +144,10 @@ def _load_models(path: Path) -> pd.DataFrame:
 
 def read_leaderboard(path: Path) -> pd.DataFrame:
     """Read back a `leaderboard.csv` as `leaderboard` made it."""
-    return _read(path, numbers=("mean", "low", "high", "scaled", "rank", "p_best"))
+    return read_table(path, numbers=("mean", "low", "high", "scaled", "rank", "p_best"))
 
 
-def _read(path: Path, numbers: tuple[str, ...], words: tuple[str, ...] = ()) -> pd.DataFrame:
+def read_table(path: Path, numbers: tuple[str, ...], words: tuple[str, ...] = ()) -> pd.DataFrame:
     """Read a CSV in which "" and "nan" mean missing in the columns named `numbers`, and nothing does elsewhere.
 
     Columns named `words` become categories: a table of a million rows is read and grouped several times faster so.

@@ -1,0 +1,87 @@
+"""The command line: `python -m benchmarks.enrichment RUN --gene-sets FILE --condition NAME`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.contract import DIRECTIONS
+from benchmarks.enrichment.analysis import Found, Wish, analyse
+from benchmarks.enrichment.prerank import Settings
+from benchmarks.errors import BenchmarkError
+from benchmarks.finished import reopen
+from benchmarks.options import DataDir, choice
+from benchmarks.results import write_csv
+from reports.enrichment import draw_enrichment, name_condition
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+console = Console()
+
+
+@app.command(context_settings={"help_option_names": ["-h", "--help"]})
+def main(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    gene_sets: Annotated[Path | None, typer.Option(help="GMT file; default: the data set's annotation.")] = None,
+    condition: Annotated[
+        list[str] | None, typer.Option(help="PERTURBATION or CONTEXT/PERTURBATION; repeatable; default: the strongest.")
+    ] = None,
+    conditions: Annotated[int, typer.Option(min=1, help="How many, where none is named.")] = 3,
+    models: Annotated[str, typer.Option(help="Comma-separated; default: all of the run.")] = "",
+    direction: Annotated[str, typer.Option(help="n2p or p2n.")] = "n2p",
+    show: Annotated[list[str] | None, typer.Option(help="Gene set to draw; repeatable; default: the top ones.")] = None,
+    min_size: Annotated[int, typer.Option(min=2, help="Fewest measured genes of a set.")] = 10,
+    max_size: Annotated[int, typer.Option(min=2, help="Most measured genes of a set.")] = 500,
+    permutations: Annotated[int, typer.Option(min=100, help="Random sets that scores are normalised by.")] = 1000,
+    data_dir: DataDir = None,
+) -> None:
+    """Enrich gene sets in predicted and in true changes; write RUN/enrichment/*.csv and the enrichment plots.
+
+    Exit status: 0 done, 2 the run, a name or the gene sets cannot be used.
+    """
+    try:
+        wish = Wish(
+            gene_sets=gene_sets,
+            conditions=tuple(condition or ()),
+            models=tuple(name.strip() for name in models.split(",") if name.strip()),
+            direction=choice("--direction", direction, DIRECTIONS),
+            show=tuple(show or ()),
+            n_conditions=conditions,
+            settings=Settings(permutations=permutations, least=min_size, most=max_size),
+        )
+        found = analyse(reopen(run, data_dir), wish)
+        paths = write(found, run / "enrichment")
+    except BenchmarkError as error:
+        console.print(f"{type(error).__name__}: {error}", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from error
+    _print(found)
+    for path in paths:
+        console.print(f"Wrote {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+def write(found: Found, folder: Path) -> list[Path]:
+    """Write the three tables and a figure per condition; raises `StoreError`."""
+    tables = {"enrichment": found.enrichment, "agreement": found.agreement, "running": found.running}
+    for name, table in tables.items():
+        write_csv(table, folder / f"{name}.csv")
+    return [*(folder / f"{name}.csv" for name in tables), *draw_enrichment(folder)]
+
+
+def _print(found: Found) -> None:
+    for _, rows in found.agreement.groupby(["context", "perturbation", "dose"], sort=False, dropna=False):
+        first = rows.iloc[0]
+        table = Table("model", "Spearman of NES", "top sets shared", "right sign", box=None, title_justify="left")
+        table.title = (
+            f"{name_condition(first)}: {first['n_sets']} sets, chance of a shared top set {first['top_chance']:.0%}"
+        )
+        for row in rows.itertuples():
+            signs = f"{row.sign_share:.0%} of {row.n_significant_true}" if row.n_significant_true else "–"
+            table.add_row(row.model, f"{row.spearman_nes:.2f}", f"{row.top_overlap:.0%} of {row.top_k}", signs)
+        console.print(table)
+
+
+if __name__ == "__main__":
+    app()

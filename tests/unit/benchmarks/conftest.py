@@ -1,0 +1,30 @@
+"""A small finished run, made once: a screen with strong effects, as a user's own file, with simple models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.data.own import OwnFile
+from benchmarks.plan import Request, make_plan
+from benchmarks.runner import run
+from tests.unit.benchmarks.screens import screen
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a run: two contexts × four perturbations of 60 genes, both directions."""
+    home = tmp_path_factory.mktemp("small_run")
+    cells = screen(n_cells=40, n_controls=90)
+    cells.obs = cells.obs.drop(columns="is_control")
+    cells.write_h5ad(home / "toy.h5ad")
+    blocks = {f"G{gene}": [f"block{gene // 14}"] for gene in range(56)}  # the genes that each perturbation raises
+    (home / "blocks.json").write_text(json.dumps(blocks))
+    own = OwnFile(home / "toy.h5ad", context="context", values="log2", source="simulated")
+    plan = make_plan(
+        Request(suite="own", own=own, models=("context_transfer",), folds=2, annotation=home / "blocks.json")
+    )
+    run(plan, home / "run", figures=False)
+    return home / "run"
