@@ -137,7 +137,7 @@ def _load_models(path: Path) -> pd.DataFrame:
     """Read `models.csv`; a table without a row where there is none (external scoring, runs of version 0.1)."""
     if not path.is_file():
         return pd.DataFrame(columns=list(MODEL_COLUMNS))
-    models = _read(path, numbers=())
+    models = read_table(path, numbers=())
     _require(models, MODEL_COLUMNS, "models.csv")
     return models
 
