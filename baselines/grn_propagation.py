@@ -179,6 +179,7 @@ BASELINE = Baseline(
     directions=("n2p", "p2n"),
     summary="Ridge network of all genes fitted on controls; the knocked-out gene's change spreads for three steps.",
     source="after Kamimoto et al. 2023, doi:10.1038/s41586-022-05688-9",
-    limits="The perturbed gene must be measured and expressed; correlations of controls cannot tell cause from effect.",
+    limits="The perturbed gene must be measured and expressed; correlations of controls cannot tell cause from effect, and "
+    "much of its score is the perturbed gene's own change.",
     can=Can(unseen_perturbation="yes", unseen_context="yes", combination="yes", dose="no"),
 )
