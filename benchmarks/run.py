@@ -36,6 +36,7 @@ from benchmarks.options import (
     Values,
     choice,
 )
+from benchmarks.paper import write_all
 from benchmarks.plan import Plan, Request, make_jobs, make_plan
 from benchmarks.progress import Display
 from benchmarks.protocols import PROTOCOLS
@@ -146,7 +147,7 @@ def main(
         names = suite_names(suite)
         if len(names) > 1 and own is None:
             perform = partial(_run, workers=jobs, timeout=timeout, figures=figures)
-            _finish_all(run_suites(names, request, out, perform, resume=resume))
+            _finish_all(run_suites(names, request, out, perform, resume=resume), data_dir)
             return
         plan = make_plan(request)
         folder = _folder(plan, out, resume)
@@ -191,8 +192,11 @@ def _finish(result: Result) -> None:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _finish_all(made: Collection) -> None:
-    """Print one table over all suites; ends with the exit status of the worst of them."""
+def _finish_all(made: Collection, data_dir: Path | None) -> None:
+    """Write the paper's page, print one table over all suites; ends with the exit status of the worst of them."""
+    finished = {entry.suite: entry.folder for entry in made.entries if not entry.problem}
+    for line in write_all(finished, made.folder / "paper", data_dir):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     print_index(read_leaderboard(made.folder / "summary.csv"), console)
     console.print(f"Results: {made.folder} (index.md, summary.csv)", highlight=False, soft_wrap=True)
     for entry in made.unusable:

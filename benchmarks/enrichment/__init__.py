@@ -1,7 +1,7 @@
 """Gene-set enrichment of predicted and of true changes: `python -m benchmarks.enrichment RUN --gene-sets FILE`."""
 
 from benchmarks.enrichment.agreement import agree
-from benchmarks.enrichment.analysis import Wish, analyse, strongest
+from benchmarks.enrichment.analysis import Wish, analyse, strongest, write
 from benchmarks.enrichment.prerank import Enriched, enrich
 from benchmarks.enrichment.sets import annotation_sets, read_gene_sets, usable_sets
 
@@ -15,4 +15,5 @@ __all__ = [
     "read_gene_sets",
     "strongest",
     "usable_sets",
+    "write",
 ]

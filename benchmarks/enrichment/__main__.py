@@ -10,13 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.contract import DIRECTIONS
-from benchmarks.enrichment.analysis import Found, Wish, analyse
+from benchmarks.enrichment.analysis import Found, Wish, analyse, write
 from benchmarks.enrichment.prerank import Settings
 from benchmarks.errors import BenchmarkError
 from benchmarks.finished import reopen
 from benchmarks.options import DataDir, choice
-from benchmarks.results import write_csv
-from reports.enrichment import draw_enrichment, name_condition
+from reports.enrichment import name_condition
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 console = Console()
@@ -60,14 +59,6 @@ def main(
     _print(found)
     for path in paths:
         console.print(f"Wrote {path}", markup=False, highlight=False, soft_wrap=True)
-
-
-def write(found: Found, folder: Path) -> list[Path]:
-    """Write the three tables and a figure per condition; raises `StoreError`."""
-    tables = {"enrichment": found.enrichment, "agreement": found.agreement, "running": found.running}
-    for name, table in tables.items():
-        write_csv(table, folder / f"{name}.csv")
-    return [*(folder / f"{name}.csv" for name in tables), *draw_enrichment(folder)]
 
 
 def _print(found: Found) -> None:

@@ -15,8 +15,9 @@ from benchmarks.enrichment.prerank import Enriched, Settings, enrich
 from benchmarks.enrichment.sets import GeneSets, annotation_sets, read_gene_sets, usable_sets
 from benchmarks.errors import DataError, UnknownName
 from benchmarks.finished import Asked, FinishedRun, changes, choose, half_changes, own_genes
+from benchmarks.results import write_csv
 from benchmarks.seeds import derive
-from reports.enrichment import ENRICHMENT_KEYS, SHOWN, TRUTH
+from reports.enrichment import ENRICHMENT_KEYS, SHOWN, TRUTH, draw_enrichment
 
 CEILING = "ceiling"
 PAPERS_COMPOUND = "Temsirolimus"
@@ -84,6 +85,14 @@ def analyse(run: FinishedRun, wish: Wish) -> Found:
             agreements.append(keys | {"model": model} | agree(true.table, found[model].table))
     agreement = pd.DataFrame(agreements)[[*ENRICHMENT_KEYS, *AGREEMENT_COLUMNS]]
     return Found(_ordered(pd.concat(tables)), agreement, _ordered(pd.concat(sums)))
+
+
+def write(found: Found, folder: Path) -> list[Path]:
+    """Write the three tables and a figure per condition; raises `StoreError`."""
+    tables = {"enrichment": found.enrichment, "agreement": found.agreement, "running": found.running}
+    for name, table in tables.items():
+        write_csv(table, folder / f"{name}.csv")
+    return [*(folder / f"{name}.csv" for name in tables), *draw_enrichment(folder)]
 
 
 def gene_sets(run: FinishedRun, wish: Wish) -> GeneSets:
