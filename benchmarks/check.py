@@ -22,11 +22,13 @@ from rich.console import Console
 from benchmarks import data, registry
 from benchmarks.contract import Baseline, Direction, Persistent, Prediction, Predictor, Query, Train
 from benchmarks.data import digest
-from benchmarks.errors import BenchmarkError, ContractError, Unsupported
+from benchmarks.errors import BenchmarkError, ContractError, Unsupported, explain
+from benchmarks.isolated import proxy
+from benchmarks.isolated.venvs import create, environment_of
 from benchmarks.preprocess import to_space
 from benchmarks.splits import Split, split
 from benchmarks.store import Task
-from benchmarks.worker import checked_predict, explain, make_query
+from benchmarks.worker import checked_predict, make_query
 
 HEAVY = ("torch", "scvi", "scgen", "gears", "scanpy", "lightning", "sklearn")
 """Packages that importing a plugin file may not import: listing models must stay cheap."""
@@ -93,7 +95,7 @@ class Trial:
 def try_out(record: Baseline, screen: Screen) -> Trial:
     """Build with the quick settings, fit on a copy of the training cells in a fresh working folder, ask everything."""
     cells, state = screen.train.cells.copy(), _global_state()
-    predictor = record.build(**record.quick)
+    predictor = proxy.build(record, record.quick, screen.train.workdir)
     with tempfile.TemporaryDirectory(dir=screen.train.workdir) as folder:
         predictor.fit(replace(screen.train, cells=cells, workdir=Path(folder)), seed=SEED)
     found = answers(record, predictor, screen)
@@ -160,7 +162,7 @@ def survives_saving(record: Baseline, screen: Screen, first: Trial, second: Tria
         return
     with tempfile.TemporaryDirectory(dir=screen.train.workdir) as folder:
         first.predictor.save(Path(folder))
-        restored = record.build(**record.quick)
+        restored = proxy.build(record, record.quick, screen.train.workdir)
         if not isinstance(restored, Persistent):
             raise Violation("save is there, load is not.")
         restored.load(Path(folder))
@@ -188,9 +190,14 @@ CHECKS: tuple[Callable[[Baseline, Screen, Trial, Trial], None], ...] = (
 
 
 def check(record: Baseline, screen: Screen) -> list[CheckResult]:
-    """Run all checks on one record; a fit or prediction that fails is one failed check, and ends it."""
+    """Run all checks on one record; a fit or prediction that fails is one failed check, and ends it.
+
+    An isolated model is checked in its own environment, which is made first if need be.
+    """
     expectation = "fit and predict run on a tiny screen with the quick settings; answers are finite, one column a gene"
     try:
+        if record.isolated:
+            create(environment_of(record))
         first, second = try_out(record, screen), try_out(record, screen)
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and its author wants to read it
         return [CheckResult("runs", expectation, explain(error))]

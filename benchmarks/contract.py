@@ -187,6 +187,12 @@ class Baseline:
         The authors' own training length, setting → value. A run below any of them carries `budget=quick`.
     training
         Models with the same word here share one training (same settings, same seed); default: the name.
+    isolated
+        Runs in a Python environment of its own, which the harness makes from `requirements`: for packages that cannot
+        live beside the others. The file is imported in both, so heavy imports belong inside the methods.
+    requirements
+        Of an isolated model: what pip installs, each pinned ("jax==0.10.2"). anndata and jaxtyping, which the contract
+        needs, come by themselves unless they are pinned here.
     """
 
     name: str
@@ -199,6 +205,8 @@ class Baseline:
     quick: Mapping[str, object] = field(default_factory=dict)
     full_training: Mapping[str, float] = field(default_factory=dict)
     training: str = ""
+    isolated: bool = False
+    requirements: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
@@ -210,6 +218,12 @@ class Baseline:
             )
         if not callable(self.build):
             raise ContractError(f"Baseline '{self.name}' has build={self.build!r}; expected a class or function.")
+        loose = [r for r in self.requirements if "==" not in r]
+        if loose or (self.requirements and not self.isolated):
+            raise ContractError(
+                f"Baseline '{self.name}' has requirements {self.requirements} and isolated={self.isolated}; expected "
+                "requirements of an isolated model only, each pinned as 'name==version'."
+            )
         object.__setattr__(self, "training", self.training or self.name)
         object.__setattr__(self, "quick", MappingProxyType(dict(self.quick)))
         object.__setattr__(self, "full_training", MappingProxyType(dict(self.full_training)))
