@@ -14,6 +14,7 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -176,5 +177,6 @@ def _end(process: subprocess.Popen[str], folder: Path) -> None:
     process.wait()
     for channel in (process.stdin, process.stdout):
         if channel:
-            channel.close()
+            with suppress(BrokenPipeError):  # a request that a dead process never read
+                channel.close()
     shutil.rmtree(folder, ignore_errors=True)
