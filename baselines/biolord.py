@@ -86,6 +86,7 @@ class Biolord:
                 max_epochs=self.epochs,
                 batch_size=self.batch_size,
                 early_stopping=False,
+                limit_val_batches=0,
                 default_root_dir=str(train.workdir),
                 enable_progress_bar=False,
                 enable_checkpointing=False,

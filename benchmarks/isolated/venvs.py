@@ -109,7 +109,12 @@ def create(environment: Environment, tell: Teller = silent) -> bool:
 
     def make(folder: Path) -> None:
         tell(f"making {environment.model}'s environment: {', '.join(environment.requirements)}")
-        venv.create(folder, with_pip=True, symlinks=sys.platform != "win32")
+        try:
+            venv.create(folder, with_pip=True, symlinks=sys.platform != "win32")
+        except subprocess.CalledProcessError as error:
+            raise IsolationError(
+                f"{sys.executable} cannot make a venv with pip ({error}); install the package of your system that has ensurepip."
+            ) from error
         settings = Path(sys.prefix) / "pip.conf"
         if settings.is_file():  # the index this environment was configured with, if it was not the machine's
             shutil.copy(settings, folder / "pip.conf")
