@@ -30,7 +30,7 @@ from benchmarks.splits import Split, split
 from benchmarks.store import Task
 from benchmarks.worker import checked_predict, make_query
 
-HEAVY = ("torch", "scvi", "scgen", "gears", "scanpy", "lightning", "sklearn")
+HEAVY = ("torch", "scvi", "scgen", "gears", "biolord", "scanpy", "lightning", "sklearn", "jax", "ott", "flax")
 """Packages that importing a plugin file may not import: listing models must stay cheap."""
 SEED = 7
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
