@@ -5,9 +5,6 @@ The package `scgen` trains and predicts; this file hands it cells and says which
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +12,15 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData, read_h5ad
 
-from baselines._global_seed import Report, seeded_and_quiet
+from baselines._global_seed import seeded_and_quiet
+from baselines._scvi_training import accelerator, progress, quiet_loggers, training_and_validation_cells
+from baselines._states import cell_states, contexts_with_both, start_and_end
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import ContractError, Unsupported
 
-TRAINING_SHARE = 0.9
 MONITOR = "reconstruction_loss_validation"
 """What early stopping watches. scvi's default, the ELBO, counts the KL divergence 20,000 times heavier than the loss
 does: it rises from the first epochs on, and ends a small data set's training as soon as the patience is over."""
-LOGGERS = ("lightning.pytorch", "lightning.fabric", "scvi", "scgen")
 
 
 class ScGen:
@@ -69,7 +66,7 @@ class ScGen:
             raise Unsupported(f"scGen needs control and perturbed training cells; these are all {states.unique()}.")
         cells = _bare_cells(train.cells, states.to_numpy(), train.cells.obs["context"].astype(str).to_numpy())
         parts = training_and_validation_cells(cells.n_obs, self.batch_size, seed)
-        with _quiet_loggers(), seeded_and_quiet(seed, train.report) as report:
+        with quiet_loggers(), seeded_and_quiet(seed, train.report) as report:
             self._model = _network(cells)
             self._model.train(
                 max_epochs=self.epochs,
@@ -81,19 +78,20 @@ class ScGen:
                 default_root_dir=str(train.workdir),
                 enable_progress_bar=False,
                 enable_checkpointing=False,
-                callbacks=[_progress(report, self.epochs)],
-                **_accelerator(train.device),
+                callbacks=[progress(report, self.epochs, MONITOR)],
+                **accelerator(train.device),
             )
 
     def predict(self, query: Query) -> Prediction:
-        start, end = _start_and_end(query)
-        contexts = self._contexts_with_both(start, end)
+        start, end = start_and_end(query, "scGen")
+        seen = self._model.adata.obs.rename(columns={"perturbation": "state"})
+        contexts = contexts_with_both(seen, start, end, "scGen")
         trained = self._model.adata.obs["context"].cat.categories
         known = query.context in trained
         # The network reads neither label: for an unseen context any registered one will do.
         context = query.context if known else contexts[0]
         cells = _bare_cells(query.cells, np.full(query.cells.n_obs, start), np.full(query.cells.n_obs, context))
-        with _quiet_loggers(), seeded_and_quiet(query.seed):
+        with quiet_loggers(), seeded_and_quiet(query.seed):
             predicted, _ = self._model.predict(
                 ctrl_key=start, stim_key=end, adata_to_predict=cells, restrict_arithmetic_to={"context": contexts}
             )
@@ -112,68 +110,11 @@ class ScGen:
     def load(self, folder: Path) -> None:
         import torch
 
-        with _quiet_loggers(), seeded_and_quiet(0):
+        with quiet_loggers(), seeded_and_quiet(0):
             self._model = _network(read_h5ad(folder / "cells.h5ad"))
         self._model.module.load_state_dict(torch.load(folder / "weights.pt", map_location="cpu", weights_only=True))
         self._model.module.eval()
         self._model.is_trained_ = True
-
-    def _contexts_with_both(self, start: str, end: str) -> list[str]:
-        obs = self._model.adata.obs
-        seen = {state: set(obs.loc[obs["perturbation"] == state, "context"]) for state in (start, end)}
-        for state, contexts in seen.items():
-            if not contexts:
-                raise Unsupported(f"scGen knows only states it was trained on; no training cell is '{state}'.")
-        if not seen[start] & seen[end]:
-            raise Unsupported(
-                f"scGen takes the change from contexts with training cells in both states; no context "
-                f"has both '{start}' and '{end}'."
-            )
-        return sorted(seen[start] & seen[end])
-
-
-def cell_states(obs: pd.DataFrame) -> pd.Series:
-    """Name each cell's state [cell]: its perturbation, with the dose where there is one; "control" for controls."""
-    names = obs["perturbation"].astype(str)
-    if "dose" not in obs:
-        return names
-    return pd.Series([_state(p, d) for p, d in zip(names, obs["dose"], strict=True)], index=obs.index)
-
-
-def _state(perturbation: str, dose: float | None) -> str:
-    if dose is None or np.isnan(dose) or perturbation == CONTROL:
-        return perturbation
-    return f"{perturbation} at {float(dose)} nM"
-
-
-def _start_and_end(query: Query) -> tuple[str, str]:
-    """States of the query's cells and of the answer; the labels of the cells tell, else the direction does."""
-    doses = query.start_dose, query.dose
-    start, end = (_state(query.perturbation, dose) for dose in doses)
-    if query.direction == "p2n":
-        end = CONTROL
-    elif query.start_dose is None:
-        start = CONTROL
-    if "perturbation" in query.cells.obs:
-        states = cell_states(query.cells.obs).unique()
-        if len(states) != 1:
-            raise Unsupported(f"scGen moves cells of one state; the input cells are {', '.join(sorted(states))}.")
-        start = str(states[0])
-    if start == end:
-        raise Unsupported(f"scGen tells states apart by perturbation and dose; input and target are both '{start}'.")
-    return start, end
-
-
-def training_and_validation_cells(n_cells: int, batch_size: int, seed: int) -> list[np.ndarray]:
-    """Draw positions of nine tenths to train on and of the rest to validate on.
-
-    scvi's own draw comes from the operating system unless its global seed is set. A last batch of one cell, which
-    batch normalisation refuses, is put to the validation cells.
-    """
-    order = np.random.default_rng(seed).permutation(n_cells)
-    n_train = int(np.ceil(TRAINING_SHARE * n_cells))
-    n_train -= n_train % batch_size == 1
-    return [order[:n_train], order[n_train:]]
 
 
 def _bare_cells(cells: AnnData, states: np.ndarray, contexts: np.ndarray) -> AnnData:
@@ -192,38 +133,6 @@ def _network(cells: AnnData) -> Any:
     model = scgen.SCGEN(cells)
     name_posterior_for_scvi(model.module)
     return model
-
-
-def _progress(report: Report, epochs: int) -> Any:
-    from lightning.pytorch.callbacks import LambdaCallback
-
-    def on_train_epoch_end(trainer: Any, module: Any) -> None:
-        loss = float(trainer.callback_metrics.get(MONITOR, np.nan))
-        report(trainer.current_epoch + 1, epochs, f"validation loss {loss:.4g}")
-
-    return LambdaCallback(on_train_epoch_end=on_train_epoch_end)
-
-
-def _accelerator(device: str) -> dict[str, Any]:
-    """Lightning's names for a Torch device."""
-    kind, _, index = device.partition(":")
-    if kind == "cpu":
-        return {"accelerator": "cpu", "devices": 1}
-    return {"accelerator": "gpu" if kind == "cuda" else kind, "devices": [int(index or 0)]}
-
-
-@contextmanager
-def _quiet_loggers() -> Iterator[None]:
-    """Let the loggers of the packages pass errors only."""
-    loggers = [logging.getLogger(name) for name in LOGGERS]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 BASELINE = Baseline(

@@ -23,13 +23,15 @@ from benchmarks import data, registry
 from benchmarks.abilities import expectation, problems
 from benchmarks.contract import Baseline, Direction, Persistent, Prediction, Predictor, Query, Train
 from benchmarks.data import digest
-from benchmarks.errors import BenchmarkError, ContractError, Unsupported
+from benchmarks.errors import BenchmarkError, ContractError, Unsupported, explain
+from benchmarks.isolated import proxy
+from benchmarks.isolated.venvs import create, environment_of
 from benchmarks.preprocess import to_space
 from benchmarks.splits import Split, split
 from benchmarks.store import Task
-from benchmarks.worker import checked_predict, explain, make_query
+from benchmarks.worker import checked_predict, make_query
 
-HEAVY = ("torch", "scvi", "scgen", "gears", "scanpy", "lightning", "sklearn", "ot")
+HEAVY = ("torch", "scvi", "scgen", "gears", "biolord", "scanpy", "lightning", "sklearn", "ot", "jax", "ott", "flax")
 """Packages that importing a plugin file may not import: listing models must stay cheap."""
 SEED = 7
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -98,7 +100,7 @@ class Trial:
 def try_out(record: Baseline, screen: Screen) -> Trial:
     """Build with the quick settings, fit on a copy of the training cells in a fresh working folder, ask everything."""
     cells, state = screen.train.cells.copy(), _global_state()
-    predictor = _build(record, quick=True)
+    predictor = proxy.build(record, {**record.settings, **record.quick}, screen.train.workdir)
     with tempfile.TemporaryDirectory(dir=screen.train.workdir) as folder:
         predictor.fit(replace(screen.train, cells=cells, workdir=Path(folder)), seed=SEED)
     found = answers(record, predictor, screen)
@@ -165,7 +167,7 @@ def survives_saving(record: Baseline, screen: Screen, first: Trial, second: Tria
         return
     with tempfile.TemporaryDirectory(dir=screen.train.workdir) as folder:
         first.predictor.save(Path(folder))
-        restored = _build(record, quick=True)
+        restored = proxy.build(record, {**record.settings, **record.quick}, screen.train.workdir)
         if not isinstance(restored, Persistent):
             raise Violation("save is there, load is not.")
         restored.load(Path(folder))
@@ -193,9 +195,14 @@ CHECKS: tuple[Callable[[Baseline, Screen, Trial, Trial], None], ...] = (
 
 
 def check(record: Baseline, screen: Screen) -> list[CheckResult]:
-    """Run all checks on one record; a fit or prediction that fails is one failed check, and ends it."""
+    """Run all checks on one record; a fit or prediction that fails is one failed check, and ends it.
+
+    An isolated model is checked in its own environment, which is made first if need be.
+    """
     expectation = "fit and predict run on a tiny screen with the quick settings; answers are finite, one column a gene"
     try:
+        if record.isolated:
+            create(environment_of(record))
         first, second = try_out(record, screen), try_out(record, screen)
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and its author wants to read it
         return [CheckResult("runs", expectation, explain(error))]

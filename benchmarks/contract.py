@@ -233,6 +233,12 @@ class Baseline:
         What it answers beyond the conditions it was trained on.
     extra
         Name of the extra in pyproject.toml that installs what it imports; a run without it says how to install it.
+    isolated
+        Runs in a Python environment of its own, which the harness makes from `requirements`: for packages that cannot
+        live beside the others. The file is imported in both, so heavy imports belong inside the methods.
+    requirements
+        Of an isolated model: what pip installs, each pinned ("jax==0.10.2"). anndata and jaxtyping, which the contract
+        needs, come by themselves unless they are pinned here.
     """
 
     name: str
@@ -248,6 +254,8 @@ class Baseline:
     training: str = ""
     can: Can = field(default_factory=Can)
     extra: str = ""
+    isolated: bool = False
+    requirements: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
@@ -259,6 +267,12 @@ class Baseline:
             )
         if not callable(self.build):
             raise ContractError(f"Baseline '{self.name}' has build={self.build!r}; expected a class or function.")
+        loose = [r for r in self.requirements if "==" not in r]
+        if loose or (self.requirements and not self.isolated):
+            raise ContractError(
+                f"Baseline '{self.name}' has requirements {self.requirements} and isolated={self.isolated}; expected "
+                "requirements of an isolated model only, each pinned as 'name==version'."
+            )
         object.__setattr__(self, "training", self.training or self.name)
         object.__setattr__(self, "settings", MappingProxyType(dict(self.settings)))
         object.__setattr__(self, "quick", MappingProxyType(dict(self.quick)))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 MOST_NAMES = 40
 """Names that one message lists."""
@@ -48,5 +50,19 @@ class StoreError(BenchmarkError):
     """Results or prepared data that cannot be written or read back."""
 
 
+class IsolationError(BenchmarkError):
+    """An isolated model's environment that cannot be made or used, or an error inside it."""
+
+
 class Unsupported(BenchmarkError):
     """Raised BY a predictor that cannot take a task; becomes a row with this reason, not a failure."""
+
+
+def explain(error: BaseException) -> str:
+    """One line for the table: type and message; the place too, if the error is not one of ours."""
+    text = " ".join(str(error).split()) or "no message"
+    if isinstance(error, BenchmarkError):
+        return f"{type(error).__name__}: {text}"
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" (at {Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {text}{place}"[:500]

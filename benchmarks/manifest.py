@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import store
+from benchmarks.isolated.venvs import environment_of
 from benchmarks.plan import Plan, budget_of, settings_of
 
 PACKAGES = (
@@ -83,6 +84,7 @@ def write_manifest(
                     "budget": budget_of(b, settings_of(b, request)),
                     "source": b.source,
                     "licence": b.licence,
+                    "environment": environment_of(b).installed() if b.isolated else "",
                 }
                 for name, b in plan.baselines.items()
             },

@@ -186,6 +186,7 @@ def _job(plan: Plan, run: Path, cells_file: Path, fold: Split, seed: int, tasks:
             "split": plan.split_digests[fold.fold],
             "integration": plan.integration,
             "annotation": plan.annotation_digest,
+            **({"requirements": baseline.requirements} if baseline.isolated else {}),
         }
     )
     return Job(

@@ -16,7 +16,8 @@ from benchmarks.worker import Job, end_task, work
 
 POLL_SECONDS = 0.2
 Watcher = Callable[[Job, tuple], None]
-"""Called with a job and what its worker said: ("start",), ("stage", name), ("progress", done, total, text), ("end",)."""
+"""Called with a job and what its worker said: ("start",), ("stage", name), ("progress", done, total, text), ("end",); and
+with ("environment", text) while an isolated model's environment is made, text empty at the end."""
 
 
 @dataclass
@@ -93,6 +94,7 @@ def _listen(entry: Running, watch: Watcher) -> None:
             watch(entry.job, message)
     except (EOFError, ConnectionError):
         entry.process.join()
+        _kill(entry)  # what it started may have outlived it
         if not entry.finished:
             _record(
                 entry,

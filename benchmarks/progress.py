@@ -57,7 +57,9 @@ class Display:
 
     def __call__(self, job: Job, message: tuple) -> None:
         """Take one message of a worker."""
-        if message[0] == "start":
+        if message[0] == "environment":
+            self._environment(message[1])
+        elif message[0] == "start":
             self.started[job.key] = time.monotonic()
             self.bars[job.key] = self.progress.add_task(_name(job), total=None, text="starting")
         elif message[0] == "stage":
@@ -67,6 +69,23 @@ class Display:
             self._line(job, *message[1:])
         elif message[0] == "end":
             self._finish(job)
+
+    def _environment(self, text: str) -> None:
+        """Say what is done to make an environment; the empty text says that it is made, or cannot be."""
+        now, name = time.monotonic(), "environment"
+        if text and name not in self.started:
+            self.started[name] = self.last_line[name] = now
+            self.bars[name] = self.progress.add_task(name, total=None, text=text)
+            self.console.print(f"      {text}", markup=False, highlight=False, soft_wrap=True)
+        elif text:
+            self.progress.update(self.bars[name], text=text)
+            if not self.console.is_terminal and now - self.last_line[name] > LINE_SECONDS:
+                self.last_line[name] = now
+                self.console.print(f"      {name}: {text}", markup=False, highlight=False)
+        elif name in self.started:
+            self.progress.remove_task(self.bars.pop(name))
+            seconds = now - self.started.pop(name)
+            self.console.print(f"      {name}: {seconds:.0f} s, not counted as training", highlight=False)
 
     def scoring(self, done: int, total: int, text: str) -> None:
         """Say how far scoring is; off a terminal, that it has begun."""

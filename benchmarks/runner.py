@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,13 +12,15 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from benchmarks import store
-from benchmarks.errors import StoreError
+from benchmarks.contract import Baseline
+from benchmarks.errors import IsolationError, StoreError
 from benchmarks.integration.report import write_integration
+from benchmarks.isolated.venvs import create, environment_of
 from benchmarks.manifest import write_manifest
 from benchmarks.plan import Plan, make_jobs
 from benchmarks.pool import Watcher, run_jobs
 from benchmarks.results import FAILURES, Teller, cost, outcomes, score, write_csv
-from benchmarks.worker import Job
+from benchmarks.worker import Job, end_task
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Result:
     failures: int
     """Conditions that failed or timed out."""
     seconds: float
+    """Seconds of the run; making environments for isolated models is not counted."""
     model_seconds: float
     """Seconds of all workers inside `fit` and `predict`; more than `seconds` where workers ran side by side."""
 
@@ -84,10 +87,12 @@ def run(
         due = [todo for job in jobs if (todo := _unfinished(job))]
         state = "stopped"
         try:
-            if due:
+            runnable, preparing = _with_environments(plan, due, watch)
+            start += preparing
+            if runnable:
                 work.mkdir(exist_ok=True)
                 plan.cells.write_h5ad(work / "cells.h5ad")
-                run_jobs(due, workers=workers, timeout=timeout, watch=watch)
+                run_jobs(runnable, workers=workers, timeout=timeout, watch=watch)
             state = "complete"
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -113,6 +118,42 @@ def _alone(folder: Path) -> Iterator[None]:
         raise StoreError(f"{folder} cannot be written: {error.strerror or error}; choose another --out.") from error
     with lock:
         yield
+
+
+def _with_environments(plan: Plan, jobs: Sequence[Job], watch: Watcher) -> tuple[list[Job], float]:
+    """Make the environments of isolated models; jobs of one that cannot be had end with the reason.
+
+    Returns
+    -------
+    list, float
+        The jobs that can run, and the seconds it took. The others' rows carry no key, so that `--resume` tries again.
+    """
+    start, why, runnable = time.perf_counter(), dict[Path, str](), list[Job]()
+    for job in jobs:
+        record = plan.baselines[job.tasks[0].model]
+        folder = environment_of(record).folder if record.isolated else None
+        if folder and folder not in why:
+            why[folder] = _make(record, job, watch)
+        reason = why.get(folder, "") if folder else ""
+        if not reason:
+            runnable.append(job)
+            continue
+        watch(job, ("start",))
+        for task in job.tasks:
+            end_task(replace(job, key=""), task, "unsupported", reason)
+        watch(job, ("end",))
+    return runnable, time.perf_counter() - start
+
+
+def _make(record: Baseline, job: Job, watch: Watcher) -> str:
+    """Make one model's environment; returns why it cannot be had, or nothing."""
+    try:
+        create(environment_of(record), lambda text: watch(job, ("environment", text)))
+    except IsolationError as error:
+        return str(error)
+    finally:
+        watch(job, ("environment", ""))
+    return ""
 
 
 def _trainings(plan: Plan, folder: Path) -> list[dict[str, object]]:

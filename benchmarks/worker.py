@@ -13,26 +13,24 @@ import signal
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import scipy.sparse as sp
-from anndata import AnnData, read_h5ad
+from anndata import AnnData
 from threadpoolctl import threadpool_limits
 
 from benchmarks import store
 from benchmarks.audit import audit_query, audit_train
-from benchmarks.canonical import TEXT_COLUMNS
 from benchmarks.contract import Persistent, Prediction, Predictor, Query, Train
 from benchmarks.data import digest
-from benchmarks.errors import BenchmarkError, ContractError, LeakageError, StoreError, Unsupported
+from benchmarks.errors import ContractError, LeakageError, StoreError, Unsupported, explain
 from benchmarks.extras import needing
 from benchmarks.integration.fold import Integration
+from benchmarks.isolated import proxy
+from benchmarks.isolated.exchange import read_cells
 from benchmarks.registry import find
 from benchmarks.seeds import derive
 from benchmarks.splits import Split, TestCondition
@@ -130,24 +128,15 @@ def _run(job: Job, reporter: Reporter) -> None:
                 training_seed=job.seed,
                 fit_seconds=seconds,
                 predict_seconds=predict_seconds,
-                peak_memory_mb=_peak_memory_mb(),
+                peak_memory_mb=_peak_memory_mb() + proxy.peak_memory_mb(predictor),
                 shared_training=restored or number > 0,
             ),
         )
 
 
-def read_cells(path: Path) -> AnnData:
-    """Read prepared cells: sparse X, labels as plain text."""
-    cells = read_h5ad(path)
-    obs = cells.obs.astype(dict.fromkeys(TEXT_COLUMNS, str))
-    return AnnData(X=sp.csr_matrix(cells.X), obs=obs, var=pd.DataFrame(index=cells.var_names))
-
-
 def _fitted(job: Job, train_cells: AnnData, reporter: Reporter) -> tuple[Predictor, float, bool]:
     """Train, or restore what was trained before; returns the predictor, the training's seconds and "restored"."""
-    predictor = find(job.tasks[0].model, job.plugins).build(**job.settings)
-    if not isinstance(predictor, Predictor):
-        raise ContractError(f"build returned a {type(predictor).__name__} without the methods fit and predict.")
+    predictor = proxy.build(find(job.tasks[0].model, job.plugins), job.settings, job.cells.parent)
     if isinstance(predictor, Persistent) and (job.fitted / "cost.txt").is_file():
         predictor.load(job.fitted)
         return predictor, float((job.fitted / "cost.txt").read_text()), True
@@ -257,16 +246,6 @@ def checked_predict(predictor: Predictor, query: Query) -> Prediction:
     if digest(query.cells) != before:
         raise ContractError("predict changed its input cells; work on a copy (query.cells.copy()).")
     return prediction
-
-
-def explain(error: BaseException) -> str:
-    """One line for the table: type and message; the place too, if the error is not one of ours."""
-    text = " ".join(str(error).split()) or "no message"
-    if isinstance(error, BenchmarkError):
-        return f"{type(error).__name__}: {text}"
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" (at {Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {text}{place}"[:500]
 
 
 def _end_all(job: Job, status: str, reason: str, audit: str) -> None:

@@ -17,9 +17,13 @@ from tests.end_to_end import plugins
 RECORDS = {**registry.available(), "_template": registry.from_file(TEMPLATE)[0]}
 TRAININGS = {(record.training, str(record.settings)): name for name, record in RECORDS.items()}
 """One predictor of each training: CycSeq's two rows share theirs."""
+SLOW = {"scvi", "biolord", *(name for name, record in RECORDS.items() if record.isolated)}
+"""Networks that train for more than some seconds, and models whose environment has to be made, from a package index."""
 
 
-@pytest.mark.parametrize("name", sorted(TRAININGS.values()))
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in sorted(TRAININGS.values())]
+)
 def test_a_built_in_predictor_keeps_the_contract(name: str, screen: Screen) -> None:
     problems = {r.name: r.problem for r in check.check(RECORDS[name], screen) if r.problem}
     assert not problems

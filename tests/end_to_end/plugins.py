@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import venv
 from pathlib import Path
+
+import numpy as np
+
+from benchmarks.contract import Baseline
+from benchmarks.isolated.venvs import environment_of
 
 HEAD = """
 import time, os
@@ -39,6 +46,9 @@ BODIES = {
     "never_returns": ("pass", "time.sleep(3600)"),
     "hangs_in_fit": ("time.sleep(3600)", GOOD),
     "dies": ("os._exit(9)", GOOD),
+    "says_why_it_dies": ("print('out of luck', flush=True); os._exit(3)", GOOD),
+    "tells_threads": ("raise ValueError(os.environ['OPENBLAS_NUM_THREADS'] + ' ' + os.environ['NPROC'])", GOOD),
+    "imports_the_harness": ("import cycseq", GOOD),
     "declines": ("pass", "raise Unsupported('not for me')"),
     "remembers": (
         "self.x = float(np.random.default_rng(seed).random())",
@@ -47,9 +57,19 @@ BODIES = {
 }
 
 
-def write(folder: Path, name: str) -> Path:
-    """Write one of the plugins to a file of its name."""
+def write(folder: Path, name: str, *, isolated: bool = False) -> Path:
+    """Write one of the plugins to a file of its name; an isolated one needs no package but the contract's."""
     fit, predict = BODIES[name]
     path = folder / f"{name}.py"
-    path.write_text(HEAD.format(name=name, fit=fit, predict=predict))
+    text = HEAD.format(name=name, fit=fit, predict=predict)
+    path.write_text(text.replace('source="tests")', 'source="tests", isolated=True)') if isolated else text)
     return path
+
+
+def link(record: Baseline) -> Path:
+    """Make an isolated model's environment from what is installed here: a venv, with pip's part left out."""
+    folder = environment_of(record).folder
+    venv.create(folder, symlinks=sys.platform != "win32")
+    site = next(folder.glob("lib/python*/site-packages"))
+    (site / "here.pth").write_text(str(Path(np.__file__).parents[1]))
+    return folder

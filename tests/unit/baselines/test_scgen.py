@@ -16,7 +16,8 @@ import torch
 from anndata import AnnData
 
 from baselines._global_seed import seeded_and_quiet
-from baselines.scgen import BASELINE, ScGen, training_and_validation_cells
+from baselines._scvi_training import training_and_validation_cells
+from baselines.scgen import BASELINE, ScGen
 from benchmarks.contract import CONTROL, Query, Train
 from benchmarks.errors import ContractError, Unsupported
 

@@ -1,0 +1,161 @@
+"""scVI: latent arithmetic in the variational autoencoder of scvi-tools: encode, add the mean training change, decode."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
+from baselines._global_seed import seeded_and_quiet
+from baselines._scvi_training import accelerator, progress, quiet_loggers, training_and_validation_cells
+from baselines._states import cell_states, contexts_with_both, start_and_end
+from benchmarks.contract import Baseline, Can, Prediction, Query, Train
+from benchmarks.errors import ContractError, Unsupported
+
+MONITOR = "reconstruction_loss_validation"
+LIKELIHOOD: dict[str, Any] = {"gene_likelihood": "normal", "log_variational": False}
+"""The harness gives logarithms, not counts, and no library size to turn them back with: a normal distribution about each
+gene's logarithm, and no second logarithm before the encoder. Of the usual model that leaves the encoder, the decoder with its
+shares of a cell's total (here: of its summed logarithms), and the latent space; the count noise it does not have."""
+
+
+class ScVI:
+    """One SCVI network for all contexts, trained without labels.
+
+    A query's cells are encoded (mean of the posterior), moved by the latent difference of the two states' means, averaged
+    over the contexts that have training cells in both states, each weighing the same, and decoded with their own totals.
+
+    Parameters
+    ----------
+    epochs
+        Passes over the training cells; 400 is the package's default below 20,000 cells.
+    batch_size
+        Cells per step; 128 in the package.
+
+    Raises
+    ------
+    ContractError
+        A setting below 1 (batch_size below 2).
+
+    Source
+    ------
+    Lopez, Regier, Cole, Jordan, Yosef, Nature Methods 15, 1053-1058 (2018), doi:10.1038/s41592-018-0229-2, in scvi-tools
+    (doi:10.1038/s41587-021-01206-w); the arithmetic is scGen's, doi:10.1038/s41592-019-0494-8.
+    """
+
+    def __init__(self, epochs: int = 400, batch_size: int = 128) -> None:
+        for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 2)):
+            if value < least:
+                raise ContractError(f"scvi: {name} is {value}; expected at least {least}.")
+        self.epochs = epochs
+        self.batch_size = batch_size
+
+    def fit(self, train: Train, *, seed: int) -> None:
+        from scvi.model import SCVI
+
+        if train.space == "zscore":
+            raise Unsupported("scVI decodes shares of a cell's total, and z-scores have none; use a logarithmic space.")
+        _check_totals(train.cells.X)
+        cells = AnnData(train.cells.X.copy(), var=pd.DataFrame(index=train.cells.var_names.copy()))
+        parts = training_and_validation_cells(cells.n_obs, self.batch_size, seed)
+        with quiet_loggers(), seeded_and_quiet(seed, train.report) as report:
+            SCVI.setup_anndata(cells)
+            model = SCVI(cells, **LIKELIHOOD)
+            model.train(
+                max_epochs=self.epochs,
+                batch_size=self.batch_size,
+                datasplitter_kwargs={"external_indexing": parts},
+                check_val_every_n_epoch=1,
+                default_root_dir=str(train.workdir),
+                enable_progress_bar=False,
+                enable_checkpointing=False,
+                callbacks=[progress(report, self.epochs, MONITOR)],
+                **accelerator(train.device),
+            )
+        self._module = model.module.cpu().eval()
+        latent, _ = self._encode(cells.X)
+        obs = train.cells.obs
+        labels = pd.DataFrame({"state": cell_states(obs).to_numpy(), "context": obs["context"].astype(str).to_numpy()})
+        groups = labels.assign(row=np.arange(len(labels))).groupby(["state", "context"], observed=True)["row"]
+        self._seen = pd.DataFrame(list(groups.groups), columns=["state", "context"])
+        self._means = np.stack([latent[rows].mean(axis=0) for _, rows in groups])
+
+    def predict(self, query: Query) -> Prediction:
+        import torch
+
+        start, end = start_and_end(query, "scVI")
+        contexts = contexts_with_both(self._seen, start, end, "scVI")
+        change = np.mean([self._mean(end, c) - self._mean(start, c) for c in contexts], axis=0)
+        _check_totals(query.cells.X)
+        latent, total = self._encode(query.cells.X)
+        moved = torch.as_tensor(latent + change, dtype=torch.float32)
+        with torch.no_grad():
+            decoded = self._module.generative(moved, total, torch.zeros(len(moved), 1))["px"].mean
+        known = query.context in set(self._seen["context"])
+        return Prediction(
+            decoded.numpy(), unit="cell", note="" if known else f"context '{query.context}' not in training"
+        )
+
+    def save(self, folder: Path) -> None:
+        import torch
+
+        torch.save(self._module.state_dict(), folder / "weights.pt")
+        np.savez(folder / "means.npz", means=self._means, n_genes=self._module.n_input, **self._columns())
+
+    def load(self, folder: Path) -> None:
+        import torch
+
+        with np.load(folder / "means.npz") as stored:
+            self._means = stored["means"]
+            self._seen = pd.DataFrame({name: stored[name] for name in ("state", "context")})
+            n_genes = int(stored["n_genes"])
+        with quiet_loggers(), seeded_and_quiet(0):
+            from scvi.module import VAE
+
+            self._module = VAE(n_input=n_genes, n_batch=1, **LIKELIHOOD)
+        self._module.load_state_dict(torch.load(folder / "weights.pt", map_location="cpu", weights_only=True))
+        self._module.eval()
+
+    def _columns(self) -> dict[str, np.ndarray]:
+        return {name: self._seen[name].to_numpy(dtype=str) for name in ("state", "context")}
+
+    def _mean(self, state: str, context: str) -> np.ndarray:
+        return self._means[((self._seen["state"] == state) & (self._seen["context"] == context)).to_numpy()][0]
+
+    def _encode(self, x: sp.csr_matrix) -> tuple[np.ndarray, Any]:
+        """Posterior means [cell, latent], float64, and the logarithm of each cell's total as a Torch tensor [cell, 1]."""
+        import torch
+
+        latents, totals = [], []
+        with torch.no_grad():
+            for first in range(0, x.shape[0], self.batch_size):
+                block = torch.as_tensor(x[first : first + self.batch_size].toarray(), dtype=torch.float32)
+                found = self._module.inference(block, torch.zeros(len(block), 1))
+                latents.append(found["qz"].loc.double().numpy())
+                totals.append(found["library"])
+        return np.concatenate(latents), torch.cat(totals)
+
+
+def _check_totals(x: sp.csr_matrix) -> None:
+    """Raise `Unsupported` for cells without any value above 0: their total has no logarithm."""
+    empty = int((np.asarray(x.sum(axis=1)).ravel() <= 0).sum())
+    if empty:
+        raise Unsupported(f"scVI scales each cell by its total, and {empty} of {x.shape[0]} cells have none.")
+
+
+BASELINE = Baseline(
+    name="scvi",
+    build=ScVI,
+    directions=("n2p", "p2n"),
+    summary="Variational autoencoder (SCVI, normal likelihood on log values); adds the mean latent change of training.",
+    source="doi:10.1038/s41592-018-0229-2",
+    limits="Knows only perturbations (and doses) that have training cells in some context; no z-scores.",
+    licence="BSD-3-Clause",
+    quick={"epochs": 100},
+    full_training={"epochs": 400},
+    can=Can(unseen_perturbation="no", unseen_context="yes", combination="no", dose="no"),
+)

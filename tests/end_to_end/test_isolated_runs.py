@@ -1,0 +1,76 @@
+"""Whole runs with isolated models on the smoke screen: limits hold, nothing is left behind, a missing index is a row."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmarks import registry
+from benchmarks.isolated.venvs import environment_of
+from benchmarks.plan import Request, make_plan
+from benchmarks.runner import Result, run
+from tests.end_to_end import plugins
+
+
+def run_isolated(folder: Path, *names: str, **options: object) -> Result:
+    files = tuple(plugins.write(folder, name, isolated=True) for name in names)
+    request = Request(suite="smoke", models=names, plugins=files, directions=("n2p",))
+    return run(make_plan(request), folder / "run", figures=False, **options)  # type: ignore[arg-type]
+
+
+def rows(result: Result, model: str) -> pd.DataFrame:
+    table = pd.read_csv(result.folder / "scores.csv", keep_default_na=False, na_values={"value": [""]})
+    return table[(table["model"] == model) & (table["metric"] == "pearson_delta")]
+
+
+def served(folder: Path) -> list[str]:
+    """Processes of isolated models whose files lie in a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(folder) in str((process / "cwd").readlink()):
+                found.append(process.name)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture(scope="module")
+def linked(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The environment of the test plugins, which need no more than the contract."""
+    folder = tmp_path_factory.mktemp("linked")
+    record = registry.from_file(plugins.write(folder, "good", isolated=True))[0]
+    if not environment_of(record).ready:
+        plugins.link(record)
+
+
+def test_good_and_bad_models_end_in_rows_and_leave_no_process(linked: None, tmp_path: Path) -> None:
+    result = run_isolated(tmp_path, "good", "hangs_in_fit", "dies", timeout=8.0)
+    assert set(rows(result, "good")["status"]) == {"ok"}
+    assert set(rows(result, "hangs_in_fit")["status"]) == {"timeout"}
+    assert rows(result, "dies")["reason"].str.contains(r"died \(exit code 9\) in 'fit'").all()
+    assert not (result.folder / "work").exists()
+    time.sleep(0.5)
+    assert served(tmp_path) == []
+    costs = pd.read_csv(result.folder / "costs.csv").set_index("model")["peak_memory_mb"]
+    assert costs["good"] > costs["no_change"] + 30, "the model's own process counts"
+
+
+def test_without_a_package_index_the_row_says_what_to_do_and_resume_tries_again(
+    tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    said: list[tuple] = []
+    result = run_isolated(tmp_path, "good", watch=lambda job, message: said.append(message))
+    table = rows(result, "good")
+    assert set(table["status"]) == {"unsupported"}
+    assert table["reason"].str.contains("python -m benchmarks.environments create good", regex=False).all()
+    assert result.failures == 0
+    assert ("environment", "") in said
+    plugins.link(registry.from_file(tmp_path / "good.py")[0])
+    again = run_isolated(tmp_path, "good")
+    assert set(rows(again, "good")["status"]) == {"ok"}

@@ -1,0 +1,95 @@
+"""scVI, biolord and CellOT: what they decline, and the parts of them that are ours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from baselines import biolord, cellot, scvi
+from baselines._states import cell_states, contexts_with_both, start_and_end
+from benchmarks.check import Screen
+from benchmarks.errors import ContractError, Unsupported
+
+
+@pytest.mark.parametrize(
+    ("build", "settings", "words"),
+    [
+        (scvi.ScVI, {"epochs": 0}, "scvi: epochs is 0; expected at least 1"),
+        (biolord.Biolord, {"batch_size": 1}, "biolord: batch_size is 1; expected at least 2"),
+        (biolord.Biolord, {"answer": "guessed"}, "expected one of decoded, moved"),
+        (cellot.CellOT, {"components": 0}, "cellot: components is 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(build, settings, words) -> None:
+    with pytest.raises(ContractError, match=words):
+        build(**settings)
+
+
+def test_scvi_declines_z_scores_and_cells_without_a_value(screen: Screen) -> None:
+    with pytest.raises(Unsupported, match="z-scores have none"):
+        scvi.ScVI().fit(replace(screen.train, space="zscore"), seed=0)
+    cells = screen.train.cells.copy()
+    cells.X = sp.csr_matrix(cells.X.multiply((np.arange(cells.n_obs) > 1)[:, None]))
+    with pytest.raises(Unsupported, match="2 of"):
+        scvi.ScVI().fit(replace(screen.train, cells=cells), seed=0)
+
+
+def test_biolord_declines_p2n_and_a_training_set_without_controls(screen: Screen) -> None:
+    with pytest.raises(Unsupported, match="cannot encode input cells"):
+        biolord.Biolord().predict(screen.queries("p2n")[0])
+    perturbed = screen.train.cells[~screen.train.cells.obs["is_control"].to_numpy()].copy()
+    with pytest.raises(Unsupported, match="there are none"):
+        biolord.Biolord().fit(replace(screen.train, cells=perturbed), seed=0)
+
+
+def test_states_carry_doses_and_come_from_the_cells(screen: Screen) -> None:
+    query = screen.queries("n2p")[0]
+    assert start_and_end(query, "M") == ("control", query.perturbation)
+    assert start_and_end(screen.queries("p2n")[0], "M")[1] == "control"
+    treated = query.cells.copy()
+    treated.obs["perturbation"], treated.obs["dose"] = query.perturbation, 10.0
+    assert set(cell_states(treated.obs)) == {f"{query.perturbation} at 10.0 nM"}
+    higher = replace(query, cells=treated, dose=100.0)
+    assert start_and_end(higher, "M") == (f"{query.perturbation} at 10.0 nM", f"{query.perturbation} at 100.0 nM")
+    with pytest.raises(Unsupported, match="input and target are both"):
+        start_and_end(replace(higher, dose=10.0), "M")
+
+
+def test_contexts_with_both_states_are_the_ones_taken() -> None:
+    seen = pd.DataFrame({"state": ["control", "A", "control", "B"], "context": ["x", "x", "y", "z"]})
+    assert contexts_with_both(seen, "control", "A", "M") == ["x"]
+    with pytest.raises(Unsupported, match="no training cell is 'C'"):
+        contexts_with_both(seen, "control", "C", "M")
+    with pytest.raises(Unsupported, match="no context has both"):
+        contexts_with_both(seen, "control", "B", "M")
+
+
+def test_principal_components_of_sparse_cells_are_those_of_the_centred_matrix() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.poisson(1.0, (60, 25)).astype(np.float32)
+    mean, axes, scale = cellot.principal_components(sp.csr_matrix(x), 5, rng)
+    _, values, expected = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
+    np.testing.assert_allclose(mean, x.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(np.abs(np.sum(axes * expected[:5], axis=1)), 1.0, atol=1e-6)
+    assert scale == pytest.approx(np.sqrt((values[:5] ** 2).mean() / 60), rel=1e-6)
+
+
+def test_cellot_trains_on_contexts_with_both_states_each_weighing_the_same() -> None:
+    labels = pd.DataFrame(
+        {
+            "state": ["control"] * 9 + ["A"] * 4 + ["B"],
+            "context": ["x"] * 8 + ["y"] + ["x", "y", "y", "y"] + ["z"],
+        }
+    )
+    pairs = cellot._pairs(labels)
+    assert list(pairs) == ["A"], "B has no controls beside it"
+    controls, perturbed = pairs["A"]
+    assert [list(r) for r in controls] == [list(range(8)), [8]]
+    assert [list(r) for r in perturbed] == [[9], [10, 11, 12]]
+    drawn = next(cellot._batches(np.arange(14.0)[:, None], controls, 4000, np.random.default_rng(0)))
+    assert set(drawn.ravel()) == set(range(9))
+    assert np.mean(drawn == 8) == pytest.approx(0.5, abs=0.03)
