@@ -224,16 +224,19 @@ def _global_state() -> str:
     return repr([part.tobytes() if isinstance(part, np.ndarray) else part for part in state])
 
 
-def heavy_imports(path: Path) -> list[str]:
-    """Name the heavy packages that importing a plugin file pulls in."""
+def heavy_imports(*paths: Path) -> list[str]:
+    """Name the heavy packages that importing plugin files pulls in, as "file: package"."""
     code = (
-        "import sys; from pathlib import Path; from benchmarks.registry import from_file; before = set(sys.modules); "
-        f"from_file(Path({str(path)!r})); print(*[m for m in {HEAVY!r} if m in set(sys.modules) - before])"
+        "import sys; from pathlib import Path; from benchmarks.registry import from_file\n"
+        "for path in map(Path, sys.argv[1:]):\n"
+        "    before = set(sys.modules); from_file(path)\n"
+        f"    [print(f'{{path.name}}: {{m}}') for m in {HEAVY!r} if m in set(sys.modules) - before]"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", code, *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Violation(f"the file cannot be imported: {done.stderr.strip().splitlines()[-1]}")
-    return done.stdout.split()
+        raise Violation(f"a file cannot be imported: {done.stderr.strip().splitlines()[-1]}")
+    return done.stdout.splitlines()
 
 
 def _run(

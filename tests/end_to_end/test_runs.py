@@ -53,6 +53,7 @@ def test_a_run_leaves_tables_figures_splits_and_a_manifest(simple):
         "leaderboard.csv",
         "leaderboard.md",
         "metrics.csv",
+        "models.csv",
         "costs.csv",
         "manifest.json",
         "planted.csv",
