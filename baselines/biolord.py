@@ -156,6 +156,7 @@ def _network(n_genes: int, weights: dict[str, Any], categories: dict[str, list[s
         n_genes=n_genes,
         n_samples=len(weights["latent_codes.embedding.weight"]),
         x_loc="X",
+        ordered_attributes_map={},
         categorical_attributes_map={k: {c: i for i, c in enumerate(names)} for k, names in categories.items()},
         n_latent=N_LATENT,
     )

@@ -231,6 +231,14 @@ BASELINE = Baseline(
     quick={"iterations": 1000},
     full_training={"iterations": 100_000},
     isolated=True,
-    requirements=("ott-jax==0.6.0", "jax==0.10.2", "jaxlib==0.10.2", "flax==0.12.8", "optax==0.2.8", "scipy==1.17.1"),
+    requirements=(
+        "ott-jax==0.6.0",
+        "jax==0.10.2",
+        "jaxlib==0.10.2",
+        "flax==0.12.8",
+        "optax==0.2.8",
+        "diffrax==0.7.2",
+        "scipy==1.17.1",
+    ),
     can=Can(unseen_perturbation="no", unseen_context="yes", combination="no", dose="no"),
 )

@@ -17,7 +17,7 @@ def tables(values, **common):
         for place, value in enumerate(column)
     }
     scores = check_scores(score_rows(rows, **common), metrics)
-    return Tables(scores, metrics, pd.DataFrame(), pd.DataFrame())
+    return Tables(scores, metrics, pd.DataFrame(), pd.DataFrame(), pd.DataFrame())
 
 
 HONEST = tables(
