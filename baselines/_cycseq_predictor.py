@@ -8,7 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+
+from benchmarks.contract import CONTROL, Baseline, Can, Direction, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -89,23 +93,35 @@ class CycSeqPredictor:
             offset += second
 
     def predict(self, query: Query) -> Prediction:
-        """Translate the query's cells, averaged into draws; latent means, no sampling."""
+        """Translate the query's cells, averaged into draws; latent means, no sampling.
+
+        From one dose to another: to controls, then each draw to the dose that is asked for.
+        """
         from cycseq import UnknownPerturbation
 
         try:
-            made = self.model.predict(
-                query.cells,
-                perturbation=query.perturbation if query.dose is None else (query.perturbation, query.dose),
-                context=query.context,
-                direction=query.direction,
-                seed=query.seed,
-                unseen=self.policy,
-            )
+            if query.start_dose is None or query.dose is None:
+                made = self._translate(query, query.cells, query.direction, query.dose or query.start_dose)
+                values, fallbacks = made.X, made.uns["cycseq"]["fallbacks"]
+            else:
+                made = self._translate(query, query.cells, "p2n", query.start_dose)
+                raised = [self._translate(query, own, "n2p", query.dose) for own in _as_controls(made)]
+                values, fallbacks = np.concatenate([r.X for r in raised]), raised[0].uns["cycseq"]["fallbacks"]
         except UnknownPerturbation as error:
             raise Unsupported(str(error)) from error
         unit = "cell" if self.model.config.unit == "cell" else "draw"
         weights = made.obs["n_cells"].to_numpy(dtype=float)
-        return Prediction(made.X, unit=unit, weights=weights, note=made.uns["cycseq"]["fallbacks"])
+        return Prediction(values, unit=unit, weights=weights, note=fallbacks)
+
+    def _translate(self, query: Query, cells: AnnData, direction: Direction, dose: float | None) -> AnnData:
+        return self.model.predict(
+            cells,
+            perturbation=query.perturbation if dose is None else (query.perturbation, dose),
+            context=query.context,
+            direction=direction,
+            seed=query.seed,
+            unseen=self.policy,
+        )
 
     def save(self, folder: Path) -> None:
         """Write the trained model, and the annotation it answers with."""
@@ -139,6 +155,13 @@ class CycSeqPredictor:
     def _trainable(obs: pd.DataFrame) -> list[str]:
         control = obs["perturbation"] == CONTROL
         return sorted(set(obs.loc[control, "context"]) & set(obs.loc[~control, "context"]))
+
+
+def _as_controls(made: AnnData) -> list[AnnData]:
+    """Draws that were translated to controls, one by one, so that they are not averaged again; values below 0 are 0."""
+    obs = made.obs[["context", "batch"]].assign(perturbation=CONTROL)
+    controls = AnnData(sp.csr_matrix(np.maximum(made.X, 0.0)), obs=obs, var=made.var[[]])
+    return [controls[[number]].copy() for number in range(controls.n_obs)]
 
 
 def _of_length(stage: Stage, epochs: int | None) -> Stage:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from baselines._effects import effects, mean_effect_of, shifted
+from baselines._effects import changes, effects, mean_effect_of, shifted, step_of
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 
 
@@ -29,14 +29,16 @@ class Additive:
 
     def fit(self, train: Train, *, seed: int) -> None:
         self.effects = effects(train)
-        self.means = shrunken_means(self.effects, cell_noise(train.cells))
-        self.beyond = self.effects - self.effects.groupby(level="context").transform("mean")
-        self.share = carry_over(self.beyond)
+        self.noise = cell_noise(train.cells)
 
     def predict(self, query: Query) -> Prediction:
-        mean, note = self._mean(query.context)
+        table = changes(self.effects, step_of(query))
+        mean, note = mean_effect_of(query.context, table)
+        means = shrunken_means(table, self.noise)
+        if query.context in means.index:
+            mean = means.loc[query.context].to_numpy()
         parts = query.perturbation.split("+")
-        found = {part: self._single(query.context, part, mean) for part in parts}
+        found = {part: single_effect(query.context, part, mean, table) for part in parts}
         unknown = [part for part in parts if found[part] is None]
         if len(unknown) == len(parts):
             return shifted(query, mean, _join(note, f"{' and '.join(unknown)} not trained on: mean effect"))
@@ -45,16 +47,14 @@ class Additive:
         effect = np.sum([mean if found[part] is None else found[part] for part in parts], axis=0)
         return shifted(query, effect, note)
 
-    def _mean(self, context: str) -> tuple[np.ndarray, str]:
-        if context in self.means.index:
-            return self.means.loc[context].to_numpy(), ""
-        return mean_effect_of(context, self.effects)
 
-    def _single(self, context: str, perturbation: str, mean: np.ndarray) -> np.ndarray | None:
-        if (context, perturbation) in self.effects.index:
-            return self.effects.loc[(context, perturbation)].to_numpy()
-        elsewhere = self.beyond[self.beyond.index.get_level_values("perturbation") == perturbation]
-        return None if elsewhere.empty else mean + self.share * elsewhere.mean(axis=0).to_numpy()
+def single_effect(context: str, perturbation: str, mean: np.ndarray, table: pd.DataFrame) -> np.ndarray | None:
+    """Effect of one perturbation in a context whose mean effect is given; None where it was never trained on."""
+    if (context, perturbation) in table.index:
+        return table.loc[(context, perturbation)].to_numpy()
+    beyond = table - table.groupby(level="context").transform("mean")
+    elsewhere = beyond[beyond.index.get_level_values("perturbation") == perturbation]
+    return None if elsewhere.empty else mean + carry_over(beyond) * elsewhere.mean(axis=0).to_numpy()
 
 
 def shrunken_means(table: pd.DataFrame, noise: pd.Series) -> pd.DataFrame:
@@ -120,5 +120,5 @@ BASELINE = Baseline(
     summary="Input plus the sum of single effects; in a new context the mean effect plus a shrunken effect of its own.",
     source="Ahlmann-Eltze, Huber & Anders 2025, doi:10.1038/s41592-025-02772-6",
     limits="Knows no interaction; a part that was never trained on alone counts as the mean effect.",
-    can=Can(unseen_perturbation="fallback", unseen_context="yes", combination="yes", dose="ignored"),
+    can=Can(unseen_perturbation="fallback", unseen_context="yes", combination="yes", dose="fallback"),
 )

@@ -1,25 +1,42 @@
 """The same perturbation's mean effect in the other contexts."""
 
-from baselines._effects import effects, shifted
+import pandas as pd
+
+from baselines._effects import changes, effects, shifted, step_of
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 
 
 class ContextTransfer:
-    """Move the input cells by the perturbation's mean effect over the other contexts it was seen in."""
+    """Move the input cells by the perturbation's mean effect over the other contexts it was seen in.
+
+    Where it was seen nowhere at the dose that is asked for, its last step below (from the next lower dose, or the controls,
+    to the dose of the input) is taken for the next.
+    """
 
     def fit(self, train: Train, *, seed: int) -> None:
         self.effects = effects(train)
 
     def predict(self, query: Query) -> Prediction:
-        table = self.effects
-        rows = table[
+        rows, note = self._elsewhere(query, step_of(query)), ""
+        if rows.empty and query.start_dose and query.dose:
+            doses = self.effects.xs(query.perturbation, level="perturbation").index.get_level_values("dose")
+            below = max((dose for dose in doses if dose < query.start_dose), default=None)
+            rows = self._elsewhere(query, (below, query.start_dose))
+            note = (
+                f"; step from {f'{below:g} nM' if below else 'controls'} to {query.start_dose:g} nM taken for the next"
+            )
+        if rows.empty:
+            raise Unsupported(f"{query.perturbation} was trained on in no context but {query.context}")
+        contexts = ", ".join(rows.index.get_level_values("context"))
+        return shifted(query, rows.mean(axis=0).to_numpy(), f"from {contexts}{note}")
+
+    def _elsewhere(self, query: Query, step: tuple[float | None, float | None]) -> pd.DataFrame:
+        table = changes(self.effects, step)
+        return table[
             (table.index.get_level_values("perturbation") == query.perturbation)
             & (table.index.get_level_values("context") != query.context)
         ]
-        if rows.empty:
-            raise Unsupported(f"{query.perturbation} was trained on in no context but {query.context}")
-        return shifted(query, rows.mean(axis=0).to_numpy(), f"from {', '.join(rows.index.get_level_values('context'))}")
 
 
 BASELINE = Baseline(
@@ -29,5 +46,5 @@ BASELINE = Baseline(
     summary="Input plus the same perturbation's mean effect in the other contexts.",
     source="docs/decisions/splits.md",
     limits="The perturbation must have been trained on in another context.",
-    can=Can(unseen_perturbation="no", unseen_context="yes", combination="no", dose="ignored"),
+    can=Can(unseen_perturbation="no", unseen_context="yes", combination="no", dose="fallback"),
 )

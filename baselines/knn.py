@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from baselines._components import control_means
-from baselines._effects import effects, mean_effect_of, shifted
+from baselines._effects import changes, effects, mean_effect_of, shifted, step_of
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import ContractError
 
@@ -51,30 +51,32 @@ class Knn:
         self.annotation = train.annotation
 
     def predict(self, query: Query) -> Prediction:
-        context, perturbation, table = query.context, query.perturbation, self.effects
+        context, perturbation, table = query.context, query.perturbation, changes(self.effects, step_of(query))
         if (context, perturbation) in table.index:
             return shifted(query, table.loc[(context, perturbation)].to_numpy())
         same = table[table.index.get_level_values("perturbation") == perturbation].droplevel("perturbation")
         if len(same):
-            return self._answer(query, same, self._context_similarity(context, list(same.index)))
+            return self._answer(query, same, self._context_similarity(context, list(same.index), table), table)
         here = table.index.get_level_values("context") == context
         known = table[here].droplevel("context") if here.any() else table.groupby(level="perturbation").mean()
         own = self._features(perturbation)
-        return self._answer(query, known, np.array([jaccard(own, self._features(str(p))) for p in known.index]))
+        return self._answer(query, known, np.array([jaccard(own, self._features(str(p))) for p in known.index]), table)
 
-    def _answer(self, query: Query, neighbours: pd.DataFrame, similarity: np.ndarray) -> Prediction:
+    def _answer(
+        self, query: Query, neighbours: pd.DataFrame, similarity: np.ndarray, table: pd.DataFrame
+    ) -> Prediction:
         order = np.argsort(-similarity, kind="stable")[: self.n_neighbours]
         order = order[similarity[order] > 0]
         if not len(order):
-            mean, note = mean_effect_of(query.context, self.effects)
+            mean, note = mean_effect_of(query.context, table)
             return shifted(query, mean, "; ".join(filter(None, (note, "nothing similar was trained on: mean effect"))))
         effect = np.average(neighbours.to_numpy()[order], axis=0, weights=similarity[order])
         return shifted(query, effect, f"from {', '.join(map(str, neighbours.index[order]))}")
 
-    def _context_similarity(self, context: str, others: list[str]) -> np.ndarray:
-        contexts = self.effects.index.get_level_values("context")
-        own = self.effects[contexts == context].droplevel("context")
-        theirs = [self.effects[contexts == other].droplevel("context") for other in others]
+    def _context_similarity(self, context: str, others: list[str], effects_: pd.DataFrame) -> np.ndarray:
+        contexts = effects_.index.get_level_values("context")
+        own = effects_[contexts == context].droplevel("context")
+        theirs = [effects_[contexts == other].droplevel("context") for other in others]
         shared = [own.index.intersection(table.index) for table in theirs]
         if min(map(len, shared)) >= MIN_SHARED:
             pairs = zip(theirs, shared, strict=True)
@@ -106,5 +108,5 @@ BASELINE = Baseline(
     summary="Input plus the mean effect of the nearest contexts of the perturbation, or of the nearest perturbations.",
     source="Cover & Hart 1967, doi:10.1109/TIT.1967.1053964 (the rule)",
     limits="A perturbation that is new everywhere needs annotation terms in common with one trained on.",
-    can=Can(unseen_perturbation="yes", unseen_context="yes", combination="yes", dose="ignored"),
+    can=Can(unseen_perturbation="yes", unseen_context="yes", combination="yes", dose="yes"),
 )

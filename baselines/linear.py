@@ -3,13 +3,16 @@
 import numpy as np
 import pandas as pd
 
-from baselines._effects import effects, mean_effect_of, shifted
+from baselines._effects import changes, effects, mean_effect_of, shifted, step_of
 from baselines._gene_embedding import gene_embedding
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 
+Model = tuple[np.ndarray, np.ndarray]
+"""A and W of one context."""
+
 
 class Linear:
-    """Bilinear model of changes between gene and perturbation embeddings, one per context.
+    """Bilinear model of changes between gene and perturbation embeddings, one per context (and pair of doses).
 
     Y = training changes [gene, perturbation], b their mean over perturbations, A = first K principal components of Y − b
     [gene, component], B = the rows of A of the perturbed genes [component, perturbation], and
@@ -35,14 +38,12 @@ class Linear:
     def fit(self, train: Train, *, seed: int) -> None:
         self.effects = effects(train)
         self.genes = {gene: i for i, gene in enumerate(train.cells.var_names)}
-        self.models = {
-            str(c): self._fit_context(rows.droplevel("context"))
-            for c, rows in self.effects.groupby(level="context", sort=True)
-        }
+        self.models: dict[tuple, dict[str, Model | None]] = {}
 
     def predict(self, query: Query) -> Prediction:
-        model = self.models.get(query.context)
-        mean, note = mean_effect_of(query.context, self.effects)
+        table = changes(self.effects, step_of(query))
+        model = self._models_of(step_of(query), table).get(query.context)
+        mean, note = mean_effect_of(query.context, table)
         if model is None:
             return shifted(query, mean, note)
         gene_embedding, weights = model
@@ -51,7 +52,14 @@ class Linear:
             return shifted(query, mean, f"{query.perturbation} is not among the measured genes: mean effect")
         return shifted(query, gene_embedding @ weights @ embedding + mean)
 
-    def _fit_context(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray] | None:
+    def _models_of(self, step: tuple, table: pd.DataFrame) -> dict[str, "Model | None"]:
+        """Solve for every context, once for each pair of doses that is asked about."""
+        if step not in self.models:
+            contexts = table.groupby(level="context", sort=True)
+            self.models[step] = {str(c): self._fit_context(rows.droplevel("context")) for c, rows in contexts}
+        return self.models[step]
+
+    def _fit_context(self, rows: pd.DataFrame) -> "Model | None":
         embedded = gene_embedding(rows, self.n_components)
         if embedded is None:
             return None
@@ -80,5 +88,5 @@ BASELINE = Baseline(
     summary="Bilinear model between gene and perturbation embeddings, ridge-regularised, one per context.",
     source="Ahlmann-Eltze, Huber & Anders 2025, doi:10.1038/s41592-025-02772-6",
     limits="Perturbed genes that are not measured get the mean effect.",
-    can=Can(unseen_perturbation="yes", unseen_context="fallback", combination="yes", dose="ignored"),
+    can=Can(unseen_perturbation="yes", unseen_context="fallback", combination="yes", dose="yes"),
 )

@@ -6,10 +6,13 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from baselines._effects import effects, mean_effect_of, shifted
+from baselines._effects import changes, effects, mean_effect_of, shifted, step_of
 from baselines._gene_embedding import gene_embedding
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import ContractError, Unsupported
+
+Model = tuple[np.ndarray, np.ndarray, sp.csr_matrix]
+"""A, coefficients [component, perturbation], and terms of the training perturbations, of one context."""
 
 
 class LinearGo:
@@ -54,14 +57,12 @@ class LinearGo:
             raise Unsupported("linear_go needs gene annotation (gene to terms); give one with --annotation FILE.")
         self.row, self.terms = weighted_terms(train.annotation)
         self.effects = effects(train)
-        self.models = {
-            str(c): self._fit_context(rows.droplevel("context"))
-            for c, rows in self.effects.groupby(level="context", sort=True)
-        }
+        self.models: dict[tuple, dict[str, Model | None]] = {}
 
     def predict(self, query: Query) -> Prediction:
-        mean, note = mean_effect_of(query.context, self.effects)
-        model = self.models.get(query.context)
+        table = changes(self.effects, step_of(query))
+        mean, note = mean_effect_of(query.context, table)
+        model = self._models_of(step_of(query), table).get(query.context)
         if model is None:
             return shifted(
                 query, mean, note or f"fewer than two annotated perturbations in {query.context}: mean effect"
@@ -75,7 +76,14 @@ class LinearGo:
             )
         return shifted(query, gene_embedding_ @ (weights @ alike) + mean)
 
-    def _fit_context(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, sp.csr_matrix] | None:
+    def _models_of(self, step: tuple, table: pd.DataFrame) -> dict[str, "Model | None"]:
+        """Solve for every context, once for each pair of doses that is asked about."""
+        if step not in self.models:
+            contexts = table.groupby(level="context", sort=True)
+            self.models[step] = {str(c): self._fit_context(rows.droplevel("context")) for c, rows in contexts}
+        return self.models[step]
+
+    def _fit_context(self, rows: pd.DataFrame) -> "Model | None":
         embedded = gene_embedding(rows, self.n_components)
         if embedded is None:
             return None
@@ -132,5 +140,5 @@ BASELINE = Baseline(
     summary="Bilinear model between gene components and annotation terms of the perturbed gene, one per context.",
     source="Ahlmann-Eltze, Huber & Anders 2025, doi:10.1038/s41592-025-02772-6",
     limits="Needs gene annotation; a perturbation without a term in common with a trained one gets the mean effect.",
-    can=Can(unseen_perturbation="yes", unseen_context="fallback", combination="yes", dose="ignored"),
+    can=Can(unseen_perturbation="yes", unseen_context="fallback", combination="yes", dose="yes"),
 )

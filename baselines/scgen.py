@@ -148,10 +148,12 @@ def _state(perturbation: str, dose: float | None) -> str:
 
 def _start_and_end(query: Query) -> tuple[str, str]:
     """States of the query's cells and of the answer; the labels of the cells tell, else the direction does."""
+    doses = query.start_dose, query.dose
+    start, end = (_state(query.perturbation, dose) for dose in doses)
     if query.direction == "p2n":
-        start, end = _state(query.perturbation, query.dose), CONTROL
-    else:
-        start, end = CONTROL, _state(query.perturbation, query.dose)
+        end = CONTROL
+    elif query.start_dose is None:
+        start = CONTROL
     if "perturbation" in query.cells.obs:
         states = cell_states(query.cells.obs).unique()
         if len(states) != 1:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 
-import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
 from benchmarks.canonical import OBS_COLUMNS
+from benchmarks.conditions import Condition, dose_of
 from benchmarks.contract import Query
 from benchmarks.errors import LeakageError
 from benchmarks.integration.moments import digest_of
@@ -85,13 +85,8 @@ def audit_query(query: Query, truth_names: set[str]) -> None:
         raise LeakageError(f"Query ({query.context}, {query.perturbation}, {query.direction}): {'; '.join(findings)}.")
 
 
-def _test_positions(split: Split) -> np.ndarray:
-    parts = [getattr(c, r) for c in split.conditions for r in ("control_a", "control_b", "perturbed_a", "perturbed_b")]
-    return np.unique(np.concatenate(parts))
-
-
 def _shared_cells(train: AnnData, split: Split, cells: AnnData) -> list[str]:
-    test = _test_positions(split)
+    test = split.tested
     by_name = set(train.obs_names).intersection(cells.obs_names[test])
     if by_name:
         return [f"{len(by_name)} of {len(test)} test cells are training cells"]
@@ -113,12 +108,20 @@ def _fingerprints(x: sp.csr_matrix) -> set[bytes]:
 
 
 def _held_out(train: AnnData, split: Split) -> list[str]:
-    pairs = set(zip(train.obs["context"], train.obs["perturbation"], strict=True))
-    seen = sorted(pairs & split.held_out)
+    labels = train.obs[["context", "perturbation", "dose"]].drop_duplicates().itertuples(index=False)
+    found = [Condition(str(c), str(p), dose_of(d)) for c, p, d in labels]
+    seen = [c for c in found if c in split.held_out or _gives_away(c, split)]
+    return [f"held-out condition {min(map(str, seen))} and {len(seen) - 1} more in training"] if seen else []
+
+
+def _gives_away(trained: Condition, split: Split) -> bool:
+    """Say whether a condition tells of a test condition what the protocol promises to hide, whoever made the split."""
+    asked = [c.condition for c in split.conditions if c.perturbation in (trained.perturbation, *trained.parts)]
     if split.protocol == "unseen_perturbation":
-        hidden = {p for _, p in split.held_out}
-        seen += sorted((c, p) for c, p in pairs if p not in hidden and hidden.intersection(p.split("+")))
-    return [f"held-out condition {seen[0]} and {len(seen) - 1} more in training"] if seen else []
+        return bool(asked)
+    if split.protocol == "low_to_high_dose":
+        return any(trained.dose is None or c.dose is None or trained.dose >= c.dose for c in asked)
+    return split.protocol == "unseen_context" and any(c.pair == trained.pair for c in asked)
 
 
 def _extras(cells: AnnData, what: str) -> list[str]:

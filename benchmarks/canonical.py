@@ -37,7 +37,8 @@ class Reading:
     annotation: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Gene → terms, where the data set brings its own."""
     expectation: pd.DataFrame | None = None
-    """Simulated data only: noise-free mean profiles in log2(CP10k + 1), indexed by (context, arm, perturbation)."""
+    """Simulated data only: noise-free mean profiles in log2(CP10k + 1), indexed by (context, arm, perturbation), and
+    by dose (nM, NaN for none) where conditions have one."""
     notes: list[str] = field(default_factory=list)
     """What was left out, summed or renamed, in words; complete once the blocks have been iterated."""
 

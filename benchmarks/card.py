@@ -45,6 +45,16 @@ class AnnotationCard:
 
 
 @dataclass(frozen=True)
+class NamedSet:
+    """Perturbations of a data set that are tested together, in its own names."""
+
+    summary: str
+    perturbations: tuple[str, ...]
+    contexts: tuple[str, ...] = ()
+    """Tested in these contexts only; empty: in all."""
+
+
+@dataclass(frozen=True)
 class Card:
     """A data set's identity."""
 
@@ -64,6 +74,8 @@ class Card:
     """Name of the annotation card to use where the data set brings none of its own."""
     notes: tuple[str, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
+    sets: Mapping[str, NamedSet] = field(default_factory=dict)
+    """Name → conditions that a suite or `--perturbations` can refer to."""
     files: tuple[SourceFile, ...] = ()
 
     def __post_init__(self) -> None:
@@ -87,7 +99,11 @@ def read_card(name: str, root: Path | None = None) -> Card:
         The card lacks a field, has one that is not known, or is not valid TOML.
     """
     table, path = _read_table("data set", name, root or DATASETS)
-    card: Card = _build(Card, {**table, "notes": tuple(table.get("notes", ()))}, path)
+    sets = {
+        key: _build(NamedSet, {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}, path)
+        for key, entry in table.get("sets", {}).items()
+    }
+    card: Card = _build(Card, {**table, "sets": sets, "notes": tuple(table.get("notes", ()))}, path)
     return card
 
 

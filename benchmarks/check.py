@@ -81,6 +81,10 @@ def tiny_screen(workdir: Path) -> Screen:
 Answers = list[tuple[Query, Prediction]]
 
 
+def _build(record: Baseline, *, quick: bool) -> Predictor:
+    return record.build(**{**record.settings, **(record.quick if quick else {})})
+
+
 @dataclass(frozen=True)
 class Trial:
     """One training of a predictor, and all it answered."""
@@ -94,7 +98,7 @@ class Trial:
 def try_out(record: Baseline, screen: Screen) -> Trial:
     """Build with the quick settings, fit on a copy of the training cells in a fresh working folder, ask everything."""
     cells, state = screen.train.cells.copy(), _global_state()
-    predictor = record.build(**record.quick)
+    predictor = _build(record, quick=True)
     with tempfile.TemporaryDirectory(dir=screen.train.workdir) as folder:
         predictor.fit(replace(screen.train, cells=cells, workdir=Path(folder)), seed=SEED)
     found = answers(record, predictor, screen)
@@ -118,7 +122,7 @@ def answers(record: Baseline, predictor: Predictor, screen: Screen) -> Answers:
 
 def has_methods(record: Baseline, screen: Screen, first: Trial, second: Trial) -> None:
     """`build()` makes an object with the methods fit and predict, with default and with quick settings."""
-    for made in (record.build(), record.build(**record.quick)):
+    for made in (_build(record, quick=False), _build(record, quick=True)):
         if not isinstance(made, Predictor):
             raise Violation(f"build made a {type(made).__name__} that lacks fit or predict.")
 
@@ -161,7 +165,7 @@ def survives_saving(record: Baseline, screen: Screen, first: Trial, second: Tria
         return
     with tempfile.TemporaryDirectory(dir=screen.train.workdir) as folder:
         first.predictor.save(Path(folder))
-        restored = record.build(**record.quick)
+        restored = _build(record, quick=True)
         if not isinstance(restored, Persistent):
             raise Violation("save is there, load is not.")
         restored.load(Path(folder))

@@ -67,7 +67,10 @@ class Query:
     seed: int
     """Seed for whatever is random in the prediction."""
     dose: float | None = None
-    """Target dose in nM; None for a genetic perturbation."""
+    """Dose that is asked for, in nM; None for controls and for perturbations without doses."""
+    start_dose: float | None = None
+    """Dose of the input cells, in nM; None for controls and for perturbations without doses. With both doses, `cells` had
+    the same compound at a lower dose."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +186,7 @@ class Can:
     combination: Ability = ""
     """Two perturbations together that were trained on one by one only."""
     dose: Ability = ""
-    """A dose without a training cell, of a drug trained on at other doses."""
+    """The next higher dose of a drug that has training cells at lower doses only, and other drugs at that one, too."""
 
     def __post_init__(self) -> None:
         for entry in fields(self):
@@ -218,12 +221,14 @@ class Baseline:
         One sentence: what it cannot take.
     licence
         Licence of the wrapped package, where it is not this project's own.
+    settings
+        Settings of every preset; for a record that differs from another of the same `build` and `training` by these.
     quick
         Settings of `--preset quick`.
     full_training
         The authors' own training length, setting → value. A run below any of them carries `budget=quick`.
     training
-        Models with the same word here share one training (same settings, same seed); default: the name.
+        Models with the same word here share one seed and, with the same settings, one training; default: the name.
     can
         What it answers beyond the conditions it was trained on.
     extra
@@ -237,6 +242,7 @@ class Baseline:
     source: str
     limits: str = ""
     licence: str = ""
+    settings: Mapping[str, object] = field(default_factory=dict)
     quick: Mapping[str, object] = field(default_factory=dict)
     full_training: Mapping[str, float] = field(default_factory=dict)
     training: str = ""
@@ -254,5 +260,6 @@ class Baseline:
         if not callable(self.build):
             raise ContractError(f"Baseline '{self.name}' has build={self.build!r}; expected a class or function.")
         object.__setattr__(self, "training", self.training or self.name)
+        object.__setattr__(self, "settings", MappingProxyType(dict(self.settings)))
         object.__setattr__(self, "quick", MappingProxyType(dict(self.quick)))
         object.__setattr__(self, "full_training", MappingProxyType(dict(self.full_training)))

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+MOST_NAMES = 40
+"""Names that one message lists."""
+
 
 class BenchmarkError(Exception):
     """Base of all errors a user can mend; the command line prints them without a traceback."""
@@ -17,7 +20,8 @@ class UnknownName(BenchmarkError):
         names = sorted(known)
         close = get_close_matches(given, names, n=1)
         hint = f" Did you mean '{close[0]}'?" if close else ""
-        super().__init__(f"Unknown {kind} '{given}'.{hint} Known: {', '.join(names) or 'none'}.")
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        super().__init__(f"Unknown {kind} '{given}'.{hint} Known: {', '.join(names[:MOST_NAMES]) or 'none'}{more}.")
 
 
 class PluginError(BenchmarkError):

@@ -6,65 +6,31 @@ import hashlib
 import inspect
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 from anndata import AnnData
 
 from benchmarks import data, registry
-from benchmarks.contract import DIRECTIONS, Baseline, Direction
+from benchmarks.conditions import EVERYTHING, MIN_CELLS, Scope, conditions, groups_of
+from benchmarks.contract import CONTROL, DIRECTIONS, Baseline, Direction
 from benchmarks.data import Dataset
-from benchmarks.data.own import OwnFile, own_source
 from benchmarks.errors import BenchmarkError, DataError, UnknownName
-from benchmarks.integration.batches import Method
 from benchmarks.integration.fold import Integration
-from benchmarks.integration.harmonise import measured
-from benchmarks.preprocess import SpaceChoice, to_space
+from benchmarks.protocols import PROTOCOLS, find_protocol
+from benchmarks.request import Request
 from benchmarks.seeds import derive
-from benchmarks.splits import MIN_CELLS, PROTOCOLS, Split, conditions, find_protocol, n_folds, split
+from benchmarks.selection import choose
+from benchmarks.splits import Split, n_folds, split
 from benchmarks.store import Task
 from benchmarks.suites import Suite, find_suite, own_suite
 from benchmarks.worker import Job
 
-Preset = Literal["quick", "paper"]
 BRACKETS = ("no_change", "train_mean", "train_control")
 """Models that every run has: failed conditions take the value of the first, scores are read against the second, and in
 p2n against the third."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asked for; everything else follows from it and from the data."""
-
-    suite: str
-    models: tuple[str, ...] = ()
-    """Empty: the suite's own list."""
-    protocol: str | None = None
-    directions: tuple[str, ...] = ()
-    data: Literal["auto", "real", "simulated"] = "auto"
-    own: OwnFile | None = None
-    """A file of the user's own, which takes the place of a suite."""
-    data_dir: Path | None = None
-    annotation: Path | None = None
-    space: SpaceChoice = "cp10k"
-    integration: Method = "none"
-    reference: str | None = None
-    """Batch that the others are brought to; None: the one with the most controls."""
-    measured_only: bool = False
-    """Keep only perturbations whose genes are measured."""
-    seeds: int = 1
-    folds: int | None = None
-    """Number of folds; None: the preset's."""
-    settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    """Model → its settings from `--set`."""
-    preset: Preset = "quick"
-    plugins: tuple[Path, ...] = ()
-    base_seed: int = 0
-    device: str = "cpu"
-    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -81,6 +47,7 @@ class Plan:
     splits: tuple[Split, ...]
     baselines: Mapping[str, Baseline]
     request: Request
+    scope: Scope = EVERYTHING
     integration: Integration | None = None
 
     def cells_of(self, fold: Split, folder: Path) -> AnnData:
@@ -113,8 +80,10 @@ class Plan:
                 "data": self.dataset.digest,
                 "space": self.space,
                 "arm": self.suite.arm,
+                "control_rule": self.request.control_rule,
                 "protocol": self.protocol,
-                "contexts_held_out": self.suite.contexts_held_out,
+                "scope": asdict(self.scope),
+                "size": self.suite.quick_size if self.request.preset == "quick" else None,
                 "integration": self.integration,
                 "measured_only": self.request.measured_only,
                 "preset": self.request.preset,
@@ -133,59 +102,48 @@ def make_plan(request: Request) -> Plan:
         Unknown names (with the nearest known one), data that cannot be had or used, folds that do not exist.
     """
     suite = own_suite(request.own.name) if request.own else find_suite(request.suite)
+    suite = suite.under(request.control_rule)
     wanted_protocol = request.protocol or suite.protocol
     if wanted_protocol:
         find_protocol(wanted_protocol)
     baselines = {name: registry.find(name, request.plugins) for name in _models(request, suite)}
     _check_settings(request, baselines)
-    chosen_data = own_source(request.own) if request.own else _choose_data(request, suite)
-    dataset = data.load(chosen_data, data_dir=request.data_dir, annotation=request.annotation)
-    chosen = dataset.cells
-    if suite.arm is not None:
-        chosen = chosen[(chosen.obs["arm"] == suite.arm).to_numpy()].copy()
-        if chosen.n_obs == 0:
-            raise DataError(
-                f"{dataset.card.name} has no cell of arm '{suite.arm}'; it has "
-                f"{', '.join(sorted(set(dataset.cells.obs['arm'])))}."
-            )
-    if request.measured_only:
-        dataset, chosen = _measured_only(dataset, chosen)
-    cells, space = to_space(chosen, dataset.card.space, request.space)
+    chosen = choose(request, suite)
+    cells, scope, space = chosen.cells, chosen.scope, chosen.space
     protocol = wanted_protocol or _first_protocol(cells.obs)
-    most = n_folds(cells.obs, protocol, suite.contexts_held_out)
-    wanted = request.folds or (suite.quick_folds if request.preset == "quick" else most)
+    directions = _directions(request, suite, protocol)
+    most = n_folds(cells.obs, protocol, scope)
+    wanted = request.folds or (min(most, suite.quick_folds) if request.preset == "quick" else most)
     if wanted > most:
-        raise DataError(f"--folds {wanted}: protocol '{protocol}' has {most} fold(s) on {dataset.card.name}.")
-    splits = tuple(
-        split(cells.obs, protocol, fold, seed=request.base_seed, contexts_held_out=suite.contexts_held_out)
-        for fold in range(wanted)
-    )
+        raise DataError(f"--folds {wanted}: protocol '{protocol}' has {most} fold(s) on {chosen.dataset.card.name}.")
+    splits = tuple(split(cells.obs, protocol, fold, seed=request.base_seed, scope=scope) for fold in range(wanted))
     integration = None
     if request.integration != "none":
-        integration = Integration.of(request.integration, dataset.card.name, request.reference, cells.obs)
+        integration = Integration.of(request.integration, chosen.dataset.card.name, request.reference, cells.obs)
         integration.check(cells.obs, splits)
         space = f"{space}_combat"
-    directions = _directions(request, suite)
-    return Plan(suite, protocol, directions, dataset, cells, space, splits, baselines, request, integration)
+    return Plan(
+        suite, protocol, directions, chosen.dataset, cells, space, splits, baselines, request, scope, integration
+    )
 
 
 def _first_protocol(obs: pd.DataFrame) -> str:
     """Choose the first protocol that is not leaky and that these cells allow; raises `DataError` if none is."""
     table = conditions(obs)
     for kind in PROTOCOLS.values():
-        if not kind.leaky and kind.max_folds(table, 1):
+        if not kind.leaky and kind.folds(table, EVERYTHING):
             return kind.name
+    sizes = [len(cells) for condition, cells in groups_of(obs).items() if condition.perturbation != CONTROL]
     raise DataError(
-        f"No condition has {MIN_CELLS} perturbed cells or more, so none can be tested; the largest of "
-        f"{obs.loc[~obs['is_control']].groupby(['context', 'perturbation'], observed=True).ngroups} has "
-        f"{obs.loc[~obs['is_control'], ['context', 'perturbation']].value_counts().max()}."
+        f"No condition has {MIN_CELLS} perturbed cells or more, so none can be tested; the largest of {len(sizes)} has "
+        f"{max(sizes, default=0)}."
     )
 
 
 def settings_of(baseline: Baseline, request: Request) -> dict[str, object]:
     """Settings a model runs with: the preset's, then those of `--set`."""
     preset = dict(baseline.quick) if request.preset == "quick" else {}
-    return {**preset, **request.settings.get(baseline.name, {})}
+    return {**baseline.settings, **preset, **request.settings.get(baseline.name, {})}
 
 
 def budget_of(baseline: Baseline, settings: Mapping[str, object]) -> str:
@@ -250,40 +208,20 @@ def _job(plan: Plan, run: Path, cells_file: Path, fold: Split, seed: int, tasks:
     )
 
 
-def _measured_only(dataset: Dataset, cells: AnnData) -> tuple[Dataset, AnnData]:
-    """Leave out perturbations of genes that are not measured, and say how many."""
-    kept = measured(cells.obs, cells.var_names)
-    before = set(cells.obs["perturbation"])
-    chosen = cells[kept].copy()
-    lost = len(before - set(chosen.obs["perturbation"]))
-    text = f"{lost} of {len(before) - 1} perturbations left out: a gene of theirs is not measured (--measured-only)."
-    return replace(dataset, warnings=(*dataset.warnings, text)), chosen
-
-
 def _models(request: Request, suite: Suite) -> list[str]:
     """Names to run: those asked for and the brackets, in the registry's or the request's order, each once."""
     names = [*BRACKETS, *(request.models or suite.models)]
     return list(dict.fromkeys(names))
 
 
-def _directions(request: Request, suite: Suite) -> tuple[Direction, ...]:
+def _directions(request: Request, suite: Suite, protocol: str) -> tuple[Direction, ...]:
     for name in request.directions:
         if name not in DIRECTIONS:
             raise UnknownName("direction", name, DIRECTIONS)
-    return tuple(d for d in DIRECTIONS if d in (request.directions or suite.directions))
-
-
-def _choose_data(request: Request, suite: Suite) -> str:
-    """Name the data set: the real one, or its simulated twin where the real one is not here."""
-    if request.data == "auto":
-        if suite.real and (suite.simulated is None or data.present(suite.real, request.data_dir)):
-            return suite.real
-        chosen = suite.simulated
-    else:
-        chosen = suite.real if request.data == "real" else suite.simulated
-    if chosen is None:
-        raise BenchmarkError(f"Suite '{suite.name}' has no {request.data} data; leave --data at 'auto'.")
-    return chosen
+    wanted, able = request.directions or suite.directions, find_protocol(protocol).directions
+    if not set(wanted) & set(able):
+        raise BenchmarkError(f"Protocol '{protocol}' is asked in direction {', '.join(able)}, not {', '.join(wanted)}.")
+    return tuple(d for d in able if d in wanted)
 
 
 def _check_settings(request: Request, baselines: Mapping[str, Baseline]) -> None:

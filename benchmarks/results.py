@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
@@ -46,7 +47,7 @@ def score(plan: Plan, folder: Path, *, figures: bool = True, tell: Teller = lamb
         write_csv(table, folder / f"{name}.csv")
     reports.write_reports(folder, figures=figures)
     failed = tables["scores"][tables["scores"]["status"].isin(FAILURES)]
-    return len(failed[["fold", "seed", "direction", "model", "context", "perturbation"]].drop_duplicates())
+    return len(failed[["fold", "seed", "direction", "model", "context", "perturbation", "dose"]].drop_duplicates())
 
 
 def _tables(plan: Plan, folder: Path, tell: Teller) -> dict[str, pd.DataFrame]:
@@ -56,7 +57,7 @@ def _tables(plan: Plan, folder: Path, tell: Teller) -> dict[str, pd.DataFrame]:
     for fold in plan.splits:
         seed = derive(plan.request.base_seed, "score", fold.fold)
         cells = plan.cells_of(fold, folder)
-        training = training_of(cells, fold.train, seed)
+        training = training_of(cells, fold.train, seed, fold.conditions)
         for direction in plan.directions:
             tell(next(steps), last, f"fold {fold.fold}, {direction}")
             question = question_of(
@@ -94,17 +95,16 @@ def _score_model(question: Question, target: Target, outcome: Outcome, predictio
 
 def _yardstick(plan: Plan, folder: Path, fold: Split, question: Question) -> Yardstick:
     table = plan.dataset.expectation if plan.space == "log2_cp10k" else None
-    expectation = expected_profiles(table, question, plan.suite.arm or "none")
+    expectation = expected_profiles(table, question, str(plan.cells.obs["arm"].iloc[0]))
     depends_on = f"{plan.cells_digest}/{plan.split_digests[fold.fold]}"
     depends_on += f"/{plan.integration}" if plan.integration else ""
     return yardstick_of(question, expectation, folder=folder / "truth", depends_on=depends_on)
 
 
 def _label_references(plan: Plan, fold: Split, question: Question, stick: Yardstick) -> list[pd.DataFrame]:
-    endings = [Ending(c, p, "ok") for c, p in zip(question.contexts, question.perturbations, strict=True)]
     return [
         _label(
-            score_rows(question, stick.target, values, endings),
+            score_rows(question, stick.target, values, question.endings()),
             plan,
             Task(name, question.direction, plan.protocol, fold.fold, 0),
             "full",
@@ -118,8 +118,8 @@ def condition_facts(question: Question, target: Target) -> pd.DataFrame:
     """What a reader must know of each condition: cells on every side, genes changed, the kernel's bandwidth."""
     return pd.DataFrame(
         {
-            "context": question.contexts,
-            "perturbation": question.perturbations,
+            **question.labels(),
+            "start_dose": np.array([c.start_dose for c in question.conditions], dtype=np.float64),
             "n_truth_cells": target.n_cells,
             "n_input_cells": [len(c.input(question.direction)) for c in question.conditions],
             "n_reference_cells": [len(c.reference(question.direction)) for c in question.conditions],
@@ -147,7 +147,8 @@ def _outcome(plan: Plan, folder: Path, fold: Split, task: Task) -> Outcome | Non
         return store.get_outcome(task.folder(folder))
     reason = f"takes {' and '.join(baseline.directions)} only"
     return Outcome(
-        key="", endings=tuple(Ending(c.context, c.perturbation, "unsupported", reason) for c in fold.conditions)
+        key="",
+        endings=tuple(Ending(c.context, c.perturbation, "unsupported", reason, c.dose) for c in fold.conditions),
     )
 
 
@@ -169,7 +170,6 @@ def _label(table: pd.DataFrame, plan: Plan, task: Task, budget: str, audit: str)
         seed=task.seed,
         model=task.model,
         kind="reference" if task.model in REFERENCES else "model",
-        dose="",
         budget=budget,
         audit=audit,
     )

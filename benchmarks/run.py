@@ -7,6 +7,7 @@ import os
 import re
 import signal
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import card, registry
+from benchmarks.collection import Collection, run_suites, suite_names
 from benchmarks.data.own import OwnFile
 from benchmarks.errors import BenchmarkError
 from benchmarks.integration.batches import METHODS
@@ -36,11 +38,12 @@ from benchmarks.options import (
 )
 from benchmarks.plan import Plan, Request, make_jobs, make_plan
 from benchmarks.progress import Display
+from benchmarks.protocols import PROTOCOLS
+from benchmarks.request import CONTROL_RULES
 from benchmarks.runner import Result, run
-from benchmarks.splits import PROTOCOLS
-from benchmarks.suites import SUITES
+from benchmarks.suites import ALL, PAPER, SUITES
 from reports import read_leaderboard
-from reports.console import print_summary
+from reports.console import print_index, print_summary
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 console = Console()
@@ -49,10 +52,19 @@ EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 @app.command(context_settings={"help_option_names": ["-h", "--help"]})
 def main(
-    suite: Annotated[str, typer.Option(help="Which suite; see --list.")] = "cropseq",
+    suite: Annotated[
+        str, typer.Option(help="Which suite, several comma-separated, or all (the paper's four); see --list.")
+    ] = "cropseq",
     models: Annotated[str | None, typer.Option(help="Models, comma-separated; default: the suite's.")] = None,
     protocol: Annotated[str | None, typer.Option(help="Which protocol; default: the suite's.")] = None,
     direction: Annotated[str, typer.Option(help="n2p (control → perturbed), p2n, or both: n2p,p2n.")] = "",
+    perturbations: Annotated[
+        str, typer.Option(help="Genes or compounds tested, comma-separated, or a set of the data's card; see --list.")
+    ] = "",
+    contexts: Annotated[str, typer.Option(help="Contexts (lines) they are tested in, comma-separated.")] = "",
+    control_rule: Annotated[
+        str, typer.Option(help="CROP-seq: nontargeting guides, or nk (unexposed cells of the same knock-out).")
+    ] = "nontargeting",
     data: Annotated[
         str, typer.Option(help="auto, real or simulated; auto takes the real data where present.")
     ] = "auto",
@@ -110,6 +122,9 @@ def main(
             models=_models(models),
             protocol=protocol,
             directions=_names(direction),
+            perturbations=_labels(perturbations),
+            contexts=_names(contexts),
+            control_rule=choice("--control-rule", control_rule, CONTROL_RULES),
             data=choice("--data", data, ("auto", "real", "simulated")),
             own=own,
             data_dir=data_dir,
@@ -128,9 +143,14 @@ def main(
             threads=threads or max(1, _cores() // jobs),
         )
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's way of saying Ctrl-C
+        names = suite_names(suite)
+        if len(names) > 1 and own is None:
+            perform = partial(_run, workers=jobs, timeout=timeout, figures=figures)
+            _finish_all(run_suites(names, request, out, perform, resume=resume))
+            return
         plan = make_plan(request)
         folder = _folder(plan, out, resume)
-        result = _run(plan, folder, jobs, timeout, figures)
+        result = _run(plan, folder, workers=jobs, timeout=timeout, figures=figures)
     except BenchmarkError as error:
         console.print(f"[red]{type(error).__name__}[/]: ", end="")
         console.print(str(error), markup=False, highlight=False, soft_wrap=True)
@@ -141,7 +161,7 @@ def main(
     _finish(result)
 
 
-def _run(plan: Plan, folder: Path, workers: int, timeout: float | None, figures: bool) -> Result:
+def _run(plan: Plan, folder: Path, *, workers: int, timeout: float | None, figures: bool) -> Result:
     card = plan.dataset.card
     console.print(f"[bold]{plan.suite.title}[/]", highlight=False)
     console.print(
@@ -169,6 +189,19 @@ def _finish(result: Result) -> None:
     if result.failures:
         console.print(f"[red]{result.failures} condition(s) failed or timed out[/]; reasons are in scores.csv.")
         raise typer.Exit(EXIT_FAILED)
+
+
+def _finish_all(made: Collection) -> None:
+    """Print one table over all suites; ends with the exit status of the worst of them."""
+    print_index(read_leaderboard(made.folder / "summary.csv"), console)
+    console.print(f"Results: {made.folder} (index.md, summary.csv)", highlight=False, soft_wrap=True)
+    for entry in made.unusable:
+        console.print(f"[red]{entry.suite} was not run[/]: ", end="")
+        console.print(entry.problem, markup=False, highlight=False, soft_wrap=True)
+    if made.failures:
+        console.print(f"[red]{made.failures} condition(s) failed or timed out[/]; reasons are in scores.csv.")
+    if made.unusable or made.failures:
+        raise typer.Exit(EXIT_USAGE if made.unusable else EXIT_FAILED)
 
 
 def _folder(plan: Plan, out: Path, resume: bool) -> Path:
@@ -201,6 +234,11 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def _labels(text: str) -> tuple[str, ...]:
+    """Split names of perturbations at commas, but not inside brackets: compounds have them there."""
+    return tuple(part.strip() for part in re.split(r",(?![^(]*\))", text) if part.strip())
+
+
 def _settings(pairs: list[str]) -> dict[str, dict[str, object]]:
     """Parse `model.key=value`; the value is JSON where it can be, else text."""
     found: dict[str, dict[str, object]] = {}
@@ -223,7 +261,12 @@ def _cores() -> int:
 
 def _show(plugins: tuple[Path, ...]) -> None:
     rows = {
-        "Suites (--suite)": [(s.name, s.title) for s in SUITES.values()],
+        "Suites (--suite)": [*((s.name, s.title) for s in SUITES.values()), (ALL, f"{', '.join(PAPER)}, one by one")],
+        "Sets of perturbations (--perturbations)": [
+            (f"{name} {key}", f"{found.summary}: {', '.join(found.perturbations)}")
+            for name in card.available()
+            for key, found in card.read_card(name).sets.items()
+        ],
         "Models (--models)": [
             (b.name, f"{b.summary} [{', '.join(b.directions)}; {b.can}]") for b in registry.available(plugins).values()
         ],

@@ -1,6 +1,7 @@
-"""Protocols: who is trained on, who is asked about, and who is the truth.
+"""Splits: who is trained on, who is asked about, and who is the truth.
 
-Every test condition gets four disjoint groups of cells: two of controls (A, B) and two of perturbed cells (A, B).
+Every test condition gets four disjoint groups of cells: two of the state it starts from (control A, B) and two of perturbed
+cells (A, B). The start is the controls; where a dose is raised it is the same compound's cells at the lower dose.
 n2p starts from controls A, is referred to controls B, and its truth is all perturbed test cells; p2n starts from perturbed
 cells A, is referred to perturbed B, and its truth is all test controls. So one training serves both directions, and input,
 reference, truth and training never share a cell (except under `resampled`, the paper's protocol, which is marked leaky).
@@ -9,22 +10,37 @@ reference, truth and training never share a cell (except under `resampled`, the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.conditions import (
+    EVERYTHING,
+    MIN_CELLS,
+    Condition,
+    Conditions,
+    Groups,
+    Index,
+    Scope,
+    conditions,
+    groups_of,
+    lower_doses,
+)
 from benchmarks.contract import CONTROL, Direction
-from benchmarks.errors import DataError, UnknownName
+from benchmarks.errors import DataError
+from benchmarks.protocols import Hidden, Protocol, find_protocol
 from benchmarks.seeds import derive
 
-MIN_CELLS = 20
-"""A condition with fewer cells is trained on but never tested."""
 DRAW_CELLS = 50
 """Cells in one draw of the paper (c_s), used by `resampled`."""
-MOST_FOLDS = 5
-Index = np.ndarray
+MIN_START = 6
+"""Fewest cells of a start state: a third each is trained on, input and reference."""
+ROLES = ("control_a", "control_b", "perturbed_a", "perturbed_b")
+Key = TypeVar("Key", bound=Hashable)
+Halves = tuple[Index, Index]
 
 
 @dataclass(frozen=True)
@@ -36,9 +52,24 @@ class TestCondition:
     context: str
     perturbation: str
     control_a: Index
+    """Cells of the state it starts from: controls or, with a `start_dose`, cells at that dose."""
     control_b: Index
     perturbed_a: Index
     perturbed_b: Index
+    dose: float | None = None
+    """nM; None for a perturbation that has none."""
+    start_dose: float | None = None
+    """nM; None: it starts from controls."""
+
+    @property
+    def condition(self) -> Condition:
+        """What was done to its perturbed cells."""
+        return Condition(self.context, self.perturbation, self.dose)
+
+    @property
+    def dose_words(self) -> tuple[str, ...]:
+        """What a seed's words name it by beside context and perturbation; nothing without a dose."""
+        return () if self.dose is None else (f"{self.dose:g} nM",)
 
     def input(self, direction: Direction) -> Index:
         """Cells the prediction starts from."""
@@ -53,6 +84,10 @@ class TestCondition:
         parts = (self.perturbed_a, self.perturbed_b) if direction == "n2p" else (self.control_a, self.control_b)
         return np.sort(np.concatenate(parts))
 
+    def doses(self, direction: Direction) -> tuple[float | None, float | None]:
+        """Doses of the input and of the truth, nM; None for controls and where there is none."""
+        return (self.start_dose, self.dose) if direction == "n2p" else (self.dose, self.start_dose)
+
 
 @dataclass(frozen=True)
 class Split:
@@ -63,14 +98,19 @@ class Split:
     leaky: bool
     train: Index
     conditions: tuple[TestCondition, ...]
-    held_out: frozenset[tuple[str, str]]
-    """(context, perturbation) pairs that may not occur in training."""
+    held_out: Conditions
+    """Conditions of the data that may not occur in training."""
+
+    @property
+    def tested(self) -> Index:
+        """Cells that are input, reference or truth of some condition, each once."""
+        return np.unique(np.concatenate([getattr(c, role) for c in self.conditions for role in ROLES]))
 
     def roles(self, names: pd.Index) -> pd.DataFrame:
-        """List every cell's role, one row per cell, role and condition."""
+        """List every cell's role, one row per cell, role and condition; columns of doses only where there are any."""
         rows = [pd.DataFrame({"cell": names[self.train], "role": "train", "context": "", "perturbation": ""})]
         for condition in self.conditions:
-            for role in ("control_a", "control_b", "perturbed_a", "perturbed_b"):
+            for role in ROLES:
                 rows.append(
                     pd.DataFrame(
                         {
@@ -78,6 +118,8 @@ class Split:
                             "role": role,
                             "context": condition.context,
                             "perturbation": condition.perturbation,
+                            **({} if condition.dose is None else {"dose": condition.dose}),
+                            **({} if condition.start_dose is None else {"start_dose": condition.start_dose}),
                         }
                     )
                 )
@@ -85,25 +127,12 @@ class Split:
 
     def digest(self, names: pd.Index) -> str:
         """Hash who is where, whatever the order of the cells in the file."""
-        table = self.roles(names).sort_values(["role", "context", "perturbation", "cell"])
+        table = self.roles(names)
+        table = table.sort_values(["role", *table.columns.difference(["role", "cell"]), "cell"])
         return hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """How conditions are held out."""
-
-    name: str
-    summary: str
-    leaky: bool
-    max_folds: Callable[[pd.DataFrame, int], int]
-    hold_out: Callable[[pd.DataFrame, int, int, np.random.Generator], frozenset[tuple[str, str]]]
-    """(conditions, fold, contexts held out, generator) → pairs tested in this fold."""
-    needs: str = "conditions"
-    """What the data must have for it, for the error message."""
-
-
-def split(obs: pd.DataFrame, protocol: str, fold: int, *, seed: int = 0, contexts_held_out: int = 1) -> Split:
+def split(obs: pd.DataFrame, protocol: str, fold: int, *, seed: int = 0, scope: Scope = EVERYTHING) -> Split:
     """Divide cells into training cells and test conditions.
 
     Parameters
@@ -114,8 +143,8 @@ def split(obs: pd.DataFrame, protocol: str, fold: int, *, seed: int = 0, context
         Which protocol, and which of its folds (from 0).
     seed
         Base seed; the same for every model of a run.
-    contexts_held_out
-        `unseen_context` only: in how many contexts each perturbation is held out at once.
+    scope
+        What is tested.
 
     Raises
     ------
@@ -124,215 +153,139 @@ def split(obs: pd.DataFrame, protocol: str, fold: int, *, seed: int = 0, context
     """
     kind = find_protocol(protocol)
     table = conditions(obs)
-    folds = n_folds(obs, protocol, contexts_held_out)
+    folds = n_folds(obs, protocol, scope)
     if not 0 <= fold < folds:
         raise DataError(f"Protocol '{protocol}' has folds 0 to {folds - 1} on these data; fold {fold} was asked for.")
     # the order of perturbations is the same in every fold of a protocol, so that folds do not overlap
-    held_out = kind.hold_out(table, fold, contexts_held_out, np.random.default_rng(derive(seed, protocol)))
+    tested = kind.hold_out(table, fold, scope, np.random.default_rng(derive(seed, protocol)))
     generator = np.random.default_rng(derive(seed, protocol, fold))
+    ordered = sorted(tested, key=lambda c: c.order)
+    groups = groups_of(obs)
     if protocol == "resampled":
-        return _resampled(obs, held_out, fold, generator)
-    if protocol == "held_out_cells":
-        return _held_out_cells(obs, held_out, fold, generator)
-    excluded = np.array(
-        [_touches(c, p, held_out, protocol) for c, p in zip(obs["context"], obs["perturbation"], strict=True)]
-    )
-    tested = {c for c, _ in held_out}
-    train, pools = _share_controls(obs, tested, generator)
-    keep = ~obs["is_control"].to_numpy() & ~excluded
-    train = np.sort(np.concatenate([train, np.flatnonzero(keep)]))
-    found = [_condition(c, p, pools[c], _positions(obs, c, p), generator) for c, p in sorted(held_out)]
-    return Split(protocol, fold, False, train, tuple(found), held_out)
+        return _resampled(obs, groups, ordered, fold, generator)
+    if protocol == "low_to_high_dose":
+        return _raised(groups, lower_doses(table), ordered, kind.hides(tested), (fold, generator))
+    return _from_controls(obs, groups, ordered, kind, (fold, generator))
 
 
-def find_protocol(name: str) -> Protocol:
-    """Look a protocol up by name; raises `UnknownName`."""
-    if name not in PROTOCOLS:
-        raise UnknownName("protocol", name, PROTOCOLS)
-    return PROTOCOLS[name]
-
-
-def n_folds(obs: pd.DataFrame, protocol: str, contexts_held_out: int = 1) -> int:
+def n_folds(obs: pd.DataFrame, protocol: str, scope: Scope = EVERYTHING) -> int:
     """Count the folds a protocol has on these cells; raises `DataError` if there is nothing it can test."""
     kind = find_protocol(protocol)
-    folds = kind.max_folds(conditions(obs), contexts_held_out)
+    folds = kind.folds(conditions(obs), scope)
     if not folds:
+        chosen = ", ".join((*(scope.perturbations or ()), *(scope.contexts or ())))
         raise DataError(
-            f"Protocol '{protocol}' finds no condition to test: it needs {kind.needs} with at least "
-            f"{MIN_CELLS} cells each."
+            f"Protocol '{protocol}' finds no condition to test{f' among {chosen}' if chosen else ''}: it needs "
+            f"{kind.needs} with at least {MIN_CELLS} cells each."
         )
     return folds
-
-
-def conditions(obs: pd.DataFrame) -> pd.DataFrame:
-    """List testable perturbed conditions (context, perturbation, cells), contexts by falling number of cells."""
-    sizes = obs["context"].value_counts()
-    order = {c: i for i, c in enumerate(sorted(sizes.index, key=lambda c: (-sizes[c], c)))}
-    table = (
-        obs.loc[~obs["is_control"]]
-        .groupby(["context", "perturbation"], observed=True)
-        .size()
-        .rename("cells")
-        .reset_index()
-    )
-    table = table[table["cells"] >= MIN_CELLS].assign(rank=lambda t: t["context"].map(order))
-    return table.sort_values(["rank", "perturbation"], ignore_index=True)
-
-
-# --- which conditions a fold tests -----------------------------------------------------------------------------------
-
-
-def _contexts_of(table: pd.DataFrame) -> dict[str, list[str]]:
-    return {str(p): list(g.sort_values("rank")["context"]) for p, g in table.groupby("perturbation", sort=True)}
-
-
-def _unseen_context(
-    table: pd.DataFrame, fold: int, n_out: int, generator: np.random.Generator
-) -> frozenset[tuple[str, str]]:
-    """Hold each perturbation out in `n_out` contexts, another set of them in each fold; it stays in at least one."""
-    shared = {p: c for p, c in _contexts_of(table).items() if len(c) > n_out}
-    order = generator.permutation(sorted(shared)) if len(shared) > 1 else sorted(shared)
-    return frozenset(
-        (shared[p][(i + fold * n_out + j) % len(shared[p])], str(p))
-        for i, p in enumerate(order)
-        for j in range(n_out)
-        if fold * n_out + j < len(shared[p])
-    )
-
-
-def _unseen_perturbation(
-    table: pd.DataFrame, fold: int, n_out: int, generator: np.random.Generator
-) -> frozenset[tuple[str, str]]:
-    """Hold a fifth of the single perturbations out in every context."""
-    names = generator.permutation(_singles(table))
-    chosen = set(names[fold :: _perturbation_folds(table, n_out)])
-    return frozenset(pair for pair in _pairs(table) if pair[1] in chosen)
-
-
-def _every_condition(
-    table: pd.DataFrame, fold: int, n_out: int, generator: np.random.Generator
-) -> frozenset[tuple[str, str]]:
-    return frozenset(_pairs(table))
-
-
-def _pairs(table: pd.DataFrame) -> list[tuple[str, str]]:
-    return [(str(c), str(p)) for c, p in zip(table["context"], table["perturbation"], strict=True)]
-
-
-def _singles(table: pd.DataFrame) -> list[str]:
-    return sorted({p for _, p in _pairs(table) if "+" not in p})
-
-
-def _context_folds(table: pd.DataFrame, n_out: int) -> int:
-    widest = max((len(c) for c in _contexts_of(table).values() if len(c) > n_out), default=0)
-    return -(-widest // n_out)
-
-
-def _perturbation_folds(table: pd.DataFrame, n_out: int) -> int:
-    singles = len(_singles(table))
-    return min(MOST_FOLDS, singles) if singles > 1 else 0
-
-
-def _five_folds(table: pd.DataFrame, n_out: int) -> int:
-    return MOST_FOLDS if len(table) else 0
-
-
-def _touches(context: str, perturbation: str, held_out: frozenset[tuple[str, str]], protocol: str) -> bool:
-    """Say whether a cell's condition may not be trained on: held out itself, or a combination with a part held out."""
-    if (context, perturbation) in held_out:
-        return True
-    return any((context, part) in held_out for part in perturbation.split("+")) and protocol == "unseen_perturbation"
 
 
 # --- who is who inside a fold ----------------------------------------------------------------------------------------
 
 
-def _positions(obs: pd.DataFrame, context: str, perturbation: str) -> Index:
-    return np.flatnonzero((obs["context"] == context).to_numpy() & (obs["perturbation"] == perturbation).to_numpy())
-
-
-def _share_controls(
-    obs: pd.DataFrame, tested: set[str], generator: np.random.Generator
-) -> tuple[Index, dict[str, tuple[Index, Index]]]:
-    """Give a third of a tested context's controls to training, a third each to A and B; other contexts train on all."""
-    train, pools = [], {}
-    for context in sorted(set(obs["context"])):
-        cells = _positions(obs, context, CONTROL)
-        if context not in tested:
-            train.append(cells)
-            continue
-        if len(cells) < 6:
+def _from_controls(
+    obs: pd.DataFrame, groups: Groups, tested: list[Condition], kind: Protocol, draw: tuple[int, np.random.Generator]
+) -> Split:
+    """Start from controls; under `held_out_cells` half of a condition's cells are tested, else all."""
+    fold, generator = draw
+    hidden = kind.hides(frozenset(tested))
+    controls = _controls(obs)
+    own = {c: _control_groups(obs, groups[c]) for c in tested}
+    populations = {group: controls[group] for group in sorted({g for names in own.values() for g in names})}
+    for (context, _), cells in populations.items():
+        if len(cells) < MIN_START:
             raise DataError(
-                f"Context {context} has {len(cells)} controls; at least 6 are needed to keep training, input "
+                f"Context {context} has {len(cells)} controls; at least {MIN_START} are needed to keep training, input "
                 "and reference apart."
             )
-        parts = np.array_split(generator.permutation(cells), 3)
-        train.append(parts[0])
-        pools[context] = (np.sort(parts[1]), np.sort(parts[2]))
-    return np.concatenate(train), pools
+    train, pools = _share(populations, generator)
+    train += [where for group, where in controls.items() if group not in populations]
+    found, used = [], [np.array([], dtype=int)]
+    for condition in tested:
+        cells = groups[condition]
+        if kind.name == "held_out_cells":
+            cells = generator.permutation(cells)[: len(cells) // 2]
+        used.append(cells)
+        halves = [np.sort(np.concatenate(side)) for side in zip(*(pools[g] for g in own[condition]), strict=True)]
+        found.append(_condition(condition, (halves[0], halves[1]), cells, generator))
+    held_out = frozenset(c for c in groups if c.perturbation != CONTROL and hidden(c))
+    train += [where for c, where in groups.items() if c.perturbation != CONTROL and c not in held_out]
+    return Split(kind.name, fold, False, _without(train, used), tuple(found), held_out)
 
 
-def _condition(
-    context: str, perturbation: str, controls: tuple[Index, Index], cells: Index, generator: np.random.Generator
-) -> TestCondition:
-    half_a, half_b = (np.sort(h) for h in np.array_split(generator.permutation(cells), 2))
-    return TestCondition(context, perturbation, *controls, half_a, half_b)
-
-
-def _held_out_cells(
-    obs: pd.DataFrame, tested: frozenset[tuple[str, str]], fold: int, generator: np.random.Generator
+def _raised(
+    groups: Groups,
+    lower: Mapping[Condition, float],
+    tested: list[Condition],
+    hidden: Hidden,
+    draw: tuple[int, np.random.Generator],
 ) -> Split:
-    """Test on half of every condition's cells, train on the other half."""
-    train, pools = _share_controls(obs, {c for c, _ in tested}, generator)
-    used, found = [], []
-    for context, perturbation in sorted(tested):
-        cells = generator.permutation(_positions(obs, context, perturbation))
-        test = cells[: len(cells) // 2]
-        used.append(test)
-        found.append(_condition(context, perturbation, pools[context], test, generator))
-    keep = ~obs["is_control"].to_numpy()
-    keep[np.concatenate(used)] = False
-    train = np.sort(np.concatenate([train, np.flatnonzero(keep)]))
-    return Split("held_out_cells", fold, False, train, tuple(found), frozenset())
+    """Start from the next lower dose, a third of whose cells are trained on; all controls are trained on."""
+    fold, generator = draw
+    start = {c: c._replace(dose=lower[c]) for c in tested}
+    kept, pools = _share({c: groups[c] for c in start.values()}, generator)
+    found = [_condition(c, pools[start[c]], groups[c], generator, start[c].dose) for c in tested]
+    held_out = frozenset(c for c in groups if c.perturbation != CONTROL and hidden(c))
+    train = kept + [where for c, where in groups.items() if c not in held_out and c not in pools]
+    return Split("low_to_high_dose", fold, False, _without(train, []), tuple(found), held_out)
 
 
 def _resampled(
-    obs: pd.DataFrame, tested: frozenset[tuple[str, str]], fold: int, generator: np.random.Generator
+    obs: pd.DataFrame, groups: Groups, tested: list[Condition], fold: int, generator: np.random.Generator
 ) -> Split:
     """Test on draws of the very cells that are trained on, as the CycSeq paper's leave-one-draw-out does (2.2)."""
 
     def draw(cells: Index) -> Index:
         return np.sort(generator.choice(cells, min(DRAW_CELLS, len(cells)), replace=False))
 
-    found = []
-    for context, perturbation in sorted(tested):
-        controls, cells = _positions(obs, context, CONTROL), _positions(obs, context, perturbation)
-        found.append(_condition(context, perturbation, (draw(controls), draw(controls)), draw(cells), generator))
+    controls, found = _controls(obs), []
+    for condition in tested:
+        own = np.sort(np.concatenate([controls[g] for g in _control_groups(obs, groups[condition])]))
+        halves, cells = (draw(own), draw(own)), draw(groups[condition])
+        found.append(_condition(condition, halves, cells, generator))
     return Split("resampled", fold, True, np.arange(len(obs)), tuple(found), frozenset())
 
 
-PROTOCOLS = {
-    p.name: p
-    for p in (
-        Protocol(
-            "unseen_context",
-            "a perturbation held out in one context, seen in others",
-            False,
-            _context_folds,
-            _unseen_context,
-            "perturbations in two contexts or more",
-        ),
-        Protocol(
-            "unseen_perturbation",
-            "perturbations held out in every context",
-            False,
-            _perturbation_folds,
-            _unseen_perturbation,
-            "two single perturbations or more",
-        ),
-        Protocol("held_out_cells", "half of each condition's cells held out", False, _five_folds, _every_condition),
-        Protocol(
-            "resampled", "the paper's: draws of the cells trained on (leaky)", True, _five_folds, _every_condition
-        ),
-    )
-}
+Group = tuple[str, str]
+"""(context, control group)."""
+
+
+def _controls(obs: pd.DataFrame) -> dict[Group, Index]:
+    """Map every group of controls to its positions."""
+    rows = np.flatnonzero(obs["is_control"].to_numpy())
+    labels = obs.iloc[rows]
+    found = labels.groupby([labels["context"].astype(str), labels["control_group"].astype(str)]).indices
+    return {group: rows[where] for group, where in sorted(found.items())}
+
+
+def _control_groups(obs: pd.DataFrame, cells: Index) -> list[Group]:
+    """Groups of controls that some perturbed cells are held against."""
+    rows = obs.iloc[cells]
+    return sorted(set(zip(rows["context"].astype(str), rows["control_group"].astype(str), strict=True)))
+
+
+def _share(populations: Mapping[Key, Index], generator: np.random.Generator) -> tuple[list[Index], dict[Key, Halves]]:
+    """Give a third of every start state to training, a third each to A and B."""
+    train, pools = [], {}
+    for key, cells in populations.items():
+        parts = np.array_split(generator.permutation(cells), 3)
+        train.append(parts[0])
+        pools[key] = (np.sort(parts[1]), np.sort(parts[2]))
+    return train, pools
+
+
+def _condition(
+    condition: Condition,
+    start: Halves,
+    cells: Index,
+    generator: np.random.Generator,
+    start_dose: float | None = None,
+) -> TestCondition:
+    half_a, half_b = (np.sort(h) for h in np.array_split(generator.permutation(cells), 2))
+    return TestCondition(condition.context, condition.perturbation, *start, half_a, half_b, condition.dose, start_dose)
+
+
+def _without(train: Iterable[Index], used: Iterable[Index]) -> Index:
+    """Join training cells and take those away that are tested."""
+    return np.setdiff1d(np.concatenate(list(train)), np.concatenate([np.array([], dtype=int), *used]))

@@ -46,6 +46,8 @@ class Ending:
     perturbation: str
     status: str
     reason: str = ""
+    dose: float | None = None
+    """nM; None where there is none."""
 
 
 @dataclass(frozen=True)

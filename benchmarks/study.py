@@ -18,8 +18,9 @@ from rich.console import Console
 from benchmarks.errors import BenchmarkError, StoreError
 from benchmarks.manifest import read_manifest
 from benchmarks.options import DataDir, choice
-from benchmarks.plan import Plan, Preset, Request, make_jobs, make_plan
+from benchmarks.plan import Plan, make_jobs, make_plan
 from benchmarks.progress import Display
+from benchmarks.request import Preset, Request
 from benchmarks.runner import run
 from reports import load
 from reports.study import summarise_seeds

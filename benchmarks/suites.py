@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.contract import Direction
 from benchmarks.errors import UnknownName
+from benchmarks.request import ControlRule
 
 ALL_MODELS = (
     "no_change",
@@ -29,6 +30,18 @@ ALL_MODELS = (
 
 
 @dataclass(frozen=True)
+class Size:
+    """What preset quick keeps of a data set; chosen by name, the same for all models (`selection.reduce`)."""
+
+    genes: int
+    perturbations: int
+    cells: int
+    """Most cells of a condition."""
+    controls: int
+    """Most controls of a context."""
+
+
+@dataclass(frozen=True)
 class Suite:
     """One question put to all models."""
 
@@ -43,11 +56,24 @@ class Suite:
     directions: tuple[Direction, ...] = ("n2p", "p2n")
     models: tuple[str, ...] = ALL_MODELS
     arm: str | None = None
-    """Keep only cells of this arm; None keeps all."""
+    """Keep only cells of this arm, where the data have arms; None keeps all."""
+    tests: str = ""
+    """Named set of the data set's card that is tested; empty: everything."""
     contexts_held_out: int = 1
     """`unseen_context`: in how many contexts each perturbation is held out at once."""
+    one_context: bool = False
+    """`unseen_context`: a fold holds half of the perturbations of one context out."""
     quick_folds: int = 1
     """Folds of preset quick; preset paper runs all."""
+    quick_size: Size | None = None
+    """What preset quick keeps of the data; None: everything."""
+
+    def under(self, control_rule: ControlRule) -> Suite:
+        """Name the suite after a control rule other than the default, so that every table says it."""
+        if control_rule == "nontargeting":
+            return self
+        title = f"{self.title}. Control rule nk: NK-exposed cells against unexposed ones of the same knock-out"
+        return replace(self, name=f"{self.name}_nk", title=title)
 
 
 CROPSEQ = Suite(
@@ -56,6 +82,34 @@ CROPSEQ = Suite(
     real="cropseq",
     simulated="cropseq_simulated",
     arm="noNK",
+    models=(*ALL_MODELS, "cycseq_pretrained_n2p", "cycseq_pretrained_p2n"),
+)
+REPLOGLE = Suite(
+    name="replogle",
+    title="CRISPR interference in K562 and RPE1: half of one line's knock-downs held out, all of the other line's seen",
+    real="replogle",
+    simulated="replogle_simulated",
+    one_context=True,
+    quick_size=Size(genes=500, perturbations=40, cells=60, controls=300),
+)
+SCIPLEX = Suite(
+    name="sciplex",
+    title="Compounds at four doses in three lines: the effect of a higher dose, from cells at the next lower one",
+    real="sciplex3",
+    simulated="sciplex_simulated",
+    protocol="low_to_high_dose",
+    directions=("n2p",),
+    arm="24h",
+    tests="table2",
+    quick_size=Size(genes=500, perturbations=24, cells=60, controls=200),
+)
+TRIANGULAR = Suite(
+    name="triangular",
+    title="MED30 and TTK in K562: does a model predict the target, or copy its input?",
+    real="replogle",
+    simulated="triangular_simulated",
+    tests="figure3",
+    quick_size=Size(genes=500, perturbations=24, cells=100, controls=400),
 )
 GRID = Suite(
     name="grid",
@@ -75,7 +129,10 @@ SMOKE = Suite(
     simulated="smoke_simulated",
     arm="noNK",
 )
-SUITES = {suite.name: suite for suite in (CROPSEQ, GRID, KANG, SMOKE)}
+SUITES = {suite.name: suite for suite in (CROPSEQ, REPLOGLE, SCIPLEX, TRIANGULAR, GRID, KANG, SMOKE)}
+PAPER = (CROPSEQ.name, REPLOGLE.name, SCIPLEX.name, TRIANGULAR.name)
+"""What `--suite all` runs: the paper's four."""
+ALL = "all"
 
 
 def own_suite(name: str) -> Suite:
@@ -86,5 +143,5 @@ def own_suite(name: str) -> Suite:
 def find_suite(name: str) -> Suite:
     """Look a suite up by name; raises `UnknownName`."""
     if name not in SUITES:
-        raise UnknownName("suite", name, SUITES)
+        raise UnknownName("suite", name, (*SUITES, ALL))
     return SUITES[name]

@@ -193,7 +193,7 @@ def _predict_all(
         start = time.perf_counter()
         ending = _predict_one(job, task, predictor, cells, number)
         seconds += time.perf_counter() - start
-        endings.append(Ending(condition.context, condition.perturbation, *ending))
+        endings.append(Ending(condition.context, condition.perturbation, *ending, condition.dose))
     return endings, seconds
 
 
@@ -217,12 +217,15 @@ def _predict_one(job: Job, task: Task, predictor: Predictor, cells: AnnData, num
 def make_query(condition: TestCondition, task: Task, cells: AnnData, seed: int) -> Query:
     """Build the question: input cells and labels, nothing of the truth."""
     chosen = cells[condition.input(task.direction)].copy()
+    start_dose, dose = condition.doses(task.direction)
     return Query(
         context=condition.context,
         perturbation=condition.perturbation,
         direction=task.direction,
         cells=chosen,
-        seed=derive(seed, condition.context, condition.perturbation, task.direction),
+        seed=derive(seed, condition.context, condition.perturbation, task.direction, *condition.dose_words),
+        dose=dose,
+        start_dose=start_dose,
     )
 
 
@@ -280,7 +283,7 @@ def end_task(job: Job, task: Task, status: str, reason: str, audit: str = "") ->
     for number, condition in enumerate(job.split.conditions):
         done = store.prediction_path(folder, number).is_file()
         ending = ("ok", "") if done else (status, reason)
-        endings.append(Ending(condition.context, condition.perturbation, *ending))
+        endings.append(Ending(condition.context, condition.perturbation, *ending, condition.dose))
     store.put_outcome(folder, Outcome(job.key, tuple(endings), audit, job.budget, job.seed))
 
 

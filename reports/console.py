@@ -7,6 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from reports.index import column_name, table_rows
 from reports.task import BRACKETS, Task, describe_trouble, lead_metric, ordered_models, tasks, why_uninformative
 from reports.text import decimals, number, shorten, with_interval
 
@@ -40,6 +41,29 @@ def print_summary(leaderboard: pd.DataFrame, console: Console) -> None:
         if quick:
             console.print(f"  below the authors' training length (budget quick): {', '.join(quick)}", highlight=False)
         console.print()
+
+
+def print_index(summary: pd.DataFrame, console: Console) -> None:
+    """Print one table over several suites: a row a model, a column a task.
+
+    Parameters
+    ----------
+    summary
+        What `index.write_index` returned; may have no row.
+    console
+        Where to print.
+    """
+    found = list(tasks(summary)) if len(summary) else []
+    if not found:
+        return
+    table = Table(title="All suites", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, caption_justify="left")
+    table.caption = "mean of each suite's headline metric; † bracket; *reference*, never ranked"
+    table.add_column("model", no_wrap=True)
+    for task, _ in found:
+        table.add_column(column_name(task).replace(" ", "\n"), justify="right")
+    for row in table_rows(found):
+        table.add_row(*row)
+    console.print(table)
 
 
 def _table(task: Task, board: pd.DataFrame, leaders: pd.DataFrame, width: int) -> Table:

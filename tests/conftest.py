@@ -20,17 +20,17 @@ from benchmarks.check import Screen, tiny_screen
 from benchmarks.data import Dataset
 
 
-def make_cells(sizes: dict[tuple[str, str], int], n_genes: int = 40, seed: int = 0) -> AnnData:
-    """Canonical cells with random counts, `sizes[(context, perturbation)]` of each condition."""
+def make_cells(sizes: dict[tuple, int], n_genes: int = 40, seed: int = 0) -> AnnData:
+    """Canonical cells with random counts, `sizes[(context, perturbation)]` or `[(…, dose)]` of each condition."""
     generator = np.random.default_rng(seed)
-    labels = [key for key, n in sizes.items() for _ in range(n)]
-    context, perturbation = (np.array(column) for column in zip(*labels, strict=True))
+    labels = [(*key, np.nan)[:3] for key, n in sizes.items() for _ in range(n)]
+    context, perturbation, dose = (np.array(column) for column in zip(*labels, strict=True))
     obs = pd.DataFrame(
         {
             "perturbation": perturbation,
             "context": context,
             "arm": "none",
-            "dose": np.nan,
+            "dose": dose,
             "batch": "b1",
             "control_group": context,
             "is_control": perturbation == "control",

@@ -45,12 +45,15 @@ class Prepared:
         return {gene: frozenset(terms) for gene, terms in table.items()}
 
     def expectation(self) -> pd.DataFrame | None:
-        """Noise-free profiles of simulated data, indexed by (context, arm, perturbation)."""
+        """Noise-free profiles of simulated data, indexed by (context, arm, perturbation) and dose (nM, 0 for none), if any."""
         path = self.store.folder / EXPECTATION
         if not path.is_file():
             return None
         table = read_h5ad(path)
-        index = pd.MultiIndex.from_frame(table.obs.astype(object))
+        labels = table.obs.astype(object)
+        if "dose" in labels:
+            labels["dose"] = labels["dose"].astype(float).fillna(0.0)
+        index = pd.MultiIndex.from_frame(labels)
         return pd.DataFrame(table.X, index=index, columns=pd.Index(table.var_names, dtype=object))
 
     def notes(self) -> tuple[str, ...]:

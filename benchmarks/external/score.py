@@ -100,15 +100,14 @@ def score_files(wish: Wish) -> Scored:
             _baselines(question, target),
             *(_score(question, target, n, o, wish) for n, o in zip(names, outputs, strict=True)),
         ]
-        everything = [Ending(c, p, "ok") for c, p in zip(question.contexts, question.perturbations, strict=True)]
         tables += [
-            score_rows(question, target, values, everything).assign(model=name, kind="reference")
+            score_rows(question, target, values, question.endings()).assign(model=name, kind="reference")
             for name, values in stick.references.items()
         ]
     facts = condition_facts(question, target)
     notes = [*left_out, *_notes(question, outputs, train)]
     tasks = [_task(table, wish) for table in (pd.concat(tables, ignore_index=True), facts)]
-    scores = tasks[0].assign(seed=0, dose="", budget="unknown", audit="not audited")[list(SCORE_COLUMNS)]
+    scores = tasks[0].assign(seed=0, budget="unknown", audit="not audited")[list(SCORE_COLUMNS)]
     return Scored(
         scores, _task(stick.planted, wish) if wish.calibrate else None, tasks[1], _roles(truth, split), tuple(notes)
     )
@@ -148,15 +147,13 @@ def _open(wish: Wish) -> tuple[CellFile, list[CellFile], CellFile | None]:
 
 def _baselines(question: Question, target: Target) -> pd.DataFrame:
     """Score the input itself and, where training cells are known, the mean effect of their perturbations."""
-    everything = [Ending(c, p, "ok") for c, p in zip(question.contexts, question.perturbations, strict=True)]
 
     def copied(number: int) -> Prediction:
         return as_prediction(question.input_cells(number))
 
     loads: dict[str, Callable[[int], Prediction]] = {"no_change": copied}
-    if question.training is not None:
-        sign = -1.0 if question.direction == "p2n" else 1.0
-        effect = sign * question.training.mean_effect(question.contexts)
+    effect = question.mean_effect()
+    if effect is not None:
         loads["train_mean"] = lambda number: Prediction(copied(number).values + effect[number], unit="cell")
     return pd.concat(
         [
@@ -164,7 +161,7 @@ def _baselines(question: Question, target: Target) -> pd.DataFrame:
                 question,
                 target,
                 evaluate(question, target, output_of(question, target, load, alike=question.setting)),
-                everything,
+                question.endings(),
             ).assign(model=name, kind="model")
             for name, load in loads.items()
         ],
@@ -174,7 +171,7 @@ def _baselines(question: Question, target: Target) -> pd.DataFrame:
 
 def _score(question: Question, target: Target, name: str, prediction: CellFile, wish: Wish) -> pd.DataFrame:
     """Score one file; a condition it does not hold, or holds no finite numbers for, is a failure with a reason."""
-    endings = [Ending(c, p, "ok") for c, p in zip(question.contexts, question.perturbations, strict=True)]
+    endings = question.endings()
 
     def load(number: int) -> Prediction | None:
         ending = endings[number]

@@ -18,7 +18,6 @@ from benchmarks.integration.combat import fit
 from benchmarks.integration.parameters import Combat
 from benchmarks.splits import Split
 
-ROLES = ("control_a", "control_b", "perturbed_a", "perturbed_b")
 BLOCK = 4096
 """Cells corrected at a time."""
 
@@ -59,9 +58,8 @@ class Integration:
         """Raise `DataError` if in some fold the batch of a test cell has no training cell to be estimated from."""
         batches = self.batches(obs).to_numpy()
         for split in splits:
-            tested = [getattr(c, role) for c in split.conditions for role in ROLES]
             known = set(batches[split.train])
-            unknown = sorted({self.reference, *batches[np.concatenate(tested)]} - known)
+            unknown = sorted({self.reference, *batches[split.tested]} - known)
             if unknown:
                 raise DataError(
                     f"--integration {self.method}: in fold {split.fold} of {split.protocol}, {len(unknown)} batch(es) have "

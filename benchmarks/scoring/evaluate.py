@@ -72,10 +72,7 @@ def quantities(
     """Name everything a metric may need; None for what needs training cells that are not known."""
     truth, predicted = target.profiles, output.profiles
     delta, delta_hat = truth - question.reference, predicted - start
-    mean_effect = None
-    if question.training is not None:
-        sign = -1.0 if question.direction == "p2n" else 1.0
-        mean_effect = sign * question.training.mean_effect(question.contexts)
+    mean_effect = question.mean_effect()
     projected = question.training is not None
     return {
         "truth": truth,
@@ -108,7 +105,7 @@ def score_rows(question: Question, target: Target, values: Values, endings: Sequ
     Returns
     -------
     pd.DataFrame
-        Columns context, perturbation, metric, value, status, reason, n_truth_cells: one row per condition and metric.
+        Columns context, perturbation, dose, metric, value, status, reason, n_truth_cells: one row per condition and metric.
     """
     ended = np.array([e.status for e in endings])
     reasons = np.array([e.reason for e in endings], dtype=object)
@@ -120,8 +117,7 @@ def score_rows(question: Question, target: Target, values: Values, endings: Sequ
         tables.append(
             pd.DataFrame(
                 {
-                    "context": question.contexts,
-                    "perturbation": question.perturbations,
+                    **question.labels(),
                     "metric": name,
                     "value": np.where(status == "ok", scores.values, np.nan),
                     "status": status,

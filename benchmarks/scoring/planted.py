@@ -5,7 +5,7 @@ the larger the share, the worse it is, whatever a metric says. The other half is
 
 "noise"        cells of the same half with values exchanged among genes that the input expresses alike: the effects are
                as large as before, on the wrong genes
-"mean_effect"  perturbed training cells of the same context, whatever their perturbation
+"mean_effect"  perturbed training cells of the same context (and dose), whatever their perturbation
 "input"        input cells
 """
 
@@ -42,7 +42,7 @@ def planted(question: Question, whole: Target) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        Columns mixture, share, context, perturbation, metric, value, status. Share 0 is the same for every mixture. A
+        Columns mixture, share, context, perturbation, dose, metric, value, status. Share 0 is the same for every mixture. A
         mixture whose cells are not there (no perturbed training cell in a context) is left out.
     """
     half, true = halves(question, 0)
@@ -64,8 +64,7 @@ def _score(question: Question, target: Target, load: Callable[[int], Prediction]
         [
             pd.DataFrame(
                 {
-                    "context": question.contexts,
-                    "perturbation": question.perturbations,
+                    **question.labels(),
                     "metric": name,
                     "value": scores.values,
                     "status": scores.status,
@@ -97,11 +96,12 @@ def _mixtures(question: Question, half: Callable[[int], Cells]) -> Iterator[tupl
         lambda number, n, generator: _shuffled_genes(_dense(half(number)), question.start[number], generator),
     )
     training = question.training
-    if training is not None and set(question.contexts) <= set(training.perturbed):
-        pools = {context: np.asarray(training.perturbed[context]) for context in set(question.contexts)}
+    if training is not None and all(len(training.perturbed_like(c)) for c in question.conditions):
         yield (
             "mean_effect",
-            lambda number, n, generator: _draw(question, pools[question.contexts[number]], n, generator),
+            lambda number, n, generator: _draw(
+                question, training.perturbed_like(question.conditions[number]), n, generator
+            ),
         )
     yield (
         "input",

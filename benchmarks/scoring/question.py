@@ -17,6 +17,7 @@ from benchmarks.scoring.table import Cells, CellTable, mean_profile, take
 from benchmarks.scoring.training import Training
 from benchmarks.seeds import derive
 from benchmarks.splits import Split, TestCondition
+from benchmarks.store import Ending
 
 T = TypeVar("T")
 
@@ -31,6 +32,8 @@ class Question:
     conditions: tuple[TestCondition, ...]
     contexts: np.ndarray
     perturbations: np.ndarray
+    doses: np.ndarray
+    """Dose of each condition, nM; NaN where it has none."""
     start: np.ndarray
     """Mean profiles of the input cells I [condition, gene]."""
     reference: np.ndarray
@@ -61,6 +64,21 @@ class Question:
         """Single cells that the prediction starts from."""
         return take(self.cells, self.conditions[number].input(self.direction))
 
+    def labels(self) -> dict[str, np.ndarray]:
+        """Columns that name every condition in a table: context, perturbation, dose."""
+        return {"context": self.contexts, "perturbation": self.perturbations, "dose": self.doses}
+
+    def mean_effect(self) -> np.ndarray | None:
+        """Mean change [condition, gene] of the training perturbations between the same two states; None without training."""
+        if self.training is None:
+            return None
+        sign = -1.0 if self.direction == "p2n" else 1.0
+        return sign * self.training.mean_effect(self.conditions)
+
+    def endings(self, status: str = "ok", reason: str = "") -> list[Ending]:
+        """End every condition alike."""
+        return [Ending(c.context, c.perturbation, status, reason, c.dose) for c in self.conditions]
+
     def setting(self, number: int) -> bytes:
         """Tell apart which inputs and references a condition has: equal for conditions that share both."""
         condition = self.conditions[number]
@@ -69,8 +87,9 @@ class Question:
 
     def generator(self, number: int, *purpose: object) -> np.random.Generator:
         """Make the generator of one condition and purpose; the same for every model."""
-        context, perturbation = self.contexts[number], self.perturbations[number]
-        return np.random.default_rng(derive(self.seed, *purpose, self.direction, context, perturbation))
+        condition = self.conditions[number]
+        words = self.direction, condition.context, condition.perturbation, *condition.dose_words
+        return np.random.default_rng(derive(self.seed, *purpose, *words))
 
     def project(self, cells: Cells) -> np.ndarray | None:
         """Place cells in the training cells' principal components [cell, component]."""
@@ -137,6 +156,7 @@ def question_of(
         conditions=asked,
         contexts=np.array([c.context for c in asked]),
         perturbations=np.array([c.perturbation for c in asked]),
+        doses=np.array([c.dose for c in asked], dtype=np.float64),
         start=np.stack([mean(c.input(direction)) for c in asked]),
         reference=np.stack([mean(c.reference(direction)) for c in asked]),
         shared=np.stack([mean(p) for p in pooled]),

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pandas as pd
 
-from benchmarks.contract import CONTROL, Prediction
+from benchmarks.contract import CONTROL, Direction, Prediction
 from benchmarks.scoring.comparison import Output, Target, output_of, target_of
 from benchmarks.scoring.evaluate import Scores, Values, evaluate
 from benchmarks.scoring.question import Question
 from benchmarks.scoring.table import Cells, take
+from benchmarks.splits import TestCondition
 
 REFERENCES = ("oracle", "ceiling", "expectation", "other_controls")
 CEILING_REPEATS = 5
@@ -75,10 +76,17 @@ def expected_profiles(table: pd.DataFrame | None, question: Question, arm: str) 
     """Look the simulator's noise-free profiles up for each condition; None if there are none."""
     if table is None:
         return None
-    n = len(question)
-    labels = question.perturbations if question.direction == "n2p" else np.full(n, CONTROL)
-    keys = pd.MultiIndex.from_arrays([question.contexts, [arm] * n, labels])
+    keys = pd.MultiIndex.from_tuples([(c.context, arm, *_target(c, question.direction)) for c in question.conditions])
+    if "dose" not in table.index.names:
+        keys = keys.droplevel(-1)
     return table.loc[keys, list(question.cells.var_names)].to_numpy(dtype=np.float64)
+
+
+def _target(condition: TestCondition, direction: Direction) -> tuple[str, float]:
+    """Name the state that is predicted: perturbation and dose in nM, 0 where there is none."""
+    dose = condition.doses(direction)[1]
+    is_control = direction == "p2n" and dose is None
+    return CONTROL if is_control else condition.perturbation, dose or 0.0
 
 
 def as_prediction(cells: Cells) -> Prediction:
@@ -91,12 +99,12 @@ def _from_cells(cells_of: Callable[[int], Cells]) -> Callable[[int], Prediction]
 
 
 def _other_controls(question: Question) -> Callable[[int], Prediction | None]:
-    """Predict the context's training controls: what more control cells score that know of no perturbation."""
+    """Predict training cells of the state it starts from: what more such cells score that know of no perturbation."""
     training = question.training
 
     def load(number: int) -> Prediction | None:
-        positions = training.controls.get(str(question.contexts[number])) if training else None
-        return None if positions is None else as_prediction(take(question.cells, np.sort(positions)))
+        positions = training.start_like(question.conditions[number]) if training else np.array([], dtype=int)
+        return as_prediction(take(question.cells, positions)) if len(positions) else None
 
     return load
 

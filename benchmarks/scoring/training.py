@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,14 @@ import scipy.sparse as sp
 from benchmarks.contract import CONTROL
 from benchmarks.metrics.distribution import N_COMPONENTS
 from benchmarks.scoring.table import CellTable
+from benchmarks.splits import TestCondition
 
 if TYPE_CHECKING:
     from sklearn.decomposition import PCA
 
 Index = np.ndarray
+Step = tuple[float | None, float | None]
+"""(dose started from, dose reached), nM; None for controls, and for perturbations without doses."""
 MANY_GENES = 2_000
 """Genes from which the whole covariance matrix costs more than its first components alone."""
 
@@ -28,20 +31,39 @@ class Training:
 
     components: PCA
     """Principal components that distances between cells are measured in."""
-    effects: pd.DataFrame
-    """Mean effect of a context's training perturbations [context, gene]; row "" is the mean over contexts."""
-    controls: Mapping[str, Index]
-    """Context → positions of its training controls."""
-    perturbed: Mapping[str, Index]
-    """Context → positions of its perturbed training cells."""
+    effects: Mapping[Step, pd.DataFrame]
+    """Step → mean change of a context's training perturbations [context, gene]; row "" is the mean over contexts."""
+    train: Index
+    """Positions of the training cells."""
+    labels: pd.DataFrame
+    """Context, perturbation and dose (nM, 0 for none) of the training cells."""
 
-    def mean_effect(self, contexts: np.ndarray) -> np.ndarray:
-        """Mean effect [condition, gene] of each context; of all contexts where it has no training perturbation."""
-        known = [c if c in self.effects.index else "" for c in contexts]
-        return self.effects.loc[known].to_numpy()
+    def mean_effect(self, conditions: Sequence[TestCondition]) -> np.ndarray:
+        """Mean change [condition, gene] in each one's context, of its step; of all contexts where that has none."""
+        rows = []
+        for condition in conditions:
+            table = self.effects[_step(condition)]
+            rows.append(table.loc[condition.context if condition.context in table.index else ""].to_numpy())
+        return np.stack(rows)
+
+    def start_like(self, condition: TestCondition) -> Index:
+        """Positions of the training cells in the state that a condition starts from."""
+        return self._find(
+            condition.context,
+            self.labels["perturbation"] == (CONTROL if condition.start_dose is None else condition.perturbation),
+            condition.start_dose,
+        )
+
+    def perturbed_like(self, condition: TestCondition) -> Index:
+        """Positions of the perturbed training cells of a condition's context and dose, whatever the perturbation."""
+        return self._find(condition.context, self.labels["perturbation"] != CONTROL, condition.dose)
+
+    def _find(self, context: str, which: pd.Series, dose: float | None) -> Index:
+        at_dose = True if dose is None else self.labels["dose"] == dose
+        return self.train[((self.labels["context"] == context) & which & at_dose).to_numpy()]
 
 
-def training_of(cells: CellTable, train: Index, seed: int) -> Training:
+def training_of(cells: CellTable, train: Index, seed: int, conditions: Sequence[TestCondition] = ()) -> Training:
     """Summarise the training cells.
 
     Parameters
@@ -52,20 +74,27 @@ def training_of(cells: CellTable, train: Index, seed: int) -> Training:
         Positions of the training cells.
     seed
         Seed of the principal components' start vector.
+    conditions
+        Test conditions, whose steps mean changes are wanted of; by default of the step from controls to any dose.
     """
     from sklearn.decomposition import PCA  # slow to import, and not needed without training cells
 
-    labels = cells.obs.iloc[train][["context", "perturbation"]].astype(str)
+    obs = cells.obs.iloc[train]
+    labels = obs[["context", "perturbation"]].astype(str)
+    labels["dose"] = obs["dose"].fillna(0.0).to_numpy(dtype=np.float64) if "dose" in obs else 0.0
     x = sp.csr_matrix(cells.X[train])
     n = min(N_COMPONENTS, len(train) - 1, len(cells.var_names) - 1)
-    is_control = (labels["perturbation"] == CONTROL).to_numpy()
-    contexts = labels["context"].to_numpy()
+    steps = {_step(condition) for condition in conditions} or {(None, None)}
     return Training(
         components=PCA(n, svd_solver=_solver(len(cells.var_names)), random_state=seed).fit(x),
-        effects=_mean_effects(x, labels, cells.var_names),
-        controls={c: train[is_control & (contexts == c)] for c in sorted(set(contexts[is_control]))},
-        perturbed={c: train[~is_control & (contexts == c)] for c in sorted(set(contexts[~is_control]))},
+        effects={step: _mean_effects(x, labels, cells.var_names, step) for step in steps},
+        train=train,
+        labels=labels,
     )
+
+
+def _step(condition: TestCondition) -> Step:
+    return condition.start_dose, condition.dose
 
 
 def _solver(n_genes: int) -> str:
@@ -73,17 +102,34 @@ def _solver(n_genes: int) -> str:
     return "covariance_eigh" if n_genes <= MANY_GENES else "arpack"
 
 
-def _mean_effects(x: sp.csr_matrix, labels: pd.DataFrame, genes: pd.Index) -> pd.DataFrame:
-    """Mean over a context's training perturbations of (mean profile − mean of its training controls)."""
-    codes, groups = pd.factorize(pd.MultiIndex.from_frame(labels), sort=True)
-    weights = sp.csr_matrix((1.0 / np.bincount(codes)[codes], (codes, np.arange(len(codes)))))
-    means = pd.DataFrame((weights @ x.astype(np.float64)).toarray(), index=groups, columns=genes)
-    means.index.names = ["context", "perturbation"]
-    is_control = means.index.get_level_values("perturbation") == CONTROL
-    controls = means[is_control].droplevel("perturbation")
-    perturbed = means[~is_control]
-    perturbed = perturbed[perturbed.index.get_level_values("context").isin(controls.index)]
-    effects = perturbed - controls.loc[perturbed.index.get_level_values("context")].to_numpy()
-    table = effects.groupby(level="context").mean()
+def _mean_effects(x: sp.csr_matrix, labels: pd.DataFrame, genes: pd.Index, step: Step) -> pd.DataFrame:
+    """Mean over a context's training perturbations of their change: from its training controls, or from a lower dose."""
+    start, end = step
+    ends = _means(x, labels, genes, (labels["perturbation"] != CONTROL) & _at(labels, end))
+    if start is None:
+        starts = _means(x, labels.assign(perturbation=""), genes, labels["perturbation"] == CONTROL)
+        starts = starts.droplevel("perturbation").reindex(ends.index.get_level_values("context")).set_axis(ends.index)
+    else:
+        starts = _means(x, labels, genes, _at(labels, start)).reindex(ends.index)
+    changes = (ends - starts).dropna()
+    table = changes.groupby(level="context").mean()
     everywhere = table.mean(axis=0).fillna(0.0) if len(table) else pd.Series(0.0, index=genes)
     return pd.concat([table, everywhere.to_frame("").T])
+
+
+def _at(labels: pd.DataFrame, dose: float | None) -> pd.Series:
+    return labels["dose"] >= 0.0 if dose is None else labels["dose"] == dose
+
+
+def _means(x: sp.csr_matrix, labels: pd.DataFrame, genes: pd.Index, which: pd.Series) -> pd.DataFrame:
+    """Mean profiles of the cells chosen [(context, perturbation), gene]."""
+    chosen = np.flatnonzero(which.to_numpy())
+    if not len(chosen):
+        return pd.DataFrame(
+            index=pd.MultiIndex.from_tuples([], names=["context", "perturbation"]), columns=genes, dtype=float
+        )
+    keys = pd.MultiIndex.from_frame(labels.iloc[chosen][["context", "perturbation"]])
+    codes, groups = pd.factorize(keys, sort=True)
+    weights = sp.csr_matrix((1.0 / np.bincount(codes)[codes], (codes, np.arange(len(codes)))))
+    index = pd.MultiIndex.from_tuples(list(groups), names=["context", "perturbation"])
+    return pd.DataFrame((weights @ x[chosen].astype(np.float64)).toarray(), index=index, columns=genes)

@@ -6,6 +6,7 @@ Every context and every block has a random stream of its own, so a block is the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -65,8 +66,11 @@ class Screen:
         return draw_context(self._stream(_CONTEXT, number), number, self.world, self.design)
 
     def reading(self, *, truth: bool = True) -> Reading:
-        """Give what a data set's `read.py` returns; without `truth` for screens too large to integrate it."""
-        return Reading(self.blocks(), self.annotation, self.expectation() if truth else None)
+        """Give what a data set's `read.py` returns, the truth by dose where there are doses; without `truth` for screens
+        too large to integrate it.
+        """
+        dosed = any(not math.isnan(condition.dose) for condition in self.design.conditions)
+        return Reading(self.blocks(), self.annotation, self.expectation(by_dose=dosed) if truth else None)
 
     def blocks(self) -> Iterator[AnnData]:
         """Draw the cells in canonical form, context by context, controls first."""

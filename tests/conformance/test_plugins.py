@@ -15,7 +15,7 @@ from benchmarks.registry import FOLDER, TEMPLATE
 from tests.end_to_end import plugins
 
 RECORDS = {**registry.available(), "_template": registry.from_file(TEMPLATE)[0]}
-TRAININGS = {record.training: name for name, record in RECORDS.items()}
+TRAININGS = {(record.training, str(record.settings)): name for name, record in RECORDS.items()}
 """One predictor of each training: CycSeq's two rows share theirs."""
 
 

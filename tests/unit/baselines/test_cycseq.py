@@ -48,6 +48,22 @@ def test_the_names_mean_the_recipe_and_the_variant(name, train):
     assert paper == preset("paper")
 
 
+def test_a_higher_dose_is_reached_through_the_controls(screen):
+    cells = screen.copy()
+    cells.obs["dose"] = np.where(cells.obs["perturbation"] == "control", np.nan, 10.0)
+    low = ((cells.obs["context"] == "lineB") & (cells.obs["perturbation"] == "G1")).to_numpy()
+    model = QUICK(variant="paper_quick")  # no blend: the additive estimate knows no dose
+    model.fit(Train(cells, "log2_cp10k", "drug"), seed=0)
+    query = Query("lineB", "G1", "n2p", cells[low].copy(), seed=1, dose=100.0, start_dose=10.0)
+    made = model.predict(query)
+    assert made.unit == "draw"
+    assert made.weights.sum() == low.sum(), "every input cell is in one draw"
+    same = model.predict(replace(query, dose=10.0))
+    assert not np.allclose(made.mean(), same.mean()), "the target dose matters"
+    back = model.predict(replace(query, direction="p2n", dose=None))
+    assert made.values.shape == back.values.shape
+
+
 def test_an_unseen_perturbation_is_declined_unless_asked_for(screen, train, tmp_path):
     refusing = QUICK()
     refusing.fit(train, seed=0)

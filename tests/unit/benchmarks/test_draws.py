@@ -52,7 +52,7 @@ def test_draws_never_cross_the_parts_of_a_split(store):
         assert (drawn >= low - 1e-5).all()
         assert (drawn <= high + 1e-5).all()
     held_out = made.index.query("part == 'train'")[["context", "perturbation"]].drop_duplicates()
-    assert not set(map(tuple, held_out.to_numpy())) & set(fold.held_out)
+    assert not set(map(tuple, held_out.to_numpy())) & {c.pair for c in fold.held_out}
     assert made.index.groupby("part", observed=True)["cells"].max()["control_a"] == 10, "a third of 30 controls"
 
 

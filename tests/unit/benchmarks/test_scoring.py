@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -221,12 +223,13 @@ def test_mean_effects_come_from_the_context_or_from_all():
     cells = screen()
     split = fold(cells)
     training = training_of(cells, split.train, 0)
-    assert list(training.effects.index) == ["B", ""]
+    assert list(training.effects[None, None].index) == ["B", ""]
     x = cells.X.toarray().astype(np.float64)
     labels = cells.obs.reset_index(drop=True)
     means = pd.DataFrame(x).groupby([labels["context"], labels["perturbation"]]).mean().loc["B"]
     expected = (means.drop(index="control") - means.loc["control"]).mean(axis=0).to_numpy()
-    assert training.mean_effect(np.array(["A", "B"])) == pytest.approx(np.stack([expected, expected]), abs=1e-5)
+    asked = [replace(split.conditions[0], context=context) for context in ("A", "B")]
+    assert training.mean_effect(asked) == pytest.approx(np.stack([expected, expected]), abs=1e-5)
 
 
 def test_top_genes_take_significant_ones_by_size_of_fold_change():

@@ -13,7 +13,7 @@ from anndata import AnnData
 from benchmarks.errors import BenchmarkError, DataError, LeakageError
 from benchmarks.integration.batches import choose_reference, confounding, label_batches
 from benchmarks.integration.effects import summary, surviving_effects
-from benchmarks.integration.fold import ROLES, Integration
+from benchmarks.integration.fold import Integration
 from benchmarks.integration.parameters import Combat
 from benchmarks.plan import Request, make_jobs, make_plan
 from benchmarks.runner import run
@@ -119,7 +119,7 @@ def test_held_out_cells_play_no_part_in_the_parameters(tmp_path, grid_cells):
     fold = split(grid_cells.obs, "unseen_context", 0)
     wish = Integration.of("technical", STUDY, None, grid_cells.obs)
     wish.prepare(tmp_path / "a", fold, grid_cells)
-    held_out = np.unique(np.concatenate([getattr(c, role) for c in fold.conditions for role in ROLES]))
+    held_out = fold.tested
     x = grid_cells.X.toarray()
     x[held_out] = np.random.default_rng(1).exponential(50, (len(held_out), grid_cells.n_vars))
     other = AnnData(X=sp.csr_matrix(x), obs=grid_cells.obs, var=grid_cells.var)

@@ -1,0 +1,99 @@
+"""Several suites in one command, and a whole run on cells with doses."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.collection import run_suites, suite_names
+from benchmarks.data.own import OwnFile
+from benchmarks.errors import BenchmarkError, UnknownName
+from benchmarks.plan import make_plan
+from benchmarks.request import Request
+from benchmarks.runner import run
+from benchmarks.suites import PAPER
+from tests.conftest import make_cells
+
+NAMES = ("smoke", "kang")
+WISHES = Request("all", models=("linear",), directions=("n2p",), data="simulated")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A suite that runs, and one that has no simulated data."""
+    return run_suites(NAMES, WISHES, tmp_path_factory.mktemp("out"), partial(run, figures=False))
+
+
+def test_suites_are_named_alone_together_or_all():
+    assert suite_names("all") == PAPER
+    assert suite_names("smoke, kang,smoke") == ("smoke", "kang")
+    with pytest.raises(UnknownName, match="Did you mean 'sciplex'"):
+        suite_names("smoke,siplex")
+    with pytest.raises(BenchmarkError, match="--suite is empty"):
+        suite_names(",")
+
+
+def test_a_suite_that_cannot_run_stops_no_other_and_says_why(made):
+    assert [entry.suite for entry in made.entries] == ["smoke", "kang"]
+    assert [entry.suite for entry in made.unusable] == ["kang"]
+    assert "no simulated data" in made.unusable[0].problem
+    assert made.failures == 0
+    assert (made.folder / "smoke" / "leaderboard.md").is_file()
+
+
+def test_one_table_and_a_page_over_all_suites(made):
+    summary = pd.read_csv(made.folder / "summary.csv")
+    assert set(summary["suite"]) == {"smoke"}
+    assert set(summary["level"]) == {"suite"}
+    page = (made.folder / "index.md").read_text()
+    assert "| model | smoke n2p (simulated) |" in page
+    assert "| no_change † | 0.000 |" in page
+    assert "| *oracle* | 1.000 |" in page
+    assert "[Leaderboard](smoke/leaderboard.md)" in page
+    assert "Not run. BenchmarkError: Suite 'kang' has no simulated data" in page
+
+
+def test_resume_goes_on_in_the_same_folder_and_trains_nothing_again(made):
+    seen = []
+    perform = partial(run, figures=False, watch=lambda job, message: seen.append(message))
+    again = run_suites(NAMES, WISHES, made.folder.parents[1], perform, resume=True)
+    assert again.folder == made.folder
+    assert seen == []
+
+
+def test_other_wishes_start_a_folder_of_their_own(made):
+    other = run_suites(("kang",), WISHES, made.folder.parents[1], partial(run, figures=False), resume=True)
+    assert other.folder != made.folder
+    assert json.loads((other.folder / "collection.json").read_text())["suites"] == ["kang"]
+
+
+def test_a_whole_run_on_doses_asks_for_the_higher_one(tmp_path):
+    sizes = {(c, p, d): 30 for c in "xy" for p in "DEF" for d in (10.0, 1000.0)} | {(c, "control"): 30 for c in "xy"}
+    cells = make_cells(sizes, n_genes=30)
+    strong = (cells.obs["dose"] == 1000.0).to_numpy()
+    x = cells.X.toarray()
+    x[strong, :10] += 20.0
+    cells.X = type(cells.X)(np.rint(x))
+    cells.write_h5ad(tmp_path / "doses.h5ad")
+    own = OwnFile(tmp_path / "doses.h5ad", context="context", dose="dose", control="control", kind="drug")
+    request = Request("own", ("context_transfer",), "low_to_high_dose", perturbations=("D",), own=own)
+    result = run(make_plan(request), tmp_path / "run", figures=False)
+    assert result.failures == 0
+    scores = pd.read_csv(result.folder / "scores.csv").query("metric == 'pearson_delta'")
+    assert set(scores["dose"]) == {1000.0}
+    assert set(scores["direction"]) == {"n2p"}
+    means = scores.groupby("model")["value"].mean()
+    assert means["no_change"] == 0
+    assert means["train_mean"] > 0.9, "the step of E and F is D's"
+    facts = pd.read_csv(result.folder / "conditions.csv")
+    assert facts[["start_dose", "dose"]].drop_duplicates().to_numpy().tolist() == [[10.0, 1000.0]]
+    planted = pd.read_csv(result.folder / "planted.csv")
+    assert set(planted["dose"]) == {1000.0}
+    with pytest.raises(UnknownName, match="Unknown compound of doses 'G'"):
+        make_plan(Request("own", protocol="low_to_high_dose", perturbations=("G",), own=own))
+    with pytest.raises(BenchmarkError, match="in direction n2p, not p2n"):
+        make_plan(Request("own", protocol="low_to_high_dose", directions=("p2n",), own=own))
