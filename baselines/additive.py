@@ -30,14 +30,17 @@ class Additive:
     """
 
     def fit(self, train: Train, *, seed: int) -> None:
-        self.effects, self.noise = effects(train), cell_noise(train.cells)
-        self.steps: dict[tuple, Step] = {}
+        self.effects = effects(train)
+        self.noise = cell_noise(train.cells)
 
     def predict(self, query: Query) -> Prediction:
-        step = self.step(step_of(query))
-        mean, note = step.mean(query.context)
+        table = changes(self.effects, step_of(query))
+        mean, note = mean_effect_of(query.context, table)
+        means = shrunken_means(table, self.noise)
+        if query.context in means.index:
+            mean = means.loc[query.context].to_numpy()
         parts = query.perturbation.split("+")
-        found = {part: step.single(query.context, part, mean) for part in parts}
+        found = {part: single_effect(query.context, part, mean, table) for part in parts}
         unknown = [part for part in parts if found[part] is None]
         if len(unknown) == len(parts):
             return shifted(query, mean, _join(note, f"{' and '.join(unknown)} not trained on: mean effect"))
@@ -46,38 +49,14 @@ class Additive:
         effect = np.sum([mean if found[part] is None else found[part] for part in parts], axis=0)
         return shifted(query, effect, note)
 
-    def step(self, doses: tuple[float | None, float | None]) -> "Step":
-        """Work out once for each pair of doses that is asked about."""
-        if doses not in self.steps:
-            table = changes(self.effects, doses)
-            beyond = table - table.groupby(level="context").transform("mean")
-            self.steps[doses] = Step(table, shrunken_means(table, self.noise), beyond, carry_over(beyond))
-        return self.steps[doses]
 
-
-class Step(NamedTuple):
-    """Changes from one dose to another (from controls, without doses); rows (context, perturbation), columns genes."""
-
-    changes: pd.DataFrame
-    means: pd.DataFrame
-    """Shrunken mean change of each context."""
-    beyond: pd.DataFrame
-    """Changes less the mean change of their context."""
-    share: float
-    """s."""
-
-    def mean(self, context: str) -> tuple[np.ndarray, str]:
-        """Mean effect in a context, and where it is from if not from there."""
-        if context in self.means.index:
-            return self.means.loc[context].to_numpy(), ""
-        return mean_effect_of(context, self.changes)
-
-    def single(self, context: str, perturbation: str, mean: np.ndarray) -> np.ndarray | None:
-        """Effect of one perturbation, given the context's mean effect; None if it was never trained on alone."""
-        if (context, perturbation) in self.changes.index:
-            return self.changes.loc[(context, perturbation)].to_numpy()
-        elsewhere = self.beyond[self.beyond.index.get_level_values("perturbation") == perturbation]
-        return None if elsewhere.empty else mean + self.share * elsewhere.mean(axis=0).to_numpy()
+def single_effect(context: str, perturbation: str, mean: np.ndarray, table: pd.DataFrame) -> np.ndarray | None:
+    """Effect of one perturbation in a context whose mean effect is given; None where it was never trained on."""
+    if (context, perturbation) in table.index:
+        return table.loc[(context, perturbation)].to_numpy()
+    beyond = table - table.groupby(level="context").transform("mean")
+    elsewhere = beyond[beyond.index.get_level_values("perturbation") == perturbation]
+    return None if elsewhere.empty else mean + carry_over(beyond) * elsewhere.mean(axis=0).to_numpy()
 
 
 def shrunken_means(table: pd.DataFrame, noise: pd.Series) -> pd.DataFrame:
@@ -145,5 +124,5 @@ BASELINE = Baseline(
     summary="Input plus the sum of single effects; in a new context the mean effect plus a shrunken effect of its own.",
     source="Ahlmann-Eltze, Huber & Anders 2025, doi:10.1038/s41592-025-02772-6",
     limits="Knows no interaction; a part that was never trained on alone counts as the mean effect.",
-    can=Can(unseen_perturbation="fallback", unseen_context="yes", combination="yes", dose="ignored"),
+    can=Can(unseen_perturbation="fallback", unseen_context="yes", combination="yes", dose="fallback"),
 )

@@ -46,5 +46,5 @@ BASELINE = Baseline(
     summary="Input plus the same perturbation's mean effect in the other contexts.",
     source="docs/decisions/splits.md",
     limits="The perturbation must have been trained on in another context.",
-    can=Can(unseen_perturbation="no", unseen_context="yes", combination="no", dose="ignored"),
+    can=Can(unseen_perturbation="no", unseen_context="yes", combination="no", dose="fallback"),
 )

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from baselines._components import components, control_means
-from baselines._effects import effects, shifted
+from baselines._effects import changes, effects, shifted
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import ContractError, Unsupported
 
@@ -103,11 +103,11 @@ class GrnPropagation:
                 self.networks[str(context)] = self._network(cells, control.to_numpy(), seed)
         if not self.networks:
             raise Unsupported(f"no context has {MIN_CONTROLS} training controls to fit a network on")
-        self.raised = own_gene_raised(effects(train), self.genes)
+        self.raised = own_gene_raised(changes(effects(train), (None, None)), self.genes)
 
     def predict(self, query: Query) -> Prediction:
-        if query.dose is not None:
-            raise Unsupported(f"a knocked-out gene has no dose; asked for {query.dose:g} nM")
+        if query.dose is not None or query.start_dose is not None:
+            raise Unsupported(f"a knocked-out gene has no dose; asked from {query.start_dose} to {query.dose} nM")
         parts = query.perturbation.split("+")
         absent = [part for part in parts if part not in self.genes]
         if absent:

@@ -60,8 +60,10 @@ class GsfaLike:
         self.parts, self.coefficients = factor_effects(scores[perturbed], obs[perturbed])
 
     def predict(self, query: Query) -> Prediction:
-        if query.dose is not None:
-            raise Unsupported(f"its factor effects are of perturbations, not of doses; asked for {query.dose:g} nM")
+        if query.dose is not None or query.start_dose is not None:
+            raise Unsupported(
+                f"its factor effects are of perturbations, not of doses; asked from {query.start_dose} to {query.dose} nM"
+            )
         parts = query.perturbation.split("+")
         unknown = [part for part in parts if part not in self.parts]
         rows = [0, *(1 + self.parts.index(part) for part in parts if part not in unknown)]

@@ -56,15 +56,14 @@ class Knn:
             return shifted(query, table.loc[(context, perturbation)].to_numpy())
         same = table[table.index.get_level_values("perturbation") == perturbation].droplevel("perturbation")
         if len(same):
-            return self._answer(query, table, same, self._context_similarity(table, context, list(same.index)))
+            return self._answer(query, same, self._context_similarity(context, list(same.index), table), table)
         here = table.index.get_level_values("context") == context
         known = table[here].droplevel("context") if here.any() else table.groupby(level="perturbation").mean()
         own = self._features(perturbation)
-        alike = np.array([jaccard(own, self._features(str(p))) for p in known.index])
-        return self._answer(query, table, known, alike)
+        return self._answer(query, known, np.array([jaccard(own, self._features(str(p))) for p in known.index]), table)
 
     def _answer(
-        self, query: Query, table: pd.DataFrame, neighbours: pd.DataFrame, similarity: np.ndarray
+        self, query: Query, neighbours: pd.DataFrame, similarity: np.ndarray, table: pd.DataFrame
     ) -> Prediction:
         order = np.argsort(-similarity, kind="stable")[: self.n_neighbours]
         order = order[similarity[order] > 0]
@@ -74,11 +73,11 @@ class Knn:
         effect = np.average(neighbours.to_numpy()[order], axis=0, weights=similarity[order])
         return shifted(query, effect, f"from {', '.join(map(str, neighbours.index[order]))}")
 
-    def _context_similarity(self, table: pd.DataFrame, context: str, others: list[str]) -> np.ndarray:
-        contexts = table.index.get_level_values("context")
-        own = table[contexts == context].droplevel("context")
-        theirs = [table[contexts == other].droplevel("context") for other in others]
-        shared = [own.index.intersection(other.index) for other in theirs]
+    def _context_similarity(self, context: str, others: list[str], effects_: pd.DataFrame) -> np.ndarray:
+        contexts = effects_.index.get_level_values("context")
+        own = effects_[contexts == context].droplevel("context")
+        theirs = [effects_[contexts == other].droplevel("context") for other in others]
+        shared = [own.index.intersection(table.index) for table in theirs]
         if min(map(len, shared)) >= MIN_SHARED:
             pairs = zip(theirs, shared, strict=True)
             return np.array([_cosine(own.loc[names].to_numpy(), other.loc[names].to_numpy()) for other, names in pairs])
@@ -109,5 +108,5 @@ BASELINE = Baseline(
     summary="Input plus the mean effect of the nearest contexts of the perturbation, or of the nearest perturbations.",
     source="Cover & Hart 1967, doi:10.1109/TIT.1967.1053964 (the rule)",
     limits="A perturbation that is new everywhere needs annotation terms in common with one trained on.",
-    can=Can(unseen_perturbation="yes", unseen_context="yes", combination="yes", dose="ignored"),
+    can=Can(unseen_perturbation="yes", unseen_context="yes", combination="yes", dose="yes"),
 )

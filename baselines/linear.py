@@ -88,5 +88,5 @@ BASELINE = Baseline(
     summary="Bilinear model between gene and perturbation embeddings, ridge-regularised, one per context.",
     source="Ahlmann-Eltze, Huber & Anders 2025, doi:10.1038/s41592-025-02772-6",
     limits="Perturbed genes that are not measured get the mean effect.",
-    can=Can(unseen_perturbation="yes", unseen_context="fallback", combination="yes", dose="ignored"),
+    can=Can(unseen_perturbation="yes", unseen_context="fallback", combination="yes", dose="yes"),
 )

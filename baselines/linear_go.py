@@ -12,7 +12,7 @@ from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import ContractError, Unsupported
 
 Model = tuple[np.ndarray, np.ndarray, sp.csr_matrix]
-"""Of one context: A, the weights of its training perturbations on A's components, and their columns of B, as rows."""
+"""A, coefficients [component, perturbation], and terms of the training perturbations, of one context."""
 
 
 class LinearGo:
@@ -60,10 +60,9 @@ class LinearGo:
         self.models: dict[tuple, dict[str, Model | None]] = {}
 
     def predict(self, query: Query) -> Prediction:
-        step = step_of(query)
-        table = changes(self.effects, step)
+        table = changes(self.effects, step_of(query))
         mean, note = mean_effect_of(query.context, table)
-        model = self._models_of(step, table).get(query.context)
+        model = self._models_of(step_of(query), table).get(query.context)
         if model is None:
             return shifted(
                 query, mean, note or f"fewer than two annotated perturbations in {query.context}: mean effect"
@@ -141,5 +140,5 @@ BASELINE = Baseline(
     summary="Bilinear model between gene components and annotation terms of the perturbed gene, one per context.",
     source="Ahlmann-Eltze, Huber & Anders 2025, doi:10.1038/s41592-025-02772-6",
     limits="Needs gene annotation; a perturbation without a term in common with a trained one gets the mean effect.",
-    can=Can(unseen_perturbation="yes", unseen_context="fallback", combination="yes", dose="ignored"),
+    can=Can(unseen_perturbation="yes", unseen_context="fallback", combination="yes", dose="yes"),
 )

@@ -112,20 +112,15 @@ class OtBarycentric:
     def _sides(self, query: Query) -> tuple[np.ndarray, np.ndarray, str]:
         """Training cells in the states of the query's cells and of its answer, and where they are from."""
         given = query.cells.obs.iloc[0]
-        asked = (query.perturbation, query.dose)
-        start, end = (
-            self._in_state(*state)
-            for state in (
-                (str(given["perturbation"]), given["dose"]),
-                asked if query.direction == "n2p" else (CONTROL, None),
-            )
-        )
+        to_controls = query.direction == "p2n" and query.dose is None
+        start = self._in_state(str(given["perturbation"]), given["dose"])
+        end = self._in_state(*(CONTROL, None) if to_controls else (query.perturbation, query.dose))
         contexts = self.states["context"].to_numpy()
         both = sorted(set(contexts[start]) & set(contexts[end]))
         if not both:
             raise Unsupported(
                 f"no context has training cells both as given ({given['perturbation']}) and as asked for "
-                f"({CONTROL if query.direction == 'p2n' else query.perturbation})"
+                f"({CONTROL if to_controls else query.perturbation})"
             )
         if query.context in both:
             both = [query.context]

@@ -15,8 +15,8 @@ from benchmarks.errors import Unsupported
 from benchmarks.seeds import derive
 from benchmarks.worker import checked_predict
 
-TRAINED_DOSES, ASKED_DOSE = (10.0, 100.0), 1000.0
-"""Doses in nM that the probe of doses trains on, and the one it asks for."""
+DOSES = (10.0, 100.0, 1000.0)
+"""Doses of the probe of doses, in nM; it asks for the highest."""
 EXPECTED = {
     "yes": "it answers, and not as it answers without it",
     "fallback": "it answers, and its note says with what",
@@ -90,18 +90,30 @@ def _held_out(train: Train, queries: Sequence[Query]) -> tuple[Train, list[Probe
 
 
 def _dosed(train: Train, queries: Sequence[Query]) -> tuple[Train, list[Probe]]:
-    """Call the perturbations drugs, given at two doses, and ask for a third."""
+    """Call the perturbations drugs, given at three doses, and leave one drug's highest dose out."""
     cells = train.cells.copy()
-    perturbed = ~cells.obs["is_control"].to_numpy()
+    obs, perturbed = cells.obs, ~cells.obs["is_control"].to_numpy()
     dose = np.full(cells.n_obs, np.nan)
-    dose[perturbed] = np.resize(TRAINED_DOSES, int(perturbed.sum()))
+    dose[perturbed] = np.resize(DOSES, int(perturbed.sum()))
+    obs["dose"] = dose
+    low, middle, high = DOSES
+    context = sorted(set(obs["context"]))[0]
+    drug = sorted(set(obs.loc[perturbed & (obs["context"] == context).to_numpy(), "perturbation"]))[0]
+    gone = (obs["perturbation"] == drug).to_numpy() & (dose == high)
+    query = _question(queries, context, drug)
+    query.cells.obs["perturbation"] = drug
+    n2p = query.direction == "n2p"
+    asked, known = (
+        replace(query, start_dose=start, dose=end, cells=_at_dose(query.cells, start))
+        for start, end in (((middle, high), (low, middle)) if n2p else ((high, None), (middle, None)))
+    )
+    return replace(train, cells=cells[~gone].copy(), perturbation_type="drug"), [Probe("dose", asked, known)]
+
+
+def _at_dose(cells: AnnData, dose: float) -> AnnData:
+    cells = cells.copy()
     cells.obs["dose"] = dose
-    context = sorted(set(cells.obs["context"]))[0]
-    own = cells.obs.loc[perturbed & (cells.obs["context"] == context).to_numpy(), "perturbation"]
-    known = replace(_question(queries, context, sorted(own)[0]), dose=TRAINED_DOSES[-1])
-    return replace(train, cells=cells, perturbation_type="drug"), [
-        Probe("dose", replace(known, dose=ASKED_DOSE), known)
-    ]
+    return cells
 
 
 def _question(queries: Sequence[Query], context: str, perturbation: str) -> Query:

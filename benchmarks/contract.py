@@ -186,7 +186,7 @@ class Can:
     combination: Ability = ""
     """Two perturbations together that were trained on one by one only."""
     dose: Ability = ""
-    """A dose without a training cell, of a drug trained on at other doses."""
+    """The next higher dose of a drug that has training cells at lower doses only, and other drugs at that one, too."""
 
     def __post_init__(self) -> None:
         for entry in fields(self):
@@ -233,12 +233,6 @@ class Baseline:
         What it answers beyond the conditions it was trained on.
     extra
         Name of the extra in pyproject.toml that installs what it imports; a run without it says how to install it.
-    isolated
-        Runs in a Python environment of its own, which the harness makes from `requirements`: for packages that cannot
-        live beside the others. The file is imported in both, so heavy imports belong inside the methods.
-    requirements
-        Of an isolated model: what pip installs, each pinned ("jax==0.10.2"). anndata and jaxtyping, which the contract
-        needs, come by themselves unless they are pinned here.
     """
 
     name: str

@@ -71,7 +71,7 @@ def test_doses_and_screens_without_perturbed_cells_are_declined():
     model, base, _ = fitted()
     from dataclasses import replace
 
-    with pytest.raises(Unsupported, match="not of doses; asked for 100 nM"):
+    with pytest.raises(Unsupported, match="not of doses; asked from None to 100"):
         model.predict(replace(query_of(base, "x", "A"), dose=100.0))
     with pytest.raises(Unsupported, match="no context has both"):
         GsfaLike().fit(train_of(cells_of({("x", CONTROL): base, ("y", "A"): base})), seed=0)

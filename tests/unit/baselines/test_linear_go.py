@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from baselines._effects import effects
+from baselines._effects import changes, effects
 from baselines.linear_go import LinearGo, weighted_terms
 from benchmarks.contract import CONTROL
 from benchmarks.errors import ContractError, Unsupported
@@ -40,12 +40,12 @@ def test_it_is_the_bilinear_formula_with_all_terms():
     train, _ = planted()
     model = LinearGo(n_components=2, ridge=0.1)
     model.fit(train, seed=0)
-    changes = effects(train).droplevel("context").to_numpy().T
-    mean = changes.mean(axis=1)
-    left, values, _ = np.linalg.svd(changes - mean[:, None], full_matrices=False)
+    measured = changes(effects(train), (None, None)).droplevel("context").to_numpy().T
+    mean = measured.mean(axis=1)
+    left, values, _ = np.linalg.svd(measured - mean[:, None], full_matrices=False)
     a = left[:, :2] * values[:2]
     b = np.stack([model.terms[model.row[f"P{i}"]].toarray().ravel() for i in range(9)], axis=1)
-    weights = np.linalg.inv(a.T @ a + 0.1 * np.eye(2)) @ a.T @ (changes - mean[:, None]) @ b.T
+    weights = np.linalg.inv(a.T @ a + 0.1 * np.eye(2)) @ a.T @ (measured - mean[:, None]) @ b.T
     weights = weights @ np.linalg.inv(b @ b.T + 0.1 * np.eye(3))
     asked = model.terms[model.row["P9"]].toarray().ravel()
     control = np.full(N_GENES, 5.0)
