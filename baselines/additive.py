@@ -1,7 +1,5 @@
 """Effects that add: a combination is the sum of its parts, a perturbation in a new context the context's mean and its own."""
 
-from typing import NamedTuple
-
 import numpy as np
 import pandas as pd
 from anndata import AnnData
@@ -70,8 +68,6 @@ def shrunken_means(table: pd.DataFrame, noise: pd.Series) -> pd.DataFrame:
         Noise variance of each context's mean change, summed over genes.
     """
     means = table.groupby(level="context").mean()
-    if means.empty:
-        return means
     away = means - means.mean(axis=0)
     own, n = noise.loc[means.index].to_numpy(), len(means)
     expected = (1 - 2 / n) * own + own.sum() / n**2  # of a mean less the mean over contexts, which holds it too

@@ -162,11 +162,11 @@ def own_gene_raised(table: pd.DataFrame, genes: dict[str, int]) -> float:
     Parameters
     ----------
     table
-        Changes; rows (context, perturbation, dose), columns genes.
+        Changes; rows (context, perturbation), columns genes.
     genes
         Measured gene → column.
     """
-    own = [row[genes[p]] for (_, p, _), row in zip(table.index, table.to_numpy(), strict=True) if p in genes]
+    own = [row[genes[p]] for (_, p), row in zip(table.index, table.to_numpy(), strict=True) if p in genes]
     if len(own) < MIN_RAISED:
         return 0.0
     mean, error = float(np.mean(own)), float(np.std(own, ddof=1) / np.sqrt(len(own)))

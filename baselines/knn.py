@@ -80,7 +80,7 @@ class Knn:
         shared = [own.index.intersection(table.index) for table in theirs]
         if min(map(len, shared)) >= MIN_SHARED:
             pairs = zip(theirs, shared, strict=True)
-            return np.array([_cosine(own.loc[names].to_numpy(), other.loc[names].to_numpy()) for other, names in pairs])
+            return np.array([_cosine(own.loc[names].to_numpy(), table.loc[names].to_numpy()) for table, names in pairs])
         if context not in self.controls.index:
             return np.ones(len(others))
         profile = self.controls.loc[context].to_numpy()

@@ -44,7 +44,9 @@ def scores(names=("GENE1", "GENE2", "GENE3", "GENE4"), lines=LINES, **common):
 
 def results(table, folder=None):
     metrics = check_metrics(metrics_table())
-    return Results(folder, Tables(check_scores(table, metrics), metrics, pd.DataFrame(), pd.DataFrame(), pd.DataFrame()))
+    return Results(
+        folder, Tables(check_scores(table, metrics), metrics, pd.DataFrame(), pd.DataFrame(), pd.DataFrame())
+    )
 
 
 def write_run(folder, table):
