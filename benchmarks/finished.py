@@ -175,10 +175,13 @@ def choose(asked: list[Asked], wanted: tuple[str, ...]) -> list[Asked]:
 
 
 def _alike(name: str, asked: Asked) -> bool:
-    """Compare without case, "SIM_" and whatever follows the first word of a compound's name."""
-    given = name.casefold()
-    plain = asked.condition.perturbation.casefold().removeprefix("sim_")
-    return given in {n.casefold() for n in asked.names} or given in (plain, plain.split(" ")[0])
+    """Compare without case and "SIM_"; a compound's first word does."""
+    given = _plain(name)
+    return given in {_plain(n) for n in asked.names} or given == _plain(asked.condition.perturbation).split(" ")[0]
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace("sim_", "")
 
 
 def reopen(folder: Path, data_dir: Path | None = None) -> FinishedRun:
