@@ -170,6 +170,6 @@ BASELINE = Baseline(
     source="doi:10.1038/s41587-023-02079-x",
     limits="Perturbations (and doses) with training cells, in contexts with training controls; the input cells are not used.",
     licence="BSD-3-Clause",
-    quick={"epochs": 100},
+    quick={"epochs": 40, "batch_size": 64},
     full_training={"epochs": 500},
 )
