@@ -170,7 +170,7 @@ BASELINE = Baseline(
     source="doi:10.1038/s41587-023-02079-x",
     limits="Perturbations (and doses) with training cells, in contexts with training controls; the input cells are not used.",
     licence="BSD-3-Clause",
-    quick={"epochs": 100},
+    quick={"epochs": 40, "batch_size": 64},
     full_training={"epochs": 500},
     can=Can(unseen_perturbation="no", unseen_context="yes", combination="no", dose="no"),
     extra="biolord",
