@@ -48,7 +48,7 @@ def linked(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 def test_good_and_bad_models_end_in_rows_and_leave_no_process(linked: None, tmp_path: Path) -> None:
-    result = run_isolated(tmp_path, "good", "hangs_in_fit", "dies", timeout=8.0)
+    result = run_isolated(tmp_path, "good", "hangs_in_fit", "dies", timeout=20.0)
     assert set(rows(result, "good")["status"]) == {"ok"}
     assert set(rows(result, "hangs_in_fit")["status"]) == {"timeout"}
     assert rows(result, "dies")["reason"].str.contains(r"died \(exit code 9\) in 'fit'").all()

@@ -11,7 +11,7 @@ from anndata import AnnData
 from baselines._effects import changes, effects
 from baselines.context_transfer import ContextTransfer
 from baselines.linear import Linear
-from baselines.scgen import _start_and_end
+from baselines._states import start_and_end
 from baselines.train_mean import TrainMean
 from benchmarks.contract import CONTROL, Query, Train
 from benchmarks.errors import Unsupported
@@ -91,4 +91,4 @@ def test_a_step_nobody_was_trained_on_is_declined_with_the_reason(train):
 
 
 def test_scgen_moves_from_the_start_dose_to_the_target_dose():
-    assert _start_and_end(raised()) == ("D at 10.0 nM", "D at 100.0 nM")
+    assert start_and_end(raised(), "scGen") == ("D at 10.0 nM", "D at 100.0 nM")
