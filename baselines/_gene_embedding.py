@@ -1,7 +1,33 @@
-"""The gene embedding that the linear models share."""
+"""What the linear models share: the gene embedding, and models by context."""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import numpy as np
 import pandas as pd
+
+Model = TypeVar("Model")
+
+
+class ByContext(Generic[Model]):
+    """Models of every context, solved once for each pair of doses that is asked about.
+
+    Parameters
+    ----------
+    solve
+        Makes a model of one context's changes [perturbation, gene], or None where they do not suffice.
+    """
+
+    def __init__(self, solve: Callable[[pd.DataFrame], Model | None]) -> None:
+        self.solve = solve
+        self.solved: dict[tuple, dict[str, Model | None]] = {}
+
+    def of(self, step: tuple, table: pd.DataFrame) -> dict[str, Model | None]:
+        """Context → model; `table` has the changes between the doses `step`, rows (context, perturbation)."""
+        if step not in self.solved:
+            contexts = table.groupby(level="context", sort=True)
+            self.solved[step] = {str(c): self.solve(rows.droplevel("context")) for c, rows in contexts}
+        return self.solved[step]
 
 
 def gene_embedding(rows: pd.DataFrame, n_components: int) -> tuple[np.ndarray, np.ndarray] | None:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from baselines._effects import changes, effects, mean_effect_of, shifted, step_of
-from baselines._gene_embedding import gene_embedding
+from baselines._gene_embedding import ByContext, gene_embedding
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 
 Model = tuple[np.ndarray, np.ndarray]
@@ -38,11 +38,11 @@ class Linear:
     def fit(self, train: Train, *, seed: int) -> None:
         self.effects = effects(train)
         self.genes = {gene: i for i, gene in enumerate(train.cells.var_names)}
-        self.models: dict[tuple, dict[str, Model | None]] = {}
+        self.models = ByContext(self._fit_context)
 
     def predict(self, query: Query) -> Prediction:
         table = changes(self.effects, step_of(query))
-        model = self._models_of(step_of(query), table).get(query.context)
+        model = self.models.of(step_of(query), table).get(query.context)
         mean, note = mean_effect_of(query.context, table)
         if model is None:
             return shifted(query, mean, note)
@@ -51,13 +51,6 @@ class Linear:
         if embedding is None:
             return shifted(query, mean, f"{query.perturbation} is not among the measured genes: mean effect")
         return shifted(query, gene_embedding @ weights @ embedding + mean)
-
-    def _models_of(self, step: tuple, table: pd.DataFrame) -> dict[str, "Model | None"]:
-        """Solve for every context, once for each pair of doses that is asked about."""
-        if step not in self.models:
-            contexts = table.groupby(level="context", sort=True)
-            self.models[step] = {str(c): self._fit_context(rows.droplevel("context")) for c, rows in contexts}
-        return self.models[step]
 
     def _fit_context(self, rows: pd.DataFrame) -> "Model | None":
         embedded = gene_embedding(rows, self.n_components)

@@ -7,7 +7,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from baselines._effects import changes, effects, mean_effect_of, shifted, step_of
-from baselines._gene_embedding import gene_embedding
+from baselines._gene_embedding import ByContext, gene_embedding
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import ContractError, Unsupported
 
@@ -57,12 +57,12 @@ class LinearGo:
             raise Unsupported("linear_go needs gene annotation (gene to terms); give one with --annotation FILE.")
         self.row, self.terms = weighted_terms(train.annotation)
         self.effects = effects(train)
-        self.models: dict[tuple, dict[str, Model | None]] = {}
+        self.models = ByContext(self._fit_context)
 
     def predict(self, query: Query) -> Prediction:
         table = changes(self.effects, step_of(query))
         mean, note = mean_effect_of(query.context, table)
-        model = self._models_of(step_of(query), table).get(query.context)
+        model = self.models.of(step_of(query), table).get(query.context)
         if model is None:
             return shifted(
                 query, mean, note or f"fewer than two annotated perturbations in {query.context}: mean effect"
@@ -75,13 +75,6 @@ class LinearGo:
                 query, mean, f"{query.perturbation} shares no term with a training perturbation: mean effect"
             )
         return shifted(query, gene_embedding_ @ (weights @ alike) + mean)
-
-    def _models_of(self, step: tuple, table: pd.DataFrame) -> dict[str, "Model | None"]:
-        """Solve for every context, once for each pair of doses that is asked about."""
-        if step not in self.models:
-            contexts = table.groupby(level="context", sort=True)
-            self.models[step] = {str(c): self._fit_context(rows.droplevel("context")) for c, rows in contexts}
-        return self.models[step]
 
     def _fit_context(self, rows: pd.DataFrame) -> "Model | None":
         embedded = gene_embedding(rows, self.n_components)

@@ -15,8 +15,8 @@ from reports.style import GREY, REFERENCE, model_colours, new_figure, save, set_
 from reports.tables import GROUP, read_table
 from reports.task import Task
 
-REAL = "real cells"
-"""Name of the real cells among the models."""
+REAL = "measured cells"
+"""Name of the cells that no model made, among the models; simulated ones of a simulated suite."""
 NEIGHBOUR_COLUMNS = (
     *GROUP,
     "fold",
@@ -104,7 +104,7 @@ def _draw_cells(cells: pd.DataFrame, neighbours: pd.DataFrame, what: str) -> Fig
     handles = [panels[0].plot([], [], "o", color=colours[d], label=name_dose(d))[0] for d in doses]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(doses), fontsize=9)
     set_title(
-        figure, f"{what} by dose: real cells, and predicted ones over them", Task(*(str(first[c]) for c in GROUP))
+        figure, f"{what} by dose: measured cells, and predicted ones over them", Task(*(str(first[c]) for c in GROUP))
     )
     return figure
 
@@ -167,7 +167,7 @@ def _draw_shares(neighbours: pd.DataFrame) -> Figure:
     k = int(neighbours["k"].min())
     set_title(
         figure,
-        f"Are predicted cells nearest to real cells of the right dose? {k} neighbours;\n"
+        f"Are predicted cells nearest to measured cells of the right dose? {k} neighbours;\n"
         "bars: 95 % intervals over compounds; diamonds: means or draws, which lie where no single cell does",
         Task(*(str(first[c]) for c in GROUP)),
     )

@@ -103,7 +103,7 @@ def figure4(results: Results, out: Path) -> Section:
 
 def figure5(results: Results, out: Path) -> Section:
     """Figure 5: real and predicted cells by dose."""
-    section = Section("Figure 5: real and predicted cells by dose (PHATE)", "sciplex")
+    section = Section("Figure 5: measured and predicted cells by dose (PHATE)", "sciplex")
     folder = results.folder / "embedding"
     if not (folder / "neighbours.csv").is_file():
         section.blocks.append(f"Not made yet: `python -m benchmarks.embedding {results.folder}`.")
@@ -150,7 +150,7 @@ SECTIONS: Mapping[str, tuple[str, Callable[[Results, Path], Section]]] = {
     "Figure 3: triangular validation": ("triangular", figure3),
     "Figure 4: pre-trained against fine-tuned": ("cropseq", figure4),
     "Table 2: models by compound": ("sciplex", table2),
-    "Figure 5: real and predicted cells by dose (PHATE)": ("sciplex", figure5),
+    "Figure 5: measured and predicted cells by dose (PHATE)": ("sciplex", figure5),
     "Figure 6: gene-set enrichment": ("sciplex", figure6),
 }
 
@@ -252,9 +252,9 @@ def _dose_words(table: pd.DataFrame) -> str:
     real = means.loc[REAL] if REAL in means.index else None
     rest = means.drop(index=REAL, errors="ignore").sort_values("share", ascending=False)
     best = rest.iloc[0]
-    text = f"Of the nearest real neighbours of the cells {rest.index[0]} predicts, {100 * best['share']:.0f} % are of the dose that "
+    text = f"Of the nearest measured neighbours of the cells {rest.index[0]} predicts, {100 * best['share']:.0f} % are of the dose that "
     text += f"was asked for; chance gives {100 * best['chance']:.0f} %"
-    return text + (f", real cells of that dose {100 * real['share']:.0f} %." if real is not None else ".")
+    return text + (f", measured cells of that dose {100 * real['share']:.0f} %." if real is not None else ".")
 
 
 def _enrichment_words(agreement: pd.DataFrame) -> str:
