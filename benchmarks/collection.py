@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks import store
 from benchmarks.errors import BenchmarkError, StoreError
 from benchmarks.manifest import read_manifest
+from benchmarks.options import split_names
 from benchmarks.plan import Plan, make_plan
 from benchmarks.request import Request
 from benchmarks.runner import Result
@@ -43,7 +44,7 @@ class Collection:
 
 def suite_names(text: str) -> tuple[str, ...]:
     """Read `--suite`: one name, several with commas between, or "all"; raises `UnknownName`."""
-    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    names = tuple(dict.fromkeys(split_names(text)))
     names = PAPER if names == (ALL,) else names
     if not names:
         raise BenchmarkError(f"--suite is empty; name a suite, several with commas between, or '{ALL}'.")

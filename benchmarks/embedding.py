@@ -18,7 +18,7 @@ from rich.console import Console
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.finished import Asked, FinishedRun, choose, reopen
-from benchmarks.options import DataDir
+from benchmarks.options import DataDir, split_names
 from benchmarks.results import write_csv
 from benchmarks.scoring.table import take
 from benchmarks.scoring.training import training_of
@@ -72,8 +72,7 @@ def main(
     Exit status: 0 done, 2 the run or a name cannot be used.
     """
     try:
-        wanted = tuple(name.strip() for name in models.split(",") if name.strip())
-        paths = embed(reopen(run, data_dir), tuple(compound or ()), wanted)
+        paths = embed(reopen(run, data_dir), tuple(compound or ()), split_names(models))
     except BenchmarkError as error:
         console.print(f"{type(error).__name__}: {error}", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error

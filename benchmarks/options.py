@@ -23,6 +23,11 @@ Kind = Annotated[str, typer.Option(help="--h5ad: what was done to the cells: CRI
 T = TypeVar("T", bound=str)
 
 
+def split_names(text: str) -> tuple[str, ...]:
+    """Split an option's value at commas; empty parts are left out."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def choice(option: str, given: str, known: tuple[T, ...]) -> T:
     """Return the known value that was given; raises `BenchmarkError`, which names them all."""
     for value in known:

@@ -35,6 +35,7 @@ from benchmarks.options import (
     Separator,
     Values,
     choice,
+    split_names,
 )
 from benchmarks.paper import write_all
 from benchmarks.plan import Plan, Request, make_jobs, make_plan
@@ -122,9 +123,9 @@ def main(
             suite=suite,
             models=_models(models),
             protocol=protocol,
-            directions=_names(direction),
+            directions=split_names(direction),
             perturbations=_labels(perturbations),
-            contexts=_names(contexts),
+            contexts=split_names(contexts),
             control_rule=choice("--control-rule", control_rule, CONTROL_RULES),
             data=choice("--data", data, ("auto", "real", "simulated")),
             own=own,
@@ -222,9 +223,9 @@ def _folder(plan: Plan, out: Path, resume: bool) -> Path:
 
 def _models(text: str | None) -> tuple[str, ...]:
     """Split --models; an empty text is a mistake (an unset variable of a script), not a wish for all."""
-    if text is not None and not _names(text):
+    if text is not None and not split_names(text):
         raise BenchmarkError("--models is empty; name models, or leave the option out for the suite's own list.")
-    return _names(text or "")
+    return split_names(text or "")
 
 
 def _device(name: str) -> str:
@@ -232,10 +233,6 @@ def _device(name: str) -> str:
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
         raise BenchmarkError(f"--device is '{name}'; expected cpu, cuda, cuda:N or mps.")
     return name
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _labels(text: str) -> tuple[str, ...]:

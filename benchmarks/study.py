@@ -17,7 +17,7 @@ from rich.console import Console
 
 from benchmarks.errors import BenchmarkError, StoreError
 from benchmarks.manifest import read_manifest
-from benchmarks.options import DataDir, choice
+from benchmarks.options import DataDir, choice, split_names
 from benchmarks.plan import Plan, make_jobs, make_plan
 from benchmarks.progress import Display
 from benchmarks.request import Preset, Request
@@ -112,9 +112,9 @@ def main(
             out=out,
             data_dir=data_dir,
             questions=find_questions(only, protocol),
-            variants=_names(variants),
-            ablations=_names(ablations),
-            others=_names(others),
+            variants=split_names(variants),
+            ablations=split_names(ablations),
+            others=split_names(others),
             seeds=seeds,
             ablation_seeds=ablation_seeds,
             preset=choice("--preset", preset, ("quick", "paper")),
@@ -137,7 +137,7 @@ def main(
 def find_questions(only: str | None, protocol: str | None = None) -> tuple[Question, ...]:
     """Choose the questions of some suites and of a protocol; raises `BenchmarkError` where there are none."""
     every = (*QUESTIONS, SMOKE)
-    suites = {question.suite for question in QUESTIONS} if only is None else set(_names(only))
+    suites = {question.suite for question in QUESTIONS} if only is None else set(split_names(only))
     known = {question.suite for question in every}
     if not suites or suites - known:
         raise BenchmarkError(f"--only {only}: expected some of {', '.join(sorted(known))}, separated by commas.")
@@ -216,10 +216,6 @@ def summarise(folders: list[Path]) -> pd.DataFrame:
 
 def _both(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{name}_{direction}" for name in names for direction in ("n2p", "p2n"))
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 if __name__ == "__main__":

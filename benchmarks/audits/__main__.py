@@ -14,7 +14,7 @@ from benchmarks.audits.direction import wrong_answers
 from benchmarks.errors import BenchmarkError, UnknownName
 from benchmarks.finished import FinishedRun
 from benchmarks.integration.batches import MEANING, METHODS
-from benchmarks.options import DataDir, choice
+from benchmarks.options import DataDir, choice, split_names
 from benchmarks.plan import Plan, Request, make_plan
 from benchmarks.study import go_on
 from reports import load
@@ -63,14 +63,14 @@ def main(
     try:
         request = Request(
             suite=suite,
-            models=_names(models),
+            models=split_names(models),
             data_dir=data_dir,
             folds=folds,
             preset=choice("--preset", preset, ("quick", "paper")),
             base_seed=seed,
             threads=threads,
         )
-        failures = run_audits(Audit(request, out, _names(only), jobs))
+        failures = run_audits(Audit(request, out, split_names(only), jobs))
     except BenchmarkError as error:
         console.print(f"{type(error).__name__}: {error}", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error
@@ -135,10 +135,6 @@ def _run(audit: Audit, request: Request) -> tuple[Plan, Path, int]:
     name = f"{plan.suite.name}-{plan.protocol}-{request.integration}-{request.preset}"
     folder = audit.out / "runs" / name
     return plan, folder, go_on(plan, folder, audit.jobs)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from benchmarks.enrichment.analysis import Found, Wish, analyse, write
 from benchmarks.enrichment.prerank import Settings
 from benchmarks.errors import BenchmarkError
 from benchmarks.finished import reopen
-from benchmarks.options import DataDir, choice
+from benchmarks.options import DataDir, choice, split_names
 from reports.enrichment import name_condition
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -45,7 +45,7 @@ def main(
         wish = Wish(
             gene_sets=gene_sets,
             conditions=tuple(condition or ()),
-            models=tuple(name.strip() for name in models.split(",") if name.strip()),
+            models=split_names(models),
             direction=choice("--direction", direction, DIRECTIONS),
             show=tuple(show or ()),
             n_conditions=conditions,
