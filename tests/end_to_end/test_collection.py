@@ -12,6 +12,7 @@ import pytest
 from benchmarks.collection import run_suites, suite_names
 from benchmarks.data.own import OwnFile
 from benchmarks.errors import BenchmarkError, UnknownName
+from benchmarks.paper import write_all
 from benchmarks.plan import make_plan
 from benchmarks.request import Request
 from benchmarks.runner import run
@@ -55,6 +56,16 @@ def test_one_table_and_a_page_over_all_suites(made):
     assert "| *oracle* | 1.000 |" in page
     assert "[Leaderboard](smoke/leaderboard.md)" in page
     assert "Not run. BenchmarkError: Suite 'kang' has no simulated data" in page
+
+
+def test_an_analysis_that_cannot_be_made_says_why_and_stops_no_other(made):
+    smoke = made.folder / "smoke"  # has no doses
+    enriched, embedded, page = write_all({"smoke": smoke, "sciplex": smoke}, made.folder / "paper")
+    assert enriched.startswith("enrichment (Figure 6): ")
+    assert embedded.startswith("cells by dose (Figure 5): not made. BenchmarkError: ")
+    assert "has no doses" in embedded
+    assert page == f"the paper's page: {made.folder / 'paper' / 'paper.md'}"
+    assert "## Figure 5" in (made.folder / "paper" / "paper.md").read_text()
 
 
 def test_resume_goes_on_in_the_same_folder_and_trains_nothing_again(made):
