@@ -20,6 +20,7 @@ ALL_MODELS = (
     "ot_barycentric",
     "gsfa_like",
     "grn_propagation",
+    "own_gene",
     "scgen",
     "gears",
     "cycseq_n2p",

@@ -27,6 +27,7 @@ def test_built_in_names():
         "ot_barycentric",
         "gsfa_like",
         "grn_propagation",
+        "own_gene",
         "scgen",
         "gears",
         "cycseq_n2p",

@@ -1,0 +1,87 @@
+"""The perturbed gene alone: a knock-out's most certain effect, and nothing else of it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from baselines._effects import changes, effects, group_means, shifted
+from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
+from benchmarks.errors import Unsupported
+
+
+class OwnGene:
+    """Change the perturbed gene in proportion to its level in controls; leave every other gene where it is.
+
+    With x_cg the mean of gene g over the training controls of context c and δ_p the change of gene p in the cells in which
+    it is perturbed, δ_cp = b · x_cp. b is the least-squares slope over the training perturbations of the context, over
+    those of all contexts where it has none: −1 where knock-outs leave nothing, above 0 under activation.
+
+    What other models score above it, they know of the rest of the genome.
+    """
+
+    def fit(self, train: Train, *, seed: int) -> None:
+        if train.perturbation_type != "CRISPR":
+            raise Unsupported(f"own_gene changes the perturbed gene; a {train.perturbation_type} is no gene.")
+        self.genes = {name: column for column, name in enumerate(train.cells.var_names)}
+        self.controls = group_means(train).xs(CONTROL, level="perturbation").droplevel("dose")
+        self.pairs = own_changes(changes(effects(train), (None, None)), self.controls, self.genes)
+        if self.pairs.empty:
+            raise Unsupported("no single training perturbation is of a measured gene that the controls express")
+
+    def predict(self, query: Query) -> Prediction:
+        genes = [gene for gene in query.perturbation.split("+") if gene in self.genes]
+        if not genes:
+            raise Unsupported(f"{query.perturbation} is not measured: there is no own gene to change")
+        if query.context not in self.controls.index:
+            raise Unsupported(
+                f"no training controls in {query.context}: the level of {' and '.join(genes)} is not known"
+            )
+        inside = self.pairs[self.pairs["context"] == query.context]
+        note = "" if len(inside) else f"no training perturbation in {query.context}: slope of all contexts"
+        effect = np.zeros(len(self.genes))
+        columns = [self.genes[gene] for gene in genes]
+        effect[columns] = slope(inside if len(inside) else self.pairs) * self.controls.loc[query.context].iloc[columns]
+        return shifted(query, effect, note)
+
+
+def own_changes(table: pd.DataFrame, controls: pd.DataFrame, genes: dict[str, int]) -> pd.DataFrame:
+    """List, for each single perturbation of a measured gene, that gene's level in controls and its change.
+
+    Parameters
+    ----------
+    table
+        Changes; rows (context, perturbation), columns genes.
+    controls
+        Mean training controls; rows context, columns genes.
+    genes
+        Measured gene → column.
+
+    Returns
+    -------
+    pd.DataFrame
+        `context`, `level` and `change` (in the cells' space); genes that the controls do not express are left out.
+    """
+    rows: Sequence[tuple[str, float, float]] = [
+        (context, controls.loc[context].iloc[genes[gene]], change[genes[gene]])
+        for (context, gene), change in zip(table.index, table.to_numpy(), strict=True)
+        if gene in genes
+    ]
+    pairs = pd.DataFrame(rows, columns=["context", "level", "change"])
+    return pairs[pairs["level"] != 0]
+
+
+def slope(pairs: pd.DataFrame) -> float:
+    """Least-squares slope through the origin of change on level."""
+    return float((pairs["level"] * pairs["change"]).sum() / (pairs["level"] ** 2).sum())
+
+
+BASELINE = Baseline(
+    name="own_gene",
+    build=OwnGene,
+    directions=("n2p", "p2n"),
+    summary="Input with the perturbed gene alone changed, in proportion to its level in controls.",
+    source="ours",
+    limits="CRISPR perturbations of measured genes; knows nothing of any other gene.",
+    can=Can(unseen_perturbation="yes", unseen_context="fallback", combination="yes", dose="no"),
+)
