@@ -16,6 +16,7 @@ import pandas as pd
 import typer
 from rich.console import Console
 
+from benchmarks.command import exit_statuses
 from benchmarks.errors import BenchmarkError
 from benchmarks.finished import Asked, FinishedRun, choose, reopen
 from benchmarks.options import DataDir, split_names
@@ -71,11 +72,8 @@ def main(
 
     Exit status: 0 done, 2 the run or a name cannot be used.
     """
-    try:
+    with exit_statuses(console, "Give the same command again."):
         paths = embed(reopen(run, data_dir), tuple(compound or ()), split_names(models))
-    except BenchmarkError as error:
-        console.print(f"{type(error).__name__}: {error}", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from error
     for path in paths:
         console.print(f"Wrote {path}", markup=False, highlight=False, soft_wrap=True)
 

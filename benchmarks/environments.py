@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import registry
+from benchmarks.command import exit_statuses, say
 from benchmarks.contract import Baseline
 from benchmarks.errors import BenchmarkError, UnknownName
 from benchmarks.isolated.venvs import Environment, create, environment_of, remove, root
@@ -17,7 +18,6 @@ from benchmarks.options import choice
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 console = Console()
-EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 ACTIONS = ("list", "create", "remove")
 
 
@@ -35,7 +35,7 @@ def main(
     Exit status: 0 all went well, 2 the request or the package index is not usable, 130 interrupted (nothing half-made is
     left).
     """
-    try:
+    with exit_statuses(console, "Nothing half-made is left."):
         chosen = choice("The action", action, ACTIONS)
         known = {n: r for n, r in registry.available(tuple(plugin or ())).items() if r.isolated}
         if chosen == "list":
@@ -45,13 +45,6 @@ def main(
         else:
             environment = _find(name, known)
             _say(f"{environment.folder}: {'removed' if remove(environment) else 'was not there'}.")
-    except BenchmarkError as error:
-        console.print(f"[red]{type(error).__name__}[/]: ", end="")
-        _say(str(error))
-        raise typer.Exit(EXIT_USAGE) from error
-    except KeyboardInterrupt as error:
-        _say("Interrupted. Nothing half-made is left.")
-        raise typer.Exit(EXIT_INTERRUPTED) from error
 
 
 def _find(name: str | None, known: dict[str, Baseline]) -> Environment:
@@ -84,7 +77,7 @@ def _create(environment: Environment) -> None:
 
 
 def _say(text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    say(console, text)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from benchmarks import card, registry
 from benchmarks.collection import Collection, run_suites, suite_names
+from benchmarks.command import EXIT_FAILED, EXIT_USAGE, exit_statuses, tell_failures, watched
 from benchmarks.data.own import OwnFile
 from benchmarks.errors import BenchmarkError
 from benchmarks.integration.batches import METHODS
@@ -38,18 +39,16 @@ from benchmarks.options import (
     split_names,
 )
 from benchmarks.paper import write_all
-from benchmarks.plan import Plan, Request, make_jobs, make_plan
-from benchmarks.progress import Display
+from benchmarks.plan import Plan, Request, make_plan
 from benchmarks.protocols import PROTOCOLS
 from benchmarks.request import CONTROL_RULES
-from benchmarks.runner import Result, run
+from benchmarks.runner import Result
 from benchmarks.suites import ALL, PAPER, SUITES
 from reports import read_leaderboard
 from reports.console import print_index, print_summary
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 console = Console()
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 
 @app.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -113,7 +112,7 @@ def main(
     are not usable, 130 interrupted (what was finished is kept: --resume).
     """
     plugins = tuple(plugin or ())
-    try:
+    with exit_statuses(console, "What was finished is kept: run the same command with --resume to go on."):
         if show:
             _show(plugins)
             return
@@ -153,13 +152,6 @@ def main(
         plan = make_plan(request)
         folder = _folder(plan, out, resume)
         result = _run(plan, folder, workers=jobs, timeout=timeout, figures=figures)
-    except BenchmarkError as error:
-        console.print(f"[red]{type(error).__name__}[/]: ", end="")
-        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(EXIT_USAGE) from error
-    except KeyboardInterrupt as error:
-        console.print("Interrupted. What was finished is kept: run the same command with --resume to go on.")
-        raise typer.Exit(EXIT_INTERRUPTED) from error
     _finish(result)
 
 
@@ -178,8 +170,7 @@ def _run(plan: Plan, folder: Path, *, workers: int, timeout: float | None, figur
     )
     for warning in plan.dataset.warnings:
         console.print(f"[yellow]{warning}[/]", highlight=False, soft_wrap=True)
-    with Display(console, len(make_jobs(plan, folder, folder))) as display:
-        return run(plan, folder, workers=workers, timeout=timeout, figures=figures, watch=display, tell=display.scoring)
+    return watched(plan, folder, console, workers=workers, timeout=timeout, figures=figures)
 
 
 def _finish(result: Result) -> None:
@@ -188,9 +179,7 @@ def _finish(result: Result) -> None:
     console.print(f"{result.seconds:.0f} s{share if result.outside >= 0 else ''}.", highlight=False)
     made = [n for n in ("leaderboard.md", "leaderboard.csv", "scores.csv", "figures") if (result.folder / n).exists()]
     console.print(f"Results: {result.folder} ({', '.join(made)})", highlight=False, soft_wrap=True)
-    if result.failures:
-        console.print(f"[red]{result.failures} condition(s) failed or timed out[/]; reasons are in scores.csv.")
-        raise typer.Exit(EXIT_FAILED)
+    tell_failures(console, result.failures)
 
 
 def _finish_all(made: Collection, data_dir: Path | None) -> None:

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 
 from benchmarks.canonical import SOURCE_SPACES
+from benchmarks.command import exit_statuses
 from benchmarks.contract import CONTROL, DIRECTIONS
-from benchmarks.errors import BenchmarkError
 from benchmarks.external import Labels, Wish, score_files, write
 from benchmarks.options import choice
 from reports import read_leaderboard
@@ -47,7 +47,7 @@ def main(
 
     Exit status: 0 scored, 1 some condition has no usable prediction, 2 the files cannot be scored.
     """
-    try:
+    with exit_statuses(console, "Give the same command again."):
         wish = Wish(
             predictions=tuple(predictions),
             truth=truth,
@@ -65,9 +65,6 @@ def main(
         folder = out / datetime.now().strftime("%Y-%m-%dT%H%M%S")
         scored = score_files(wish)
         write(scored, folder, figures=figures)
-    except BenchmarkError as error:
-        console.print(f"{type(error).__name__}: {error}", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from error
     print_summary(read_leaderboard(folder / "leaderboard.csv"), console)
     for note in scored.notes:
         console.print(f"Note: {note}.", markup=False, highlight=False, soft_wrap=True)

@@ -15,13 +15,11 @@ import pandas as pd
 import typer
 from rich.console import Console
 
-from benchmarks.errors import BenchmarkError, StoreError
-from benchmarks.manifest import read_manifest
+from benchmarks.command import exit_statuses, go_on, tell_failures
+from benchmarks.errors import BenchmarkError
 from benchmarks.options import DataDir, choice, split_names
-from benchmarks.plan import Plan, make_jobs, make_plan
-from benchmarks.progress import Display
+from benchmarks.plan import make_plan
 from benchmarks.request import Preset, Request
-from benchmarks.runner import run
 from reports import load
 from reports.study import summarise_seeds
 from reports.study_page import write_study
@@ -107,7 +105,7 @@ def main(
     Exit status: 0 all went well, 1 some model failed, 2 the request or the data are not usable, 130 interrupted (what was
     finished is kept: give the same command again).
     """
-    try:
+    with exit_statuses(console):
         study = Study(
             out=out,
             data_dir=data_dir,
@@ -123,15 +121,7 @@ def main(
             threads=threads,
         )
         failures = run_study(study)
-    except BenchmarkError as error:
-        console.print(f"{type(error).__name__}: {error}", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from error
-    except KeyboardInterrupt as error:
-        console.print("Interrupted. What was finished is kept: give the same command again.")
-        raise typer.Exit(130) from error
-    if failures:
-        console.print(f"{failures} condition(s) failed or timed out; reasons are in the runs' scores.csv.")
-        raise typer.Exit(1)
+    tell_failures(console, failures)
 
 
 def find_questions(only: str | None, protocol: str | None = None) -> tuple[Question, ...]:
@@ -158,7 +148,7 @@ def run_study(study: Study) -> int:
         for name, request in requests(study, question):
             plan = make_plan(request)
             folder = study.out / "runs" / f"{question.suite}-{question.protocol}-{study.preset}" / name
-            failures += go_on(plan, folder, study.jobs)
+            failures += go_on(plan, folder, console, workers=study.jobs)
             folders.append(folder)
         tables.append(summarise(folders))
     for path in write_study(pd.concat(tables, ignore_index=True), study.out):
@@ -190,15 +180,6 @@ def requests(study: Study, question: Question) -> Iterator[tuple[str, Request]]:
                     threads=study.threads,
                 ),
             )
-
-
-def go_on(plan: Plan, folder: Path, jobs: int) -> int:
-    """Run a plan, or go on with it; refuses a folder that holds something else."""
-    if folder.is_dir() and read_manifest(folder).get("key", plan.key) != plan.key:
-        raise StoreError(f"{folder} holds a run of other data, splits or preset; choose another --out.")
-    console.print(f"{folder.parent.name}/{folder.name}: {len(plan.splits)} fold(s)", highlight=False, soft_wrap=True)
-    with Display(console, len(make_jobs(plan, folder, folder))) as display:
-        return run(plan, folder, workers=jobs, figures=False, watch=display, tell=display.scoring).failures
 
 
 def summarise(folders: list[Path]) -> pd.DataFrame:

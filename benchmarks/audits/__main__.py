@@ -11,12 +11,12 @@ import typer
 from rich.console import Console
 
 from benchmarks.audits.direction import wrong_answers
-from benchmarks.errors import BenchmarkError, UnknownName
+from benchmarks.command import exit_statuses, go_on, tell_failures
+from benchmarks.errors import UnknownName
 from benchmarks.finished import FinishedRun
 from benchmarks.integration.batches import MEANING, METHODS
 from benchmarks.options import DataDir, choice, split_names
 from benchmarks.plan import Plan, Request, make_plan
-from benchmarks.study import go_on
 from reports import load
 from reports.audits import compare_integrations, compare_protocols, judge_directions, rate_metrics, write_audits
 from reports.tables import Tables
@@ -60,7 +60,7 @@ def main(
     Exit status: 0 all went well, 1 some model failed, 2 the request or the data are not usable, 130 interrupted (what was
     finished is kept: give the same command again).
     """
-    try:
+    with exit_statuses(console):
         request = Request(
             suite=suite,
             models=split_names(models),
@@ -71,15 +71,7 @@ def main(
             threads=threads,
         )
         failures = run_audits(Audit(request, out, split_names(only), jobs))
-    except BenchmarkError as error:
-        console.print(f"{type(error).__name__}: {error}", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from error
-    except KeyboardInterrupt as error:
-        console.print("Interrupted. What was finished is kept: give the same command again.")
-        raise typer.Exit(130) from error
-    if failures:
-        console.print(f"{failures} condition(s) failed or timed out; reasons are in the runs' scores.csv.")
-        raise typer.Exit(1)
+    tell_failures(console, failures)
 
 
 def run_audits(audit: Audit) -> int:
@@ -134,7 +126,7 @@ def _run(audit: Audit, request: Request) -> tuple[Plan, Path, int]:
     plan = make_plan(request)
     name = f"{plan.suite.name}-{plan.protocol}-{request.integration}-{request.preset}"
     folder = audit.out / "runs" / name
-    return plan, folder, go_on(plan, folder, audit.jobs)
+    return plan, folder, go_on(plan, folder, console, workers=audit.jobs)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from benchmarks import card as cards
 from benchmarks.card import SourceFile
+from benchmarks.command import exit_statuses, say
 from benchmarks.data import summary
 from benchmarks.data.dataset import present
 from benchmarks.data.own import OwnFile, own_source
@@ -39,7 +40,7 @@ from reports.style import save
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 console = Console()
-EXIT_DAMAGED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_DAMAGED = 1
 ACTIONS = ("list", "info", "fetch", "prepare", "verify", "summary")
 
 
@@ -69,7 +70,7 @@ def main(
     Exit status: 0 all went well, 1 `verify` found damage, 2 the request or the data are not usable, 130 interrupted (what
     was downloaded is kept).
     """
-    try:
+    with exit_statuses(console, "What was downloaded is kept: run the same command again to go on."):
         chosen = choice("The action", action, ACTIONS)
         if chosen == "list":
             _list(data_dir)
@@ -87,13 +88,6 @@ def main(
             _verify(source, data_dir)
         else:
             _summarise(source, data_dir, out)
-    except BenchmarkError as error:
-        console.print(f"[red]{type(error).__name__}[/]: ", end="")
-        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(EXIT_USAGE) from error
-    except KeyboardInterrupt as error:
-        console.print("Interrupted. What was downloaded is kept: run the same command again to go on.")
-        raise typer.Exit(EXIT_INTERRUPTED) from error
 
 
 def _source(name: str | None, own: OwnFile | None) -> Source:
@@ -198,7 +192,7 @@ def _bytes(size: int) -> str:
 
 
 def _say(text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    say(console, text)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.command import exit_statuses
 from benchmarks.contract import DIRECTIONS
 from benchmarks.enrichment.analysis import Found, Wish, analyse, write
 from benchmarks.enrichment.prerank import Settings
-from benchmarks.errors import BenchmarkError
 from benchmarks.finished import reopen
 from benchmarks.options import DataDir, choice, split_names
 from reports.enrichment import name_condition
@@ -41,7 +41,7 @@ def main(
 
     Exit status: 0 done, 2 the run, a name or the gene sets cannot be used.
     """
-    try:
+    with exit_statuses(console, "Give the same command again."):
         wish = Wish(
             gene_sets=gene_sets,
             conditions=tuple(condition or ()),
@@ -53,9 +53,6 @@ def main(
         )
         found = analyse(reopen(run, data_dir), wish)
         paths = write(found, run / "enrichment")
-    except BenchmarkError as error:
-        console.print(f"{type(error).__name__}: {error}", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from error
     _print(found)
     for path in paths:
         console.print(f"Wrote {path}", markup=False, highlight=False, soft_wrap=True)

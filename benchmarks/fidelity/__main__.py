@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 
 from benchmarks import card, data
+from benchmarks.command import exit_statuses
 from benchmarks.data import Dataset
-from benchmarks.errors import BenchmarkError
 from benchmarks.fidelity.counts import Counts, control_counts, summary
 from benchmarks.fidelity.effects import effect_table
 from benchmarks.fidelity.figures import draw_counts, draw_effects
@@ -19,7 +19,6 @@ from benchmarks.fidelity.page import write_page
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 console = Console(stderr=True)
-EXIT_USAGE = 2
 TINY = ("smoke_simulated",)
 """Simulated data sets that are too small to be like anything."""
 
@@ -33,11 +32,8 @@ def main(
     seed: Annotated[int, typer.Option(help="Seed of halves and permutations.")] = 0,
 ) -> None:
     """Compare simulated data sets with real cells: counts, effects, figures side by side."""
-    try:
+    with exit_statuses(console, "Give the same command again."):
         report(out, data_dir, real, twin or default_twins(), seed)
-    except BenchmarkError as error:
-        console.print(f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(EXIT_USAGE) from error
 
 
 def default_twins() -> list[str]:

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from typer.testing import CliRunner
 
 from benchmarks.card import read_card
+from benchmarks.command import EXIT_USAGE
 from benchmarks.data import Dataset, load_reader
 from benchmarks.errors import DataError
 from benchmarks.fidelity import __main__ as command
@@ -181,7 +182,7 @@ def test_command_writes_page_tables_and_figures(tmp_path):
 
 def test_command_refuses_an_unknown_twin(tmp_path):
     result = CliRunner().invoke(command.app, ["--real", "nothing_simulated", "--out", str(tmp_path)])
-    assert result.exit_code == command.EXIT_USAGE
+    assert result.exit_code == EXIT_USAGE
     assert "Unknown data set 'nothing_simulated'" in result.output
 
 

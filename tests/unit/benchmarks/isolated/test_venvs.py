@@ -17,6 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import environments, registry
+from benchmarks.command import EXIT_INTERRUPTED, EXIT_USAGE
 from benchmarks.contract import Baseline
 from benchmarks.errors import ContractError, IsolationError
 from benchmarks.isolated import proxy, venvs
@@ -120,7 +121,7 @@ def test_a_killed_creation_leaves_nothing_that_looks_whole(silent_index: Path, t
     assert not environment.ready
     left = [path for path in silent_index.iterdir() if path.is_dir()]
     assert len(left) == 1, "what a kill leaves"
-    assert start_and(signal.SIGINT) == environments.EXIT_INTERRUPTED
+    assert start_and(signal.SIGINT) == EXIT_INTERRUPTED
     assert not environment.ready
     assert [path for path in silent_index.iterdir() if path.is_dir()] == [], "the next one removes it, and its own"
 
@@ -152,7 +153,7 @@ def test_the_command_lists_and_removes(own_cache: Path, tmp_path: Path) -> None:
 )
 def test_a_request_that_makes_no_sense_is_refused(arguments: list[str], words: str, own_cache: Path) -> None:
     done = CliRunner().invoke(environments.app, arguments)
-    assert done.exit_code == environments.EXIT_USAGE
+    assert done.exit_code == EXIT_USAGE
     assert words in done.output
 
 
