@@ -103,8 +103,8 @@ SCIPLEX = Suite(
     protocol="low_to_high_dose",
     directions=("n2p",),
     arm="24h",
-    tests="table2",
-    quick_size=Size(genes=500, perturbations=24, cells=60, controls=200),
+    tests="paper",
+    quick_size=Size(genes=500, perturbations=24, cells=150, controls=200),
 )
 TRIANGULAR = Suite(
     name="triangular",

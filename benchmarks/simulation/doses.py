@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +41,12 @@ class Hill:
 
 
 def draw_compounds(
-    rng: np.random.Generator, names: Sequence[str], n_targets: int, *, inactive: float = 0.3
+    rng: np.random.Generator,
+    names: Sequence[str],
+    n_targets: int,
+    *,
+    inactive: float = 0.3,
+    active: Collection[str] = (),
 ) -> dict[str, tuple[Hill, ...]]:
     """Draw each compound's curves: one main target, shared with other compounds, and up to two weaker ones.
 
@@ -54,12 +59,16 @@ def draw_compounds(
     inactive
         Share of compounds whose main target needs more than the highest dose (half at 100 µM): most drugs of a screen do
         little at the doses given.
+    active
+        Compounds whose main target answers most between the two highest doses (half at 0.6 to 6 µM): those that a suite
+        tests at the highest dose, where a compound that is saturated or does nothing could rank nobody.
     """
     main = rng.permutation(np.arange(len(names)) % n_targets)
     compounds = {}
     for name, target in zip(names, main, strict=True):
         others = rng.choice(np.delete(np.arange(n_targets), target), rng.integers(0, min(3, n_targets)), replace=False)
         half = 1e5 if rng.random() < inactive else 10 ** rng.uniform(1.5, 3.5)
+        half = 10 ** rng.uniform(2.8, 3.8) if name in active else half
         curves = [Hill(int(target), float(rng.uniform(0.7, 1.0)), float(half), float(rng.uniform(0.7, 2.5)))]
         curves += [
             Hill(

@@ -25,15 +25,17 @@ NAMED = (
     "SIM_Temsirolimus",
 )
 """Names that suites can refer to: the compounds of the CycSeq paper's Table 2 and Figure 6. The names alone are theirs."""
+STRENGTH = 4.0
+"""Weight of the edges of their main targets, two thirds of the strongest: what is tested can be told from noise."""
 
 
 def compounds(*, n_compounds: int = 24, n_targets: int = 16) -> dict[str, tuple[Hill, ...]]:
     """Draw the curves of every compound: the truth, for tests and references, never for a predictor."""
     rng = np.random.default_rng(np.random.SeedSequence(SEED, spawn_key=(99,)))
-    return draw_compounds(rng, numbered("SIM_C", n_compounds, NAMED), n_targets)
+    return draw_compounds(rng, numbered("SIM_C", n_compounds, NAMED), n_targets, active=NAMED)
 
 
-def design(*, n_compounds: int = 24, n_targets: int = 16, n_genes: int = 1000, cells: float = 50.0) -> Design:
+def design(*, n_compounds: int = 24, n_targets: int = 16, n_genes: int = 1000, cells: float = 200.0) -> Design:
     """Describe the screen; the defaults are the benchmark's data set.
 
     Parameters
@@ -47,10 +49,12 @@ def design(*, n_compounds: int = 24, n_targets: int = 16, n_genes: int = 1000, c
     cells
         Median cells of a compound and dose in a context.
     """
+    drawn = compounds(n_compounds=n_compounds, n_targets=n_targets)
+    targets = numbered("SIM_T", n_targets)
     return Design(
         contexts=("sim_A549", "sim_K562", "sim_MCF7"),
-        targets=numbered("SIM_T", n_targets),
-        conditions=dosed(compounds(n_compounds=n_compounds, n_targets=n_targets)),
+        targets=targets,
+        conditions=dosed(drawn),
         n_genes=n_genes,
         cells=cells,
         cells_sd=0.3,
@@ -60,6 +64,7 @@ def design(*, n_compounds: int = 24, n_targets: int = 16, n_genes: int = 1000, c
         depth_sd=0.5,
         holds_target=False,
         reach=6.0,
+        strengths={targets[drawn[name][0].target]: STRENGTH for name in NAMED if name in drawn},
         inactive=0.1,
         escape=(0.0, 0.0),
         stress=0.05,
