@@ -36,6 +36,9 @@ class Protocol:
     needs: str = "conditions"
     """What the data must have for it, for the error message."""
     directions: tuple[Direction, ...] = DIRECTIONS
+    asks: str = ""
+    """Ability (a field of `contract.Can`) that every one of its questions takes; a model whose record says "no" to it is
+    not trained."""
 
 
 def find_protocol(name: str) -> Protocol:
@@ -214,6 +217,7 @@ PROTOCOLS = {
             _hides_dose,
             "perturbations at two doses or more",
             ("n2p",),
+            asks="dose",
         ),
         Protocol(
             "resampled",

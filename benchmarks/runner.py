@@ -19,6 +19,7 @@ from benchmarks.isolated.venvs import create, environment_of
 from benchmarks.manifest import write_manifest
 from benchmarks.plan import Plan, make_jobs
 from benchmarks.pool import Watcher, run_jobs
+from benchmarks.protocols import find_protocol
 from benchmarks.results import FAILURES, Teller, cost, outcomes, score, write_csv
 from benchmarks.worker import Job, end_task
 
@@ -87,12 +88,12 @@ def run(
         due = [todo for job in jobs if (todo := _unfinished(job))]
         state = "stopped"
         try:
-            runnable, preparing = _with_environments(plan, due, watch)
+            runnable, preparing = _with_environments(plan, _able(plan, due, watch), watch)
             start += preparing
             if runnable:
                 work.mkdir(exist_ok=True)
                 plan.cells.write_h5ad(work / "cells.h5ad")
-                run_jobs(runnable, workers=workers, timeout=timeout, watch=watch)
+                run_jobs(_in_order(plan, runnable, workers), workers=workers, timeout=timeout, watch=watch)
             state = "complete"
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -120,13 +121,34 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
+def _able(plan: Plan, jobs: Sequence[Job], watch: Watcher) -> list[Job]:
+    """Leave out models whose record says that they cannot answer what the protocol asks; their rows say so."""
+    asked, able = find_protocol(plan.protocol).asks, list[Job]()
+    for job in jobs:
+        record = plan.baselines[job.tasks[0].model]
+        if not asked or getattr(record.can, asked) != "no":
+            able.append(job)
+            continue
+        reason = f"every question of {plan.protocol} is of a new {asked}, and this model's record says {asked}: no"
+        _decline(job, f"{reason}; it was not trained", watch)
+    return able
+
+
+def _decline(job: Job, reason: str, watch: Watcher) -> None:
+    """End a job without training; its rows carry no key, so that `--resume` tries again."""
+    watch(job, ("start",))
+    for task in job.tasks:
+        end_task(replace(job, key=""), task, "unsupported", reason)
+    watch(job, ("end",))
+
+
 def _with_environments(plan: Plan, jobs: Sequence[Job], watch: Watcher) -> tuple[list[Job], float]:
     """Make the environments of isolated models; jobs of one that cannot be had end with the reason.
 
     Returns
     -------
     list, float
-        The jobs that can run, and the seconds it took. The others' rows carry no key, so that `--resume` tries again.
+        The jobs that can run, and the seconds it took.
     """
     start, why, runnable = time.perf_counter(), dict[Path, str](), list[Job]()
     for job in jobs:
@@ -138,11 +160,15 @@ def _with_environments(plan: Plan, jobs: Sequence[Job], watch: Watcher) -> tuple
         if not reason:
             runnable.append(job)
             continue
-        watch(job, ("start",))
-        for task in job.tasks:
-            end_task(replace(job, key=""), task, "unsupported", reason)
-        watch(job, ("end",))
+        _decline(job, reason, watch)
     return runnable, time.perf_counter() - start
+
+
+def _in_order(plan: Plan, jobs: Sequence[Job], workers: int) -> list[Job]:
+    """Put models that train for long first where workers run side by side, so that none is left waiting for the last."""
+    if workers == 1:
+        return list(jobs)
+    return sorted(jobs, key=lambda job: not plan.baselines[job.tasks[0].model].full_training)
 
 
 def _make(record: Baseline, job: Job, watch: Watcher) -> str:

@@ -113,7 +113,8 @@ def _entry(entry: Entry, out: Path) -> str:
         return f"## {entry.suite}\n\nNot run. {entry.problem}"
     page = (entry.folder / "leaderboard.md").relative_to(out).as_posix()
     failed = f" **{entry.failures} condition(s) failed or timed out.**" if entry.failures else ""
-    return f"## {entry.suite}\n\n{entry.title}. {seconds(entry.seconds)}. [Leaderboard]({page}).{failed}"
+    title = entry.title if entry.title.endswith("?") else f"{entry.title}."
+    return f"## {entry.suite}\n\n{title} {seconds(entry.seconds)}. [Leaderboard]({page}).{failed}"
 
 
 def _words(task: Task, board: pd.DataFrame) -> list[str]:

@@ -91,12 +91,15 @@ def test_a_whole_run_on_doses_asks_for_the_higher_one(tmp_path):
     cells.X = type(cells.X)(np.rint(x))
     cells.write_h5ad(tmp_path / "doses.h5ad")
     own = OwnFile(tmp_path / "doses.h5ad", context="context", dose="dose", control="control", kind="drug")
-    request = Request("own", ("context_transfer",), "low_to_high_dose", perturbations=("D",), own=own)
+    request = Request("own", ("context_transfer", "scgen"), "low_to_high_dose", perturbations=("D",), own=own)
     result = run(make_plan(request), tmp_path / "run", figures=False)
     assert result.failures == 0
     scores = pd.read_csv(result.folder / "scores.csv").query("metric == 'pearson_delta'")
     assert set(scores["dose"]) == {1000.0}
     assert set(scores["direction"]) == {"n2p"}
+    declined = scores[scores["model"] == "scgen"]
+    assert set(declined["status"]) == {"unsupported"}
+    assert declined["reason"].str.contains("record says dose: no; it was not trained").all()
     means = scores.groupby("model")["value"].mean()
     assert means["no_change"] == 0
     assert means["train_mean"] > 0.9, "the step of E and F is D's"
