@@ -93,7 +93,7 @@ def run(
             if runnable:
                 work.mkdir(exist_ok=True)
                 plan.cells.write_h5ad(work / "cells.h5ad")
-                run_jobs(_in_order(plan, runnable, workers), workers=workers, timeout=timeout, watch=watch)
+                run_jobs(in_order(plan, runnable, workers), workers=workers, timeout=timeout, watch=watch)
             state = "complete"
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -122,16 +122,30 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _able(plan: Plan, jobs: Sequence[Job], watch: Watcher) -> list[Job]:
-    """Leave out models whose record says that they cannot answer what the protocol asks; their rows say so."""
-    asked, able = find_protocol(plan.protocol).asks, list[Job]()
+    """Leave out what is not to be trained at all (`why_not_trained`); its rows say why."""
+    able = []
     for job in jobs:
-        record = plan.baselines[job.tasks[0].model]
-        if not asked or getattr(record.can, asked) != "no":
+        reason = why_not_trained(plan, plan.baselines[job.tasks[0].model])
+        if reason:
+            _decline(job, reason, watch)
+        else:
             able.append(job)
-            continue
-        reason = f"every question of {plan.protocol} is of a new {asked}, and this model's record says {asked}: no"
-        _decline(job, f"{reason}; it was not trained", watch)
     return able
+
+
+def why_not_trained(plan: Plan, record: Baseline) -> str:
+    """Say why a model is not trained: its record rules the question out, or preset quick does without it; else nothing."""
+    asked, request = find_protocol(plan.protocol).asks, plan.request
+    if asked and getattr(record.can, asked) == "no":
+        return (
+            f"every question of {plan.protocol} is of a new {asked}, and this model's record says {asked}: no; it was "
+            "not trained"
+        )
+    if request.preset == "quick" and not request.models and record.name in plan.suite.slow:
+        return (
+            f"left out of preset quick, for it takes minutes a fold; --models {record.name} runs it, or --preset paper"
+        )
+    return ""
 
 
 def _decline(job: Job, reason: str, watch: Watcher) -> None:
@@ -164,7 +178,7 @@ def _with_environments(plan: Plan, jobs: Sequence[Job], watch: Watcher) -> tuple
     return runnable, time.perf_counter() - start
 
 
-def _in_order(plan: Plan, jobs: Sequence[Job], workers: int) -> list[Job]:
+def in_order(plan: Plan, jobs: Sequence[Job], workers: int) -> list[Job]:
     """Put models that train for long first where workers run side by side, so that none is left waiting for the last."""
     if workers == 1:
         return list(jobs)

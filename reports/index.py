@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from reports.floors import floor_sentences
 from reports.tables import read_leaderboard
 from reports.task import BRACKETS, Task, headline, lead_metric, ordered_models, tasks, why_uninformative
 from reports.text import markdown_table, number, seconds, shorten
 
 PLACES = 3
-PROFILE = "r2_pearson"
-"""Metric in which copying the input scores high: what models must beat it in."""
 
 
 @dataclass(frozen=True)
@@ -118,18 +117,10 @@ def _entry(entry: Entry, out: Path) -> str:
 
 
 def _words(task: Task, board: pd.DataFrame) -> list[str]:
-    """Say what a task's column does not: that its metric tells nothing, and who is worse than copying the input."""
+    """Say what a task's column does not: that its metric tells nothing, and who lies below a floor."""
     found = []
     blunt = why_uninformative(board, lead_metric(board))
     if blunt:
         found.append(f"**{column_name(task)}**: {headline(board)}: {shorten(blunt, 300)}.")
-    rows = ordered_models(board, PROFILE).set_index("model")
-    models = rows[(rows["kind"] == "model") & rows["mean"].notna()]
-    if "no_change" in models.index:
-        worse = sorted(models.index[models["mean"] < models.loc["no_change", "mean"]])
-        if worse:
-            copied = number(models.loc["no_change", "mean"], PLACES)
-            found.append(
-                f"**{column_name(task)}**: copying the input ({PROFILE} {copied}) beats {', '.join(worse)} in that metric."
-            )
+    found += [f"**{column_name(task)}**: {sentence}." for sentence in floor_sentences(board)]
     return found

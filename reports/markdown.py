@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from reports.floors import floor_sentences
 from reports.glossary import GLOSSARY, READING
 from reports.page_missing import missing_table, notes, uninformative_line
 from reports.page_models import models_section
@@ -84,6 +85,7 @@ def _section(task: Task, rows: pd.DataFrame, tables: Tables, statistics: Statist
         )
     parts += _verdict(rows, comparison[comparison["metric"] == lead], places[lead])
     parts += _copying(rows, quality, places)
+    parts += [" ".join(f"{text[0].upper()}{text[1:]}." for text in found)] if (found := floor_sentences(rows)) else []
     parts += [headline_table(task, rows, tables.metrics, tables.costs, marks), *explain_marks(marks)]
     parts += _statistics(lead, task.select(statistics.friedman), task.select(statistics.sensitivity))
     lines = notes(rows)
