@@ -142,7 +142,7 @@ def share(estimate: Float[Tensor, " value"], network: Float[Tensor, " value"], t
 
 def _estimated(blend: Blend, direction: str, batch: PairBatch) -> Float[Tensor, "pair gene"]:
     x = batch.control if direction == "n2p" else batch.perturbed
-    return blend.estimate(x, blend.change(batch.p, batch.b), direction) - x
+    return blend.estimate(x, blend.change(batch.p, batch.b, batch.dose), direction) - x
 
 
 def _translated(generators: Generators, direction: str, batch: PairBatch) -> Float[Tensor, "pair gene"]:

@@ -19,7 +19,7 @@ from cycseq.errors import CheckpointError
 from cycseq.vocabulary import Vocabulary
 
 FORMAT = "cycseq-checkpoint"
-VERSION = 1
+VERSION = 2
 Weights = dict[str, Tensor]
 
 

@@ -4,6 +4,9 @@ Per gene, the change of perturbation p in context c is T_cp = m + w_c + v_p + ε
 model. Its variances are h_g · (m², u, v, e) plus the sampling noise of the cells; a context's controls are shared by all
 its changes, so their noise is part of w_c and is taken out again. The estimate is the best linear predictor of m + u_c +
 v_p: it says something of pairs never seen together, and says less the less there is to go by.
+
+With doses the model is of the changes pooled over a perturbation's doses, and every change is multiplied by a response to
+the dose, the same for all perturbations: r(d) = a + b · log10(d), not below 0, with a and b by least squares.
 """
 
 from __future__ import annotations
@@ -37,10 +40,12 @@ class Effects:
     """Mean change in the batch's context, shrunk towards the mean over contexts, log2 units."""
     perturbation: Float[np.ndarray, "perturbation gene"]
     """What a perturbation adds to it in every context, shrunk towards 0, log2 units."""
+    response: tuple[float, float] = (1.0, 0.0)
+    """a and b: the sum is multiplied by a + b · log10(dose in nM), not below 0; by 1 without doses."""
 
 
 class _Changes(NamedTuple):
-    """Measured changes, one row for each trained (context, perturbation)."""
+    """Measured changes, one row for each trained (context, perturbation), or for each of its doses."""
 
     values: Float[np.ndarray, "change gene"]
     context: Int[np.ndarray, " change"]
@@ -51,6 +56,8 @@ class _Changes(NamedTuple):
     """The same of the controls."""
     noise: Float[np.ndarray, " gene"]
     """Variance of one cell within its condition."""
+    dose: Float[np.ndarray, " change"]
+    """log10 of the dose in nM; 0 where doses are pooled or there are none."""
 
 
 class _Variances(NamedTuple):
@@ -70,27 +77,45 @@ def estimate(cells: Cells, vocabulary: Vocabulary, keep: Bool[np.ndarray, " cell
     cells, vocabulary
         Training cells; every context with perturbed cells has controls.
     keep
-        Cells to use; doses of one perturbation count as one condition.
+        Cells to use.
     """
     of_batch = np.array([vocabulary.contexts.index(context) for context, _ in vocabulary.batches])
     changes = _changes(cells, of_batch, keep)
     sizes = len(vocabulary.contexts), len(vocabulary.perturbations)
     mean, own, common = _solve(changes, _variances(changes, sizes), _signal(changes), sizes)
-    return Effects((mean + own)[of_batch].astype(np.float32), common.astype(np.float32))
+    of_context, response = mean + own, (1.0, 0.0)
+    if vocabulary.dosed:
+        dosed = _changes(cells, of_batch, keep, by_dose=True)
+        response = _response(dosed, of_context[dosed.context] + common[dosed.p])
+    return Effects(of_context[of_batch].astype(np.float32), common.astype(np.float32), response)
 
 
-def _changes(cells: Cells, of_batch: Int[np.ndarray, " batch"], keep: Bool[np.ndarray, " cell"]) -> _Changes:
-    """Measure changes within batches, and average them over a context's batches by perturbed cells."""
+def _response(changes: _Changes, expected: Float[np.ndarray, "change gene"]) -> tuple[float, float]:
+    """Fit changes by (a + b · log10 dose) × what is expected of all doses; (1, 0) where one dose cannot tell."""
+    weight = 1 / ((changes.own + changes.control)[:, None] * changes.noise)
+    size, along = ((weight * expected * other).sum(axis=1) for other in (expected, changes.values))
+    powers = np.stack([np.ones_like(changes.dose), changes.dose])  # [2, change]
+    normal = (powers * size) @ powers.T
+    if np.linalg.matrix_rank(normal) < 2:
+        return 1.0, 0.0
+    a, b = np.linalg.solve(normal, powers @ along)
+    return float(a), float(b)
+
+
+def _changes(
+    cells: Cells, of_batch: Int[np.ndarray, " batch"], keep: Bool[np.ndarray, " cell"], *, by_dose: bool = False
+) -> _Changes:
+    """Measure changes within batches, and average them over a context's batches (and doses) by perturbed cells."""
     groups = conditions(cells, keep)
     b, p = (np.array([getattr(group, name) for group in groups]) for name in ("batch", "perturbation"))
     size = np.array([len(group.members) for group in groups], dtype=np.float64)
     means, noise = _moments(cells.x, groups)
     control, context = p == NO_PERTURBATION, of_batch[b]
-    rows: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    rows: defaultdict[tuple[int, int, float], list[int]] = defaultdict(list)
     for row in np.flatnonzero(~control):
-        rows[int(context[row]), int(p[row])].append(int(row))
+        rows[int(context[row]), int(p[row]), groups[row].dose if by_dose else 0.0].append(int(row))
     measured = []
-    for (c, _), own in rows.items():
+    for (c, _, _), own in rows.items():
         pools = [control & (b == b[row]) for row in own]  # a batch without controls takes all of its context
         pools = [np.flatnonzero(pool if pool.any() else control & (context == c)) for pool in pools]
         share = size[own] / size[own].sum()
@@ -98,8 +123,8 @@ def _changes(cells: Cells, of_batch: Int[np.ndarray, " batch"], keep: Bool[np.nd
         shared = np.square(share) @ np.array([1 / size[pool].sum() for pool in pools])
         measured.append((share @ (means[own] - against), 1 / size[own].sum(), shared))
     values, own_noise, control_noise = (np.array(part) for part in zip(*measured, strict=True))
-    labels = np.array(list(rows))
-    return _Changes(values, labels[:, 0], labels[:, 1], own_noise, control_noise, noise)
+    contexts, perturbations, doses = (np.array(part) for part in zip(*rows, strict=True))
+    return _Changes(values, contexts, perturbations, own_noise, control_noise, noise, doses)
 
 
 def _moments(

@@ -195,7 +195,9 @@ def mix(
     own = weight @ blend.perturbation[list(made.perturbation.index)]  # [gene]
     b = torch.from_numpy(made.batch).to(device)
     common = torch.where((b < 0)[:, None], blend.batch[list(made.stand_ins)].mean(dim=0), blend.batch[b.clamp(min=0)])
-    estimate = blend.estimate(torch.from_numpy(made.x).to(device), common + own, direction)
+    dose = torch.tensor([made.log_dose], dtype=own.dtype, device=device)
+    change = (common + own) * blend.responses(dose)
+    estimate = blend.estimate(torch.from_numpy(made.x).to(device), change, direction)
     estimate = estimate.repeat_interleave(len(x_hat) // len(made.x), dim=0)
     return blend(torch.from_numpy(x_hat).to(device), estimate, direction).cpu().numpy()
 

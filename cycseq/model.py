@@ -279,6 +279,7 @@ class Blend(nn.Module):
 
     batch: Float[Tensor, "batch gene"]
     perturbation: Float[Tensor, "perturbation gene"]
+    response: Float[Tensor, "2"]
     shares: Float[Tensor, "2"]
 
     def __init__(self, sizes: Sizes, config: ModelConfig) -> None:
@@ -286,16 +287,25 @@ class Blend(nn.Module):
         self.floor = 0.0 if config.output == "prelu" else -torch.inf
         self.register_buffer("batch", torch.zeros(sizes.n_batches, sizes.n_genes))
         self.register_buffer("perturbation", torch.zeros(sizes.n_perturbations, sizes.n_genes))
+        self.register_buffer("response", torch.tensor([1.0, 0.0]))
         self.register_buffer("shares", torch.ones(2))
 
     def take(self, effects: Effects) -> None:
         """Take over the tables of an estimate."""
         self.batch.copy_(torch.from_numpy(effects.batch))
         self.perturbation.copy_(torch.from_numpy(effects.perturbation))
+        self.response.copy_(torch.tensor(effects.response))
 
-    def change(self, p: Int[Tensor, " sample"], b: Int[Tensor, " sample"]) -> Float[Tensor, "sample gene"]:
-        """Estimated change, control to perturbed, of known perturbations and batches."""
-        return self.batch[b] + self.perturbation[p]
+    def change(
+        self, p: Int[Tensor, " sample"], b: Int[Tensor, " sample"], dose: Float[Tensor, "sample dose"]
+    ) -> Float[Tensor, "sample gene"]:
+        """Estimated change, control to perturbed, of known perturbations and batches; `dose` as log10 of nM."""
+        return (self.batch[b] + self.perturbation[p]) * self.responses(dose)
+
+    def responses(self, dose: Float[Tensor, "sample dose"]) -> Float[Tensor, "sample 1"]:
+        """What an estimated change is multiplied by at a dose: a + b · log10(d), not below 0; 1 without doses."""
+        a, b = self.response
+        return (a + b * dose.sum(dim=1, keepdim=True)).clamp(min=0)
 
     def estimate(
         self, x: Float[Tensor, "sample gene"], change: Float[Tensor, "sample gene"], direction: str

@@ -96,12 +96,20 @@ def test_a_blend_of_share_zero_is_the_estimate_and_keeps_above_zero():
     mix.batch.copy_(torch.tensor([[1.0, -1.0]]))
     mix.perturbation.copy_(torch.tensor([[0.0, 0.0], [0.5, 0.0]]))
     x, p, b = torch.tensor([[2.0, 0.4]]), torch.tensor([1]), torch.tensor([0])
-    there, back = (mix.estimate(x, mix.change(p, b), direction) for direction in ("n2p", "p2n"))
+    there, back = (mix.estimate(x, mix.change(p, b, torch.zeros(1, 0)), direction) for direction in ("n2p", "p2n"))
     assert there.tolist() == [[3.5, 0.0]]
     assert back.tolist() == [[0.5, pytest.approx(1.4)]]
     mix.shares.copy_(torch.tensor([0.0, 0.25]))
     assert mix(torch.full((1, 2), 9.0), there, "n2p").tolist() == there.tolist()
     assert mix(torch.full((1, 2), 2.5), back, "p2n").tolist() == [[1.0, pytest.approx(1.675)]]
+
+
+def test_an_estimate_answers_to_the_dose_and_never_turns_round():
+    mix = Blend(Sizes(1, 1, 1, n_doses=1), ModelConfig(skip=True, blend="additive"))
+    mix.take(Effects(np.array([[2.0]], np.float32), np.array([[1.0]], np.float32), response=(-1.0, 0.5)))
+    first, zero = torch.tensor([0, 0, 0]), torch.tensor([0, 0, 0])
+    change = mix.change(first, zero, torch.tensor([[4.0], [3.0], [1.0]]))  # 10 µM, 1 µM, 10 nM
+    assert change.tolist() == [[3.0], [1.5], [0.0]]
 
 
 def test_held_out_conditions_leave_every_perturbation_trained_and_no_cell_twice(screen):

@@ -1,5 +1,7 @@
 """The additive estimate: exact without noise, shrunk with it, silent where there is nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -81,7 +83,34 @@ def test_variances_by_hand():
     """Two contexts × two perturbations, one gene: changes 3, 1 and 1, −1 without noise."""
     values = np.array([[3.0], [1.0], [1.0], [-1.0]])
     none = np.zeros(4)
-    changes = effects._Changes(values, np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), none, none, np.zeros(1))
+    changes = effects._Changes(values, np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), none, none, np.zeros(1), none)
     # shared context: (3·1 + 1·−1)/2 = 1; shared perturbation: (3·1 + 1·−1)/2 = 1; neither: (3·−1 + 1·1)/2 = −1 → 0
     # mean square (9 + 1 + 1 + 1)/4 = 3, of which 1 is the contexts' and 1 the perturbations'
     assert effects._variances(changes, (2, 2)) == pytest.approx((0.0, 1.0, 1.0, 1.0))
+
+
+def test_response_to_the_dose_by_hand():
+    """One gene of which 2 is expected: 2 was measured at log dose 1, and 6 at log dose 3, so r = log dose."""
+    one, none, first = np.ones(2), np.zeros(2), np.zeros(2, dtype=int)
+    changes = effects._Changes(np.array([[2.0], [6.0]]), first, first, one, none, np.ones(1), np.array([1.0, 3.0]))
+    expected = np.full((2, 1), 2.0)
+    assert effects._response(changes, expected) == pytest.approx((0.0, 1.0))
+    assert effects._response(changes._replace(dose=np.full(2, 3.0)), expected) == (1.0, 0.0), "one dose cannot tell"
+
+
+def test_doses_scale_what_a_perturbation_does():
+    """Effects of half size at 10 nM and of full size at 1 µM, in cells almost without noise."""
+    cells, known = screen(3, 0.001)
+    low, _ = screen(3, 0.001, scale=0.5)
+    both = vocabulary.Cells(
+        sp.vstack([cells.x, low.x], format="csr"),
+        np.concatenate([cells.perturbation, low.perturbation]),
+        np.concatenate([cells.batch, low.batch]),
+        np.concatenate([np.where(c.perturbation < 0, 0.0, d) for c, d in ((cells, 3.0), (low, 1.0))]),
+    )
+    found = effects.estimate(both, replace(known, dosed=True), np.ones(len(both.batch), dtype=bool))
+    a, b = found.response
+    change = found.batch[known.batches_of("A")[0]] + found.perturbation[known.perturbations.index("P")]
+    true = MEAN + CONTEXT["A"] + OWN["P"]
+    for dose, share in ((3.0, 1.0), (1.0, 0.5)):
+        assert size((a + b * dose) * change - share * true) < 0.1 * size(true)
