@@ -20,10 +20,16 @@ class UnknownName(BenchmarkError):
 
     def __init__(self, kind: str, given: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        close = get_close_matches(given, names, n=1)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
+        plain = {plain_name(name): name for name in reversed(names)}
+        close = get_close_matches(plain_name(given), plain, n=1)
+        hint = f" Did you mean '{plain[close[0]]}'?" if close else ""
         more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
         super().__init__(f"Unknown {kind} '{given}'.{hint} Known: {', '.join(names[:MOST_NAMES]) or 'none'}{more}.")
+
+
+def plain_name(name: str) -> str:
+    """Write a name as people type it: without case, and without the "SIM_" of simulated ones."""
+    return name.casefold().replace("sim_", "")
 
 
 class PluginError(BenchmarkError):

@@ -16,7 +16,7 @@ from anndata import AnnData
 
 from benchmarks import store
 from benchmarks.contract import Direction, Prediction
-from benchmarks.errors import BenchmarkError, StoreError, UnknownName
+from benchmarks.errors import BenchmarkError, StoreError, UnknownName, plain_name
 from benchmarks.manifest import read_manifest
 from benchmarks.plan import Plan, Request, make_plan
 from benchmarks.scoring.question import own_columns
@@ -176,12 +176,10 @@ def choose(asked: list[Asked], wanted: tuple[str, ...]) -> list[Asked]:
 
 def _alike(name: str, asked: Asked) -> bool:
     """Compare without case and "SIM_"; a compound's first word does."""
-    given = _plain(name)
-    return given in {_plain(n) for n in asked.names} or given == _plain(asked.condition.perturbation).split(" ")[0]
-
-
-def _plain(name: str) -> str:
-    return name.casefold().replace("sim_", "")
+    given = plain_name(name)
+    return (
+        given in {plain_name(n) for n in asked.names} or given == plain_name(asked.condition.perturbation).split(" ")[0]
+    )
 
 
 def reopen(folder: Path, data_dir: Path | None = None) -> FinishedRun:

@@ -174,3 +174,11 @@ def test_the_papers_suites_name_data_sets_and_sets_that_exist():
             assert not suite.tests or found.sets[suite.tests].perturbations
     assert REPLOGLE.one_context
     assert SCIPLEX.directions == PROTOCOLS["low_to_high_dose"].directions
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [("MED3O", "SIM_MED30"), ("med30", "SIM_MED30"), ("SIM_TKT", "SIM_TTK"), ("K652", "sim_K562")]
+)
+def test_a_simulated_name_is_found_without_its_prefix_and_in_any_case(given: str, meant: str) -> None:
+    known = ("SIM_MED30", "SIM_TTK", "SIM_P003", "sim_K562", "sim_RPE1")
+    assert f"Did you mean '{meant}'?" in str(UnknownName("name", given, known))
