@@ -5,8 +5,8 @@ model. Its variances are h_g · (m², u, v, e) plus the sampling noise of the ce
 its changes, so their noise is part of w_c and is taken out again. The estimate is the best linear predictor of m + u_c +
 v_p: it says something of pairs never seen together, and says less the less there is to go by.
 
-With doses the model is of the changes pooled over a perturbation's doses, and every change is multiplied by a response to
-the dose, the same for all perturbations: r(d) = a + b · log10(d), not below 0, with a and b by least squares.
+With doses d each of m, w and v is a straight line in log10(d): an intercept and a slope, with variances of their own. So a
+step between two doses is the mean step, moved by what the context and the perturbation did at the doses that were seen.
 """
 
 from __future__ import annotations
@@ -34,14 +34,17 @@ LEAST_VARIANCE = 1e-6
 
 @dataclass(frozen=True)
 class Effects:
-    """Expected change of each (context, batch) and perturbation: the sum of a row of each table."""
+    """Expected change of each (context, batch) and perturbation: the sum of a row of each table.
 
-    batch: Float[np.ndarray, "batch gene"]
-    """Mean change in the batch's context, shrunk towards the mean over contexts, log2 units."""
-    perturbation: Float[np.ndarray, "perturbation gene"]
-    """What a perturbation adds to it in every context, shrunk towards 0, log2 units."""
-    response: tuple[float, float] = (1.0, 0.0)
-    """a and b: the sum is multiplied by a + b · log10(dose in nM), not below 0; by 1 without doses."""
+    A row has one value a gene, and with doses a second one, the slope in log10 of the dose.
+    """
+
+    batch: Float[np.ndarray, "batch term gene"]
+    """Mean change in the batch's context, shrunk towards the mean over contexts, log2 units (the slope: per decade)."""
+    perturbation: Float[np.ndarray, "perturbation term gene"]
+    """What a perturbation adds to it in every context, shrunk towards 0, in the same units."""
+    centre: float = 0.0
+    """log10 of the dose in nM at which the first term is the change; 0 without doses."""
 
 
 class _Changes(NamedTuple):
@@ -56,16 +59,16 @@ class _Changes(NamedTuple):
     """The same of the controls."""
     noise: Float[np.ndarray, " gene"]
     """Variance of one cell within its condition."""
-    dose: Float[np.ndarray, " change"]
-    """log10 of the dose in nM; 0 where doses are pooled or there are none."""
+    terms: Float[np.ndarray, "change term"]
+    """What each term is multiplied by: 1, and with doses log10 of the dose less its mean."""
 
 
 class _Variances(NamedTuple):
-    """Mean over genes of the variances of m, u, v and e."""
+    """Mean over genes of the variances of m, u and v, by term, and of e."""
 
-    mean: float
-    context: float
-    perturbation: float
+    mean: Float[np.ndarray, " term"]
+    context: Float[np.ndarray, " term"]
+    perturbation: Float[np.ndarray, " term"]
     rest: float
 
 
@@ -80,32 +83,20 @@ def estimate(cells: Cells, vocabulary: Vocabulary, keep: Bool[np.ndarray, " cell
         Cells to use.
     """
     of_batch = np.array([vocabulary.contexts.index(context) for context, _ in vocabulary.batches])
-    changes = _changes(cells, of_batch, keep)
+    centre = float(cells.dose[keep & (cells.perturbation != NO_PERTURBATION)].mean()) if vocabulary.dosed else 0.0
+    changes = _changes(cells, of_batch, keep, centre if vocabulary.dosed else None)
     sizes = len(vocabulary.contexts), len(vocabulary.perturbations)
     mean, own, common = _solve(changes, _variances(changes, sizes), _signal(changes), sizes)
-    of_context, response = mean + own, (1.0, 0.0)
-    if vocabulary.dosed:
-        dosed = _changes(cells, of_batch, keep, by_dose=True)
-        response = _response(dosed, of_context[dosed.context] + common[dosed.p])
-    return Effects(of_context[of_batch].astype(np.float32), common.astype(np.float32), response)
-
-
-def _response(changes: _Changes, expected: Float[np.ndarray, "change gene"]) -> tuple[float, float]:
-    """Fit changes by (a + b · log10 dose) × what is expected of all doses; (1, 0) where one dose cannot tell."""
-    weight = 1 / ((changes.own + changes.control)[:, None] * changes.noise)
-    size, along = ((weight * expected * other).sum(axis=1) for other in (expected, changes.values))
-    powers = np.stack([np.ones_like(changes.dose), changes.dose])  # [2, change]
-    normal = (powers * size) @ powers.T
-    if np.linalg.matrix_rank(normal) < 2:
-        return 1.0, 0.0
-    a, b = np.linalg.solve(normal, powers @ along)
-    return float(a), float(b)
+    return Effects((mean + own)[of_batch].astype(np.float32), common.astype(np.float32), centre)
 
 
 def _changes(
-    cells: Cells, of_batch: Int[np.ndarray, " batch"], keep: Bool[np.ndarray, " cell"], *, by_dose: bool = False
+    cells: Cells, of_batch: Int[np.ndarray, " batch"], keep: Bool[np.ndarray, " cell"], centre: float | None
 ) -> _Changes:
-    """Measure changes within batches, and average them over a context's batches (and doses) by perturbed cells."""
+    """Measure changes within batches, and average them over a context's batches by perturbed cells.
+
+    `centre` is taken off the doses (log10 of nM); None for cells without.
+    """
     groups = conditions(cells, keep)
     b, p = (np.array([getattr(group, name) for group in groups]) for name in ("batch", "perturbation"))
     size = np.array([len(group.members) for group in groups], dtype=np.float64)
@@ -113,7 +104,7 @@ def _changes(
     control, context = p == NO_PERTURBATION, of_batch[b]
     rows: defaultdict[tuple[int, int, float], list[int]] = defaultdict(list)
     for row in np.flatnonzero(~control):
-        rows[int(context[row]), int(p[row]), groups[row].dose if by_dose else 0.0].append(int(row))
+        rows[int(context[row]), int(p[row]), groups[row].dose].append(int(row))
     measured = []
     for (c, _, _), own in rows.items():
         pools = [control & (b == b[row]) for row in own]  # a batch without controls takes all of its context
@@ -124,7 +115,8 @@ def _changes(
         measured.append((share @ (means[own] - against), 1 / size[own].sum(), shared))
     values, own_noise, control_noise = (np.array(part) for part in zip(*measured, strict=True))
     contexts, perturbations, doses = (np.array(part) for part in zip(*rows, strict=True))
-    return _Changes(values, contexts, perturbations, own_noise, control_noise, noise, doses)
+    terms = [np.ones(len(rows)), *([] if centre is None else [doses - centre])]
+    return _Changes(values, contexts, perturbations, own_noise, control_noise, noise, np.stack(terms, axis=1))
 
 
 def _moments(
@@ -151,60 +143,118 @@ def _signal(changes: _Changes) -> Float[np.ndarray, " gene"]:
 
 
 def _variances(changes: _Changes, sizes: tuple[int, int]) -> _Variances:
-    """Variances by the method of moments: mean products of changes that share a context, a perturbation, or neither."""
-    values, n_genes = changes.values, changes.values.shape[1]
-    total = np.square(values).sum() / n_genes
+    """Variances by the method of moments: products of changes that share a context, a perturbation, or neither.
 
-    def products(label: Int[np.ndarray, " change"], size: int) -> tuple[float, int]:
-        """Sum and number of products of different changes with the same label."""
-        sums = np.zeros((size, n_genes))
-        np.add.at(sums, label, values)
-        counts = np.bincount(label, minlength=size)
-        return np.square(sums).sum() / n_genes - total, int((counts * (counts - 1)).sum())
-
-    within, n_within = products(changes.context, sizes[0])
-    across, n_across = products(changes.p, sizes[1])
-    every, n_every = products(np.zeros_like(changes.p), 1)
-    n_neither = n_every - n_within - n_across
+    Products of pairs of changes are regressed on the products of their terms; with one term that is their mean. Pairs that
+    share both (two doses) are left out: what a perturbation does in one context only is in them.
+    """
     noise = changes.noise.mean()
     control, own = noise * changes.control.mean(), noise * changes.own.mean()
-    same_p = max(across / n_across, 0) if n_across else 0.0
-    same_c = max(within / n_within - control, 0) if n_within else 0.0
-    neither = (every - within - across) / n_neither if n_neither else same_p if n_across else same_c
-    mean = max(neither, 0)
-    context, perturbation = max(same_c - mean, 0), max(same_p - mean, 0)
-    rest = max(total / len(values) - mean - context - perturbation - control - own, 0)
-    if n_across:
+    both = changes.context * sizes[1] + changes.p
+    every, within, across, same = (
+        _products(changes, label) for label in (np.zeros_like(both), changes.context, changes.p, both)
+    )
+    of_c, of_p, of_neither = within - same, across - same, every - within - across + same
+    same_p = np.maximum(of_p.variances(), 0)
+    first = np.arange(changes.terms.shape[1]) == 0
+    same_c = np.maximum(of_c.variances() - control * (first & (of_c.pairs[0, 0] > 0)), 0)
+    known = [part for part in (of_neither, of_p) if part.pairs[0, 0] > 0]
+    mean = np.maximum(known[0].variances(), 0) if known else same_c
+    context, perturbation = np.maximum(same_c - mean, 0), np.maximum(same_p - mean, 0)
+    powers = np.square(changes.terms).mean(axis=0)
+    total = np.square(changes.values).sum() / changes.values.size
+    rest = float(max(total - powers @ (mean + context + perturbation) - control - own, 0))
+    if of_p.pairs[0, 0] > 0:
         return _Variances(mean, context, perturbation, rest)
-    return _Variances(mean, context, rest, 0.0)  # one context each: what is a perturbation's own cannot be told apart
+    # one context each: what is a perturbation's own cannot be told apart
+    return _Variances(mean, context, rest / max(powers.sum(), 1) * np.ones_like(mean), 0.0)
+
+
+class _Products(NamedTuple):
+    """Normal equations of products of different changes with the same label, over the products of their terms."""
+
+    sums: Float[np.ndarray, " term"]
+    pairs: Float[np.ndarray, "term term"]
+    """The first entry is the number of pairs."""
+
+    def __add__(self, other: _Products) -> _Products:  # type: ignore[override]
+        return _Products(self.sums + other.sums, self.pairs + other.pairs)
+
+    def __sub__(self, other: _Products) -> _Products:
+        return _Products(self.sums - other.sums, self.pairs - other.pairs)
+
+    def variances(self) -> Float[np.ndarray, " term"]:
+        """Least-squares coefficient of each term; 0 where there are no pairs."""
+        return np.linalg.lstsq(self.pairs, self.sums, rcond=1e-9)[0]
+
+
+def _products(changes: _Changes, label: Int[np.ndarray, " change"]) -> _Products:
+    """Sum over pairs of different changes with the same label, without forming the pairs."""
+    _, codes = np.unique(label, return_inverse=True)
+    size, n_genes = codes.max() + 1, changes.values.shape[1]
+    terms, squares = changes.terms, np.square(changes.values).sum(axis=1)
+    sums = [
+        np.square(_sums(term[:, None] * changes.values, codes, size)).sum() - np.square(term) @ squares
+        for term in terms.T
+    ]
+    outer = terms[:, :, None] * terms[:, None, :]  # [change, term, term]
+    of_label = _sums(outer.reshape(len(terms), -1), codes, size).reshape(size, *outer.shape[1:])
+    return _Products(np.array(sums) / n_genes, np.square(of_label).sum(axis=0) - np.square(outer).sum(axis=0))
 
 
 def _solve(
     changes: _Changes, parts: _Variances, signal: Float[np.ndarray, " gene"], sizes: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Predict m [gene], u [context, gene] and v [perturbation, gene], by turns, each given the others."""
-    values, (n_contexts, n_perturbations) = changes.values, sizes
+    """Predict m [term, gene], u [context, term, gene] and v [perturbation, term, gene], by turns, each given the others."""
     precision = 1 / (parts.rest * signal + changes.own[:, None] * changes.noise)  # [change, gene]
-    total_c, total_p = (
-        _sums(precision, label, size) for label, size in ((changes.context, n_contexts), (changes.p, n_perturbations))
-    )
-    # controls' noise of each context, the mean over its changes; it is shared by them
-    counts = np.maximum(np.bincount(changes.context, minlength=n_contexts), 1)
-    control = np.bincount(changes.context, changes.control, n_contexts) / counts
-    true_c = np.broadcast_to(parts.context * signal, (n_contexts, len(signal)))
-    spread_c = true_c + control[:, None] * changes.noise  # prior variance of w = u + noise of the controls
-    mean, w, v = np.zeros(len(signal)), np.zeros_like(total_c), np.zeros_like(total_p)
+    # controls' noise of each context, the mean over its changes; it is shared by them, and no part of a slope
+    counts = np.maximum(np.bincount(changes.context, minlength=sizes[0]), 1)
+    control = (np.bincount(changes.context, changes.control, sizes[0]) / counts)[:, None] * changes.noise
+    n_terms = changes.terms.shape[1]
+    blocks = []
+    for k in range(n_terms):
+        term = changes.terms[:, k, None]
+        weight = precision * term if k else precision  # the first term is 1; no copy of a large array
+        true_c = np.broadcast_to(parts.context[k] * signal, control.shape)
+        spread_c = true_c + control * (k == 0)  # prior variance of w = u + noise of the controls
+        blocks += [
+            _Block(term, weight, np.zeros_like(changes.p), 1, parts.mean[k] * signal),
+            _Block(term, weight, changes.context, sizes[0], spread_c),
+            _Block(term, weight, changes.p, sizes[1], parts.perturbation[k] * signal),
+        ]
+    left = changes.values.copy()  # less all blocks
     for _ in range(SWEEPS):
-        before = mean + w[changes.context] + v[changes.p]
-        rest = precision * (values - w[changes.context] - v[changes.p])
-        mean = _shrink(rest.sum(axis=0), precision.sum(axis=0), parts.mean * signal)
-        rest = precision * (values - mean - v[changes.p])
-        w = _shrink(_sums(rest, changes.context, n_contexts), total_c, spread_c)
-        rest = precision * (values - mean - w[changes.context])
-        v = _shrink(_sums(rest, changes.p, n_perturbations), total_p, parts.perturbation * signal)
-        if np.abs(mean + w[changes.context] + v[changes.p] - before).max() < TOLERANCE:
+        before = left.copy()
+        for block in blocks:
+            block.improve(left)
+        if np.abs(left - before).max() < TOLERANCE:
             break
-    return mean, w * np.divide(true_c, spread_c, out=np.zeros_like(w), where=spread_c > 0), v
+    mean, w, v = (np.stack([block.found for block in blocks[part::3]], axis=1) for part in range(3))
+    true_c = parts.context[:, None] * signal  # [term, gene]
+    spread_c = true_c + np.where(np.arange(n_terms)[:, None] == 0, control[:, None], 0)
+    return mean[0], w * np.divide(true_c, spread_c, out=np.zeros_like(w), where=spread_c > 0), v
+
+
+class _Block:
+    """One term of m, w or v: values [label, gene] that share a prior."""
+
+    def __init__(
+        self,
+        term: Float[np.ndarray, "change 1"],
+        weight: Float[np.ndarray, "change gene"],
+        label: Int[np.ndarray, " change"],
+        size: int,
+        variance: Float[np.ndarray, "*label gene"],
+    ) -> None:
+        self.term, self.weight, self.label, self.variance = term, weight, label, variance
+        self.total = _sums(weight * term, label, size)
+        self.found = np.zeros_like(self.total)
+
+    def improve(self, left: Float[np.ndarray, "change gene"]) -> None:
+        """Predict the block's values from what all other blocks leave; `left` is brought up to date in place."""
+        left += self.term * self.found[self.label]
+        self.found = _shrink(_sums(self.weight * left, self.label, len(self.found)), self.total, self.variance)
+        left -= self.term * self.found[self.label]
 
 
 def _shrink(weighted: np.ndarray, precision: np.ndarray, variance: np.ndarray) -> np.ndarray:

@@ -192,12 +192,12 @@ def mix(
     """Blend what a generator decoded with the additive estimate for the same draws."""
     device = blend.batch.device
     weight = torch.tensor(made.perturbation.weight, device=device)
-    own = weight @ blend.perturbation[list(made.perturbation.index)]  # [gene]
+    own = torch.tensordot(weight, blend.perturbation[list(made.perturbation.index)], dims=1)  # [term, gene]
     b = torch.from_numpy(made.batch).to(device)
-    common = torch.where((b < 0)[:, None], blend.batch[list(made.stand_ins)].mean(dim=0), blend.batch[b.clamp(min=0)])
-    dose = torch.tensor([made.log_dose], dtype=own.dtype, device=device)
-    change = (common + own) * blend.responses(dose)
-    estimate = blend.estimate(torch.from_numpy(made.x).to(device), change, direction)
+    mean = blend.batch[list(made.stand_ins)].mean(dim=0)
+    common = torch.where((b < 0)[:, None, None], mean, blend.batch[b.clamp(min=0)])  # [draw, term, gene]
+    dose = torch.tensor([made.log_dose], dtype=own.dtype, device=device).expand(len(b), -1)
+    estimate = blend.estimate(torch.from_numpy(made.x).to(device), blend.at(common + own, dose), direction)
     estimate = estimate.repeat_interleave(len(x_hat) // len(made.x), dim=0)
     return blend(torch.from_numpy(x_hat).to(device), estimate, direction).cpu().numpy()
 

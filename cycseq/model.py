@@ -277,35 +277,37 @@ class Blend(nn.Module):
     Filled by `blend.fit` after pre-training. All of it is buffers, saved with the weights.
     """
 
-    batch: Float[Tensor, "batch gene"]
-    perturbation: Float[Tensor, "perturbation gene"]
-    response: Float[Tensor, "2"]
+    batch: Float[Tensor, "batch term gene"]
+    perturbation: Float[Tensor, "perturbation term gene"]
+    centre: Float[Tensor, ""]
     shares: Float[Tensor, "2"]
 
     def __init__(self, sizes: Sizes, config: ModelConfig) -> None:
         super().__init__()
         self.floor = 0.0 if config.output == "prelu" else -torch.inf
-        self.register_buffer("batch", torch.zeros(sizes.n_batches, sizes.n_genes))
-        self.register_buffer("perturbation", torch.zeros(sizes.n_perturbations, sizes.n_genes))
-        self.register_buffer("response", torch.tensor([1.0, 0.0]))
+        n_terms = 1 + sizes.n_doses
+        self.register_buffer("batch", torch.zeros(sizes.n_batches, n_terms, sizes.n_genes))
+        self.register_buffer("perturbation", torch.zeros(sizes.n_perturbations, n_terms, sizes.n_genes))
+        self.register_buffer("centre", torch.zeros(()))
         self.register_buffer("shares", torch.ones(2))
 
     def take(self, effects: Effects) -> None:
         """Take over the tables of an estimate."""
         self.batch.copy_(torch.from_numpy(effects.batch))
         self.perturbation.copy_(torch.from_numpy(effects.perturbation))
-        self.response.copy_(torch.tensor(effects.response))
+        self.centre.fill_(effects.centre)
 
     def change(
         self, p: Int[Tensor, " sample"], b: Int[Tensor, " sample"], dose: Float[Tensor, "sample dose"]
     ) -> Float[Tensor, "sample gene"]:
-        """Estimated change, control to perturbed, of known perturbations and batches; `dose` as log10 of nM."""
-        return (self.batch[b] + self.perturbation[p]) * self.responses(dose)
+        """Estimated change, control to perturbed, of known perturbations and batches; `dose` is log10 of nM."""
+        return self.at(self.batch[b] + self.perturbation[p], dose)
 
-    def responses(self, dose: Float[Tensor, "sample dose"]) -> Float[Tensor, "sample 1"]:
-        """What an estimated change is multiplied by at a dose: a + b · log10(d), not below 0; 1 without doses."""
-        a, b = self.response
-        return (a + b * dose.sum(dim=1, keepdim=True)).clamp(min=0)
+    def at(
+        self, line: Float[Tensor, "sample term gene"], dose: Float[Tensor, "sample dose"]
+    ) -> Float[Tensor, "sample gene"]:
+        """Value of a line at a dose; without doses it is one term, the change itself."""
+        return line[:, 0] + torch.einsum("sd,sdg->sg", dose - self.centre, line[:, 1:])
 
     def estimate(
         self, x: Float[Tensor, "sample gene"], change: Float[Tensor, "sample gene"], direction: str

@@ -70,7 +70,7 @@ def test_each_direction_has_its_own_share(nets):
         for generator in (nets.n2p, nets.p2n):
             generator.decoder.to_expression.bias.copy_(torch.tensor([2.0, 0.0, 0.0]))
     rows = batch([[4.0, 4.0, 4.0]] * 2, [[5.0, 4.0, 4.0]] * 2)
-    right = Effects(np.array([[0.0, 0.0, 0.0]], np.float32), np.array([[0.0, 0.1, 0.0]], np.float32))
+    right = Effects(np.array([[[0.0, 0.0, 0.0]]], np.float32), np.array([[[0.0, 0.1, 0.0]]], np.float32))
     blend.decide(nets, [blend.compare(nets, right, Fixed(rows), Fixed(rows))], right)
     # n2p: a · (0, 0.1, 0) + c · (2, 0, 0) = (1, 0, 0) at a = 0, c = 0.5; p2n: c < 0
     assert nets.blend.shares.tolist() == [1.0, 0.0]
@@ -81,7 +81,7 @@ def test_noise_of_the_input_earns_nothing(nets):
     noise = np.random.default_rng(0).normal(size=(1, GENES)).astype(np.float32) * 3
     nets.n2p.forward = lambda x, condition, noise=None: SimpleNamespace(x_hat=x - 0.5 * (x - 9))
     flat, up = np.full((1, GENES), 9.0, np.float32), np.full((1, GENES), 10.0, np.float32)
-    right = Effects(np.ones((1, GENES), np.float32), np.zeros((1, GENES), np.float32))
+    right = Effects(np.ones((1, 1, GENES), np.float32), np.zeros((1, 1, GENES), np.float32))
     own, other = batch(flat + noise, up), batch(flat, up)
     blend.decide(nets, [blend.compare(nets, right, Fixed(own), Fixed(other))], right)
     assert nets.blend.shares[0].item() == pytest.approx(0, abs=1e-6)  # 1 · estimate says all
@@ -93,8 +93,8 @@ def test_noise_of_the_input_earns_nothing(nets):
 def test_a_blend_of_share_zero_is_the_estimate_and_keeps_above_zero():
     config = ModelConfig(skip=True, blend="additive")
     mix = Blend(Sizes(2, 2, 1), config)
-    mix.batch.copy_(torch.tensor([[1.0, -1.0]]))
-    mix.perturbation.copy_(torch.tensor([[0.0, 0.0], [0.5, 0.0]]))
+    mix.batch.copy_(torch.tensor([[[1.0, -1.0]]]))
+    mix.perturbation.copy_(torch.tensor([[[0.0, 0.0]], [[0.5, 0.0]]]))
     x, p, b = torch.tensor([[2.0, 0.4]]), torch.tensor([1]), torch.tensor([0])
     there, back = (mix.estimate(x, mix.change(p, b, torch.zeros(1, 0)), direction) for direction in ("n2p", "p2n"))
     assert there.tolist() == [[3.5, 0.0]]
@@ -104,12 +104,12 @@ def test_a_blend_of_share_zero_is_the_estimate_and_keeps_above_zero():
     assert mix(torch.full((1, 2), 2.5), back, "p2n").tolist() == [[1.0, pytest.approx(1.675)]]
 
 
-def test_an_estimate_answers_to_the_dose_and_never_turns_round():
+def test_an_estimate_is_a_line_in_the_dose():
     mix = Blend(Sizes(1, 1, 1, n_doses=1), ModelConfig(skip=True, blend="additive"))
-    mix.take(Effects(np.array([[2.0]], np.float32), np.array([[1.0]], np.float32), response=(-1.0, 0.5)))
+    mix.take(Effects(np.array([[[2.0], [0.5]]], np.float32), np.array([[[1.0], [0.25]]], np.float32), centre=3.0))
     first, zero = torch.tensor([0, 0, 0]), torch.tensor([0, 0, 0])
     change = mix.change(first, zero, torch.tensor([[4.0], [3.0], [1.0]]))  # 10 µM, 1 µM, 10 nM
-    assert change.tolist() == [[3.0], [1.5], [0.0]]
+    assert change.tolist() == [[3.75], [3.0], [1.5]]
 
 
 def test_held_out_conditions_leave_every_perturbation_trained_and_no_cell_twice(screen):

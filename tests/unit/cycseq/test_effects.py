@@ -42,7 +42,7 @@ def estimate(n_cells, noise, **changes):
     cells, known = screen(n_cells, noise, **changes)
     found = effects.estimate(cells, known, np.ones(len(cells.batch), dtype=bool))
     return lambda context, name: (
-        found.batch[known.batches_of(context)[0]] + found.perturbation[known.perturbations.index(name)]
+        found.batch[known.batches_of(context)[0], 0] + found.perturbation[known.perturbations.index(name), 0]
     )
 
 
@@ -83,19 +83,31 @@ def test_variances_by_hand():
     """Two contexts × two perturbations, one gene: changes 3, 1 and 1, −1 without noise."""
     values = np.array([[3.0], [1.0], [1.0], [-1.0]])
     none = np.zeros(4)
-    changes = effects._Changes(values, np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), none, none, np.zeros(1), none)
+    changes = effects._Changes(
+        values, np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), none, none, np.zeros(1), np.ones((4, 1))
+    )
     # shared context: (3·1 + 1·−1)/2 = 1; shared perturbation: (3·1 + 1·−1)/2 = 1; neither: (3·−1 + 1·1)/2 = −1 → 0
     # mean square (9 + 1 + 1 + 1)/4 = 3, of which 1 is the contexts' and 1 the perturbations'
-    assert effects._variances(changes, (2, 2)) == pytest.approx((0.0, 1.0, 1.0, 1.0))
+    assert effects._variances(changes, (2, 2)) == (
+        pytest.approx([0]),
+        pytest.approx([1]),
+        pytest.approx([1]),
+        pytest.approx(1),
+    )
 
 
-def test_response_to_the_dose_by_hand():
-    """One gene of which 2 is expected: 2 was measured at log dose 1, and 6 at log dose 3, so r = log dose."""
-    one, none, first = np.ones(2), np.zeros(2), np.zeros(2, dtype=int)
-    changes = effects._Changes(np.array([[2.0], [6.0]]), first, first, one, none, np.ones(1), np.array([1.0, 3.0]))
-    expected = np.full((2, 1), 2.0)
-    assert effects._response(changes, expected) == pytest.approx((0.0, 1.0))
-    assert effects._response(changes._replace(dose=np.full(2, 3.0)), expected) == (1.0, 0.0), "one dose cannot tell"
+def test_variances_of_intercepts_and_slopes_by_hand():
+    """One gene, two contexts × two perturbations × two doses at ±1; change = perturbation's own slope × dose, ±2."""
+    label = np.array([(c, p, d) for c in (0, 1) for p in (0, 1) for d in (-1.0, 1.0)])
+    slope = np.where(label[:, 1] == 0, 2.0, -2.0)
+    none, terms = np.zeros(8), np.stack([np.ones(8), label[:, 2]], axis=1)
+    contexts, perturbations = (label[:, column].astype(int) for column in (0, 1))
+    changes = effects._Changes((slope * label[:, 2])[:, None], contexts, perturbations, none, none, np.zeros(1), terms)
+    found = effects._variances(changes, (2, 2))
+    assert found.perturbation == pytest.approx([0.0, 4.0])
+    assert found.mean == pytest.approx([0.0, 0.0])
+    assert found.context == pytest.approx([0.0, 0.0])
+    assert found.rest == pytest.approx(0.0)
 
 
 def test_doses_scale_what_a_perturbation_does():
@@ -109,8 +121,7 @@ def test_doses_scale_what_a_perturbation_does():
         np.concatenate([np.where(c.perturbation < 0, 0.0, d) for c, d in ((cells, 3.0), (low, 1.0))]),
     )
     found = effects.estimate(both, replace(known, dosed=True), np.ones(len(both.batch), dtype=bool))
-    a, b = found.response
-    change = found.batch[known.batches_of("A")[0]] + found.perturbation[known.perturbations.index("P")]
+    line = found.batch[known.batches_of("A")[0]] + found.perturbation[known.perturbations.index("P")]
     true = MEAN + CONTEXT["A"] + OWN["P"]
     for dose, share in ((3.0, 1.0), (1.0, 0.5)):
-        assert size((a + b * dose) * change - share * true) < 0.1 * size(true)
+        assert size(line[0] + (dose - found.centre) * line[1] - share * true) < 0.1 * size(true)
