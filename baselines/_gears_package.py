@@ -10,6 +10,7 @@ import pickle
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -71,11 +72,31 @@ def prepare_data(cells: AnnData, validation: list[str], terms: Mapping[str, set[
 def load_cells(data: Any, batch_size: int, done: Callable[[int], None]) -> None:
     """Make the package's data loaders; `done(epoch)` is called at the end of every epoch.
 
-    The package drops an incomplete last batch, so that a batch larger than the training set would train nothing.
+    The package drops an incomplete last batch, so that a batch larger than the training set would train nothing. After each
+    epoch it scores all training cells, to print the score: it gets one batch of them for that, a fifth of the time less.
     """
     n_cells = sum(len(data.dataset_processed[condition]) for condition in data.set2conditions["train"])
     data.get_dataloader(batch_size=min(batch_size, n_cells))
+    data.dataloader["train_loader"] = AlternatePasses(data.dataloader["train_loader"])
     data.dataloader["val_loader"] = CountedPasses(data.dataloader["val_loader"], done)
+
+
+class AlternatePasses:
+    """A data loader whose every second pass is one batch long: the package trains in the first, scores in the second.
+
+    A pass draws all of its random numbers before its first batch, so that the training is the same.
+    """
+
+    def __init__(self, loader: Iterable[Any]) -> None:
+        self._loader = loader
+        self._passes = 0
+
+    def __len__(self) -> int:
+        return len(self._loader)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[Any]:
+        self._passes += 1
+        yield from self._loader if self._passes % 2 else islice(self._loader, 1)
 
 
 class CountedPasses:

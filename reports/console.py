@@ -11,6 +11,8 @@ from reports.index import column_name, table_rows
 from reports.task import BRACKETS, Task, describe_trouble, lead_metric, ordered_models, tasks, why_uninformative
 from reports.text import decimals, number, shorten, with_interval
 
+_HEAD = 6
+"""Most characters of a suite's name above a column: the paper's suites, both ways, in 80 characters."""
 _BESIDE = ("r2_pearson", "mse", "pds_cosine", "e_distance")
 
 
@@ -56,14 +58,22 @@ def print_index(summary: pd.DataFrame, console: Console) -> None:
     found = list(tasks(summary)) if len(summary) else []
     if not found:
         return
-    table = Table(title="All suites", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, caption_justify="left")
-    table.caption = "mean of each suite's headline metric; † bracket; *reference*, never ranked"
+    simulated = [column_name(task) for task, _ in found if task.source == "simulated"]
+    which = "all of them" if len(simulated) == len(found) else ", ".join(simulated)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("model", no_wrap=True)
     for task, _ in found:
-        table.add_column(column_name(task).replace(" ", "\n"), justify="right")
-    for row in table_rows(found):
-        table.add_row(*row)
+        suite = task.suite if len(task.suite) <= _HEAD else f"{task.suite[: _HEAD - 1]}."
+        table.add_column(f"{suite}\n{task.direction}", justify="right", no_wrap=True)
+    for name, *cells in table_rows(found):
+        table.add_row(name, *(cell if cell[-1:].isdigit() or not cell else "–" for cell in cells))
+    console.print("All suites" + (f"; SIMULATED: {which}" if simulated else ""), highlight=False)
     console.print(table)
+    console.print(
+        "mean of each suite's headline metric; –: declined or failed, reasons in index.md; † bracket; *reference*, never "
+        "ranked",
+        highlight=False,
+    )
 
 
 def _table(task: Task, board: pd.DataFrame, leaders: pd.DataFrame, width: int) -> Table:

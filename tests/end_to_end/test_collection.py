@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
+from io import StringIO
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from benchmarks.collection import run_suites, suite_names
 from benchmarks.data.own import OwnFile
@@ -17,6 +20,8 @@ from benchmarks.plan import make_plan
 from benchmarks.request import Request
 from benchmarks.runner import run
 from benchmarks.suites import PAPER
+from reports.console import print_index
+from reports.tables import read_leaderboard
 from tests.conftest import make_cells
 
 NAMES = ("smoke", "kang")
@@ -56,6 +61,16 @@ def test_one_table_and_a_page_over_all_suites(made):
     assert "| *oracle* | 1.000 |" in page
     assert "[Leaderboard](smoke/leaderboard.md)" in page
     assert "Not run. BenchmarkError: Suite 'kang' has no simulated data" in page
+
+
+def test_the_console_shows_one_narrow_table_over_all_suites(made):
+    out = StringIO()
+    print_index(read_leaderboard(made.folder / "summary.csv"), Console(file=out, width=80))
+    text = out.getvalue()
+    assert "SIMULATED: all of them" in text
+    assert re.search(r"no_change †\s+0\.000\s", text)
+    assert re.search(r"train_control †\s+–\s", text), "a word for why is in index.md"
+    assert "…" not in text
 
 
 def test_an_analysis_that_cannot_be_made_says_why_and_stops_no_other(made):

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 import torch
 from anndata import AnnData
 
-from baselines._gears_package import gears_cells, import_gears, load_cells, prepare_data
+from baselines._gears_package import AlternatePasses, gears_cells, import_gears, load_cells, prepare_data
 from baselines._global_seed import seeded_and_quiet
 from baselines.gears import BASELINE, Gears, choose_validation, similarity_graph
 from benchmarks.contract import CONTROL, Query, Train
@@ -279,3 +279,9 @@ def test_reports_every_epoch_of_every_context(tmp_path):
 def test_refuses_impossible_settings(setting, value):
     with pytest.raises(ContractError, match=f"{setting} is '?{value}"):
         BASELINE.build(**{setting: value})
+
+
+def test_every_second_pass_of_the_training_cells_is_one_batch():
+    loader = AlternatePasses([1, 2, 3])
+    assert [list(loader) for _ in range(4)] == [[1, 2, 3], [1], [1, 2, 3], [1]]
+    assert len(loader) == 3
