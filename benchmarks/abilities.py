@@ -126,7 +126,7 @@ def _question(queries: Sequence[Query], context: str, perturbation: str) -> Quer
 
 
 def _fitted(record: Baseline, train: Train) -> Predictor | Unsupported:
-    predictor = record.build(**record.quick)
+    predictor = record.build(**{**record.settings, **record.quick})
     with tempfile.TemporaryDirectory(dir=train.workdir) as folder:
         try:
             predictor.fit(replace(train, workdir=Path(folder)), seed=derive(0, record.training))
