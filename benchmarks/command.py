@@ -1,19 +1,14 @@
-"""What the commands share: exit statuses, and a plan run with its progress on the console."""
+"""How every command ends: its exit status, and what it says with it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import typer
 from rich.console import Console
 
-from benchmarks.errors import BenchmarkError, StoreError
-from benchmarks.manifest import read_manifest
-from benchmarks.plan import Plan, make_jobs
-from benchmarks.progress import Display
-from benchmarks.runner import Result, run
+from benchmarks.errors import BenchmarkError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 AGAIN = "What was finished is kept: give the same command again."
@@ -56,25 +51,3 @@ def tell_failures(console: Console, failures: int) -> None:
     if failures:
         console.print(f"[red]{failures} condition(s) failed or timed out[/]; reasons are in scores.csv.")
         raise typer.Exit(EXIT_FAILED)
-
-
-def watched(
-    plan: Plan, folder: Path, console: Console, *, workers: int, timeout: float | None = None, figures: bool = True
-) -> Result:
-    """Run a plan (`runner.run`) with its progress on the console."""
-    with Display(console, len(make_jobs(plan, folder, folder))) as display:
-        return run(plan, folder, workers=workers, timeout=timeout, figures=figures, watch=display, tell=display.scoring)
-
-
-def go_on(plan: Plan, folder: Path, console: Console, *, workers: int) -> int:
-    """Run a plan, or go on with it; returns how many conditions failed.
-
-    Raises
-    ------
-    StoreError
-        The folder holds a run of something else.
-    """
-    if folder.is_dir() and read_manifest(folder).get("key", plan.key) != plan.key:
-        raise StoreError(f"{folder} holds a run of other data, splits or settings; choose another --out.")
-    say(console, f"{folder.parent.name}/{folder.name}: {len(plan.splits)} fold(s)")
-    return watched(plan, folder, console, workers=workers, figures=False).failures

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from benchmarks import card, registry
 from benchmarks.collection import Collection, run_suites, suite_names
-from benchmarks.command import EXIT_FAILED, EXIT_USAGE, exit_statuses, tell_failures, watched
+from benchmarks.command import EXIT_FAILED, EXIT_USAGE, exit_statuses, tell_failures
 from benchmarks.data.own import OwnFile
 from benchmarks.errors import BenchmarkError
 from benchmarks.integration.batches import METHODS
@@ -44,6 +44,7 @@ from benchmarks.protocols import PROTOCOLS
 from benchmarks.request import CONTROL_RULES
 from benchmarks.runner import Result
 from benchmarks.suites import ALL, PAPER, SUITES
+from benchmarks.watched import watched
 from reports import read_leaderboard
 from reports.console import print_index, print_summary
 

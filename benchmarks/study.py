@@ -15,11 +15,12 @@ import pandas as pd
 import typer
 from rich.console import Console
 
-from benchmarks.command import exit_statuses, go_on, tell_failures
+from benchmarks.command import exit_statuses, tell_failures
 from benchmarks.errors import BenchmarkError
 from benchmarks.options import DataDir, choice, split_names
 from benchmarks.plan import make_plan
 from benchmarks.request import Preset, Request
+from benchmarks.watched import go_on
 from reports import load
 from reports.study import summarise_seeds
 from reports.study_page import write_study

@@ -11,12 +11,13 @@ import typer
 from rich.console import Console
 
 from benchmarks.audits.direction import wrong_answers
-from benchmarks.command import exit_statuses, go_on, tell_failures
+from benchmarks.command import exit_statuses, tell_failures
 from benchmarks.errors import UnknownName
 from benchmarks.finished import FinishedRun
 from benchmarks.integration.batches import MEANING, METHODS
 from benchmarks.options import DataDir, choice, split_names
 from benchmarks.plan import Plan, Request, make_plan
+from benchmarks.watched import go_on
 from reports import load
 from reports.audits import compare_integrations, compare_protocols, judge_directions, rate_metrics, write_audits
 from reports.tables import Tables
