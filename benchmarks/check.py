@@ -21,6 +21,7 @@ from rich.console import Console
 
 from benchmarks import data, registry
 from benchmarks.abilities import expectation, problems
+from benchmarks.command import exit_statuses
 from benchmarks.contract import Baseline, Direction, Persistent, Prediction, Predictor, Query, Train
 from benchmarks.data import digest
 from benchmarks.errors import BenchmarkError, ContractError, Unsupported, explain
@@ -270,12 +271,9 @@ def main(
 ) -> None:
     """Check that a plugin keeps the contract; exit status 1 if it does not, 2 if the file cannot be used."""
     console = Console()
-    try:
+    with exit_statuses(console, "Give the same command again."):
         records = registry.from_file(path)
         heavy = heavy_imports(path)
-    except BenchmarkError as error:
-        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from error
     results = [
         CheckResult(
             "imports_lightly",

@@ -46,8 +46,8 @@ def say(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def tell_failures(console: Console, failures: int) -> None:
-    """End a command with 1 if conditions failed."""
+def tell_failures(console: Console, failures: int, status: int = EXIT_FAILED) -> None:
+    """End a command with a status if conditions failed."""
     if failures:
         console.print(f"[red]{failures} condition(s) failed or timed out[/]; reasons are in scores.csv.")
-        raise typer.Exit(EXIT_FAILED)
+        raise typer.Exit(status)

@@ -193,10 +193,9 @@ def _finish_all(made: Collection, data_dir: Path | None) -> None:
     for entry in made.unusable:
         console.print(f"[red]{entry.suite} was not run[/]: ", end="")
         console.print(entry.problem, markup=False, highlight=False, soft_wrap=True)
-    if made.failures:
-        console.print(f"[red]{made.failures} condition(s) failed or timed out[/]; reasons are in scores.csv.")
-    if made.unusable or made.failures:
-        raise typer.Exit(EXIT_USAGE if made.unusable else EXIT_FAILED)
+    tell_failures(console, made.failures, EXIT_USAGE if made.unusable else EXIT_FAILED)
+    if made.unusable:
+        raise typer.Exit(EXIT_USAGE)
 
 
 def _folder(plan: Plan, out: Path, resume: bool) -> Path:

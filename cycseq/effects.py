@@ -167,17 +167,18 @@ def _variances(changes: _Changes, sizes: tuple[int, int]) -> _Variances:
     if of_p.pairs[0, 0] > 0:
         return _Variances(mean, context, perturbation, rest)
     # one context each: what is a perturbation's own cannot be told apart
-    return _Variances(mean, context, rest / max(powers.sum(), 1) * np.ones_like(mean), 0.0)
+    return _Variances(mean, context, np.full_like(mean, rest / powers.sum()), 0.0)
 
 
-class _Products(NamedTuple):
+@dataclass(frozen=True)
+class _Products:
     """Normal equations of products of different changes with the same label, over the products of their terms."""
 
     sums: Float[np.ndarray, " term"]
     pairs: Float[np.ndarray, "term term"]
     """The first entry is the number of pairs."""
 
-    def __add__(self, other: _Products) -> _Products:  # type: ignore[override]
+    def __add__(self, other: _Products) -> _Products:
         return _Products(self.sums + other.sums, self.pairs + other.pairs)
 
     def __sub__(self, other: _Products) -> _Products:
@@ -210,16 +211,15 @@ def _solve(
     # controls' noise of each context, the mean over its changes; it is shared by them, and no part of a slope
     counts = np.maximum(np.bincount(changes.context, minlength=sizes[0]), 1)
     control = (np.bincount(changes.context, changes.control, sizes[0]) / counts)[:, None] * changes.noise
-    n_terms = changes.terms.shape[1]
+    true_c = np.repeat(parts.context[None, :, None] * signal, sizes[0], axis=0)  # [context, term, gene]
+    spread_c = true_c.copy()  # prior variance of w = u + noise of the controls
+    spread_c[:, 0] += control
     blocks = []
-    for k in range(n_terms):
-        term = changes.terms[:, k, None]
+    for k, term in enumerate(changes.terms.T[:, :, None]):
         weight = precision * term if k else precision  # the first term is 1; no copy of a large array
-        true_c = np.broadcast_to(parts.context[k] * signal, control.shape)
-        spread_c = true_c + control * (k == 0)  # prior variance of w = u + noise of the controls
         blocks += [
             _Block(term, weight, np.zeros_like(changes.p), 1, parts.mean[k] * signal),
-            _Block(term, weight, changes.context, sizes[0], spread_c),
+            _Block(term, weight, changes.context, sizes[0], spread_c[:, k]),
             _Block(term, weight, changes.p, sizes[1], parts.perturbation[k] * signal),
         ]
     left = changes.values.copy()  # less all blocks
@@ -230,8 +230,6 @@ def _solve(
         if np.abs(left - before).max() < TOLERANCE:
             break
     mean, w, v = (np.stack([block.found for block in blocks[part::3]], axis=1) for part in range(3))
-    true_c = parts.context[:, None] * signal  # [term, gene]
-    spread_c = true_c + np.where(np.arange(n_terms)[:, None] == 0, control[:, None], 0)
     return mean[0], w * np.divide(true_c, spread_c, out=np.zeros_like(w), where=spread_c > 0), v
 
 

@@ -85,7 +85,7 @@ def _section(task: Task, rows: pd.DataFrame, tables: Tables, statistics: Statist
         )
     parts += _verdict(rows, comparison[comparison["metric"] == lead], places[lead])
     parts += _copying(rows, quality, places)
-    parts += [" ".join(f"{text[0].upper()}{text[1:]}." for text in found)] if (found := floor_sentences(rows)) else []
+    parts += [f"{text[0].upper()}{text[1:]}." for text in floor_sentences(rows)]
     parts += [headline_table(task, rows, tables.metrics, tables.costs, marks), *explain_marks(marks)]
     parts += _statistics(lead, task.select(statistics.friedman), task.select(statistics.sensitivity))
     lines = notes(rows)
