@@ -16,7 +16,7 @@ import pandas as pd
 import typer
 from rich.console import Console
 
-from benchmarks.command import exit_statuses
+from benchmarks.command import exit_statuses, say
 from benchmarks.errors import BenchmarkError
 from benchmarks.finished import Asked, FinishedRun, choose, reopen
 from benchmarks.options import DataDir, split_names
@@ -75,7 +75,7 @@ def main(
     with exit_statuses(console, "Give the same command again."):
         paths = embed(reopen(run, data_dir), tuple(compound or ()), split_names(models))
     for path in paths:
-        console.print(f"Wrote {path}", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"Wrote {path}")
 
 
 def embed(run: FinishedRun, compounds: tuple[str, ...] = (), wanted: tuple[str, ...] = ()) -> list[Path]:

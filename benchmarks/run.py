@@ -17,7 +17,7 @@ from rich.table import Table
 
 from benchmarks import card, registry
 from benchmarks.collection import Collection, run_suites, suite_names
-from benchmarks.command import EXIT_FAILED, EXIT_USAGE, exit_statuses, tell_failures
+from benchmarks.command import EXIT_FAILED, EXIT_USAGE, exit_statuses, say, tell_failures
 from benchmarks.data.own import OwnFile
 from benchmarks.errors import BenchmarkError
 from benchmarks.integration.batches import METHODS
@@ -187,12 +187,12 @@ def _finish_all(made: Collection, data_dir: Path | None) -> None:
     """Write the paper's page, print one table over all suites; ends with the exit status of the worst of them."""
     finished = {entry.suite: entry.folder for entry in made.entries if not entry.problem}
     for line in write_all(finished, made.folder / "paper", data_dir):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
     print_index(read_leaderboard(made.folder / "summary.csv"), console)
     console.print(f"Results: {made.folder} (index.md, summary.csv)", highlight=False, soft_wrap=True)
     for entry in made.unusable:
         console.print(f"[red]{entry.suite} was not run[/]: ", end="")
-        console.print(entry.problem, markup=False, highlight=False, soft_wrap=True)
+        say(console, entry.problem)
     tell_failures(console, made.failures, EXIT_USAGE if made.unusable else EXIT_FAILED)
     if made.unusable:
         raise typer.Exit(EXIT_USAGE)

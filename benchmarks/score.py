@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from benchmarks.canonical import SOURCE_SPACES
-from benchmarks.command import exit_statuses
+from benchmarks.command import exit_statuses, say
 from benchmarks.contract import CONTROL, DIRECTIONS
 from benchmarks.external import Labels, Wish, score_files, write
 from benchmarks.options import choice
@@ -67,8 +67,8 @@ def main(
         write(scored, folder, figures=figures)
     print_summary(read_leaderboard(folder / "leaderboard.csv"), console)
     for note in scored.notes:
-        console.print(f"Note: {note}.", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"Results: {folder}", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"Note: {note}.")
+    say(console, f"Results: {folder}")
     if (scored.scores["status"] == "failed").any():
         raise typer.Exit(1)
 

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from benchmarks.audits.direction import wrong_answers
-from benchmarks.command import exit_statuses, tell_failures
+from benchmarks.command import exit_statuses, say, tell_failures
 from benchmarks.errors import UnknownName
 from benchmarks.finished import FinishedRun
 from benchmarks.integration.batches import MEANING, METHODS
@@ -106,7 +106,7 @@ def run_audits(audit: Audit) -> int:
         failures += failed
         tables["integration"] = compare_integrations(runs, effects)
     for path in write_audits(tables, MEANING, audit.out):
-        console.print(f"Wrote {path}", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"Wrote {path}")
     return failures
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.command import exit_statuses
+from benchmarks.command import exit_statuses, say
 from benchmarks.contract import DIRECTIONS
 from benchmarks.enrichment.analysis import Found, Wish, analyse, write
 from benchmarks.enrichment.prerank import Settings
@@ -55,7 +55,7 @@ def main(
         paths = write(found, run / "enrichment")
     _print(found)
     for path in paths:
-        console.print(f"Wrote {path}", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"Wrote {path}")
 
 
 def _print(found: Found) -> None:
