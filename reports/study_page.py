@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from reports.study import BASELINE, CEILING, METRICS
+from reports.study_overview import kind_of, overview, short_name
 from reports.style import GREY, REFERENCE, new_figure, save, settings
 from reports.task import Task, tasks
 from reports.text import decimals, interval, markdown_table, number, shorten
@@ -16,7 +17,8 @@ from reports.text import decimals, interval, markdown_table, number, shorten
 _NOTE = """\
 Means over contexts of means over conditions of means over seeds; in brackets the 95 % interval of a bootstrap that draws
 contexts, conditions within them, and seeds. "gain" is the paired difference to `train_mean` in pearson_delta, positive
-where the model is better. The ceiling is one half of a condition's cells given as the prediction of the other half."""
+where the model is better. The ceiling is one half of a condition's cells given as the prediction of the other half. A dash
+says that a model declined or failed (the question's own table has the reason), an empty cell that it was not run."""
 _COLOURS = {"cycseq_plus": "#0173b2", "cycseq": "#d55e00", "ablation": "#ecb88a", "other": "#5c5c5c"}
 """Colour-blind-safe: blue, vermilion, its lighter shade, grey."""
 _WORDS = {
@@ -42,15 +44,11 @@ def write_study(table: pd.DataFrame, out: Path) -> list[Path]:
     figures = _draw(table, out)
     blocks = ["# Study", _NOTE]
     blocks += [f"![{path.stem}]({path.name})" for path in figures]
+    blocks += overview(table)
     for task, rows in tasks(table.assign(audit="")):
         blocks += [f"## {task.suite}: {task.title}", *task.warnings, _markdown(rows)]
     (out / "study.md").write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
     return [out / "study.csv", out / "study.md", *figures]
-
-
-def short_name(model: str, direction: str) -> str:
-    """Name a model without the direction, which its table says."""
-    return model.removesuffix(f"_{direction}")
 
 
 def _markdown(rows: pd.DataFrame) -> str:
@@ -113,7 +111,7 @@ def _draw_models(axes: Axes, task: Task, rows: pd.DataFrame) -> None:
     for place, (name, mean, low, high) in enumerate(
         zip(names, models["mean"], models["low"], models["high"], strict=True)
     ):
-        colour = _COLOURS[_kind(name)]
+        colour = _COLOURS[kind_of(name)]
         if np.isfinite(low):
             axes.plot([low, high], [place, place], color=colour, linewidth=2.2)
         axes.plot(mean, place, "o", color=colour, markersize=6)
@@ -125,9 +123,3 @@ def _draw_models(axes: Axes, task: Task, rows: pd.DataFrame) -> None:
     axes.grid(axis="y", color="#e6e6e6")
     words = f"{task.suite}: {task.dataset}" + (", SIMULATED" if task.source == "simulated" else "")
     axes.set_title(words, loc="left")
-
-
-def _kind(name: str) -> str:
-    if name in _COLOURS:
-        return name
-    return "ablation" if name.startswith("cycseq_") else "other"

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from reports.study import summarise_seeds
-from reports.study_page import short_name, write_study
+from reports.study_overview import overview, short_name
+from reports.study_page import write_study
 from reports.tables import SCORE_COLUMNS
 
 METRICS = pd.DataFrame(
@@ -128,3 +129,30 @@ def test_the_page_has_a_line_a_model_and_a_figure_a_question(tmp_path):
 def test_short_name():
     assert short_name("cycseq_no_kl_p2n", "p2n") == "cycseq_no_kl"
     assert short_name("train_mean", "n2p") == "train_mean"
+
+
+def test_overview_has_a_line_a_model_and_a_column_a_question():
+    """Variants first, then ablations, the rest by name, brackets, ceiling; a dash where declined, nothing where not run."""
+    models = (("no_change", 0.0), ("train_mean", 0.1), ("linear", 0.2), ("cycseq_no_kl_n2p", 0.25), ("cycseq_n2p", 0.3))
+    parts = [row for name, value in models for row in rows(name, value + np.zeros((4, 1)))]
+    parts += rows("cycseq_plus_n2p", 0.4 + np.zeros((4, 1))) + rows("ceiling", [[0.5]] * 4, kind="reference")
+    cells = [
+        row | {"protocol": "held_out_cells", "source": "simulated"}
+        for row in rows("no_change", np.zeros((4, 1)))
+        + rows("train_mean", 0.2 + np.zeros((4, 1)))
+        + rows("linear", np.zeros((4, 1)), status="unsupported", reason="unable")
+    ]
+    summary = [summarise_seeds(pd.DataFrame(own)[list(SCORE_COLUMNS)], METRICS, n_boot=50) for own in (parts, cells)]
+    title, means, gain_title, gains = overview(pd.concat(summary))
+    assert title == "`pearson_delta`, control → perturbed:"
+    lines = means.splitlines()
+    assert lines[0] == "| model | grid, unseen context | grid (simulated), held out cells |"
+    assert [line.split(" | ")[0] for line in lines[2:]] == [
+        "| `cycseq_plus`", "| `cycseq`", "| `cycseq_no_kl`", "| `linear`", "| `no_change`", "| `train_mean`", "| *ceiling*",
+    ]  # fmt: skip
+    assert "| `cycseq` | 0.300 [0.300, 0.300] |  |" in lines
+    assert "| `linear` | 0.200 [0.200, 0.200] | – |" in lines
+    assert "| *ceiling* | 0.500 |  |" in lines
+    assert "paired difference to `train_mean`" in gain_title
+    assert "| `linear` | 0.100 [0.100, 0.100] | – |" in gains.splitlines()
+    assert not any("ceiling" in line or "train_mean" in line for line in gains.splitlines())
