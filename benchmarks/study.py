@@ -37,6 +37,7 @@ ABLATED = (
     "cycseq_no_pretraining",
     "cycseq_no_finetuning",
     "cycseq_one_latent",
+    "cycseq_random_start",
 )
 """The recipe with one part left out, each two models as well; seeds of their own number."""
 OTHERS = ("context_transfer", "linear", "scgen", "gears")

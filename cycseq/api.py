@@ -12,6 +12,7 @@ import numpy as np
 from anndata import AnnData
 
 from cycseq import checkpoint, folds, inference, inputs, results, vocabulary
+from cycseq.arguments import check_cells, check_place, check_text, check_whole
 from cycseq.config import TrainConfig
 from cycseq.devices import resolve, seeded
 from cycseq.draws import DrawStore
@@ -58,12 +59,15 @@ class CycSeq:
         self, config: TrainConfig | None = None, seed: int = 0, device: str = "cpu", report: Reporter = no_report
     ) -> None:
         self.config = TrainConfig() if config is None else config
-        self.seed, self.device, self.report = seed, resolve(device), report
+        if not isinstance(self.config, TrainConfig):
+            raise ConfigError(f"config is {config!r}; expected a TrainConfig, such as cycseq.preset('plus').")
+        self.seed, self.device, self.report = check_whole("seed", seed, 0), resolve(device), report
         self.history: list[History] = []
         self._vocabulary: Vocabulary | None = None
         self._generators: Generators | None = None
         self._critics: Critics | None = None
         self._fine_tuned: dict[str, Generators] = {}
+        self._cells: dict[str, str] = {}
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -80,7 +84,7 @@ class CycSeq:
     def pretrain(
         self, adata: AnnData | DrawStore, *, state: PathLike | None = None, log: PathLike | None = None
     ) -> History:
-        """Train on all contexts from new weights; forgets what the model knew.
+        """Train on all contexts from new weights; forgets what the model knew, once that has succeeded.
 
         Parameters
         ----------
@@ -98,44 +102,81 @@ class CycSeq:
         ConfigError
             A store drawn with other settings than this model's, or settings that need cells.
         TrainingError
-            Training diverged; the model keeps the best weights so far.
+            Training diverged.
         CheckpointError
             The state file is damaged or belongs to another training.
+
+        Whatever is raised, the model is what it was before the call.
         """
-        self._fine_tuned, self.history = {}, []
         run = self._run(None, state, log)
         if isinstance(adata, DrawStore):
             adata.check(self.config, self.seed)
+            known, of_context = adata.vocabulary, adata.cells
+            networks = self._build(known)
             loaders = adata.train(self.device), adata.validation(self.device)
-            self.history.append(folds.train_once(self._build(adata.vocabulary), *loaders, run))
-            return self.history[-1]
-        known = vocabulary.from_adata(adata)
-        cells = self._encode(adata, known)
-        self.history += folds.pretrain(cells, known, partial(self._build, known), run, self.device)
+            histories = [folds.train_once(networks, *loaders, run)]
+        else:
+            known, of_context = vocabulary.from_adata(check_cells(adata)), vocabulary.cells_of_contexts(adata)
+            networks, histories = folds.pretrain(
+                self._encode(adata, known), known, partial(self._build, known), run, self.device
+            )
+        self._vocabulary, (self._generators, self._critics) = known, networks
+        self._fine_tuned, self._cells, self.history = {}, of_context, histories
         return self.history[-1]
 
     def fine_tune(
-        self, adata: AnnData, *, context: str, state: PathLike | None = None, log: PathLike | None = None
+        self,
+        adata: AnnData,
+        *,
+        context: str,
+        new_cells: bool = False,
+        state: PathLike | None = None,
+        log: PathLike | None = None,
     ) -> History:
         """Go on from the pre-trained weights with the cells of one context; the pre-trained weights stay.
 
         Cells of other contexts are ignored. With validation="cells", cells that pre-training kept for validation are kept
-        again. `state` and `log` are as for `pretrain`.
+        again; they are told by their place among the context's cells. `state` and `log` are as for `pretrain`.
+
+        Parameters
+        ----------
+        adata
+            The cells `pretrain` had, or those of this context among them, in the same order.
+        context
+            The context to fine-tune on.
+        new_cells
+            Take cells that pre-training has not seen, of labels that it has; who says so vouches for it.
+        state, log
+            As for `pretrain`.
 
         Raises
         ------
         NotTrained, UnknownContext, UnknownBatch, UnknownPerturbation, DataError, TrainingError, CheckpointError
-            The model is untrained, the cells bring a label it does not know or cannot be read, or as for `pretrain`.
+            The model is untrained, the cells bring a label it does not know, cannot be read, or are not the context's cells
+            of pre-training in their order (and `new_cells` does not say that none of them was there), or as for `pretrain`.
+        ConfigError
+            The configuration leaves fine-tuning out.
+
+        Whatever is raised, the model is what it was before the call.
         """
+        check_text("context", context)
         if context not in self.vocabulary.contexts:
             raise UnknownContext(context, self.vocabulary.contexts)
-        own = vocabulary.labels(adata, "context") == context
+        if not self.config.finetune.epochs:
+            raise ConfigError(
+                "The configuration leaves fine-tuning out: finetune.epochs is 0, as in the preset 'plus'. Predict with the "
+                "pre-trained weights, or configure epochs for it."
+            )
+        own = vocabulary.labels(check_cells(adata), "context") == context
         if not own.any():
             raise DataError(
                 f"No cell has context '{context}'; expected the cells to fine-tune on. The cells' contexts: "
                 f"{', '.join(sorted(set(adata.obs['context'].astype(str)))) or 'none'}."
             )
+        if not new_cells:
+            self._check_same_cells(adata, context)
         cells = self._encode(adata[own], self.vocabulary)
+        vocabulary.check_perturbed(cells, context)
         held = hold_out(cells, self.vocabulary, self.config, self.seed)[0]
         pairs = training_pairs(cells, self.vocabulary, held, self.config, self.seed)
         loaders = PairLoader(pairs[0], self.device), PairLoader(pairs[1], self.device)
@@ -191,8 +232,7 @@ class CycSeq:
         NotTrained, ConfigError, DataError
             The model is untrained, an argument is out of range, or the cells cannot be read.
         """
-        if n_samples < 0:
-            raise ConfigError(f"n_samples is {n_samples}; expected 0 (latent means) or a number of samples.")
+        check_whole("n_samples", n_samples, 0)
         known = self.vocabulary
         question = inference.ask(adata, perturbation, context, direction, seed, unseen)
         made = inference.read(adata, question, known, self.config)
@@ -230,7 +270,9 @@ class CycSeq:
         -------
         AnnData [draw, 3·D], ready for scanpy (`use_rep="z_ko"`). X: means, the three latents side by side;
         layers["log_variance"]: log variances; obsm["z_exp"], ["z_ko"], ["z_noise"]: the means of each [draw, D];
-        var["latent"]: which latent a column belongs to; obs and uns["cycseq"] as from `predict`.
+        var["latent"]: which latent a column belongs to; obs and uns["cycseq"] as from `predict`, and obs["weights"]:
+        "pre-trained" or "fine-tuned on …". Each set of weights has a latent space of its own: compare contexts in a model
+        that is not fine-tuned.
 
         Raises
         ------
@@ -244,6 +286,8 @@ class CycSeq:
         questions = [question for _, question in parts]
         nets = [self._generator(question) for question in questions]
         encoded = [inference.encode(net, own) for net, own in zip(nets, made, strict=True)]
+        for question, own in zip(questions, made, strict=True):
+            own.obs["weights"] = results.weights_of([question.context] if question.context in self._fine_tuned else [])
         return results.latents(np.concatenate(encoded, axis=1), nets[0].latents, made, self._record(questions, made))
 
     def save(self, path: PathLike) -> None:
@@ -251,7 +295,7 @@ class CycSeq:
         known, (generators, critics) = self.vocabulary, self._networks()
         tuned = {context: net.state_dict() for context, net in self._fine_tuned.items()}
         weights = generators.state_dict(), critics.state_dict(), tuned
-        checkpoint.write(Path(path), checkpoint.Checkpoint(self.config, known, *weights, self.seed))
+        checkpoint.write(check_place(path), checkpoint.Checkpoint(self.config, known, *weights, self.seed, self._cells))
 
     @classmethod
     def load(cls, path: PathLike, *, device: str = "cpu", report: Reporter = no_report) -> Self:
@@ -264,7 +308,9 @@ class CycSeq:
         """
         stored = checkpoint.read(Path(path))
         model = cls(stored.config, stored.seed, device, report)
-        generators, critics = model._build(stored.vocabulary)
+        generators, critics = networks = model._build(stored.vocabulary)
+        model._vocabulary, (model._generators, model._critics) = stored.vocabulary, networks
+        model._cells = stored.cells
         generators.load_state_dict(stored.generators)
         critics.load_state_dict(stored.critics)
         for context, weights in stored.fine_tuned.items():
@@ -277,7 +323,6 @@ class CycSeq:
         with seeded(self.seed, self.device):
             generators = Generators(sizes, self.config.model).to(self.device).eval()
             critics = Critics(sizes, self.config.model).to(self.device).eval()
-        self._vocabulary, self._generators, self._critics = known, generators, critics
         return generators, critics
 
     def _networks(self) -> tuple[Generators, Critics]:
@@ -290,9 +335,19 @@ class CycSeq:
         inputs.check_training(cells, known, self.config)
         return cells
 
+    def _check_same_cells(self, adata: AnnData, context: str) -> None:
+        """Validation cells are told by their place: other cells, or another order, would mix them with trained ones."""
+        before, now = self._cells.get(context), vocabulary.cells_of_contexts(adata)[context]
+        if before is not None and before != now:
+            raise DataError(
+                f"The cells of '{context}' are not those of pre-training in their order (by obs_names), so that cells it "
+                "trained on would be validated on; expected the same ones. Give the AnnData that pretrain had, or, for "
+                "cells that pre-training has not seen, new_cells=True."
+            )
+
     def _run(self, context: str | None, state: PathLike | None, log: PathLike | None) -> Run:
         stage = self.config.pretrain if context is None else self.config.finetune
-        kept, logged = (None if path is None else Path(path) for path in (state, log))
+        kept, logged = None if state is None else check_place(state), None if log is None else Path(log)
         return Run(self.config, stage, self.seed, self.report, context, kept, logged)
 
     def _generators_of(self, question: Question) -> Generators:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import torch
 from torch import Tensor
@@ -19,7 +18,7 @@ from cycseq.errors import CheckpointError
 from cycseq.vocabulary import Vocabulary
 
 FORMAT = "cycseq-checkpoint"
-VERSION = 2
+VERSION = 3
 Weights = dict[str, Tensor]
 
 
@@ -36,6 +35,8 @@ class Checkpoint:
     fine_tuned: dict[str, Weights] = field(default_factory=dict)
     """Fine-tuned generators by context."""
     seed: int = 0
+    cells: dict[str, str] = field(default_factory=dict)
+    """Hash of each context's cells of pre-training (`vocabulary.cells_of_contexts`); empty where it is not known."""
 
 
 class FileKind(NamedTuple):
@@ -67,6 +68,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
         "generators": checkpoint.generators,
         "critics": checkpoint.critics,
         "fine_tuned": checkpoint.fine_tuned,
+        "cells": checkpoint.cells,
     }
     write_whole(path, content)
 
@@ -90,17 +92,31 @@ def read_whole(path: Path, kind: FileKind) -> dict[str, Any]:
     Raises
     ------
     CheckpointError
-        The file is damaged, cut short, of another kind, or of another version.
+        There is no such file, or it is damaged, cut short, of another kind, or of another version.
     """
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise CheckpointError(f"'{path}' {what}; expected a {kind.name}. Look at the path.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, BadZipFile) as error:
-        raise CheckpointError(f"'{path.name}' cannot be read as a {kind.name} ({error}). {kind.remedy}") from error
+        with ZipFile(path) as parts:  # torch itself does not look at the checksums it writes
+            damaged = parts.testzip()
+        content = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
+    except BadZipFile as error:
+        raise CheckpointError(
+            f"'{path.name}' cannot be read as a {kind.name}: it is cut short, or another kind of file. {kind.remedy}"
+        ) from error
+    except Exception as error:  # whatever unpickling what others wrote may raise
+        raise CheckpointError(
+            f"'{path.name}' cannot be read as a {kind.name} ({type(error).__name__}: it is damaged, or holds more than "
+            f"tensors and plain values). {kind.remedy}"
+        ) from error
+    if damaged:
+        raise CheckpointError(f"'{path.name}' is damaged: the checksum of its part '{damaged}' is wrong. {kind.remedy}")
     if not isinstance(content, dict) or content.get("format") != kind.format:
         raise CheckpointError(f"'{path.name}' is not a {kind.name}. {kind.remedy}")
-    if content["version"] != kind.version:
+    if content.get("version") != kind.version:
         raise CheckpointError(
-            f"'{path.name}' has format version {content['version']}; this release reads {kind.version}. "
+            f"'{path.name}' has format version {content.get('version')}; this release reads {kind.version}. "
             f"{kind.remedy} Or read it with the release that wrote it."
         )
     return content
@@ -115,13 +131,7 @@ def read(path: Path) -> Checkpoint:
         The file is damaged, of another kind, or of another version.
     """
     content = read_whole(path, CHECKPOINT)
-    names = json.loads(content["vocabulary"])
-    vocabulary = Vocabulary(
-        tuple(names["genes"]),
-        tuple(names["perturbations"]),
-        tuple((context, batch) for context, batch in names["batches"]),
-        names["dosed"],
-    )
+    vocabulary = Vocabulary.from_names(json.loads(content["vocabulary"]))
     return Checkpoint(
         from_json(content["config"]),
         vocabulary,
@@ -129,4 +139,5 @@ def read(path: Path) -> Checkpoint:
         content["critics"],
         content["fine_tuned"],
         content["seed"],
+        content["cells"],
     )

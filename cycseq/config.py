@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Literal, get_args
 
+from cycseq.arguments import check_number, check_whole
 from cycseq.errors import ConfigError, UnknownPreset
 
 Attention = Literal["tokens", "none"]
 Latents = Literal["three", "one"]
 Output = Literal["prelu", "linear"]
+Start = Literal["mean", "default"]
 Adversarial = Literal["bce", "lsgan"]
 Unit = Literal["draw", "cell"]
 Blend = Literal["none", "additive"]
@@ -53,11 +55,13 @@ class ModelConfig:
     skip: bool = False
     """Add the input expression to the output before its activation, so that the decoder learns the change. Not in the
     paper."""
-
+    start: Start = "mean"
+    """Where the output layer starts. "mean": an untrained network predicts the mean profile of the target state, or with
+    `skip` the input unchanged; "default": torch's random start. The paper does not say."""
     blend: Blend = "none"
     """"additive": predict (1 − α) · estimate + α · network, where the estimate is the input plus the additive change of
     `effects.estimate`, and α in [0, 1], one for each direction, is chosen on the validation cells after pre-training
-    (`blend.fit`). "none" is the paper's: the network alone."""
+    (`blend.decide`). "none" is the paper's: the network alone."""
     perturbation_scale: float = 1.0
     """Standard deviation of the perturbation embeddings at the start; 1 is the usual start of embedding tables."""
     batch_scale: float = 1.0
@@ -66,21 +70,29 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        _check(bool(self.hidden) and min(self.hidden) > 0, "ModelConfig.hidden", self.hidden, "positive widths")
-        _check(self.latent > 0, "ModelConfig.latent", self.latent, "at least 1")
+        _check(bool(self.hidden), "ModelConfig.hidden", self.hidden, "at least one width")
+        for name, given, least in (
+            *(("hidden", width, 1) for width in self.hidden),
+            ("latent", self.latent, 1),
+            ("embedding", self.embedding, 1),
+            ("n_blocks", self.n_blocks, 0),
+            ("n_tokens", self.n_tokens, 1),
+        ):
+            check_whole(f"ModelConfig.{name}", given, least)
+        for name in ("dropout", "perturbation_scale", "batch_scale"):
+            check_number(f"ModelConfig.{name}", getattr(self, name))
         _check(self.latents in get_args(Latents), "ModelConfig.latents", self.latents, "'three' or 'one'")
-        _check(self.embedding > 0, "ModelConfig.embedding", self.embedding, "at least 1")
-        _check(self.n_blocks >= 0, "ModelConfig.n_blocks", self.n_blocks, "at least 0")
         _check(0 <= self.dropout < 1, "ModelConfig.dropout", self.dropout, "a share in [0, 1)")
         _check(self.attention in get_args(Attention), "ModelConfig.attention", self.attention, "'tokens' or 'none'")
         _check(self.output in get_args(Output), "ModelConfig.output", self.output, "'prelu' or 'linear'")
+        _check(self.start in get_args(Start), "ModelConfig.start", self.start, "'mean' or 'default'")
         _check(self.blend in get_args(Blend), "ModelConfig.blend", self.blend, "'none' or 'additive'")
         _check(
             self.perturbation_scale > 0, "ModelConfig.perturbation_scale", self.perturbation_scale, "a positive number"
         )
         _check(self.batch_scale > 0, "ModelConfig.batch_scale", self.batch_scale, "a positive number")
         _check(
-            self.n_tokens > 0 and (self.attention == "none" or self.hidden[-1] % self.n_tokens == 0),
+            self.attention == "none" or self.hidden[-1] % self.n_tokens == 0,
             "ModelConfig.n_tokens",
             self.n_tokens,
             f"a divisor of the last hidden width, {self.hidden[-1]}",
@@ -110,6 +122,7 @@ class LossWeights:
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
+            check_number(f"LossWeights.{item.name}", value)
             _check(value >= 0, f"LossWeights.{item.name}", value, "a weight of at least 0")
 
 
@@ -136,12 +149,17 @@ class Stage:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
-        _check(self.epochs >= 0, "Stage.epochs", self.epochs, "at least 0")
-        _check(self.least_steps > 0, "Stage.least_steps", self.least_steps, "at least 1")
-        _check(self.batch_size > 0, "Stage.batch_size", self.batch_size, "at least 1")
+        for name, least in (("epochs", 0), ("least_steps", 1), ("batch_size", 1), ("patience", 1)):
+            check_whole(f"Stage.{name}", getattr(self, name), least)
+        check_number("Stage.learning_rate", self.learning_rate)
+        _check(
+            len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
+            "Stage.betas",
+            self.betas,
+            "two numbers in [0, 1)",
+        )
         _check(self.learning_rate > 0, "Stage.learning_rate", self.learning_rate, "a positive number")
         _check(self.optimizer in get_args(OptimizerName), "Stage.optimizer", self.optimizer, "'adam' or 'rmsprop'")
-        _check(self.patience > 0, "Stage.patience", self.patience, "at least 1")
 
 
 PRETRAIN = Stage("pretrain", epochs=100, batch_size=512, learning_rate=2e-4, optimizer="adam", patience=30)
@@ -197,12 +215,17 @@ class TrainConfig:
         return self.pretrain.epochs * (self.folds + 1 if self.folds > 1 else 1)
 
     def __post_init__(self) -> None:
+        for name, kind in (("model", ModelConfig), ("weights", LossWeights), ("pretrain", Stage), ("finetune", Stage)):
+            given = getattr(self, name)
+            _check(isinstance(given, kind), f"TrainConfig.{name}", given, f"a {kind.__name__}")
+        for name in ("cells_per_draw", "draws_per_condition", "folds"):
+            check_whole(f"TrainConfig.{name}", getattr(self, name), 1)
+        for name in ("validation_share", "decay", "max_gradient_norm"):
+            check_number(f"TrainConfig.{name}", getattr(self, name))
         _check(
             self.adversarial in get_args(Adversarial), "TrainConfig.adversarial", self.adversarial, "'bce' or 'lsgan'"
         )
         _check(self.unit in get_args(Unit), "TrainConfig.unit", self.unit, "'draw' or 'cell'")
-        _check(self.cells_per_draw > 0, "TrainConfig.cells_per_draw", self.cells_per_draw, "at least 1")
-        _check(self.draws_per_condition > 0, "TrainConfig.draws_per_condition", self.draws_per_condition, "at least 1")
         _check(
             self.validation in get_args(Validation),
             "TrainConfig.validation",
@@ -210,7 +233,7 @@ class TrainConfig:
             "'cells' or 'conditions'",
         )
         _check(
-            self.folds == 1 or (self.folds > 1 and self.validation == "conditions"),
+            self.folds == 1 or self.validation == "conditions",
             "TrainConfig.folds",
             self.folds,
             "1, or more with validation='conditions'",
@@ -237,10 +260,23 @@ def to_json(config: TrainConfig) -> str:
 
 
 def from_json(text: str) -> TrainConfig:
-    """Read a configuration written by `to_json`; the same checks run as when it was made."""
-    values = json.loads(text)
+    """Read a configuration written by `to_json`; the same checks run as when it was made.
+
+    Raises
+    ------
+    ConfigError
+        Not JSON, not settings of this package, or a setting out of its range.
+    """
     nested = {"model": ModelConfig, "weights": LossWeights, "pretrain": Stage, "finetune": Stage}
-    return TrainConfig(**{name: nested[name](**value) if name in nested else value for name, value in values.items()})
+    try:
+        values = json.loads(text)
+        return TrainConfig(
+            **{name: nested[name](**given) if name in nested else given for name, given in values.items()}
+        )
+    except (json.JSONDecodeError, AttributeError, TypeError) as error:
+        raise ConfigError(
+            f"The configuration cannot be read ({error}); expected JSON as cycseq.config.to_json writes it."
+        ) from error
 
 
 PAPER = TrainConfig()
@@ -289,6 +325,7 @@ def _ablations(base: TrainConfig) -> dict[str, TrainConfig]:
         "no_kl": replace(base, weights=replace(weights, kl=0.0)),
         "no_attention": replace(base, model=replace(base.model, attention="none")),
         "one_latent": replace(base, model=replace(base.model, latents="one")),
+        "random_start": replace(base, model=replace(base.model, start="default")),
         "no_pretraining": replace(base, finetune=replace(base.pretrain, name="finetune", least_steps=4)),
         "no_finetuning": base,
     }
@@ -318,5 +355,5 @@ def preset(name: str) -> TrainConfig:
         No preset has this name.
     """
     if name not in PRESETS:
-        raise UnknownPreset(name, PRESETS)
+        raise UnknownPreset(str(name), PRESETS)
     return replace(PRESETS[name])

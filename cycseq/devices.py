@@ -8,13 +8,27 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from cycseq.errors import ConfigError
+
 RandomState = Mapping[str, Tensor]
 """State of torch's global generators by kind of device: "cpu" and, where another device is used, its own."""
 
 
 def resolve(device: str) -> str:
-    """Name a device: "auto" is CUDA where there is one, else MPS, else the CPU."""
+    """Name a device: "auto" is CUDA where there is one, else MPS, else the CPU.
+
+    Raises
+    ------
+    ConfigError
+        torch knows no such device, or this machine has none.
+    """
     if device != "auto":
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError, TypeError) as error:
+            raise ConfigError(
+                f"device is {device!r}, which is not to be had here; expected auto, cpu, cuda or mps."
+            ) from error
         return device
     if torch.cuda.is_available():
         return "cuda"

@@ -23,6 +23,7 @@ from anndata import AnnData
 from jaxtyping import Float, Int
 
 from cycseq import vocabulary as vocabularies
+from cycseq.arguments import check_cells, check_place, check_whole
 from cycseq.config import TrainConfig
 from cycseq.errors import ConfigError, DataError
 from cycseq.inputs import check_training
@@ -31,7 +32,7 @@ from cycseq.sampling import PairBatch, Source, hold_out, training_pairs
 from cycseq.vocabulary import Vocabulary
 
 FORMAT = "cycseq-draws"
-VERSION = 1
+VERSION = 2
 CHUNK = 1024
 """Pairs computed and written at a time."""
 SETTINGS = ("unit", "cells_per_draw", "draws_per_condition", "validation", "validation_share")
@@ -102,14 +103,9 @@ class DrawStore:
     """
 
     def __init__(self, path: Path, content: dict[str, Any]) -> None:
-        names = content["vocabulary"]
         self.path = path
-        self.vocabulary = Vocabulary(
-            tuple(names["genes"]),
-            tuple(names["perturbations"]),
-            tuple((context, batch) for context, batch in names["batches"]),
-            names["dosed"],
-        )
+        self.vocabulary = Vocabulary.from_names(content["vocabulary"])
+        self.cells: dict[str, str] = content["cells"]
         self.seed: int = content["seed"]
         self.settings: dict[str, Any] = content["settings"]
         self.fingerprint: str = content["fingerprint"]
@@ -117,14 +113,21 @@ class DrawStore:
         self.n_train, self.n_validation = content["n_pairs"]
         n_pairs, n_genes = self.n_train + self.n_validation, len(self.vocabulary.genes)
         self._x: dict[str, np.memmap] = {
-            name: self._array(name, (n_pairs, n_genes), "r") for name in ("control", "perturbed")
+            name: self._array(name, (n_pairs, n_genes), np.float32, "r") for name in ("control", "perturbed")
         }
         for side in self._x.values():
             if isinstance(side.base, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):
                 side.base.madvise(mmap.MADV_RANDOM)  # else a row brings megabytes around it from the disk
-        self._labels: dict[str, np.ndarray] = {name: self._array(name, (n_pairs,)) for name in ("p", "b")}
-        self._labels["dose"] = self._array("dose", (n_pairs, int(self.vocabulary.dosed)))
-        self._means: np.ndarray = self._array("means", (2, n_genes))
+        self._labels: dict[str, np.ndarray] = {name: self._array(name, (n_pairs,), np.int64) for name in ("p", "b")}
+        self._labels["dose"] = self._array("dose", (n_pairs, int(self.vocabulary.dosed)), np.float32)
+        self._means: np.ndarray = self._array("means", (2, n_genes), np.float32)
+        for name, names in (("p", self.vocabulary.perturbations), ("b", self.vocabulary.batches)):
+            own = self._labels[name]
+            if len(own) and not (own.min() >= 0 and own.max() < len(names)):
+                raise DataError(
+                    f"'{path / name}.npy' has labels from {own.min()} to {own.max()}; expected 0 to {len(names) - 1}. "
+                    "Delete the folder and make the store again."
+                )
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -133,7 +136,8 @@ class DrawStore:
         Raises
         ------
         DataError
-            There is no store in the folder, or it is damaged or of another version.
+            There is no store in the folder, or it is damaged or of another version. The draws themselves, which may be
+            larger than memory, are checked for their number and type only.
         """
         given = Path(path) / "store.json"
         try:
@@ -146,11 +150,14 @@ class DrawStore:
             raise DataError(f"'{given}' cannot be read ({error}). Delete the folder and make it again.") from error
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise DataError(f"'{given}' does not describe a store of draws. Make one with DrawStore.from_adata.")
-        if content["version"] != VERSION:
+        if content.get("version") != VERSION:
             raise DataError(
-                f"'{path}' has format version {content['version']}; this release reads {VERSION}. Make the store again."
+                f"'{path}' has format version {content.get('version')}; this release reads {VERSION}. Make the store again."
             )
-        return cls(Path(path), content)
+        try:
+            return cls(Path(path), content)
+        except (KeyError, TypeError, IndexError) as error:
+            raise DataError(f"'{given}' lacks {error}. Delete the folder and make the store again.") from error
 
     @classmethod
     def from_adata(cls, path: str | Path, adata: AnnData, config: TrainConfig, seed: int = 0) -> Self:
@@ -163,13 +170,15 @@ class DrawStore:
         DataError
             Cells the method cannot read, or the folder has another store.
         """
-        known = vocabularies.from_adata(adata)
+        check_place(path, folder=True)
+        check_storable(config)
+        check_whole("seed", seed, 0)
+        known = vocabularies.from_adata(check_cells(adata))
         cells = vocabularies.encode(adata, known)
         check_training(cells, known, config)
-        check_storable(config)
         held = hold_out(cells, known, config, seed)[0]
         train, validation = training_pairs(cells, known, held, config, seed)
-        return cls.write(path, known, train, validation, (config, seed))
+        return cls.write(path, known, train, validation, (config, seed), vocabularies.cells_of_contexts(adata))
 
     @classmethod
     def write(
@@ -179,6 +188,7 @@ class DrawStore:
         train: Source,
         validation: Source,
         made_with: tuple[TrainConfig, int],
+        cells: dict[str, str] | None = None,
     ) -> Self:
         """Write pairs to a folder, some at a time; the folder appears when it is complete.
 
@@ -194,6 +204,8 @@ class DrawStore:
             Pairs made of disjoint cells.
         made_with
             Configuration and seed of the draws; models that train on them must have the same.
+        cells
+            Hash of each context's cells, `vocabulary.cells_of_contexts`, by which fine-tuning knows them again.
 
         Raises
         ------
@@ -210,9 +222,10 @@ class DrawStore:
             "settings": {name: getattr(config, name) for name in SETTINGS},
             "n_pairs": [len(train), len(validation)],
             "vocabulary": asdict(known),
+            "cells": cells or {},
         }
         if folder.exists():
-            return cls._same(folder, fingerprint)
+            return cls._same(folder, known, fingerprint)
         making = folder.with_name(f".{folder.name}.{uuid4().hex}")
         making.mkdir()
         try:
@@ -221,7 +234,7 @@ class DrawStore:
             try:
                 os.rename(making, folder)
             except OSError:
-                return cls._same(folder, fingerprint)
+                return cls._same(folder, known, fingerprint)
         finally:
             shutil.rmtree(making, ignore_errors=True)
         return cls.open(folder)
@@ -261,11 +274,11 @@ class DrawStore:
             )
 
     @classmethod
-    def _same(cls, folder: Path, fingerprint: str) -> Self:
+    def _same(cls, folder: Path, known: Vocabulary, fingerprint: str) -> Self:
         found = cls.open(folder)
-        if found.fingerprint != fingerprint:
+        if found.fingerprint != fingerprint or found.vocabulary != known:
             raise DataError(
-                f"'{folder}' holds draws of other cells, settings or another seed. Delete it, or give another folder."
+                f"'{folder}' holds draws of other cells, names, settings or another seed. Delete it, or give another folder."
             )
         return found
 
@@ -273,17 +286,20 @@ class DrawStore:
         p, b, dose = (self._labels[label][rows] for label in ("p", "b", "dose"))
         return Part(self._x["control"], self._x["perturbed"], p, b, dose, rows.start, f"{self.fingerprint} {name}")
 
-    def _array(self, name: str, shape: tuple[int, ...], mmap_mode: Literal["r"] | None = None) -> Any:
+    def _array(
+        self, name: str, shape: tuple[int, ...], dtype: type[np.generic], mmap_mode: Literal["r"] | None = None
+    ) -> Any:
         path = self.path / f"{name}.npy"
         try:
             found = np.load(path, mmap_mode=mmap_mode)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise DataError(
                 f"'{path}' cannot be read ({error}). Delete the folder and make the store again."
             ) from error
-        if found.shape != shape:
+        if found.shape != shape or found.dtype != dtype:
             raise DataError(
-                f"'{path}' has shape {found.shape}; expected {shape}. Delete the folder and make the store again."
+                f"'{path}' is {found.dtype} of shape {found.shape}; expected {np.dtype(dtype)} of {shape}. Delete the folder "
+                "and make the store again."
             )
         return found
 

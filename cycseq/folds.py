@@ -26,8 +26,10 @@ Build = Callable[[], tuple[Generators, Critics]]
 """Makes untrained networks, always the same."""
 
 
-def pretrain(cells: Cells, vocabulary: Vocabulary, build: Build, run: Run, device: str) -> tuple[History, ...]:
-    """Train new networks as `run.config` has it; those made last are the result.
+def pretrain(
+    cells: Cells, vocabulary: Vocabulary, build: Build, run: Run, device: str
+) -> tuple[tuple[Generators, Critics], list[History]]:
+    """Train new networks as `run.config` has it.
 
     Parameters
     ----------
@@ -42,7 +44,10 @@ def pretrain(cells: Cells, vocabulary: Vocabulary, build: Build, run: Run, devic
 
     Returns
     -------
-    History of each fold, where there are several, then that of the networks made last.
+    networks
+        Of the last training.
+    histories
+        Of each fold, where there are several, then of the last training.
 
     Raises
     ------
@@ -51,35 +56,36 @@ def pretrain(cells: Cells, vocabulary: Vocabulary, build: Build, run: Run, devic
     """
     config, held = run.config, hold_out(cells, vocabulary, run.config, run.seed)
 
-    def train(fold: Bool[np.ndarray, " cell"], how: Run) -> tuple[Generators, History]:
+    def train(fold: Bool[np.ndarray, " cell"], how: Run) -> tuple[tuple[Generators, Critics], History]:
         pairs = training_pairs(cells, vocabulary, fold, config, run.seed)
         networks = build()
-        return networks[0], train_once(networks, PairLoader(pairs[0], device), PairLoader(pairs[1], device), how)
+        return networks, train_once(networks, PairLoader(pairs[0], device), PairLoader(pairs[1], device), how)
 
     histories, evidence = [], []
     for number, fold in enumerate(held):
-        generators, history = train(fold, _of_fold(run, number, len(held)) if len(held) > 1 else run)
+        networks, history = train(fold, _of_fold(run, number, len(held)) if len(held) > 1 else run)
         histories.append(history)
-        if generators.blend is not None:
-            evidence.append(blend.measure(generators, cells, vocabulary, fold, config))
+        if networks[0].blend is not None:
+            evidence.append(blend.measure(networks[0], cells, vocabulary, fold, config))
     if len(held) > 1:
         # as many epochs as the folds took: there is no held-out condition left to choose weights on
         epochs = round(float(np.mean([history.best_epoch for history in histories])))
         few = split_cells(cells, vocabulary, config.validation_share, run.seed)
-        generators, history = train(few, replace(_reporting(run, len(held), len(held)), until=epochs))
+        networks, history = train(few, replace(_reporting(run, len(held), len(held)), until=epochs))
         histories.append(history)
-    if generators.blend is not None:
+    if networks[0].blend is not None:
         every = np.ones(len(cells.batch), dtype=bool)
-        blend.decide(generators, evidence, estimate(cells, vocabulary, every))
-    return tuple(histories)
+        blend.decide(networks[0], evidence, estimate(cells, vocabulary, every))
+    return networks, histories
 
 
 def train_once(networks: tuple[Generators, Critics], train: PairLoader, validation: PairLoader, run: Run) -> History:
-    """Train new networks, whose decoders start at the mean profiles of the training draws."""
+    """Train new networks; decoders start at the mean profiles of the training draws, unless the model says otherwise."""
     generators, critics = networks
-    control, perturbed = train.means()
-    generators.n2p.start_at(perturbed)
-    generators.p2n.start_at(control)
+    if run.config.model.start == "mean":
+        control, perturbed = train.means()
+        generators.n2p.start_at(perturbed)
+        generators.p2n.start_at(control)
     return train_stage(generators, critics, train, validation, run)
 
 

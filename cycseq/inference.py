@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal, get_args
 
 import numpy as np
@@ -12,6 +13,7 @@ from anndata import AnnData
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from cycseq.arguments import check_cells, check_text, check_whole
 from cycseq.config import TrainConfig
 from cycseq.errors import ConfigError, DataError, UnknownBatch, UnknownContext
 from cycseq.inputs import check_values
@@ -19,7 +21,7 @@ from cycseq.model import Blend, Generator
 from cycseq.sampling import draws, query_draws
 from cycseq.unseen import PAPER, Mixture, Unseen, mixture
 from cycseq.validation import CHUNK
-from cycseq.vocabulary import CONTROL, Vocabulary, expression, labels
+from cycseq.vocabulary import CONTROL, Vocabulary, doses, expression, labels, same_parts
 
 Direction = Literal["n2p", "p2n"]
 Perturbation = str | tuple[str, float]
@@ -40,6 +42,9 @@ class Question:
     unseen: Unseen = PAPER
 
     def __post_init__(self) -> None:
+        check_whole("seed", self.seed, 0)
+        if not isinstance(self.unseen, Unseen):
+            raise ConfigError(f"unseen is {self.unseen!r}; expected cycseq.Unseen(…).")
         if self.direction not in get_args(Direction):
             raise ConfigError(
                 f"direction is {self.direction!r}; expected 'n2p' (control → perturbed) or 'p2n' (perturbed → control)."
@@ -73,9 +78,10 @@ def ask(
     Raises
     ------
     DataError
-        No context is given, and the cells do not have exactly one.
+        No context is given, and the cells do not have exactly one; or an argument is not of its kind.
     """
-    name, dose = (perturbation, None) if isinstance(perturbation, str) else perturbation
+    name, dose = _name_and_dose(perturbation)
+    check_cells(adata)
     if context is None:
         found = sorted(set(labels(adata, "context")))
         if len(found) != 1:
@@ -84,6 +90,7 @@ def ask(
                 "cells, adata[adata.obs['context'] == name], or say what they are to be read as: context=name."
             )
         context = str(found[0])
+    check_text("context", context)
     return Question(name, dose, context, direction, seed, unseen)
 
 
@@ -103,9 +110,10 @@ def ask_each(
     """
     if direction == "n2p":
         raise ConfigError("perturbation is None with direction 'n2p'; expected the one to read controls under.")
+    check_cells(adata)
     table = pd.DataFrame({"perturbation": labels(adata, "perturbation")})
-    table["context"] = labels(adata, "context") if context is None else context
-    table["dose"] = adata.obs["dose"].to_numpy(dtype=np.float64) if dosed else np.nan
+    table["context"] = labels(adata, "context") if context is None else check_text("context", context)
+    table["dose"] = doses(adata) if dosed else np.nan
     perturbed = table[table["perturbation"] != CONTROL]
     if perturbed.empty:
         raise DataError(
@@ -142,6 +150,7 @@ def read(adata: AnnData, question: Question, known: Vocabulary, config: TrainCon
     size = 1 if config.unit == "cell" else config.cells_per_draw
     assignment, of_draw = query_draws(of_cell.ravel(), size, np.random.default_rng(question.seed))
     notes = _notes(names, index, question.context, known)
+    of_all = "; ".join(filter(None, (perturbation.note, _dose_note(question, known), _context_note(adata, question))))
     obs = pd.DataFrame(
         {
             "perturbation": question.perturbation,
@@ -150,11 +159,11 @@ def read(adata: AnnData, question: Question, known: Vocabulary, config: TrainCon
             "batch": names[of_draw],
             "direction": question.direction,
             "n_cells": np.diff(assignment.indptr),
-            "note": ["; ".join(filter(None, (perturbation.note, notes[number]))) for number in of_draw],
+            "note": ["; ".join(filter(None, (of_all, notes[number]))) for number in of_draw],
         }
     )
     stand_ins = known.batches_of(question.context) or range(len(known.batches))
-    fallbacks = tuple(dict.fromkeys(filter(None, (perturbation.note, *notes))))
+    fallbacks = tuple(dict.fromkeys(filter(None, (of_all, *notes))))
     return Draws(draws(assignment, x), perturbation, log_dose, index[of_draw], tuple(stand_ins), obs, fallbacks)
 
 
@@ -212,6 +221,32 @@ def encode(generator: Generator, made: Draws) -> Float[np.ndarray, "2 draw kind 
     return torch.cat(parts, dim=1).numpy()
 
 
+def _name_and_dose(given: object) -> tuple[str, float | None]:
+    """Tell a name from a pair of name and dose."""
+    match given:
+        case str():
+            return check_text("perturbation", given), None
+        case (str() as name, Real() as dose) if not isinstance(dose, bool):
+            return check_text("perturbation", name), float(dose)
+    raise DataError(f"perturbation is {given!r}; expected a name, or with doses a pair (name, dose in nM as a number).")
+
+
+def _dose_note(question: Question, known: Vocabulary) -> str:
+    if known.doses is None or question.dose is None:
+        return ""
+    low, high = known.doses
+    outside = not low <= question.dose <= high
+    return f"dose {question.dose:g} nM outside the {low:g} to {high:g} nM trained on" if outside else ""
+
+
+def _context_note(adata: AnnData, question: Question) -> str:
+    """Say so where cells are read as of another context than obs gives them."""
+    if "context" not in adata.obs:
+        return ""
+    others = sorted(set(labels(adata, "context")) - {question.context})
+    return f"read as context '{question.context}', labelled {', '.join(map(repr, others[:3]))}" if others else ""
+
+
 def _log_dose(question: Question, dosed: bool) -> tuple[float, ...]:
     name, dose = question.perturbation, question.dose
     if dosed != (dose is not None):
@@ -229,7 +264,7 @@ def _check_state(adata: AnnData, question: Question) -> None:
         return
     wanted = CONTROL if question.direction == "n2p" else question.perturbation
     found = labels(adata, "perturbation")
-    others = [name for name in dict.fromkeys(found) if sorted(name.split("+")) != sorted(wanted.split("+"))]
+    others = [name for name in dict.fromkeys(found) if not same_parts(name, wanted)]
     if others:
         n_others = int(np.isin(found, others).sum())
         raise DataError(
@@ -237,11 +272,22 @@ def _check_state(adata: AnnData, question: Question) -> None:
             f"'{question.direction}' reads cells labelled '{wanted}'. Select them: "
             f"adata[adata.obs['perturbation'] == '{wanted}']; or leave the column out of obs."
         )
+    if question.direction == "p2n" and question.dose is not None and "dose" in adata.obs:
+        n_others = int((doses(adata) != question.dose).sum())
+        if n_others:
+            raise DataError(
+                f"{n_others} of {adata.n_obs} cells have another dose than {question.dose:g} nM, which is to be undone; "
+                "select them by obs['dose'], or leave the column out of obs."
+            )
 
 
 def _batches(names: np.ndarray, question: Question, known: Vocabulary) -> Int[np.ndarray, " batch"]:
     of_name = {known.batches[index][1]: index for index in known.batches_of(question.context)}
     index = np.array([of_name.get(str(name), -1) for name in names], dtype=np.int64)
+    if question.unseen.batch == "refuse" and (index < 0).any() and of_name and not names[index < 0][0]:
+        raise DataError(
+            'obs has no column \'batch\', and Unseen(batch="refuse") wants one. Add it, or allow batch="mean".'
+        )
     if question.unseen.batch == "refuse" and (index < 0).any():
         remedy = 'Train with cells of it, or let the mean batch embedding stand in: Unseen(batch="mean").'
         if not of_name:

@@ -8,10 +8,11 @@ import scipy.sparse as sp
 from anndata import AnnData
 from jaxtyping import Bool, Float
 
+from cycseq.arguments import check_cells
 from cycseq.config import Output, TrainConfig
 from cycseq.errors import DataError
 from cycseq.sampling import MIN_CELLS_TO_SPLIT, Condition, conditions
-from cycseq.vocabulary import LABELS, NO_PERTURBATION, Cells, Vocabulary, labels
+from cycseq.vocabulary import CONTROL, LABELS, NO_PERTURBATION, Cells, Vocabulary, doses, labels
 
 HIGHEST_LOG = 50.0
 """No log2 value reaches this: 2^50 counts."""
@@ -59,10 +60,11 @@ def check_training(cells: Cells, vocabulary: Vocabulary, config: TrainConfig) ->
     Raises
     ------
     DataError
-        Values as in `check_values`; a condition of one cell, whose draws would all be that cell (not with
+        Values as in `check_values`, or all the same; a condition of one cell, whose draws would all be that cell (not with
         `unit="cell"`); a context with perturbed cells and too few controls.
     """
     check_values(cells.x, config.model.output)
+    _check_varies(cells.x)
     groups = conditions(cells, np.ones(len(cells.batch), dtype=bool))
     if config.unit == "draw":
         _check_no_lone_cells(groups, vocabulary)
@@ -82,9 +84,17 @@ def lone_cells(adata: AnnData) -> Bool[np.ndarray, " cell"]:
     DataError
         A column or a label is missing.
     """
+    check_cells(adata)
     table = pd.DataFrame({name: labels(adata, name) for name in LABELS})
-    table["dose"] = adata.obs["dose"].to_numpy() if "dose" in adata.obs else 0.0
+    table["dose"] = doses(adata) if "dose" in adata.obs else 0.0
+    table.loc[table["perturbation"] == CONTROL, "dose"] = 0.0  # as in training, where a control has none
     return (table.groupby([*LABELS, "dose"], dropna=False)["batch"].transform("size") == 1).to_numpy()
+
+
+def _check_varies(x: sp.csr_matrix) -> None:
+    values = x.data if x.nnz == x.shape[0] * x.shape[1] else np.append(x.data, np.float32(0))
+    if values.min() == values.max():
+        raise DataError(f"X is {values[0]:g} everywhere; expected expression that varies. Look at how X was filled.")
 
 
 def _all_whole(values: Float[np.ndarray, " value"]) -> bool:

@@ -274,7 +274,7 @@ class Critic(nn.Module):
 class Blend(nn.Module):
     """The additive estimate of every change, and the network's share α in each direction; not in the paper.
 
-    Filled by `blend.fit` after pre-training. All of it is buffers, saved with the weights.
+    Filled by `blend.decide` after pre-training. All of it is buffers, saved with the weights.
     """
 
     batch: Float[Tensor, "batch term gene"]

@@ -14,15 +14,27 @@ from anndata import read_h5ad
 
 from cycseq import parallel
 from cycseq.api import CycSeq
+from cycseq.arguments import check_place
 from cycseq.config import PRESETS, TrainConfig, from_json, preset
 from cycseq.devices import resolve
-from cycseq.draws import DrawStore
+from cycseq.draws import DrawStore, check_storable
+from cycseq.errors import ConfigError, CycSeqError, DataError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the command line and train."""
-    given = _parser().parse_args(arguments)
-    config = from_json(given.config.read_text()) if given.config else preset(given.preset)
+    """Read the command line and train; what is not usable ends with its reason and exit status 2."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    try:
+        _run(given)
+    except CycSeqError as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+
+
+def _run(given: argparse.Namespace) -> None:
+    config = from_json(_text(given.config)) if given.config else preset(given.preset)
+    check_storable(config)
+    check_place(given.save)
     with parallel.joined(resolve(given.device)) as device:
         peers = parallel.current()
         store = peers.from_first(lambda: _store(given, config).path)
@@ -33,10 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m cycseq.pretrain", description=__doc__)
     parser.add_argument("--draws", type=Path, required=True, help="folder of the draws")
     parser.add_argument("--save", type=Path, required=True, help="model file to write")
-    parser.add_argument("--cells", type=Path, help="make the draws from these cells (h5ad) if they are not there yet")
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of the draws, where they are made; training has the draws'"
-    )
+    parser.add_argument("--cells", type=Path, help="make the draws from these cells (h5ad), if they are not there yet")
+    parser.add_argument("--seed", type=int, help="of draws and training; default: that of the draws, or 0 for new ones")
     settings = parser.add_mutually_exclusive_group()
     settings.add_argument("--preset", choices=sorted(PRESETS), default="paper")
     settings.add_argument("--config", type=Path, help="configuration as JSON, as cycseq.config.to_json writes it")
@@ -47,9 +57,31 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _store(given: argparse.Namespace, config: TrainConfig) -> DrawStore:
-    if given.cells is None or given.draws.exists():
-        return DrawStore.open(given.draws)
-    return DrawStore.from_adata(given.draws, read_h5ad(given.cells), config, given.seed)
+    """Open the draws; with cells, make them, or see that those in the folder are of these cells."""
+    if given.cells is not None:
+        if not given.cells.is_file():
+            raise DataError(f"--cells {given.cells}: there is no such file; expected an h5ad file.")
+        try:
+            cells = read_h5ad(given.cells)
+        except OSError as error:
+            raise DataError(f"--cells {given.cells}: cannot be read ({error}); expected an h5ad file.") from error
+        return DrawStore.from_adata(given.draws, cells, config, given.seed or 0)
+    store = DrawStore.open(given.draws)
+    if given.seed not in (None, store.seed):
+        raise ConfigError(
+            f"--seed {given.seed}: the draws in '{given.draws}' have {store.seed}. Leave it out, or make others."
+        )
+    for name, value in store.settings.items():
+        if value != getattr(config, name):
+            print(f"{name}: {value}, as the draws have it (not {getattr(config, name)})", file=sys.stderr)
+    return store
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--config {path}: cannot be read ({error}); expected a JSON file.") from error
 
 
 def _pretrain(store: DrawStore, config: TrainConfig, device: str, given: argparse.Namespace) -> None:

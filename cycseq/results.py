@@ -23,11 +23,16 @@ def record(
         "model": "CycSeq",
         "config": to_json(config),
         "training_seed": training_seed,
-        "weights": ", ".join(f"fine-tuned on {context}" for context in fine_tuned) or "pre-trained",
+        "weights": weights_of(fine_tuned),
         "direction": question.direction,
         "seed": question.seed,
         "fallbacks": "; ".join(dict.fromkeys(text for own in made for text in own.fallbacks)),
     }
+
+
+def weights_of(fine_tuned: Sequence[str]) -> str:
+    """Name the weights that contexts were read with: those fine-tuned on them, else the pre-trained ones."""
+    return ", ".join(f"fine-tuned on {context}" for context in fine_tuned) or "pre-trained"
 
 
 def predictions(

@@ -18,7 +18,7 @@ from cycseq.history import History
 
 STATE = FileKind(
     "cycseq-training-state",
-    1,
+    2,
     "training state of CycSeq",
     "Delete it to train this stage from its start, or give the file that belongs to it.",
 )
@@ -34,6 +34,8 @@ class Owner:
     seed: int
     processes: int
     """Processes that train together: each has random numbers of its own."""
+    device: str
+    """Kind of device: each has random numbers of its own."""
     data: tuple[str, str]
     """Fingerprints of the training and the validation pairs."""
     start: str
@@ -47,6 +49,7 @@ class Owner:
             "context": repr(self.context),
             "seed": str(self.seed),
             "number of processes": str(self.processes),
+            "device": self.device,
             "training or validation cells": " ".join(self.data),
             "starting weights": self.start,
         }

@@ -91,7 +91,6 @@ def train_stage(
         try:
             stage.go_on()
         finally:
-            stage.stepping.stepper.release()
             generators.load_state_dict(stage.best)
             generators.eval()
             stage.stepping.stepper.release()
@@ -161,7 +160,16 @@ class _Training:
     def _owner(self) -> Owner:
         run, data = self.run, (self.train.source.fingerprint, self.validation.source.fingerprint)
         start = state.fingerprint(self.generators, self.critics)
-        return Owner(run.config, run.stage, run.context, run.seed, self.peers.world, data, start)
+        return Owner(
+            run.config,
+            run.stage,
+            run.context,
+            run.seed,
+            self.peers.world,
+            torch.device(self.train.device).type,
+            data,
+            start,
+        )
 
     def _keep(self) -> None:
         """Write the state; once the stage has ended, only its result."""
@@ -265,6 +273,6 @@ def _title(name: str) -> str:
 
 def _advice(what: str, epoch: int, stage: Stage) -> str:
     return (
-        f"{what}, in epoch {epoch} of stage '{stage.name}': training diverged. The best weights of the epochs before were "
-        f"put back. Lower the learning rate ({stage.learning_rate:g}) or check the scale of X."
+        f"{what}, in epoch {epoch} of stage '{stage.name}': training diverged. "
+        f"Lower the learning rate ({stage.learning_rate:g}) or check the scale of X."
     )

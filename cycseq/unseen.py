@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
 
 from cycseq.annotation import Annotation, nearest, term_weights
+from cycseq.arguments import check_whole
 from cycseq.errors import ConfigError, UnknownPerturbation
+from cycseq.vocabulary import CONTROL, same_parts
 
 Combination = Literal["refuse", "sum", "mean"]
 UnknownBatchPolicy = Literal["mean", "refuse"]
@@ -30,8 +32,8 @@ class Unseen:
     batches ("mean"); "refuse" raises."""
 
     def __post_init__(self) -> None:
-        if self.neighbours < 1:
-            raise ConfigError(f"Unseen.neighbours is {self.neighbours}; expected at least 1.")
+        check_whole("Unseen.neighbours", self.neighbours, 1)
+        _check_annotation(self.annotation)
         for name, given, known in (
             ("combination", self.combination, get_args(Combination)),
             ("batch", self.batch, get_args(UnknownBatchPolicy)),
@@ -43,6 +45,19 @@ class Unseen:
     def weights(self) -> dict[str, float]:
         """Weights of the annotation's terms."""
         return term_weights(self.annotation or {})
+
+
+def _check_annotation(given: object) -> None:
+    if given is None:
+        return
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"Unseen.annotation is a {type(given).__name__}; expected a dict: gene → its terms.")
+    text = [gene for gene, terms in given.items() if isinstance(terms, str)]
+    if text:
+        raise ConfigError(
+            f"Unseen.annotation[{text[0]!r}] is {given[text[0]]!r}, one text ({len(text)} genes have one); expected a set or "
+            "list of terms. Split it first."
+        )
 
 
 PAPER = Unseen()
@@ -78,11 +93,14 @@ def mixture(name: str, known: Sequence[str], unseen: Unseen) -> Mixture:
     UnknownPerturbation
         It is not, and `unseen` has no way or no annotation to find one; says which.
     """
-    parts = name.split("+")
-    for spelling in (name, "+".join(sorted(parts))):
-        if spelling in known:
-            return Mixture((known.index(spelling),), (1.0,))
-    if len(parts) > 1:
+    for index, trained in enumerate(known):
+        if same_parts(name, trained):
+            return Mixture((index,), (1.0,))
+    if name == CONTROL:
+        raise UnknownPerturbation(
+            name, known, "Controls have no perturbation to apply or undo; name the one to read the cells under."
+        )
+    if "+" in name:
         return _combined(name, known, unseen)
     if unseen.annotation is None:
         raise UnknownPerturbation(name, known)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from jaxtyping import Float, Int, Shaped
@@ -19,6 +22,8 @@ NO_PERTURBATION = -1
 """Perturbation index of control cells."""
 LABELS = ("perturbation", "context", "batch")
 """Columns of obs that training reads."""
+NO_LABEL = ("", "nan", "None", "<NA>", "NaT")
+"""What missing labels look like once a column was turned into text."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,23 @@ class Vocabulary:
     """Perturbations without "control"; a combination "A+B" is an entry of its own."""
     batches: tuple[tuple[str, str], ...]
     """(context, batch) pairs: the paper's b."""
-    dosed: bool = False
-    """Whether the target dose is an input."""
+    doses: tuple[float, float] | None = None
+    """Lowest and highest dose of the training cells in nM; None without doses."""
+
+    @classmethod
+    def from_names(cls, names: Mapping[str, Any]) -> Self:
+        """Read what `dataclasses.asdict` made, also after JSON has turned tuples into lists."""
+        return cls(
+            tuple(names["genes"]),
+            tuple(names["perturbations"]),
+            tuple((context, batch) for context, batch in names["batches"]),
+            None if names["doses"] is None else (float(names["doses"][0]), float(names["doses"][1])),
+        )
+
+    @property
+    def dosed(self) -> bool:
+        """Whether the target dose is an input."""
+        return self.doses is not None
 
     @property
     def contexts(self) -> tuple[str, ...]:
@@ -64,12 +84,15 @@ def from_adata(adata: AnnData) -> Vocabulary:
     Raises
     ------
     DataError
-        A column or a label is missing, a gene is there twice, or there are no perturbed cells.
+        A column or a label is missing, a gene is there twice, one perturbation or context is written in two ways, doses
+        are not numbers, or there are no perturbed cells.
     """
     if adata.n_obs == 0 or adata.n_vars == 0:
         raise DataError(f"The cells are {adata.n_obs} × {adata.n_vars} genes; expected at least one of each.")
     _check_unique(adata)
     perturbation, contexts, batch_names = (labels(adata, name) for name in LABELS)
+    _check_spellings("perturbation", {CONTROL, *perturbation})
+    _check_spellings("context", set(contexts))
     perturbed = perturbation != CONTROL
     if not perturbed.any():
         raise DataError(
@@ -77,9 +100,13 @@ def from_adata(adata: AnnData) -> Vocabulary:
             "as well, labelled with the name of their perturbation."
         )
     batches = sorted(set(zip(contexts, batch_names, strict=True)))
-    dosed = "dose" in adata.obs and bool(np.isfinite(_doses(adata)[perturbed]).any())
+    given = doses(adata)[perturbed] if "dose" in adata.obs else np.array([])
+    given = given[~np.isnan(given)]
     return Vocabulary(
-        tuple(map(str, adata.var_names)), tuple(sorted(set(perturbation[perturbed]))), tuple(batches), dosed
+        tuple(map(str, adata.var_names)),
+        tuple(sorted(set(perturbation[perturbed]))),
+        tuple(batches),
+        (float(given.min()), float(given.max())) if len(given) else None,
     )
 
 
@@ -139,7 +166,7 @@ def labels(adata: AnnData, name: str) -> Shaped[np.ndarray, " cell"]:
     check_columns(adata, (name,))
     column = adata.obs[name]
     text = column.astype(str).to_numpy(dtype=object)
-    missing = int((column.isna().to_numpy() | (text == "")).sum())
+    missing = int((column.isna().to_numpy() | np.isin([name.strip() for name in text], NO_LABEL)).sum())
     if missing:
         raise DataError(
             f"obs['{name}'] has no label for {missing} of {len(text)} cells; expected one for each. "
@@ -155,6 +182,62 @@ def check_columns(adata: AnnData, needed: Sequence[str]) -> None:
         raise DataError(
             f"obs lacks the column(s) {', '.join(missing)}; it has {', '.join(adata.obs.columns) or 'none'}. Rename "
             "yours or add them; cells of one batch or one context get the same text everywhere."
+        )
+
+
+def doses(adata: AnnData) -> Float[np.ndarray, " cell"]:
+    """Read the doses in nM; NaN where there is none.
+
+    Raises
+    ------
+    DataError
+        The column is missing, or has something that is not a number.
+    """
+    check_columns(adata, ("dose",))
+    column = adata.obs["dose"]
+    numbers = pd.to_numeric(column.astype(object), errors="coerce").to_numpy(dtype=np.float64)
+    bad = np.flatnonzero(np.isnan(numbers) & ~column.isna().to_numpy())
+    if len(bad):
+        raise DataError(
+            f"obs['dose'] has {len(bad)} values that are no numbers, such as {column.iloc[bad[0]]!r}; expected doses in nM "
+            "as numbers, and NaN for controls."
+        )
+    return numbers
+
+
+def cells_of_contexts(adata: AnnData) -> dict[str, str]:
+    """Hash the names of each context's cells in their order: the same hash means the same cells, each in its place."""
+    contexts = labels(adata, "context")
+    found: dict[str, Any] = defaultdict(sha256)
+    for name, context in zip(map(str, adata.obs_names), contexts, strict=True):
+        found[str(context)].update(f"{name}\n".encode())
+    return {context: digest.hexdigest() for context, digest in found.items()}
+
+
+def check_perturbed(cells: Cells, context: str) -> None:
+    """Raise `DataError` if all cells of a context are controls: there is nothing to fine-tune on."""
+    if (cells.perturbation == NO_PERTURBATION).all():
+        raise DataError(
+            f"All {len(cells.perturbation)} cells of '{context}' are controls; expected perturbed cells as well to "
+            "fine-tune on. The pre-trained weights predict this context as they are."
+        )
+
+
+def same_parts(one: str, other: str) -> bool:
+    """Say whether two names are one perturbation, or one combination whose parts come in another order."""
+    return one == other or sorted(one.split("+")) == sorted(other.split("+"))
+
+
+def _check_spellings(column: str, names: set[str]) -> None:
+    """Refuse names that differ in nothing but case, spaces around them, or the order of a combination's parts."""
+    alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for name in sorted(names):
+        alike[tuple(sorted(part.strip().casefold() for part in name.split("+")))].append(name)
+    twice = [own for own in alike.values() if len(own) > 1]
+    if twice:
+        raise DataError(
+            f"obs['{column}'] has one name in several spellings: {' and '.join(map(repr, twice[0]))}"
+            f"{f' (and {len(twice) - 1} more)' if len(twice) > 1 else ''}; expected one spelling. Rename them."
         )
 
 
@@ -187,22 +270,17 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
-def _doses(adata: AnnData) -> Float[np.ndarray, " cell"]:
-    return adata.obs["dose"].to_numpy(dtype=np.float64)
-
-
 def _log_doses(adata: AnnData, perturbation: Int[np.ndarray, " cell"], dosed: bool) -> Float[np.ndarray, " cell"]:
     logs = np.zeros(len(perturbation), dtype=np.float32)
     if not dosed:
         return logs
-    check_columns(adata, ("dose",))
     perturbed = perturbation != NO_PERTURBATION
-    doses = _doses(adata)[perturbed]
-    bad = int((~(np.isfinite(doses) & (doses > 0))).sum())
+    given = doses(adata)[perturbed]
+    bad = int((~(np.isfinite(given) & (given > 0))).sum())
     if bad:
         raise DataError(
             f"{bad} perturbed cells have no positive dose, others have one; expected a dose in nM for "
             "each perturbed cell, or for none."
         )
-    logs[perturbed] = np.log10(doses)
+    logs[perturbed] = np.log10(given)
     return logs

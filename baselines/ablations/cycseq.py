@@ -28,6 +28,7 @@ SUMMARIES = {
     "no_pretraining": "each context trained alone, from new weights",
     "no_finetuning": "without the fine-tuning stage",
     "one_latent": "with one latent in place of three",
+    "random_start": "with torch's own start of the output layer in place of the mean profile",
 }
 LENGTHS = {
     "no_pretraining": {"pretrain_epochs": 0, "finetune_epochs": QUICK["pretrain_epochs"]},

@@ -142,7 +142,9 @@ def test_unknown_context_takes_the_mean_of_all_batches(model, screen):
     cells = cells_of(screen, "lineB")
     made = model.predict(cells, perturbation="G1", context="lineZ")
     assert made.shape == (12, 40)
-    assert set(made.obs["note"]) == {"context 'lineZ' not trained on: mean embedding of all batches"}
+    assert set(made.obs["note"]) == {
+        "read as context 'lineZ', labelled 'lineB'; context 'lineZ' not trained on: mean embedding of all batches"
+    }
     assert made.uns["cycseq"]["weights"] == "pre-trained"
     tables = model._networks()[0].n2p.condition
     condition = torch.cat([tables.perturbation.weight[0], tables.batch.weight.mean(0)]).detach()[None]

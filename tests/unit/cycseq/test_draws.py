@@ -91,7 +91,7 @@ def test_an_existing_store_is_used_or_refused(store, screen, config, monkeypatch
         patch.setattr(draws, "_fill", lambda *parts: pytest.fail("written again"))
         assert DrawStore.from_adata(store.path, screen, config, seed=3).fingerprint == store.fingerprint
     for cells, seed in ((screen, 4), (screen[:-1], 3)):
-        with pytest.raises(DataError, match="draws of other cells, settings or another seed"):
+        with pytest.raises(DataError, match="draws of other cells, names, settings or another seed"):
             DrawStore.from_adata(store.path, cells, config, seed=seed)
 
 
@@ -133,8 +133,8 @@ def test_what_is_no_store_is_refused(store, tmp_path):
     for text, message in (
         ("{", "cannot be read"),
         ("[]", "does not describe a store of draws"),
-        (json.dumps(content | {"version": 9}), "has format version 9; this release reads 1"),
-        (json.dumps(content | {"n_pairs": [1, 2]}), r"has shape \(\d+, 40\); expected \(3, 40\)"),
+        (json.dumps(content | {"version": 9}), "has format version 9; this release reads 2"),
+        (json.dumps(content | {"n_pairs": [1, 2]}), r"is float32 of shape \(\d+, 40\); expected float32 of \(3, 40\)"),
     ):
         described.write_text(text)
         with pytest.raises(DataError, match=message):

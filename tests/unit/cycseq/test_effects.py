@@ -120,7 +120,7 @@ def test_doses_scale_what_a_perturbation_does():
         np.concatenate([cells.batch, low.batch]),
         np.concatenate([np.where(c.perturbation < 0, 0.0, d) for c, d in ((cells, 3.0), (low, 1.0))]),
     )
-    found = effects.estimate(both, replace(known, dosed=True), np.ones(len(both.batch), dtype=bool))
+    found = effects.estimate(both, replace(known, doses=(1.0, 100.0)), np.ones(len(both.batch), dtype=bool))
     line = found.batch[known.batches_of("A")[0]] + found.perturbation[known.perturbations.index("P")]
     true = MEAN + CONTEXT["A"] + OWN["P"]
     for dose, share in ((3.0, 1.0), (1.0, 0.5)):

@@ -242,7 +242,7 @@ def test_cells_of_several_contexts_or_of_the_wrong_state(model, cells, controls)
     ("arguments", "words"),
     [
         ({"direction": "p2p"}, r"direction is 'p2p'; expected 'n2p' \(control → perturbed\) or 'p2n'"),
-        ({"n_samples": -1}, "n_samples is -1; expected 0"),
+        ({"n_samples": -1}, "n_samples is -1; expected a whole number of at least 0"),
     ],
 )
 def test_arguments_out_of_range(model, controls, arguments, words):
@@ -289,5 +289,5 @@ def test_checkpoints_cut_short_or_of_another_version(model, tmp_path):
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(CheckpointError, match=r"'model\.pt' cannot be read"):
         CycSeq.load(path)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(CheckpointError, match=r"nothing\.pt' does not exist; expected a checkpoint"):
         CycSeq.load(tmp_path / "nothing.pt")

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from cycseq import (
-    CheckpointError,
     CycSeq,
     DrawStore,
     Stage,
@@ -115,8 +114,45 @@ def test_the_command_trains_what_the_library_trains(command, screen, tmp_path, c
         assert torch.equal(one, other)
 
 
+def refused(arguments, capsys):
+    """What the command prints when it ends with exit status 2."""
+    with pytest.raises(SystemExit, match="2"):
+        pretrain.main([str(argument) for argument in arguments])
+    return capsys.readouterr().err
+
+
+def test_the_command_refuses_what_the_draws_were_not_made_of(command, screen, make_config, tmp_path, capsys):
+    save = ["--save", tmp_path / "model.pt"]
+    pretrain.main([*command, *map(str, save)])
+    other = screen.copy()
+    other.X = other.X * 0.5
+    other.write_h5ad(tmp_path / "cells.h5ad")
+    assert "holds draws of other cells" in refused([*command, *save], capsys)
+    draws = command[:2]
+    assert "--seed 5: the draws in " in refused([*draws, "--seed", 5, *save], capsys)
+    (tmp_path / "more.json").write_text(
+        to_json(make_config(draws_per_condition=9, pretrain=Stage("p", 1, 50, 1e-3, "adam", 1)))
+    )
+    pretrain.main([*draws, "--config", str(tmp_path / "more.json"), *map(str, save)])
+    assert "draws_per_condition: 6, as the draws have it (not 9)" in capsys.readouterr().err
+
+
+def test_the_command_says_what_it_cannot_use_before_it_trains(command, tmp_path, capsys):
+    save = ["--save", tmp_path / "model.pt"]
+    assert "there is no folder" in refused([*command, "--save", tmp_path / "no" / "model.pt"], capsys)
+    assert not (tmp_path / "draws").exists()
+    assert "blend='additive' and folds=5 need cells" in refused([*command[:4], "--preset", "plus", *save], capsys)
+    assert "there is no such file" in refused([*command[:2], "--cells", tmp_path / "no.h5ad", *save], capsys)
+    assert "--config" in refused([*command[:4], "--config", tmp_path / "no.json", *save], capsys)
+    for text, words in (("{", "Expecting property name"), ('{"colour": 1}', "colour"), ("[1]", "no attribute")):
+        (tmp_path / "config.json").write_text(text)
+        message = refused([*command, *save], capsys)
+        assert "The configuration cannot be read" in message
+        assert words in message
+
+
 @pytest.mark.slow
-def test_two_processes_have_the_loss_curve_of_one(command, tmp_path):
+def test_two_processes_have_the_loss_curve_of_one(command, tmp_path, capsys):
     """Dropout masks and latent noise differ, so the curves do, by what another seed of these makes them differ.
 
     Over six such seeds of this task the standard deviation of the terms below is at most 3 % in any epoch of eight;
@@ -136,6 +172,7 @@ def test_two_processes_have_the_loss_curve_of_one(command, tmp_path):
         for direction in ("n2p", "p2n"):
             error = getattr(a.validation.errors, direction)
             assert getattr(b.validation.errors, direction) == pytest.approx(error, rel=0.1), (direction, a.number)
-    with pytest.raises(CheckpointError, match="its number of processes differ"):
+    with pytest.raises(SystemExit, match="2"):
         pretrain.main([*command, "--save", str(tmp_path / "x.pt"), "--state", str(tmp_path / "two.state")])
+    assert "its number of processes differ" in capsys.readouterr().err
     CycSeq().load(tmp_path / "two.pt")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from cycseq import CheckpointError, CycSeq, TrainingError, history, state
+from cycseq import CheckpointError, CycSeq, NotTrained, TrainingError, history, state
 from cycseq.checkpoint import read_whole
 
 
@@ -112,7 +112,7 @@ def test_damaged_states_are_refused(screen, short, tmp_path):
         with pytest.raises(CheckpointError, match=r"cannot be read as a training state .*Delete it"):
             CycSeq(short).pretrain(screen, state=file)
     torch.save({"format": "cycseq-training-state", "version": 0}, file)
-    with pytest.raises(CheckpointError, match="format version 0; this release reads 1"):
+    with pytest.raises(CheckpointError, match="format version 0; this release reads 2"):
         CycSeq(short).pretrain(screen, state=file)
     model = CycSeq(short)
     model.pretrain(screen)
@@ -139,19 +139,23 @@ def test_a_failed_write_leaves_the_state_before(screen, short, tmp_path, monkeyp
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_divergence_keeps_the_last_good_weights(screen, short, tmp_path):
+def test_divergence_leaves_the_model_as_it_was_and_the_last_good_state(screen, short, tmp_path, monkeypatch):
     file, model = tmp_path / "pretrain.state", CycSeq(short)
+    build, made = model._build, []
+    monkeypatch.setattr(model, "_build", lambda known: made.append(build(known)) or made[-1])
 
     def poison(done, total, text):
         if done == 2:
             with torch.no_grad():
-                model._networks()[0].n2p.decoder.to_batch.bias.fill_(np.nan)
+                made[0][0].n2p.decoder.to_batch.bias.fill_(np.nan)
 
     model.report = poison
-    with pytest.raises(TrainingError, match=r"is nan since step 1, in epoch 3 of stage 'pretrain'.*put back"):
+    with pytest.raises(TrainingError, match=r"is nan since step 1, in epoch 3 of stage 'pretrain'.*Lower the learning"):
         model.pretrain(screen, state=file)
+    with pytest.raises(NotTrained):
+        model.save(tmp_path / "model.pt")
     kept = read_whole(file, state.STATE)
     assert len(history.from_json(kept["history"]).epochs) == 3
     assert all(torch.isfinite(value).all() for value in kept["generators"].values())
     best = kept["best"]
-    assert all(torch.equal(value, best[name]) for name, value in model._networks()[0].state_dict().items())
+    assert all(torch.equal(value, best[name]) for name, value in made[0][0].state_dict().items())

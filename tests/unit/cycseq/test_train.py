@@ -257,7 +257,7 @@ def test_evaluation_does_not_depend_on_the_size_of_its_chunks(make_task, monkeyp
 
 
 def test_auto_is_a_device_that_is_there():
-    assert devices.resolve("cuda:1") == "cuda:1"
+    assert devices.resolve("cpu") == "cpu"
     name = devices.resolve("auto")
     assert torch.zeros(1, device=name).item() == 0
     assert (name == "cuda") == torch.cuda.is_available()

@@ -52,6 +52,7 @@ def test_nearest_are_sorted_and_share_something():
 def test_a_trained_perturbation_is_itself_in_any_order():
     assert mixture("G2", KNOWN, Unseen()) == Mixture((2,), (1.0,))
     assert mixture("G2+G1", KNOWN, Unseen()) == Mixture((1,), (1.0,))
+    assert mixture("A+B+C", ("G1", "C+A+B"), Unseen(combination="sum")) == Mixture((1,), (1.0,))
 
 
 def test_annotation_mixes_the_nearest_singles():
