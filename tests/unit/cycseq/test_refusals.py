@@ -264,7 +264,7 @@ def test_a_dose_that_is_not_the_cells(dosed, dosed_screen, tmp_path):
 
 @pytest.mark.parametrize("given", [None, 3, ("G1",), ("G1", 1.0, 2.0), ("G1", "10"), ""])
 def test_what_is_no_perturbation(model, controls, given):
-    with pytest.raises(DataError, match="perturbation is .*; expected a name"):
+    with pytest.raises(DataError, match=r"perturbation is .*; expected a name"):
         model.predict(controls, perturbation=given)
 
 
