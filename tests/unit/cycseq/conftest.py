@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from cycseq import LossWeights, ModelConfig, Stage, TrainConfig
+from cycseq import CycSeq, LossWeights, ModelConfig, Stage, TrainConfig
 
 CONTEXTS, BATCHES = ("lineA", "lineB", "lineC"), ("rep1", "rep2")
 PERTURBATIONS = ("G1", "G2", "G3", "G4", "G5", "G1+G2")
@@ -59,3 +59,29 @@ def make_config() -> Callable[..., TrainConfig]:
         return TrainConfig(**(settings | changes))  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def config(make_config: Callable[..., TrainConfig]) -> TrainConfig:
+    """The small configuration with one epoch of pre-training."""
+    return make_config(pretrain=Stage("pretrain", 1, 256, 1e-3, "adam", 1))
+
+
+@pytest.fixture(scope="session")
+def model(screen: AnnData, config: TrainConfig) -> CycSeq:
+    """A model of that configuration; tests that train it further make their own."""
+    net = CycSeq(config)
+    net.pretrain(screen)
+    return net
+
+
+@pytest.fixture
+def cells(screen: AnnData) -> AnnData:
+    """The screen, to be spoilt."""
+    return screen.copy()
+
+
+@pytest.fixture
+def controls(screen: AnnData) -> AnnData:
+    """120 controls of one context, to be spoilt."""
+    return screen[((screen.obs["context"] == "lineA") & (screen.obs["perturbation"] == "control")).to_numpy()].copy()

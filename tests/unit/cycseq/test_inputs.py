@@ -27,30 +27,6 @@ from cycseq import (
 ONE_EPOCH = Stage("pretrain", 1, 256, 1e-3, "adam", 1)
 
 
-@pytest.fixture(scope="module")
-def config(make_config):
-    return make_config(pretrain=ONE_EPOCH)
-
-
-@pytest.fixture(scope="module")
-def model(screen, config):
-    net = CycSeq(config)
-    net.pretrain(screen)
-    return net
-
-
-@pytest.fixture
-def cells(screen):
-    """The screen, to be spoilt."""
-    return screen.copy()
-
-
-@pytest.fixture
-def controls(cells):
-    """120 controls of one context, to be spoilt."""
-    return cells[((cells.obs["context"] == "lineA") & (cells.obs["perturbation"] == "control")).to_numpy()].copy()
-
-
 def only(cells, **labels):
     keep = np.ones(cells.n_obs, dtype=bool)
     for column, value in labels.items():

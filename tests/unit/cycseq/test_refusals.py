@@ -30,30 +30,6 @@ ONE_EPOCH = Stage("pretrain", 1, 256, 1e-3, "adam", 1)
 
 
 @pytest.fixture(scope="module")
-def config(make_config):
-    return make_config(pretrain=ONE_EPOCH)
-
-
-@pytest.fixture(scope="module")
-def model(screen, config):
-    net = CycSeq(config)
-    net.pretrain(screen)
-    return net
-
-
-@pytest.fixture
-def cells(screen):
-    """The screen, to be spoilt."""
-    return screen.copy()
-
-
-@pytest.fixture
-def controls(screen):
-    """Controls of one context, to be spoilt."""
-    return screen[((screen.obs["context"] == "lineA") & (screen.obs["perturbation"] == "control")).to_numpy()].copy()
-
-
-@pytest.fixture(scope="module")
 def dosed_screen(screen):
     """The screen with two doses, 10 and 1000 nM, half of each condition's cells."""
     found = screen.copy()
