@@ -16,15 +16,12 @@ from cycseq import (
     ConfigError,
     CycSeq,
     DataError,
-    Stage,
     UnknownBatch,
     UnknownContext,
     UnknownPerturbation,
     Unseen,
     lone_cells,
 )
-
-ONE_EPOCH = Stage("pretrain", 1, 256, 1e-3, "adam", 1)
 
 
 def only(cells, **labels):

@@ -26,8 +26,6 @@ from cycseq import (
     preset,
 )
 
-ONE_EPOCH = Stage("pretrain", 1, 256, 1e-3, "adam", 1)
-
 
 @pytest.fixture(scope="module")
 def dosed_screen(screen):
@@ -67,7 +65,7 @@ def test_a_model_that_was_refused_its_training_is_untrained(screen, config, tmp_
 
 @pytest.mark.parametrize("wrong", ["no cells", "a file that is another's", "stopped"])
 def test_a_failed_pretraining_keeps_weights_history_and_fine_tuning(screen, controls, config, tmp_path, wrong):
-    model = CycSeq(replace(config, finetune=replace(ONE_EPOCH, name="finetune")))
+    model = CycSeq(replace(config, finetune=replace(config.pretrain, name="finetune")))
     model.pretrain(screen)
     model.fine_tune(screen, context="lineA")
     before = model.predict(controls, perturbation="G1"), [stage.name for stage in model.history]
@@ -367,7 +365,7 @@ def test_the_start_of_the_output_is_a_setting(screen, make_config):
     errors = {}
     for start in ("mean", "default"):
         networks = replace(make_config().model, skip=False, start=start)
-        model = CycSeq(make_config(model=networks, pretrain=replace(ONE_EPOCH, epochs=0)))
+        model = CycSeq(make_config(model=networks, pretrain=replace(make_config().pretrain, epochs=0)))
         errors[start] = model.pretrain(screen).epochs[0].validation.errors.n2p
     assert errors["mean"] < 0.5 * errors["default"]
 
