@@ -200,7 +200,9 @@ def _download(file: SourceFile, target: Path, stop: Event) -> Found:
 
 
 def _check_space(folder: Path, needed: int, what: str) -> None:
-    """Raise `DownloadError` if the disk has no room."""
+    """Raise `DownloadError` if the disk has no room for what is to be fetched."""
+    if not needed:
+        return
     while not folder.is_dir():
         folder = folder.parent
     free = shutil.disk_usage(folder).free

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,7 +76,13 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def write_whole(path: Path, content: dict[str, Any]) -> None:
-    """Write tensors and plain values so that a reader finds the old file or the whole new one, never a part."""
+    """Write tensors and plain values so that a reader finds the old file or the whole new one, never a part.
+
+    Raises
+    ------
+    OSError
+        The disk does not take it.
+    """
     part = path.with_name(f"{path.name}.{uuid4().hex}.part")
     try:
         with part.open("xb") as file:
@@ -82,6 +90,13 @@ def write_whole(path: Path, content: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
+    except RuntimeError as error:  # what torch makes of a disk that takes no more
+        free = shutil.disk_usage(path.parent).free
+        raise OSError(
+            errno.ENOSPC,
+            f"cannot be written ({free / 1e9:.2f} GB free on its disk). What was there before is kept; free space and repeat",
+            str(path),
+        ) from error
     finally:
         part.unlink(missing_ok=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -207,6 +208,17 @@ def test_unusable_cells_are_refused_with_the_reason(spoil, words):
     spoil(cells)
     with pytest.raises(DataError, match=words):
         validate(cells, dataset="test", space="counts")
+
+
+def test_room_is_asked_for_what_is_fetched_only(tmp_path, monkeypatch):
+    """A full disk is no reason to refuse files that are there already."""
+    (tmp_path / "mine.bin").write_bytes(CONTENT)
+    file = SourceFile("x", "file.bin", url="http://127.0.0.1:1/nowhere", sha256=DIGEST, size=len(CONTENT))
+    full = shutil.disk_usage(tmp_path)._replace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    assert download.fetch_all([file], tmp_path)["x"].path == tmp_path / "mine.bin"
+    with pytest.raises(DownloadError, match=r"1 files need .* 0\.00 GB free"):
+        download.fetch_all([SourceFile("y", "other.bin", url=file.url, sha256="0" * 64, size=5)], tmp_path)
 
 
 def test_expression_spaces():

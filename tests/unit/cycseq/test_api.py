@@ -242,6 +242,18 @@ def test_failed_save_leaves_the_old_file(model, tmp_path, monkeypatch):
     assert [item.name for item in tmp_path.iterdir()] == ["model.pt"]
 
 
+def test_a_full_disk_is_named(model, tmp_path, monkeypatch):
+    """torch has words of its own for it, "unexpected pos", and no hint."""
+
+    def full(*_):
+        raise RuntimeError("unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match=r"cannot be written \(\d+\.\d\d GB free on its disk\).*free space and repeat"):
+        model.save(tmp_path / "model.pt")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_doses_change_the_prediction(screen, make_config):
     cells = screen.copy()
     cells.obs["dose"] = np.where(
