@@ -289,8 +289,8 @@ PAPER_QUICK = replace(
     finetune=replace(FINETUNE, epochs=4, patience=2),
 )
 """The paper's recipe, narrower and shorter, in smaller batches: 512 would make one step an epoch of a few hundred pairs.
-More training does not help: 40 steps an epoch, or a learning rate of 1e-3, raise its error on simulated screens.
-"""
+40 steps an epoch, or a learning rate of 1e-3, raise its error on simulated screens; the full size, whose fine-tuning is long,
+lowers it (README.md)."""
 PLUS = TrainConfig(
     model=replace(_REDUCED, skip=True, blend="additive", perturbation_scale=10.0, batch_scale=0.1),
     weights=LossWeights(adversarial=0.1, cycle=1.0, perturbation=0.01, batch=0.01, kl=0.01, paired=10.0),
