@@ -86,6 +86,8 @@ class CycSeq:
     ) -> History:
         """Train on all contexts from new weights; forgets what the model knew, once that has succeeded.
 
+        Whatever is raised, the model is what it was before the call.
+
         Parameters
         ----------
         adata
@@ -105,8 +107,6 @@ class CycSeq:
             Training diverged.
         CheckpointError
             The state file is damaged or belongs to another training.
-
-        Whatever is raised, the model is what it was before the call.
         """
         run = self._run(None, state, log)
         if isinstance(adata, DrawStore):
@@ -120,8 +120,8 @@ class CycSeq:
             networks, histories = folds.pretrain(
                 self._encode(adata, known), known, partial(self._build, known), run, self.device
             )
-        self._vocabulary, (self._generators, self._critics) = known, networks
-        self._fine_tuned, self._cells, self.history = {}, of_context, histories
+        self._take(known, networks, of_context)
+        self._fine_tuned, self.history = {}, histories
         return self.history[-1]
 
     def fine_tune(
@@ -136,7 +136,8 @@ class CycSeq:
         """Go on from the pre-trained weights with the cells of one context; the pre-trained weights stay.
 
         Cells of other contexts are ignored. With validation="cells", cells that pre-training kept for validation are kept
-        again; they are told by their place among the context's cells. `state` and `log` are as for `pretrain`.
+        again; they are told by their place among the context's cells. Whatever is raised, the model is what it was before the
+        call.
 
         Parameters
         ----------
@@ -156,8 +157,6 @@ class CycSeq:
             of pre-training in their order (and `new_cells` does not say that none of them was there), or as for `pretrain`.
         ConfigError
             The configuration leaves fine-tuning out.
-
-        Whatever is raised, the model is what it was before the call.
         """
         check_text("context", context)
         if context not in self.vocabulary.contexts:
@@ -308,11 +307,10 @@ class CycSeq:
         """
         stored = checkpoint.read(Path(path))
         model = cls(stored.config, stored.seed, device, report)
-        generators, critics = networks = model._build(stored.vocabulary)
-        model._vocabulary, (model._generators, model._critics) = stored.vocabulary, networks
-        model._cells = stored.cells
+        generators, critics = model._build(stored.vocabulary)
         generators.load_state_dict(stored.generators)
         critics.load_state_dict(stored.critics)
+        model._take(stored.vocabulary, (generators, critics), stored.cells)
         for context, weights in stored.fine_tuned.items():
             model._fine_tuned[context] = deepcopy(generators)
             model._fine_tuned[context].load_state_dict(weights)
@@ -324,6 +322,10 @@ class CycSeq:
             generators = Generators(sizes, self.config.model).to(self.device).eval()
             critics = Critics(sizes, self.config.model).to(self.device).eval()
         return generators, critics
+
+    def _take(self, known: Vocabulary, networks: tuple[Generators, Critics], cells: dict[str, str]) -> None:
+        """Become what was trained or loaded."""
+        self._vocabulary, (self._generators, self._critics), self._cells = known, networks, cells
 
     def _networks(self) -> tuple[Generators, Critics]:
         if self._generators is None or self._critics is None:

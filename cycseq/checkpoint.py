@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pickle
 import shutil
+import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,6 +56,18 @@ class FileKind(NamedTuple):
     """What to do about a file that cannot be used."""
 
 
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    pickle.UnpicklingError,
+    zlib.error,
+)
+"""What reading a file with wrong bytes, or another kind of file, may raise."""
 CHECKPOINT = FileKind(
     FORMAT, VERSION, "checkpoint of CycSeq", "Expected a file written by CycSeq.save; train and save the model again."
 )
@@ -120,7 +134,9 @@ def read_whole(path: Path, kind: FileKind) -> dict[str, Any]:
         raise CheckpointError(
             f"'{path.name}' cannot be read as a {kind.name}: it is cut short, or another kind of file. {kind.remedy}"
         ) from error
-    except Exception as error:  # whatever unpickling what others wrote may raise
+    except PermissionError:
+        raise
+    except _UNREADABLE as error:
         raise CheckpointError(
             f"'{path.name}' cannot be read as a {kind.name} ({type(error).__name__}: it is damaged, or holds more than "
             f"tensors and plain values). {kind.remedy}"

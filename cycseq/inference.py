@@ -284,15 +284,17 @@ def _check_state(adata: AnnData, question: Question) -> None:
 def _batches(names: np.ndarray, question: Question, known: Vocabulary) -> Int[np.ndarray, " batch"]:
     of_name = {known.batches[index][1]: index for index in known.batches_of(question.context)}
     index = np.array([of_name.get(str(name), -1) for name in names], dtype=np.int64)
-    if question.unseen.batch == "refuse" and (index < 0).any() and of_name and not names[index < 0][0]:
-        raise DataError(
-            'obs has no column \'batch\', and Unseen(batch="refuse") wants one. Add it, or allow batch="mean".'
-        )
-    if question.unseen.batch == "refuse" and (index < 0).any():
+    unknown = names[index < 0]
+    if question.unseen.batch == "refuse" and len(unknown):
         remedy = 'Train with cells of it, or let the mean batch embedding stand in: Unseen(batch="mean").'
         if not of_name:
             raise UnknownContext(question.context, known.contexts, remedy)
-        raise UnknownBatch(str(names[index < 0][0]), of_name, remedy)
+        if not unknown[0]:
+            raise DataError(
+                "obs has no column 'batch', which Unseen(batch=\"refuse\") wants. Add it, or let the mean embedding of the "
+                'context\'s batches stand in: Unseen(batch="mean").'
+            )
+        raise UnknownBatch(str(unknown[0]), of_name, remedy)
     return index
 
 

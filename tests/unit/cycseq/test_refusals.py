@@ -202,6 +202,12 @@ def test_cells_read_as_another_context_say_so(model, controls):
         model.predict(controls, perturbation="G1", context=1)
 
 
+def test_cells_without_a_batch_where_one_is_wanted(model, controls):
+    del controls.obs["batch"]
+    with pytest.raises(DataError, match=r"obs has no column 'batch', which Unseen\(batch=\"refuse\"\) wants"):
+        model.predict(controls, perturbation="G1", unseen=Unseen(batch="refuse"))
+
+
 def test_doses_that_are_no_numbers(dosed_screen, dosed, config):
     for wrong in ("10 nM", "much"):
         with pytest.raises(
