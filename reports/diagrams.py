@@ -35,7 +35,7 @@ def draw_ranks(
     if len(ranks) < 2:
         return None
     figure = new_figure(2.3 + 0.36 * len(ranks))
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(4, 5))
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 5))
     reach = float(ranks["critical_difference"].iloc[0]) / 2
     for place, row in enumerate(ranks.itertuples()):
         left.plot(
@@ -48,9 +48,11 @@ def draw_ranks(
         left.plot(row.mean_rank, place, "o", color=colours[row.model], markersize=7)
     left.set_yticks(range(len(ranks)), ranks["model"])
     left.set_ylim(len(ranks) - 0.5, -0.5)
-    left.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    left.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     left.grid(axis="y", color="#e6e6e6")
-    left.set_xlabel(f"mean rank, {ranks['n_conditions'].iloc[0]} conditions (1 is best)\n± half a critical difference")
+    left.set_xlabel(
+        f"mean rank (1 is best),\n{ranks['n_conditions'].iloc[0]} conditions;\n± half a critical difference"
+    )
     _draw_wins(right, wins[wins["metric"] == lead], list(ranks["model"]))
     p = ranks["p"].iloc[0]
     test = (
@@ -67,7 +69,7 @@ def draw_ranks(
 
 
 def _draw_wins(axes: Axes, wins: pd.DataFrame, order: list[str]) -> None:
-    """Draw the share of conditions, in per cent, on which the row's model beats the column's."""
+    """Draw the share of conditions, in per cent, on which the row's model beats the column's; bold where it is sure."""
     shares = wins.pivot(index="model", columns="other", values="wins").reindex(index=order, columns=order)
     p = wins.pivot(index="model", columns="other", values="p_holm").reindex(index=order, columns=order).to_numpy()
     image = axes.imshow(shares, cmap="PuOr_r", vmin=-0.15, vmax=1.15, aspect="auto")
@@ -78,16 +80,16 @@ def _draw_wins(axes: Axes, wins: pd.DataFrame, order: list[str]) -> None:
         axes.text(
             j,
             i,
-            f"{100 * share:.0f}" + "*" * sure,
+            f"{100 * share:.0f}",
             ha="center",
             va="center",
-            fontsize=8.5,
+            fontsize=min(8.5, 135 / len(order)),
             fontweight="bold" if sure else "normal",
             color=readable_on(image.to_rgba(share)),
         )
-    axes.set_xticks(range(len(order)), order, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_xticks(range(len(order)), order, rotation=90)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("row beats column, % of conditions (ties half);\n* p < 0.05 (Wilcoxon, Holm)")
+    axes.set_xlabel(f"row beats column, % of conditions (ties half);\nbold: p < {ALPHA} (Wilcoxon, Holm)")
 
 
 def draw_sensitivity(task: Task, table: pd.DataFrame) -> Figure | None:
