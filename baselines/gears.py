@@ -18,14 +18,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from baselines._gears_package import (
-    condition_name,
-    gears_cells,
-    load_cells,
-    prepare_data,
-    run_network,
-    train_network,
-)
+from baselines._gears_package import condition_name, gears_cells, load_cells, prepare_data, run_network, train_network
 from baselines._global_seed import Report, seeded_and_quiet
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import ContractError, Unsupported

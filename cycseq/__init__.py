@@ -2,7 +2,9 @@
 
 from cycseq.api import CycSeq
 from cycseq.config import PRESETS, LossWeights, ModelConfig, Stage, TrainConfig, preset
-from cycseq.draws import DrawStore
+from cycseq.data.draw_store import DrawStore
+from cycseq.data.input_checks import lone_cells
+from cycseq.data.vocabulary import Vocabulary
 from cycseq.errors import (
     CheckpointError,
     ConfigError,
@@ -15,10 +17,8 @@ from cycseq.errors import (
     UnknownPerturbation,
     UnknownPreset,
 )
-from cycseq.history import History
-from cycseq.inputs import lone_cells
-from cycseq.unseen import Unseen
-from cycseq.vocabulary import Vocabulary
+from cycseq.prediction.unseen import Unseen
+from cycseq.training.history import History
 
 __all__ = [
     "PRESETS",

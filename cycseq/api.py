@@ -11,20 +11,22 @@ from typing import Self
 import numpy as np
 from anndata import AnnData
 
-from cycseq import checkpoint, folds, inference, inputs, results, vocabulary
 from cycseq.arguments import check_cells, check_place, check_text, check_whole
 from cycseq.config import TrainConfig
+from cycseq.data import input_checks, vocabulary
+from cycseq.data.draw_store import DrawStore
+from cycseq.data.loader import PairLoader
+from cycseq.data.sampling import hold_out, training_pairs
+from cycseq.data.vocabulary import Cells, Vocabulary
 from cycseq.devices import resolve, seeded
-from cycseq.draws import DrawStore
 from cycseq.errors import ConfigError, DataError, NotTrained, UnknownContext
-from cycseq.history import History
-from cycseq.inference import Direction, Draws, Perturbation, Question
-from cycseq.loader import PairLoader
 from cycseq.model import Critics, Generator, Generators, Sizes
-from cycseq.sampling import hold_out, training_pairs
-from cycseq.train import Reporter, Run, train_stage
-from cycseq.unseen import PAPER, Unseen
-from cycseq.vocabulary import Cells, Vocabulary
+from cycseq.prediction import inference, results
+from cycseq.prediction.inference import Direction, Draws, Perturbation, Question
+from cycseq.prediction.unseen import PAPER, Unseen
+from cycseq.training import checkpoint, folds
+from cycseq.training.history import History
+from cycseq.training.loop import Reporter, Run, train_stage
 
 PathLike = str | Path
 NOT_TRAINED = "This model is not trained; call pretrain(adata), or CycSeq.load(path) for a saved one."
@@ -334,7 +336,7 @@ class CycSeq:
 
     def _encode(self, adata: AnnData, known: Vocabulary) -> Cells:
         cells = vocabulary.encode(adata, known)
-        inputs.check_training(cells, known, self.config)
+        input_checks.check_training(cells, known, self.config)
         return cells
 
     def _check_same_cells(self, adata: AnnData, context: str) -> None:

@@ -14,7 +14,7 @@
 | z_exp, z_ko, z_noise      | `z`                                    | [sample, kind, D]                            |
 | N, K_p, K_b, H, D, L      | `Sizes`, `ModelConfig`                 | genes, labels, widths                        |
 
-`Linear`, `PReLU` and `Dropout` are torch.nn's in what they compute; see `cycseq.fused` for how.
+`Linear`, `PReLU` and `Dropout` are torch.nn's in what they compute; see `cycseq.layers` for how.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cycseq.config import Latents, ModelConfig
-from cycseq.fused import Dropout, Linear, PReLU
+from cycseq.layers import Dropout, Linear, PReLU
 
 if TYPE_CHECKING:
-    from cycseq.effects import Effects
+    from cycseq.prediction.additive_effects import Effects
 
 LATENTS: dict[Latents, tuple[str, ...]] = {"three": ("exp", "ko", "noise"), "one": ("shared",)}
 """Names of the latents, in their order, by `ModelConfig.latents`."""

@@ -1,6 +1,6 @@
 """Leaderboards, pages and figures, made from result tables alone."""
 
-from reports.aggregate import leaderboard
+from reports.stats.aggregate import leaderboard
 from reports.tables import ReportError, load, read_leaderboard
 from reports.write import write_reports
 

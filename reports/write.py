@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
-from reports.aggregate import rank_settled
-from reports.markdown import write_markdown
-from reports.settle import settle
-from reports.statistics import analyse
+from reports.pages.leaderboard_page import write_markdown
+from reports.stats.aggregate import rank_settled
+from reports.stats.settle import settle
+from reports.stats.statistics import analyse
 from reports.tables import load
 
 
@@ -47,7 +47,9 @@ def write_reports(folder: Path, *, n_boot: int = 2000, seed: int = 0, figures: b
         table.to_csv(path, index=False, float_format="%.6g")
     drawn: dict[str, list[Path]] = {}
     if figures:
-        from reports.figures import write_figures  # the plotting packages take seconds to import; only this needs them
+        from reports.figures.every_figure import (
+            write_figures,  # the plotting packages take seconds to import; only this needs them
+        )
 
         drawn = write_figures(settled, board, tables.costs, statistics, folder / "figures")
     links = {

@@ -15,9 +15,8 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from benchmarks import data
-from benchmarks.check import Screen, tiny_screen
-from benchmarks.data import Dataset
+from benchmarks.conformance.checks import Screen, tiny_screen
+from benchmarks.data.dataset import Dataset, load_dataset
 
 
 def make_cells(sizes: dict[tuple, int], n_genes: int = 40, seed: int = 0) -> AnnData:
@@ -71,7 +70,7 @@ def grid_cells() -> AnnData:
 @pytest.fixture(scope="session")
 def smoke() -> Dataset:
     """The smallest data set of the benchmark."""
-    return data.load("smoke_simulated")
+    return load_dataset("smoke_simulated")
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,12 @@ from pathlib import Path
 import pandas as pd
 from anndata import AnnData
 
-from benchmarks import card as cards
-from benchmarks.annotation import Annotation, from_card, read_annotation
-from benchmarks.card import Card
-from benchmarks.data.prepared import Prepared, prepare
-from benchmarks.data.reader import Source, builtin
-from benchmarks.download import locate
+from benchmarks.data import cards as cards
+from benchmarks.data.annotation import Annotation, from_card, read_annotation
+from benchmarks.data.cards import Card
+from benchmarks.data.download import locate
+from benchmarks.data.sources import Source, builtin
+from benchmarks.data.store.prepared import Prepared, prepare
 from benchmarks.errors import DataError, DownloadError
 
 IN_MEMORY_GB = 4.0
@@ -40,7 +40,7 @@ class Dataset:
     warnings: tuple[str, ...] = ()
 
 
-def load(name: str | Source, *, data_dir: Path | None = None, annotation: Path | None = None) -> Dataset:
+def load_dataset(name: str | Source, *, data_dir: Path | None = None, annotation: Path | None = None) -> Dataset:
     """Load a data set into memory, fetching its files and preparing its store if they are not here.
 
     Parameters

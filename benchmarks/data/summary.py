@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from benchmarks.data.cells import CellStore
+from benchmarks.data.store.cell_store import CellStore
 
 CONDITION = ["context", "arm", "perturbation", "dose"]
 

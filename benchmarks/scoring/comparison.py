@@ -9,9 +9,9 @@ from threading import Lock
 import numpy as np
 
 from benchmarks.contract import Prediction
-from benchmarks.metrics.copying import honest_margin
-from benchmarks.metrics.differential import Tests, linear_mean, test_genes
-from benchmarks.metrics.distribution import (
+from benchmarks.scoring.metrics.copying import honest_margin
+from benchmarks.scoring.metrics.differential import Tests, linear_mean, test_genes
+from benchmarks.scoring.metrics.distribution import (
     bandwidth,
     distance_within,
     e_distance,
@@ -19,8 +19,8 @@ from benchmarks.metrics.distribution import (
     mmd_rbf,
     wasserstein,
 )
-from benchmarks.metrics.ranksum import SortedCells, sort_cells
-from benchmarks.scoring.question import Question
+from benchmarks.scoring.metrics.rank_sum import SortedCells, sort_cells
+from benchmarks.scoring.scored_fold import ScoredFold
 from benchmarks.scoring.table import Cells, mean_profile, take
 
 TOPS = (20, 50, 100)
@@ -83,14 +83,14 @@ class Output:
 
 
 def target_of(
-    question: Question, cells_of: Callable[[int], Cells] | None = None, *, like: Target | None = None
+    question: ScoredFold, cells_of: Callable[[int], Cells] | None = None, *, like: Target | None = None
 ) -> Target:
     """Summarise the true side.
 
     Parameters
     ----------
     question
-        From `question_of`.
+        From `scored_fold_of`.
     cells_of
         Number of a condition → its true cells; default: all test cells of the condition.
     like
@@ -146,7 +146,7 @@ class _Predicted:
 
 
 def output_of(
-    question: Question,
+    question: ScoredFold,
     target: Target,
     load: Callable[[int], Prediction | None],
     *,
@@ -191,7 +191,7 @@ def output_of(
     return output
 
 
-def _summarised(question: Question, number: int, prediction: Prediction) -> _Predicted:
+def _summarised(question: ScoredFold, number: int, prediction: Prediction) -> _Predicted:
     mean = prediction.mean()
     if prediction.unit != "cell" or len(prediction.values) < 2:
         return _Predicted(prediction, mean, None, None)
@@ -200,7 +200,7 @@ def _summarised(question: Question, number: int, prediction: Prediction) -> _Pre
 
 
 def _add_cells(
-    question: Question, target: Target, output: Output, number: int, predicted: tuple[Cells, SortedCells, Tests]
+    question: ScoredFold, target: Target, output: Output, number: int, predicted: tuple[Cells, SortedCells, Tests]
 ) -> None:
     """Fill in what needs single cells."""
     cells, ranked, tests = predicted
@@ -224,7 +224,7 @@ def _add_cells(
         output.distances["mmd_rbf"][number] = mmd_rbf(x, y, sigma, of_kernel)
 
 
-def _test(question: Question, number: int, cells: SortedCells, profile: np.ndarray) -> Tests:
+def _test(question: ScoredFold, number: int, cells: SortedCells, profile: np.ndarray) -> Tests:
     """Test every gene of some cells against the condition's reference."""
     mean = linear_mean(cells) if question.linear else profile
     reference = question.sorted_reference[number]
@@ -245,12 +245,12 @@ def top_genes(significant: np.ndarray, lfc: np.ndarray, sizes: Sequence[int]) ->
     return found
 
 
-def _bound(question: Question, number: int, cells: Cells) -> float:
+def _bound(question: ScoredFold, number: int, cells: Cells) -> float:
     """Lower 95 % bound of the copy margin that halves of these cells reach."""
     return honest_margin(cells, question.start[number], question.generator(number, "margin"))
 
 
-def _bandwidth(question: Question, number: int, projected: np.ndarray | None) -> float:
+def _bandwidth(question: ScoredFold, number: int, projected: np.ndarray | None) -> float:
     """Median distance among true and reference cells: the same for every model."""
     if projected is None or question.training is None:
         return float("nan")

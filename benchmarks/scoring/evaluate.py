@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from benchmarks.metrics import METRICS, Metric
 from benchmarks.scoring.comparison import Output, Target
-from benchmarks.scoring.question import Question
-from benchmarks.store import Ending
+from benchmarks.scoring.endings import Ending
+from benchmarks.scoring.metrics import METRICS, Metric
+from benchmarks.scoring.scored_fold import ScoredFold
 
 MIN_CONDITIONS = 3
 """Fewer candidates than this in a context and fold, and retrieval is not scored."""
@@ -38,7 +38,7 @@ Values = Mapping[str, Scores]
 
 
 def evaluate(
-    question: Question,
+    question: ScoredFold,
     target: Target,
     output: Output,
     *,
@@ -67,7 +67,7 @@ def evaluate(
 
 
 def quantities(
-    question: Question, target: Target, output: Output, start: np.ndarray
+    question: ScoredFold, target: Target, output: Output, start: np.ndarray
 ) -> Mapping[str, np.ndarray | None]:
     """Name everything a metric may need; None for what needs training cells that are not known."""
     truth, predicted = target.profiles, output.profiles
@@ -99,7 +99,7 @@ def quantities(
     }
 
 
-def score_rows(question: Question, target: Target, values: Values, endings: Sequence[Ending]) -> pd.DataFrame:
+def score_rows(question: ScoredFold, target: Target, values: Values, endings: Sequence[Ending]) -> pd.DataFrame:
     """Lay values out as tidy rows; a condition that did not end ok has its status, its reason and no value.
 
     Returns

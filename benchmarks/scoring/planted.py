@@ -19,8 +19,8 @@ import pandas as pd
 from benchmarks.contract import Prediction
 from benchmarks.scoring.comparison import Target, output_of, target_of
 from benchmarks.scoring.evaluate import evaluate
-from benchmarks.scoring.question import Question
 from benchmarks.scoring.references import halves
+from benchmarks.scoring.scored_fold import ScoredFold
 from benchmarks.scoring.table import Cells, take
 
 MIXTURES = ("noise", "mean_effect", "input")
@@ -31,7 +31,7 @@ Draw = Callable[[int, int, np.random.Generator], np.ndarray]
 """(condition, cells wanted, generator) → dense cells of a mixture."""
 
 
-def planted(question: Question, whole: Target) -> pd.DataFrame:
+def planted(question: ScoredFold, whole: Target) -> pd.DataFrame:
     """Score the planted predictors.
 
     Parameters
@@ -58,7 +58,7 @@ def planted(question: Question, whole: Target) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _score(question: Question, target: Target, load: Callable[[int], Prediction]) -> pd.DataFrame:
+def _score(question: ScoredFold, target: Target, load: Callable[[int], Prediction]) -> pd.DataFrame:
     values = evaluate(question, target, output_of(question, target, load))
     return pd.concat(
         [
@@ -76,7 +76,7 @@ def _score(question: Question, target: Target, load: Callable[[int], Prediction]
     )
 
 
-def _mixed(question: Question, half: Callable[[int], Cells], draw: Draw, share: float) -> Callable[[int], Prediction]:
+def _mixed(question: ScoredFold, half: Callable[[int], Cells], draw: Draw, share: float) -> Callable[[int], Prediction]:
     """Exchange a share of a half's cells for cells of a mixture."""
 
     def load(number: int) -> Prediction:
@@ -90,7 +90,7 @@ def _mixed(question: Question, half: Callable[[int], Cells], draw: Draw, share: 
     return load
 
 
-def _mixtures(question: Question, half: Callable[[int], Cells]) -> Iterator[tuple[str, Draw]]:
+def _mixtures(question: ScoredFold, half: Callable[[int], Cells]) -> Iterator[tuple[str, Draw]]:
     yield (
         "noise",
         lambda number, n, generator: _shuffled_genes(_dense(half(number)), question.start[number], generator),
@@ -111,7 +111,7 @@ def _mixtures(question: Question, half: Callable[[int], Cells]) -> Iterator[tupl
     )
 
 
-def _draw(question: Question, positions: np.ndarray, n: int, generator: np.random.Generator) -> np.ndarray:
+def _draw(question: ScoredFold, positions: np.ndarray, n: int, generator: np.random.Generator) -> np.ndarray:
     """Take n cells at random, with replacement only where there are fewer."""
     chosen = generator.choice(positions, n, replace=len(positions) < n)
     unique, back = np.unique(chosen, return_inverse=True)

@@ -10,9 +10,9 @@ import pandas as pd
 from benchmarks.contract import CONTROL, Direction, Prediction
 from benchmarks.scoring.comparison import Output, Target, output_of, target_of
 from benchmarks.scoring.evaluate import Scores, Values, evaluate
-from benchmarks.scoring.question import Question
+from benchmarks.scoring.scored_fold import ScoredFold
 from benchmarks.scoring.table import Cells, take
-from benchmarks.splits import TestCondition
+from benchmarks.tasks.splits import TestCondition
 
 REFERENCES = ("oracle", "ceiling", "expectation", "other_controls")
 CEILING_REPEATS = 5
@@ -21,7 +21,7 @@ U_STATISTICS = ("e_distance", "mmd_rbf")
 """Metrics of which cells are not at the best value from themselves: each cell meets itself."""
 
 
-def references(question: Question, target: Target, expectation: np.ndarray | None) -> Iterator[tuple[str, Values]]:
+def references(question: ScoredFold, target: Target, expectation: np.ndarray | None) -> Iterator[tuple[str, Values]]:
     """Score every reference that the data allow.
 
     Parameters
@@ -43,7 +43,7 @@ def references(question: Question, target: Target, expectation: np.ndarray | Non
         yield "expectation", evaluate(question, target, Output.empty(expectation))
 
 
-def halves(question: Question, repeat: int) -> tuple[Callable[[int], Cells], Callable[[int], Cells]]:
+def halves(question: ScoredFold, repeat: int) -> tuple[Callable[[int], Cells], Callable[[int], Cells]]:
     """Split every condition's true cells in two disjoint random halves; the same for every caller."""
 
     def half(side: int) -> Callable[[int], Cells]:
@@ -59,7 +59,7 @@ def halves(question: Question, repeat: int) -> tuple[Callable[[int], Cells], Cal
     return half(0), half(1)
 
 
-def score_ceiling(question: Question, whole: Target, repeats: int = CEILING_REPEATS) -> Values:
+def score_ceiling(question: ScoredFold, whole: Target, repeats: int = CEILING_REPEATS) -> Values:
     """Score one half of the true cells as the prediction of the other, mean over random halvings.
 
     Both sides have disjoint controls: I for the half that predicts, R for the half that is the truth.
@@ -72,7 +72,7 @@ def score_ceiling(question: Question, whole: Target, repeats: int = CEILING_REPE
     return {name: _average([s[name] for s in scored]) for name in scored[0]}
 
 
-def expected_profiles(table: pd.DataFrame | None, question: Question, arm: str) -> np.ndarray | None:
+def expected_profiles(table: pd.DataFrame | None, question: ScoredFold, arm: str) -> np.ndarray | None:
     """Look the simulator's noise-free profiles up for each condition; None if there are none."""
     if table is None:
         return None
@@ -98,7 +98,7 @@ def _from_cells(cells_of: Callable[[int], Cells]) -> Callable[[int], Prediction]
     return lambda number: as_prediction(cells_of(number))
 
 
-def _other_controls(question: Question) -> Callable[[int], Prediction | None]:
+def _other_controls(question: ScoredFold) -> Callable[[int], Prediction | None]:
     """Predict training cells of the state it starts from: what more such cells score that know of no perturbation."""
     training = question.training
 

@@ -11,9 +11,9 @@ import pandas as pd
 import scipy.sparse as sp
 
 from benchmarks.contract import CONTROL
-from benchmarks.metrics.distribution import N_COMPONENTS
+from benchmarks.scoring.metrics.distribution import N_COMPONENTS
 from benchmarks.scoring.table import CellTable
-from benchmarks.splits import TestCondition
+from benchmarks.tasks.splits import TestCondition
 
 if TYPE_CHECKING:
     from sklearn.decomposition import PCA

@@ -18,14 +18,14 @@ import joblib
 import numpy as np
 import pandas as pd
 
-import benchmarks.metrics
+from benchmarks.data.store.atomic_files import atomic
+from benchmarks.scoring import metrics
 from benchmarks.scoring.comparison import Target, target_of
 from benchmarks.scoring.evaluate import Values
 from benchmarks.scoring.planted import planted
-from benchmarks.scoring.question import Question
 from benchmarks.scoring.references import references
+from benchmarks.scoring.scored_fold import ScoredFold
 from benchmarks.scoring.table import Cells
-from benchmarks.store import atomic
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Yardstick:
 
 
 def yardstick_of(
-    question: Question,
+    question: ScoredFold,
     expectation: np.ndarray | None = None,
     *,
     calibrate: bool = True,
@@ -54,7 +54,7 @@ def yardstick_of(
     Parameters
     ----------
     question
-        From `question_of`.
+        From `scored_fold_of`.
     expectation
         Noise-free mean profiles of simulated data [condition, gene].
     calibrate
@@ -86,13 +86,13 @@ def yardstick_of(
 def code_hash() -> str:
     """Hash the code that scores, so that nothing computed by other code is taken for its result."""
     hasher = hashlib.sha256()
-    for package in (Path(benchmarks.metrics.__file__).parent, Path(__file__).parent):
+    for package in (Path(metrics.__file__).parent, Path(__file__).parent):
         for source in sorted(package.glob("*.py")):
             hasher.update(source.read_bytes())
     return hasher.hexdigest()
 
 
-def _make(question: Question, expectation: np.ndarray | None, calibrate: bool) -> Yardstick:
+def _make(question: ScoredFold, expectation: np.ndarray | None, calibrate: bool) -> Yardstick:
     target = target_of(question)
     if not calibrate:
         return Yardstick(target, {}, pd.DataFrame())

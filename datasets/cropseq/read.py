@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from benchmarks.canonical import Reading
 from benchmarks.contract import CONTROL
+from benchmarks.data.readers.blocks import Source, canonical_blocks
+from benchmarks.data.readers.gene_columns import GeneMap, map_genes, restore, share
+from benchmarks.data.readers.labels import Cells, canonical_obs, tell_missing
+from benchmarks.data.readers.tenx import Triplet, place, read_features, triplet_blocks
+from benchmarks.data.readers.text_tables import read_table
+from benchmarks.data.schema import Reading
 from benchmarks.errors import DataError
-from benchmarks.upstream.blocks import Source, canonical_blocks
-from benchmarks.upstream.genes import GeneMap, map_genes, restore, share
-from benchmarks.upstream.labels import Cells, canonical_obs, tell_missing
-from benchmarks.upstream.tenx import Triplet, place, read_features, triplet_blocks
-from benchmarks.upstream.text import read_table
 
 RUN = re.compile(r"(?P<line>[^_]+)_(?P<arm>noNK|NK1_1_4|NK1_1_16)_matrix")
 ARMS = {"noNK": "noNK", "NK1_1_16": "NK_1_16", "NK1_1_4": "NK_1_4"}

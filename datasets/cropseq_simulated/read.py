@@ -7,9 +7,9 @@ not estimated from these cells.
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.canonical import Reading
-from benchmarks.simulation.screen import refuse_files
-from benchmarks.simulation.two_arms import FROZEN, simulate
+from benchmarks.data.schema import Reading
+from benchmarks.data.simulation.screen import refuse_files
+from benchmarks.data.simulation.two_arms import FROZEN, simulate
 
 BENCHMARK_SEED = 1001
 """Seed of the benchmark's data set: a screen that no model was developed on.

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.canonical import Reading
-from benchmarks.upstream.identities import read_identified
-from benchmarks.upstream.labels import Labelling
+from benchmarks.data.readers.cell_identities import read_identified
+from benchmarks.data.readers.labels import Labelling
+from benchmarks.data.schema import Reading
 
 
 def read(files: Mapping[str, Path]) -> Reading:

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData, read_h5ad
 
-from benchmarks.canonical import Reading
 from benchmarks.contract import CONTROL
+from benchmarks.data.schema import Reading
 
 LABELS = {"control": CONTROL, "stimulated": "IFN-beta"}
 

@@ -13,14 +13,14 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from benchmarks.canonical import Reading
 from benchmarks.contract import CONTROL
+from benchmarks.data.readers.blocks import Source, canonical_blocks
+from benchmarks.data.readers.gene_columns import map_genes
+from benchmarks.data.readers.labels import Cells, canonical_obs
+from benchmarks.data.readers.sparse_entries import CELLS_PER_BLOCK, Entries, Grid, csr_blocks, select
+from benchmarks.data.readers.text_tables import open_text, read_table
+from benchmarks.data.schema import Reading
 from benchmarks.errors import DataError
-from benchmarks.upstream.blocks import Source, canonical_blocks
-from benchmarks.upstream.entries import CELLS_PER_BLOCK, Entries, Grid, csr_blocks, select
-from benchmarks.upstream.genes import map_genes
-from benchmarks.upstream.labels import Cells, canonical_obs
-from benchmarks.upstream.text import open_text, read_table
 
 LABELS = ("NAME", "Cell_line", "Pool_ID")
 LABEL_LINES = ("Cell_line", "Pool_ID")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.canonical import Reading
-from benchmarks.upstream.identities import read_identified
-from benchmarks.upstream.labels import Labelling
+from benchmarks.data.readers.cell_identities import read_identified
+from benchmarks.data.readers.labels import Labelling
+from benchmarks.data.schema import Reading
 
 LEFT_OUT = "NegCtrl1_NegCtrl0"
 """A pair of control guides that the field leaves out; see the card."""

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.canonical import Reading
-from benchmarks.simulation.combinations import Pairs, draw_pairs
-from benchmarks.simulation.design import Design, numbered, singles
-from benchmarks.simulation.screen import Screen, refuse_files
+from benchmarks.data.schema import Reading
+from benchmarks.data.simulation.combinations import Pairs, draw_pairs
+from benchmarks.data.simulation.design import Design, numbered, singles
+from benchmarks.data.simulation.screen import Screen, refuse_files
 
 SEED = 1001
 """Seed of the benchmark's screen; no model was developed on it."""

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData, read_h5ad
 
-from benchmarks.canonical import Reading, condition_name
 from benchmarks.contract import CONTROL
+from benchmarks.data.schema import Reading, condition_name
 
 CONTEXTS = {"k562": "K562"}
 

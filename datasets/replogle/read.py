@@ -5,10 +5,10 @@ from pathlib import Path
 
 from anndata import AnnData
 
-from benchmarks.canonical import Reading
-from benchmarks.upstream.genes import share
-from benchmarks.upstream.h5ad import INDEX, H5ad, Keys, h5ad_blocks, open_h5ad
-from benchmarks.upstream.labels import Labelling
+from benchmarks.data.readers.gene_columns import share
+from benchmarks.data.readers.h5ad import INDEX, H5ad, Keys, h5ad_blocks, open_h5ad
+from benchmarks.data.readers.labels import Labelling
+from benchmarks.data.schema import Reading
 
 LINES = {"k562": "K562", "rpe1": "RPE1"}
 """Keys of the files → contexts."""

@@ -7,10 +7,10 @@ the same screen larger: thousands of knock-downs, dozens of contexts, any number
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.canonical import Reading
+from benchmarks.data.schema import Reading
+from benchmarks.data.simulation.design import Design, numbered, singles
+from benchmarks.data.simulation.screen import Screen, refuse_files
 from benchmarks.errors import DataError
-from benchmarks.simulation.design import Design, numbered, singles
-from benchmarks.simulation.screen import Screen, refuse_files
 
 SEED = 1001
 """Seed of the benchmark's screen; no model was developed on it."""

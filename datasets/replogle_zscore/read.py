@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.canonical import Reading
-from benchmarks.data import load_reader
+from benchmarks.data.schema import Reading
+from benchmarks.data.sources import load_reader
 
 
 def read(files: Mapping[str, Path]) -> Reading:

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.canonical import Reading
+from benchmarks.data.readers.blocks import Source, canonical_blocks
+from benchmarks.data.readers.gene_columns import map_genes, only
+from benchmarks.data.readers.labels import Cells, Labelling, as_text, canonical_obs, name_perturbations, parse_doses
+from benchmarks.data.readers.sparse_entries import Entries, Grid, csr_blocks, select
+from benchmarks.data.readers.tenx import INDEX, place
+from benchmarks.data.readers.text_tables import BLANKS, Layout, read_table, table_chunks
+from benchmarks.data.schema import Reading
 from benchmarks.errors import DataError
-from benchmarks.upstream.blocks import Source, canonical_blocks
-from benchmarks.upstream.entries import Entries, Grid, csr_blocks, select
-from benchmarks.upstream.genes import map_genes, only
-from benchmarks.upstream.labels import Cells, Labelling, as_text, canonical_obs, name_perturbations, parse_doses
-from benchmarks.upstream.tenx import INDEX, place
-from benchmarks.upstream.text import BLANKS, Layout, read_table, table_chunks
 
 LABELS = ("cell", "top_oligo_W", "top_oligo_P", "cell_type", "replicate", "vehicle", "dose", "product_name")
 HASHES = ("hash_umis_W", "hash_umis_P", "top_to_second_best_ratio_W", "top_to_second_best_ratio_P")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.canonical import Reading
-from benchmarks.simulation.design import Design, numbered
-from benchmarks.simulation.doses import Hill, dosed, draw_compounds
-from benchmarks.simulation.screen import Screen, refuse_files
+from benchmarks.data.schema import Reading
+from benchmarks.data.simulation.design import Design, numbered
+from benchmarks.data.simulation.doses import Hill, dosed, draw_compounds
+from benchmarks.data.simulation.screen import Screen, refuse_files
 
 SEED = 1001
 """Seed of the benchmark's screen; no model was developed on it."""

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.canonical import Reading
-from benchmarks.data import load_reader
-from benchmarks.upstream.h5ad import Keys, open_h5ad
-from benchmarks.upstream.labels import Labelling
+from benchmarks.data.readers.h5ad import Keys, open_h5ad
+from benchmarks.data.readers.labels import Labelling
+from benchmarks.data.schema import Reading
+from benchmarks.data.sources import load_reader
 
 
 def read(files: Mapping[str, Path]) -> Reading:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.canonical import Reading
-from benchmarks.upstream.h5ad import Keys, read_h5ad_blocks
-from benchmarks.upstream.labels import Labelling
+from benchmarks.data.readers.h5ad import Keys, read_h5ad_blocks
+from benchmarks.data.readers.labels import Labelling
+from benchmarks.data.schema import Reading
 
 KEYS = Keys(
     perturbation="perturbation",

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.canonical import Reading
-from benchmarks.simulation.network import Settings
-from benchmarks.simulation.two_arms import simulate
+from benchmarks.data.schema import Reading
+from benchmarks.data.simulation.network import Settings
+from benchmarks.data.simulation.two_arms import simulate
 
 
 def read(files: Mapping[str, Path]) -> Reading:

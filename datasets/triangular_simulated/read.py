@@ -8,9 +8,9 @@ Figure 3; in sim_K562 they have about as many differentially expressed genes as 
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.canonical import Reading
-from benchmarks.simulation.design import Design, numbered, singles
-from benchmarks.simulation.screen import Screen, refuse_files
+from benchmarks.data.schema import Reading
+from benchmarks.data.simulation.design import Design, numbered, singles
+from benchmarks.data.simulation.screen import Screen, refuse_files
 
 SEED = 1001
 """Seed of the benchmark's screen; no model was developed on it."""

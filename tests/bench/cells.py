@@ -22,10 +22,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmarks.data.cells import CELLS, CellStore
-from benchmarks.data.draws import DRAWS, DrawSettings, sample
-from benchmarks.data.writer import write_cells
-from reports.style import settings as figure_settings
+from benchmarks.data.store.cell_store import CELLS, CellStore
+from benchmarks.data.store.draws import DRAWS, DrawSettings, sample
+from benchmarks.data.store.store_writer import write_cells
+from reports.figures.style import settings as figure_settings
 from tests.bench.screens import Screen
 
 PIECE = 64 << 20

@@ -13,7 +13,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from benchmarks.integration.combat import fit
+from benchmarks.tasks.batch_correction.combat import fit
 
 BLOCK = 4_000
 DENSITY = 0.15

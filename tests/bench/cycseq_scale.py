@@ -25,11 +25,11 @@ import torch
 from jaxtyping import Float, Int
 
 from cycseq import DrawStore, TrainConfig, Vocabulary
-from cycseq.loader import PairLoader
+from cycseq.data.loader import PairLoader
+from cycseq.data.sampling import VALIDATION_DRAWS, PairBatch
 from cycseq.model import Critics, Generators, Sizes
-from cycseq.sampling import VALIDATION_DRAWS, PairBatch
-from cycseq.step import Stepper
-from cycseq.validation import evaluate
+from cycseq.training.step import Stepper
+from cycseq.training.validation import evaluate
 
 N_BATCHES, GIB = 30, 2**30
 

@@ -24,9 +24,9 @@ import torch
 from torch import Tensor
 
 from cycseq.config import TrainConfig, preset
+from cycseq.data.sampling import PairBatch
 from cycseq.model import Critics, Generators, Sizes
-from cycseq.sampling import PairBatch
-from cycseq.step import Stepper, critic_terms, generator_terms, low_precision
+from cycseq.training.step import Stepper, critic_terms, generator_terms, low_precision
 from tests.bench.step_flops import Product, step_flops, step_products
 
 PAPER = Sizes(n_genes=6742, n_perturbations=6742, n_batches=30)

@@ -12,9 +12,9 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from benchmarks.metrics import change, differential, profile, retrieval
-from benchmarks.metrics.differential import linear_mean, test_genes
-from benchmarks.metrics.ranksum import sort_cells
+from benchmarks.scoring.metrics import change, differential, profile, retrieval
+from benchmarks.scoring.metrics.differential import linear_mean, test_genes
+from benchmarks.scoring.metrics.rank_sum import sort_cells
 
 Array = np.ndarray
 PAIRS = {

@@ -7,8 +7,8 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
-from benchmarks.metrics import change, distribution, profile, retrieval
-from benchmarks.splits import split
+from benchmarks.scoring.metrics import change, distribution, profile, retrieval
+from benchmarks.tasks.splits import split
 from cycseq.config import preset
 from cycseq.model import Generators, Sizes
 from tests.conftest import make_cells

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import check, registry
-from benchmarks.check import Screen
+from benchmarks import registry
+from benchmarks.cli.commands import check_command
+from benchmarks.conformance import checks
+from benchmarks.conformance.checks import Screen
 from benchmarks.contract import Can
 from benchmarks.registry import FOLDER, TEMPLATE
 from tests.end_to_end import plugins
@@ -36,7 +38,7 @@ SHORT = {
 def test_a_built_in_predictor_keeps_the_contract(name: str, screen: Screen) -> None:
     record = RECORDS[name]
     short = replace(record, quick={**record.quick, **SHORT.get(record.training, {})})
-    problems = {r.name: r.problem for r in check.check(short, screen) if r.problem}
+    problems = {r.name: r.problem for r in checks.check(short, screen) if r.problem}
     assert not problems
 
 
@@ -45,7 +47,7 @@ def test_a_built_in_predictor_keeps_the_contract(name: str, screen: Screen) -> N
     [pytest.param(n, marks=pytest.mark.slow if RECORDS[n].full_training else ()) for n in sorted(TRAININGS.values())],
 )
 def test_a_built_in_predictor_can_what_its_record_says(name: str, screen: Screen) -> None:
-    results = check.check_abilities(RECORDS[name], screen)
+    results = checks.check_abilities(RECORDS[name], screen)
     assert [r.name for r in results] == [f"can_{entry.name}" for entry in fields(Can)], "states all of them"
     assert not {r.name: r.problem for r in results if r.problem}
 
@@ -69,19 +71,19 @@ def test_the_suite_finds_a_record_that_promises_what_is_not_so(
 ) -> None:
     (tmp_path / "boasts.py").write_text(plugins.HEAD.format(name="boasts", fit="pass", predict=predict))
     record = registry.from_file(tmp_path / "boasts.py")[0]
-    assert check.check_abilities(record, screen) == [], "what a record does not state is not held against it"
-    results = check.check_abilities(replace(record, can=Can(combination=stated, dose=stated)), screen)  # type: ignore[arg-type]
+    assert checks.check_abilities(record, screen) == [], "what a record does not state is not held against it"
+    results = checks.check_abilities(replace(record, can=Can(combination=stated, dose=stated)), screen)  # type: ignore[arg-type]
     assert [r.name for r in results] == ["can_combination", "can_dose"]
     assert all(words in r.problem for r in results)
 
 
 def test_importing_plugins_imports_nothing_heavy() -> None:
-    assert check.heavy_imports(*sorted(FOLDER.glob("[!_]*.py")), TEMPLATE) == []
+    assert checks.heavy_imports(*sorted(FOLDER.glob("[!_]*.py")), TEMPLATE) == []
 
 
 def test_the_template_is_short_and_its_command_works() -> None:
     assert len(TEMPLATE.read_text().splitlines()) <= 40
-    done = CliRunner().invoke(check.app, [str(TEMPLATE)])
+    done = CliRunner().invoke(check_command.app, [str(TEMPLATE)])
     assert done.exit_code == 0, done.output
     assert "All checks passed" in done.output
 
@@ -98,7 +100,7 @@ def test_the_template_is_short_and_its_command_works() -> None:
 )
 def test_the_suite_finds_what_is_wrong(name: str, failing: str, screen: Screen, tmp_path: Path) -> None:
     record = registry.from_file(plugins.write(tmp_path, name))[0]
-    problems = {r.name for r in check.check(record, screen) if r.problem}
+    problems = {r.name for r in checks.check(record, screen) if r.problem}
     assert failing in problems
 
 
@@ -115,7 +117,7 @@ def test_the_suite_finds_unseeded_randomness(body: str, failing: str, screen: Sc
     )
     (tmp_path / "loose.py").write_text(text)
     record = registry.from_file(tmp_path / "loose.py")[0]
-    assert failing in {r.name for r in check.check(record, screen) if r.problem}
+    assert failing in {r.name for r in checks.check(record, screen) if r.problem}
 
 
 def test_the_suite_finds_memory_of_earlier_queries(screen: Screen, tmp_path: Path) -> None:
@@ -126,7 +128,7 @@ def test_the_suite_finds_memory_of_earlier_queries(screen: Screen, tmp_path: Pat
     )
     (tmp_path / "counts.py").write_text(text)
     record = registry.from_file(tmp_path / "counts.py")[0]
-    assert "forgets_queries" in {r.name for r in check.check(record, screen) if r.problem}
+    assert "forgets_queries" in {r.name for r in checks.check(record, screen) if r.problem}
 
 
 def test_heavy_imports_are_found(tmp_path: Path) -> None:
@@ -134,6 +136,6 @@ def test_heavy_imports_are_found(tmp_path: Path) -> None:
         "import sklearn\n" + plugins.HEAD.format(name="heavy", fit="pass", predict="pass")
     )
     (tmp_path / "light.py").write_text(plugins.HEAD.format(name="light", fit="pass", predict="pass"))
-    found = check.heavy_imports(tmp_path / "light.py", tmp_path / "heavy.py")
+    found = checks.heavy_imports(tmp_path / "light.py", tmp_path / "heavy.py")
     assert "heavy.py: sklearn" in found
     assert all(line.startswith("heavy.py: ") for line in found)

@@ -12,20 +12,20 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from benchmarks.collection import run_suites, suite_names
-from benchmarks.data.own import OwnFile
+from benchmarks.analyses.paper_results import write_all
+from benchmarks.data.own_file import OwnFile
 from benchmarks.errors import BenchmarkError, UnknownName
-from benchmarks.paper import write_all
-from benchmarks.plan import make_plan
-from benchmarks.request import Request
-from benchmarks.runner import run
-from benchmarks.suites import PAPER
-from reports.console import print_index
+from benchmarks.execution.collection import run_suites, suite_names
+from benchmarks.execution.plan import make_plan
+from benchmarks.execution.runner import run
+from benchmarks.tasks.question import Question
+from benchmarks.tasks.suites import PAPER
+from reports.pages.console import print_index
 from reports.tables import read_leaderboard
 from tests.conftest import make_cells
 
 NAMES = ("smoke", "kang")
-WISHES = Request("all", models=("linear",), directions=("n2p",), data="simulated")
+WISHES = Question("all", models=("linear",), directions=("n2p",), data="simulated")
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_a_whole_run_on_doses_asks_for_the_higher_one(tmp_path):
     cells.X = type(cells.X)(np.rint(x))
     cells.write_h5ad(tmp_path / "doses.h5ad")
     own = OwnFile(tmp_path / "doses.h5ad", context="context", dose="dose", control="control", kind="drug")
-    request = Request("own", ("context_transfer", "scgen"), "low_to_high_dose", perturbations=("D",), own=own)
+    request = Question("own", ("context_transfer", "scgen"), "low_to_high_dose", perturbations=("D",), own=own)
     result = run(make_plan(request), tmp_path / "run", figures=False)
     assert result.failures == 0
     scores = pd.read_csv(result.folder / "scores.csv").query("metric == 'pearson_delta'")
@@ -123,6 +123,6 @@ def test_a_whole_run_on_doses_asks_for_the_higher_one(tmp_path):
     planted = pd.read_csv(result.folder / "planted.csv")
     assert set(planted["dose"]) == {1000.0}
     with pytest.raises(UnknownName, match="Unknown compound of doses 'G'"):
-        make_plan(Request("own", protocol="low_to_high_dose", perturbations=("G",), own=own))
+        make_plan(Question("own", protocol="low_to_high_dose", perturbations=("G",), own=own))
     with pytest.raises(BenchmarkError, match="in direction n2p, not p2n"):
-        make_plan(Request("own", protocol="low_to_high_dose", directions=("p2n",), own=own))
+        make_plan(Question("own", protocol="low_to_high_dose", directions=("p2n",), own=own))

@@ -9,15 +9,16 @@ import pandas as pd
 import pytest
 
 from benchmarks import registry
-from benchmarks.isolated.venvs import environment_of
-from benchmarks.plan import Request, make_plan
-from benchmarks.runner import Result, run
+from benchmarks.execution.environments.model_environment import environment_of
+from benchmarks.execution.plan import make_plan
+from benchmarks.execution.runner import Result, run
+from benchmarks.tasks.question import Question
 from tests.end_to_end import plugins
 
 
 def run_isolated(folder: Path, *names: str, **options: object) -> Result:
     files = tuple(plugins.write(folder, name, isolated=True) for name in names)
-    request = Request(suite="smoke", models=names, plugins=files, directions=("n2p",))
+    request = Question(suite="smoke", models=names, plugins=files, directions=("n2p",))
     return run(make_plan(request), folder / "run", figures=False, **options)  # type: ignore[arg-type]
 
 

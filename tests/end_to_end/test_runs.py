@@ -17,12 +17,16 @@ import pytest
 from filelock import FileLock
 from typer.testing import CliRunner
 
-from benchmarks import check, registry, store
-from benchmarks import run as command
+from benchmarks import registry
+from benchmarks.cli.commands import check_command
+from benchmarks.cli.commands import run_command as command
+from benchmarks.data.store import atomic_files
 from benchmarks.errors import StoreError
-from benchmarks.plan import Request, make_jobs, make_plan
-from benchmarks.pool import run_jobs
-from benchmarks.runner import Result, run
+from benchmarks.execution import prediction_store
+from benchmarks.execution.plan import make_jobs, make_plan
+from benchmarks.execution.pool import run_jobs
+from benchmarks.execution.runner import Result, run
+from benchmarks.tasks.question import Question
 from tests.end_to_end import plugins
 
 SIMPLE = ("train_control", "context_transfer", "linear")
@@ -32,7 +36,7 @@ def run_with(tmp_path: Path, *names: str, models: tuple[str, ...] = (), **option
     """Run the smoke suite with some test plugins."""
     files = tuple(plugins.write(tmp_path, name) for name in names)
     directions = () if models else ("n2p",)
-    request = Request(suite="smoke", models=(*names, *models), plugins=files, directions=directions)
+    request = Question(suite="smoke", models=(*names, *models), plugins=files, directions=directions)
     return run(make_plan(request), tmp_path / "run", **{"figures": False, **options})  # type: ignore[arg-type]
 
 
@@ -92,11 +96,11 @@ def test_a_missing_extra_is_a_row_that_says_how_to_install_it(tmp_path):
     )
     names = ("wants", "late", "broken")
     files = tuple(tmp_path / f"{name}.py" for name in names)
-    plan = make_plan(Request(suite="smoke", models=names, plugins=files, directions=("n2p",)))
+    plan = make_plan(Question(suite="smoke", models=names, plugins=files, directions=("n2p",)))
     plan.cells.write_h5ad(tmp_path / "cells.h5ad")
     jobs = [j for j in make_jobs(plan, tmp_path / "run", tmp_path / "cells.h5ad") if j.tasks[0].model in names]
     run_jobs(jobs, workers=1, timeout=None, watch=lambda job, message: None)
-    found = {j.tasks[0].model: store.get_outcome(j.tasks[0].folder(j.run)) for j in jobs}
+    found = {j.tasks[0].model: prediction_store.get_outcome(j.tasks[0].folder(j.run)) for j in jobs}
     endings = {name: {(e.status, e.reason) for e in outcome.endings} for name, outcome in found.items() if outcome}
     command = "no_such_package is not installed; in the checkout, run: python -m pip install -e '.[some]'"
     assert endings["wants"] == endings["late"] == {("unsupported", command)}
@@ -210,7 +214,7 @@ def test_resume_retries_what_failed_and_keeps_the_rest(tmp_path):
     kept = result.folder / "predictions/good/n2p-unseen_context-fold0-seed0/outcome.json"
     before = kept.stat().st_mtime_ns
     (tmp_path / "raises_in_fit.py").write_text((tmp_path / "good.py").read_text().replace('"good"', '"raises_in_fit"'))
-    request = Request(
+    request = Question(
         suite="smoke",
         models=("good", "raises_in_fit"),
         directions=("n2p",),
@@ -230,7 +234,7 @@ def test_resume_retries_what_failed_and_keeps_the_rest(tmp_path):
 
 def test_other_settings_are_not_resumed_from_old_predictions(tmp_path):
     result = run_with(tmp_path, "good")
-    request = Request(
+    request = Question(
         suite="smoke",
         models=("good",),
         plugins=(tmp_path / "good.py",),
@@ -239,12 +243,12 @@ def test_other_settings_are_not_resumed_from_old_predictions(tmp_path):
     )
     run(make_plan(request), result.folder, figures=False)
     folder = result.folder / "predictions/good/n2p-unseen_context-fold0-seed0"
-    shift = store.get_prediction(folder, 0).values.min()
+    shift = prediction_store.get_prediction(folder, 0).values.min()
     assert shift == 2.0
 
 
 def test_rescoring_needs_no_training(simple):
-    request = Request(suite="smoke", models=SIMPLE)
+    request = Question(suite="smoke", models=SIMPLE)
     before = (simple.folder / "scores.csv").read_bytes()
     (simple.folder / "scores.csv").unlink()
     seen: list[object] = []
@@ -254,7 +258,7 @@ def test_rescoring_needs_no_training(simple):
 
 
 def test_a_leaky_protocol_says_so_in_every_row(tmp_path):
-    request = Request(suite="smoke", models=("train_mean",), protocol="resampled")
+    request = Question(suite="smoke", models=("train_mean",), protocol="resampled")
     result = run(make_plan(request), tmp_path / "run", figures=False)
     rows = scores(result).query("kind == 'model' and status == 'ok'")
     assert rows["audit"].str.startswith("leaky").all()
@@ -262,7 +266,7 @@ def test_a_leaky_protocol_says_so_in_every_row(tmp_path):
 
 
 def test_a_full_disk_stops_the_run_and_keeps_what_is_there(tmp_path):
-    plan = make_plan(Request(suite="smoke", models=("train_mean",)))
+    plan = make_plan(Question(suite="smoke", models=("train_mean",)))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # no file may grow beyond 20 kB
     try:
@@ -275,7 +279,7 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_there(tmp_path):
 
 
 def test_two_processes_do_not_share_a_folder(tmp_path):
-    plan = make_plan(Request(suite="smoke", models=("train_mean",)))
+    plan = make_plan(Question(suite="smoke", models=("train_mean",)))
     (tmp_path / "run").mkdir()
     with FileLock(tmp_path / "run" / ".lock"), pytest.raises(StoreError, match="Another process"):
         run(plan, tmp_path / "run", figures=False)
@@ -283,7 +287,7 @@ def test_two_processes_do_not_share_a_folder(tmp_path):
 
 def test_a_store_that_cannot_be_written_says_what_to_do(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="--resume"), store.atomic(tmp_path / "file" / "below" / "x.json"):
+    with pytest.raises(StoreError, match="--resume"), atomic_files.atomic(tmp_path / "file" / "below" / "x.json"):
         pass
 
 
@@ -384,7 +388,7 @@ def test_the_walk_through_for_a_new_baseline_ends_on_the_leaderboard(tmp_path):
     """What README and CONTRIBUTING say: copy the template, name it, check it, run it."""
     path = tmp_path / "my_model.py"
     path.write_text(registry.TEMPLATE.read_text().replace('name="_template"', 'name="my_model"'))
-    assert CliRunner().invoke(check.app, [str(path)]).exit_code == 0
+    assert CliRunner().invoke(check_command.app, [str(path)]).exit_code == 0
     arguments = [
         "--suite",
         "smoke",

@@ -3,16 +3,22 @@
 import pandas as pd
 import pytest
 
-from benchmarks import study
+from benchmarks.analyses import cycseq_study
 from benchmarks.errors import StoreError
 
 
 @pytest.mark.slow
 def test_the_study_writes_its_tables_goes_on_where_it_was_left_and_refuses_another_run(tmp_path):
-    wanted = study.Study(
-        tmp_path, questions=(study.SMOKE,), variants=("cycseq_plus",), ablations=(), others=("linear",), seeds=2, jobs=2
+    wanted = cycseq_study.Study(
+        tmp_path,
+        questions=(cycseq_study.SMOKE,),
+        variants=("cycseq_plus",),
+        ablations=(),
+        others=("linear",),
+        seeds=2,
+        jobs=2,
     )
-    assert study.run_study(wanted) == 0
+    assert cycseq_study.run_study(wanted) == 0
     table = pd.read_csv(tmp_path / "study.csv")
     own = table[(table["metric"] == "pearson_delta") & (table["direction"] == "n2p")].set_index("model")
     assert own.loc["cycseq_plus_n2p", "n_seeds"] == 2
@@ -24,9 +30,9 @@ def test_the_study_writes_its_tables_goes_on_where_it_was_left_and_refuses_anoth
     outcomes = sorted((tmp_path / "runs").rglob("outcome.json"))
     times = [path.stat().st_mtime_ns for path in outcomes]
     assert len(outcomes) > 5
-    assert study.run_study(wanted) == 0
+    assert cycseq_study.run_study(wanted) == 0
     assert [path.stat().st_mtime_ns for path in outcomes] == times  # nothing is trained twice
     manifest = next((tmp_path / "runs").rglob("manifest.json"))
     manifest.write_text(manifest.read_text().replace('"key": "', '"key": "0'))
     with pytest.raises(StoreError, match="other data, splits or preset"):
-        study.run_study(wanted)
+        cycseq_study.run_study(wanted)

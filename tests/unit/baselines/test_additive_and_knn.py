@@ -11,10 +11,10 @@ from baselines._effects import changes
 from baselines.additive import Additive, carry_over, cell_noise, shrunken_means
 from baselines.knn import Knn, jaccard
 from benchmarks.contract import CONTROL
-from benchmarks.data import load_reader
+from benchmarks.data.expression_space import to_space
+from benchmarks.data.simulation.screen import Screen
+from benchmarks.data.sources import load_reader
 from benchmarks.errors import ContractError
-from benchmarks.preprocess import to_space
-from benchmarks.simulation.screen import Screen
 from tests.unit.baselines.planted import cells_of, query_of, train_of
 
 BASE = [5.0, 5.0, 5.0]

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from baselines import biolord, cellot, scvi
 from baselines._states import cell_states, contexts_with_both, start_and_end
-from benchmarks.check import Screen
+from benchmarks.conformance.checks import Screen
 from benchmarks.errors import ContractError, Unsupported
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.data.own import OwnFile
-from benchmarks.plan import Request, make_plan
-from benchmarks.runner import run
-from tests.unit.benchmarks.screens import screen
+from benchmarks.data.own_file import OwnFile
+from benchmarks.execution.plan import make_plan
+from benchmarks.execution.runner import run
+from benchmarks.tasks.question import Question
+from tests.unit.benchmarks.scoring.screens import screen
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +25,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (home / "blocks.json").write_text(json.dumps(blocks))
     own = OwnFile(home / "toy.h5ad", context="context", values="log2", source="simulated")
     plan = make_plan(
-        Request(suite="own", own=own, models=("context_transfer",), folds=2, annotation=home / "blocks.json")
+        Question(suite="own", own=own, models=("context_transfer",), folds=2, annotation=home / "blocks.json")
     )
     run(plan, home / "run", figures=False)
     return home / "run"

@@ -16,10 +16,9 @@ from cycseq import (
     UnknownBatch,
     UnknownContext,
     Unseen,
-    sampling,
-    vocabulary,
 )
-from cycseq.checkpoint import read
+from cycseq.data import sampling, vocabulary
+from cycseq.training.checkpoint import read
 
 
 @pytest.fixture(scope="module")
@@ -314,7 +313,7 @@ def test_fine_tuning_keeps_out_the_cells_that_pretraining_kept_out(screen, make_
         kept.append(set(cells.x[held].sum(axis=1).A1.round(4)))
         return held
 
-    monkeypatch.setattr("cycseq.sampling.split_cells", spy)
+    monkeypatch.setattr("cycseq.data.sampling.split_cells", spy)
     model = CycSeq(make_config(pretrain=Stage("pretrain", 1, 256, 1e-3, "adam", 1)))
     model.pretrain(screen)
     model.fine_tune(screen, context="lineC")

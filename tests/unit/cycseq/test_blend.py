@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from cycseq import CycSeq, LossWeights, ModelConfig, Stage, blend, sampling, vocabulary
-from cycseq.effects import Effects
+from cycseq import CycSeq, LossWeights, ModelConfig, Stage
+from cycseq.data import sampling, vocabulary
+from cycseq.data.sampling import PairBatch
 from cycseq.model import Blend, Generators, Sizes
-from cycseq.sampling import PairBatch
+from cycseq.prediction import blend
+from cycseq.prediction.additive_effects import Effects
 
 GENES = 3
 
@@ -164,7 +166,7 @@ def test_least_steps_go_over_the_pairs_again(make_config, screen):
         model = CycSeq(make_config(pretrain=stage))
         seen = []
         with pytest.MonkeyPatch.context() as patch:
-            from cycseq.step import Stepper
+            from cycseq.training.step import Stepper
 
             step = Stepper.step
             patch.setattr(Stepper, "step", lambda self, b, step=step, seen=seen: (seen.append(1), step(self, b))[1])

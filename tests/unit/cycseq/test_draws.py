@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from cycseq import ConfigError, CycSeq, DataError, DrawStore, draws, loader, sampling, vocabulary
+from cycseq import ConfigError, CycSeq, DataError, DrawStore
+from cycseq.data import draw_store, loader, sampling, vocabulary
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def config(make_config):
 
 @pytest.fixture
 def store(screen, config, tmp_path, monkeypatch):
-    monkeypatch.setattr(draws, "CHUNK", 50)  # several pieces, the last one shorter
+    monkeypatch.setattr(draw_store, "CHUNK", 50)  # several pieces, the last one shorter
     return DrawStore.from_adata(tmp_path / "draws", screen, config, seed=3)
 
 
@@ -44,7 +45,9 @@ def test_a_store_gives_the_pairs_that_memory_gives(store, screen, config, monkey
 def test_the_next_batch_is_asked_for_ahead(store, monkeypatch):
     """And so is each batch itself: the disk is asked for its rows, not for what lies around them."""
     asked, taken = [], []
-    monkeypatch.setattr(draws.os, "posix_fadvise", lambda file, start, n_bytes, advice: asked.append((start, n_bytes)))
+    monkeypatch.setattr(
+        draw_store.os, "posix_fadvise", lambda file, start, n_bytes, advice: asked.append((start, n_bytes))
+    )
     validation = store.validation()
     for batch in validation.epoch(60, np.random.default_rng(1)):
         taken.append(batch.perturbed)
@@ -88,7 +91,7 @@ def test_draws_that_hold_out_cells_are_not_those_that_hold_out_conditions(store,
 
 def test_an_existing_store_is_used_or_refused(store, screen, config, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(draws, "_fill", lambda *parts: pytest.fail("written again"))
+        patch.setattr(draw_store, "_fill", lambda *parts: pytest.fail("written again"))
         assert DrawStore.from_adata(store.path, screen, config, seed=3).fingerprint == store.fingerprint
     for cells, seed in ((screen, 4), (screen[:-1], 3)):
         with pytest.raises(DataError, match="draws of other cells, names, settings or another seed"):
@@ -96,13 +99,13 @@ def test_an_existing_store_is_used_or_refused(store, screen, config, monkeypatch
 
 
 def test_two_writers_at_once_make_one_store(screen, config, tmp_path, monkeypatch):
-    folder, fill, both = tmp_path / "draws", draws._fill, Barrier(2)
+    folder, fill, both = tmp_path / "draws", draw_store._fill, Barrier(2)
 
     def fill_together(*parts):
         both.wait(30)  # neither sees the other's folder before it starts its own
         return fill(*parts)
 
-    monkeypatch.setattr(draws, "_fill", fill_together)
+    monkeypatch.setattr(draw_store, "_fill", fill_together)
     with ThreadPoolExecutor(2) as pool:
         made = list(pool.map(lambda _: DrawStore.from_adata(folder, screen, config), range(2)))
     assert made[0].fingerprint == made[1].fingerprint
@@ -118,7 +121,7 @@ def test_a_half_made_store_is_never_there(screen, config, tmp_path, monkeypatch)
             raise OSError("No space left on device")
         return take(pairs, rows)
 
-    monkeypatch.setattr(draws, "CHUNK", 50)
+    monkeypatch.setattr(draw_store, "CHUNK", 50)
     monkeypatch.setattr(sampling.Pairs, "take", fail_late)
     with pytest.raises(OSError, match="No space"):
         DrawStore.from_adata(tmp_path / "draws", screen, config)

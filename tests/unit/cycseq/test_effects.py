@@ -8,7 +8,8 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from cycseq import effects, vocabulary
+from cycseq.data import vocabulary
+from cycseq.prediction import additive_effects
 
 RNG = np.random.default_rng(3)
 GENES, CONTEXTS, NAMES = 40, tuple("ABCDEF"), tuple("PQRSTUVW")
@@ -40,7 +41,7 @@ def screen(n_cells, noise, *, scale=1.0, left_out=(), shift=0.0):
 
 def estimate(n_cells, noise, **changes):
     cells, known = screen(n_cells, noise, **changes)
-    found = effects.estimate(cells, known, np.ones(len(cells.batch), dtype=bool))
+    found = additive_effects.estimate(cells, known, np.ones(len(cells.batch), dtype=bool))
     return lambda context, name: (
         found.batch[known.batches_of(context)[0], 0] + found.perturbation[known.perturbations.index(name), 0]
     )
@@ -75,7 +76,7 @@ def test_one_perturbation_in_several_contexts_is_about_their_mean():
 
 def test_shrink_by_hand():
     """Two values 3 and 5 of noise variance 2 under a prior of variance 1: (1.5 + 2.5) / (0.5 + 0.5 + 1) = 2."""
-    found = effects._shrink(np.array([3 / 2 + 5 / 2]), np.array([1 / 2 + 1 / 2]), np.array([1.0]))
+    found = additive_effects._shrink(np.array([3 / 2 + 5 / 2]), np.array([1 / 2 + 1 / 2]), np.array([1.0]))
     assert found == pytest.approx([2.0])
 
 
@@ -83,12 +84,12 @@ def test_variances_by_hand():
     """Two contexts × two perturbations, one gene: changes 3, 1 and 1, −1 without noise."""
     values = np.array([[3.0], [1.0], [1.0], [-1.0]])
     none = np.zeros(4)
-    changes = effects._Changes(
+    changes = additive_effects._Changes(
         values, np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), none, none, np.zeros(1), np.ones((4, 1))
     )
     # shared context: (3·1 + 1·−1)/2 = 1; shared perturbation: (3·1 + 1·−1)/2 = 1; neither: (3·−1 + 1·1)/2 = −1 → 0
     # mean square (9 + 1 + 1 + 1)/4 = 3, of which 1 is the contexts' and 1 the perturbations'
-    assert effects._variances(changes, (2, 2)) == (
+    assert additive_effects._variances(changes, (2, 2)) == (
         pytest.approx([0]),
         pytest.approx([1]),
         pytest.approx([1]),
@@ -102,8 +103,10 @@ def test_variances_of_intercepts_and_slopes_by_hand():
     slope = np.where(label[:, 1] == 0, 2.0, -2.0)
     none, terms = np.zeros(8), np.stack([np.ones(8), label[:, 2]], axis=1)
     contexts, perturbations = (label[:, column].astype(int) for column in (0, 1))
-    changes = effects._Changes((slope * label[:, 2])[:, None], contexts, perturbations, none, none, np.zeros(1), terms)
-    found = effects._variances(changes, (2, 2))
+    changes = additive_effects._Changes(
+        (slope * label[:, 2])[:, None], contexts, perturbations, none, none, np.zeros(1), terms
+    )
+    found = additive_effects._variances(changes, (2, 2))
     assert found.perturbation == pytest.approx([0.0, 4.0])
     assert found.mean == pytest.approx([0.0, 0.0])
     assert found.context == pytest.approx([0.0, 0.0])
@@ -120,7 +123,7 @@ def test_doses_scale_what_a_perturbation_does():
         np.concatenate([cells.batch, low.batch]),
         np.concatenate([np.where(c.perturbation < 0, 0.0, d) for c, d in ((cells, 3.0), (low, 1.0))]),
     )
-    found = effects.estimate(both, replace(known, doses=(1.0, 100.0)), np.ones(len(both.batch), dtype=bool))
+    found = additive_effects.estimate(both, replace(known, doses=(1.0, 100.0)), np.ones(len(both.batch), dtype=bool))
     line = found.batch[known.batches_of("A")[0]] + found.perturbation[known.perturbations.index("P")]
     true = MEAN + CONTEXT["A"] + OWN["P"]
     for dose, share in ((3.0, 1.0), (1.0, 0.5)):

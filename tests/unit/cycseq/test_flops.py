@@ -5,9 +5,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from cycseq.config import preset
+from cycseq.data.sampling import PairBatch
 from cycseq.model import Critics, Generators, Sizes
-from cycseq.sampling import PairBatch
-from cycseq.step import Stepper
+from cycseq.training.step import Stepper
 from tests.bench.step_flops import Product, linear, step_flops
 
 PAPER = Sizes(n_genes=6742, n_perturbations=6742, n_batches=30)

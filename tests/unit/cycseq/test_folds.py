@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from cycseq import ConfigError, CycSeq, DrawStore, ModelConfig, Stage, blend, sampling, vocabulary
+from cycseq import ConfigError, CycSeq, DrawStore, ModelConfig, Stage
+from cycseq.data import sampling, vocabulary
+from cycseq.prediction import blend
 
 
 @pytest.fixture
@@ -44,8 +46,8 @@ def test_the_last_training_has_every_condition_and_the_mean_number_of_epochs(scr
         decided.extend(found)
         decide(generators, found, effects)
 
-    monkeypatch.setattr("cycseq.folds.training_pairs", noted)
-    monkeypatch.setattr("cycseq.folds.blend.decide", kept)
+    monkeypatch.setattr("cycseq.training.folds.training_pairs", noted)
+    monkeypatch.setattr("cycseq.training.folds.blend.decide", kept)
     model = CycSeq(folded, report=lambda done, total, text: seen.append((done, total)))
     last = model.pretrain(screen)
     assert [history.name for history in model.history] == [f"pretrain fold{n}" for n in (1, 2, 3)] + ["pretrain"]

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 from matplotlib.image import imread
 
-from cycseq import ConfigError, CycSeq, DataError, LossWeights, history, progress
-from cycseq.history import Epoch, History
-from cycseq.plots import loss_curves
-from cycseq.validation import Errors, References, Report
+from cycseq import ConfigError, CycSeq, DataError, LossWeights
+from cycseq.training import history, progress
+from cycseq.training.history import Epoch, History
+from cycseq.training.plots import loss_curves
+from cycseq.training.validation import Errors, References, Report
 
 HEALTHY = Report(Errors(0.02, 0.03), {"n2p.exp": 0.5, "n2p.ko": 0.25}, 0.07, {"n2p": 0.04, "p2n": 0.04})
 UNTRAINED = Report(Errors(0.05, 0.05), {"n2p.exp": 0.0, "n2p.ko": 0.0}, 0.0, {"n2p": 0.04, "p2n": 0.04})

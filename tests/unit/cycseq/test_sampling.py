@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from cycseq import DataError, TrainConfig, loader, sampling, vocabulary
-from cycseq.vocabulary import NO_PERTURBATION
+from cycseq import DataError, TrainConfig
+from cycseq.data import loader, sampling, vocabulary
+from cycseq.data.vocabulary import NO_PERTURBATION
 
 
 @pytest.fixture

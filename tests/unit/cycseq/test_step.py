@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from cycseq import LossWeights, ModelConfig, Stage, TrainConfig, losses, step
-from cycseq.fused import Dropout, Linear, PReLU, collect_gradients
+from cycseq import LossWeights, ModelConfig, Stage, TrainConfig, losses
+from cycseq.data.sampling import PairBatch
+from cycseq.layers import Dropout, Linear, PReLU, collect_gradients
 from cycseq.model import Critics, Generators, Sizes
-from cycseq.sampling import PairBatch
+from cycseq.training import step
 
 SIZES = Sizes(n_genes=11, n_perturbations=5, n_batches=3)
 MODEL = ModelConfig(hidden=(12, 10, 8), latent=3, embedding=4, n_blocks=2, n_tokens=4, dropout=0.3)

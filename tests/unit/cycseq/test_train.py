@@ -5,22 +5,13 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from cycseq import (
-    LossWeights,
-    Stage,
-    TrainConfig,
-    TrainingError,
-    devices,
-    loader,
-    sampling,
-    step,
-    validation,
-    vocabulary,
-)
-from cycseq import train as training
-from cycseq.history import Epoch, History
+from cycseq import LossWeights, Stage, TrainConfig, TrainingError, devices
+from cycseq.data import loader, sampling, vocabulary
 from cycseq.model import Critics, Generators, Sizes
-from cycseq.validation import Errors, References, Report, evaluate, references
+from cycseq.training import loop as training
+from cycseq.training import step, validation
+from cycseq.training.history import Epoch, History
+from cycseq.training.validation import Errors, References, Report, evaluate, references
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from cycseq import CycSeq, Stage, UnknownPerturbation, Unseen
-from cycseq.annotation import nearest, similarity, term_weights
-from cycseq.unseen import Mixture, mixture
+from cycseq.data.gene_similarity import nearest, similarity, term_weights
+from cycseq.prediction.unseen import Mixture, mixture
 
 TERMS = {
     "G1": {"cycle", "common"},

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from benchmarks.data import load_reader
+from benchmarks.data.sources import load_reader
 from benchmarks.errors import DataError
 from tests.unit.datasets import upstream_files as upstream
 from tests.unit.datasets.upstream_files import Study, cut, matrix_market, write

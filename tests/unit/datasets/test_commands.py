@@ -12,9 +12,9 @@ import pytest
 import scipy.sparse as sp
 from typer.testing import CliRunner
 
-from benchmarks import card
-from benchmarks.data.__main__ import app
-from benchmarks.download import sha256_of
+from benchmarks.cli.commands.data_command import app
+from benchmarks.data import cards
+from benchmarks.data.download import sha256_of
 from tests.unit.datasets import upstream_files as upstream
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -34,7 +34,7 @@ def screens(folder: Path, zscore: bool) -> Files:
 
 
 def all_runs(folder: Path) -> Files:
-    keys = [file.key.removesuffix("_matrix") for file in card.read_card("cropseq").files if "_matrix" in file.key]
+    keys = [file.key.removesuffix("_matrix") for file in cards.read_card("cropseq").files if "_matrix" in file.key]
     runs = sorted(tuple(key.split("_", 1)) for key in keys)
     return upstream.cropseq(folder, n=14, runs=runs).files
 
@@ -68,16 +68,16 @@ MAKERS: dict[str, Callable[[Path], Files]] = {
 
 
 def test_every_real_data_set_is_here():
-    real = {name for name in card.available() if card.read_card(name).source == "real"}
+    real = {name for name in cards.available() if cards.read_card(name).source == "real"}
     assert real - set(MAKERS) == {"kang", "perturbench_devel"}  # whose own files are at hand where their tests run
 
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_the_commands_take_files_as_the_study_has_them(name, tmp_path, monkeypatch):
     own = MAKERS[name](tmp_path / "files")
-    known = card.read_card(name)
+    known = cards.read_card(name)
     files = tuple(replace(f, filename=own[f.key].name, sha256=sha256_of(own[f.key])) for f in known.files)
-    monkeypatch.setattr(card, "read_card", lambda asked: replace(known, files=files))
+    monkeypatch.setattr(cards, "read_card", lambda asked: replace(known, files=files))
 
     def run(*arguments: str) -> str:
         done = CliRunner().invoke(app, [*arguments, "--data-dir", str(tmp_path / "files")])

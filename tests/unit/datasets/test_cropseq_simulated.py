@@ -12,14 +12,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from benchmarks import data
-from benchmarks.canonical import validate
-from benchmarks.data import load_reader
+from benchmarks.data.dataset import load_dataset
+from benchmarks.data.schema import validate
+from benchmarks.data.simulation import network as network_model
+from benchmarks.data.simulation.negative_binomial import Rows, draw_counts
+from benchmarks.data.simulation.network import Settings
+from benchmarks.data.simulation.two_arms import FROZEN, simulate
+from benchmarks.data.sources import load_reader
+from benchmarks.data.store import content_hash
 from benchmarks.errors import DataError
-from benchmarks.simulation import network as network_model
-from benchmarks.simulation.counts import Rows, draw_counts
-from benchmarks.simulation.network import Settings
-from benchmarks.simulation.two_arms import FROZEN, simulate
 
 twin = load_reader("cropseq_simulated")
 PINNED = json.loads((Path(__file__).parent / "pinned_digests.json").read_text())
@@ -125,8 +126,8 @@ def test_names_are_no_measured_ones(screen):
 
 def test_cells_are_those_the_leaderboards_were_made_from(screen):
     """The frozen data sets do not change by one bit, whatever is done to the code that they share."""
-    assert data.digest(screen.cells) == PINNED["cropseq_simulated"]
-    assert data.load("smoke_simulated").digest == PINNED["smoke_simulated"]
+    assert content_hash.digest(screen.cells) == PINNED["cropseq_simulated"]
+    assert load_dataset("smoke_simulated").digest == PINNED["smoke_simulated"]
 
 
 def test_same_seed_same_data_and_another_seed_other_data(tiny):

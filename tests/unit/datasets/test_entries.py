@@ -9,10 +9,10 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.data.readers import text_tables
+from benchmarks.data.readers.sparse_entries import Entries, Grid, csr_blocks, select
+from benchmarks.data.readers.tenx import Triplet, triplet_blocks
 from benchmarks.errors import DataError
-from benchmarks.upstream import text
-from benchmarks.upstream.entries import Entries, Grid, csr_blocks, select
-from benchmarks.upstream.tenx import Triplet, triplet_blocks
 from tests.unit.datasets import upstream_files as upstream
 from tests.unit.datasets.memory import peak_of
 
@@ -75,7 +75,7 @@ def test_no_room_to_sort_says_where_and_what_to_do(tmp_path, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("benchmarks.upstream.entries._deal", full)
+    monkeypatch.setattr("benchmarks.data.readers.sparse_entries._deal", full)
     x = sp.coo_matrix(np.ones((3, 2)))
     with pytest.raises(DataError, match=r"needs room in .*: No space left on device. .* TMPDIR"):
         list(csr_blocks(chunked(x, np.arange(x.nnz), 9), Grid(3, 2, "big.mtx", by_cell=False)))
@@ -83,7 +83,7 @@ def test_no_room_to_sort_says_where_and_what_to_do(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("order", ["by cell", "by gene"])
 def test_reading_a_10x_matrix_takes_no_more_memory_if_it_is_longer(order, tmp_path, monkeypatch):
-    monkeypatch.setattr(text, "ROWS_PER_CHUNK", 2_000)
+    monkeypatch.setattr(text_tables, "ROWS_PER_CHUNK", 2_000)
     n_genes, per_cell, peaks = 500, 50, []
     for n_cells in (3_000, 9_000):
         cell = np.repeat(np.arange(n_cells), per_cell)

@@ -9,11 +9,11 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from benchmarks.canonical import validate
+from benchmarks.data.readers import h5ad
+from benchmarks.data.readers.h5ad import Keys, read_h5ad_blocks
+from benchmarks.data.readers.labels import Labelling
+from benchmarks.data.schema import validate
 from benchmarks.errors import DataError
-from benchmarks.upstream import h5ad
-from benchmarks.upstream.h5ad import Keys, read_h5ad_blocks
-from benchmarks.upstream.labels import Labelling
 from tests.unit.datasets import upstream_files as upstream
 from tests.unit.datasets.memory import peak_of
 

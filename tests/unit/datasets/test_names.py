@@ -7,9 +7,18 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
+from benchmarks.data.readers.gene_columns import (
+    DATE_GENES,
+    GeneMap,
+    candidates,
+    is_date,
+    map_genes,
+    only,
+    restore,
+    share,
+)
+from benchmarks.data.readers.labels import Cells, Labelling, canonical_obs, is_control, name_perturbations, parse_doses
 from benchmarks.errors import DataError
-from benchmarks.upstream.genes import DATE_GENES, GeneMap, candidates, is_date, map_genes, only, restore, share
-from benchmarks.upstream.labels import Cells, Labelling, canonical_obs, is_control, name_perturbations, parse_doses
 
 
 @pytest.mark.parametrize(

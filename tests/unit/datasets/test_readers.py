@@ -8,10 +8,10 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from benchmarks import data
-from benchmarks.canonical import Reading, validate
-from benchmarks.card import read_card
-from benchmarks.data import load_reader
+from benchmarks.data.cards import read_card
+from benchmarks.data.dataset import load_dataset, present
+from benchmarks.data.schema import Reading, validate
+from benchmarks.data.sources import load_reader
 from tests.unit.datasets import upstream_files as upstream
 from tests.unit.datasets.upstream_files import Study
 
@@ -62,8 +62,8 @@ def test_cropseq_reads_every_run_of_its_card(tmp_path):
     study = upstream.cropseq(tmp_path, n=14, runs=runs)
     assert set(study.files) == {file.key for file in read_card("cropseq").files}
     assert {path.name for path in study.files.values()} == {file.filename for file in read_card("cropseq").files}
-    assert data.present("cropseq", tmp_path)
-    loaded = data.load("cropseq", data_dir=tmp_path)
+    assert present("cropseq", tmp_path)
+    loaded = load_dataset("cropseq", data_dir=tmp_path)
     assert set(loaded.cells.obs_names) == set(study.truth.index)
     assert set(loaded.cells.obs["arm"]) == {"noNK", "NK_1_16", "NK_1_4"}
     assert any("have several" in warning for warning in loaded.warnings)
@@ -165,6 +165,6 @@ def test_scperturb_copies_are_read(tmp_path):
 
 def test_files_by_the_names_of_the_card_are_found_in_any_folder(tmp_path):
     study = upstream.norman(tmp_path / "anywhere" / "deep")
-    loaded = data.load("norman", data_dir=tmp_path)
+    loaded = load_dataset("norman", data_dir=tmp_path)
     assert set(loaded.cells.obs_names) == set(study.truth.index)
     assert set(loaded.files) == {path.name for path in study.files.values()}

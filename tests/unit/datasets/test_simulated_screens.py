@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import data
-from benchmarks.canonical import validate
-from benchmarks.card import read_card
-from benchmarks.data import load_reader
+from benchmarks.data.cards import read_card
+from benchmarks.data.expression_space import convert
+from benchmarks.data.schema import validate
+from benchmarks.data.simulation.doses import DOSES_NM
+from benchmarks.data.simulation.screen import Screen
+from benchmarks.data.sources import load_reader
+from benchmarks.data.store.content_hash import digest
 from benchmarks.errors import DataError
-from benchmarks.metrics import differential
-from benchmarks.metrics.ranksum import sort_cells
-from benchmarks.preprocess import convert
-from benchmarks.simulation.doses import DOSES_NM
-from benchmarks.simulation.screen import Screen
+from benchmarks.scoring.metrics import differential
+from benchmarks.scoring.metrics.rank_sum import sort_cells
 
 NAMES = ("norman_simulated", "replogle_simulated", "sciplex_simulated", "triangular_simulated")
 PINNED = json.loads((Path(__file__).parent / "pinned_digests.json").read_text())
@@ -31,7 +31,7 @@ def first_blocks():
 @pytest.mark.parametrize("name", NAMES)
 def test_first_block_is_canonical_and_what_it_was(name, first_blocks):
     block = validate(first_blocks[name], dataset=name, space="counts")
-    assert data.digest(block) == PINNED[name], "the data set has changed: say so in CHANGELOG.md"
+    assert digest(block) == PINNED[name], "the data set has changed: say so in CHANGELOG.md"
 
 
 @pytest.mark.parametrize("name", NAMES)

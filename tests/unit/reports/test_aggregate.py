@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from result_tables import metrics_table, run_scores, score_rows
 
-from reports.aggregate import leaderboard
+from reports.stats.aggregate import leaderboard
 from reports.tables import ReportError
 
 METRICS = metrics_table()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reports.bootstrap import context_sizes, draw_means, draw_weights, mean_weights, summarise
+from reports.stats.bootstrap import context_sizes, draw_means, draw_weights, mean_weights, summarise
 
 
 def test_every_draw_is_a_mean() -> None:

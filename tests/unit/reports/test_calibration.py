@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from result_tables import metrics_table, run_scores, score_rows
 
-from reports.aggregate import leaderboard
-from reports.calibration import baseline_of
+from reports.stats.aggregate import leaderboard
+from reports.stats.calibration import baseline_of
 
 METRICS = metrics_table()
 PLACES = [("A", "p1"), ("B", "p1"), ("B", "p2")]

@@ -8,9 +8,9 @@ import pytest
 from result_tables import metrics_table, run_scores, score_rows
 from statsmodels.stats.multitest import multipletests
 
-from reports.aggregate import leaderboard
-from reports.compare import compare, holm
-from reports.settle import settle
+from reports.stats.aggregate import leaderboard
+from reports.stats.paired_gains import compare, holm
+from reports.stats.settle import settle
 
 METRICS = metrics_table()
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from reports.floors import floor_sentences
+from reports.stats.floors import floor_sentences
 
 
 def board(**means: dict[str, float]) -> pd.DataFrame:

@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.paper import write_paper
-from reports.paper.__main__ import find_runs, main
-from reports.paper.figures import stages, triangular
-from reports.paper.published import published
-from reports.paper.results import Results
-from reports.paper.tables import lay_out, of_paper, plain, table_of_compounds, table_of_lines
-from reports.paper.words import calibration_sentence, where_copying_wins
+from reports.figures.paper_figures import stages, triangular
+from reports.pages.paper import write_paper
+from reports.pages.paper.paper_tables import lay_out, of_paper, plain, table_of_compounds, table_of_lines
+from reports.pages.paper.published import published
+from reports.pages.paper.sentences import calibration_sentence, where_copying_wins
+from reports.paper import find_runs, main
+from reports.stats.suite_results import Results
 from reports.tables import COST_COLUMNS, ReportError, Tables, check_metrics, check_scores
 from tests.unit.reports.result_tables import metrics_table, score_rows
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from result_tables import metrics_table, planted_rows, score_rows
 
-from reports.aggregate import rank_settled
-from reports.quality import planted_tau, rate_metrics
-from reports.settle import settle
+from reports.stats.aggregate import rank_settled
+from reports.stats.quality import planted_tau, rate_metrics
+from reports.stats.settle import settle
 from reports.tables import PLANTED_COLUMNS
 
 METRICS = metrics_table()

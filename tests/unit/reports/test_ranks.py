@@ -8,8 +8,8 @@ import pytest
 from result_tables import metrics_table, score_rows
 from scipy.stats import friedmanchisquare
 
-from reports.ranks import critical_difference, friedman, rank_models
-from reports.settle import settle
+from reports.stats.ranks import critical_difference, friedman, rank_models
+from reports.stats.settle import settle
 
 METRICS = metrics_table()
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from result_tables import metrics_table, score_rows
 
-from reports.aggregate import rank_settled
-from reports.sensitivity import order_agreement, rank_sensitivity
-from reports.settle import settle
+from reports.stats.aggregate import rank_settled
+from reports.stats.sensitivity import order_agreement, rank_sensitivity
+from reports.stats.settle import settle
 from reports.tables import check_scores
 
 METRICS = metrics_table()

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.study import summarise_seeds
-from reports.study_overview import overview, short_name
-from reports.study_page import write_study
+from reports.pages.study_overview import overview, short_name
+from reports.pages.study_page import write_study
+from reports.stats.study_summary import summarise_seeds
 from reports.tables import SCORE_COLUMNS
 
 METRICS = pd.DataFrame(

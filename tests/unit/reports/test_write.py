@@ -17,8 +17,8 @@ from rich.console import Console
 
 from reports import ReportError, load, read_leaderboard, write_reports
 from reports.__main__ import main
-from reports.console import print_summary
-from reports.style import model_colours, new_figure, place_labels
+from reports.figures.style import model_colours, new_figure, place_labels
+from reports.pages.console import print_summary
 from reports.tables import MODEL_COLUMNS
 
 MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml"}
@@ -322,7 +322,7 @@ def test_colours_stay_with_their_model() -> None:
 
 def test_importing_the_package_needs_no_plotting_and_none_of_the_siblings() -> None:
     code = (
-        "import sys, reports, reports.console; "
+        "import sys, reports, reports.pages.console; "
         "print(sorted({name.split('.')[0] for name in sys.modules} & "
         "{'torch', 'matplotlib', 'seaborn', 'benchmarks', 'baselines', 'cycseq', 'scanpy'}))"
     )

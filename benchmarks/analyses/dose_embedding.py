@@ -1,0 +1,219 @@
+"""Real and predicted cells of a compound by dose: a PHATE embedding to look at, and a number that says what it shows.
+
+`python -m benchmarks.embedding RUN` reads a finished run of a suite with doses. The number is the share of predicted cells'
+nearest real neighbours that are of the dose that was asked for; chance and real cells stand beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from benchmarks.data.store.atomic_files import write_csv
+from benchmarks.errors import BenchmarkError
+from benchmarks.execution.load_run import Asked, FinishedRun, choose
+from benchmarks.scoring.table import take
+from benchmarks.scoring.training import training_of
+from benchmarks.seeds import derive
+from reports.figures.dose_embedding_figure import CELL_COLUMNS, NEIGHBOUR_COLUMNS, REAL, draw_embedding
+
+MOST_CELLS = 100
+"""Cells of a dose, real ones and each model's, that are looked at; more are subsampled."""
+NEIGHBOURS = 10
+LEAST = 5
+"""Fewest real cells of a dose; a dose with fewer is left out."""
+SAME = 3
+"""Decimals of a principal component to which two cells are the same point of the picture."""
+INSTALL = "pip install 'cycseq-bench[phate]'"
+console = Console()
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Real cells of one compound in one context, equally many of every dose."""
+
+    positions: np.ndarray
+    """Where they are in the data set's cells."""
+    doses: np.ndarray
+    """nM [cell]; 0 for controls."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Cells of one state in the space of principal components."""
+
+    model: str
+    dose: float
+    unit: str
+    x: np.ndarray
+    """[cell, component]."""
+
+
+def embed(run: FinishedRun, compounds: tuple[str, ...] = (), wanted: tuple[str, ...] = ()) -> list[Path]:
+    """Measure neighbours for every compound tested, embed some, write tables and figures; returns the paths.
+
+    Raises
+    ------
+    UnknownName, BenchmarkError
+        A compound or model that is not there, a run without doses or with integration, or phate is missing.
+    """
+    asked = [a for a in run.asked("n2p") if a.dose is not None]
+    if not asked:
+        raise BenchmarkError(f"{run.folder} has no doses; give a run of a suite with compounds, such as sciplex.")
+    if run.plan.integration:
+        raise BenchmarkError(
+            "The cells of an integrated run differ from fold to fold; embed a run without --integration."
+        )
+    models = run.models("n2p", wanted)
+    groups = _by_compound(asked)
+    drawn = {_key(a) for a in (choose(asked, compounds) if compounds else asked)}
+    drawn = drawn if compounds else set(list(groups)[:2])
+    spaces = {a.split.fold: training_of(run.plan.cells, a.split.train, _seed(run, "space")).components for a in asked}
+    neighbours, cells = [], []
+    for key, own in groups.items():
+        pool = pool_of(run, own)
+        labels = run.labels() | {"direction": "n2p", "context": key[0], "perturbation": key[1]}
+        for one in own:
+            space = spaces[one.split.fold]
+            found = right_doses(
+                space.transform(take(run.plan.cells, pool.positions)), pool, _placed(run, one, models, space)
+            )
+            neighbours.append(found.assign(**labels, fold=one.split.fold))
+        if key in drawn:
+            cells.append(_embedded(run, own, models, pool, spaces[own[0].split.fold]).assign(**labels))
+    folder = run.folder / "embedding"
+    write_csv(pd.concat(neighbours, ignore_index=True)[list(NEIGHBOUR_COLUMNS)], folder / "neighbours.csv")
+    write_csv(pd.concat(cells, ignore_index=True)[list(CELL_COLUMNS)], folder / "cells.csv")
+    return [folder / "neighbours.csv", folder / "cells.csv", *draw_embedding(folder)]
+
+
+def pool_of(run: FinishedRun, asked: list[Asked]) -> Pool:
+    """Gather a compound's real cells of every dose and controls, equally many of each, without any model's input cells.
+
+    Raises
+    ------
+    BenchmarkError
+        Fewer than two doses have enough cells.
+    """
+    obs, own = run.plan.cells.obs, asked[0].condition
+    here = (obs["context"] == own.context).to_numpy()
+    inputs = np.unique(np.concatenate([a.condition.input(a.direction) for a in asked]))
+    here[inputs] = False
+    control = obs["is_control"].to_numpy()
+    dose = np.where(control, 0.0, obs["dose"].to_numpy(dtype=float))
+    here &= control | (obs["perturbation"] == own.perturbation).to_numpy()
+    places = {d: np.flatnonzero(here & (dose == d)) for d in np.unique(dose[here]) if np.isfinite(d)}
+    places = {d: where for d, where in places.items() if len(where) >= LEAST}
+    if len(places) < 2:
+        raise BenchmarkError(
+            f"{own.context}/{own.perturbation} has {LEAST} real cells or more at {len(places)} dose(s) beside the input; "
+            "neighbours of the right dose need two."
+        )
+    generator = np.random.default_rng(_seed(run, "pool", own.context, own.perturbation))
+    size = min(MOST_CELLS, min(map(len, places.values())))
+    chosen = [np.sort(generator.choice(where, size, replace=False)) for where in places.values()]
+    positions = np.concatenate(chosen)
+    order = np.argsort(positions)
+    return Pool(positions[order], np.repeat(list(places), size)[order])
+
+
+def right_doses(pool_x: np.ndarray, pool: Pool, placed: Iterator[Placed]) -> pd.DataFrame:
+    """Count, for every model, how many of its cells' nearest real neighbours are of the dose that was asked for.
+
+    Parameters
+    ----------
+    pool_x
+        Real cells [cell, component].
+    pool
+        Their doses.
+    placed
+        Predicted cells.
+
+    Returns
+    -------
+    DataFrame
+        One row per model, and one of the real cells of that dose among the others: `share` of `k` neighbours, mean over
+        cells; `chance`, the dose's share of the real cells. A mean or a draw lies where no single cell does; `unit` says so.
+    """
+    from sklearn.neighbors import NearestNeighbors  # slow to import
+
+    counts = pd.Series(pool.doses).value_counts()
+    k = int(min(NEIGHBOURS, counts.min() - 1))
+    search = NearestNeighbors(n_neighbors=k + 1).fit(pool_x)
+    rows = []
+    asked: float | None = None
+    for cells in placed:
+        near = search.kneighbors(cells.x, n_neighbors=k, return_distance=False)
+        rows.append(_row(cells.model, cells.dose, cells.unit, pool.doses[near] == cells.dose, counts))
+        asked = cells.dose
+    if asked is not None and asked in counts:
+        own = np.flatnonzero(pool.doses == asked)
+        near = search.kneighbors(pool_x[own], return_distance=False)
+        others = np.stack([row[row != place][:k] for row, place in zip(near, own, strict=True)])
+        rows.append(_row(REAL, asked, "cell", pool.doses[others] == asked, counts))
+    return pd.DataFrame(rows)
+
+
+def _row(model: str, dose: float, unit: str, right: np.ndarray, counts: pd.Series) -> dict[str, object]:
+    return {
+        "model": model,
+        "dose": dose,
+        "unit": unit,
+        "n_cells": len(right),
+        "k": right.shape[1],
+        "n_doses": len(counts),
+        "share": float(right.mean()),
+        "chance": float(counts.get(dose, 0) / counts.sum()),
+    }
+
+
+def _placed(run: FinishedRun, asked: Asked, models: list[str], space: object) -> Iterator[Placed]:
+    """Read the predicted cells of one condition, model by model."""
+    for model in models:
+        prediction = run.prediction(asked, model)
+        if prediction is not None and asked.dose is not None:
+            values = prediction.values
+            generator = np.random.default_rng(_seed(run, "predicted", model, asked.name))
+            rows = generator.permutation(len(values))[:MOST_CELLS]
+            yield Placed(model, asked.dose, prediction.unit, space.transform(values[np.sort(rows)]))  # type: ignore[attr-defined]
+
+
+def _embedded(run: FinishedRun, asked: list[Asked], models: list[str], pool: Pool, space: object) -> pd.DataFrame:
+    """Embed a compound's real cells and all its predicted ones together."""
+    try:
+        import phate  # GPL-2, and seconds to import: an extra
+    except ImportError as error:
+        raise BenchmarkError(
+            f"The embedding needs the package phate (GPL-2), which is not installed: {INSTALL}."
+        ) from error
+    real = space.transform(take(run.plan.cells, pool.positions))  # type: ignore[attr-defined]
+    parts = [Placed(REAL, d, "cell", real[pool.doses == d]) for d in np.unique(pool.doses)]
+    parts += [part for one in asked for part in _placed(run, one, models, space)]
+    # models may predict the very same cells; PHATE wants every point once
+    x, back = np.unique(np.round(np.vstack([part.x for part in parts]), SAME), axis=0, return_inverse=True)
+    seed = _seed(run, "phate", *_key(asked[0]))
+    points = phate.PHATE(n_components=2, random_state=seed, n_jobs=1, verbose=0, mds_solver="smacof").fit_transform(x)
+    place = points[back.ravel()]
+    sizes = [len(part.x) for part in parts]
+    columns = {name: np.repeat([getattr(part, name) for part in parts], sizes) for name in ("model", "dose", "unit")}
+    return pd.DataFrame(columns | {"x": place[:, 0], "y": place[:, 1]})
+
+
+def _by_compound(asked: list[Asked]) -> dict[tuple[str, str], list[Asked]]:
+    groups: dict[tuple[str, str], list[Asked]] = {}
+    for one in sorted(asked, key=lambda a: (a.condition.perturbation, a.condition.context, a.dose or 0.0)):
+        groups.setdefault(_key(one), []).append(one)
+    return groups
+
+
+def _key(asked: Asked) -> tuple[str, str]:
+    return asked.condition.context, asked.condition.perturbation
+
+
+def _seed(run: FinishedRun, *words: object) -> int:
+    return derive(run.plan.request.base_seed, "embedding", *words)

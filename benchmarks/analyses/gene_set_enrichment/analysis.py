@@ -1,0 +1,173 @@
+"""Enrichment of a finished run: truth, ceiling and every model, condition by condition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.analyses.gene_set_enrichment.agreement import AGREEMENT_COLUMNS, agree
+from benchmarks.analyses.gene_set_enrichment.gene_sets import GeneSets, annotation_sets, read_gene_sets, usable_sets
+from benchmarks.analyses.gene_set_enrichment.prerank import Enriched, Settings, enrich
+from benchmarks.contract import Direction
+from benchmarks.data.store.atomic_files import write_csv
+from benchmarks.errors import DataError, UnknownName
+from benchmarks.execution.load_run import Asked, FinishedRun, changes, choose, half_changes, own_genes
+from benchmarks.seeds import derive
+from reports.figures.enrichment_figure import ENRICHMENT_KEYS, SHOWN, TRUTH, draw_enrichment
+
+CEILING = "ceiling"
+PAPERS_COMPOUND = "Temsirolimus"
+"""Of the CycSeq paper's Figure 6 (which prints Temozolomide); among the default conditions wherever it was tested."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be enriched."""
+
+    gene_sets: Path | None = None
+    """GMT file; None: the data set's own annotation."""
+    conditions: tuple[str, ...] = ()
+    """Names as `finished.choose` takes them; none: those of `strongest`."""
+    models: tuple[str, ...] = ()
+    """None: all that take the direction."""
+    direction: Direction = "n2p"
+    show: tuple[str, ...] = ()
+    """Sets whose running sums are kept; none: those the truth enriches most."""
+    n_conditions: int = 3
+    settings: Settings = field(default_factory=Settings)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Tables of an analysis; each begins with `ENRICHMENT_KEYS`."""
+
+    enrichment: pd.DataFrame
+    agreement: pd.DataFrame
+    running: pd.DataFrame
+
+
+def analyse(run: FinishedRun, wish: Wish) -> Found:
+    """Enrich the true and the predicted change of some conditions.
+
+    The true change is T − R and the predicted one P − I, without a shared control cell; the perturbed gene itself is left
+    out of the ranking, since who knows its name knows its change. Trainings other than those of seed 0 are not read.
+
+    Raises
+    ------
+    UnknownName, DataError, BenchmarkError
+        A condition, model or set that is not there, sets that do not fit the data, or gseapy is missing.
+    """
+    every = run.asked(wish.direction)
+    chosen = choose(every, wish.conditions) if wish.conditions else strongest(run, every, wish.n_conditions)
+    models = run.models(wish.direction, wish.models)
+    sets = gene_sets(run, wish)
+    tables, agreements, sums = [], [], []
+    for asked in chosen:
+        keys = run.labels() | {
+            "direction": wish.direction,
+            "fold": asked.split.fold,
+            "context": asked.condition.context,
+            "perturbation": asked.condition.perturbation,
+            "dose": np.nan if asked.dose is None else asked.dose,
+        }
+        found = dict(_sides(run, asked, models, sets, wish.settings))
+        shown = _shown(found[TRUTH], sets, wish.show)
+        for model, side in found.items():
+            if model != _OTHER_HALF and len(side.table):
+                tables.append(side.table.assign(**keys, model=model))
+                sums.append(side.running[side.running["gene_set"].isin(shown)].assign(**keys, model=model))
+        for model in [name for name in found if name not in (TRUTH, _OTHER_HALF)]:
+            true = found[_OTHER_HALF if model == CEILING else TRUTH]
+            agreements.append(keys | {"model": model} | agree(true.table, found[model].table))
+    agreement = pd.DataFrame(agreements)[[*ENRICHMENT_KEYS, *AGREEMENT_COLUMNS]]
+    return Found(_ordered(pd.concat(tables)), agreement, _ordered(pd.concat(sums)))
+
+
+def write(found: Found, folder: Path) -> list[Path]:
+    """Write the three tables and a figure per condition; raises `StoreError`."""
+    tables = {"enrichment": found.enrichment, "agreement": found.agreement, "running": found.running}
+    for name, table in tables.items():
+        write_csv(table, folder / f"{name}.csv")
+    return [*(folder / f"{name}.csv" for name in tables), *draw_enrichment(folder)]
+
+
+def gene_sets(run: FinishedRun, wish: Wish) -> GeneSets:
+    """Read the sets and cut them to the genes of a run; raises `DataError` where there are none."""
+    dataset = run.plan.dataset
+    if wish.gene_sets is None and not dataset.annotation:
+        raise DataError(f"{dataset.card.name} has no gene annotation; name a GMT file with --gene-sets.")
+    sets = read_gene_sets(wish.gene_sets) if wish.gene_sets else annotation_sets(dataset.annotation)
+    return usable_sets(sets, run.plan.cells.var_names, wish.settings.least, wish.settings.most)
+
+
+def strongest(run: FinishedRun, every: list[Asked], n: int) -> list[Asked]:
+    """Choose the conditions whose truth has most significant genes, Temsirolimus first where it was tested.
+
+    The choice is by the truth: it says where enrichment can be seen, not where models are good.
+    """
+    table = pd.read_csv(run.folder / "conditions.csv")
+    table = table[table["direction"] == every[0].direction]
+    doses = table["dose"] if "dose" in table else pd.Series(np.nan, index=table.index)
+    keys = zip(table["fold"], table["context"], table["perturbation"], doses.fillna(-1.0), strict=True)
+    counts = dict(zip(keys, table["n_significant_genes"], strict=True))
+
+    def strength(asked: Asked) -> int:
+        own = asked.condition
+        return counts.get(
+            (asked.split.fold, own.context, own.perturbation, -1.0 if asked.dose is None else asked.dose), 0
+        )
+
+    def of_paper(asked: Asked) -> bool:
+        return PAPERS_COMPOUND.casefold() in asked.condition.perturbation.casefold()
+
+    ordered = sorted(every, key=lambda a: (-strength(a), a.name, a.split.fold))
+    first = [asked for asked in ordered if of_paper(asked)][:1]
+    return (first + [asked for asked in ordered if asked not in first])[:n]
+
+
+_OTHER_HALF = "ceiling's truth"
+
+
+def _sides(
+    run: FinishedRun, asked: Asked, models: list[str], sets: GeneSets, settings: Settings
+) -> Iterator[tuple[str, Enriched]]:
+    """Enrich the truth, both halves of the ceiling, and every model that answered."""
+    cells = run.cells_of(asked.split)
+    seed = derive(run.plan.request.base_seed, "enrichment", asked.direction, asked.name)
+    keep = np.ones(cells.n_vars, dtype=bool)
+    keep[own_genes(asked, cells.var_names)] = False
+    genes = list(cells.var_names[keep])
+    left = usable_sets(sets, genes, settings.least, settings.most)
+
+    def side(name: str, change: np.ndarray) -> tuple[str, Enriched]:
+        return name, enrich(change[keep], genes, left, settings=settings, seed=derive(seed, name))
+
+    true, start = changes(cells, asked)
+    yield side(TRUTH, true)
+    one, other = half_changes(cells, asked, seed)
+    yield side(CEILING, one)
+    yield side(_OTHER_HALF, other)
+    for model in models:
+        prediction = run.prediction(asked, model)
+        if prediction is not None:
+            yield side(model, prediction.mean() - start)
+
+
+def _shown(truth: Enriched, sets: GeneSets, wanted: tuple[str, ...]) -> list[str]:
+    """Sets to draw: those wanted, else the truth's of largest |NES|."""
+    if wanted:
+        for name in wanted:
+            if name not in sets:
+                raise UnknownName("gene set", name, sets)
+        return list(wanted)
+    table = truth.table.assign(size=truth.table["nes"].abs()).sort_values(["size", "gene_set"], ascending=[False, True])
+    return list(table["gene_set"].head(SHOWN))
+
+
+def _ordered(table: pd.DataFrame) -> pd.DataFrame:
+    rest = [column for column in table if column not in ENRICHMENT_KEYS]
+    return table[[*ENRICHMENT_KEYS, *rest]].reset_index(drop=True)

@@ -1,0 +1,130 @@
+"""Answers in the wrong direction, scored as if they were right: every model's n2p change handed in as a p2n answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.contract import Prediction
+from benchmarks.execution.load_run import Asked, FinishedRun
+from benchmarks.scoring.comparison import Target, output_of, target_of
+from benchmarks.scoring.endings import Ending
+from benchmarks.scoring.evaluate import evaluate, score_rows
+from benchmarks.scoring.metrics import METRICS as BENCHMARK_METRICS
+from benchmarks.scoring.metrics import find_metric
+from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of
+from benchmarks.scoring.table import mean_profile, take
+from benchmarks.scoring.training import training_of
+from benchmarks.seeds import derive
+from benchmarks.tasks.splits import Split
+from reports.stats.audits.directions import AS_N2P, BLIND, METRICS, RIGHT
+from reports.tables import SCORE_COLUMNS
+
+Answer = Callable[[int], Prediction | None]
+"""Number of a condition → an answer to p2n; None where there is none."""
+
+
+def wrong_answers(run: FinishedRun) -> pd.DataFrame:
+    """Score every model's n2p change, and two planted predictors, as answers to p2n.
+
+    An answer is the mean profile of p2n's input plus a change. A model's change is what it predicted for the same condition
+    in n2p. The planted one is the input's own difference to the context's training controls, which are neither truth nor
+    reference: subtracted it is right, added it is what a predictor that ignores the direction would do.
+
+    Returns
+    -------
+    DataFrame
+        Rows of scores.csv (`SCORE_COLUMNS`): every metric of the planted predictors, those of `reports.stats.audits.directions` of models.
+
+    Raises
+    ------
+    BenchmarkError
+        The run was not asked both directions.
+    """
+    asked = run.asked("n2p")
+    run.asked("p2n")
+    tables = []
+    for fold in run.plan.splits:
+        cells = run.cells_of(fold)
+        seed = derive(run.plan.request.base_seed, "score", fold.fold)
+        training = training_of(cells, fold.train, seed)
+        question = scored_fold_of(cells, fold, "p2n", training, space=run.plan.space, seed=seed)
+        target = target_of(question)
+        own = [one for one in asked if one.split is fold]
+        answers = planted(question, fold.train) | {
+            f"{m}{AS_N2P}": _turned(run, own, question, m) for m in run.models("n2p")
+        }
+        tables += [_scored(run, question, target, name, answer, fold) for name, answer in answers.items()]
+    return pd.concat([table for table in tables if len(table)], ignore_index=True)[list(SCORE_COLUMNS)]
+
+
+def planted(question: ScoredFold, train: np.ndarray) -> dict[str, Answer]:
+    """Make the planted predictors; a context without training controls has no answer.
+
+    Parameters
+    ----------
+    question
+        p2n's.
+    train
+        Positions of the fold's training cells.
+    """
+    obs = question.cells.obs.iloc[train]
+    controls = {c: train[((obs["context"] == c) & obs["is_control"]).to_numpy()] for c in set(question.contexts)}
+    means = {c: mean_profile(take(question.cells, np.sort(own))) for c, own in controls.items() if len(own)}
+
+    def answer(sign: float) -> Answer:
+        def load(number: int) -> Prediction | None:
+            mean = means.get(question.contexts[number])
+            start = question.start[number]
+            return None if mean is None else _mean(start + sign * (start - mean))
+
+        return load
+
+    return {RIGHT: answer(-1.0), BLIND: answer(1.0)}
+
+
+def _turned(run: FinishedRun, asked: list[Asked], question: ScoredFold, model: str) -> Answer:
+    """Add what a model predicts in n2p to the input of p2n."""
+
+    def load(number: int) -> Prediction | None:
+        one = asked[number]
+        prediction = run.prediction(one, model)
+        if prediction is None:
+            return None
+        start = mean_profile(take(question.cells, one.condition.input("n2p")))
+        return _mean(question.start[number] + prediction.mean() - start)
+
+    return load
+
+
+def _mean(profile: np.ndarray) -> Prediction:
+    return Prediction(profile[None], unit="mean")
+
+
+def _scored(
+    run: FinishedRun, question: ScoredFold, target: Target, model: str, answer: Answer, fold: Split
+) -> pd.DataFrame:
+    """Score one set of answers; no row for who has none at all."""
+    given = [answer(number) for number in range(len(question))]
+    if not any(given):
+        return pd.DataFrame()
+    endings = [
+        Ending(str(c), str(p), "ok" if found else "unsupported", "" if found else "no n2p prediction")
+        for c, p, found in zip(question.contexts, question.perturbations, given, strict=True)
+    ]
+    output = output_of(question, target, lambda number: given[number])
+    shown = BENCHMARK_METRICS if model in (RIGHT, BLIND) else [find_metric(name) for name in METRICS]
+    values = evaluate(question, target, output, metrics=shown)
+    return score_rows(question, target, values, endings).assign(
+        **run.labels(),
+        direction="p2n",
+        fold=fold.fold,
+        seed=0,
+        model=model,
+        kind="model",
+        dose=np.nan,
+        budget="",
+        audit="",
+    )

@@ -1,0 +1,1 @@
+"""The subcommands of `cycseq-bench`, one file each."""

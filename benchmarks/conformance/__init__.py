@@ -1,0 +1,1 @@
+"""The checks that every predictor passes: the contract, and the capabilities its record states."""

@@ -1,0 +1,104 @@
+"""Where a data set's cells come from: its card, its reader, and a hash of the code that reads it."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+from benchmarks.data import cards, schema
+from benchmarks.data.cards import Card
+from benchmarks.data.schema import Reading
+from benchmarks.errors import DataError
+
+SHARED = tuple(Path(schema.__file__).parent / name for name in ("readers", "simulation"))
+"""Folders of code that several readers share."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set before it is read."""
+
+    card: Card
+    read: Callable[[Mapping[str, Path]], Reading]
+    code: str
+    """sha256 of all that decides how the files are read: code, card and options."""
+    paths: Mapping[str, Path] = field(default_factory=dict)
+    """Files of the user's own, by the key that `read` asks for; the card's files are looked for or downloaded."""
+
+
+def builtin(name: str) -> Source:
+    """Find a data set of `datasets/` by its name.
+
+    Raises
+    ------
+    UnknownName, DataError
+        No such data set; its card or its reader cannot be used.
+    """
+    card = cards.read_card(name)
+    reader = load_reader(name)
+    if not callable(getattr(reader, "read", None)):
+        raise DataError(f"{reader.__file__} has no function read(files); a reader is one.")
+    return Source(card, reader.read, code_hash(name))
+
+
+def load_reader(name: str) -> ModuleType:
+    """Import `datasets/<name>/read.py` by path, under a private name: `datasets` is no package of ours."""
+    path = cards.DATASETS / name / "read.py"
+    spec = importlib.util.spec_from_file_location(f"_cycseq_dataset_{name}", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise DataError(f"Data set '{name}' has no reader {path}.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up by name
+    spec.loader.exec_module(module)
+    return module
+
+
+def code_hash(name: str) -> str:
+    """Hash the code that reads a data set: its folder, those of readers it loads by name, and what readers share."""
+    hasher = hashlib.sha256(hash_shared_code().encode())
+    for folder in sorted(_folders(name)):
+        for path in sorted([*folder.rglob("*.py"), folder / "card.toml"]):
+            hasher.update(f"{path.relative_to(cards.DATASETS).as_posix()}\x1f".encode())
+            hasher.update(path.read_bytes())
+    return hasher.hexdigest()
+
+
+def hash_shared_code() -> str:
+    """Hash the canonical form, and the parsing and simulating that readers share."""
+    hasher = hashlib.sha256()
+    for path in [Path(schema.__file__), *(path for folder in SHARED for path in sorted(folder.rglob("*.py")))]:
+        hasher.update(f"{path.name}\x1f".encode())
+        hasher.update(path.read_bytes())
+    return hasher.hexdigest()
+
+
+def _folders(name: str) -> set[Path]:
+    """The data set's folder, and those of the readers it loads: `load_reader("<name>")` with the name written out."""
+    found: set[Path] = set()
+    waiting = [name]
+    while waiting:
+        folder = cards.DATASETS / waiting.pop()
+        if folder in found:
+            continue
+        found.add(folder)
+        for path in folder.rglob("*.py"):
+            waiting += _loaded(ast.parse(path.read_text(encoding="utf-8")))
+    return found
+
+
+def _loaded(tree: ast.AST) -> list[str]:
+    return [
+        node.args[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and "load_reader" in ast.unparse(node.func)
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+        and isinstance(node.args[0].value, str)
+    ]

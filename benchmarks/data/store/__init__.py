@@ -1,0 +1,1 @@
+"""Prepared cells on disk: written once, sorted by condition, read by condition."""

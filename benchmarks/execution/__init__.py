@@ -1,0 +1,1 @@
+"""How a question is answered: units of work, executors, environments, stores of predictions and results."""

@@ -1,0 +1,234 @@
+"""A finished run, opened again: its plan, and the cells and stored predictions of every test condition.
+
+What is computed after a run (enrichment, embedding, audits of direction) starts here. Nothing is trained.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from anndata import AnnData
+
+from benchmarks.contract import Direction, Prediction
+from benchmarks.errors import BenchmarkError, StoreError, UnknownName, plain_name
+from benchmarks.execution import prediction_store
+from benchmarks.execution.manifest import read_manifest
+from benchmarks.execution.plan import Plan, make_plan
+from benchmarks.execution.prediction_store import PredictionSet
+from benchmarks.scoring.scored_fold import own_columns
+from benchmarks.scoring.table import mean_profile, take
+from benchmarks.seeds import derive
+from benchmarks.tasks.question import Question
+from benchmarks.tasks.splits import Split, TestCondition
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One test condition of one fold, asked in one direction."""
+
+    split: Split
+    number: int
+    direction: Direction
+
+    @property
+    def condition(self) -> TestCondition:
+        """Whose cells these are."""
+        return self.split.conditions[self.number]
+
+    @property
+    def dose(self) -> float | None:
+        """Target dose in nM; None where there are no doses."""
+        return getattr(self.condition, "dose", None)
+
+    @property
+    def label(self) -> str:
+        """Perturbation, with its dose in nM where it has one, as tables name it."""
+        return self.condition.perturbation + ("" if self.dose is None else f" {self.dose:g} nM")
+
+    @property
+    def name(self) -> str:
+        """Context and label."""
+        return f"{self.condition.context}/{self.label}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every way to ask for it: with and without context and dose."""
+        own = self.condition
+        return self.name, self.label, f"{own.context}/{own.perturbation}", own.perturbation
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run's folder and the plan it was made from."""
+
+    folder: Path
+    plan: Plan
+
+    def labels(self) -> dict[str, object]:
+        """Name the task, as the first columns of every table of results."""
+        card = self.plan.dataset.card
+        return {
+            "suite": self.plan.suite.name,
+            "dataset": card.name,
+            "source": card.source,
+            "protocol": self.plan.protocol,
+        }
+
+    def asked(self, direction: Direction) -> list[Asked]:
+        """Every test condition of every fold in one direction.
+
+        Raises
+        ------
+        BenchmarkError
+            The run was not asked in this direction.
+        """
+        if direction not in self.plan.directions:
+            raise BenchmarkError(
+                f"{self.folder} was asked {' and '.join(self.plan.directions)}, not {direction}; choose one of these."
+            )
+        return [Asked(fold, n, direction) for fold in self.plan.splits for n in range(len(fold.conditions))]
+
+    def models(self, direction: Direction, wanted: tuple[str, ...] = ()) -> list[str]:
+        """Models that take a direction, in the run's order; those wanted, where some are.
+
+        Raises
+        ------
+        UnknownName
+            A wanted model is not in the run.
+        """
+        for name in wanted:
+            if name not in self.plan.baselines:
+                raise UnknownName("model of this run", name, self.plan.baselines)
+        able = [name for name, b in self.plan.baselines.items() if direction in b.directions]
+        return [name for name in able if not wanted or name in wanted]
+
+    def prediction(self, asked: Asked, model: str, seed: int = 0) -> Prediction | None:
+        """Read what a model predicted; None where it declined, failed or has not run."""
+        task = PredictionSet(model, asked.direction, self.plan.protocol, asked.split.fold, seed)
+        folder = task.folder(self.folder)
+        outcome = prediction_store.get_outcome(folder)
+        if outcome is None or outcome.endings[asked.number].status != "ok":
+            return None
+        return prediction_store.get_prediction(folder, asked.number)
+
+    def cells_of(self, split: Split) -> AnnData:
+        """Cells as the models of a fold saw them."""
+        return self.plan.cells_of(split, self.folder)
+
+
+def changes(cells: AnnData, asked: Asked) -> tuple[np.ndarray, np.ndarray]:
+    """True change T − R [gene] of a condition, and the mean profile I [gene] that a prediction starts from.
+
+    I and R share no cell, so that the noise of one control mean is not on both sides (docs/decisions/metrics.md).
+    """
+    own, way = asked.condition, asked.direction
+    truth, reference, start = (
+        mean_profile(take(cells, part)) for part in (own.truth(way), own.reference(way), own.input(way))
+    )
+    return truth - reference, start
+
+
+def half_changes(cells: AnnData, asked: Asked, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Change of one random half of the true cells from I, and of the other half from R [gene]: what a ceiling compares."""
+    own, way = asked.condition, asked.direction
+    order = np.random.default_rng(derive(seed, "halves", way, asked.name)).permutation(own.truth(way))
+    first, second = (np.sort(part) for part in np.array_split(order, 2))
+    one, other, start, reference = (
+        mean_profile(take(cells, part)) for part in (first, second, own.input(way), own.reference(way))
+    )
+    return one - start, other - reference
+
+
+def own_genes(asked: Asked, genes: typing.Iterable[str]) -> np.ndarray:
+    """Columns of the perturbed genes that are measured."""
+    columns = own_columns([asked.condition.perturbation], genes)[0]
+    return columns[columns >= 0]
+
+
+def choose(asked: list[Asked], wanted: tuple[str, ...]) -> list[Asked]:
+    """Pick conditions by name.
+
+    Parameters
+    ----------
+    asked
+        What there is.
+    wanted
+        "PERTURBATION" or "CONTEXT/PERTURBATION", each with or without its dose (" 1000 nM"), in any case of letters; a
+        compound's first word ("Temsirolimus") does, and so does a simulated one without its "SIM_".
+
+    Raises
+    ------
+    UnknownName
+        A name that fits none; with the nearest one that does.
+    """
+    found: list[Asked] = []
+    for name in wanted:
+        fits = [a for a in asked if name in a.names] or [a for a in asked if _alike(name, a)]
+        if not fits:
+            raise UnknownName("condition", name, {n for a in asked for n in a.names[1:4]})
+        found += [a for a in fits if a not in found]
+    return found
+
+
+def _alike(name: str, asked: Asked) -> bool:
+    """Compare without case and "SIM_"; a compound's first word does."""
+    given = plain_name(name)
+    return (
+        given in {plain_name(n) for n in asked.names} or given == plain_name(asked.condition.perturbation).split(" ")[0]
+    )
+
+
+def reopen(folder: Path, data_dir: Path | None = None) -> FinishedRun:
+    """Open a finished run: read its request, make its plan anew and check that it is the same.
+
+    Parameters
+    ----------
+    folder
+        A run's folder.
+    data_dir
+        Folder with local copies of the data, where it is another than the run had.
+
+    Raises
+    ------
+    StoreError
+        The folder holds no run, one of a version that kept no request, or one of other data or splits than are here now.
+    BenchmarkError
+        What `make_plan` raises.
+    """
+    manifest = read_manifest(folder)
+    given = manifest.get("request")
+    if not isinstance(given, dict):
+        raise StoreError(
+            f"{folder} has no manifest.json with a request; give the folder of a run, or run it again with --resume "
+            "(nothing is trained twice)."
+        )
+    request = typing.cast(Question, _restore(Question, given))
+    plan = make_plan(replace(request, data_dir=data_dir) if data_dir else request)
+    splits = {f"{plan.protocol}-fold{fold}": digest for fold, digest in plan.split_digests.items()}
+    if plan.key != manifest.get("key") or splits != manifest.get("splits"):
+        raise StoreError(
+            f"{folder} was made from other data, splits or settings than are here now; run it again with --resume, or name "
+            "its data with --data-dir."
+        )
+    return FinishedRun(folder, plan)
+
+
+def _restore(kind: object, value: object) -> object:
+    """Rebuild a value of a dataclass's field from JSON, by the field's type."""
+    inner = [part for part in typing.get_args(kind) if part is not type(None)]
+    if value is None:
+        return None
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type) and isinstance(value, Mapping):
+        hints = typing.get_type_hints(kind)
+        return kind(**{name: _restore(hints[name], part) for name, part in value.items() if name in hints})
+    if isinstance(value, list):
+        return tuple(_restore(inner[0], part) for part in value)
+    if kind is Path:
+        return Path(str(value))
+    special = [part for part in inner if part is Path or dataclasses.is_dataclass(part)]
+    return _restore(special[0], value) if special else value

@@ -1,0 +1,106 @@
+"""Predictions on disk: written the moment they are made, before anything is scored.
+
+<run>/predictions/<model>/<direction>-<protocol>-fold<k>-seed<s>/
+    c000.npz …        one condition each: values [profile, gene], unit, note
+    outcome.json      written last: how every condition ended, and what it cost
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from benchmarks.contract import Direction, Prediction, Unit
+from benchmarks.data.store.atomic_files import atomic, write_json
+from benchmarks.errors import StoreError
+from benchmarks.scoring.endings import Ending
+
+
+@dataclass(frozen=True)
+class PredictionSet:
+    """One row group of the leaderboard: one model, asked one fold of one protocol in one direction with one seed."""
+
+    model: str
+    direction: Direction
+    protocol: str
+    fold: int
+    seed: int
+
+    def folder(self, run: Path) -> Path:
+        """Where its predictions lie."""
+        return run / "predictions" / self.model / f"{self.direction}-{self.protocol}-fold{self.fold}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one task ended, and what it cost."""
+
+    key: str
+    """Content hash of all that the predictions depend on; another key means they are stale."""
+    endings: tuple[Ending, ...]
+    audit: str = ""
+    budget: str = "full"
+    training_seed: int = 0
+    """The seed `fit` got, derived from base seed, data, protocol, fold and training."""
+    fit_seconds: float = 0.0
+    predict_seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+    shared_training: bool = False
+
+    def statuses(self) -> set[str]:
+        """All ways in which its conditions ended."""
+        return {e.status for e in self.endings}
+
+
+def prediction_path(folder: Path, number: int) -> Path:
+    """Where the prediction of a task's condition lies."""
+    return folder / f"c{number:04d}.npz"
+
+
+def put_prediction(folder: Path, number: int, prediction: Prediction) -> None:
+    """Write one condition's prediction; raises `StoreError` if the disk refuses."""
+    with atomic(prediction_path(folder, number)) as handle:
+        weights = np.array([]) if prediction.weights is None else prediction.weights
+        np.savez(
+            handle,
+            values=prediction.values,
+            unit=np.array(prediction.unit),
+            note=np.array(prediction.note),
+            weights=weights,
+        )
+
+
+def get_prediction(folder: Path, number: int) -> Prediction:
+    """Read one condition's prediction; raises `StoreError` if it is not there or damaged."""
+    path = prediction_path(folder, number)
+    try:
+        with np.load(path) as stored:
+            weights = stored["weights"]
+            return Prediction(
+                stored["values"],
+                unit=cast(Unit, str(stored["unit"])),
+                note=str(stored["note"]),
+                weights=weights if weights.size else None,
+            )
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise StoreError(
+            f"Prediction {path} cannot be read ({type(error).__name__}); delete {folder} and run again with --resume."
+        ) from error
+
+
+def put_outcome(folder: Path, outcome: Outcome) -> None:
+    """Write how a task ended; its presence says that the task is complete."""
+    write_json(folder / "outcome.json", asdict(outcome))
+
+
+def get_outcome(folder: Path) -> Outcome | None:
+    """Read how a task ended; None if it has not, or not readably."""
+    try:
+        table = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
+        return Outcome(**{**table, "endings": tuple(Ending(**e) for e in table["endings"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None

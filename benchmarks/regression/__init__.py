@@ -1,0 +1,1 @@
+"""The regression gate: two runs compared, condition by condition."""

@@ -1,0 +1,158 @@
+"""Catch a model that got worse: `python -m benchmarks.regress NEW REFERENCE`.
+
+NEW is a run's folder. REFERENCE is a run's folder, a reference file (`python -m benchmarks.regress NEW --write
+FILE.csv.gz`), or an old leaderboard.csv, which has no conditions: it is compared unpaired, and only large losses are seen.
+`benchmarks.regression.gate` says what counts as a loss, and why; docs/regression.md is the workflow. Exit status 0: nothing got worse;
+1: something did; 2: the tables cannot be compared.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.regression.gate import ROW, Move, gone_and_new, judge, paired, troubles
+from benchmarks.regression.gate_tables import (
+    at_common_seeds,
+    board_troubles,
+    is_board,
+    refuse_unlike,
+    unpaired,
+)
+
+N_ANNOTATIONS = 10
+"""GitHub shows ten annotations of a kind and step; the last one counts the rest."""
+REMEDY = (
+    "If this is meant, make the reference anew (--write; in this project: make reference) and say why in CHANGELOG.md."
+)
+
+
+def compare(new: pd.DataFrame, reference: pd.DataFrame, floors: dict[str, float] | None = None) -> list[Move]:
+    """List everything that moved, what fails the build first.
+
+    Parameters
+    ----------
+    new, reference
+        From `read_table`; `reference` may be a leaderboard.
+    floors
+        Metric → smallest change worth a failed build, in its unit, where not that of `gate.FLOORS`.
+
+    Raises
+    ------
+    BenchmarkError
+        Tables of unlike things: other data, space, split, protocol, conditions, budget, audit or direction.
+    """
+    if is_board(new):
+        raise BenchmarkError(
+            "The new table is a leaderboard, which has neither conditions nor directions; expected a run's folder."
+        )
+    refuse_unlike(new, reference)
+    yardsticks = frozenset(
+        new.loc[new["kind"] == "reference", ROW].drop_duplicates().itertuples(index=False, name=None)
+    )
+    if is_board(reference):
+        new, _ = at_common_seeds(new, new)
+        found = [*board_troubles(new, reference), *judge(unpaired(new, reference, floors or {}), yardsticks)]
+    else:
+        new, reference = at_common_seeds(new, reference)
+        found = [*troubles(new, reference), *judge(paired(new, reference, floors or {}), yardsticks)]
+    moves = [*gone_and_new(new, reference), *found]
+    sick = {(m.task, m.model) for m in moves if m.verdict in ("failed", "no value")}
+    moves = [m for m in moves if m.verdict != "gain" or (m.task, m.model) not in sick]
+    return sorted(moves, key=lambda m: (not m.bad, m.task, m.model, m.verdict, m.metric))
+
+
+def describe(move: Move) -> str:
+    """Say in one line what moved, without its task and model."""
+    what = f"{move.verdict} {move.metric}".strip()
+    if np.isnan(move.old):
+        return f"{what}: {move.detail}"
+    p = "" if np.isnan(move.p) else f", adjusted p = {move.p:.2g}"
+    return (
+        f"{what}: {move.old:.4g} -> {move.new:.4g} (change {move.new - move.old:+.3g}, floor {move.floor:.2g}{p}; "
+        f"{move.detail})"
+    )
+
+
+def print_moves(moves: Sequence[Move], console: Console) -> None:
+    """Print the table of what moved; nothing if nothing did."""
+    if not moves:
+        return
+    table = Table("verdict", "protocol/direction", "model", "metric", "reference", "new", "change", "floor", "p", "")
+    for m in moves:
+        numbers = (m.old, m.new, m.new - m.old, m.floor, m.p)
+        shown = ["" if np.isnan(v) else f"{v:.3g}" for v in numbers]
+        table.add_row(m.verdict, "/".join(m.task[3:]), m.model, m.metric, *shown, m.detail)
+    console.print(table, markup=False)
+
+
+def junit(moves: Sequence[Move], cases: Sequence[tuple[str, ...]], trouble: str = "") -> bytes:
+    """Return JUnit XML: one test case per task × model, failed if something bad is known of it.
+
+    Parameters
+    ----------
+    moves
+        From `compare`.
+    cases
+        Task and model (`gate.MODEL`) of every row of both tables.
+    trouble
+        Why nothing was compared: becomes one case with an error.
+    """
+    suite = ET.Element("testsuite", name="benchmarks.regress")
+    named = sorted({*cases, *((*m.task, m.model) for m in moves)})
+    failures = 0
+    for case in named:
+        element = ET.SubElement(suite, "testcase", classname=".".join(case[:-1]), name=case[-1] or "(all models)")
+        mine = [m for m in moves if (*m.task, m.model) == case]
+        bad = [describe(m) for m in mine if m.bad]
+        if bad:
+            failures += 1
+            ET.SubElement(element, "failure", message=_printable(f"{len(bad)} worse")).text = _printable("\n".join(bad))
+        elif mine:
+            ET.SubElement(element, "system-out").text = _printable("\n".join(map(describe, mine)))
+    if trouble:
+        element = ET.SubElement(suite, "testcase", classname="benchmarks.regress", name="comparison")
+        ET.SubElement(element, "error", message=_printable(trouble))
+    counts = {"tests": len(named) + bool(trouble), "failures": failures, "errors": int(bool(trouble)), "skipped": 0}
+    for name, value in counts.items():
+        suite.set(name, str(value))
+    root = ET.Element("testsuites", {name: str(value) for name, value in counts.items()})
+    root.append(suite)
+    ET.indent(root)
+    return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True))
+
+
+def _printable(text: str) -> str:
+    """Replace what XML 1.0 cannot hold, such as the escape characters of a coloured traceback."""
+    return "".join(
+        c if c in "\t\n\r" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c > "\uffff" else "?" for c in text
+    )
+
+
+def annotation(level: str, title: str, text: str) -> str:
+    """Return one workflow command of GitHub Actions; `level` is "error" or "notice"."""
+    message = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    name = title.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A").replace(":", "%3A").replace(",", "%2C")
+    return f"::{level} title={name}::{message}"
+
+
+def github_lines(moves: Sequence[Move]) -> list[str]:
+    """Return an error per task × model that got worse, and a notice per one that is otherwise not what it was."""
+    lines = []
+    for level, bad in (("error", True), ("notice", False)):
+        groups: dict[str, list[str]] = {}
+        for m in moves:
+            if m.bad == bad:
+                groups.setdefault(f"{'/'.join(m.task)}: {m.model or 'all models'}", []).append(describe(m))
+        found = [annotation(level, title, "\n".join(texts)) for title, texts in groups.items()]
+        if len(found) > N_ANNOTATIONS:
+            rest = len(found) - N_ANNOTATIONS + 1
+            found = [*found[: N_ANNOTATIONS - 1], annotation(level, "More", f"{rest} more models; see the log.")]
+        lines += found
+    return lines

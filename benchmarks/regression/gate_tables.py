@@ -1,0 +1,275 @@
+"""The tables of the regression gate: a run's folder, a reference file or an old leaderboard; and which can be compared.
+
+A reference file is one gzipped CSV: a settled value per task, model, metric, context and condition, with all that is
+needed to compare it later, so that neither code nor data of its time are.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.data.store.atomic_files import atomic
+from benchmarks.errors import BenchmarkError
+from benchmarks.execution.manifest import read_manifest
+from benchmarks.regression.gate import CELL, MODEL, ROW, TASK, Difference, Move, floor_of
+from reports.stats.bootstrap import context_sizes, summarise
+from reports.stats.settle import settle
+from reports.tables import FAILED, load, read_leaderboard
+
+COLUMNS = (*ROW, *CELL, "seed", "kind", "value", "status", "seed_sd", "n_seeds", "steady", "budget", "audit")
+"""Columns of a settled table, followed by `FACTS` of the metric and `ORIGIN` of the run."""
+FACTS = ("family", "higher_is_better", "judged")
+ORIGIN = ("space", "data", "splits")
+BOARD = (*ROW, "level", "kind", "mean", "low", "high", "n_conditions", "n_failed", "status")
+_NUMBERS = ("value", "seed_sd", "n_seeds")
+_TEXT = (*ROW, *CELL, *ORIGIN, "kind", "status", "budget", "audit", "family")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read what can be compared.
+
+    Parameters
+    ----------
+    path
+        A run's folder (scores.csv, metrics.csv, costs.csv; manifest.json if there), a reference file, or a
+        leaderboard.csv.
+
+    Returns
+    -------
+    DataFrame
+        Of a run or reference file, one row per (`ROW`, `CELL`, seed): `value` (the settled one, 7 significant digits, NaN
+        where left out for everybody), `status`, `reason`, `seed_sd` (standard deviation over the `n_seeds` training seeds
+        of the mean over conditions; NaN with one seed), `steady` (a model whose seeds agree on every metric: it has no
+        training noise), `judged` (False where a metric only describes), facts and origin. Of a
+        leaderboard, its rows of level "suite" with column `mean`.
+
+    Raises
+    ------
+    BenchmarkError
+        No such table, or one that cannot be read.
+    ReportError
+        What `reports.tables.load` and `settle` refuse.
+    """
+    if path.is_dir():
+        return read_run(path)
+    if not path.is_file():
+        raise BenchmarkError(
+            f"{path} does not exist; expected a run's folder with scores.csv and metrics.csv, a reference file made with "
+            "--write, or a leaderboard.csv."
+        )
+    try:
+        table = pd.read_csv(
+            path, keep_default_na=False, na_values={name: [""] for name in _NUMBERS}, float_precision="round_trip"
+        )
+    except (
+        OSError,
+        EOFError,
+        zlib.error,
+        UnicodeDecodeError,
+        pd.errors.EmptyDataError,
+        pd.errors.ParserError,
+    ) as error:
+        raise BenchmarkError(f"{path} is no table ({error}); make it anew with --write.") from error
+    if "condition" not in table and "level" in table:
+        return _check_board(read_leaderboard(path), path)
+    _require(table, (*COLUMNS, *FACTS, *ORIGIN), path)
+    for column in _TEXT:
+        table[column] = table[column].astype(str)
+    return _check_unique(table.assign(reason=""), [*ROW, *CELL, "seed"], path)
+
+
+def read_run(folder: Path) -> pd.DataFrame:
+    """Settle the scores of a run's folder; see `read_table`."""
+    tables, manifest = load(folder), read_manifest(folder)
+    scores = _plain(tables.scores)
+    seeds = scores.groupby("seed", sort=True)
+    table = pd.concat([_plain(settle(rows, tables.metrics)).assign(seed=k) for k, rows in seeds], ignore_index=True)
+    table["value"] = [float(f"{v:.7g}") for v in table["value"].where(~table["left_out"])]
+    facts = tables.metrics[["metric", "family", "higher_is_better"]].assign(judged=tables.metrics["best"].notna())
+    table = table.merge(facts, on="metric").merge(_seed_spread(scores), on=ROW, how="left")
+    table["steady"] = table["steady"].eq(True)
+    dataset, splits = manifest.get("dataset"), manifest.get("splits")
+    return table.assign(
+        space=str(manifest.get("space", "")),
+        data=str(dataset.get("sha256", ""))[:16] if isinstance(dataset, Mapping) else "",
+        splits=" ".join(f"{k}={str(v)[:16]}" for k, v in sorted(splits.items())) if isinstance(splits, Mapping) else "",
+    )
+
+
+def _plain(table: pd.DataFrame) -> pd.DataFrame:
+    """Turn categories into text: two tables have different ones."""
+    return table.astype(dict.fromkeys(table.select_dtypes("category"), str))
+
+
+def _seed_spread(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return, per row, how many seeds there are and the standard deviation of the mean over conditions between them."""
+    ok = scores[scores["status"] == "ok"].fillna({"dose": -1.0})
+    conditions = ok.groupby([*ROW, "seed", "context", "perturbation", "dose"])["value"].mean()
+    contexts = conditions.groupby(level=[*ROW, "seed", "context"]).agg(["mean", "size"])
+    means = contexts.groupby(level=[*ROW, "seed"]).agg(mean=("mean", "mean"), size=("size", "sum"))
+    spread = means.groupby(level=ROW).agg(
+        seed_sd=("mean", "std"), n_seeds=("mean", "size"), least=("size", "min"), most=("size", "max")
+    )
+    # seeds that failed on different conditions differ by that; their spread is not the training's
+    spread["seed_sd"] = spread["seed_sd"].where(spread["least"] == spread["most"])
+    agree = (spread["n_seeds"] > 1) & (spread["seed_sd"] <= 1e-9)
+    return spread[["seed_sd", "n_seeds"]].assign(steady=agree.groupby(level=MODEL).transform("all")).reset_index()
+
+
+def at_common_seeds(new: pd.DataFrame, reference: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Average two settled tables over the training seeds both have; over each one's own where there is none.
+
+    A row is ok where all its seeds are. References, which train nothing, keep what they have. `n_used` is the number of seeds averaged.
+    """
+    common = set(new["seed"]) & set(reference["seed"])
+    return _average(new, common or set(new["seed"])), _average(reference, common or set(reference["seed"]))
+
+
+def _average(table: pd.DataFrame, seeds: set[int]) -> pd.DataFrame:
+    table = table[table["seed"].isin(seeds) | (table["kind"] == "reference")]
+    rows = table.assign(own=table["status"] == "ok", gap=table["value"].isna(), n_used=1)
+    groups = rows.sort_values([*ROW, *CELL, "own", "seed"]).groupby([*ROW, *CELL], sort=True)
+    first, means = groups.head(1).reset_index(drop=True), groups[["value", "gap"]].mean()
+    value = means["value"].where(means["gap"] == 0).to_numpy()
+    return first.assign(value=value, n_used=groups.size().to_numpy())
+
+
+def write_reference(table: pd.DataFrame, path: Path) -> None:
+    """Write a settled table as a reference file; the same table gives the same bytes.
+
+    Raises
+    ------
+    BenchmarkError
+        A name that does not end in .csv.gz, or a table that is a leaderboard.
+    StoreError
+        The disk refuses.
+    """
+    if not path.name.endswith(".csv.gz"):
+        raise BenchmarkError(f"The reference file is named {path.name}; expected a name that ends in .csv.gz.")
+    if is_board(table):
+        raise BenchmarkError(
+            "A leaderboard has no values per condition; expected a run's folder to make a reference of."
+        )
+    text = (
+        table[[*COLUMNS, *FACTS, *ORIGIN]].sort_values([*ROW, *CELL, "seed"]).to_csv(index=False, float_format="%.7g")
+    )
+    packed = io.BytesIO()
+    with gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0) as handle:
+        handle.write(text.encode())
+    with atomic(path) as file:
+        file.write(packed.getvalue())
+
+
+def is_board(table: pd.DataFrame) -> bool:
+    """Whether a table is a leaderboard: means, no conditions."""
+    return "condition" not in table
+
+
+def _require(table: pd.DataFrame, columns: tuple[str, ...], path: Path) -> None:
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise BenchmarkError(
+            f"{path} lacks the column(s) {', '.join(missing)}; expected a reference file made with --write, or a "
+            "leaderboard.csv of this project. Make it anew."
+        )
+
+
+def _check_unique(table: pd.DataFrame, keys: list[str], path: Path) -> pd.DataFrame:
+    twice = table[table.duplicated(keys)]
+    if len(twice):
+        raise BenchmarkError(f"{path} has two rows for {'/'.join(map(str, twice.iloc[0][keys]))}; expected one.")
+    return table
+
+
+def _check_board(board: pd.DataFrame, path: Path) -> pd.DataFrame:
+    _require(board, BOARD, path)
+    return _check_unique(board[board["level"] == "suite"], ROW, path)
+
+
+def refuse_unlike(new: pd.DataFrame, reference: pd.DataFrame) -> None:
+    """Raise `BenchmarkError` where two tables do not answer the same question on the same data."""
+    found = [list(_found(table, ["suite", "dataset", "source", "protocol"])) for table in (new, reference)]
+    if found[0] != found[1]:
+        raise _unlike("suite, data set, source or protocol", *("; ".join(map("/".join, f)) for f in found))
+    if is_board(reference):
+        return
+    for column, what in zip(ORIGIN, ("expression space", "data set (sha256)", "split"), strict=True):
+        values = [", ".join(v for (v,) in _found(table, [column])) for table in (new, reference)]
+        if all(values) and values[0] != values[1]:
+            raise _unlike(what, *values)
+    pairs = new.drop_duplicates(ROW).merge(reference.drop_duplicates(ROW), on=ROW)
+    for column, what in (("budget", "training budget"), ("audit", "leakage audit"), ("higher_is_better", "direction")):
+        other = pairs[pairs[f"{column}_x"] != pairs[f"{column}_y"]]
+        if len(other):
+            row = other.iloc[0]
+            name = row["metric"] if column == "higher_is_better" else row["model"]
+            raise _unlike(f"{what} of {name}", str(row[f"{column}_x"]), str(row[f"{column}_y"]))
+    for task in sorted(set(_found(new, TASK)) & set(_found(reference, TASK))):
+        here, there = (set(_found(_of_task(table, task), CELL)) for table in (new, reference))
+        if here != there:
+            only = [
+                f"{len(s)} of its own ({', '.join(map('/'.join, sorted(s)[:3]))})"
+                for s in (here - there, there - here)
+                if s
+            ]
+            raise _unlike(f"conditions of {'/'.join(task)}", f"{len(here)}", f"{len(there)}: " + "; ".join(only))
+
+
+def _found(table: pd.DataFrame, columns: list[str]) -> list[tuple[str, ...]]:
+    return sorted(table[columns].drop_duplicates().itertuples(index=False, name=None))
+
+
+def _of_task(table: pd.DataFrame, task: tuple[str, ...]) -> pd.DataFrame:
+    return table[(table[TASK] == list(task)).all(axis=1)]
+
+
+def _unlike(what: str, new: str, reference: str) -> BenchmarkError:
+    return BenchmarkError(
+        f"Other {what}: new table {new}, reference {reference}. These are unlike things and are not compared; run with the "
+        "reference's settings, or make the reference anew (--write) and say why."
+    )
+
+
+def unpaired(new: pd.DataFrame, board: pd.DataFrame, floors: Mapping[str, float]) -> list[Difference]:
+    """Take the difference of every row of a leaderboard from means and intervals: blind to all but large losses."""
+    old = board.set_index(ROW)
+    used = new[new["value"].notna() & new["judged"]].sort_values([*ROW, *CELL])
+    found = []
+    for key, rows in used.groupby(ROW, sort=True):
+        if key not in old.index or np.isnan(old.loc[key, "mean"]):
+            continue
+        sizes = context_sizes(rows["context"].to_numpy())
+        mean, low, high = summarise(rows["value"].to_numpy(), sizes, n_boot=2000, seed=0)
+        then = old.loc[key]
+        error = float(np.hypot(high - low, then["high"] - then["low"])) / (2 * 1.96)
+        change = mean - float(then["mean"])
+        gain = change if rows["higher_is_better"].iloc[0] else -change
+        floor = floor_of(key[-1], rows["family"].iloc[0], float(then["mean"]), floors)
+        moved = abs(change) > 1e-5 * abs(mean)  # a leaderboard has six significant digits
+        freedom = max(min(len(rows), int(then["n_conditions"])) - 1.0, 1.0)
+        found.append(Difference(key, float(then["mean"]), mean, gain, error, freedom, floor, moved, len(rows)))
+    return found
+
+
+def board_troubles(new: pd.DataFrame, board: pd.DataFrame) -> Iterator[Move]:
+    """Find models that fail on more conditions than a leaderboard says, or have no value where it has one."""
+    for key, rows in board.groupby(MODEL, sort=True):
+        mine = new[(new[MODEL] == list(key)).all(axis=1)]
+        if mine.empty:
+            continue
+        bad = mine[mine["status"].isin(FAILED)]
+        failed = int(bad.groupby("metric").size().max()) if len(bad) else 0
+        if failed > rows["n_failed"].max():
+            yield Move(key[:-1], key[-1], "", "failed", detail=f"{failed} conditions, were {rows['n_failed'].max()}")
+        had = rows.loc[rows["mean"].notna(), "metric"]
+        has, known = set(mine.loc[mine["value"].notna(), "metric"]), set(new["metric"])
+        lost = [name for name in had if name in known and name not in has]
+        if lost and not failed:
+            yield Move(key[:-1], key[-1], "", "no value", detail=", ".join(lost))

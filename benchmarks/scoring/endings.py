@@ -1,0 +1,20 @@
+"""How the prediction of a condition ended: the status and the reason of its rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FAILURES = {"failed", "timeout"}
+"""Endings that are failures; `--resume` tries them again."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How one condition ended."""
+
+    context: str
+    perturbation: str
+    status: str
+    reason: str = ""
+    dose: float | None = None
+    """nM; None where there is none."""

@@ -1,0 +1,90 @@
+"""The input-copy audit ("triangular validation", the CycSeq paper's Figure 3): is the output nearer to target or input?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float
+
+from benchmarks.scoring.metrics.profile import FLAT, r2_pearson
+from benchmarks.scoring.metrics.rank_sum import Cells
+
+Array = np.ndarray
+HALVES = 200
+"""Random halvings of the truth from which the interval of an honest margin is estimated."""
+BLOCK = 1 << 21
+"""Values that are held in float64 at a time."""
+
+
+def copy_margin(
+    truth: Float[Array, "condition gene"],
+    predicted: Float[Array, "condition gene"],
+    start: Float[Array, "condition gene"],
+) -> Float[Array, "condition"]:
+    """sim(target, output) − sim(input, output), sim being the squared Pearson correlation of mean profiles.
+
+    Negative: the output is nearer to the input than to the target.
+    """
+    return r2_pearson(truth, predicted) - r2_pearson(start, predicted)
+
+
+def copies_input(margin: Float[Array, "condition"], bound: Float[Array, "condition"]) -> Float[Array, "condition"]:
+    """Flag, 1 where the copy margin lies below what real cells of the condition reach (95 % interval), else 0."""
+    return (np.asarray(margin) < np.asarray(bound)).astype(np.float64)
+
+
+def honest_margin(truth_cells: Cells, start: Float[Array, "gene"], generator: np.random.Generator) -> float:
+    """Lower 95 % bound (2.5th percentile) of the copy margin that real cells of the condition reach.
+
+    One half of the truth's cells plays the prediction, the disjoint other half the truth; a prediction is flagged as a
+    copy only when its margin lies below this. A weak perturbation's own cells lie as near to the input as to the target.
+
+    Parameters
+    ----------
+    truth_cells
+        True cells, dense or sparse (made dense some genes at a time); at least two.
+    start
+        Mean profile of the input cells.
+    """
+    n, n_genes = truth_cells.shape
+    half = n // 2
+    order = np.argsort(generator.random((HALVES, n)), axis=1)
+    first = np.zeros((HALVES, n))
+    np.put_along_axis(first, order[:, :half], 1.0, axis=1)
+    # every profile below is a sum of some rows, and correlations need no more than the rows' products with each other:
+    # the rows are the cells, or, where those are many, the first halves' sums and the sum of all cells
+    rows = None if n <= HALVES else np.vstack([first, np.ones(n)])
+    halves, whole = (first, np.ones(n)) if rows is None else (np.eye(HALVES, HALVES + 1), np.eye(HALVES + 1)[-1])
+    inputs = np.asarray(start, dtype=np.float64) - np.mean(start, dtype=np.float64)
+    products, by_input = np.zeros((len(whole), len(whole))), np.zeros(len(whole))
+    for genes, cells in _gene_blocks(truth_cells):
+        block = cells if rows is None else rows @ cells
+        products += block @ block.T
+        by_input += block @ inputs[genes]
+    by_half = halves @ products
+    output = np.einsum("hr,hr->h", by_half, halves)
+    output_whole = by_half @ whole
+    target = whole @ products @ whole - 2 * output_whole + output  # what is not in the first half is in the second
+    with_target = _r2((output_whole - output) / half / (n - half), output / half**2, target / (n - half) ** 2, n_genes)
+    with_input = _r2(halves @ by_input / half, output / half**2, np.square(inputs).sum(), n_genes)
+    return float(np.quantile(with_target - with_input, 0.025))
+
+
+def _gene_blocks(cells: Cells) -> Iterator[tuple[slice, Array]]:
+    """Yield genes and their columns, some genes at a time, in float64 and less each cell's mean over all genes."""
+    n, n_genes = cells.shape
+    step = max(1, BLOCK // max(n, HALVES))
+    level = np.asarray(cells.mean(axis=1, dtype=np.float64)).reshape(n, 1)
+    columns = cells.tocsc() if sp.issparse(cells) and step < n_genes else cells
+    for first in range(0, n_genes, step):
+        genes = slice(first, first + step)
+        block = columns[:, genes]
+        yield genes, (block.toarray() if sp.issparse(block) else block) - level
+
+
+def _r2(shared: Array, one: Array, other: Array, n_genes: int) -> Array:
+    """Squared correlation from sums of centred products and squares; 0 where a side is constant."""
+    flat = np.minimum(one, other) <= n_genes * FLAT**2 / 4  # what a spread of FLAT over genes comes to at most
+    return np.where(flat, 0.0, np.minimum(np.square(shared) / np.where(flat, 1.0, one * other), 1.0))

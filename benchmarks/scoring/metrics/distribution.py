@@ -1,0 +1,218 @@
+"""How near the predicted cells are to the true ones as a population.
+
+`e_distance` and `mmd_rbf` are taken in the principal components of the TRAINING cells, `wasserstein` gene by gene. Their
+size depends on the number of cells, so the caller makes both sides equal (`equal_sizes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float
+from numba import njit
+
+from benchmarks.scoring.metrics.rank_sum import SortedCells, check_genes
+
+Array = np.ndarray
+N_COMPONENTS = 50
+"""Principal components of the TRAINING cells that distances are measured in."""
+BLOCK = 1024
+"""Cells a side of the largest matrix of distances held at a time."""
+BINS = 4096
+"""Bins in which the median distance is looked for."""
+
+
+def equal_sizes(truth: Array, predicted: Array, generator: np.random.Generator) -> tuple[Array, Array]:
+    """Subsample the larger side without replacement, so that both have the same number of rows."""
+    n = min(len(truth), len(predicted))
+
+    def take(cells: Array) -> Array:
+        return cells if len(cells) == n else cells[np.sort(generator.choice(len(cells), n, replace=False))]
+
+    return take(truth), take(predicted)
+
+
+def e_distance(
+    truth: Float[Array, "cell component"],
+    predicted: Float[Array, "cell2 component"],
+    truth_within: float | None = None,
+) -> float:
+    """Energy distance between true and predicted cells in the space of the training cells' principal components.
+
+    U-statistic 2 E‖X − Y‖ − E‖X − X′‖ − E‖Y − Y′‖ with n (n − 1) in the within terms and Euclidean norms (not squared):
+    0 in expectation for equal distributions, so slightly negative values are noise.
+
+    Parameters
+    ----------
+    truth, predicted
+        Cells [cell, component], at least two a side.
+    truth_within
+        `distance_within(truth)`, where the caller has it already.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two cells on a side.
+
+    Source: Székely & Rizzo 2013, doi:10.1016/j.jspi.2013.03.018.
+    """
+    within = distance_within(truth) if truth_within is None else truth_within
+    across = sum(float(np.sqrt(d2).sum()) for d2 in _across(truth, predicted)) / (len(truth) * len(predicted))
+    return 2 * across - within - distance_within(predicted)
+
+
+def distance_within(cells: Float[Array, "cell component"]) -> float:
+    """Mean Euclidean distance between two different cells of a set; raises ValueError for fewer than two cells."""
+    return sum(float(np.sqrt(d2).sum()) for d2 in _within(cells)) / _pairs(len(cells))
+
+
+def mmd_rbf(
+    truth: Float[Array, "cell component"],
+    predicted: Float[Array, "cell2 component"],
+    sigma: float,
+    truth_within: float | None = None,
+) -> float:
+    """Squared maximum mean discrepancy between true and predicted cells with a Gaussian kernel, unbiased.
+
+    Kernel exp(−‖x − y‖² / 2σ²) in the space of the training cells' principal components; U-statistic, 0 in expectation
+    for equal distributions, so slightly negative values are noise.
+
+    Parameters
+    ----------
+    truth, predicted
+        Cells [cell, component], at least two a side.
+    sigma
+        Width of the kernel, from `bandwidth`; the same for every model.
+    truth_within
+        `kernel_within(truth, sigma)`, where the caller has it already.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two cells on a side, or a width that is not positive.
+
+    Source: Gretton et al. 2012, Journal of Machine Learning Research 13, 723–773.
+    """
+    within = kernel_within(truth, sigma) if truth_within is None else truth_within
+    across = sum(_kernel_sum(d2, sigma) for d2 in _across(truth, predicted)) / (len(truth) * len(predicted))
+    return within + kernel_within(predicted, sigma) - 2 * across
+
+
+def kernel_within(cells: Float[Array, "cell component"], sigma: float) -> float:
+    """Mean kernel value between two different cells of a set; raises ValueError as `mmd_rbf` does."""
+    return sum(_kernel_sum(d2, sigma) for d2 in _within(cells)) / _pairs(len(cells))
+
+
+def bandwidth(truth: Float[Array, "cell component"], reference: Float[Array, "cell2 component"]) -> float:
+    """Width of the kernel of `mmd_rbf`: the median distance between two different cells of truth and reference pooled.
+
+    It does not depend on any model. Where more than half of the pairs coincide it is the mean distance, and 1 where all do.
+
+    Parameters
+    ----------
+    truth, reference
+        Cells [cell, component]; equally many, or the larger side decides.
+    """
+    cells = np.concatenate([truth, reference]).astype(np.float64)
+    n_pairs = _pairs(len(cells))
+    middle = [(n_pairs - 1) // 2, n_pairs // 2]
+    largest = 2 * np.sqrt(np.square(cells - cells.mean(axis=0)).sum(axis=1).max())
+    scale = BINS / largest if largest > 0 else 0.0
+    counts = np.zeros(BINS + 1, dtype=np.int64)
+    for d2 in _within(cells):
+        counts += np.bincount(_bins(d2, scale), minlength=BINS + 1)
+    low, high = np.searchsorted(counts.cumsum(), middle, side="right")  # bins of the two middle distances
+    near = []
+    for d2 in _within(cells):
+        bins = _bins(d2, scale)
+        near.append(np.sqrt(d2[(bins >= low) & (bins <= high)]))
+    median = float(np.sort(np.concatenate(near))[np.array(middle) - counts[:low].sum()].mean())
+    return median or distance_within(cells) or 1.0
+
+
+def wasserstein(truth: SortedCells, predicted: SortedCells) -> float:
+    """Mean over genes of the one-dimensional Wasserstein-1 distance between true and predicted cells.
+
+    In the units of the expression space. Every gene counts alike; how genes vary together plays no part.
+
+    Parameters
+    ----------
+    truth, predicted
+        Equally many cells, the same genes.
+
+    Raises
+    ------
+    ValueError
+        The sides differ in cells or genes.
+    """
+    check_genes(truth, predicted)
+    if truth.n_cells != predicted.n_cells:
+        raise ValueError(
+            f"wasserstein got {truth.n_cells} and {predicted.n_cells} cells; expected equally many: use equal_sizes."
+        )
+    sides = [(side.values, side.starts, side.negatives) for side in (truth, predicted)]
+    return float(_gaps(*sides[0], *sides[1], truth.n_cells).mean() / truth.n_cells)
+
+
+def _pairs(n: int) -> int:
+    """Count the pairs of different cells."""
+    if n < 2:
+        raise ValueError(f"Distances between cells of one side need at least 2 cells on each side; got {n}.")
+    return n * (n - 1) // 2
+
+
+def _across(x: Array, y: Array) -> Iterator[Array]:
+    """Squared distances between every cell of x and every cell of y, block by block."""
+    for one in _blocks(x):
+        for other in _blocks(y):
+            yield _squared(one, other)
+
+
+def _within(x: Array) -> Iterator[Array]:
+    """Squared distances of all pairs of different cells of x, each pair once, block by block."""
+    blocks = list(_blocks(x))
+    for i, one in enumerate(blocks):
+        yield _squared(one, one)[np.tri(len(one), k=-1, dtype=bool)]
+        for other in blocks[i + 1 :]:
+            yield _squared(one, other).ravel()
+
+
+def _blocks(x: Array) -> Iterator[Array]:
+    for first in range(0, len(x), BLOCK):
+        yield np.asarray(x[first : first + BLOCK], dtype=np.float64)
+
+
+def _squared(x: Array, y: Array) -> Array:
+    """Squared Euclidean distances by one matrix product."""
+    centre = y.mean(axis=0)  # small numbers lose less to rounding
+    x, y = x - centre, y - centre
+    d2 = x @ y.T
+    d2 *= -2
+    d2 += np.square(x).sum(axis=1)[:, None]
+    d2 += np.square(y).sum(axis=1)
+    return np.maximum(d2, 0.0, out=d2)
+
+
+def _kernel_sum(d2: Array, sigma: float) -> float:
+    if not sigma > 0:
+        raise ValueError(f"mmd_rbf got the width {sigma}; expected a positive number: use bandwidth.")
+    return float(np.exp(d2 * (-0.5 / sigma**2)).sum())
+
+
+def _bins(d2: Array, scale: float) -> Array:
+    return np.minimum(np.sqrt(d2) * scale, BINS).astype(np.int64)
+
+
+@njit(nogil=True, cache=True)
+def _gaps(values, starts, negatives, values2, starts2, negatives2, n):  # type: ignore[no-untyped-def]
+    """Σ |x_(i) − y_(i)| of every gene, over the cells in ascending order."""
+    sums = np.zeros(len(negatives))
+    for gene in range(len(negatives)):
+        a, a_low, a_high = starts[gene], negatives[gene], negatives[gene] + n - (starts[gene + 1] - starts[gene])
+        b, b_low, b_high = starts2[gene], negatives2[gene], negatives2[gene] + n - (starts2[gene + 1] - starts2[gene])
+        for i in range(n):
+            x = 0.0 if a_low <= i < a_high else float(values[a + i - (a_high - a_low if i >= a_high else 0)])
+            y = 0.0 if b_low <= i < b_high else float(values2[b + i - (b_high - b_low if i >= b_high else 0)])
+            sums[gene] += abs(x - y)
+    return sums

@@ -1,0 +1,178 @@
+"""The side of a comparison that every prediction of a fold and direction shares: inputs, references, labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from benchmarks.contract import CONTROL, Direction
+from benchmarks.scoring.endings import Ending
+from benchmarks.scoring.metrics.differential import linear_mean
+from benchmarks.scoring.metrics.rank_sum import SortedCells, sort_cells
+from benchmarks.scoring.table import Cells, CellTable, mean_profile, take
+from benchmarks.scoring.training import Training
+from benchmarks.seeds import derive
+from benchmarks.tasks.splits import Split, TestCondition
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ScoredFold:
+    """Inputs I, references R and labels of all test conditions of one fold and direction."""
+
+    direction: Direction
+    cells: CellTable
+    """All cells, in the run's space; rows are taken from it one condition at a time."""
+    conditions: tuple[TestCondition, ...]
+    contexts: np.ndarray
+    perturbations: np.ndarray
+    doses: np.ndarray
+    """Dose of each condition, nM; NaN where it has none."""
+    start: np.ndarray
+    """Mean profiles of the input cells I [condition, gene]."""
+    reference: np.ndarray
+    """Mean profiles of the reference cells R."""
+    shared: np.ndarray
+    """Mean profiles of I and R together: the one control mean that peers subtract from both sides."""
+    sorted_reference: Sequence[SortedCells]
+    """R with every gene's values sorted, one entry a condition; conditions with the same R share one object."""
+    reference_means: Sequence[np.ndarray]
+    """Mean linear values of R [gene], or its mean profile in a space without linear values; shared as above."""
+    own_gene: np.ndarray
+    """Columns of the perturbed genes [condition, gene of a combination]; −1 where one is not measured."""
+    training: Training | None
+    """None where no training cells are known (predictions scored from outside)."""
+    linear: bool
+    """Whether values are log2(x + 1) of linear ones, so that fold changes can be taken (False for z-scores)."""
+    seed: int
+    threads: int
+
+    def __len__(self) -> int:
+        return len(self.conditions)
+
+    def truth_cells(self, number: int) -> Cells:
+        """Single cells that a prediction of the condition is held against."""
+        return take(self.cells, self.conditions[number].truth(self.direction))
+
+    def input_cells(self, number: int) -> Cells:
+        """Single cells that the prediction starts from."""
+        return take(self.cells, self.conditions[number].input(self.direction))
+
+    def labels(self) -> dict[str, np.ndarray]:
+        """Columns that name every condition in a table: context, perturbation, dose."""
+        return {"context": self.contexts, "perturbation": self.perturbations, "dose": self.doses}
+
+    def mean_effect(self) -> np.ndarray | None:
+        """Mean change [condition, gene] of the training perturbations between the same two states; None without training."""
+        if self.training is None:
+            return None
+        sign = -1.0 if self.direction == "p2n" else 1.0
+        return sign * self.training.mean_effect(self.conditions)
+
+    def endings(self, status: str = "ok", reason: str = "") -> list[Ending]:
+        """End every condition alike."""
+        return [Ending(c.context, c.perturbation, status, reason, c.dose) for c in self.conditions]
+
+    def setting(self, number: int) -> bytes:
+        """Tell apart which inputs and references a condition has: equal for conditions that share both."""
+        condition = self.conditions[number]
+        sides = condition.input(self.direction), condition.reference(self.direction)
+        return b"|".join(side.tobytes() for side in sides)
+
+    def generator(self, number: int, *purpose: object) -> np.random.Generator:
+        """Make the generator of one condition and purpose; the same for every model."""
+        condition = self.conditions[number]
+        words = self.direction, condition.context, condition.perturbation, *condition.dose_words
+        return np.random.default_rng(derive(self.seed, *purpose, *words))
+
+    def project(self, cells: Cells) -> np.ndarray | None:
+        """Place cells in the training cells' principal components [cell, component]."""
+        return None if self.training is None else self.training.components.transform(cells)
+
+    def each(self, work: Callable[[int], T]) -> list[T]:
+        """Do a piece of work for every condition, in `threads` threads, each with a single-threaded BLAS."""
+        with threadpool_limits(1 if self.threads > 1 else None):
+            if self.threads == 1:
+                return [work(number) for number in range(len(self))]
+            with ThreadPoolExecutor(self.threads) as pool:
+                return list(pool.map(work, range(len(self))))
+
+
+def scored_fold_of(
+    cells: CellTable,
+    split: Split,
+    direction: Direction,
+    training: Training | None,
+    *,
+    space: str,
+    seed: int,
+    threads: int = 1,
+) -> ScoredFold:
+    """Lay out the shared side of a fold.
+
+    Parameters
+    ----------
+    cells
+        All cells in the run's space.
+    split, direction
+        The fold and which way it is asked.
+    training
+        From `training_of`; without it, metrics that need training cells are `unsupported`.
+    space
+        Name of the expression space; "zscore" has no fold changes.
+    seed
+        Seed of every random subsample made in scoring.
+    threads
+        Conditions worked on at a time.
+    """
+    means: dict[bytes, np.ndarray] = {}
+    references: dict[bytes, tuple[SortedCells, np.ndarray]] = {}
+    linear = space != "zscore"
+
+    def mean(positions: np.ndarray) -> np.ndarray:
+        key = positions.tobytes()
+        if key not in means:
+            means[key] = mean_profile(take(cells, positions))
+        return means[key]
+
+    def reference(positions: np.ndarray) -> tuple[SortedCells, np.ndarray]:
+        key = positions.tobytes()
+        if key not in references:
+            ordered = sort_cells(take(cells, positions))
+            references[key] = ordered, linear_mean(ordered) if linear else mean(positions)
+        return references[key]
+
+    asked = split.conditions
+    pooled = [np.sort(np.concatenate([c.input(direction), c.reference(direction)])) for c in asked]
+    return ScoredFold(
+        direction=direction,
+        cells=cells,
+        conditions=asked,
+        contexts=np.array([c.context for c in asked]),
+        perturbations=np.array([c.perturbation for c in asked]),
+        doses=np.array([c.dose for c in asked], dtype=np.float64),
+        start=np.stack([mean(c.input(direction)) for c in asked]),
+        reference=np.stack([mean(c.reference(direction)) for c in asked]),
+        shared=np.stack([mean(p) for p in pooled]),
+        sorted_reference=[reference(c.reference(direction))[0] for c in asked],
+        reference_means=[reference(c.reference(direction))[1] for c in asked],
+        own_gene=own_columns([c.perturbation for c in asked], cells.var_names),
+        training=training,
+        linear=linear,
+        seed=seed,
+        threads=threads,
+    )
+
+
+def own_columns(perturbations: Iterable[str], genes: Iterable[str]) -> np.ndarray:
+    """Columns of the perturbed genes [condition, part of the combination]; −1 where a part is no measured gene."""
+    place = {gene: number for number, gene in enumerate(genes)}
+    parts = [[place.get(p, -1) for p in label.split("+") if p != CONTROL] for label in perturbations]
+    width = max((len(p) for p in parts), default=0) or 1
+    return np.array([p + [-1] * (width - len(p)) for p in parts], dtype=np.int64).reshape(-1, width)

@@ -1,0 +1,127 @@
+"""How much of every perturbation's effect is left after integration, as E-distance to its controls before and after."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from benchmarks.errors import DataError
+from benchmarks.scoring.metrics.distribution import distance_within, e_distance
+from benchmarks.scoring.training import training_of
+from benchmarks.seeds import derive
+from benchmarks.tasks.batch_correction.batches import MEANING, Method
+
+Array = np.ndarray
+MOST_CELLS = 500
+"""Cells a side that a distance is measured on; more are subsampled."""
+NULL_DRAWS = 5
+"""Times that controls are held against other controls; the largest distance is the floor."""
+CONDITION = ["context", "arm", "perturbation", "dose", "control_group"]
+
+
+def surviving_effects(before: AnnData, after: AnnData, train: Array, *, seed: int = 0) -> pd.DataFrame:
+    """Measure every perturbation's effect before and after integration with one ruler.
+
+    Distances are taken in the principal components of the TRAINING cells before integration, on both sides, so that
+    a direction counts alike before and after. Use on cells that hold controls of every group.
+
+    Parameters
+    ----------
+    before, after
+        The same cells [cell, gene], canonical, in the run's space.
+    train
+        Positions of the training cells.
+    seed
+        Seed of the subsamples.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row a condition: context, arm, perturbation, dose, control_group, `n_cells`, `n_controls` (of the same
+        control group); `e_before`, `e_after`, E-distance to the controls; `floor`, the largest of five distances between
+        two samples of as many controls before integration; `detected`, whether e_before exceeds it; `share`, e_after /
+        e_before, and `share_of_spread`, the same with each distance in units of the mean distance between its controls,
+        so that a mere change of scale does not count. Shares are NaN where no effect is detected, everything is where a
+        side has fewer than two cells.
+
+    Raises
+    ------
+    DataError
+        The two sides are not the same cells and genes.
+    """
+    if not (before.obs_names.equals(after.obs_names) and before.var_names.equals(after.var_names)):
+        raise DataError("Cells before and after integration are not the same cells and genes in the same order.")
+    components = training_of(before, train, derive(seed, "components")).components
+    sides = components.transform(before.X), components.transform(after.X)
+    obs = before.obs.reset_index(drop=True)
+    control = obs["is_control"].to_numpy()
+    controls = {str(g): np.asarray(rows) for g, rows in obs[control].groupby("control_group").groups.items()}
+    floors: dict[tuple[str, int], float] = {}
+    rows = []
+    for key, members in obs[~control].groupby(CONDITION, dropna=False, sort=True).groups.items():
+        labels = dict(zip(CONDITION, key, strict=True))
+        group = str(labels["control_group"])
+        mine = controls.get(group, np.array([], dtype=np.int64))
+        generator = np.random.default_rng(derive(seed, *key))
+        size = min(len(members), len(mine) // 2, MOST_CELLS)
+        if (group, size) not in floors:
+            floors[group, size] = _floor(sides[0], mine, size, np.random.default_rng(derive(seed, group, size)))
+        rows.append(labels | _effect(sides, np.asarray(members), mine, floors[group, size], generator))
+    return pd.DataFrame(rows)
+
+
+def summary(table: pd.DataFrame, method: Method) -> str:
+    """Say in words what a method did to the effects; `table` is from `surviving_effects`."""
+    found = table[table["detected"]]
+    if found.empty:
+        return (
+            f"{MEANING[method]} None of {len(table)} conditions differs from its controls by more than controls differ."
+        )
+    low, middle, high = np.quantile(found["share"], [0.1, 0.5, 0.9])
+    lost = int((found["e_after"] <= found["floor"]).sum())
+    return (
+        f"{MEANING[method]} {len(found)} of {len(table)} conditions differ from their controls by more than controls "
+        f"differ from each other. Of their E-distance to control {middle:.0%} is left in the median (10 % to 90 % of "
+        f"conditions: {low:.0%} to {high:.0%}; in units of the controls' own spread {found['share_of_spread'].median():.0%}); "
+        f"{lost} of them no longer exceed the noise."
+    )
+
+
+def _effect(
+    sides: tuple[Array, Array], members: Array, controls: Array, floor: float, generator: np.random.Generator
+) -> dict[str, object]:
+    """Distances of one condition; the same cells on both sides."""
+    found: dict[str, object] = {"n_cells": len(members), "n_controls": len(controls)}
+    if len(members) < 2 or len(controls) < 2:
+        empty = dict.fromkeys(("e_before", "e_after", "floor", "share", "share_of_spread"), np.nan)
+        return {**found, **empty, "detected": False}
+    cells, others = _sample(members, MOST_CELLS, generator), _sample(controls, MOST_CELLS, generator)
+    spreads = [distance_within(side[others]) for side in sides]
+    e_before, e_after = (e_distance(s[others], s[cells], w) for s, w in zip(sides, spreads, strict=True))
+    detected = bool(e_before > floor)
+    share = e_after / e_before if detected else np.nan
+    return {
+        **found,
+        "e_before": e_before,
+        "e_after": e_after,
+        "floor": floor,
+        "detected": detected,
+        "share": share,
+        "share_of_spread": share * spreads[0] / spreads[1] if spreads[1] > 0 else np.nan,
+    }
+
+
+def _floor(cells: Array, controls: Array, size: int, generator: np.random.Generator) -> float:
+    """Largest distance between two disjoint samples of `size` controls; NaN for fewer than two cells a side."""
+    if size < 2:
+        return np.nan
+    found = []
+    for _ in range(NULL_DRAWS):
+        order = generator.permutation(controls)
+        found.append(e_distance(cells[order[:size]], cells[order[size : 2 * size]]))
+    return max(found)
+
+
+def _sample(positions: Array, most: int, generator: np.random.Generator) -> Array:
+    return positions if len(positions) <= most else generator.choice(positions, most, replace=False)

@@ -1,0 +1,1 @@
+"""What a run asks: suites, the question, conditions, protocols, splits, the leakage audit."""

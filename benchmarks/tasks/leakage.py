@@ -1,0 +1,140 @@
+"""The leakage audit: runs before every fit, on exactly what `fit` is about to receive."""
+
+from __future__ import annotations
+
+import hashlib
+
+import scipy.sparse as sp
+from anndata import AnnData
+
+from benchmarks.contract import Query
+from benchmarks.data.schema import OBS_COLUMNS
+from benchmarks.errors import LeakageError
+from benchmarks.tasks.batch_correction.moments import digest_of
+from benchmarks.tasks.conditions import Condition, dose_of
+from benchmarks.tasks.splits import Split
+
+CLEAN = "clean"
+MIN_GENES_DETECTED = 20
+"""Two cells with fewer detected genes may be equal by chance."""
+
+
+def audit_train(train: AnnData, split: Split, cells: AnnData) -> str:
+    """Check what `fit` receives against the split.
+
+    Looks for test cells by name and, renamed, by content; for held-out conditions; and for fields that could carry a
+    statistic of all cells.
+
+    Parameters
+    ----------
+    train
+        Training cells as `fit` will get them.
+    split
+        The fold.
+    cells
+        All cells of the data set, in the same space.
+
+    Returns
+    -------
+    str
+        "clean", or "leaky: …" for a protocol that leaks by design.
+
+    Raises
+    ------
+    LeakageError
+        Something leaks although the protocol promises that nothing does.
+    """
+    findings = [*_shared_cells(train, split, cells), *_held_out(train, split), *_extras(train, "training cells")]
+    if not findings:
+        return CLEAN
+    if split.leaky:
+        return f"leaky: {'; '.join(findings)}"
+    raise LeakageError(f"Leakage in {split.protocol}, fold {split.fold}: {'; '.join(findings)}. Nothing was trained.")
+
+
+def audit_parameters(cells_digest: str, split: Split, cells: AnnData) -> None:
+    """Check that parameters of an integration were estimated from the fold's training cells and no other.
+
+    Parameters
+    ----------
+    cells_digest
+        Which cells they were estimated from, as kept with them.
+    split, cells
+        The fold, and all cells of the data set.
+
+    Raises
+    ------
+    LeakageError
+        They were estimated from other cells.
+    """
+    if cells_digest != digest_of(cells.obs_names[split.train]):
+        raise LeakageError(
+            f"Leakage in {split.protocol}, fold {split.fold}: the batch effects were estimated from "
+            f"{cells_digest.split(':')[0]} cells that are not the {len(split.train)} training cells. Delete the run's "
+            "folder 'integration' and run again."
+        )
+
+
+def audit_query(query: Query, truth_names: set[str]) -> None:
+    """Check that a query carries neither truth cells nor a way to reach them; raises `LeakageError`."""
+    findings = _extras(query.cells, "input cells")
+    overlap = truth_names.intersection(query.cells.obs_names)
+    if overlap:
+        findings.append(f"{len(overlap)} truth or reference cells among the input")
+    if findings:
+        raise LeakageError(f"Query ({query.context}, {query.perturbation}, {query.direction}): {'; '.join(findings)}.")
+
+
+def _shared_cells(train: AnnData, split: Split, cells: AnnData) -> list[str]:
+    test = split.tested
+    by_name = set(train.obs_names).intersection(cells.obs_names[test])
+    if by_name:
+        return [f"{len(by_name)} of {len(test)} test cells are training cells"]
+    by_content = _fingerprints(train.X) & _fingerprints(cells.X[test])
+    return [f"{len(by_content)} test cells are training cells under another name"] if by_content else []
+
+
+def _fingerprints(x: sp.csr_matrix) -> set[bytes]:
+    """Hash each cell's expression; cells with next to nothing detected are passed over."""
+    x = sp.csr_matrix(x)
+    x.sort_indices()
+    prints = set()
+    for start, stop in zip(x.indptr[:-1], x.indptr[1:], strict=True):
+        if stop - start >= MIN_GENES_DETECTED:
+            hasher = hashlib.blake2b(x.indices[start:stop].tobytes(), digest_size=16)
+            hasher.update(x.data[start:stop].tobytes())
+            prints.add(hasher.digest())
+    return prints
+
+
+def _held_out(train: AnnData, split: Split) -> list[str]:
+    labels = train.obs[["context", "perturbation", "dose"]].drop_duplicates().itertuples(index=False)
+    found = [Condition(str(c), str(p), dose_of(d)) for c, p, d in labels]
+    seen = [c for c in found if c in split.held_out or _gives_away(c, split)]
+    return [f"held-out condition {min(map(str, seen))} and {len(seen) - 1} more in training"] if seen else []
+
+
+def _gives_away(trained: Condition, split: Split) -> bool:
+    """Say whether a condition tells of a test condition what the protocol promises to hide, whoever made the split."""
+    asked = [c.condition for c in split.conditions if c.perturbation in (trained.perturbation, *trained.parts)]
+    if split.protocol == "unseen_perturbation":
+        return bool(asked)
+    if split.protocol == "low_to_high_dose":
+        return any(trained.dose is None or c.dose is None or trained.dose >= c.dose for c in asked)
+    return split.protocol == "unseen_context" and any(c.pair == trained.pair for c in asked)
+
+
+def _extras(cells: AnnData, what: str) -> list[str]:
+    """Name fields beyond X, names and canonical labels: any of them could be computed from test cells."""
+    found = [
+        f"{what} carry {field}['{key}']"
+        for field in ("uns", "obsm", "varm", "layers", "obsp", "varp")
+        for key in getattr(cells, field)
+    ]
+    found += [f"{what} carry var['{c}']" for c in cells.var.columns]
+    found += [f"{what} carry obs['{c}']" for c in cells.obs.columns if c not in OBS_COLUMNS]
+    if cells.raw is not None:
+        found.append(f"{what} carry raw")
+    if cells.is_view:
+        found.append(f"{what} are a view of all cells")
+    return found

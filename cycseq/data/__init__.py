@@ -1,0 +1,1 @@
+"""Cells, draws and pairs that a model is trained on."""

@@ -1,0 +1,266 @@
+"""The additive estimate of every change: mean + context + perturbation, each shrunk by what its noise explains.
+
+Per gene, the change of perturbation p in context c is T_cp = m + w_c + v_p + ε_cp, with normal m, w, v and ε: a mixed
+model. Its variances are h_g · (m², u, v, e) plus the sampling noise of the cells; a context's controls are shared by all
+its changes, so their noise is part of w_c and is taken out again. The estimate is the best linear predictor of m + u_c +
+v_p: it says something of pairs never seen together, and says less the less there is to go by.
+
+With doses d each of m, w and v is a straight line in log10(d): an intercept and a slope, with variances of their own. So a
+step between two doses is the mean step, moved by what the context and the perturbation did at the doses that were seen.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Bool, Float, Int
+
+from cycseq.data.sampling import Condition, conditions
+from cycseq.data.vocabulary import NO_PERTURBATION, Cells, Vocabulary
+
+POOLED = 0.2
+"""Weight of the mean over genes in a gene's own signal variance; chosen on simulated screens."""
+SWEEPS = 30
+"""Most rounds of the block solution; each takes the largest error down severalfold."""
+TOLERANCE = 1e-4
+"""The solution is done when no value moves by more than this, in log2 units."""
+LEAST_VARIANCE = 1e-6
+"""Floor of a gene's noise variance, in (log2 units)²: a gene that never varies has no signal either."""
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Expected change of each (context, batch) and perturbation: the sum of a row of each table.
+
+    A row has one value a gene, and with doses a second one, the slope in log10 of the dose.
+    """
+
+    batch: Float[np.ndarray, "batch term gene"]
+    """Mean change in the batch's context, shrunk towards the mean over contexts, log2 units (the slope: per decade)."""
+    perturbation: Float[np.ndarray, "perturbation term gene"]
+    """What a perturbation adds to it in every context, shrunk towards 0, in the same units."""
+    centre: float = 0.0
+    """log10 of the dose in nM at which the first term is the change; 0 without doses."""
+
+
+class _Changes(NamedTuple):
+    """Measured changes, one row for each trained (context, perturbation), or for each of its doses."""
+
+    values: Float[np.ndarray, "change gene"]
+    context: Int[np.ndarray, " change"]
+    p: Int[np.ndarray, " change"]
+    own: Float[np.ndarray, " change"]
+    """Noise of the perturbed cells, as a share of one cell's variance: 1 / cells."""
+    control: Float[np.ndarray, " change"]
+    """The same of the controls."""
+    noise: Float[np.ndarray, " gene"]
+    """Variance of one cell within its condition."""
+    terms: Float[np.ndarray, "change term"]
+    """What each term is multiplied by: 1, and with doses log10 of the dose less its mean."""
+
+
+class _Variances(NamedTuple):
+    """Mean over genes of the variances of m, u and v, by term, and of e."""
+
+    mean: Float[np.ndarray, " term"]
+    context: Float[np.ndarray, " term"]
+    perturbation: Float[np.ndarray, " term"]
+    rest: float
+
+
+def estimate(cells: Cells, vocabulary: Vocabulary, keep: Bool[np.ndarray, " cell"]) -> Effects:
+    """Estimate the additive effects from the kept cells.
+
+    Parameters
+    ----------
+    cells, vocabulary
+        Training cells; every context with perturbed cells has controls.
+    keep
+        Cells to use.
+    """
+    of_batch = np.array([vocabulary.contexts.index(context) for context, _ in vocabulary.batches])
+    centre = float(cells.dose[keep & (cells.perturbation != NO_PERTURBATION)].mean()) if vocabulary.dosed else 0.0
+    changes = _changes(cells, of_batch, keep, centre if vocabulary.dosed else None)
+    sizes = len(vocabulary.contexts), len(vocabulary.perturbations)
+    mean, own, common = _solve(changes, _variances(changes, sizes), _signal(changes), sizes)
+    return Effects((mean + own)[of_batch].astype(np.float32), common.astype(np.float32), centre)
+
+
+def _changes(
+    cells: Cells, of_batch: Int[np.ndarray, " batch"], keep: Bool[np.ndarray, " cell"], centre: float | None
+) -> _Changes:
+    """Measure changes within batches, and average them over a context's batches by perturbed cells.
+
+    `centre` is taken off the doses (log10 of nM); None for cells without.
+    """
+    groups = conditions(cells, keep)
+    b, p = (np.array([getattr(group, name) for group in groups]) for name in ("batch", "perturbation"))
+    size = np.array([len(group.members) for group in groups], dtype=np.float64)
+    means, noise = _moments(cells.x, groups)
+    control, context = p == NO_PERTURBATION, of_batch[b]
+    rows: defaultdict[tuple[int, int, float], list[int]] = defaultdict(list)
+    for row in np.flatnonzero(~control):
+        rows[int(context[row]), int(p[row]), groups[row].dose].append(int(row))
+    measured = []
+    for (c, _, _), own in rows.items():
+        pools = [control & (b == b[row]) for row in own]  # a batch without controls takes all of its context
+        pools = [np.flatnonzero(pool if pool.any() else control & (context == c)) for pool in pools]
+        share = size[own] / size[own].sum()
+        against = np.stack([size[pool] @ means[pool] / size[pool].sum() for pool in pools])
+        shared = np.square(share) @ np.array([1 / size[pool].sum() for pool in pools])
+        measured.append((share @ (means[own] - against), 1 / size[own].sum(), shared))
+    values, own_noise, control_noise = (np.array(part) for part in zip(*measured, strict=True))
+    contexts, perturbations, doses = (np.array(part) for part in zip(*rows, strict=True))
+    terms = [np.ones(len(rows)), *([] if centre is None else [doses - centre])]
+    return _Changes(values, contexts, perturbations, own_noise, control_noise, noise, np.stack(terms, axis=1))
+
+
+def _moments(
+    x: sp.csr_matrix, groups: list[Condition]
+) -> tuple[Float[np.ndarray, "condition gene"], Float[np.ndarray, " gene"]]:
+    """Mean of each condition, and the variance of a cell within its condition, pooled over conditions."""
+    size = np.array([len(group.members) for group in groups])
+    members = np.concatenate([group.members for group in groups])
+    starts = np.concatenate([[0], np.cumsum(size)])
+    own = x[members].astype(np.float64)
+    sums = sp.csr_matrix((np.ones(len(members)), np.arange(len(members)), starts), shape=(len(groups), len(members)))
+    means = (sums @ own).toarray() / size[:, None]
+    squares = np.asarray(own.multiply(own).sum(axis=0)).ravel()
+    variance = (squares - size @ np.square(means)) / max(len(members) - len(groups), 1)
+    return means, np.maximum(variance, LEAST_VARIANCE)
+
+
+def _signal(changes: _Changes) -> Float[np.ndarray, " gene"]:
+    """Variance of a gene's true changes over their mean over genes: mean 1, all 1 where there is no signal at all."""
+    sampling = (changes.own + changes.control).mean() * changes.noise
+    raw = np.maximum(np.square(changes.values).mean(axis=0) - sampling, 0)
+    pooled = (1 - POOLED) * raw + POOLED * raw.mean()
+    return pooled / pooled.mean() if pooled.any() else np.ones_like(pooled)
+
+
+def _variances(changes: _Changes, sizes: tuple[int, int]) -> _Variances:
+    """Variances by the method of moments: products of changes that share a context, a perturbation, or neither.
+
+    Products of pairs of changes are regressed on the products of their terms; with one term that is their mean. Pairs that
+    share both (two doses) are left out: what a perturbation does in one context only is in them.
+    """
+    noise = changes.noise.mean()
+    control, own = noise * changes.control.mean(), noise * changes.own.mean()
+    both = changes.context * sizes[1] + changes.p
+    every, within, across, same = (
+        _products(changes, label) for label in (np.zeros_like(both), changes.context, changes.p, both)
+    )
+    of_c, of_p, of_neither = within - same, across - same, every - within - across + same
+    same_p = np.maximum(of_p.variances(), 0)
+    first = np.arange(changes.terms.shape[1]) == 0
+    same_c = np.maximum(of_c.variances() - control * (first & (of_c.pairs[0, 0] > 0)), 0)
+    known = [part for part in (of_neither, of_p) if part.pairs[0, 0] > 0]
+    mean = np.maximum(known[0].variances(), 0) if known else same_c
+    context, perturbation = np.maximum(same_c - mean, 0), np.maximum(same_p - mean, 0)
+    powers = np.square(changes.terms).mean(axis=0)
+    total = np.square(changes.values).sum() / changes.values.size
+    rest = float(max(total - powers @ (mean + context + perturbation) - control - own, 0))
+    if of_p.pairs[0, 0] > 0:
+        return _Variances(mean, context, perturbation, rest)
+    # one context each: what is a perturbation's own cannot be told apart
+    return _Variances(mean, context, np.full_like(mean, rest / powers.sum()), 0.0)
+
+
+@dataclass(frozen=True)
+class _Products:
+    """Normal equations of products of different changes with the same label, over the products of their terms."""
+
+    sums: Float[np.ndarray, " term"]
+    pairs: Float[np.ndarray, "term term"]
+    """The first entry is the number of pairs."""
+
+    def __add__(self, other: _Products) -> _Products:
+        return _Products(self.sums + other.sums, self.pairs + other.pairs)
+
+    def __sub__(self, other: _Products) -> _Products:
+        return _Products(self.sums - other.sums, self.pairs - other.pairs)
+
+    def variances(self) -> Float[np.ndarray, " term"]:
+        """Least-squares coefficient of each term; 0 where there are no pairs."""
+        return np.linalg.lstsq(self.pairs, self.sums, rcond=1e-9)[0]
+
+
+def _products(changes: _Changes, label: Int[np.ndarray, " change"]) -> _Products:
+    """Sum over pairs of different changes with the same label, without forming the pairs."""
+    _, codes = np.unique(label, return_inverse=True)
+    size, n_genes = codes.max() + 1, changes.values.shape[1]
+    terms, squares = changes.terms, np.square(changes.values).sum(axis=1)
+    sums = [
+        np.square(_sums(term[:, None] * changes.values, codes, size)).sum() - np.square(term) @ squares
+        for term in terms.T
+    ]
+    outer = terms[:, :, None] * terms[:, None, :]  # [change, term, term]
+    of_label = _sums(outer.reshape(len(terms), -1), codes, size).reshape(size, *outer.shape[1:])
+    return _Products(np.array(sums) / n_genes, np.square(of_label).sum(axis=0) - np.square(outer).sum(axis=0))
+
+
+def _solve(
+    changes: _Changes, parts: _Variances, signal: Float[np.ndarray, " gene"], sizes: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Predict m [term, gene], u [context, term, gene] and v [perturbation, term, gene], by turns, each given the others."""
+    precision = 1 / (parts.rest * signal + changes.own[:, None] * changes.noise)  # [change, gene]
+    # controls' noise of each context, the mean over its changes; it is shared by them, and no part of a slope
+    counts = np.maximum(np.bincount(changes.context, minlength=sizes[0]), 1)
+    control = (np.bincount(changes.context, changes.control, sizes[0]) / counts)[:, None] * changes.noise
+    true_c = np.repeat(parts.context[None, :, None] * signal, sizes[0], axis=0)  # [context, term, gene]
+    spread_c = true_c.copy()  # prior variance of w = u + noise of the controls
+    spread_c[:, 0] += control
+    blocks = []
+    for k, term in enumerate(changes.terms.T[:, :, None]):
+        weight = precision * term if k else precision  # the first term is 1; no copy of a large array
+        blocks += [
+            _Block(term, weight, np.zeros_like(changes.p), 1, parts.mean[k] * signal),
+            _Block(term, weight, changes.context, sizes[0], spread_c[:, k]),
+            _Block(term, weight, changes.p, sizes[1], parts.perturbation[k] * signal),
+        ]
+    left = changes.values.copy()  # less all blocks
+    for _ in range(SWEEPS):
+        before = left.copy()
+        for block in blocks:
+            block.improve(left)
+        if np.abs(left - before).max() < TOLERANCE:
+            break
+    mean, w, v = (np.stack([block.found for block in blocks[part::3]], axis=1) for part in range(3))
+    return mean[0], w * np.divide(true_c, spread_c, out=np.zeros_like(w), where=spread_c > 0), v
+
+
+class _Block:
+    """One term of m, w or v: values [label, gene] that share a prior."""
+
+    def __init__(
+        self,
+        term: Float[np.ndarray, "change 1"],
+        weight: Float[np.ndarray, "change gene"],
+        label: Int[np.ndarray, " change"],
+        size: int,
+        variance: Float[np.ndarray, "*label gene"],
+    ) -> None:
+        self.term, self.weight, self.label, self.variance = term, weight, label, variance
+        self.total = _sums(weight * term, label, size)
+        self.found = np.zeros_like(self.total)
+
+    def improve(self, left: Float[np.ndarray, "change gene"]) -> None:
+        """Predict the block's values from what all other blocks leave; `left` is brought up to date in place."""
+        left += self.term * self.found[self.label]
+        self.found = _shrink(_sums(self.weight * left, self.label, len(self.found)), self.total, self.variance)
+        left -= self.term * self.found[self.label]
+
+
+def _shrink(weighted: np.ndarray, precision: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Posterior mean under a normal prior of mean 0: Σ w y / (Σ w + 1 / variance), 0 where the variance is 0."""
+    return variance * weighted / (variance * precision + 1)
+
+
+def _sums(values: np.ndarray, label: Int[np.ndarray, " change"], size: int) -> Float[np.ndarray, "label gene"]:
+    out = np.zeros((size, values.shape[1]))
+    np.add.at(out, label, values)
+    return out

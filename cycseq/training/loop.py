@@ -1,0 +1,278 @@
+"""Training: one loop that runs the pre-training and the fine-tuning stage alike."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cycseq.config import Stage, TrainConfig
+from cycseq.data.loader import PairLoader
+from cycseq.devices import random_state, seeded, set_random_state
+from cycseq.errors import CheckpointError, TrainingError
+from cycseq.model import Critics, Generators
+from cycseq.training import parallel, progress, stage_state
+from cycseq.training.checkpoint import Weights
+from cycseq.training.history import Epoch, History
+from cycseq.training.parallel import ALONE, GradientMean, Peers
+from cycseq.training.stage_state import Owner, Progress
+from cycseq.training.step import Stepper
+from cycseq.training.validation import evaluate, references
+
+Reporter = Callable[[int, int, str], None]
+DIVERGED = 1e4
+"""A loss term or gradient norm has diverged when it is this many times its mean in the first epoch. Terms that start
+below 1 are held against 1: they are in nats or in units of Var(x), and some, like the KL, start near 0."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything about a stage that is not data or weights."""
+
+    config: TrainConfig
+    stage: Stage
+    seed: int
+    """Seeds the order of the pairs, dropout and the latents' noise."""
+    report: Reporter
+    """Called once an epoch with (done, total, text)."""
+    context: str | None = None
+    """The context fine-tuned on; None for pre-training."""
+    state: Path | None = None
+    """File the state is written to after every epoch; training goes on from it if it is there. Once the stage has ended
+    it holds the result alone, and the same call returns that at once; delete it when the model is saved."""
+    log: Path | None = None
+    """Folder of a TensorBoard log; None writes none."""
+    until: int | None = None
+    """Train for this many epochs and keep the last weights; None keeps the best, and stops when patience runs out."""
+
+    @property
+    def epochs(self) -> int:
+        """Most epochs that are run; the schedule of the learning rate is the stage's all the same."""
+        return self.stage.epochs if self.until is None else self.until
+
+
+def train_stage(
+    generators: Generators, critics: Critics, train: PairLoader, validation: PairLoader, run: Run
+) -> History:
+    """Train the networks in place and leave the weights of the best validation error, or the last, in the generators.
+
+    Under torchrun (`cycseq.training.parallel`) each process takes its share of every batch; the first one validates, reports and
+    writes.
+
+    Parameters
+    ----------
+    generators, critics
+        Networks; the critics keep their last weights.
+    train, validation
+        Pseudo-pairs of disjoint cells.
+    run
+        Settings, seed, reporter, and the files to write.
+
+    Raises
+    ------
+    TrainingError
+        A loss, a gradient norm or the validation error became NaN or infinite, or grew without bound. The generators
+        are left with the best weights so far, and the state file with everything after the last epoch before.
+    CheckpointError
+        The state file is damaged or belongs to another training.
+    """
+    peers = parallel.current()
+    peers.same_start((generators, critics))
+    with seeded(run.seed + peers.rank, train.device):
+        stage = _Training(generators, critics, train, validation, run)
+        try:
+            stage.go_on()
+        finally:
+            generators.load_state_dict(stage.best)
+            generators.eval()
+            stage.stepping.stepper.release()
+    return stage.history
+
+
+class _Training:
+    """A stage under way: all that changes from epoch to epoch, and the file it is kept in."""
+
+    def __init__(
+        self, generators: Generators, critics: Critics, train: PairLoader, validation: PairLoader, run: Run
+    ) -> None:
+        self.generators, self.critics, self.run = generators, critics, run
+        self.train, self.validation, self.peers = train, validation, parallel.current()
+        self.rng = np.random.default_rng(run.seed)
+        self.stepping = _Stepping(generators, critics, run, train.variance(), self.peers)
+        self.best: Weights = deepcopy(generators.state_dict())
+        self.finished = run.epochs == 0
+        self.owner = self._owner() if run.state else None
+        found = stage_state.read(run.state, self.owner) if run.state and self.owner else None
+        if found:
+            self._restore(found)
+        else:
+            self.history = self.peers.from_first(self._untrained)
+        if len({*self.peers.gather(len(self.history.epochs))}) > 1:
+            raise CheckpointError(
+                f"The processes read different states from '{run.state}'. Give a file that all of them can see."
+            )
+
+    def go_on(self) -> None:
+        """Train until the epochs run out or patience does."""
+        run, total = self.run, self.run.epochs
+        first = len(self.history.epochs)
+        if self.finished:
+            return
+        with progress.recording(run.log if self.peers.first else None, first) as record:
+            if first == 1:
+                record(self.history)
+            while not self.finished:
+                self._epoch()
+                if not self.peers.first:
+                    continue
+                record(self.history)
+                run.report(self.history.epochs[-1].number, total, progress.line(self.history, total))
+
+    def _epoch(self) -> None:
+        begun, number, run, stage = time.perf_counter(), len(self.history.epochs), self.run, self.run.stage
+        terms = self.stepping.epoch(self.train, self.rng)
+        _check_terms(terms, self.history, stage)
+        found = self.peers.from_first(lambda: evaluate(self.generators, self.validation))
+        if not math.isfinite(found.errors.mean):
+            raise TrainingError(_advice(f"The validation error is {found.errors.mean}", number, stage))
+        best_epoch, seconds = self.history.best_epoch, self.history.epochs[-1].seconds
+        if run.until is not None or found.errors.mean < self.history.best.errors.mean:
+            best_epoch, self.best = number, deepcopy(self.generators.state_dict())
+        epoch = Epoch(number, terms.means, found, seconds + time.perf_counter() - begun)
+        self.history = replace(self.history, epochs=(*self.history.epochs, epoch), best_epoch=best_epoch)
+        self.finished = number == run.epochs or number - best_epoch >= stage.patience
+        self._keep()
+
+    def _untrained(self) -> History:
+        begun = time.perf_counter()
+        trivial, found = references(self.train, self.validation), evaluate(self.generators, self.validation)
+        before = Epoch(0, {}, found, time.perf_counter() - begun)
+        return History(self.run.stage.name, self.run.context, trivial, (before,), 0)
+
+    def _owner(self) -> Owner:
+        run, data = self.run, (self.train.source.fingerprint, self.validation.source.fingerprint)
+        start = stage_state.fingerprint(self.generators, self.critics)
+        return Owner(
+            run.config,
+            run.stage,
+            run.context,
+            run.seed,
+            self.peers.world,
+            torch.device(self.train.device).type,
+            data,
+            start,
+        )
+
+    def _keep(self) -> None:
+        """Write the state; once the stage has ended, only its result."""
+        if self.run.state is None or self.owner is None:
+            return
+        random = self.peers.gather(random_state(self.train.device))
+        if not self.peers.first:
+            return
+        kept = Progress(self.history, True, self.best, {}, self.critics.state_dict(), [], [], "", [])
+        if not self.finished:
+            kept = replace(
+                kept,
+                finished=False,
+                generators=self.generators.state_dict(),
+                optimizers=[optimizer.state_dict() for optimizer in self.stepping.stepper.optimizers],
+                schedules=[schedule.state_dict() for schedule in self.stepping.schedules],
+                order=json.dumps(self.rng.bit_generator.state),
+                random=random,
+            )
+        stage_state.write(self.run.state, self.owner, kept)
+
+    def _restore(self, found: Progress) -> None:
+        self.history, self.finished, self.best = found.history, found.finished, found.best
+        self.critics.load_state_dict(found.critics)
+        if found.finished:
+            return
+        self.generators.load_state_dict(found.generators)
+        for optimizer, values in zip(self.stepping.stepper.optimizers, found.optimizers, strict=True):
+            optimizer.load_state_dict(values)
+        for schedule, values in zip(self.stepping.schedules, found.schedules, strict=True):
+            schedule.load_state_dict(values)
+        self.rng.bit_generator.state = json.loads(found.order)
+        set_random_state(found.random[self.peers.rank], self.train.device)
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """Loss terms of an epoch."""
+
+    means: dict[str, float]
+    """Mean of each over the steps; NaN or infinite if it was so in any step."""
+    sound: dict[str, int]
+    """Steps before the first in which a term was NaN or infinite."""
+
+
+class _Stepping:
+    """The stepper of a stage and its schedules."""
+
+    def __init__(
+        self, generators: Generators, critics: Critics, run: Run, variance: float, peers: Peers = ALONE
+    ) -> None:
+        self.run, self.peers = run, peers
+        self.reduce = GradientMean(peers) if peers.world > 1 else None
+        self.stepper = Stepper(generators, critics, run.config, run.stage, variance, self.reduce)
+        every = max(1, round(0.1 * run.stage.epochs))
+        self.schedules = [
+            torch.optim.lr_scheduler.StepLR(optimizer, every, run.config.decay) for optimizer in self.stepper.optimizers
+        ]
+
+    def epoch(self, train: PairLoader, rng: np.random.Generator) -> _Terms:
+        """Take one step a batch; the device is asked for the losses once, at the end."""
+        size, n_pairs = self.run.stage.batch_size, len(train)
+        names: tuple[str, ...] = ()
+        sums = sound = torch.zeros((), device=train.device)
+        starts = range(0, n_pairs, size)
+        passes = math.ceil(self.run.stage.least_steps / len(starts))
+        batches = chain.from_iterable(train.epoch(size, rng, self.peers) for _ in range(passes))
+        for start, batch in zip([*starts] * passes, batches, strict=True):
+            weight = self.peers.weight(min(size, n_pairs - start))
+            if self.reduce:
+                self.reduce.weight = weight
+            terms = self.stepper.step(batch)
+            names = tuple(terms)
+            sums = sums + weight * torch.stack(list(terms.values())).float()
+            sound = sound + torch.isfinite(sums)
+        for schedule in self.schedules:
+            schedule.step()
+        sums = self.peers.sum(sums) / (passes * len(starts))
+        means, steps = torch.stack([sums, sound]).tolist()
+        return _Terms(dict(zip(names, means, strict=True)), dict(zip(names, map(int, steps), strict=True)))
+
+
+def _check_terms(terms: _Terms, history: History, stage: Stage) -> None:
+    number = len(history.epochs)
+    first = history.epochs[1].losses if number > 1 else terms.means
+    broken = [name for name, value in terms.means.items() if not math.isfinite(value)]
+    for name in sorted(broken, key=terms.sound.__getitem__):
+        what = f"{_title(name)} is {terms.means[name]} since step {terms.sound[name] + 1}"
+        raise TrainingError(_advice(what, number, stage))
+    for name, value in terms.means.items():
+        if abs(value) > DIVERGED * max(1.0, abs(first[name])):
+            what = f"{_title(name)} is {value:.3g}, was {first[name]:.3g} in the first epoch"
+            raise TrainingError(_advice(what, number, stage))
+
+
+def _title(name: str) -> str:
+    """Name a term in an error: "The loss 'cycle'", "The gradient norm of the critics"."""
+    kind, _, net = name.rpartition(".")
+    return f"The gradient norm of the {net}" if kind else f"The loss '{name}'"
+
+
+def _advice(what: str, epoch: int, stage: Stage) -> str:
+    return (
+        f"{what}, in epoch {epoch} of stage '{stage.name}': training diverged. "
+        f"Lower the learning rate ({stage.learning_rate:g}) or check the scale of X."
+    )

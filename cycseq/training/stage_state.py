@@ -1,0 +1,116 @@
+"""The state of a stage in one file: training that was interrupted goes on from it as if it had not been."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from cycseq.config import Stage, TrainConfig
+from cycseq.errors import CheckpointError
+from cycseq.training import history
+from cycseq.training.checkpoint import FileKind, Weights, read_whole, write_whole
+from cycseq.training.history import History
+
+STATE = FileKind(
+    "cycseq-training-state",
+    2,
+    "training state of CycSeq",
+    "Delete it to train this stage from its start, or give the file that belongs to it.",
+)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """What a state belongs to; it is no use to any other training."""
+
+    config: TrainConfig
+    stage: Stage
+    context: str | None
+    seed: int
+    processes: int
+    """Processes that train together: each has random numbers of its own."""
+    device: str
+    """Kind of device: each has random numbers of its own."""
+    data: tuple[str, str]
+    """Fingerprints of the training and the validation pairs."""
+    start: str
+    """Hash of the weights training starts from."""
+
+    def labels(self) -> dict[str, str]:
+        """Name each part, so that a refusal can say which one differs."""
+        return {
+            "configuration": json.dumps(asdict(self.config)),
+            "stage": json.dumps(asdict(self.stage)),
+            "context": repr(self.context),
+            "seed": str(self.seed),
+            "number of processes": str(self.processes),
+            "device": self.device,
+            "training or validation cells": " ".join(self.data),
+            "starting weights": self.start,
+        }
+
+
+@dataclass(frozen=True)
+class Progress:
+    """All that the next epoch depends on, and all that is needed at the end."""
+
+    history: History
+    """Epochs so far."""
+    finished: bool
+    """Whether the stage has ended; then `optimizers` and what follows are empty."""
+    best: Weights
+    """Generators of the best validation error so far."""
+    generators: Weights
+    """Generators after the last epoch; empty once the stage has ended."""
+    critics: Weights
+    """Critics after the last epoch."""
+    optimizers: list[dict[str, Any]]
+    """States of the optimisers, their learning rates included."""
+    schedules: list[dict[str, Any]]
+    """States of the learning rates' schedules."""
+    order: str
+    """State of the generator that orders the pairs, JSON."""
+    random: list[dict[str, Tensor]]
+    """States of torch's global generators, one entry a process."""
+
+
+def write(path: Path, owner: Owner, progress: Progress) -> None:
+    """Replace the state in a file; a reader finds the old one or the whole new one."""
+    fields = {name: getattr(progress, name) for name in Progress.__dataclass_fields__}
+    fields["history"] = history.to_json(progress.history)
+    write_whole(path, {"format": STATE.format, "version": STATE.version, "owner": owner.labels()} | fields)
+
+
+def read(path: Path, owner: Owner) -> Progress | None:
+    """Read the state of a training; None if there is no file.
+
+    Raises
+    ------
+    CheckpointError
+        The file is damaged, cut short, of another version, or belongs to another training.
+    """
+    if not path.exists():
+        return None
+    content = read_whole(path, STATE)
+    own = owner.labels()
+    other = [name for name, label in own.items() if content["owner"].get(name) != label]
+    if other:
+        raise CheckpointError(
+            f"'{path.name}' belongs to another training: its {', '.join(other)} differ. {STATE.remedy}"
+        )
+    fields = {name: content[name] for name in Progress.__dataclass_fields__}
+    return Progress(**fields | {"history": history.from_json(content["history"])})
+
+
+def fingerprint(*nets: nn.Module) -> str:
+    """Hash all weights of some networks."""
+    found = sha256()
+    for net in nets:
+        for weight in net.state_dict().values():
+            found.update(weight.detach().cpu().contiguous().numpy())
+    return found.hexdigest()

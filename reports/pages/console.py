@@ -1,0 +1,119 @@
+"""The leaderboard on the console, at the end of a run."""
+
+from __future__ import annotations
+
+import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from reports.formatting import decimals, number, shorten, with_interval
+from reports.pages.index_page import column_name, table_rows
+from reports.task_labels import BRACKETS, Task, describe_trouble, lead_metric, ordered_models, tasks, why_uninformative
+
+_HEAD = 6
+"""Most characters of a suite's name above a column: the paper's suites, both ways, in 80 characters."""
+_BESIDE = ("r2_pearson", "mse", "pds_cosine", "e_distance")
+
+
+def print_summary(leaderboard: pd.DataFrame, console: Console) -> None:
+    """Print one table per task (models by rank, what is not ranked, references), and beneath it what went wrong.
+
+    Parameters
+    ----------
+    leaderboard
+        What `aggregate.leaderboard` returned, or `tables.read_leaderboard` read back.
+    console
+        Where to print.
+    """
+    for task, board in tasks(leaderboard):
+        leaders = ordered_models(board, lead_metric(board))
+        console.print(_table(task, board, leaders, console.width))
+        models = leaders[leaders["kind"] == "model"]
+        for _, row in models.iterrows():
+            trouble = describe_trouble(row)
+            if trouble:
+                console.print(f"  {row['model']}: {shorten(trouble, 200)}", markup=False, highlight=False)
+        blunt = why_uninformative(board, lead_metric(board))
+        if blunt:
+            console.print(
+                f"  {lead_metric(board)} is uninformative here, no ranks: {blunt}", markup=False, highlight=False
+            )
+        quick = list(models.loc[(models["budget"] == "quick") & models["mean"].notna(), "model"])
+        if quick:
+            console.print(f"  below the authors' training length (budget quick): {', '.join(quick)}", highlight=False)
+        console.print()
+
+
+def print_index(summary: pd.DataFrame, console: Console) -> None:
+    """Print one table over several suites: a row a model, a column a task.
+
+    Parameters
+    ----------
+    summary
+        What `index.write_index` returned; may have no row.
+    console
+        Where to print.
+    """
+    found = list(tasks(summary)) if len(summary) else []
+    if not found:
+        return
+    simulated = [column_name(task) for task, _ in found if task.source == "simulated"]
+    which = "all of them" if len(simulated) == len(found) else ", ".join(simulated)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("model", no_wrap=True)
+    for task, _ in found:
+        suite = task.suite if len(task.suite) <= _HEAD else f"{task.suite[: _HEAD - 1]}."
+        table.add_column(f"{suite}\n{task.direction}", justify="right", no_wrap=True)
+    for name, *cells in table_rows(found):
+        table.add_row(name, *(cell if cell[-1:].isdigit() or not cell else "–" for cell in cells))
+    console.print("All suites" + (f"; SIMULATED: {which}" if simulated else ""), highlight=False)
+    console.print(table)
+    console.print(
+        "mean of each suite's headline metric; –: declined or failed, reasons in index.md; † bracket; *reference*, never "
+        "ranked",
+        highlight=False,
+    )
+
+
+def _table(task: Task, board: pd.DataFrame, leaders: pd.DataFrame, width: int) -> Table:
+    """Build the table of one task, with as many metrics beside the headline as fit into `width` characters."""
+    lead = lead_metric(board)
+    suite = board[board["level"] == "suite"]
+    beside = [metric for metric in _BESIDE if metric != lead and metric in set(suite["metric"])]
+    places = {
+        metric: decimals(suite.loc[(suite["metric"] == metric) & (suite["kind"] == "model"), "mean"])
+        for metric in (lead, *beside)
+    }
+    headline = [with_interval(row, places[lead]) for _, row in leaders.iterrows()]
+    beside = beside[: max(0, (width - 8 - leaders["model"].str.len().max() - max(map(len, headline))) // 9)]
+    table = Table(
+        title="\n".join((task.title, *task.warnings)),
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        caption_justify="left",
+        caption="mean [95 % interval]; * bracket; –: no value; dim: not ranked",
+    )
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("model", no_wrap=True)
+    table.add_column(lead, justify="right", no_wrap=True)
+    for metric in beside:
+        table.add_column(metric.replace("_", "_\n"), justify="right", no_wrap=True)
+    cells = suite.set_index(["model", "metric"])["mean"]
+    for text, (_, row) in zip(headline, leaders.iterrows(), strict=True):
+        others = [_cell(cells.get((row["model"], metric)), places[metric]) for metric in beside]
+        style = "dim" if row["kind"] == "reference" or pd.isna(row["mean"]) else None
+        table.add_row(
+            f"{row['rank']:.0f}" if row["rank"] > 0 else "",
+            row["model"] + "*" * (row["model"] in BRACKETS),
+            text,
+            *others,
+            style=style,
+        )
+    return table
+
+
+def _cell(value: float | None, places: int) -> str:
+    return "–" if value is None or pd.isna(value) else number(value, places)

@@ -1,0 +1,212 @@
+"""From one value per condition to one row per model: the leaderboard.
+
+The rules, after those of `settle`:
+
+4. Mean over the conditions of a context; mean over contexts; interval by hierarchical bootstrap.
+5. A model without a value of its own that did not fail either is an unranked row with its status and reason.
+6. A metric whose ceiling is not better than the baseline by more than the bootstrap error is uninformative: its rows
+   keep their means and have neither rank nor scaled value. Without ceiling or baseline, only the scaled value is missing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from reports.stats.bootstrap import context_sizes, draw_means, interval_of
+from reports.stats.calibration import Calibration, calibrate, scale
+from reports.stats.paired_gains import holm
+from reports.stats.panel import Panel, panels
+from reports.stats.settle import settle
+from reports.tables import GROUP, UNINFORMATIVE, ReportError
+
+COLUMNS = (
+    *GROUP,
+    "level",
+    "context",
+    "model",
+    "kind",
+    "metric",
+    "mean",
+    "low",
+    "high",
+    "scaled",
+    "n_conditions",
+    "n_failed",
+    "n_unsupported",
+    "n_left_out",
+    "status",
+    "reason",
+    "budget",
+    "audit",
+    "rank",
+    "p_best",
+)
+
+
+def leaderboard(scores: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Aggregate scores into one row per model, metric and level.
+
+    Parameters
+    ----------
+    scores
+        One row per condition × metric × model × seed (`tables.SCORE_COLUMNS`).
+    metrics
+        One row per metric (`tables.METRIC_COLUMNS`); its order is the order of the rows.
+    n_boot
+        Bootstrap draws of the 95 % interval.
+    seed
+        Seed of the draws.
+
+    Returns
+    -------
+    DataFrame
+        Columns `COLUMNS`. `level` is "suite" (mean over contexts, `context` empty) or "context". `mean`, `low` and
+        `high` are in the metric's unit, NaN in a row without a value. `scaled` is 0 at the task's baseline and 1 at the
+        ceiling, NaN where the metric is not scored or not informative. `status` is ok where the model has at least one
+        value of its own, "uninformative" where it has but the metric cannot rank. `rank` is 1 for the best model of a
+        scored metric, equal for equal means; NaN for references, metrics that are only reported or uninformative, and
+        models without a value. `p_best` is the p-value of the paired bootstrap against the model of rank 1, two-sided,
+        corrected by Holm over the models of the metric; NaN where there is no rank or no interval.
+
+    Raises
+    ------
+    ReportError
+        What `check_scores` and `check_metrics` refuse, or fewer than one draw.
+
+    Source
+    ------
+    METRICS.md, "Calibration" and "Aggregation".
+    """
+    return rank_settled(settle(scores, metrics), metrics, n_boot=n_boot, seed=seed)
+
+
+def rank_settled(settled: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Make the leaderboard of `leaderboard` from what `settle` returned."""
+    if n_boot < 1:
+        raise ReportError(f"n_boot is {n_boot}; expected at least 1, and 2,000 or more for a report.")
+    scored = set(metrics.loc[metrics["scored"], "metric"])
+    rows: list[dict[str, object]] = []
+    for panel in panels(settled, metrics):
+        levels = [("suite", "", panel)]
+        levels += [("context", name, panel.rows(panel.contexts == name)) for name in np.unique(panel.contexts)]
+        for level, context, part in levels:
+            places = panel.labels | {"level": level, "context": context}
+            rows += [places | row for row in _summarise(part, panel.metric in scored, n_boot, seed)]
+    board = pd.DataFrame(rows)
+    facts = settled[[*GROUP, "model", "kind", "budget", "audit"]].drop_duplicates()
+    board = board.merge(facts, on=[*GROUP, "model"], how="left")
+    return _sort(board, metrics)[list(COLUMNS)]
+
+
+def _summarise(panel: Panel, scored: bool, n_boot: int, seed: int) -> list[dict[str, object]]:
+    """Return one row per model and reference of one metric at one level."""
+    kept = panel.kept
+    everybody = range(len(panel.models))
+    verdicts = [_judge(panel, kept, column) for column in everybody]
+    valued = np.array([has_mean for _, _, has_mean in verdicts])
+    mean, low, high = _means(panel, kept, valued, n_boot, seed)
+    goodness = np.where(panel.is_model, panel.sign * mean, np.nan)
+    calibration = calibrate(panel, n_boot=n_boot, seed=seed) if scored else None
+    scaled, rank = np.full((2, len(panel.models)), np.nan)
+    if calibration is not None and calibration.informative:
+        scaled = np.array([scale(panel, column, calibration) if valued[column] else np.nan for column in everybody])
+    if scored and (calibration is None or calibration.informative):
+        better = (goodness[:, None] > goodness).sum(axis=0)
+        rank = np.where(np.isfinite(goodness), better + 1.0, np.nan)
+    numbers = {
+        "mean": mean,
+        "low": low,
+        "high": high,
+        "scaled": scaled,
+        "n_conditions": kept.sum(axis=0),
+        "n_failed": (kept & panel.failed).sum(axis=0),
+        "n_unsupported": (kept & panel.declined).sum(axis=0),
+        "n_left_out": panel.left_out.sum(axis=0),
+        "rank": rank,
+        "p_best": _against_best(panel, rank, n_boot, seed),
+        "goodness": goodness,
+    }
+    columns = {name: values.tolist() for name, values in numbers.items()}
+    outcomes = [_mark(verdicts[column], calibration, bool(panel.is_model[column])) for column in everybody]
+    return [
+        {"model": panel.models[column], "status": outcomes[column][0], "reason": outcomes[column][1]}
+        | {name: values[column] for name, values in columns.items()}
+        for column in np.flatnonzero(panel.present.any(axis=0))
+    ]
+
+
+def _mark(verdict: tuple[str, str, bool], calibration: Calibration | None, is_model: bool) -> tuple[str, str]:
+    """Return status and reason of a row, "uninformative" where the metric cannot rank and nothing worse is to be said."""
+    status, reason, has_mean = verdict
+    if calibration is None or calibration.informative or not (is_model and has_mean):
+        return status, reason
+    why = f"{UNINFORMATIVE}: {calibration.reason}"
+    return (UNINFORMATIVE if status == "ok" else status), f"{reason}; {why}" if reason else why
+
+
+def _means(
+    panel: Panel, kept: np.ndarray, valued: np.ndarray, n_boot: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return mean and ends of the interval [model], NaN where a model has no mean."""
+    mean, low, high = np.full((3, len(panel.models)), np.nan)
+    left = np.flatnonzero(valued)
+    while len(left):  # once for all models, and once for each reference that lacks conditions
+        rows = kept[:, left[0]]
+        alike = left[(kept[:, left] == rows[:, None]).all(axis=0)]
+        sizes = context_sizes(panel.contexts[rows])
+        mean[alike], draws = draw_means(panel.value[rows][:, alike], sizes, n_boot=n_boot, seed=seed)
+        low[alike], high[alike] = interval_of(draws)
+        left = np.setdiff1d(left, alike)
+    return mean, low, high
+
+
+def _against_best(panel: Panel, rank: np.ndarray, n_boot: int, seed: int) -> np.ndarray:
+    """Return the Holm-corrected p-values [model] of the bootstrap of the difference to the model of rank 1."""
+    p = np.full(len(rank), np.nan)
+    ranked = np.flatnonzero(np.isfinite(rank))
+    if not len(ranked):
+        return p
+    best = ranked[np.argmin(rank[ranked])]
+    others = ranked[ranked != best]
+    rows = panel.kept[:, best]
+    if rows.sum() < 2:
+        return p
+    p[best] = 1.0
+    if len(others):
+        apart = panel.value[rows][:, others] - panel.value[rows][:, [best]]
+        _, draws = draw_means(apart, context_sizes(panel.contexts[rows]), n_boot=n_boot, seed=seed)
+        smaller = np.minimum((draws <= 0).sum(axis=0), (draws >= 0).sum(axis=0))
+        p[others] = holm(np.minimum(1.0, 2 * (smaller + 1) / (n_boot + 1)))
+    return p
+
+
+def _judge(panel: Panel, kept: np.ndarray, column: int) -> tuple[str, str, bool]:
+    """Return a model's status and reason, and whether it has a mean; `kept` [condition, model] enters the mean."""
+    used = np.flatnonzero(kept[:, column])
+    cells = used if len(used) else np.flatnonzero(panel.present[:, column])
+    failed, declined = panel.failed[cells, column], panel.declined[cells, column]
+    troubled = cells[(failed | declined) if len(used) else ~panel.own[cells, column]]
+    if not len(troubled):
+        return "ok", "", bool(len(used))
+    ran = bool(panel.any_own[used, column].any())
+    tried = used[panel.failed[used, column] & (panel.status[used, column] != "missing")]
+    first = tried[0] if len(tried) and not ran else troubled[0]
+    status = str(panel.status[first, column])
+    reason = str(panel.reason[first, column]) or f"status {status}, no reason given"
+    if ran:
+        reason = f"{panel.contexts[first]}/{panel.conditions[first]}: {reason}"
+    if not ran and not len(tried):
+        return status, reason, False
+    if np.isnan(panel.value[used, column]).any():
+        return status, f"{reason} (not ranked: no value of no_change to take its place)", False
+    return "ok" if ran else status, reason, True
+
+
+def _sort(board: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
+    """Order rows by task, suite before contexts, metric as in metrics.csv, models before references, best first."""
+    position = {name: number for number, name in enumerate(metrics["metric"])}
+    order = board.assign(level_=board["level"] != "suite", metric_=board["metric"].map(position))
+    order["goodness"] = -order["goodness"]
+    keys = [*GROUP, "level_", "context", "metric_", "kind", "goodness", "model"]
+    return order.sort_values(keys, kind="stable", na_position="last", ignore_index=True)

@@ -1,0 +1,80 @@
+"""The input-copy audit: copies are flagged, honest cells are not."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from benchmarks.scoring.metrics import copying, find_metric
+from benchmarks.scoring.metrics.profile import r2_pearson
+
+
+def test_the_margin_by_hand():
+    truth, start = np.array([[1.0, 2.0, 3.0]]), np.array([[3.0, 1.0, 2.0]])
+    assert copying.copy_margin(truth, truth, start)[0] == pytest.approx(1 - r2_pearson(truth, start)[0])
+    assert copying.copy_margin(truth, start, start)[0] == pytest.approx(r2_pearson(truth, start)[0] - 1)
+
+
+def test_copying_the_input_is_flagged_and_the_truth_is_not():
+    generator = np.random.default_rng(2)
+    start = generator.normal(2, 1, 200)
+    target = start + generator.normal(0, 0.5, 200)
+    cells = target + generator.normal(0, 1, (100, 200))
+    bound = np.array([copying.honest_margin(cells, start, generator)])
+    truth = cells.mean(axis=0)[None]
+    flags = [
+        find_metric("copies_input").fn(truth, p[None], start[None], bound)[0] for p in (start, cells[:50].mean(axis=0))
+    ]
+    assert flags == [1.0, 0.0]
+
+
+def test_a_weak_perturbations_own_cells_are_not_called_copies():
+    generator = np.random.default_rng(3)
+    start = generator.normal(2, 1, 200)
+    cells = start + generator.normal(0, 1, (60, 200))
+    flags = []
+    for _ in range(40):
+        fresh = start + generator.normal(0, 1, (60, 200))
+        halves = fresh[:30].mean(axis=0)[None], fresh[30:].mean(axis=0)[None]
+        margin = copying.copy_margin(halves[1], halves[0], start[None])
+        flags.append(copying.copies_input(margin, np.array([copying.honest_margin(cells, start, generator)]))[0])
+    assert np.mean(flags) < 0.2
+
+
+def plain_margin(cells: np.ndarray, start: np.ndarray, generator: np.random.Generator) -> float:
+    """Average the halves one by one."""
+    n, margins = len(cells), []
+    for order in np.argsort(generator.random((copying.HALVES, n)), axis=1):
+        output, target = cells[order[: n // 2]].mean(axis=0)[None], cells[order[n // 2 :]].mean(axis=0)[None]
+        margins.append(copying.copy_margin(target, output, start[None])[0])
+    return float(np.quantile(margins, 0.025))
+
+
+@pytest.mark.parametrize("level", [0.0, 1e4])
+@pytest.mark.parametrize("n", [2, 31])
+def test_an_honest_margin_is_that_of_a_plain_loop_in_blocks_and_from_sparse_cells(monkeypatch, n, level):
+    generator = np.random.default_rng(4)
+    cells = generator.poisson(1.0, (n, 90)) + level
+    start = generator.random(90) + level
+    expected = plain_margin(cells, start, np.random.default_rng(0))
+    for block in (copying.BLOCK, 1500):
+        monkeypatch.setattr(copying, "BLOCK", block)
+        for form in (cells, sp.csr_matrix(cells)):
+            assert copying.honest_margin(form, start, np.random.default_rng(0)) == pytest.approx(expected, abs=1e-9)
+
+
+def test_cells_that_are_all_alike_and_flat_have_no_margin():
+    assert copying.honest_margin(np.ones((6, 20)), np.arange(20.0), np.random.default_rng(0)) == 0.0
+
+
+def test_an_honest_margin_needs_little_memory():
+    cells, start = np.ones((1500, 12_000), dtype=np.float32), np.arange(12_000.0)
+    cells[::2] += np.arange(12_000, dtype=np.float32)
+    tracemalloc.start()
+    copying.honest_margin(cells, start, np.random.default_rng(0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6  # the size of the blocks, whatever the number of genes

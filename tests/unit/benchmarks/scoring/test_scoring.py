@@ -1,0 +1,281 @@
+"""Scoring: references reach what they must, statuses say why a value is missing, nothing depends on order or threads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from benchmarks.contract import Prediction
+from benchmarks.scoring import yardstick
+from benchmarks.scoring.comparison import output_of, target_of, top_genes
+from benchmarks.scoring.endings import Ending
+from benchmarks.scoring.evaluate import evaluate, score_rows
+from benchmarks.scoring.metrics import METRICS, find_metric
+from benchmarks.scoring.planted import planted
+from benchmarks.scoring.references import as_prediction, halves, references
+from benchmarks.scoring.scored_fold import own_columns, scored_fold_of
+from benchmarks.scoring.training import training_of
+from benchmarks.scoring.yardstick import yardstick_of
+from tests.unit.benchmarks.scoring.screens import PERTURBATIONS, fold, screen
+
+U_STATISTICS = {"e_distance", "mmd_rbf"}
+
+
+def ask(cells=None, direction="n2p", *, train=True, threads=1, split=None):
+    cells = screen() if cells is None else cells
+    split = split or fold(cells)
+    training = training_of(cells, split.train, 0) if train else None
+    return scored_fold_of(cells, split, direction, training, space="log2_cp10k", seed=3, threads=threads)
+
+
+def score(question, load):
+    target = target_of(question)
+    return evaluate(question, target, output_of(question, target, load))
+
+
+@pytest.mark.parametrize("direction", ["n2p", "p2n"])
+def test_the_oracle_reaches_every_metrics_best(direction):
+    question = ask(direction=direction)
+    target = target_of(question)
+    oracle = dict(references(question, target, None))["oracle"]
+    for metric in METRICS:
+        if metric.name not in oracle or metric.best is None or metric.name in U_STATISTICS:
+            continue
+        scores = oracle[metric.name]
+        ok = scores.status == "ok"
+        assert metric.name == "nmae_lfc" or ok.any() or metric.name.endswith("_truth"), metric.name
+        assert scores.values[ok] == pytest.approx(metric.best, abs=1e-9), metric.name
+
+
+def test_the_oracle_beats_every_other_reference_in_every_ranked_metric():
+    question = ask()
+    found = dict(references(question, target_of(question), None))
+    for metric in METRICS:
+        if metric.scored and metric.name not in U_STATISTICS:
+            sign = 1 if metric.higher_is_better else -1
+            best, ceiling = (np.nanmean(found[n][metric.name].values) * sign for n in ("oracle", "ceiling"))
+            assert best >= ceiling - 1e-12, metric.name
+
+
+def test_copying_the_input_predicts_no_change():
+    question = ask()
+    values = score(question, lambda n: as_prediction(question.input_cells(n)))
+    for name in ("pearson_delta", "spearman_delta", "cosine_delta", "sign_accuracy"):
+        assert values[name].values == pytest.approx(0.0), name
+    assert values["pds_cosine"].values == pytest.approx(0.5)
+    assert values["r2_pearson"].values.min() > 0.5, "copying the input scores high where it must not lead"
+
+
+def test_other_controls_score_nothing_unless_one_control_mean_is_shared():
+    weak = screen(n_cells=30, n_controls=45)
+    rng = np.random.default_rng(1)
+    x = weak.X.toarray()
+    control = np.flatnonzero((weak.obs["perturbation"] == "control") & (weak.obs["context"] == "A"))
+    for name in PERTURBATIONS:  # no effect at all: every perturbed cell of A is another draw of a control cell
+        where = np.flatnonzero((weak.obs["perturbation"] == name) & (weak.obs["context"] == "A"))
+        x[where] = rng.permuted(x[control], axis=0)[: len(where)]
+    weak.X = sp.csr_matrix(x)
+    found = [
+        dict(references(q, target_of(q), None))["other_controls"]
+        for q in (ask(weak, split=fold(weak, seed=s)) for s in range(8))
+    ]
+    fair = np.mean([f["pearson_delta"].values for f in found])
+    shared = np.mean([f["pearson_delta_shared"].values for f in found])
+    assert abs(fair) < 0.12
+    assert shared > fair + 0.15
+
+
+def test_draws_and_means_have_no_cells():
+    question = ask()
+    for unit in ("mean", "draw"):
+        rows = slice(0, 1) if unit == "mean" else slice(0, 3)
+        values = score(question, lambda n, r=rows, u=unit: Prediction(question.truth_cells(n).toarray()[r], unit=u))
+        for name in ("des", "de_jaccard", "de_auroc", "e_distance", "mmd_rbf", "wasserstein"):
+            assert set(values[name].status) == {"needs_cells"}, name
+            assert np.isnan(values[name].values).all()
+        assert set(values["pearson_delta"].status) == {"ok"}
+
+
+def test_without_training_cells_what_needs_them_is_unsupported():
+    question = ask(train=False)
+    values = score(question, lambda n: as_prediction(question.truth_cells(n)))
+    for name in ("pearson_delta_centroid", "e_distance", "mmd_rbf"):
+        assert set(values[name].status) == {"unsupported"}, name
+    assert set(values["wasserstein"].status) == {"ok"}
+    assert "other_controls" not in dict(references(question, target_of(question), None))
+
+
+def test_two_candidates_are_too_few_for_retrieval():
+    cells = screen()
+    split = fold(cells)
+    few = type(split)(split.protocol, 0, False, split.train, split.conditions[:2], split.held_out)
+    values = score(ask(cells, split=few), lambda n: None)
+    assert set(values["pds"].status) == {"too_few_conditions"}
+    assert np.isnan(values["pds"].values).all()
+
+
+def test_p2n_has_no_retrieval():
+    question = ask(direction="p2n")
+    values = score(question, lambda n: as_prediction(question.input_cells(n)))
+    assert not {m.name for m in METRICS if m.family == "retrieval"} & set(values)
+
+
+def test_a_missing_prediction_is_a_row_without_a_value_and_moves_nobody_elses_change():
+    question = ask()
+    target = target_of(question)
+
+    def load(number):
+        return None if number == 1 else as_prediction(question.truth_cells(number))
+
+    values = evaluate(question, target, output_of(question, target, load))
+    endings = [Ending(c, p, "ok") for c, p in zip(question.contexts, question.perturbations, strict=True)]
+    endings[1] = Ending(endings[1].context, endings[1].perturbation, "failed", "it broke")
+    rows = score_rows(question, target, values, endings)
+    broken = rows[rows["perturbation"] == endings[1].perturbation]
+    assert set(broken["status"]) == {"failed"}
+    assert set(broken["reason"]) == {"it broke"}
+    assert broken["value"].isna().all()
+    whole = score(question, lambda n: as_prediction(question.truth_cells(n)))
+    others = [0, 2, 3]
+    assert values["pearson_delta"].values[others] == pytest.approx(whole["pearson_delta"].values[others])
+    assert (rows["status"] != "ok").eq(rows["value"].isna()).all()
+
+
+def test_threads_change_nothing():
+    cells = screen()
+    tables = []
+    for threads in (1, 2):
+        question = ask(cells, threads=threads)
+        target = target_of(question)
+        values = dict(references(question, target, None))["ceiling"]
+        tables.append({name: scores.values for name, scores in values.items()})
+    for name, values in tables[0].items():
+        assert np.array_equal(values, tables[1][name], equal_nan=True), name
+
+
+def test_dense_and_sparse_cells_score_alike():
+    cells = screen()
+    dense = ad.AnnData(X=cells.X.toarray(), obs=cells.obs.copy(), var=cells.var.copy())
+    sparse_values, dense_values = (
+        score(q, lambda n, q=q: as_prediction(q.input_cells(n))) for q in (ask(cells), ask(dense))
+    )
+    for name, scores in sparse_values.items():
+        assert scores.values == pytest.approx(dense_values[name].values, abs=1e-6, nan_ok=True), name
+
+
+def test_the_order_of_predicted_cells_changes_no_profile_metric_and_no_test():
+    question = ask()
+    load = lambda n, turn=False: Prediction(question.truth_cells(n).toarray()[:: -1 if turn else 1], unit="cell")  # noqa: E731
+    values, turned = score(question, load), score(question, lambda n: load(n, turn=True))
+    for metric in METRICS:
+        if metric.name in values:
+            exact = values[metric.name].values
+            assert turned[metric.name].values == pytest.approx(exact, abs=1e-6, nan_ok=True), metric.name
+
+
+def test_halves_are_disjoint_and_whole():
+    question = ask()
+    first, second = halves(question, 0)
+    for number in range(len(question)):
+        a, b = first(number).toarray(), second(number).toarray()
+        both = np.vstack([a, b])
+        whole = question.truth_cells(number).toarray()
+        assert len(both) == len(whole)
+        assert np.array_equal(both[np.lexsort(both.T)], whole[np.lexsort(whole.T)])
+
+
+def test_planted_predictors_get_worse_as_they_are_diluted():
+    question = ask()
+    table = planted(question, target_of(question))
+    assert set(table["mixture"]) == {"noise", "input"}, "the tested context has no perturbed training cell"
+    means = table[table["metric"] == "pearson_delta"].groupby(["mixture", "share"])["value"].mean().unstack()
+    assert (means.diff(axis=1).iloc[:, 1:] < 0).all(axis=None)
+    errors = table[table["metric"] == "mse"].groupby(["mixture", "share"])["value"].mean().unstack()
+    assert (errors[1.0] > errors[0.0]).all()
+
+
+def test_a_context_with_training_perturbations_gets_their_mixture():
+    cells = screen()
+    split = fold(cells)
+    moved = type(split)(split.protocol, 0, False, _with(split, cells), split.conditions[:3], split.held_out)
+    question = ask(cells, split=moved)
+    assert set(planted(question, target_of(question))["mixture"]) == {"noise", "mean_effect", "input"}
+
+
+def _with(split, cells):
+    extra = np.flatnonzero((cells.obs["context"] == "A") & (cells.obs["perturbation"] == PERTURBATIONS[3]))
+    return np.sort(np.concatenate([split.train, extra]))
+
+
+def test_mean_effects_come_from_the_context_or_from_all():
+    cells = screen()
+    split = fold(cells)
+    training = training_of(cells, split.train, 0)
+    assert list(training.effects[None, None].index) == ["B", ""]
+    x = cells.X.toarray().astype(np.float64)
+    labels = cells.obs.reset_index(drop=True)
+    means = pd.DataFrame(x).groupby([labels["context"], labels["perturbation"]]).mean().loc["B"]
+    expected = (means.drop(index="control") - means.loc["control"]).mean(axis=0).to_numpy()
+    asked = [replace(split.conditions[0], context=context) for context in ("A", "B")]
+    assert training.mean_effect(asked) == pytest.approx(np.stack([expected, expected]), abs=1e-5)
+
+
+def test_top_genes_take_significant_ones_by_size_of_fold_change():
+    significant = np.array([[True, True, False, True], [True, False, False, False]])
+    lfc = np.array([[0.1, -3.0, 9.0, 0.2], [1.0, 2.0, 3.0, 4.0]])
+    assert top_genes(significant, lfc, (2, 9))[2].tolist() == [[False, True, False, True], [False] * 4]
+
+
+def test_own_columns_name_every_part_of_a_combination():
+    assert own_columns(["B", "A+C", "X"], ["A", "B", "C"]).tolist() == [[1, -1], [0, 2], [-1, -1]]
+
+
+def test_fold_changes_are_refused_to_z_scores_but_tests_are_not():
+    cells = screen()
+    z = cells.X.toarray()
+    z = (z - z.mean(axis=0)) / z.std(axis=0)
+    scored = ad.AnnData(X=z.astype(np.float32), obs=cells.obs.copy(), var=cells.var.copy())
+    split = fold(scored)
+    question = scored_fold_of(scored, split, "n2p", training_of(scored, split.train, 0), space="zscore", seed=0)
+    values = score(question, lambda n: as_prediction(question.truth_cells(n)))
+    assert values["des"].values == pytest.approx(1.0)
+    target = target_of(question)
+    gap = target.profiles - question.reference
+    assert target.lfc == pytest.approx(gap, abs=1e-6), "in z-scores the change itself stands for the fold change"
+
+
+def test_every_metric_is_known_by_name():
+    values = score(ask(), lambda n: None)
+    assert all(find_metric(name).name == name for name in values)
+
+
+def test_a_yardstick_is_kept_until_what_it_depends_on_changes(tmp_path, monkeypatch):
+    question = ask()
+    first = yardstick_of(question, folder=tmp_path, depends_on="data")
+    made = []
+    monkeypatch.setattr(yardstick, "_make", lambda *a: made.append(a) or first)
+    again = yardstick_of(question, folder=tmp_path, depends_on="data")
+    assert not made
+    load = lambda n: as_prediction(question.input_cells(n))  # noqa: E731
+    for stick in (first, again):
+        values = evaluate(question, stick.target, output_of(question, stick.target, load))
+        assert np.isfinite(values["wasserstein"].values).all(), "the true cells are still at hand"
+    pd.testing.assert_frame_equal(first.planted, again.planted)
+    yardstick_of(question, folder=tmp_path, depends_on="other data")
+    monkeypatch.setattr(yardstick, "code_hash", lambda: "other code")
+    yardstick_of(question, folder=tmp_path, depends_on="data")
+    assert len(made) == 2
+
+
+def test_a_damaged_yardstick_is_made_anew(tmp_path):
+    question = ask(train=False)
+    yardstick_of(question, calibrate=False, folder=tmp_path, depends_on="data")
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:50])
+    again = yardstick_of(question, calibrate=False, folder=tmp_path, depends_on="data")
+    assert again.target.profiles.shape == (len(question), 60)

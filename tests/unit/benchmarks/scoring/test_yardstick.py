@@ -1,0 +1,30 @@
+"""The yardsticks of a whole run are in place: scaled, the ceiling is at 1 and the oracle at or above it, on every metric."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from benchmarks.scoring.metrics import METRICS
+from reports.tables import read_leaderboard
+
+
+@pytest.fixture(scope="module")
+def board(small_run) -> pd.DataFrame:
+    table = read_leaderboard(small_run / "leaderboard.csv")
+    return table[table["level"] == "suite"]
+
+
+def test_every_metric_is_in_the_run(board):
+    asked = set(board.loc[board["direction"] == "n2p", "metric"])
+    assert asked == {metric.name for metric in METRICS}
+
+
+def test_the_ceiling_is_at_1_and_the_oracle_at_or_above(board):
+    """In p2n nothing is informative on this screen, so nothing is scaled there."""
+    assert board.loc[board["direction"] == "p2n", "scaled"].isna().all()
+    wide = board[board["direction"] == "n2p"].pivot_table(index="metric", columns="model", values="scaled")
+    assert len(wide) >= 15  # metrics that are informative here
+    assert wide["ceiling"].to_numpy() == pytest.approx(1.0)
+    assert (wide["oracle"] >= 1 - 1e-9).all()
+    assert wide["train_mean"].to_numpy() == pytest.approx(0.0)

@@ -1,0 +1,206 @@
+"""Batches, what is left of effects, and integration inside a run: held-out cells play no part in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+
+from benchmarks.errors import BenchmarkError, DataError, LeakageError
+from benchmarks.execution.plan import make_jobs, make_plan
+from benchmarks.execution.runner import run
+from benchmarks.scoring.surviving_effects import summary, surviving_effects
+from benchmarks.tasks.batch_correction.batches import choose_reference, confounding, label_batches
+from benchmarks.tasks.batch_correction.parameters import Combat
+from benchmarks.tasks.batch_correction.per_fold import Integration
+from benchmarks.tasks.question import Question
+from benchmarks.tasks.splits import split
+from tests.conftest import make_cells
+
+STUDY = "s"
+
+
+def screen(effect: float = 6.0, n: int = 40) -> AnnData:
+    """Two contexts; A and B change four genes each by `effect`; context y lies higher and is noisier."""
+    cells = make_cells({(c, p): n for c in ("x", "y") for p in ("A", "B", "control")}, n_genes=24)
+    x = cells.X.toarray()
+    for place, name in enumerate(("A", "B")):
+        rows = (cells.obs["perturbation"] == name).to_numpy()
+        x[np.ix_(rows, range(4 * place, 4 * place + 4))] += effect
+    y = (cells.obs["context"] == "y").to_numpy()
+    x[y] = 2 * x[y] + 5
+    cells.X = sp.csr_matrix(x.astype(np.float32))
+    return cells
+
+
+# --- batches ---------------------------------------------------------------------------------------------------------
+
+
+def test_labels_of_batches():
+    obs = pd.DataFrame({"context": ["K562", "K562"], "batch": ["r1", "r2"], "perturbation": ["A", "B"]})
+    obs["dose"] = [np.nan, 100.0]
+    assert list(label_batches(obs, "technical", "s")) == ["s × K562 × r1", "s × K562 × r2"]
+    assert list(label_batches(obs, "per_condition", "s")) == ["s × K562 × r1 × A", "s × K562 × r2 × B × 100 nM"]
+    assert list(label_batches(obs, "technical", "pan", reference_study=True)) == ["pan", "pan"]
+    with pytest.raises(DataError, match="Without integration there are no batches"):
+        label_batches(obs, "none", "s")
+
+
+def test_the_reference_has_the_most_controls_then_the_most_cells():
+    assert choose_reference(["a", "b", "b", "c"], [True, False, False, False]) == "a"
+    assert choose_reference(["a", "b", "b"], [True, True, False]) == "b"
+    assert choose_reference(["b", "a"], [True, True]) == "a"
+    with pytest.raises(DataError, match="No control cell"):
+        choose_reference(["a"], [False])
+
+
+def test_a_batch_is_separable_from_context_where_a_chain_of_shared_contexts_leads_to_the_reference():
+    obs = pd.DataFrame({"context": ["x", "x", "y", "y", "z"], "perturbation": ["control", "A", "A", "control", "A"]})
+    table = confounding(obs, ["r", "b1", "b1", "b2", "b3"], "r")
+    assert table["separable"].to_dict() == {"b1": True, "b2": True, "b3": False, "r": True}
+    assert table.loc["b1", "levels"] == "x, y"
+    assert table["n_controls"].to_dict() == {"b1": 0, "b2": 1, "b3": 0, "r": 1}
+    with pytest.raises(DataError, match="reference batch 'q' holds none"):
+        confounding(obs, ["r"] * 5, "q")
+
+
+# --- surviving effects -----------------------------------------------------------------------------------------------
+
+
+def corrected(cells: AnnData, method: str, protocol: str, tmp_path) -> tuple[AnnData, np.ndarray]:
+    fold = split(cells.obs, protocol, 0)
+    wish = Integration.of(method, STUDY, None, cells.obs)
+    wish.prepare(tmp_path, fold, cells)
+    return wish.read(tmp_path, fold, cells), fold.train
+
+
+def test_technical_batches_keep_an_effect_and_batches_of_conditions_take_it_away(tmp_path):
+    cells = screen()
+    technical = surviving_effects(cells, *corrected(cells, "technical", "held_out_cells", tmp_path))
+    conditions = surviving_effects(cells, *corrected(cells, "per_condition", "held_out_cells", tmp_path))
+    assert technical["detected"].all()
+    assert (technical["share_of_spread"] > 0.8).all()
+    assert (conditions["share_of_spread"] < 0.1).all()
+    assert "removes the very effect" in summary(conditions, "per_condition")
+    assert "4 of 4 conditions differ" in summary(technical, "technical")
+
+
+def test_cells_that_do_not_change_keep_everything_and_a_missing_effect_has_no_share():
+    cells = screen(effect=0.0)
+    strong = screen()
+    train = np.arange(cells.n_obs)
+    table = surviving_effects(strong, strong, train)
+    np.testing.assert_allclose(table["share"], 1.0)
+    np.testing.assert_allclose(table["share_of_spread"], 1.0)
+    none = surviving_effects(cells, cells, train)
+    assert none.loc[~none["detected"], "share"].isna().all()
+    assert (none["e_before"] < 0.1 * table["e_before"]).all()
+    assert "None of 4 conditions" in summary(none.assign(detected=False), "technical")
+
+
+def test_a_condition_of_one_cell_is_listed_without_a_distance():
+    cells = screen()
+    first = np.flatnonzero((cells.obs["perturbation"] != "A") | (cells.obs["context"] != "x"))
+    few = cells[np.append(first, 0)].copy()
+    table = surviving_effects(few, few, np.arange(few.n_obs)).set_index(["context", "perturbation"])
+    assert table.loc[("x", "A"), "n_cells"] == 1
+    assert table.loc[("x", "A"), ["e_before", "share"]].isna().all()
+    with pytest.raises(DataError, match="not the same cells"):
+        surviving_effects(few, few[::-1].copy(), np.arange(few.n_obs))
+
+
+# --- folds -----------------------------------------------------------------------------------------------------------
+
+
+def test_held_out_cells_play_no_part_in_the_parameters(tmp_path, grid_cells):
+    fold = split(grid_cells.obs, "unseen_context", 0)
+    wish = Integration.of("technical", STUDY, None, grid_cells.obs)
+    wish.prepare(tmp_path / "a", fold, grid_cells)
+    held_out = fold.tested
+    x = grid_cells.X.toarray()
+    x[held_out] = np.random.default_rng(1).exponential(50, (len(held_out), grid_cells.n_vars))
+    other = AnnData(X=sp.csr_matrix(x), obs=grid_cells.obs, var=grid_cells.var)
+    wish.prepare(tmp_path / "b", fold, other)
+    first, second = (Combat.load(wish.path(tmp_path / run, fold)) for run in "ab")
+    for name in ("mean", "variance", "shift", "scale"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+    train = wish.read(tmp_path / "a", fold, grid_cells)[fold.train].X
+    np.testing.assert_array_equal(train.toarray(), wish.read(tmp_path / "b", fold, other)[fold.train].X.toarray())
+
+
+def test_parameters_of_other_cells_than_the_training_cells_are_found(tmp_path, grid_cells):
+    fold = split(grid_cells.obs, "unseen_context", 0)
+    wish = Integration.of("technical", STUDY, None, grid_cells.obs)
+    stolen = replace(fold, train=np.append(fold.train, fold.conditions[0].perturbed_a[0]))
+    wish.prepare(tmp_path, stolen, grid_cells)
+    with pytest.raises(LeakageError, match=f"estimated from {len(fold.train) + 1} cells that are not"):
+        wish.read(tmp_path, fold, grid_cells)
+
+
+def test_a_condition_that_is_held_out_cannot_be_a_batch(grid_cells):
+    wish = Integration.of("per_condition", STUDY, None, grid_cells.obs)
+    with pytest.raises(DataError, match="could only be estimated from what is to be predicted"):
+        wish.check(grid_cells.obs, [split(grid_cells.obs, "unseen_context", 0)])
+    wish.check(grid_cells.obs, [split(grid_cells.obs, "held_out_cells", 0)])
+    wish.check(grid_cells.obs, [split(grid_cells.obs, "resampled", 0)])
+
+
+def test_a_reference_that_is_no_batch_is_named(grid_cells):
+    with pytest.raises(DataError, match=r"--reference 'K562' is no batch of s; expected one of 's × x × b1'"):
+        Integration.of("technical", STUDY, "K562", grid_cells.obs)
+    chosen = Integration.of("technical", STUDY, "s × y × b1", grid_cells.obs)
+    assert chosen.reference == "s × y × b1"
+
+
+# --- whole runs ------------------------------------------------------------------------------------------------------
+
+PLAIN = Question(suite="smoke", models=("context_transfer",), directions=("n2p",))
+
+
+def test_a_run_with_integration_says_what_it_did(tmp_path):
+    plan = make_plan(replace(PLAIN, integration="technical"))
+    result = run(plan, tmp_path, figures=False)
+    assert result.failures == 0
+    assert plan.space == "log2_cp10k_combat"
+    scores = pd.read_csv(tmp_path / "scores.csv", keep_default_na=False)
+    rows = scores[(scores["kind"] == "model") & (scores["status"] == "ok")]
+    assert set(rows["audit"]) == {"clean"}
+    oracle = scores[(scores["model"] == "oracle") & (scores["metric"] == "mse")]["value"].astype(float)
+    assert (oracle < 1e-20).all()
+    effects = pd.read_csv(tmp_path / "integration" / "effects.csv")
+    arm = plan.cells.obs[["context", "perturbation"]].drop_duplicates()
+    assert len(effects) == len(arm[arm["perturbation"] != "control"])
+    words = (tmp_path / "integration" / "README.md").read_text()
+    assert (
+        f"Estimated from {len(plan.splits[0].train)} training cells; reference: {plan.integration.reference}" in words
+    )
+    assert "cannot be told from that of their context" in words
+    seen = plan.cells_of(plan.splits[0], tmp_path)
+    same = (plan.integration.batches(plan.cells.obs) == plan.integration.reference).to_numpy()
+    np.testing.assert_array_equal(seen.X[same].toarray(), plan.cells.X[same].toarray())
+    assert np.abs(seen.X[~same] - plan.cells.X[~same]).max() > 0.1
+
+
+def test_integration_makes_another_run_and_other_trainings(tmp_path):
+    plans = [make_plan(replace(PLAIN, integration=method)) for method in ("none", "technical")]
+    keys = [{job.key for job in make_jobs(plan, tmp_path, tmp_path)} for plan in plans]
+    assert plans[0].key != plans[1].key
+    assert not keys[0] & keys[1]
+
+
+def test_only_measured_perturbations_are_kept_where_asked_for(smoke):
+    with_all, measured_only = make_plan(PLAIN), make_plan(replace(PLAIN, measured_only=True))
+    kept = {
+        p for p in set(with_all.cells.obs["perturbation"]) if set(p.split("+")) <= {*smoke.cells.var_names, "control"}
+    }
+    assert set(measured_only.cells.obs["perturbation"]) == kept
+    assert any("left out" in text for text in measured_only.dataset.warnings)
+
+
+def test_per_condition_with_a_held_out_condition_is_refused_before_anything_is_trained():
+    with pytest.raises(BenchmarkError, match="held_out_cells, or resampled as the paper has it"):
+        make_plan(replace(PLAIN, integration="per_condition"))

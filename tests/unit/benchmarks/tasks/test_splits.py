@@ -1,0 +1,126 @@
+"""Splits: disjoint, complete, reproducible; each protocol holds out what it says."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.contract import DIRECTIONS
+from benchmarks.errors import DataError, UnknownName
+from benchmarks.tasks.conditions import Condition, Scope
+from benchmarks.tasks.protocols import PROTOCOLS
+from benchmarks.tasks.splits import ROLES, n_folds, split
+from tests.conftest import make_cells
+
+WITHOUT_DOSES = [p for p in PROTOCOLS if p != "low_to_high_dose"]
+HONEST = [p for p in WITHOUT_DOSES if not PROTOCOLS[p].leaky]
+
+
+@pytest.mark.parametrize("protocol", HONEST)
+def test_input_reference_truth_and_training_share_no_cell(grid_cells, protocol):
+    for fold in range(n_folds(grid_cells.obs, protocol)):
+        made = split(grid_cells.obs, protocol, fold)
+        for condition in made.conditions:
+            groups = [set(getattr(condition, r)) for r in ROLES] + [set(made.train)]
+            assert all(a.isdisjoint(b) for a, b in combinations(groups, 2))
+            assert all(groups)
+
+
+@pytest.mark.parametrize("protocol", WITHOUT_DOSES)
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_roles_have_the_labels_they_should(grid_cells, protocol, direction):
+    labels = grid_cells.obs[["context", "perturbation"]].to_numpy()
+    for condition in split(grid_cells.obs, protocol, 0).conditions:
+        source, goal = (
+            ("control", condition.perturbation) if direction == "n2p" else (condition.perturbation, "control")
+        )
+        for positions, label in (
+            (condition.input(direction), source),
+            (condition.reference(direction), source),
+            (condition.truth(direction), goal),
+        ):
+            assert {tuple(row) for row in labels[positions]} == {(condition.context, label)}
+
+
+def test_unseen_context_holds_each_perturbation_out_once_over_all_folds(grid_cells):
+    folds = [split(grid_cells.obs, "unseen_context", f) for f in range(n_folds(grid_cells.obs, "unseen_context"))]
+    pairs = [pair for fold in folds for pair in fold.held_out]
+    assert len(pairs) == len(set(pairs)) == 12
+    for fold in folds:
+        assert sorted(c.perturbation for c in fold.held_out) == ["A", "A+B", "B", "C"]
+        obs = grid_cells.obs.iloc[fold.train]
+        trained = set(map(Condition, obs["context"], obs["perturbation"]))
+        assert trained.isdisjoint(fold.held_out)
+        assert {c.perturbation for c in trained} == {"control", "A", "B", "C", "A+B"}
+
+
+def test_unseen_context_can_hold_out_in_two_contexts_at_once(grid_cells):
+    made = split(grid_cells.obs, "unseen_context", 0, scope=Scope(contexts_held_out=2))
+    assert len(made.held_out) == 8
+    assert n_folds(grid_cells.obs, "unseen_context", Scope(contexts_held_out=2)) == 2
+
+
+def test_unseen_perturbation_hides_combinations_with_a_hidden_part(grid_cells):
+    for fold in range(n_folds(grid_cells.obs, "unseen_perturbation")):
+        made = split(grid_cells.obs, "unseen_perturbation", fold)
+        hidden = {c.perturbation for c in made.conditions}
+        trained = set(grid_cells.obs["perturbation"].iloc[made.train])
+        assert hidden
+        assert not any(hidden & set(p.split("+")) for p in trained)
+
+
+def test_one_perturbation_is_held_out_context_by_context():
+    cells = make_cells({(c, p): n for c, n in (("big", 60), ("small", 30)) for p in ("IFN", "control")})
+    found = [split(cells.obs, "unseen_context", f).held_out for f in (0, 1)]
+    assert found == [{Condition("big", "IFN")}, {Condition("small", "IFN")}]
+
+
+def test_resampled_trains_on_its_test_cells_and_says_so(grid_cells):
+    made = split(grid_cells.obs, "resampled", 0)
+    assert made.leaky
+    assert set(made.conditions[0].truth("n2p")) <= set(made.train)
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 2**31))
+def test_same_seed_same_split_and_cell_order_does_not_matter_for_the_digest(seed):
+    cells = make_cells({(c, p): 24 for c in "xy" for p in ("A", "B", "control")})
+    first, again = (split(cells.obs, "unseen_context", 0, seed=seed) for _ in range(2))
+    assert first.digest(cells.obs_names) == again.digest(cells.obs_names)
+    order = np.random.default_rng(seed).permutation(cells.n_obs)
+    moved = cells[order]
+    inverse = np.argsort(order)
+    same = type(first)(
+        first.protocol,
+        first.fold,
+        first.leaky,
+        np.sort(inverse[first.train]),
+        tuple(type(c)(c.context, c.perturbation, *(inverse[getattr(c, r)] for r in ROLES)) for c in first.conditions),
+        first.held_out,
+    )
+    assert same.digest(moved.obs_names) == first.digest(cells.obs_names)
+
+
+def test_small_conditions_are_trained_on_but_not_tested():
+    cells = make_cells({("x", "A"): 30, ("y", "A"): 19, ("x", "control"): 30, ("y", "control"): 30})
+    with pytest.raises(DataError, match="in two contexts or more"):
+        split(cells.obs, "unseen_context", 0)
+    made = split(cells.obs, "held_out_cells", 0)
+    assert [(c.context, c.perturbation) for c in made.conditions] == [("x", "A")]
+    assert (
+        (cells.obs["context"].iloc[made.train] == "y") & (cells.obs["perturbation"].iloc[made.train] == "A")
+    ).sum() == 19
+
+
+def test_errors_name_what_is_there(grid_cells):
+    with pytest.raises(UnknownName, match="Did you mean 'unseen_context'"):
+        split(grid_cells.obs, "unseen_contxt", 0)
+    with pytest.raises(DataError, match="folds 0 to 2"):
+        split(grid_cells.obs, "unseen_context", 3)
+    few = make_cells({("x", "A"): 30, ("x", "control"): 5})
+    with pytest.raises(DataError, match="5 controls"):
+        split(few.obs, "held_out_cells", 0)
