@@ -60,15 +60,26 @@ class IsolationError(BenchmarkError):
     """An isolated model's environment that cannot be made or used, or an error inside it."""
 
 
+class ModelFailed(BenchmarkError):
+    """A predictor raised an exception, or its process died; the text is the reason of its rows."""
+
+
+class ModelTimeout(ModelFailed):
+    """A predictor did not return in time, and its process was ended."""
+
+
 class Unsupported(BenchmarkError):
-    """Raised BY a predictor that cannot take a task; becomes a row with this reason, not a failure."""
+    """Raised by a predictor that does not take a task; becomes a row with this reason, not a failure."""
 
 
 def explain(error: BaseException) -> str:
-    """One line for the table: type and message; the place too, if the error is not one of ours."""
+    """Put an error on one line: type and message, and for errors of a plugin file and line of its own code at the end."""
     text = " ".join(str(error).split()) or "no message"
+    if isinstance(error, ModelFailed):
+        return text
     if isinstance(error, BenchmarkError):
         return f"{type(error).__name__}: {text}"
     frames = traceback.extract_tb(error.__traceback__)
-    place = f" (at {Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {text}{place}"[:500]
+    own = [frame for frame in frames if "site-packages" not in frame.filename] or list(frames)
+    place = f" (at {Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}: {text}"[:500] + place

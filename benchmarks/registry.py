@@ -79,6 +79,14 @@ def from_file(path: Path) -> tuple[Baseline, ...]:
     return records(module, path.stem)
 
 
+def file_of(record: Baseline) -> Path:
+    """Find the file of a predictor, which a process in another environment imports; raises `PluginError` without one."""
+    module = sys.modules[record.build.__module__]
+    if not module.__file__:
+        raise PluginError(f"Baseline '{record.name}': build is not from a file, as an isolated model's has to be.")
+    return Path(module.__file__).resolve()
+
+
 def records(module: ModuleType, stem: str) -> tuple[Baseline, ...]:
     """Take a module's `BASELINE` (or `BASELINES`), named as its file or as its file and a suffix."""
     found = getattr(module, "BASELINES", None) or (getattr(module, "BASELINE", None),)

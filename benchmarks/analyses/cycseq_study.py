@@ -1,22 +1,22 @@
-"""The study of CycSeq: `python -m benchmarks.study --data-dir DIR --out DIR` repeats its whole table, or goes on with it.
+"""CycSeq, its ablations and other models on several suites, with several seeds.
 
-Each question (suite and protocol) is three runs of the harness: the models CycSeq is held against with one seed, its
-variants and its ablations with several. Then the scores of all are summarised together.
+Each question (suite and protocol) is three runs: other models with one seed, variants of CycSeq and its ablations with
+several. Then the scores of all runs are summarised together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
 
-from benchmarks.cli.options import split_names
 from benchmarks.errors import BenchmarkError
+from benchmarks.execution.events import Watcher, ignore
 from benchmarks.execution.plan import make_plan
-from benchmarks.execution.watched import go_on
+from benchmarks.execution.runner import run
+from benchmarks.execution.settings import Execution
 from benchmarks.tasks.question import Preset, Question
 from reports import load
 from reports.pages.study_page import write_study
@@ -25,7 +25,7 @@ from reports.stats.study_summary import summarise_seeds
 ABLATIONS = Path(__file__).parents[2] / "baselines" / "ablations" / "cycseq.py"
 """Plugin of the ablations."""
 VARIANTS = ("cycseq", "cycseq_plus")
-"""Run with several seeds; each is two models, "_n2p" and "_p2n", of one training."""
+"""Each is two models, "_n2p" and "_p2n", of one training."""
 ABLATED = (
     "cycseq_no_cycle",
     "cycseq_no_adversarial",
@@ -36,112 +36,96 @@ ABLATED = (
     "cycseq_one_latent",
     "cycseq_random_start",
 )
-"""The recipe with one part left out, each two models as well; seeds of their own number."""
+"""The paper's recipe with one part left out; each is two models as well."""
 OTHERS = ("context_transfer", "linear", "scgen", "gears")
-"""Run with one seed, beside the brackets that every run has."""
-console = Console()
-
-
-@dataclass(frozen=True)
-class StudyQuestion:
-    """A suite under a protocol."""
-
-    suite: str
-    protocol: str
-    folds: int
-    """Folds asked; under `unseen_context` all of kang and grid, for the few conditions that each of them tests."""
-
-
+"""Run with one seed, beside the models of every run."""
 QUESTIONS = (
-    StudyQuestion("cropseq", "unseen_context", 1),
-    StudyQuestion("cropseq", "held_out_cells", 1),
-    StudyQuestion("kang", "unseen_context", 7),
-    StudyQuestion("kang", "held_out_cells", 1),
-    StudyQuestion("grid", "unseen_context", 2),
-    StudyQuestion("grid", "held_out_cells", 1),
+    Question("cropseq", protocol="unseen_context", folds=1),
+    Question("cropseq", protocol="held_out_cells", folds=1),
+    Question("kang", protocol="unseen_context", folds=7),  # all folds, for each of them tests few conditions
+    Question("kang", protocol="held_out_cells", folds=1),
+    Question("grid", protocol="unseen_context", folds=2),
+    Question("grid", protocol="held_out_cells", folds=1),
 )
-SMOKE = StudyQuestion("smoke", "unseen_context", 1)
-"""Only where it is asked for by name: shows that the study runs."""
+SMOKE = Question("smoke", protocol="unseen_context", folds=1)
+"""Only where it is named: shows that the study runs."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """What is run, and where it goes."""
+    """What is compared."""
 
-    out: Path
-    data_dir: Path | None = None
-    questions: tuple[StudyQuestion, ...] = QUESTIONS
+    questions: tuple[Question, ...] = QUESTIONS
     variants: tuple[str, ...] = VARIANTS
     ablations: tuple[str, ...] = ABLATED
     others: tuple[str, ...] = OTHERS
     seeds: int = 5
     ablation_seeds: int = 5
     preset: Preset = "quick"
-    device: str = "cpu"
-    jobs: int = 1
-    threads: int = 1
+
+    def runs(self, question: Question) -> dict[str, Question]:
+        """Name → question of the runs of one question; a list of models that is empty needs none."""
+        groups = {
+            "others": (self.others, 1),
+            "variants": (_both(self.variants), self.seeds),
+            "ablations": (_both(self.ablations), self.ablation_seeds),
+        }
+        return {
+            name: replace(question, models=models, seeds=seeds, preset=self.preset, plugins=(ABLATIONS,))
+            for name, (models, seeds) in groups.items()
+            if models
+        }
 
 
-def find_questions(only: str | None, protocol: str | None = None) -> tuple[StudyQuestion, ...]:
-    """Choose the questions of some suites and of a protocol; raises `BenchmarkError` where there are none."""
+def find_questions(suites: Sequence[str] | None, protocol: str | None = None) -> tuple[Question, ...]:
+    """Choose the questions of some suites (None: all but smoke) and of a protocol; raises `BenchmarkError` for none."""
     every = (*QUESTIONS, SMOKE)
-    suites = {question.suite for question in QUESTIONS} if only is None else set(split_names(only))
-    known = {question.suite for question in every}
-    if not suites or suites - known:
-        raise BenchmarkError(f"--only {only}: expected some of {', '.join(sorted(known))}, separated by commas.")
-    protocols = sorted({question.protocol for question in every})
+    chosen = {q.suite for q in QUESTIONS} if suites is None else set(suites)
+    known, protocols = {q.suite for q in every}, sorted({str(q.protocol) for q in every})
+    if not chosen or chosen - known:
+        given = ",".join(suites or ())
+        raise BenchmarkError(f"--only {given}: expected some of {', '.join(sorted(known))}, separated by commas.")
     if protocol is not None and protocol not in protocols:
         raise BenchmarkError(f"--protocol {protocol}: expected one of {', '.join(protocols)}.")
-    found = tuple(q for q in every if q.suite in suites and protocol in (None, q.protocol))
+    found = tuple(q for q in every if q.suite in chosen and protocol in (None, q.protocol))
     if not found:
-        raise BenchmarkError(f"--only {only} --protocol {protocol}: no question is of both; leave one out.")
+        raise BenchmarkError(f"--only and --protocol {protocol}: no question is of both; leave one out.")
     return found
 
 
-def run_study(study: Study) -> int:
-    """Run what is not there yet, then write the tables; returns how many conditions failed."""
-    tables, failures = [], 0
+def run_study(
+    study: Study, out: Path, execution: Execution | None = None, watch: Watcher = ignore
+) -> tuple[list[Path], int]:
+    """Run what is not there yet, then write the tables, the page and the figures.
+
+    Parameters
+    ----------
+    study
+        What is compared.
+    out
+        Folder of runs and tables; what it holds of the study is kept.
+    execution, watch
+        As for `run`.
+
+    Returns
+    -------
+    list of Path, int
+        What was written, and how many conditions failed.
+    """
+    execution, tables, failures = execution or Execution(), [], 0
     for question in study.questions:
         folders = []
-        for name, request in requests(study, question):
-            plan = make_plan(request)
-            folder = study.out / "runs" / f"{question.suite}-{question.protocol}-{study.preset}" / name
-            failures += go_on(plan, folder, console, workers=study.jobs)
+        for name, one in study.runs(question).items():
+            folder = out / "runs" / f"{question.suite}-{question.protocol}-{study.preset}" / name
+            result = run(make_plan(one, execution.data_dir), folder, replace(execution, figures=False), watch)
+            failures += result.failures
             folders.append(folder)
         tables.append(summarise(folders))
-    for path in write_study(pd.concat(tables, ignore_index=True), study.out):
-        console.print(f"Wrote {path}", highlight=False, soft_wrap=True)
-    return failures
+    return write_study(pd.concat(tables, ignore_index=True), out), failures
 
 
-def requests(study: Study, question: StudyQuestion) -> Iterator[tuple[str, Question]]:
-    """Ask the question of the others with one seed, then of variants and ablations with theirs; a list may be empty."""
-    asked = (
-        ("others", study.others, 1),
-        ("variants", _both(study.variants), study.seeds),
-        ("ablations", _both(study.ablations), study.ablation_seeds),
-    )
-    for name, models, seeds in asked:
-        if models:
-            yield (
-                name,
-                Question(
-                    suite=question.suite,
-                    protocol=question.protocol,
-                    models=models,
-                    data_dir=study.data_dir,
-                    seeds=seeds,
-                    folds=question.folds,
-                    preset=study.preset,
-                    plugins=(ABLATIONS,),
-                    device=study.device,
-                    threads=study.threads,
-                ),
-            )
-
-
-def summarise(folders: list[Path]) -> pd.DataFrame:
-    """Summarise the scores of runs of one question; what several of them hold (the brackets) is taken from the first."""
+def summarise(folders: Sequence[Path]) -> pd.DataFrame:
+    """Summarise the scores of runs of one question; a model that several of them have is taken from the first."""
     tables = [load(folder) for folder in folders]
     scores, seen = [], set[str]()
     for table in tables:
@@ -153,5 +137,5 @@ def summarise(folders: list[Path]) -> pd.DataFrame:
     return summarise_seeds(joined[own], tables[0].metrics)
 
 
-def _both(names: tuple[str, ...]) -> tuple[str, ...]:
+def _both(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{name}_{direction}" for name in names for direction in ("n2p", "p2n"))

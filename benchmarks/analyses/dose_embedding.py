@@ -216,4 +216,4 @@ def _key(asked: Asked) -> tuple[str, str]:
 
 
 def _seed(run: FinishedRun, *words: object) -> int:
-    return derive(run.plan.request.base_seed, "embedding", *words)
+    return derive(run.plan.question.base_seed, "embedding", *words)

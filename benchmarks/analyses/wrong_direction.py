@@ -48,7 +48,7 @@ def wrong_answers(run: FinishedRun) -> pd.DataFrame:
     tables = []
     for fold in run.plan.splits:
         cells = run.cells_of(fold)
-        seed = derive(run.plan.request.base_seed, "score", fold.fold)
+        seed = derive(run.plan.question.base_seed, "score", fold.fold)
         training = training_of(cells, fold.train, seed)
         question = scored_fold_of(cells, fold, "p2n", training, space=run.plan.space, seed=seed)
         target = target_of(question)

@@ -40,14 +40,19 @@ class Commands(TyperGroup):
 app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
-@app.callback(context_settings={"help_option_names": ["-h", "--help"]})
-def main(
-    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Show the version and exit.")] = False,
-) -> None:
-    """Train, score and compare perturbation predictors on shared, leak-free splits."""
-    if version:
+def _version(asked: bool) -> None:
+    if asked:
         typer.echo(importlib.metadata.version("cycseq-bench"))
         raise typer.Exit
+
+
+@app.callback(context_settings={"help_option_names": ["-h", "--help"]})
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Train, score and compare perturbation predictors on shared, leak-free splits."""
 
 
 def find_command(name: str) -> Callable[..., object]:

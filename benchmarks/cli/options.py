@@ -1,7 +1,9 @@
-"""Command-line options that occur in several commands, and values that are checked alike wherever they occur."""
+"""Options that several commands have, and checks of their values."""
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -20,6 +22,14 @@ Control = Annotated[str, typer.Option(help="--h5ad: the control's label; default
 Separator = Annotated[str, typer.Option(help="--h5ad: what joins the parts of a combination.")]
 Values = Annotated[str, typer.Option(help="--h5ad: what X holds: auto, counts, ln, log2 or zscore.")]
 Kind = Annotated[str, typer.Option(help="--h5ad: what was done to the cells: CRISPR, drug or cytokine.")]
+PresetName = Annotated[str, typer.Option("--preset", help="quick (minutes) or paper (full training, all folds).")]
+Folds = Annotated[int | None, typer.Option(min=1, help="Number of folds; default: the preset's.")]
+Seed = Annotated[int, typer.Option(help="Base seed.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Trainings at a time.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads of each training; default: cores / jobs.")]
+Timeout = Annotated[float | None, typer.Option(min=0.1, help="Seconds for one fit or one prediction.")]
+Device = Annotated[str, typer.Option(help="Torch device: cpu, cuda or mps.")]
+Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A plugin file of yours; repeatable.")]
 T = TypeVar("T", bound=str)
 
 
@@ -34,3 +44,15 @@ def choice(option: str, given: str, known: tuple[T, ...]) -> T:
         if value == given:
             return value
     raise BenchmarkError(f"{option} is '{given}'; expected one of {', '.join(k for k in known if k)}.")
+
+
+def check_device(name: str) -> str:
+    """Check a Torch device by its form; whether the machine has it is found by the models."""
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
+        raise BenchmarkError(f"--device is '{name}'; expected cpu, cuda, cuda:N or mps.")
+    return name
+
+
+def count_cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

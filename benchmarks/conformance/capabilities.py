@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from anndata import AnnData
 
-from benchmarks.contract import Baseline, Can, Prediction, Predictor, Query, Train
+from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
-from benchmarks.execution.worker import checked_predict
+from benchmarks.execution.models.local_model import LocalModel, Model
 from benchmarks.seeds import derive
 
 DOSES = (10.0, 100.0, 1000.0)
@@ -125,21 +125,22 @@ def _question(queries: Sequence[Query], context: str, perturbation: str) -> Quer
     return replace(query, perturbation=perturbation, cells=cells)
 
 
-def _fitted(record: Baseline, train: Train) -> Predictor | Unsupported:
-    predictor = record.build(**{**record.settings, **record.quick})
+def _fitted(record: Baseline, train: Train) -> Model | Unsupported:
+    """Train a model with its quick settings; a model that refuses is its reason."""
+    model = LocalModel(record, {**record.settings, **record.quick})
     with tempfile.TemporaryDirectory(dir=train.workdir) as folder:
         try:
-            predictor.fit(replace(train, workdir=Path(folder)), seed=derive(0, record.training))
+            model.fit(replace(train, workdir=Path(folder)), seed=derive(0, record.training))
         except Unsupported as error:
             return error
-    return predictor
+    return model
 
 
-def _ask(predictor: Predictor | Unsupported, query: Query) -> Answer:
-    if isinstance(predictor, Unsupported):
-        return predictor
+def _ask(model: Model | Unsupported, query: Query) -> Answer:
+    if isinstance(model, Unsupported):
+        return model
     try:
-        return checked_predict(predictor, query)
+        return model.predict(query)
     except Unsupported as error:
         return error
 

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks.cli.options import split_names
-from benchmarks.data.store import atomic_files
-from benchmarks.errors import BenchmarkError, StoreError
-from benchmarks.execution.manifest import read_manifest
-from benchmarks.execution.plan import Plan, make_plan
-from benchmarks.execution.runner import Result
-from benchmarks.tasks.question import Question
-from benchmarks.tasks.suites import ALL, PAPER, find_suite
+from benchmarks.data.store.atomic_files import write_json
+from benchmarks.errors import BenchmarkError
+from benchmarks.execution.events import Watcher, ignore
+from benchmarks.execution.plan import make_plan
+from benchmarks.execution.runner import run
+from benchmarks.execution.settings import Execution
+from benchmarks.tasks.question import Question, content_key
+from benchmarks.tasks.suites import ALL
 from reports.pages.index_page import Entry, write_index
 
 ABOUT = "collection.json"
-MAY_DIFFER = ("suite", "models", "seeds", "folds", "directions", "plugins", "settings", "device", "threads", "data_dir")
-"""Wishes that a run which is resumed may change; what they change inside a suite, its own run finds out."""
 
 
 @dataclass(frozen=True)
@@ -42,37 +39,29 @@ class Collection:
         return tuple(entry for entry in self.entries if entry.problem)
 
 
-def suite_names(text: str) -> tuple[str, ...]:
-    """Read `--suite`: one name, several with commas between, or "all"; raises `UnknownName`."""
-    names = tuple(dict.fromkeys(split_names(text)))
-    names = PAPER if names == (ALL,) else names
-    if not names:
-        raise BenchmarkError(f"--suite is empty; name a suite, several with commas between, or '{ALL}'.")
-    return tuple(find_suite(name).name for name in names)
-
-
 def run_suites(
-    names: tuple[str, ...],
-    request: Question,
+    names: Sequence[str],
+    question: Question,
     out: Path,
-    perform: Callable[[Plan, Path], Result],
+    execution: Execution | None = None,
+    watch: Watcher = ignore,
     *,
     resume: bool = False,
 ) -> Collection:
-    """Run suites one after the other and write what they say together.
+    """Run suites one after the other and write an index page over all of them.
 
     Parameters
     ----------
     names
         Which suites, in this order.
-    request
-        What is asked of each; its own suite is not looked at.
+    question
+        What is asked of each; its own suite is not used.
     out
         Results go to `<out>/all/<time>/<suite>/`.
-    perform
-        Runs one plan into a folder.
+    execution, watch
+        As for `run`.
     resume
-        Go on with the newest folder of the same wishes.
+        Go on in the newest folder of the same question.
 
     Raises
     ------
@@ -81,34 +70,23 @@ def run_suites(
     KeyboardInterrupt
         At once; what was finished is kept.
     """
-    wishes = {key: value for key, value in asdict(request).items() if key not in MAY_DIFFER}
-    about = {
-        "suites": names,
-        "key": hashlib.sha256(json.dumps(wishes, sort_keys=True, default=str).encode()).hexdigest(),
-    }
+    about = {"suites": list(names), "key": content_key(question.fixed() | {"suite": ALL})}
     folder = (_newest(out / ALL, about) if resume else None) or out / ALL / datetime.now().strftime("%Y-%m-%dT%H%M%S")
-    atomic_files.write_json(folder / ABOUT, about)
-    entries = []
+    write_json(folder / ABOUT, about)
+    execution, entries = execution or Execution(), list[Entry]()
     for name in names:
-        entries.append(_run_one(replace(request, suite=name), folder / name, perform))
+        place = folder / name
+        try:
+            plan = make_plan(replace(question, suite=name), execution.data_dir)
+            result = run(plan, place, execution, watch)
+            entries.append(Entry(name, place, plan.suite.title, result.failures, result.seconds))
+        except BenchmarkError as error:
+            entries.append(Entry(name, place, problem=f"{type(error).__name__}: {error}"))
         write_index(entries, folder)
     return Collection(folder, tuple(entries))
 
 
-def _run_one(request: Question, folder: Path, perform: Callable[[Plan, Path], Result]) -> Entry:
-    """Run one suite; what is wrong with its request or data becomes its entry's problem."""
-    try:
-        plan = make_plan(request)
-        if folder.is_dir() and read_manifest(folder).get("key", plan.key) != plan.key:
-            raise StoreError(f"{folder} holds a run of other data, splits or settings; leave --resume out.")
-        result = perform(plan, folder)
-    except BenchmarkError as error:
-        return Entry(request.suite, folder, problem=f"{type(error).__name__}: {error}")
-    return Entry(request.suite, folder, plan.suite.title, result.failures, result.seconds)
-
-
 def _newest(root: Path, about: Mapping[str, object]) -> Path | None:
-    """Find the newest folder of the same suites and wishes."""
-    wanted = json.loads(json.dumps(about))
-    same = [path.parent for path in root.glob(f"*/{ABOUT}") if json.loads(path.read_text(encoding="utf-8")) == wanted]
+    """Find the newest folder of the same suites and question."""
+    same = [path.parent for path in root.glob(f"*/{ABOUT}") if json.loads(path.read_text(encoding="utf-8")) == about]
     return max(same, default=None, key=lambda path: path.name)

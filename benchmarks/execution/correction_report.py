@@ -34,7 +34,7 @@ def write_integration(folder: Path, plan: Plan) -> None:
     for fold in plan.splits:
         parameters = wish.prepare(folder, fold, plan.cells)
         after = plan.cells_of(fold, folder)
-        seed = derive(plan.request.base_seed, "integration", fold.fold)
+        seed = derive(plan.question.base_seed, "integration", fold.fold)
         table = surviving_effects(plan.cells, after, fold.train, seed=seed)
         train = plan.cells.obs.iloc[fold.train]
         batch = wish.batches(train)

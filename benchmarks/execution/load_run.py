@@ -5,14 +5,13 @@ What is computed after a run (enrichment, embedding, audits of direction) starts
 
 from __future__ import annotations
 
-import dataclasses
 import typing
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from anndata import AnnData
+from pydantic import TypeAdapter, ValidationError
 
 from benchmarks.contract import Direction, Prediction
 from benchmarks.errors import BenchmarkError, StoreError, UnknownName, plain_name
@@ -184,7 +183,7 @@ def _alike(name: str, asked: Asked) -> bool:
 
 
 def reopen(folder: Path, data_dir: Path | None = None) -> FinishedRun:
-    """Open a finished run: read its request, make its plan anew and check that it is the same.
+    """Open a finished run: make its plan from the question in its manifest, and check that it is the same.
 
     Parameters
     ----------
@@ -196,19 +195,21 @@ def reopen(folder: Path, data_dir: Path | None = None) -> FinishedRun:
     Raises
     ------
     StoreError
-        The folder holds no run, one of a version that kept no request, or one of other data or splits than are here now.
+        The folder holds no run of this version, or one of other data or splits than are here now.
     BenchmarkError
         What `make_plan` raises.
     """
     manifest = read_manifest(folder)
-    given = manifest.get("request")
-    if not isinstance(given, dict):
+    try:
+        question = TypeAdapter(Question).validate_python(manifest["question"])
+    except (KeyError, ValidationError) as error:
         raise StoreError(
-            f"{folder} has no manifest.json with a request; give the folder of a run, or run it again with --resume "
-            "(nothing is trained twice)."
-        )
-    request = typing.cast(Question, _restore(Question, given))
-    plan = make_plan(replace(request, data_dir=data_dir) if data_dir else request)
+            f"{folder} has no manifest.json of this version; give the folder of a run, or run it again with --resume "
+            "(what is finished is not trained again)."
+        ) from error
+    used = manifest.get("execution")
+    kept = used.get("data_dir") if isinstance(used, dict) else None
+    plan = make_plan(question, data_dir or (Path(kept) if kept else None))
     splits = {f"{plan.protocol}-fold{fold}": digest for fold, digest in plan.split_digests.items()}
     if plan.key != manifest.get("key") or splits != manifest.get("splits"):
         raise StoreError(
@@ -216,19 +217,3 @@ def reopen(folder: Path, data_dir: Path | None = None) -> FinishedRun:
             "its data with --data-dir."
         )
     return FinishedRun(folder, plan)
-
-
-def _restore(kind: object, value: object) -> object:
-    """Rebuild a value of a dataclass's field from JSON, by the field's type."""
-    inner = [part for part in typing.get_args(kind) if part is not type(None)]
-    if value is None:
-        return None
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type) and isinstance(value, Mapping):
-        hints = typing.get_type_hints(kind)
-        return kind(**{name: _restore(hints[name], part) for name, part in value.items() if name in hints})
-    if isinstance(value, list):
-        return tuple(_restore(inner[0], part) for part in value)
-    if kind is Path:
-        return Path(str(value))
-    special = [part for part in inner if part is Path or dataclasses.is_dataclass(part)]
-    return _restore(special[0], value) if special else value

@@ -11,8 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.data.store import atomic_files
-from benchmarks.execution.environments.model_environment import environment_of
-from benchmarks.execution.plan import Plan, budget_of, settings_of
+from benchmarks.execution.models.model_environment import environment_of
+from benchmarks.execution.plan import Plan, settings_of
+from benchmarks.execution.run_spec import budget_of
+from benchmarks.execution.settings import Execution
 
 PACKAGES = (
     "torch",
@@ -31,24 +33,29 @@ PACKAGES = (
 
 
 def write_manifest(
-    folder: Path, plan: Plan, state: str, trainings: Sequence[Mapping[str, object]] = (), **times: float
+    folder: Path,
+    plan: Plan,
+    execution: Execution,
+    state: str,
+    trainings: Sequence[Mapping[str, object]] = (),
+    **times: float,
 ) -> None:
-    """Write `manifest.json`: request, data hashes, splits, settings, versions, git revision, machine.
+    """Write `manifest.json`: question, execution, data hashes, splits, settings, versions, git revision, machine.
 
     Parameters
     ----------
     folder
         The run's folder.
-    plan
-        What is run.
+    plan, execution
+        What is run, and how.
     state
         "running", "stopped" (Ctrl-C or an error: resumable) or "complete".
     trainings
-        What every task cost and with which seed it was trained.
+        Cost and seed of every training.
     times
         Seconds, by name.
     """
-    request, card = plan.request, plan.dataset.card
+    question, card = plan.question, plan.dataset.card
     atomic_files.write_json(
         folder / "manifest.json",
         {
@@ -57,12 +64,11 @@ def write_manifest(
             "suite": plan.suite.name,
             "protocol": plan.protocol,
             "directions": plan.directions,
-            "preset": request.preset,
-            "request": asdict(request),
-            "seeds": request.seeds,
-            "base_seed": request.base_seed,
-            "threads": request.threads,
-            "device": request.device,
+            "preset": question.preset,
+            "question": asdict(question),
+            "execution": asdict(execution),
+            "seeds": question.seeds,
+            "base_seed": question.base_seed,
             "space": plan.space,
             "integration": asdict(plan.integration) if plan.integration else None,
             "dataset": {
@@ -80,8 +86,8 @@ def write_manifest(
             "splits": {f"{plan.protocol}-fold{fold}": digest for fold, digest in plan.split_digests.items()},
             "models": {
                 name: {
-                    "settings": settings_of(b, request),
-                    "budget": budget_of(b, settings_of(b, request)),
+                    "settings": settings_of(b, question),
+                    "budget": budget_of(b, settings_of(b, question)),
                     "source": b.source,
                     "licence": b.licence,
                     "environment": environment_of(b).installed() if b.isolated else "",

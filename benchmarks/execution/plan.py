@@ -1,12 +1,10 @@
-"""From the command line's wishes to a plan: data, folds, models, settings, seeds. Nothing is trained here."""
+"""From a question to a plan: data, folds, models, and one `RunSpec` for each training. Nothing is trained here."""
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,27 +17,28 @@ from benchmarks.data.dataset import Dataset
 from benchmarks.data.store.content_hash import digest
 from benchmarks.errors import BenchmarkError, DataError, UnknownName
 from benchmarks.execution.prediction_store import PredictionSet
-from benchmarks.execution.worker import Job
+from benchmarks.execution.run_spec import RunSpec, budget_of
 from benchmarks.seeds import derive
 from benchmarks.tasks.batch_correction.per_fold import Integration
 from benchmarks.tasks.conditions import EVERYTHING, MIN_CELLS, Scope, conditions, groups_of
 from benchmarks.tasks.protocols import PROTOCOLS, find_protocol
-from benchmarks.tasks.question import Question
+from benchmarks.tasks.question import Question, content_key
 from benchmarks.tasks.selection import choose
 from benchmarks.tasks.splits import Split, n_folds, split
 from benchmarks.tasks.suites import Suite, find_suite, own_suite
 
 BRACKETS = ("no_change", "train_mean", "train_control")
-"""Models that every run has: failed conditions take the value of the first, scores are read against the second, and in
-p2n against the third."""
+"""Models of every run: failed conditions take the score of the first, gains are measured from the second, and in p2n from
+the third."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that will be run."""
+    """A question with its data, folds and models."""
 
     suite: Suite
-    protocol: str
+    question: Question
+    """As it was asked, with protocol, kind of data and reference batch filled in."""
     directions: tuple[Direction, ...]
     dataset: Dataset
     cells: AnnData
@@ -47,12 +46,16 @@ class Plan:
     space: str
     splits: tuple[Split, ...]
     baselines: Mapping[str, Baseline]
-    request: Question
     scope: Scope = EVERYTHING
     integration: Integration | None = None
 
+    @property
+    def protocol(self) -> str:
+        """Name of the protocol."""
+        return self.question.protocol or ""
+
     def cells_of(self, fold: Split, folder: Path) -> AnnData:
-        """Cells as models see them in a fold: corrected with its parameters, which the run's folder keeps."""
+        """Cells of a fold as models see them: corrected, where asked, with the parameters that the run's folder keeps."""
         return self.integration.read(folder, fold, self.cells) if self.integration else self.cells
 
     @cached_property
@@ -62,70 +65,116 @@ class Plan:
 
     @cached_property
     def split_digests(self) -> Mapping[int, str]:
-        """Fold → hash of who is where in it."""
+        """Fold → hash of the role of every cell in it."""
         return {s.fold: s.digest(self.cells.obs_names) for s in self.splits}
 
     @cached_property
-    def annotation_digest(self) -> str:
-        """Hash of the gene annotation."""
-        return _hash({gene: sorted(terms) for gene, terms in self.dataset.annotation.items()})
-
-    @property
     def key(self) -> str:
-        """Content hash of the question: a run is resumed only into a folder of the same key.
+        """Content hash of what all trainings share. A run is resumed only into a folder of the same key."""
+        annotation = {gene: sorted(terms) for gene, terms in self.dataset.annotation.items()}
+        contents = {"suite": self.suite.name, "own": self.dataset.digest, "annotation": content_key(annotation)}
+        return content_key(self.question.fixed() | contents)
 
-        Models, folds, seeds and directions are not in it, so that a resumed run can add some.
-        """
-        return _hash(
-            {
-                "data": self.dataset.digest,
-                "space": self.space,
-                "arm": self.suite.arm,
-                "control_rule": self.request.control_rule,
-                "protocol": self.protocol,
-                "scope": asdict(self.scope),
-                "size": self.suite.quick_size if self.request.preset == "quick" else None,
-                "integration": self.integration,
-                "measured_only": self.request.measured_only,
-                "preset": self.request.preset,
-                "seed": self.request.base_seed,
-                "annotation": self.annotation_digest,
-            }
+    @cached_property
+    def specs(self) -> tuple[RunSpec, ...]:
+        """All trainings, one for all models and directions that share it."""
+        return tuple(
+            self._spec(fold, seed, settings, tuple(sets))
+            for seed in range(self.question.seeds)
+            for fold in self.splits
+            for settings, sets in self._trainings(fold, seed)
         )
 
+    def _trainings(self, fold: Split, seed: int) -> list[tuple[dict[str, object], list[PredictionSet]]]:
+        """Group the prediction sets of a fold by the training that serves them."""
+        groups: dict[str, tuple[dict[str, object], list[PredictionSet]]] = {}
+        for name, record in self.baselines.items():
+            settings = settings_of(record, self.question)
+            group = content_key({"training": record.training, "settings": settings})
+            sets = [
+                PredictionSet(name, d, self.protocol, fold.fold, seed)
+                for d in self.directions
+                if d in record.directions
+            ]
+            if sets:
+                groups.setdefault(group, (settings, []))[1].extend(sets)
+        return list(groups.values())
 
-def make_plan(request: Question) -> Plan:
-    """Resolve names, load data, make splits; every mistake in the request is found here, before anything is trained.
+    def _spec(self, fold: Split, seed: int, settings: dict[str, object], sets: tuple[PredictionSet, ...]) -> RunSpec:
+        record = self.baselines[sets[0].model]
+        labels = self.dataset.card.name, self.protocol, fold.fold, record.training
+        training_seed = derive(self.question.base_seed + seed, *labels)
+        key = content_key(
+            {
+                "run": self.key,
+                "split": self.split_digests[fold.fold],
+                "training": record.training,
+                "settings": settings,
+                "seed": training_seed,
+                "requirements": record.requirements,
+            }
+        )
+        return RunSpec(key, record, fold.fold, training_seed, settings, budget_of(record, settings), sets)
+
+
+def make_plan(question: Question, data_dir: Path | None = None) -> Plan:
+    """Resolve names, load data and make splits; every mistake in a question is found here, before anything is trained.
+
+    Parameters
+    ----------
+    question
+        What is asked.
+    data_dir
+        Folder with local copies of data files.
 
     Raises
     ------
     BenchmarkError
-        Unknown names (with the nearest known one), data that cannot be had or used, folds that do not exist.
+        Names that are not known (with the nearest known one), data that are missing or not usable, folds that do not exist.
     """
-    suite = own_suite(request.own.name) if request.own else find_suite(request.suite)
-    suite = suite.under(request.control_rule)
-    wanted_protocol = request.protocol or suite.protocol
-    if wanted_protocol:
-        find_protocol(wanted_protocol)
-    baselines = {name: registry.find(name, request.plugins) for name in _models(request, suite)}
-    _check_settings(request, baselines)
-    chosen = choose(request, suite)
-    cells, scope, space = chosen.cells, chosen.scope, chosen.space
-    protocol = wanted_protocol or _first_protocol(cells.obs)
-    directions = _directions(request, suite, protocol)
-    most = n_folds(cells.obs, protocol, scope)
-    wanted = request.folds or (min(most, suite.quick_folds) if request.preset == "quick" else most)
-    if wanted > most:
-        raise DataError(f"--folds {wanted}: protocol '{protocol}' has {most} fold(s) on {chosen.dataset.card.name}.")
-    splits = tuple(split(cells.obs, protocol, fold, seed=request.base_seed, scope=scope) for fold in range(wanted))
+    suite = (own_suite(question.own.name) if question.own else find_suite(question.suite)).under(question.control_rule)
+    protocol = question.protocol or suite.protocol
+    if protocol:
+        find_protocol(protocol)
+    names = dict.fromkeys((*BRACKETS, *(question.models or suite.models)))
+    baselines = {name: registry.find(name, question.plugins) for name in names}
+    _check_settings(question, baselines)
+    chosen = choose(question, suite, data_dir)
+    cells, card, space = chosen.cells, chosen.dataset.card, chosen.space
+    protocol = protocol or _first_protocol(cells.obs)
+    most = n_folds(cells.obs, protocol, chosen.scope)
+    folds = question.folds or (min(most, suite.quick_folds) if question.preset == "quick" else most)
+    if folds > most:
+        raise DataError(f"--folds {folds}: protocol '{protocol}' has {most} fold(s) on {card.name}.")
+    splits = tuple(split(cells.obs, protocol, n, seed=question.base_seed, scope=chosen.scope) for n in range(folds))
     integration = None
-    if request.integration != "none":
-        integration = Integration.of(request.integration, chosen.dataset.card.name, request.reference, cells.obs)
+    if question.integration != "none":
+        integration = Integration.of(question.integration, card.name, question.reference, cells.obs)
         integration.check(cells.obs, splits)
         space = f"{space}_combat"
     return Plan(
-        suite, protocol, directions, chosen.dataset, cells, space, splits, baselines, request, scope, integration
+        suite=suite,
+        question=replace(
+            question,
+            protocol=protocol,
+            data="simulated" if card.source == "simulated" else "real",
+            reference=integration.reference if integration else None,
+        ),
+        directions=_directions(question, suite, protocol),
+        dataset=chosen.dataset,
+        cells=cells,
+        space=space,
+        splits=splits,
+        baselines=baselines,
+        scope=chosen.scope,
+        integration=integration,
     )
+
+
+def settings_of(record: Baseline, question: Question) -> dict[str, object]:
+    """Settings a model runs with: the preset's, then those of `--set`."""
+    preset = dict(record.quick) if question.preset == "quick" else {}
+    return {**record.settings, **preset, **question.settings.get(record.name, {})}
 
 
 def _first_protocol(obs: pd.DataFrame) -> str:
@@ -141,95 +190,21 @@ def _first_protocol(obs: pd.DataFrame) -> str:
     )
 
 
-def settings_of(baseline: Baseline, request: Question) -> dict[str, object]:
-    """Settings a model runs with: the preset's, then those of `--set`."""
-    preset = dict(baseline.quick) if request.preset == "quick" else {}
-    return {**baseline.settings, **preset, **request.settings.get(baseline.name, {})}
-
-
-def budget_of(baseline: Baseline, settings: Mapping[str, object]) -> str:
-    """Say "quick" where any setting lies below the authors' own training length, else "full"."""
-    short = [
-        n
-        for n, full in baseline.full_training.items()
-        if isinstance(settings.get(n), int | float) and float(str(settings[n])) < full
-    ]
-    return "quick" if short else "full"
-
-
-def make_jobs(plan: Plan, run: Path, cells_file: Path) -> list[Job]:
-    """Lay out one job per training: all rows that share a training are in one."""
-    jobs = []
-    for seed in range(plan.request.seeds):
-        for fold in plan.splits:
-            groups: dict[str, list[PredictionSet]] = {}
-            for name, baseline in plan.baselines.items():
-                settings = settings_of(baseline, plan.request)
-                group = _hash({"training": baseline.training, "settings": settings})
-                for direction in plan.directions:
-                    if direction in baseline.directions:
-                        groups.setdefault(group, []).append(
-                            PredictionSet(name, direction, plan.protocol, fold.fold, seed)
-                        )
-            jobs += [_job(plan, run, cells_file, fold, seed, tuple(tasks)) for tasks in groups.values()]
-    return jobs
-
-
-def _job(plan: Plan, run: Path, cells_file: Path, fold: Split, seed: int, tasks: tuple[PredictionSet, ...]) -> Job:
-    baseline, request = plan.baselines[tasks[0].model], plan.request
-    settings = settings_of(baseline, request)
-    task_seed = derive(request.base_seed + seed, plan.dataset.card.name, plan.protocol, fold.fold, baseline.training)
-    key = _hash(
-        {
-            "training": baseline.training,
-            "settings": settings,
-            "seed": task_seed,
-            "space": plan.space,
-            "data": plan.dataset.digest,
-            "split": plan.split_digests[fold.fold],
-            "integration": plan.integration,
-            "annotation": plan.annotation_digest,
-            **({"requirements": baseline.requirements} if baseline.isolated else {}),
-        }
-    )
-    return Job(
-        run=run,
-        cells=cells_file,
-        split=fold,
-        tasks=tasks,
-        settings=settings,
-        seed=task_seed,
-        key=key,
-        budget=budget_of(baseline, settings),
-        space=plan.space,
-        perturbation_type=plan.dataset.card.perturbation_type,
-        annotation=plan.dataset.annotation,
-        integration=plan.integration,
-        plugins=request.plugins,
-        threads=request.threads,
-        device=request.device,
-        extra=baseline.extra,
-    )
-
-
-def _models(request: Question, suite: Suite) -> list[str]:
-    """Names to run: those asked for and the brackets, in the registry's or the request's order, each once."""
-    names = [*BRACKETS, *(request.models or suite.models)]
-    return list(dict.fromkeys(names))
-
-
-def _directions(request: Question, suite: Suite, protocol: str) -> tuple[Direction, ...]:
-    for name in request.directions:
+def _directions(question: Question, suite: Suite, protocol: str) -> tuple[Direction, ...]:
+    for name in question.directions:
         if name not in DIRECTIONS:
             raise UnknownName("direction", name, DIRECTIONS)
-    wanted, able = request.directions or suite.directions, find_protocol(protocol).directions
-    if not set(wanted) & set(able):
-        raise BenchmarkError(f"Protocol '{protocol}' is asked in direction {', '.join(able)}, not {', '.join(wanted)}.")
-    return tuple(d for d in able if d in wanted)
+    given, possible = question.directions or suite.directions, find_protocol(protocol).directions
+    if not set(given) & set(possible):
+        raise BenchmarkError(
+            f"Protocol '{protocol}' tests direction {', '.join(possible)}; --direction is {', '.join(given)}."
+        )
+    return tuple(d for d in possible if d in given)
 
 
-def _check_settings(request: Question, baselines: Mapping[str, Baseline]) -> None:
-    for name, settings in request.settings.items():
+def _check_settings(question: Question, baselines: Mapping[str, Baseline]) -> None:
+    """Raise `BenchmarkError` for settings of a model that is not in the run, that it does not have, or that it refuses."""
+    for name, settings in question.settings.items():
         if name not in baselines:
             raise BenchmarkError(
                 f"--set {name}.…: '{name}' is not in this run; add it to --models. In it: {', '.join(baselines)}."
@@ -239,11 +214,7 @@ def _check_settings(request: Question, baselines: Mapping[str, Baseline]) -> Non
             if key not in known:
                 raise UnknownName(f"setting of {name}", key, known)
         try:
-            baselines[name].build(**settings_of(baselines[name], request))
+            baselines[name].build(**settings_of(baselines[name], question))
         except (TypeError, ValueError) as error:
             given = ", ".join(f"{k}={v}" for k, v in settings.items())
             raise BenchmarkError(f"--set {name}: {given}: {error}.") from error
-
-
-def _hash(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

@@ -17,12 +17,12 @@ import numpy as np
 from benchmarks.contract import Direction, Prediction, Unit
 from benchmarks.data.store.atomic_files import atomic, write_json
 from benchmarks.errors import StoreError
-from benchmarks.scoring.endings import Ending
+from benchmarks.scoring.endings import FAILURES, Ending
 
 
 @dataclass(frozen=True)
 class PredictionSet:
-    """One row group of the leaderboard: one model, asked one fold of one protocol in one direction with one seed."""
+    """Names the predictions of one model for the conditions of one fold, in one direction and with one seed."""
 
     model: str
     direction: Direction
@@ -31,13 +31,13 @@ class PredictionSet:
     seed: int
 
     def folder(self, run: Path) -> Path:
-        """Where its predictions lie."""
+        """Folder of the predictions in a run's folder."""
         return run / "predictions" / self.model / f"{self.direction}-{self.protocol}-fold{self.fold}-seed{self.seed}"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one task ended, and what it cost."""
+    """How the conditions of a `PredictionSet` ended, and what it cost."""
 
     key: str
     """Content hash of all that the predictions depend on; another key means they are stale."""
@@ -51,13 +51,14 @@ class Outcome:
     peak_memory_mb: float = 0.0
     shared_training: bool = False
 
-    def statuses(self) -> set[str]:
-        """All ways in which its conditions ended."""
-        return {e.status for e in self.endings}
+    @property
+    def failed(self) -> int:
+        """Number of conditions that failed or timed out."""
+        return sum(ending.status in FAILURES for ending in self.endings)
 
 
 def prediction_path(folder: Path, number: int) -> Path:
-    """Where the prediction of a task's condition lies."""
+    """File of one condition's prediction in the folder of a `PredictionSet`."""
     return folder / f"c{number:04d}.npz"
 
 
@@ -93,12 +94,12 @@ def get_prediction(folder: Path, number: int) -> Prediction:
 
 
 def put_outcome(folder: Path, outcome: Outcome) -> None:
-    """Write how a task ended; its presence says that the task is complete."""
+    """Write an outcome; it is the last file of a `PredictionSet`, so that what has one is complete."""
     write_json(folder / "outcome.json", asdict(outcome))
 
 
 def get_outcome(folder: Path) -> Outcome | None:
-    """Read how a task ended; None if it has not, or not readably."""
+    """Read an outcome; None where there is none, or none that can be read."""
     try:
         table = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
         return Outcome(**{**table, "endings": tuple(Ending(**e) for e in table["endings"])})

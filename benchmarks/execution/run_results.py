@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
@@ -13,8 +12,10 @@ import reports
 from benchmarks.contract import Direction, Prediction
 from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.execution import prediction_store
+from benchmarks.execution.events import ScoringProgressed, Watcher, ignore
 from benchmarks.execution.plan import Plan
 from benchmarks.execution.prediction_store import Outcome, PredictionSet
+from benchmarks.execution.settings import Execution
 from benchmarks.scoring.comparison import Target, output_of
 from benchmarks.scoring.endings import FAILURES, Ending
 from benchmarks.scoring.evaluate import evaluate, score_rows
@@ -27,34 +28,29 @@ from benchmarks.seeds import derive
 from benchmarks.tasks.splits import Split
 from reports.tables import ABILITIES, COST_COLUMNS, GROUP, MODEL_COLUMNS, SCORE_COLUMNS
 
-Teller = Callable[[int, int, str], None]
-"""Called with steps done, steps in all, and what comes now."""
 
-
-def score(plan: Plan, folder: Path, *, figures: bool = True, tell: Teller = lambda done, total, text: None) -> int:
+def score(plan: Plan, folder: Path, execution: Execution, watch: Watcher = ignore) -> int:
     """Score all stored predictions of a plan and write tables and figures; returns how many conditions failed."""
-    with threadpool_limits(plan.request.threads):
-        tables = _tables(plan, folder, tell)
+    with threadpool_limits(execution.threads):
+        tables = _tables(plan, folder, execution.threads, watch)
     for name, table in tables.items():
         write_csv(table, folder / f"{name}.csv")
-    reports.write_reports(folder, figures=figures)
+    reports.write_reports(folder, figures=execution.figures)
     failed = tables["scores"][tables["scores"]["status"].isin(FAILURES)]
     return len(failed[["fold", "seed", "direction", "model", "context", "perturbation", "dose"]].drop_duplicates())
 
 
-def _tables(plan: Plan, folder: Path, tell: Teller) -> dict[str, pd.DataFrame]:
+def _tables(plan: Plan, folder: Path, threads: int, watch: Watcher) -> dict[str, pd.DataFrame]:
     """Make every result table of a plan; the true side of a fold and direction is summarised once for all models."""
     scores, costs, plants, facts = [], [], [], []
     steps, last = count(), len(plan.splits) * len(plan.directions) + 1
     for fold in plan.splits:
-        seed = derive(plan.request.base_seed, "score", fold.fold)
+        seed = derive(plan.question.base_seed, "score", fold.fold)
         cells = plan.cells_of(fold, folder)
         training = training_of(cells, fold.train, seed, fold.conditions)
         for direction in plan.directions:
-            tell(next(steps), last, f"fold {fold.fold}, {direction}")
-            question = scored_fold_of(
-                cells, fold, direction, training, space=plan.space, seed=seed, threads=plan.request.threads
-            )
+            watch(ScoringProgressed(next(steps), last, f"fold {fold.fold}, {direction}"))
+            question = scored_fold_of(cells, fold, direction, training, space=plan.space, seed=seed, threads=threads)
             stick = _yardstick(plan, folder, fold, question)
             facts.append(_label_task(condition_facts(question, stick.target), plan, direction, fold))
             plants.append(_label_task(stick.planted, plan, direction, fold))
@@ -64,7 +60,7 @@ def _tables(plan: Plan, folder: Path, tell: Teller) -> dict[str, pd.DataFrame]:
                 scores.append(_label(table, plan, task, outcome.budget, outcome.audit))
                 if direction in plan.baselines[task.model].directions:
                     costs.append(cost(task, outcome))
-    tell(next(steps), last, "tables and figures")
+    watch(ScoringProgressed(next(steps), last, "tables and figures"))
     return {
         "scores": pd.concat(scores, ignore_index=True)[list(SCORE_COLUMNS)],
         "planted": pd.concat(plants, ignore_index=True),
@@ -111,7 +107,7 @@ def outcomes(plan: Plan, folder: Path, fold: Split, direction: Direction) -> dic
     tasks = [
         PredictionSet(name, direction, plan.protocol, fold.fold, seed)
         for name in plan.baselines
-        for seed in range(plan.request.seeds)
+        for seed in range(plan.question.seeds)
     ]
     found = {task: _outcome(plan, folder, fold, task) for task in tasks}
     return {task: outcome for task, outcome in found.items() if outcome is not None}

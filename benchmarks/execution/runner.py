@@ -1,29 +1,29 @@
-"""The loop: every model on every fold, predictions stored, then scored, then reported."""
+"""A run: every training of a plan that its folder does not hold yet, then scores, tables and reports."""
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from benchmarks.contract import Baseline
-from benchmarks.data.store import atomic_files
 from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.errors import IsolationError, StoreError
-from benchmarks.execution import prediction_store
 from benchmarks.execution.correction_report import write_integration
-from benchmarks.execution.environments.model_environment import create, environment_of
-from benchmarks.execution.manifest import write_manifest
-from benchmarks.execution.plan import Plan, make_jobs
-from benchmarks.execution.pool import Watcher, run_jobs
-from benchmarks.execution.run_results import Teller, cost, outcomes, score
-from benchmarks.execution.worker import Job, end_task
-from benchmarks.scoring.endings import FAILURES
+from benchmarks.execution.events import Preparing, RunStarted, UnitEnded, UnitStarted, Watcher, ignore
+from benchmarks.execution.executor import find_executor
+from benchmarks.execution.manifest import read_manifest, write_manifest
+from benchmarks.execution.models.model_environment import create, environment_of
+from benchmarks.execution.plan import Plan
+from benchmarks.execution.prediction_store import get_outcome
+from benchmarks.execution.run_results import cost, outcomes, score
+from benchmarks.execution.run_spec import RunSpec
+from benchmarks.execution.settings import Execution
+from benchmarks.execution.unit import Unit
 from benchmarks.tasks.protocols import find_protocol
 
 
@@ -35,77 +35,67 @@ class Result:
     failures: int
     """Conditions that failed or timed out."""
     seconds: float
-    """Seconds of the run; making environments for isolated models is not counted."""
+    """Seconds of the run; making environments of models is not counted."""
     model_seconds: float
-    """Seconds of all workers inside `fit` and `predict`; more than `seconds` where workers ran side by side."""
+    """Seconds of all models inside `fit` and `predict`; more than `seconds` where several ran at a time."""
 
     @property
     def outside(self) -> float:
-        """Seconds outside `fit` and `predict`; negative where workers ran side by side."""
+        """Seconds outside `fit` and `predict`; negative where several models ran at a time."""
         return self.seconds - self.model_seconds
 
 
-def run(
-    plan: Plan,
-    folder: Path,
-    *,
-    workers: int = 1,
-    timeout: float | None = None,
-    figures: bool = True,
-    watch: Watcher = lambda job, message: None,
-    tell: Teller = lambda done, total, text: None,
-) -> Result:
+def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Watcher = ignore) -> Result:
     """Train, predict and score everything in a plan that the folder does not hold yet.
 
     Parameters
     ----------
     plan
-        From `plan.make_plan`.
+        From `make_plan`.
     folder
         The run's folder; what it already holds of this plan is kept.
-    workers
-        Worker processes at a time.
-    timeout
-        Seconds after which one `fit` or one `predict` is ended.
-    figures
-        Whether to draw figures.
+    execution
+        How it is done.
     watch
-        Called with what the workers say.
-    tell
-        Called with how far scoring is.
+        Called with every event.
 
     Raises
     ------
-    StoreError, LeakageError
-        The disk refuses, or something leaks: stopped, what was finished is kept.
+    StoreError
+        The disk refuses, another process runs in the folder, or it holds a run of something else.
+    LeakageError
+        A test cell, a held-out condition or a statistic of them is in what a model would get.
     KeyboardInterrupt
         After what was finished has been scored.
     """
+    execution = execution or Execution()
+    executor = find_executor(execution.executor)(plan, folder, execution)
     with _alone(folder):
+        if read_manifest(folder).get("key", plan.key) != plan.key:
+            raise StoreError(f"{folder} holds a run of other data, splits or settings; choose another --out.")
         start = time.perf_counter()
-        write_manifest(folder, plan, "running")
-        _write_splits(folder, plan)
+        write_manifest(folder, plan, execution, "running")
+        for fold in plan.splits:
+            roles = fold.roles(plan.cells.obs_names)
+            write_csv(roles, folder / "splits" / f"{fold.protocol}-fold{fold.fold}.csv")
         write_integration(folder, plan)
-        work = folder / "work"
-        jobs = make_jobs(plan, folder, work / "cells.h5ad")
-        due = [todo for job in jobs if (todo := _unfinished(job))]
+        due = [spec for spec in plan.specs if spec.due(folder)]
+        served = [(spec, entry) for spec in due for entry in spec.due(folder)]
+        watch(RunStarted(plan, folder, len(due)))
         state = "stopped"
         try:
-            runnable, preparing = _with_environments(plan, _able(plan, due, watch), watch)
+            runnable, preparing = _prepared(plan, folder, due, watch)
             start += preparing
-            if runnable:
-                work.mkdir(exist_ok=True)
-                plan.cells.write_h5ad(work / "cells.h5ad")
-                run_jobs(in_order(plan, runnable, workers), workers=workers, timeout=timeout, watch=watch)
+            for event in executor.run(runnable):
+                watch(event)
             state = "complete"
         finally:
-            shutil.rmtree(work, ignore_errors=True)
-            failures = score(plan, folder, figures=figures, tell=tell)
+            failures = score(plan, folder, execution, watch)
             seconds = time.perf_counter() - start
-            ran = [o for job in due for t in job.tasks if (o := prediction_store.get_outcome(t.folder(folder)))]
+            ran = [o for _, entry in served if (o := get_outcome(entry.folder(folder)))]
             model_seconds = sum(o.predict_seconds + (0 if o.shared_training else o.fit_seconds) for o in ran)
             trainings = _trainings(plan, folder)
-            write_manifest(folder, plan, state, trainings, seconds=seconds, model_seconds=model_seconds)
+            write_manifest(folder, plan, execution, state, trainings, seconds=seconds, model_seconds=model_seconds)
         return Result(folder, failures, seconds, model_seconds)
 
 
@@ -124,103 +114,66 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _able(plan: Plan, jobs: Sequence[Job], watch: Watcher) -> list[Job]:
-    """Leave out what is not to be trained at all (`why_not_trained`); its rows say why."""
-    able = []
-    for job in jobs:
-        reason = why_not_trained(plan, plan.baselines[job.tasks[0].model])
-        if reason:
-            _decline(job, reason, watch)
-        else:
-            able.append(job)
-    return able
+def _prepared(plan: Plan, folder: Path, specs: Sequence[RunSpec], watch: Watcher) -> tuple[list[RunSpec], float]:
+    """Make the environments of isolated models, and end what is not trained with the reason.
+
+    Returns
+    -------
+    list, float
+        What can be trained, and the seconds that making environments took.
+    """
+    start, failed, runnable = time.perf_counter(), dict[Path, str](), list[RunSpec]()
+    for spec in specs:
+        record = spec.record
+        reason = why_not_trained(plan, record)
+        if not reason and record.isolated:
+            environment = environment_of(record).folder
+            if environment not in failed:
+                failed[environment] = _make_environment(record, watch)
+            reason = failed[environment]
+        if not reason:
+            runnable.append(spec)
+            continue
+        watch(UnitStarted(spec))
+        unit = Unit(plan, folder, spec)
+        unit.clear()
+        unit.end("unsupported", reason, key="")
+        watch(UnitEnded(spec, unit.endings()))
+    return runnable, time.perf_counter() - start
 
 
 def why_not_trained(plan: Plan, record: Baseline) -> str:
-    """Say why a model is not trained: its record rules the question out, or preset quick does without it; else nothing."""
-    asked, request = find_protocol(plan.protocol).asks, plan.request
+    """Say why a model is not trained: its record rules out what is asked, or preset quick leaves it out; else ""."""
+    asked, question = find_protocol(plan.protocol).asks, plan.question
     if asked and getattr(record.can, asked) == "no":
         return (
-            f"every question of {plan.protocol} is of a new {asked}, and this model's record says {asked}: no; it was "
+            f"every condition of {plan.protocol} is of a new {asked}, and this model's record says {asked}: no; it was "
             "not trained"
         )
-    if request.preset == "quick" and not request.models and record.name in plan.suite.slow:
+    if question.preset == "quick" and not question.models and record.name in plan.suite.slow:
         return (
             f"left out of preset quick, for it takes minutes a fold; --models {record.name} runs it, or --preset paper"
         )
     return ""
 
 
-def _decline(job: Job, reason: str, watch: Watcher) -> None:
-    """End a job without training; its rows carry no key, so that `--resume` tries again."""
-    watch(job, ("start",))
-    for task in job.tasks:
-        end_task(replace(job, key=""), task, "unsupported", reason)
-    watch(job, ("end",))
-
-
-def _with_environments(plan: Plan, jobs: Sequence[Job], watch: Watcher) -> tuple[list[Job], float]:
-    """Make the environments of isolated models; jobs of one that cannot be had end with the reason.
-
-    Returns
-    -------
-    list, float
-        The jobs that can run, and the seconds it took.
-    """
-    start, why, runnable = time.perf_counter(), dict[Path, str](), list[Job]()
-    for job in jobs:
-        record = plan.baselines[job.tasks[0].model]
-        folder = environment_of(record).folder if record.isolated else None
-        if folder and folder not in why:
-            why[folder] = _make(record, job, watch)
-        reason = why.get(folder, "") if folder else ""
-        if not reason:
-            runnable.append(job)
-            continue
-        _decline(job, reason, watch)
-    return runnable, time.perf_counter() - start
-
-
-def in_order(plan: Plan, jobs: Sequence[Job], workers: int) -> list[Job]:
-    """Put models that train for long first where workers run side by side, so that none is left waiting for the last."""
-    if workers == 1:
-        return list(jobs)
-    return sorted(jobs, key=lambda job: not plan.baselines[job.tasks[0].model].full_training)
-
-
-def _make(record: Baseline, job: Job, watch: Watcher) -> str:
-    """Make one model's environment; returns why it cannot be had, or nothing."""
+def _make_environment(record: Baseline, watch: Watcher) -> str:
+    """Make one model's environment; returns why that is not possible, or ""."""
     try:
-        create(environment_of(record), lambda text: watch(job, ("environment", text)))
+        create(environment_of(record), lambda text: watch(Preparing(text)))
     except IsolationError as error:
         return str(error)
     finally:
-        watch(job, ("environment", ""))
+        watch(Preparing(""))
     return ""
 
 
 def _trainings(plan: Plan, folder: Path) -> list[dict[str, object]]:
-    """What every task that has run cost, and the seed it was trained with."""
+    """Cost and training seed of every prediction set that has an outcome."""
     return [
-        {**cost(task, outcome), "training_seed": outcome.training_seed}
+        {**cost(entry, outcome), "training_seed": outcome.training_seed}
         for fold in plan.splits
         for direction in plan.directions
-        for task, outcome in outcomes(plan, folder, fold, direction).items()
+        for entry, outcome in outcomes(plan, folder, fold, direction).items()
         if outcome.key
     ]
-
-
-def _unfinished(job: Job) -> Job | None:
-    """Cut a job down to the tasks that still have to run, their folders emptied; None if none has."""
-    due = []
-    for task in job.tasks:
-        outcome = prediction_store.get_outcome(task.folder(job.run))
-        if outcome is None or outcome.key != job.key or outcome.statuses() & FAILURES:
-            atomic_files.clear(task.folder(job.run))
-            due.append(task)
-    return replace(job, tasks=tuple(due)) if due else None
-
-
-def _write_splits(folder: Path, plan: Plan) -> None:
-    for fold in plan.splits:
-        write_csv(fold.roles(plan.cells.obs_names), folder / "splits" / f"{fold.protocol}-fold{fold.fold}.csv")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 FAILURES = {"failed", "timeout"}
-"""Endings that are failures; `--resume` tries them again."""
+"""Statuses that are failures; `--resume` tries them again."""
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How one condition ended."""
+    """Status of one condition, with the reason where it has no prediction."""
 
     context: str
     perturbation: str

@@ -1,9 +1,11 @@
-"""What the user asked for; everything else follows from it and from the data."""
+"""What a run asks. How it is executed is `benchmarks.execution.settings.Execution`."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -12,42 +14,56 @@ from benchmarks.data.own_file import OwnFile
 from benchmarks.tasks.batch_correction.batches import Method
 
 Preset = Literal["quick", "paper"]
+PRESETS: tuple[Preset, ...] = get_args(Preset)
+DataSource = Literal["auto", "real", "simulated"]
+DATA_SOURCES: tuple[DataSource, ...] = get_args(DataSource)
+SPACES: tuple[SpaceChoice, ...] = get_args(SpaceChoice)
 ControlRule = Literal["nontargeting", "nk"]
 CONTROL_RULES: tuple[ControlRule, ...] = get_args(ControlRule)
+GROWS = {"grows": True}
+"""Metadata of the fields that a resumed run may change: each training that they concern has a key of its own."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """One run's wishes."""
+    """Data, protocol and models of one run. Whatever changes a result is here, and nothing else is."""
 
     suite: str
-    models: tuple[str, ...] = ()
+    models: tuple[str, ...] = field(default=(), metadata=GROWS)
     """Empty: the suite's own list."""
     protocol: str | None = None
-    directions: tuple[str, ...] = ()
+    """None: the suite's, or the first that the data allow."""
+    directions: tuple[str, ...] = field(default=(), metadata=GROWS)
     perturbations: tuple[str, ...] = ()
     """Perturbations that are tested, or one named set of the data set's card; empty: the suite's."""
     contexts: tuple[str, ...] = ()
     """Contexts in which they are tested; empty: the set's, or all."""
     control_rule: ControlRule = "nontargeting"
-    data: Literal["auto", "real", "simulated"] = "auto"
+    data: DataSource = "auto"
     own: OwnFile | None = None
-    """A file of the user's own, which takes the place of a suite."""
-    data_dir: Path | None = None
+    """A user's own file, in place of a suite."""
     annotation: Path | None = None
+    """File of gene annotation, in place of the data set's."""
     space: SpaceChoice = "cp10k"
     integration: Method = "none"
     reference: str | None = None
-    """Batch that the others are brought to; None: the one with the most controls."""
+    """Batch that the others are corrected to; None: the one with the most controls."""
     measured_only: bool = False
     """Keep only perturbations whose genes are measured."""
-    seeds: int = 1
-    folds: int | None = None
+    seeds: int = field(default=1, metadata=GROWS)
+    folds: int | None = field(default=None, metadata=GROWS)
     """Number of folds; None: the preset's."""
-    settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict, metadata=GROWS)
     """Model → its settings from `--set`."""
     preset: Preset = "quick"
-    plugins: tuple[Path, ...] = ()
+    plugins: tuple[Path, ...] = field(default=(), metadata=GROWS)
     base_seed: int = 0
-    device: str = "cpu"
-    threads: int = 1
+
+    def fixed(self) -> dict[str, object]:
+        """Fields that a run keeps when it is resumed; those that may grow are left out."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if not f.metadata.get("grows")}
+
+
+def content_key(content: object) -> str:
+    """Hash anything that can be written as JSON; other values count as their text."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,7 @@ class Chosen:
     scope: Scope
 
 
-def choose(request: Question, suite: Suite) -> Chosen:
+def choose(request: Question, suite: Suite, data_dir: Path | None = None) -> Chosen:
     """Load a suite's data and keep what the request asks for.
 
     Raises
@@ -44,8 +45,8 @@ def choose(request: Question, suite: Suite) -> Chosen:
     BenchmarkError
         Data that cannot be had or used; a perturbation or context that is not in them, with the nearest that is.
     """
-    source = own_source(request.own) if request.own else _choose_data(request, suite)
-    dataset = load_dataset(source, data_dir=request.data_dir, annotation=request.annotation)
+    source = own_source(request.own) if request.own else _choose_data(request, suite, data_dir)
+    dataset = load_dataset(source, data_dir=data_dir, annotation=request.annotation)
     if suite.real and source != suite.real and dataset.card.source == "simulated":
         dataset = _tell(
             dataset,
@@ -215,10 +216,10 @@ def _measured_only(dataset: Dataset, cells: AnnData) -> tuple[Dataset, AnnData]:
     return _tell(dataset, text), chosen
 
 
-def _choose_data(request: Question, suite: Suite) -> str:
+def _choose_data(request: Question, suite: Suite, data_dir: Path | None) -> str:
     """Name the data set: the real one, or its simulated twin where the real one is not here."""
     if request.data == "auto":
-        if suite.real and (suite.simulated is None or present(suite.real, request.data_dir)):
+        if suite.real and (suite.simulated is None or present(suite.real, data_dir)):
             return suite.real
         chosen = suite.simulated
     else:

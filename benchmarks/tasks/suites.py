@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.contract import Direction
-from benchmarks.errors import UnknownName
+from benchmarks.errors import BenchmarkError, UnknownName
 from benchmarks.tasks.question import ControlRule
 
 ALL_MODELS = (
@@ -157,3 +158,11 @@ def find_suite(name: str) -> Suite:
     if name not in SUITES:
         raise UnknownName("suite", name, (*SUITES, ALL))
     return SUITES[name]
+
+
+def suite_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Resolve `--suite`: one name, several, or "all"; raises `UnknownName`, and `BenchmarkError` for none."""
+    names = PAPER if tuple(names) == (ALL,) else tuple(dict.fromkeys(names))
+    if not names:
+        raise BenchmarkError(f"--suite is empty; name a suite, several with commas between, or '{ALL}'.")
+    return tuple(find_suite(name).name for name in names)

@@ -137,7 +137,7 @@ def _sides(
 ) -> Iterator[tuple[str, Enriched]]:
     """Enrich the truth, both halves of the ceiling, and every model that answered."""
     cells = run.cells_of(asked.split)
-    seed = derive(run.plan.request.base_seed, "enrichment", asked.direction, asked.name)
+    seed = derive(run.plan.question.base_seed, "enrichment", asked.direction, asked.name)
     keep = np.ones(cells.n_vars, dtype=bool)
     keep[own_genes(asked, cells.var_names)] = False
     genes = list(cells.var_names[keep])

@@ -1,4 +1,4 @@
-"""Audit a suite: leakage, direction and batch correction."""
+"""Audit a suite: what leakage, the wrong direction and batch correction do to its scores."""
 
 from __future__ import annotations
 
@@ -6,44 +6,50 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from benchmarks.analyses.suite_audits import AUDITS, Audit, console, run_audits
-from benchmarks.cli.exit_codes import exit_statuses, tell_failures
-from benchmarks.cli.options import DataDir, choice, split_names
-from benchmarks.execution.plan import Question
+from benchmarks.cli.exit_codes import exit_statuses, say, tell_failures
+from benchmarks.cli.options import DataDir, Folds, Jobs, PresetName, Seed, Threads, Timeout, choice, split_names
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+console = Console()
 
 
 @app.command(context_settings={"help_option_names": ["-h", "--help"]})
 def main(
-    suite: Annotated[str, typer.Option(help="Suite to audit; see `python -m benchmarks.run --list`.")],
-    out: Annotated[Path, typer.Option(help="Where runs and tables go; what is there is kept and gone on with.")],
-    only: Annotated[str, typer.Option(help="Audits, comma-separated.")] = ",".join(AUDITS),
+    suite: Annotated[str, typer.Option(help="Suite to audit; see `cycseq-bench run --list`.")],
+    out: Annotated[Path, typer.Option(help="Folder of runs and tables; what it holds is kept.")],
+    only: Annotated[str, typer.Option(help="Audits, comma-separated.")] = "protocols,direction,integration",
     models: Annotated[str, typer.Option(help="Comma-separated; default: the suite's own list.")] = "",
     data_dir: DataDir = None,
-    preset: Annotated[str, typer.Option(help="quick or paper.")] = "quick",
-    folds: Annotated[
-        int | None, typer.Option(min=1, help="Folds of the suite's protocol; default: the preset's.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Base seed.")] = 0,
-    jobs: Annotated[int, typer.Option(min=1, help="Worker processes at a time.")] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="Threads per worker.")] = 1,
+    preset: PresetName = "quick",
+    folds: Folds = None,
+    seed: Seed = 0,
+    jobs: Jobs = 1,
+    threads: Threads = 1,
+    timeout: Timeout = None,
 ) -> None:
-    """Run a suite honestly and leakily, in the wrong direction, and integrated; write audits.md, tables and figures.
+    """Run a suite held out and leaky, in the wrong direction, and batch-corrected; write audits.md, tables and figures.
 
-    Exit status: 0 all went well, 1 some model failed, 2 the request or the data are not usable, 130 interrupted (what was
+    Exit status: 0 all went well, 1 some model failed, 2 the question or the data are not usable, 130 interrupted (what was
     finished is kept: give the same command again).
     """
     with exit_statuses(console):
-        request = Question(
+        from benchmarks.analyses.suite_audits import run_audits
+        from benchmarks.cli.progress import Display
+        from benchmarks.execution.settings import Execution
+        from benchmarks.tasks.question import PRESETS, Question
+
+        question = Question(
             suite=suite,
             models=split_names(models),
-            data_dir=data_dir,
             folds=folds,
-            preset=choice("--preset", preset, ("quick", "paper")),
+            preset=choice("--preset", preset, PRESETS),
             base_seed=seed,
-            threads=threads,
         )
-        failures = run_audits(Audit(request, out, split_names(only), jobs))
+        execution = Execution(jobs=jobs, threads=threads or 1, timeout=timeout, data_dir=data_dir)
+        with Display(console) as display:
+            paths, failures = run_audits(question, out, split_names(only), execution, display)
+        for path in paths:
+            say(console, f"Wrote {path}")
     tell_failures(console, failures)

@@ -14,7 +14,7 @@ from benchmarks.cli.exit_codes import exit_statuses, say
 from benchmarks.cli.options import choice
 from benchmarks.contract import Baseline
 from benchmarks.errors import BenchmarkError, UnknownName
-from benchmarks.execution.environments.model_environment import Environment, create, environment_of, remove, root
+from benchmarks.execution.models.model_environment import Environment, create, environment_of, remove, root
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 console = Console()

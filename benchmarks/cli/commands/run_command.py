@@ -1,53 +1,49 @@
-"""The command line: `python -m benchmarks.run --suite cropseq`."""
+"""Train and score predictors on a suite or on a file of yours; write a leaderboard and figures."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks import registry
-from benchmarks.analyses.paper_results import write_all
 from benchmarks.cli.exit_codes import EXIT_FAILED, EXIT_USAGE, exit_statuses, say, tell_failures
 from benchmarks.cli.options import (
     BatchKey,
     ContextKey,
     Control,
     DataDir,
+    Device,
     DoseKey,
     DoseUnit,
+    Folds,
+    Jobs,
     Kind,
     OwnH5ad,
     PerturbationKey,
+    Plugins,
+    PresetName,
+    Seed,
     Separator,
+    Threads,
+    Timeout,
     Values,
+    check_device,
     choice,
+    count_cores,
     split_names,
 )
-from benchmarks.data import cards
-from benchmarks.data.own_file import OwnFile
 from benchmarks.errors import BenchmarkError
-from benchmarks.execution.collection import Collection, run_suites, suite_names
-from benchmarks.execution.manifest import read_manifest
-from benchmarks.execution.plan import Plan, make_plan
-from benchmarks.execution.runner import Result
-from benchmarks.execution.watched import watched
-from benchmarks.scoring.metrics import METRICS
-from benchmarks.tasks.batch_correction.batches import METHODS
-from benchmarks.tasks.protocols import PROTOCOLS
-from benchmarks.tasks.question import CONTROL_RULES, Question
-from benchmarks.tasks.suites import ALL, PAPER, SUITES
-from reports import read_leaderboard
-from reports.pages.console import print_index, print_summary
+
+if TYPE_CHECKING:
+    from benchmarks.execution.collection import Collection
+    from benchmarks.execution.plan import Plan
+    from benchmarks.execution.runner import Result
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 console = Console()
@@ -79,17 +75,20 @@ def main(
     measured_only: Annotated[
         bool, typer.Option("--measured-only", help="Leave out perturbations of genes that are not measured.")
     ] = False,
-    out: Annotated[Path, typer.Option(help="Where results go.")] = Path("results"),
+    out: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 1,
-    folds: Annotated[int | None, typer.Option(min=1, help="Number of folds; default: the preset's.")] = None,
+    folds: Folds = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="model.key=value; repeatable.")] = None,
-    preset: Annotated[str, typer.Option(help="quick (minutes) or paper (full training, all folds).")] = "quick",
-    plugin: Annotated[list[Path] | None, typer.Option(help="A plugin file of yours; repeatable.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Worker processes at a time.")] = 1,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads per worker; default: cores / jobs.")] = None,
-    timeout: Annotated[float | None, typer.Option(min=0.1, help="Seconds for one fit or one prediction.")] = None,
-    device: Annotated[str, typer.Option(help="Torch device: cpu, cuda or mps.")] = "cpu",
-    seed: Annotated[int, typer.Option(help="Base seed.")] = 0,
+    preset: PresetName = "quick",
+    plugin: Plugins = None,
+    executor: Annotated[
+        str, typer.Option(help="process (a child for each training) or inline (this process, for a debugger).")
+    ] = "process",
+    jobs: Jobs = 1,
+    threads: Threads = None,
+    timeout: Timeout = None,
+    device: Device = "cpu",
+    seed: Seed = 0,
     h5ad: OwnH5ad = None,
     perturbation_key: PerturbationKey = "perturbation",
     context_key: ContextKey = "",
@@ -110,87 +109,95 @@ def main(
 ) -> None:
     """Train and score perturbation predictors on shared, leak-free splits; write a leaderboard and figures.
 
-    Exit status: 0 all went well ("unsupported" is no failure), 1 some model failed or timed out, 2 the request or the data
+    Exit status: 0 all went well ("unsupported" is no failure), 1 some model failed or timed out, 2 the question or the data
     are not usable, 130 interrupted (what was finished is kept: --resume).
     """
     plugins = tuple(plugin or ())
     with exit_statuses(console, "What was finished is kept: run the same command with --resume to go on."):
         if show:
-            _show(plugins)
+            from benchmarks.cli.listing import print_lists
+
+            print_lists(console, plugins)
             return
+        from benchmarks.cli.progress import Display
+        from benchmarks.data.own_file import OwnFile
+        from benchmarks.execution.collection import run_suites
+        from benchmarks.execution.plan import make_plan
+        from benchmarks.execution.runner import run
+        from benchmarks.execution.settings import Execution
+        from benchmarks.tasks.batch_correction.batches import METHODS
+        from benchmarks.tasks.question import CONTROL_RULES, DATA_SOURCES, PRESETS, SPACES, Question
+        from benchmarks.tasks.suites import suite_names
+
         labels = perturbation_key, context_key, batch_key, dose_key, dose_unit, control, separator, values, kind
-        own = OwnFile(h5ad, *labels) if h5ad else None
-        request = Question(
+        question = Question(
             suite=suite,
             models=_models(models),
             protocol=protocol,
             directions=split_names(direction),
-            perturbations=_labels(perturbations),
+            perturbations=_split_compounds(perturbations),
             contexts=split_names(contexts),
             control_rule=choice("--control-rule", control_rule, CONTROL_RULES),
-            data=choice("--data", data, ("auto", "real", "simulated")),
-            own=own,
-            data_dir=data_dir,
+            data=choice("--data", data, DATA_SOURCES),
+            own=OwnFile(h5ad, *labels) if h5ad else None,
             annotation=annotation,
-            space=choice("--space", space, ("cp10k", "raw")),
+            space=choice("--space", space, SPACES),
             integration=choice("--integration", integration, METHODS),
             reference=reference,
             measured_only=measured_only,
             seeds=seeds,
             folds=folds,
             settings=_settings(settings or []),
-            preset=choice("--preset", preset, ("quick", "paper")),
+            preset=choice("--preset", preset, PRESETS),
             plugins=plugins,
             base_seed=seed,
-            device=_device(device),
-            threads=threads or max(1, _cores() // jobs),
+        )
+        execution = Execution(
+            executor=executor,
+            jobs=jobs,
+            threads=threads or max(1, count_cores() // jobs),
+            device=check_device(device),
+            timeout=timeout,
+            figures=figures,
+            data_dir=data_dir,
         )
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's way of saying Ctrl-C
-        names = suite_names(suite)
-        if len(names) > 1 and own is None:
-            perform = partial(_run, workers=jobs, timeout=timeout, figures=figures)
-            _finish_all(run_suites(names, request, out, perform, resume=resume), data_dir)
+        names = suite_names(split_names(suite))
+        if len(names) > 1 and not h5ad:
+            with Display(console) as display:
+                made = run_suites(names, question, out, execution, display, resume=resume)
+            _finish_all(made, data_dir)
             return
-        plan = make_plan(request)
-        folder = _folder(plan, out, resume)
-        result = _run(plan, folder, workers=jobs, timeout=timeout, figures=figures)
+        plan = make_plan(question, data_dir)
+        with Display(console) as display:
+            result = run(plan, _folder(plan, out, resume), execution, display)
     _finish(result)
 
 
-def _run(plan: Plan, folder: Path, *, workers: int, timeout: float | None, figures: bool) -> Result:
-    about = plan.dataset.card
-    console.print(f"[bold]{plan.suite.title}[/]", highlight=False)
-    console.print(
-        f"Data: {about.title} — {'SIMULATED' if about.source == 'simulated' else 'real cells'}; "
-        f"{plan.cells.n_obs:,} cells × {plan.cells.n_vars:,} genes, {plan.space}",
-        highlight=False,
-    )
-    console.print(
-        f"Protocol {plan.protocol}, {len(plan.splits)} fold(s), preset {plan.request.preset}, "
-        f"{plan.request.threads} thread(s) a worker; results in {folder}",
-        highlight=False,
-    )
-    for warning in plan.dataset.warnings:
-        console.print(f"[yellow]{warning}[/]", highlight=False, soft_wrap=True)
-    return watched(plan, folder, console, workers=workers, timeout=timeout, figures=figures)
-
-
 def _finish(result: Result) -> None:
+    """Print the leaderboard, the time and where the results are; ends with the exit status."""
+    from reports import read_leaderboard
+    from reports.pages.console import print_summary
+
     print_summary(read_leaderboard(result.folder / "leaderboard.csv"), console)
     share = f", of which {result.outside:.1f} s ({result.outside / result.seconds:.1%}) outside fit and predict"
-    console.print(f"{result.seconds:.0f} s{share if result.outside >= 0 else ''}.", highlight=False)
+    say(console, f"{result.seconds:.0f} s{share if result.outside >= 0 else ''}.")
     made = [n for n in ("leaderboard.md", "leaderboard.csv", "scores.csv", "figures") if (result.folder / n).exists()]
-    console.print(f"Results: {result.folder} ({', '.join(made)})", highlight=False, soft_wrap=True)
+    say(console, f"Results: {result.folder} ({', '.join(made)})")
     tell_failures(console, result.failures)
 
 
 def _finish_all(made: Collection, data_dir: Path | None) -> None:
     """Write the paper's page, print one table over all suites; ends with the exit status of the worst of them."""
+    from benchmarks.analyses.paper_results import write_all
+    from reports import read_leaderboard
+    from reports.pages.console import print_index
+
     finished = {entry.suite: entry.folder for entry in made.entries if not entry.problem}
     for line in write_all(finished, made.folder / "paper", data_dir):
         say(console, line)
     print_index(read_leaderboard(made.folder / "summary.csv"), console)
-    console.print(f"Results: {made.folder} (index.md, summary.csv)", highlight=False, soft_wrap=True)
+    say(console, f"Results: {made.folder} (index.md, summary.csv)")
     for entry in made.unusable:
         console.print(f"[red]{entry.suite} was not run[/]: ", end="")
         say(console, entry.problem)
@@ -201,31 +208,28 @@ def _finish_all(made: Collection, data_dir: Path | None) -> None:
 
 def _folder(plan: Plan, out: Path, resume: bool) -> Path:
     """Choose the run's folder: a new one, or with --resume the newest of the same plan."""
+    from benchmarks.execution.manifest import read_manifest
+
     root = out / plan.suite.name
     if resume:
         same = [p for p in root.glob("*") if p.is_dir() and read_manifest(p).get("key") == plan.key]
         if same:
             return max(same, key=lambda p: p.name)
-        console.print(f"Nothing to resume in {root}: no run of the same data, splits, preset and seed. Starting anew.")
+        say(
+            console, f"Nothing to resume in {root}: no run of the same data, splits, preset and seed. A new run starts."
+        )
     stamp = datetime.now().strftime("%Y-%m-%dT%H%M%S")
-    return root / f"{stamp}-{plan.protocol}-{plan.request.preset}"
+    return root / f"{stamp}-{plan.protocol}-{plan.question.preset}"
 
 
 def _models(text: str | None) -> tuple[str, ...]:
-    """Split --models; an empty text is a mistake (an unset variable of a script), not a wish for all."""
+    """Split --models; an empty text is a mistake, such as an unset variable of a script, and does not mean all."""
     if text is not None and not split_names(text):
         raise BenchmarkError("--models is empty; name models, or leave the option out for the suite's own list.")
     return split_names(text or "")
 
 
-def _device(name: str) -> str:
-    """Check a Torch device by name; whether it is there, the models find out."""
-    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
-        raise BenchmarkError(f"--device is '{name}'; expected cpu, cuda, cuda:N or mps.")
-    return name
-
-
-def _labels(text: str) -> tuple[str, ...]:
+def _split_compounds(text: str) -> tuple[str, ...]:
     """Split names of perturbations at commas, but not inside brackets: compounds have them there."""
     return tuple(part.strip() for part in re.split(r",(?![^(]*\))", text) if part.strip())
 
@@ -244,36 +248,3 @@ def _settings(pairs: list[str]) -> dict[str, dict[str, object]]:
             value = text
         found.setdefault(model, {})[key] = value
     return found
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _show(plugins: tuple[Path, ...]) -> None:
-    rows = {
-        "Suites (--suite)": [*((s.name, s.title) for s in SUITES.values()), (ALL, f"{', '.join(PAPER)}, one by one")],
-        "Sets of perturbations (--perturbations)": [
-            (f"{name} {key}", f"{found.summary}: {', '.join(found.perturbations)}")
-            for name in cards.available()
-            for key, found in cards.read_card(name).sets.items()
-        ],
-        "Models (--models)": [
-            (b.name, f"{b.summary} [{', '.join(b.directions)}; {b.can}]") for b in registry.available(plugins).values()
-        ],
-        "Protocols (--protocol)": [(p.name, p.summary) for p in PROTOCOLS.values()],
-        "Data sets": [(n, f"{cards.read_card(n).title} [{cards.read_card(n).source}]") for n in cards.available()],
-        "Metrics": [(m.name, m.summary) for m in METRICS],
-    }
-    for title, entries in rows.items():
-        table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
-        table.add_column(no_wrap=True)
-        table.add_column()
-        for name, text in entries:
-            table.add_row(name, text.replace("[", "\\["))
-        console.print(table)
-        console.print()
-
-
-if __name__ == "__main__":
-    app()

@@ -1,0 +1,41 @@
+"""What `run --list` prints: suites, sets of perturbations, models, protocols, data sets and metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import registry
+from benchmarks.data import cards
+from benchmarks.scoring.metrics import METRICS
+from benchmarks.tasks.protocols import PROTOCOLS
+from benchmarks.tasks.suites import ALL, PAPER, SUITES
+
+
+def print_lists(console: Console, plugins: tuple[Path, ...] = ()) -> None:
+    """Print a table of every kind of name that an option takes."""
+    known = {name: cards.read_card(name) for name in cards.available()}
+    lists = {
+        "Suites (--suite)": [*((s.name, s.title) for s in SUITES.values()), (ALL, f"{', '.join(PAPER)}, one by one")],
+        "Sets of perturbations (--perturbations)": [
+            (f"{name} {key}", f"{found.summary}: {', '.join(found.perturbations)}")
+            for name, card in known.items()
+            for key, found in card.sets.items()
+        ],
+        "Models (--models)": [
+            (b.name, f"{b.summary} [{', '.join(b.directions)}; {b.can}]") for b in registry.available(plugins).values()
+        ],
+        "Protocols (--protocol)": [(p.name, p.summary) for p in PROTOCOLS.values()],
+        "Data sets": [(name, f"{card.title} [{card.source}]") for name, card in known.items()],
+        "Metrics": [(m.name, m.summary) for m in METRICS],
+    }
+    for title, entries in lists.items():
+        table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column()
+        for name, text in entries:
+            table.add_row(name, text.replace("[", "\\["))
+        console.print(table)
+        console.print()

@@ -1,0 +1,54 @@
+"""Executor `inline`: one training after the other in this process, for a debugger or a notebook.
+
+A breakpoint in a plugin's `fit` works, and an exception is shown with its whole traceback. Models with an environment of
+their own still run in a child. Events within a unit arrive when it has ended.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.execution.events import Event, UnitEnded, UnitStarted
+from benchmarks.execution.models.local_model import LocalModel, Model
+from benchmarks.execution.models.remote_model import RemoteModel
+from benchmarks.execution.plan import Plan
+from benchmarks.execution.run_spec import RunSpec
+from benchmarks.execution.settings import Execution
+from benchmarks.execution.unit import Unit
+
+
+class Inline:
+    """See the module."""
+
+    def __init__(self, plan: Plan, folder: Path, execution: Execution) -> None:
+        if execution.timeout:
+            raise BenchmarkError(
+                "--executor inline cannot end a training; leave --timeout out, or use --executor process."
+            )
+        self.plan, self.folder, self.execution = plan, folder, execution
+
+    def run(self, specs: Sequence[RunSpec]) -> Iterator[Event]:
+        """Do the trainings in the order given."""
+        os.environ.setdefault("OMP_NUM_THREADS", str(self.execution.threads))  # read by torch when a plugin imports it
+        for spec in specs:
+            yield UnitStarted(spec)
+            inside: list[Event] = []
+            unit = Unit(self.plan, self.folder, spec, device=self.execution.device, emit=inside.append)
+            with threadpool_limits(self.execution.threads):
+                endings = unit.run(partial(self._open, spec))
+            yield from inside
+            yield UnitEnded(spec, endings)
+
+    def _open(self, spec: RunSpec) -> Model:
+        if spec.record.isolated:
+            return RemoteModel(spec.record, spec.settings, threads=self.execution.threads)
+        return LocalModel(spec.record, spec.settings)
+
+
+EXECUTOR = Inline

@@ -1,0 +1,75 @@
+"""Executor `process`: a child process for each training, several at a time.
+
+A plugin that hangs or dies takes nothing with it: its child is ended with all processes that it started, its rows say why,
+and the others go on.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from benchmarks.execution.events import Event, UnitEnded, UnitStarted
+from benchmarks.execution.models.remote_model import RemoteModel
+from benchmarks.execution.plan import Plan
+from benchmarks.execution.run_spec import RunSpec
+from benchmarks.execution.settings import Execution
+from benchmarks.execution.unit import Unit
+
+
+class Process:
+    """See the module. Each child is driven by a thread of this process, which has the cells and the store."""
+
+    def __init__(self, plan: Plan, folder: Path, execution: Execution) -> None:
+        self.plan, self.folder, self.execution = plan, folder, execution
+        self.models: set[RemoteModel] = set()
+        self.stopped = False
+        self.events: queue.SimpleQueue[Event | Future] = queue.SimpleQueue()
+
+    def run(self, specs: Sequence[RunSpec]) -> Iterator[Event]:
+        """Do the trainings, those that take long first where several run at a time."""
+        with ThreadPoolExecutor(self.execution.jobs) as threads:
+            try:
+                for spec in in_order(specs, self.execution.jobs):
+                    threads.submit(self._unit, spec).add_done_callback(self.events.put)
+                left = len(specs)
+                while left:
+                    event = self.events.get()
+                    if isinstance(event, Future):
+                        event.result()  # raises what ends the run
+                        left -= 1
+                    else:
+                        yield event
+            finally:
+                self.stopped = True
+                threads.shutdown(wait=False, cancel_futures=True)
+                for model in list(self.models):
+                    model.stop()
+
+    def _unit(self, spec: RunSpec) -> None:
+        self.events.put(UnitStarted(spec))
+        unit = Unit(self.plan, self.folder, spec, device=self.execution.device, emit=self.events.put)
+        self.events.put(UnitEnded(spec, unit.run(lambda: self._open(spec))))
+
+    def _open(self, spec: RunSpec) -> RemoteModel:
+        model = RemoteModel(
+            spec.record,
+            spec.settings,
+            plugins=self.plan.question.plugins,
+            threads=self.execution.threads,
+            timeout=self.execution.timeout,
+        )
+        self.models.add(model)
+        if self.stopped:
+            model.stop()
+        return model
+
+
+def in_order(specs: Sequence[RunSpec], jobs: int) -> list[RunSpec]:
+    """Put models that train for long first where several run at a time, so that none is left waiting for the last."""
+    return sorted(specs, key=lambda spec: jobs > 1 and not spec.record.full_training)
+
+
+EXECUTOR = Process

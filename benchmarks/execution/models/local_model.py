@@ -1,0 +1,142 @@
+"""A predictor in this process, with the checks of the contract around every call."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from benchmarks.contract import Baseline, Persistent, Prediction, Predictor, Query, Train
+from benchmarks.data.store.content_hash import digest
+from benchmarks.errors import ContractError
+from benchmarks.execution.models.extras import needing
+
+
+class Model(Protocol):
+    """A predictor as a unit of work calls it, in whatever process it runs."""
+
+    seconds: float
+    """Seconds that the last `fit` or `predict` took inside the predictor."""
+
+    @property
+    def persistent(self) -> bool:
+        """Whether it can be saved and loaded."""
+
+    @property
+    def peak_memory_mb(self) -> float:
+        """Peak memory of the process it runs in, after the last call."""
+
+    def fit(self, train: Train, *, seed: int) -> None:
+        """Train it."""
+
+    def predict(self, query: Query) -> Prediction:
+        """Answer one query."""
+
+    def save(self, folder: Path) -> None:
+        """Write it into an empty folder."""
+
+    def load(self, folder: Path) -> None:
+        """Restore what `save` wrote."""
+
+    def close(self) -> object:
+        """End its process, if it has one, and remove its files."""
+
+
+class LocalModel:
+    """A `Model` in this process.
+
+    Parameters
+    ----------
+    record
+        From the registry.
+    settings
+        Keyword arguments of its `build`.
+
+    Raises
+    ------
+    ContractError
+        What was built lacks `fit` or `predict`; in `fit` and `predict`, what the predictor does is against the contract.
+    Unsupported
+        In every call: a package of the record's `extra` is not installed.
+    """
+
+    def __init__(self, record: Baseline, settings: Mapping[str, object]) -> None:
+        self.extra = record.extra
+        self.seconds = 0.0
+        with needing(self.extra):
+            self.predictor = record.build(**settings)
+        if not isinstance(self.predictor, Predictor):
+            kind = type(self.predictor).__name__
+            raise ContractError(f"build returned a {kind} without the methods fit and predict.")
+
+    @property
+    def persistent(self) -> bool:
+        """Whether it can be saved and loaded."""
+        return isinstance(self.predictor, Persistent)
+
+    @property
+    def peak_memory_mb(self) -> float:
+        """Peak memory of this process and the largest of its children."""
+        return peak_memory_mb()
+
+    def fit(self, train: Train, *, seed: int) -> None:
+        """Train it, and check that it left the cells as they were."""
+        before = digest(train.cells)
+        with needing(self.extra):
+            start = time.perf_counter()
+            self.predictor.fit(train, seed=seed)
+            self.seconds = time.perf_counter() - start
+        if digest(train.cells) != before:
+            raise ContractError("fit changed its training cells; work on a copy (train.cells.copy()).")
+
+    def predict(self, query: Query) -> Prediction:
+        """Answer one query, and check the answer."""
+        before = digest(query.cells)
+        with needing(self.extra):
+            start = time.perf_counter()
+            prediction = self.predictor.predict(query)
+            self.seconds = time.perf_counter() - start
+        genes = tuple(query.cells.var_names)
+        if not isinstance(prediction, Prediction):
+            raise ContractError(
+                f"predict returned a {type(prediction).__name__}; expected a benchmarks.contract.Prediction."
+            )
+        if prediction.values.shape[1] != len(genes):
+            raise ContractError(
+                f"predict returned {prediction.values.shape[1]} genes; the query has {len(genes)}. Return one column for "
+                "each of query.cells.var_names, in that order."
+            )
+        if prediction.genes is not None and tuple(prediction.genes) != genes:
+            wrong = [g for g, h in zip(prediction.genes, genes, strict=False) if g != h]
+            raise ContractError(
+                f"predict returned other genes or another order, first '{wrong[0] if wrong else '?'}'; order the columns as "
+                "query.cells.var_names."
+            )
+        if digest(query.cells) != before:
+            raise ContractError("predict changed its input cells; work on a copy (query.cells.copy()).")
+        return prediction
+
+    def save(self, folder: Path) -> None:
+        """Write it into an empty folder."""
+        self.predictor.save(folder)  # type: ignore[attr-defined]
+
+    def load(self, folder: Path) -> None:
+        """Restore what `save` wrote."""
+        with needing(self.extra):
+            self.predictor.load(folder)  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        """Do nothing: it goes with this object."""
+
+
+def peak_memory_mb() -> float:
+    """Peak resident memory of this process and the largest of its children, in MB."""
+    scale = 1e6 if sys.platform == "darwin" else 1e3
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    status = Path("/proc/self/status")
+    if status.is_file():  # getrusage also counts what the process was before it became this program
+        own = next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return (own + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / scale

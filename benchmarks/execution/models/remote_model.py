@@ -1,0 +1,210 @@
+"""A predictor in a child process, of this environment or of the model's own.
+
+The child gets the files of one unit's folder: the training cells, and after `fit` one query at a time. Everything else
+stays in the process of the harness: the cells of the truth, the leakage audit, the clock, the store of predictions.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from benchmarks import errors
+from benchmarks.contract import Baseline, Prediction, Query, Train, no_report
+from benchmarks.errors import IsolationError, ModelFailed, ModelTimeout
+from benchmarks.execution.models.model_environment import environment_of, serve_command
+from benchmarks.execution.models.session import serve_forked
+from benchmarks.execution.models.unit_files import get_answer, put_query, put_train
+from benchmarks.registry import file_of
+
+THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "NPROC",
+)
+"""Variables that numerical packages read their number of threads from (NPROC: XLA)."""
+
+
+class Stopped(BaseException):
+    """The run is ended while this model works; nothing is recorded."""
+
+
+class RemoteModel:
+    """A `Model` whose work is done by a child process; its process and its files go when it does.
+
+    Parameters
+    ----------
+    record
+        From the registry; one that is `isolated` runs in its own environment.
+    settings
+        Keyword arguments of its `build`.
+    plugins
+        Files given with `--plugin`.
+    threads
+        Threads of the child.
+    timeout
+        Seconds after which one `fit` or `predict` is ended; None: never.
+
+    Raises
+    ------
+    IsolationError
+        The model's environment is not made.
+    ModelFailed, ModelTimeout
+        In every call: the predictor raised an exception, its process died or did not return in time.
+    ContractError, Unsupported, StoreError
+        In every call: as the predictor or its checks raised it.
+    """
+
+    def __init__(
+        self,
+        record: Baseline,
+        settings: Mapping[str, object],
+        *,
+        plugins: Sequence[Path] = (),
+        threads: int = 1,
+        timeout: float | None = None,
+    ) -> None:
+        self.timeout = timeout
+        self.seconds, self.peak_memory_mb, self.persistent = 0.0, 0.0, False
+        self.folder = Path(tempfile.mkdtemp(prefix="cycseq-unit-"))
+        self.stage = "start"
+        self.stopped = False
+        variables = dict.fromkeys(THREADS, str(threads))
+        self.process: BaseProcess | subprocess.Popen
+        if record.isolated:
+            self.connection, self.process = _start_isolated(record, self.folder, variables)
+        else:
+            self.connection, self.process = _start_forked(self.folder, variables)
+        self.close = weakref.finalize(self, _end, self.process, self.connection, self.folder)
+        file = str(file_of(record)) if record.isolated else ""
+        paths = [str(path.resolve()) for path in plugins]
+        self.persistent = self._request("build", name=record.name, file=file, plugins=paths, settings=dict(settings))
+
+    def fit(self, train: Train, *, seed: int) -> None:
+        """Train it; the training cells are on disk until it is trained."""
+        put_train(train, self.folder)
+        self._request("fit", train.report, seed=seed)
+        for path in self.folder.glob("train.*"):
+            path.unlink()
+
+    def predict(self, query: Query) -> Prediction:
+        """Answer one query."""
+        put_query(query, self.folder)
+        self._request("predict")
+        return get_answer(self.folder)
+
+    def save(self, folder: Path) -> None:
+        """Write it into an empty folder."""
+        self._request("save", folder=str(folder.resolve()))
+
+    def load(self, folder: Path) -> None:
+        """Restore what `save` wrote."""
+        self._request("load", folder=str(folder.resolve()))
+
+    def stop(self) -> None:
+        """End the process from another thread; the call that waits for it raises `Stopped`."""
+        self.stopped = True
+        self.close()
+
+    def _request(self, do: str, report: Callable[[int, int, str], None] = no_report, **arguments: object) -> Any:
+        """Send a request and wait for its result, passing progress on."""
+        self.stage = do
+        deadline = time.monotonic() + self.timeout if self.timeout else None
+        try:
+            self.connection.send_bytes(json.dumps({"do": do, **arguments}).encode())
+            while True:
+                if deadline and not self.connection.poll(max(0.0, deadline - time.monotonic())):
+                    self.close()
+                    raise ModelTimeout(f"did not return within {self.timeout:g} s in stage '{do}' (--timeout)")
+                message = json.loads(self.connection.recv_bytes())
+                if "progress" in message:
+                    report(*message["progress"])
+                elif "refused" in message:
+                    raise getattr(errors, message["refused"], ModelFailed)(message["text"])
+                else:
+                    self.seconds, self.peak_memory_mb = message["seconds"], message["peak_memory_mb"]
+                    return message["done"]
+        except (EOFError, OSError) as error:
+            raise self._died() from error
+
+    def _died(self) -> ModelFailed:
+        """Say how the process ended and what it printed last."""
+        if self.stopped:
+            raise Stopped
+        code = _wait(self.process)
+        log = self.folder / "log.txt"
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        why = f"its last output: {last[:300]}" if last else "killed for lack of memory?"
+        self.close()
+        return ModelFailed(f"the process died (exit code {code}) in stage '{self.stage}'; {why}")
+
+
+def _start_forked(folder: Path, variables: dict[str, str]) -> tuple[Connection, BaseProcess]:
+    """Start a child from a fork server that has done the light imports, so that it neither imports nor inherits threads."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.execution.models.session"])
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve_forked, args=(theirs, folder, variables))
+    process.start()
+    theirs.close()
+    return ours, process
+
+
+def _start_isolated(record: Baseline, folder: Path, variables: dict[str, str]) -> tuple[Connection, subprocess.Popen]:
+    """Start a child with the interpreter of the model's own environment."""
+    environment = environment_of(record)
+    if not environment.ready:
+        shutil.rmtree(folder)
+        raise IsolationError(f"{record.name}'s environment is not made; make it with: {environment.command}")
+    ours, theirs = multiprocessing.Pipe()
+    with (folder / "log.txt").open("wb") as log:
+        process = subprocess.Popen(
+            [*serve_command(environment.python), str(theirs.fileno()), str(folder)],
+            cwd=folder,
+            env=os.environ | variables,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    theirs.close()
+    return ours, process
+
+
+def _wait(process: BaseProcess | subprocess.Popen) -> int | None:
+    """Wait for a process; returns its exit code."""
+    if isinstance(process, subprocess.Popen):
+        return process.wait()
+    process.join()
+    return process.exitcode
+
+
+def _end(process: BaseProcess | subprocess.Popen, connection: Connection, folder: Path) -> None:
+    """End a process with all its children, and remove its files."""
+    connection.close()
+    if process.pid:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        process.kill()
+    _wait(process)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,121 @@
+"""The child process of a unit of work: it builds one predictor and serves the requests of the harness.
+
+Requests and answers are JSON over a connection, cells and predictions are files in the unit's folder. When the harness
+closes its end, the process ends, whatever it is doing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from benchmarks import registry
+from benchmarks.errors import BenchmarkError, explain
+from benchmarks.execution.models.local_model import LocalModel
+from benchmarks.execution.models.unit_files import get_query, get_train, put_answer
+
+
+class Session:
+    """One predictor, and the connection to the harness."""
+
+    def __init__(self, connection: Connection, folder: Path) -> None:
+        self.connection = connection
+        self.folder = folder
+        self.model: LocalModel
+        self.requests: dict[str, Callable[..., object]] = {
+            "build": self.build,
+            "fit": self.fit,
+            "predict": self.predict,
+            "save": lambda folder: self.model.save(Path(folder)),
+            "load": lambda folder: self.model.load(Path(folder)),
+        }
+
+    def serve(self) -> None:
+        """Serve requests until the harness closes the connection."""
+        requests: queue.Queue[dict[str, Any]] = queue.Queue()
+        threading.Thread(target=self._read, args=(requests,), daemon=True).start()
+        while True:
+            self.answer(requests.get())
+
+    def answer(self, request: dict[str, Any]) -> None:
+        """Do what is requested; send the result, or why it failed."""
+        try:
+            given = self.requests[request.pop("do")](**request)
+        except BenchmarkError as error:
+            self.send(refused=type(error).__name__, text=str(error))
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it becomes a row with a reason
+            self.send(refused="", text=explain(error))
+        else:
+            self.send(done=given, seconds=self.model.seconds, peak_memory_mb=self.model.peak_memory_mb)
+
+    def send(self, **message: object) -> None:
+        """Send one message."""
+        self.connection.send_bytes(json.dumps(message).encode())
+
+    def build(self, name: str, file: str, plugins: list[str], settings: dict[str, Any]) -> bool:
+        """Build the predictor, from its file alone or else from the registry; returns whether it can be saved."""
+        if file:
+            record = next(r for r in registry.from_file(Path(file)) if r.name == name)
+        else:
+            record = registry.find(name, [Path(p) for p in plugins])
+        self.model = LocalModel(record, settings)
+        return self.model.persistent
+
+    def fit(self, seed: int) -> None:
+        """Train on the cells in the unit's folder."""
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix="fit-") as workdir:
+            train = replace(get_train(self.folder), workdir=Path(workdir), report=self.report)
+            self.model.fit(train, seed=seed)
+
+    def predict(self) -> None:
+        """Answer the query in the unit's folder."""
+        put_answer(self.model.predict(get_query(self.folder)), self.folder)
+
+    def report(self, done: int, total: int, text: str = "") -> None:
+        """Send how far training is."""
+        self.send(progress=[int(done), int(total), str(text)])
+
+    def _read(self, requests: queue.Queue[dict[str, Any]]) -> None:
+        try:
+            while True:
+                requests.put(json.loads(self.connection.recv_bytes()))
+        except (EOFError, OSError):
+            os._exit(0)
+
+
+def serve_unit(connection: Connection, folder: Path) -> None:
+    """Set up this process for one unit and serve it; what a plugin prints goes to `log.txt` in the unit's folder."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the harness decides what Ctrl-C means
+    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.chdir(folder)
+    Session(connection, folder).serve()
+
+
+def serve_forked(connection: Connection, folder: Path, environment: dict[str, str]) -> None:
+    """Serve one unit in a process of this environment.
+
+    Parameters
+    ----------
+    connection, folder
+        The connection to the harness, and the unit's folder.
+    environment
+        Variables that numerical packages read when a plugin imports them.
+    """
+    from threadpoolctl import threadpool_limits
+
+    os.setsid()  # so that the harness can end this process with all its children
+    os.environ.update(environment)
+    with threadpool_limits(int(environment["OMP_NUM_THREADS"])):
+        serve_unit(connection, folder)

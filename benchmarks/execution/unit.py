@@ -1,0 +1,222 @@
+"""A unit of work: one training, and the predictions of every model and direction that it serves.
+
+It is idempotent: it does nothing where the outcomes of its key are there, and writes each outcome last. It runs in the
+process of the harness, which has all cells; the predictor is a `Model` that gets training cells and queries only.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from anndata import AnnData
+
+from benchmarks.contract import Query, Train
+from benchmarks.data.store.atomic_files import atomic, clear
+from benchmarks.errors import BenchmarkError, LeakageError, ModelTimeout, StoreError, Unsupported, explain
+from benchmarks.execution.events import Progressed, StageStarted, UnitFailed, Watcher, ignore
+from benchmarks.execution.models.local_model import Model
+from benchmarks.execution.models.unit_files import plain
+from benchmarks.execution.plan import Plan
+from benchmarks.execution.prediction_store import (
+    Outcome,
+    PredictionSet,
+    get_outcome,
+    prediction_path,
+    put_outcome,
+    put_prediction,
+)
+from benchmarks.execution.run_spec import RunSpec
+from benchmarks.scoring.endings import Ending
+from benchmarks.seeds import derive
+from benchmarks.tasks.leakage import audit_query, audit_train
+from benchmarks.tasks.splits import Split, TestCondition
+
+
+class Unit:
+    """One `RunSpec` of a plan in a run's folder.
+
+    Parameters
+    ----------
+    plan, folder, spec
+        What is done, and where the predictions go.
+    device
+        Torch device that the model trains on.
+    emit
+        Called with `StageStarted`, `Progressed` and `UnitFailed`.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        spec: RunSpec,
+        *,
+        device: str = "cpu",
+        emit: Watcher = ignore,
+    ) -> None:
+        self.plan, self.folder, self.spec = plan, folder, spec
+        self.device, self.emit = device, emit
+        self.fold: Split = plan.splits[spec.fold]
+
+    def run(self, open_model: Callable[[], Model]) -> list[Ending]:
+        """Train and predict what is due; returns the endings of all its conditions.
+
+        Parameters
+        ----------
+        open_model
+            Builds the predictor.
+
+        Raises
+        ------
+        StoreError, LeakageError
+            Nothing can be written, or something leaks: the whole run ends.
+        """
+        due = self.spec.due(self.folder)
+        if due:
+            self.clear()
+            cells = self.plan.cells_of(self.fold, self.folder)
+            train = plain(cells[self.fold.train])
+            audit = audit_train(train, self.fold, cells)
+            try:
+                model = open_model()
+                try:
+                    self._fit_and_predict(model, due, cells, train, audit)
+                finally:
+                    model.close()
+            except (StoreError, LeakageError):
+                raise
+            except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it becomes a row with a reason
+                self.end(*self._explain(error), audit)
+        return self.endings()
+
+    def endings(self) -> list[Ending]:
+        """Endings of all conditions that have one."""
+        outcomes = [get_outcome(entry.folder(self.folder)) for entry in self.spec.sets]
+        return [ending for outcome in outcomes if outcome for ending in outcome.endings]
+
+    def clear(self) -> None:
+        """Remove what is left of the sets that are due."""
+        for entry in self.spec.due(self.folder):
+            clear(entry.folder(self.folder))
+
+    def end(self, status: str, reason: str, audit: str = "", key: str | None = None) -> None:
+        """Write the outcome of every set that has none: conditions without a prediction end with this status.
+
+        Parameters
+        ----------
+        status, reason, audit
+            For the rows of the table.
+        key
+            Key of the outcome; "" where a resumed run is to try again. None: the spec's.
+        """
+        key = self.spec.key if key is None else key
+        for folder in (entry.folder(self.folder) for entry in self.spec.sets):
+            if get_outcome(folder) is not None:
+                continue
+            endings = [
+                self._ending(c, "ok") if prediction_path(folder, n).is_file() else self._ending(c, status, reason)
+                for n, c in enumerate(self.fold.conditions)
+            ]
+            put_outcome(folder, Outcome(key, tuple(endings), audit, self.spec.budget, self.spec.seed))
+
+    def _fit_and_predict(
+        self, model: Model, due: Sequence[PredictionSet], cells: AnnData, train: AnnData, audit: str
+    ) -> None:
+        seconds, restored = self._fit(model, train)
+        for number, entry in enumerate(due):
+            self.emit(StageStarted(self.spec, f"predict {entry.direction}"))
+            endings, spent = self._predict(model, entry, cells)
+            put_outcome(
+                entry.folder(self.folder),
+                Outcome(
+                    key=self.spec.key,
+                    endings=tuple(endings),
+                    audit=audit,
+                    budget=self.spec.budget,
+                    training_seed=self.spec.seed,
+                    fit_seconds=seconds,
+                    predict_seconds=spent,
+                    peak_memory_mb=model.peak_memory_mb,
+                    shared_training=restored or number > 0,
+                ),
+            )
+
+    def _fit(self, model: Model, train: AnnData) -> tuple[float, bool]:
+        """Train, or restore what was trained before; returns the training's seconds and whether it was restored."""
+        fitted = self.spec.fitted(self.folder)
+        cost = fitted / "cost.txt"
+        if model.persistent and cost.is_file():
+            model.load(fitted)
+            return float(cost.read_text()), True
+        self.emit(StageStarted(self.spec, "fit"))
+        card = self.plan.dataset.card
+        model.fit(
+            Train(
+                cells=train,
+                space=self.plan.space,
+                perturbation_type=card.perturbation_type,
+                annotation=self.plan.dataset.annotation,
+                device=self.device,
+                report=self._report,
+            ),
+            seed=self.spec.seed,
+        )
+        seconds = model.seconds
+        if model.persistent:
+            clear(fitted)
+            model.save(fitted)
+            with atomic(cost) as handle:  # comes last: the folder is complete
+                handle.write(f"{seconds:.6f}".encode())
+        return seconds, False
+
+    def _predict(self, model: Model, entry: PredictionSet, cells: AnnData) -> tuple[list[Ending], float]:
+        """Predict every condition of a set; returns the endings and the seconds inside `predict`."""
+        endings, seconds = [], 0.0
+        for number, condition in enumerate(self.fold.conditions):
+            query = make_query(condition, entry, cells, self.spec.seed)
+            hidden = np.concatenate([condition.truth(entry.direction), condition.reference(entry.direction)])
+            if not self.fold.leaky:
+                audit_query(query, set(cells.obs_names[hidden]))
+            try:
+                prediction = model.predict(query)
+                seconds += model.seconds
+            except (StoreError, LeakageError, ModelTimeout):
+                raise
+            except Exception as error:  # noqa: BLE001 - see run
+                endings.append(self._ending(condition, *self._explain(error)))
+                continue
+            put_prediction(entry.folder(self.folder), number, prediction)
+            endings.append(self._ending(condition, "ok", prediction.note))
+        return endings, seconds
+
+    def _report(self, done: int, total: int, text: str = "") -> None:
+        self.emit(Progressed(self.spec, done, total, text))
+
+    def _explain(self, error: Exception) -> tuple[str, str]:
+        """Status and reason of the rows of a model that raised this; the traceback of a plugin's own error is an event."""
+        if isinstance(error, Unsupported):
+            return "unsupported", str(error)
+        if not isinstance(error, BenchmarkError):
+            self.emit(UnitFailed(self.spec, "".join(traceback.format_exception(error))))
+        return "timeout" if isinstance(error, ModelTimeout) else "failed", explain(error)
+
+    @staticmethod
+    def _ending(condition: TestCondition, status: str, reason: str = "") -> Ending:
+        return Ending(condition.context, condition.perturbation, status, reason, condition.dose)
+
+
+def make_query(condition: TestCondition, entry: PredictionSet, cells: AnnData, seed: int) -> Query:
+    """Build a query of input cells and labels, with nothing of the truth."""
+    start_dose, dose = condition.doses(entry.direction)
+    return Query(
+        context=condition.context,
+        perturbation=condition.perturbation,
+        direction=entry.direction,
+        cells=plain(cells[condition.input(entry.direction)]),
+        seed=derive(seed, condition.context, condition.perturbation, entry.direction, *condition.dose_words),
+        dose=dose,
+        start_dose=start_dose,
+    )
