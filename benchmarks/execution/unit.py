@@ -7,7 +7,8 @@ process of the harness, which has all cells; the predictor is a `Model` that get
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,21 +76,26 @@ class Unit:
             Nothing can be written, or something leaks: the whole run ends.
         """
         due = self.spec.due(self.folder)
-        if due:
-            self.clear()
-            cells = self.plan.cells_of(self.fold, self.folder)
-            train = plain(cells[self.fold.train])
-            audit = audit_train(train, self.fold, cells)
-            try:
-                model = open_model()
-                try:
-                    self._fit_and_predict(model, due, cells, train, audit)
-                finally:
-                    model.close()
-            except (StoreError, LeakageError):
-                raise
-            except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it becomes a row with a reason
-                self.end(*self._explain(error), audit)
+        if not due:
+            return self.endings()
+        self.clear()
+        cells = self.plan.cells_of(self.fold, self.folder)
+        train = plain(cells[self.fold.train])
+        audit = audit_train(train, self.fold, cells)
+        model = None
+        try:
+            model = open_model()
+            cost = self._fit(model, train)
+            for entry in due:
+                self._predict(model, entry, cells, replace(cost, audit=audit))
+                cost = replace(cost, shared_training=True)
+        except (StoreError, LeakageError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it becomes a row with a reason
+            self.end(*self._explain(error), audit)
+        finally:
+            if model:
+                model.close()
         return self.endings()
 
     def endings(self) -> list[Ending]:
@@ -122,35 +128,14 @@ class Unit:
             ]
             put_outcome(folder, Outcome(key, tuple(endings), audit, self.spec.budget, self.spec.seed))
 
-    def _fit_and_predict(
-        self, model: Model, due: Sequence[PredictionSet], cells: AnnData, train: AnnData, audit: str
-    ) -> None:
-        seconds, restored = self._fit(model, train)
-        for number, entry in enumerate(due):
-            self.emit(StageStarted(self.spec, f"predict {entry.direction}"))
-            endings, spent = self._predict(model, entry, cells)
-            put_outcome(
-                entry.folder(self.folder),
-                Outcome(
-                    key=self.spec.key,
-                    endings=tuple(endings),
-                    audit=audit,
-                    budget=self.spec.budget,
-                    training_seed=self.spec.seed,
-                    fit_seconds=seconds,
-                    predict_seconds=spent,
-                    peak_memory_mb=model.peak_memory_mb,
-                    shared_training=restored or number > 0,
-                ),
-            )
-
-    def _fit(self, model: Model, train: AnnData) -> tuple[float, bool]:
-        """Train, or restore what was trained before; returns the training's seconds and whether it was restored."""
+    def _fit(self, model: Model, train: AnnData) -> Outcome:
+        """Train, or restore what was trained before; returns an outcome without endings, with what the training cost."""
+        outcome = Outcome(self.spec.key, (), budget=self.spec.budget, training_seed=self.spec.seed)
         fitted = self.spec.fitted(self.folder)
         cost = fitted / "cost.txt"
         if model.persistent and cost.is_file():
             model.load(fitted)
-            return float(cost.read_text()), True
+            return replace(outcome, fit_seconds=float(cost.read_text()), shared_training=True)
         self.emit(StageStarted(self.spec, "fit"))
         card = self.plan.dataset.card
         model.fit(
@@ -170,11 +155,12 @@ class Unit:
             model.save(fitted)
             with atomic(cost) as handle:  # comes last: the folder is complete
                 handle.write(f"{seconds:.6f}".encode())
-        return seconds, False
+        return replace(outcome, fit_seconds=seconds)
 
-    def _predict(self, model: Model, entry: PredictionSet, cells: AnnData) -> tuple[list[Ending], float]:
-        """Predict every condition of a set; returns the endings and the seconds inside `predict`."""
-        endings, seconds = [], 0.0
+    def _predict(self, model: Model, entry: PredictionSet, cells: AnnData, outcome: Outcome) -> None:
+        """Predict every condition of a set, and write its outcome last."""
+        self.emit(StageStarted(self.spec, f"predict {entry.direction}"))
+        endings, seconds, folder = [], 0.0, entry.folder(self.folder)
         for number, condition in enumerate(self.fold.conditions):
             query = make_query(condition, entry, cells, self.spec.seed)
             hidden = np.concatenate([condition.truth(entry.direction), condition.reference(entry.direction)])
@@ -188,9 +174,10 @@ class Unit:
             except Exception as error:  # noqa: BLE001 - see run
                 endings.append(self._ending(condition, *self._explain(error)))
                 continue
-            put_prediction(entry.folder(self.folder), number, prediction)
+            put_prediction(folder, number, prediction)
             endings.append(self._ending(condition, "ok", prediction.note))
-        return endings, seconds
+        ended = replace(outcome, endings=tuple(endings), predict_seconds=seconds)
+        put_outcome(folder, replace(ended, peak_memory_mb=model.peak_memory_mb))
 
     def _report(self, done: int, total: int, text: str = "") -> None:
         self.emit(Progressed(self.spec, done, total, text))

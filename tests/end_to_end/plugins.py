@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.contract import Baseline
-from benchmarks.execution.environments.model_environment import environment_of
+from benchmarks.execution.models.model_environment import environment_of
 
 HEAD = """
 import time, os

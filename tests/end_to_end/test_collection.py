@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from functools import partial
 from io import StringIO
 
 import numpy as np
@@ -15,32 +14,35 @@ from rich.console import Console
 from benchmarks.analyses.paper_results import write_all
 from benchmarks.data.own_file import OwnFile
 from benchmarks.errors import BenchmarkError, UnknownName
-from benchmarks.execution.collection import run_suites, suite_names
+from benchmarks.execution.collection import run_suites
+from benchmarks.execution.events import UnitStarted
 from benchmarks.execution.plan import make_plan
 from benchmarks.execution.runner import run
+from benchmarks.execution.settings import Execution
 from benchmarks.tasks.question import Question
-from benchmarks.tasks.suites import PAPER
+from benchmarks.tasks.suites import PAPER, suite_names
 from reports.pages.console import print_index
 from reports.tables import read_leaderboard
 from tests.conftest import make_cells
 
 NAMES = ("smoke", "kang")
-WISHES = Question("all", models=("linear",), directions=("n2p",), data="simulated")
+QUIET = Execution(figures=False)
+QUESTION = Question("all", models=("linear",), directions=("n2p",), data="simulated")
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A suite that runs, and one that has no simulated data."""
-    return run_suites(NAMES, WISHES, tmp_path_factory.mktemp("out"), partial(run, figures=False))
+    return run_suites(NAMES, QUESTION, tmp_path_factory.mktemp("out"), QUIET)
 
 
 def test_suites_are_named_alone_together_or_all():
-    assert suite_names("all") == PAPER
-    assert suite_names("smoke, kang,smoke") == ("smoke", "kang")
+    assert suite_names(["all"]) == PAPER
+    assert suite_names(["smoke", "kang", "smoke"]) == ("smoke", "kang")
     with pytest.raises(UnknownName, match="Did you mean 'sciplex'"):
-        suite_names("smoke,siplex")
+        suite_names(["smoke", "siplex"])
     with pytest.raises(BenchmarkError, match="--suite is empty"):
-        suite_names(",")
+        suite_names([])
 
 
 def test_a_suite_that_cannot_run_stops_no_other_and_says_why(made):
@@ -85,14 +87,13 @@ def test_an_analysis_that_cannot_be_made_says_why_and_stops_no_other(made):
 
 def test_resume_goes_on_in_the_same_folder_and_trains_nothing_again(made):
     seen = []
-    perform = partial(run, figures=False, watch=lambda job, message: seen.append(message))
-    again = run_suites(NAMES, WISHES, made.folder.parents[1], perform, resume=True)
+    again = run_suites(NAMES, QUESTION, made.folder.parents[1], QUIET, seen.append, resume=True)
     assert again.folder == made.folder
-    assert seen == []
+    assert not [event for event in seen if isinstance(event, UnitStarted)]
 
 
 def test_other_wishes_start_a_folder_of_their_own(made):
-    other = run_suites(("kang",), WISHES, made.folder.parents[1], partial(run, figures=False), resume=True)
+    other = run_suites(("kang",), QUESTION, made.folder.parents[1], QUIET, resume=True)
     assert other.folder != made.folder
     assert json.loads((other.folder / "collection.json").read_text())["suites"] == ["kang"]
 
@@ -106,8 +107,8 @@ def test_a_whole_run_on_doses_asks_for_the_higher_one(tmp_path):
     cells.X = type(cells.X)(np.rint(x))
     cells.write_h5ad(tmp_path / "doses.h5ad")
     own = OwnFile(tmp_path / "doses.h5ad", context="context", dose="dose", control="control", kind="drug")
-    request = Question("own", ("context_transfer", "scgen"), "low_to_high_dose", perturbations=("D",), own=own)
-    result = run(make_plan(request), tmp_path / "run", figures=False)
+    question = Question("own", ("context_transfer", "scgen"), "low_to_high_dose", perturbations=("D",), own=own)
+    result = run(make_plan(question), tmp_path / "run", QUIET)
     assert result.failures == 0
     scores = pd.read_csv(result.folder / "scores.csv").query("metric == 'pearson_delta'")
     assert set(scores["dose"]) == {1000.0}

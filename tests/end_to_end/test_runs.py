@@ -23,21 +23,28 @@ from benchmarks.cli.commands import run_command as command
 from benchmarks.data.store import atomic_files
 from benchmarks.errors import StoreError
 from benchmarks.execution import prediction_store
-from benchmarks.execution.plan import make_jobs, make_plan
-from benchmarks.execution.pool import run_jobs
+from benchmarks.execution.events import UnitFailed, UnitStarted, ignore
+from benchmarks.execution.plan import make_plan
 from benchmarks.execution.runner import Result, run
+from benchmarks.execution.settings import Execution
 from benchmarks.tasks.question import Question
 from tests.end_to_end import plugins
 
 SIMPLE = ("train_control", "context_transfer", "linear")
 
 
-def run_with(tmp_path: Path, *names: str, models: tuple[str, ...] = (), **options: object) -> Result:
+QUIET = Execution(figures=False)
+INLINE = Execution(executor="inline", figures=False)
+
+
+def run_with(
+    tmp_path: Path, *names: str, models: tuple[str, ...] = (), execution: Execution = QUIET, watch=ignore
+) -> Result:
     """Run the smoke suite with some test plugins."""
     files = tuple(plugins.write(tmp_path, name) for name in names)
     directions = () if models else ("n2p",)
-    request = Question(suite="smoke", models=(*names, *models), plugins=files, directions=directions)
-    return run(make_plan(request), tmp_path / "run", **{"figures": False, **options})  # type: ignore[arg-type]
+    question = Question(suite="smoke", models=(*names, *models), plugins=files, directions=directions)
+    return run(make_plan(question), tmp_path / "run", execution, watch)
 
 
 def scores(result: Result) -> pd.DataFrame:
@@ -47,10 +54,10 @@ def scores(result: Result) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def simple(tmp_path_factory: pytest.TempPathFactory) -> Result:
     """One run of the simple models."""
-    return run_with(tmp_path_factory.mktemp("simple"), models=SIMPLE, figures=True)
+    return run_with(tmp_path_factory.mktemp("simple"), models=SIMPLE, execution=Execution())
 
 
-def test_a_run_leaves_tables_figures_splits_and_a_manifest(simple):
+def test_run_writes_tables_figures_splits_and_manifest(simple):
     assert simple.failures == 0
     for name in (
         "scores.csv",
@@ -83,28 +90,23 @@ def test_a_run_leaves_tables_figures_splits_and_a_manifest(simple):
     assert trainings["linear", "n2p"]["peak_memory_mb"] > 50
 
 
-def test_a_missing_extra_is_a_row_that_says_how_to_install_it(tmp_path):
-    text = plugins.HEAD.format(name="wants", fit="import no_such_package", predict="raise ValueError")
-    (tmp_path / "wants.py").write_text(text.replace('source="tests"', 'source="tests", extra="some"'))
-    (tmp_path / "late.py").write_text(
-        plugins.HEAD.format(name="late", fit="pass", predict="import no_such_package").replace(
-            'source="tests"', 'source="tests", extra="some"'
-        )
-    )
-    (tmp_path / "broken.py").write_text(
-        plugins.HEAD.format(name="broken", fit="import no_such_package", predict="raise ValueError")
-    )
+@pytest.mark.parametrize("execution", [QUIET, INLINE], ids=lambda e: e.executor)
+def test_missing_extra_is_unsupported(tmp_path, execution):
+    wants = plugins.HEAD.format(name="wants", fit="import no_such_package", predict="raise ValueError")
+    late = plugins.HEAD.format(name="late", fit="pass", predict="import no_such_package")
+    (tmp_path / "wants.py").write_text(wants.replace('source="tests"', 'source="tests", extra="some"'))
+    (tmp_path / "late.py").write_text(late.replace('source="tests"', 'source="tests", extra="some"'))
+    (tmp_path / "broken.py").write_text(wants.replace("wants", "broken"))
     names = ("wants", "late", "broken")
     files = tuple(tmp_path / f"{name}.py" for name in names)
-    plan = make_plan(Question(suite="smoke", models=names, plugins=files, directions=("n2p",)))
-    plan.cells.write_h5ad(tmp_path / "cells.h5ad")
-    jobs = [j for j in make_jobs(plan, tmp_path / "run", tmp_path / "cells.h5ad") if j.tasks[0].model in names]
-    run_jobs(jobs, workers=1, timeout=None, watch=lambda job, message: None)
-    found = {j.tasks[0].model: prediction_store.get_outcome(j.tasks[0].folder(j.run)) for j in jobs}
-    endings = {name: {(e.status, e.reason) for e in outcome.endings} for name, outcome in found.items() if outcome}
-    command = "no_such_package is not installed; in the checkout, run: python -m pip install -e '.[some]'"
-    assert endings["wants"] == endings["late"] == {("unsupported", command)}
-    ((status, reason),) = endings["broken"]
+    question = Question(suite="smoke", models=names, plugins=files, directions=("n2p",))
+    table = scores(run(make_plan(question), tmp_path / "run", execution)).groupby("model")
+    ends = {name: table.get_group(name)[["status", "reason"]].drop_duplicates().to_numpy().tolist() for name in names}
+    assert ends["wants"] == ends["late"]
+    ((status, reason),) = ends["wants"]
+    assert status == "unsupported"
+    assert "pip install -e '.[some]'" in reason
+    ((status, reason),) = ends["broken"]
     assert status == "failed", "without an extra in the record it is the plugin's own fault"
     assert "ModuleNotFoundError" in reason
 
@@ -128,7 +130,7 @@ def test_the_oracle_reaches_every_best_value_and_no_change_predicts_no_change(si
     assert (means.xs("n2p")["oracle"] > means.xs("n2p").drop("oracle")).all()
 
 
-def test_every_row_says_simulated_and_clean(simple):
+def test_every_row_is_marked_simulated_and_clean(simple):
     table = scores(simple)
     assert set(table["source"]) == {"simulated"}
     assert set(table.loc[(table["kind"] == "model") & (table["status"] == "ok"), "audit"]) == {"clean"}
@@ -148,7 +150,7 @@ def test_the_same_seed_gives_the_same_tables(simple, tmp_path):
 
 
 def test_workers_side_by_side_give_the_same_tables(simple, tmp_path):
-    beside = run_with(tmp_path, models=SIMPLE, workers=2)
+    beside = run_with(tmp_path, models=SIMPLE, execution=Execution(jobs=2, figures=False))
     assert (beside.folder / "scores.csv").read_bytes() == (simple.folder / "scores.csv").read_bytes()
 
 
@@ -173,11 +175,11 @@ def test_adding_a_model_moves_no_other_models_seed(tmp_path):
         ("returns_array", "failed", "returned a ndarray"),
         ("changes_training", "failed", "changed its training cells"),
         ("changes_input", "failed", "changed its input cells"),
-        ("dies", "failed", "worker process died"),
+        ("dies", "failed", "process died (exit code 9)"),
         ("declines", "unsupported", "not for me"),
     ],
 )
-def test_a_plugin_that_breaks_the_contract_is_a_row_with_a_reason(tmp_path, name, status, words):
+def test_contract_violation_is_a_row_with_its_reason(tmp_path, name, status, words):
     result = run_with(tmp_path, name)
     rows = scores(result).query(f"model == '{name}' and direction == 'n2p'")
     assert set(rows["status"]) == {status}
@@ -188,16 +190,16 @@ def test_a_plugin_that_breaks_the_contract_is_a_row_with_a_reason(tmp_path, name
 
 
 @pytest.mark.parametrize("name", ["never_returns", "hangs_in_fit"])
-def test_a_plugin_that_never_returns_is_ended(tmp_path, name):
+def test_timeout_ends_a_plugin(tmp_path, name):
     start = time.monotonic()
-    result = run_with(tmp_path, name, timeout=3.0)
+    result = run_with(tmp_path, name, execution=Execution(timeout=3.0, figures=False))
     rows = scores(result).query(f"model == '{name}' and direction == 'n2p'")
     assert set(rows["status"]) == {"timeout"}
     assert rows["reason"].str.contains("--timeout").all()
     assert time.monotonic() - start < 120
 
 
-def test_a_condition_that_failed_counts_as_no_change_and_is_named(tmp_path):
+def test_failed_condition_scores_as_no_change(tmp_path):
     result = run_with(tmp_path, "raises_once")
     assert result.failures == 1
     board = pd.read_csv(result.folder / "leaderboard.csv")
@@ -209,83 +211,78 @@ def test_a_condition_that_failed_counts_as_no_change_and_is_named(tmp_path):
     assert row["n_conditions"].item() == 9
 
 
-def test_resume_retries_what_failed_and_keeps_the_rest(tmp_path):
+def test_resume_retries_failures_only(tmp_path):
     result = run_with(tmp_path, "good", "raises_in_fit")
     kept = result.folder / "predictions/good/n2p-unseen_context-fold0-seed0/outcome.json"
     before = kept.stat().st_mtime_ns
     (tmp_path / "raises_in_fit.py").write_text((tmp_path / "good.py").read_text().replace('"good"', '"raises_in_fit"'))
-    request = Question(
+    question = Question(
         suite="smoke",
         models=("good", "raises_in_fit"),
         directions=("n2p",),
         plugins=(tmp_path / "good.py", tmp_path / "raises_in_fit.py"),
     )
     seen = []
-    again = run(
-        make_plan(request),
-        result.folder,
-        figures=False,
-        watch=lambda job, message: seen.append((job.tasks[0].model, message[0])),
-    )
+    again = run(make_plan(question), result.folder, QUIET, seen.append)
     assert again.failures == 0
-    assert {model for model, _ in seen} == {"raises_in_fit"}
+    assert [event.spec.record.name for event in seen if isinstance(event, UnitStarted)] == ["raises_in_fit"]
     assert kept.stat().st_mtime_ns == before
 
 
-def test_other_settings_are_not_resumed_from_old_predictions(tmp_path):
+def test_changed_settings_are_trained_again(tmp_path):
     result = run_with(tmp_path, "good")
-    request = Question(
+    question = Question(
         suite="smoke",
         models=("good",),
         plugins=(tmp_path / "good.py",),
         settings={"good": {"strength": 2.0}},
         directions=("n2p",),
     )
-    run(make_plan(request), result.folder, figures=False)
+    run(make_plan(question), result.folder, INLINE)
     folder = result.folder / "predictions/good/n2p-unseen_context-fold0-seed0"
     shift = prediction_store.get_prediction(folder, 0).values.min()
     assert shift == 2.0
 
 
-def test_rescoring_needs_no_training(simple):
-    request = Question(suite="smoke", models=SIMPLE)
+def test_rescoring_trains_nothing(simple):
+    question = Question(suite="smoke", models=SIMPLE)
     before = (simple.folder / "scores.csv").read_bytes()
     (simple.folder / "scores.csv").unlink()
     seen: list[object] = []
-    run(make_plan(request), simple.folder, figures=False, watch=lambda job, message: seen.append(message))
-    assert seen == []
+    run(make_plan(question), simple.folder, QUIET, seen.append)
+    assert not [event for event in seen if isinstance(event, UnitStarted)]
     assert (simple.folder / "scores.csv").read_bytes() == before
 
 
-def test_a_leaky_protocol_says_so_in_every_row(tmp_path):
-    request = Question(suite="smoke", models=("train_mean",), protocol="resampled")
-    result = run(make_plan(request), tmp_path / "run", figures=False)
+def test_leaky_protocol_is_marked_in_every_row(tmp_path):
+    question = Question(suite="smoke", models=("train_mean",), protocol="resampled")
+    result = run(make_plan(question), tmp_path / "run", INLINE)
     rows = scores(result).query("kind == 'model' and status == 'ok'")
     assert rows["audit"].str.startswith("leaky").all()
     assert "LEAKY" in (result.folder / "leaderboard.md").read_text()
 
 
-def test_a_full_disk_stops_the_run_and_keeps_what_is_there(tmp_path):
+def test_full_disk_stops_the_run_and_resume_completes_it(tmp_path):
     plan = make_plan(Question(suite="smoke", models=("train_mean",)))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # no file may grow beyond 20 kB
     try:
         with pytest.raises((StoreError, OSError)):
-            run(plan, tmp_path / "run", figures=False)
+            run(plan, tmp_path / "run", QUIET)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    result = run(plan, tmp_path / "run", figures=False)
+    result = run(plan, tmp_path / "run", QUIET)
     assert result.failures == 0
 
 
-def test_two_processes_do_not_share_a_folder(tmp_path):
+def test_locked_folder_is_refused(tmp_path):
     plan = make_plan(Question(suite="smoke", models=("train_mean",)))
     (tmp_path / "run").mkdir()
     with FileLock(tmp_path / "run" / ".lock"), pytest.raises(StoreError, match="Another process"):
-        run(plan, tmp_path / "run", figures=False)
+        run(plan, tmp_path / "run", QUIET)
 
 
-def test_a_store_that_cannot_be_written_says_what_to_do(tmp_path):
+def test_unwritable_store_raises(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="--resume"), atomic_files.atomic(tmp_path / "file" / "below" / "x.json"):
         pass
@@ -297,7 +294,7 @@ def heed_interrupts() -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_keeps_what_was_finished(tmp_path, how):
+def test_interrupt_keeps_finished_models(tmp_path, how):
     plugin = plugins.write(tmp_path, "hangs_in_fit")
     arguments = [
         sys.executable,
@@ -377,14 +374,14 @@ def test_ctrl_c_keeps_what_was_finished(tmp_path, how):
         (["--suite", "grid", "--data-dir", "nowhere"], "nowhere does not exist"),
     ],
 )
-def test_a_request_that_makes_no_sense_is_refused_before_anything_runs(arguments, words, tmp_path):
+def test_unusable_options_are_refused_before_training(arguments, words, tmp_path):
     done = CliRunner().invoke(command.app, [*arguments, "--out", str(tmp_path)])
     assert done.exit_code == 2
     assert words in done.output.replace("\n", "")
     assert not list(tmp_path.iterdir())
 
 
-def test_the_walk_through_for_a_new_baseline_ends_on_the_leaderboard(tmp_path):
+def test_template_checked_and_run_is_on_the_leaderboard(tmp_path):
     """What README and CONTRIBUTING say: copy the template, name it, check it, run it."""
     path = tmp_path / "my_model.py"
     path.write_text(registry.TEMPLATE.read_text().replace('name="_template"', 'name="my_model"'))
@@ -415,3 +412,38 @@ def test_list_shows_everything():
     assert done.exit_code == 0
     for word in ("cropseq", "context_transfer", "unseen_context", "kang", "pearson_delta"):
         assert word in done.output
+
+
+def test_inline_shows_the_traceback_of_a_plugin(tmp_path):
+    seen: list[object] = []
+    result = run_with(tmp_path, "raises_in_fit", execution=INLINE, watch=seen.append)
+    assert result.failures == 9
+    (failed,) = (event for event in seen if isinstance(event, UnitFailed))
+    assert 'raises_in_fit.py", line' in failed.traceback
+    assert "no convergence" in failed.traceback
+
+
+def test_process_names_file_and_line_of_a_plugins_error(tmp_path):
+    rows = scores(run_with(tmp_path, "raises_in_fit")).query("model == 'raises_in_fit'")
+    assert rows["reason"].str.fullmatch(r"RuntimeError: no convergence \(at raises_in_fit.py:\d+\)").all()
+
+
+def test_executors_give_the_same_scores(simple, tmp_path):
+    inline = run_with(tmp_path, models=SIMPLE, execution=INLINE)
+    assert (inline.folder / "scores.csv").read_bytes() == (simple.folder / "scores.csv").read_bytes()
+
+
+def test_inline_is_at_most_six_calls_from_command_to_fit(tmp_path):
+    deep = plugins.HEAD.format(
+        name="deep",
+        fit="import traceback; raise ValueError(' '.join(f.name for f in traceback.extract_stack() if 'benchmarks/' in f.filename))",
+        predict="pass",
+    )
+    (tmp_path / "deep.py").write_text(deep)
+    arguments = ["--suite", "smoke", "--models", "deep", "--plugin", str(tmp_path / "deep.py"), "--executor", "inline"]
+    CliRunner().invoke(command.app, [*arguments, "--out", str(tmp_path), "--no-figures"])
+    table = pd.read_csv(next(tmp_path.glob("smoke/*/scores.csv")), keep_default_na=False)
+    reason = table.query("model == 'deep' and direction == 'n2p'")["reason"].iloc[0]
+    calls = reason.removeprefix("ValueError: ").split(" (at")[0].split()
+    assert calls[0] == "main"
+    assert len(calls) <= 6, "each calls the next, and the last one calls fit"

@@ -10,6 +10,7 @@ import pytest
 from benchmarks.data.own_file import OwnFile
 from benchmarks.execution.plan import make_plan
 from benchmarks.execution.runner import run
+from benchmarks.execution.settings import Execution
 from benchmarks.tasks.question import Question
 from tests.unit.benchmarks.scoring.screens import screen
 
@@ -27,5 +28,5 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plan = make_plan(
         Question(suite="own", own=own, models=("context_transfer",), folds=2, annotation=home / "blocks.json")
     )
-    run(plan, home / "run", figures=False)
+    run(plan, home / "run", Execution(figures=False))
     return home / "run"

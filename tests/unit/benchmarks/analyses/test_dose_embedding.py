@@ -16,6 +16,7 @@ from benchmarks.errors import UnknownName
 from benchmarks.execution.load_run import reopen
 from benchmarks.execution.plan import make_plan
 from benchmarks.execution.runner import run
+from benchmarks.execution.settings import Execution
 from benchmarks.tasks.question import Question
 from benchmarks.tasks.splits import find_protocol
 from reports.figures.dose_embedding_figure import (
@@ -140,7 +141,7 @@ def test_a_run_with_doses_is_embedded(tmp_path):
         folds=1,
         annotation=tmp_path / "terms.json",
     )
-    run(make_plan(request), tmp_path / "run", figures=False)
+    run(make_plan(request), tmp_path / "run", Execution(figures=False))
     finished = reopen(tmp_path / "run")
     first = finished.asked("n2p")[0]
     assert first.dose == 10000

@@ -21,7 +21,7 @@ def finished(small_run):
 def test_the_plan_is_the_one_that_was_run(small_run, finished):
     manifest = json.loads((small_run / "manifest.json").read_text())
     assert finished.plan.key == manifest["key"]
-    assert finished.plan.request.own.path.name == "toy.h5ad"
+    assert finished.plan.question.own.path.name == "toy.h5ad"
     assert len(finished.asked("n2p")) == sum(len(fold.conditions) for fold in finished.plan.splits) == 8
 
 

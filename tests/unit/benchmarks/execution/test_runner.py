@@ -6,8 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.execution.plan import Plan, make_jobs, make_plan
-from benchmarks.execution.runner import in_order, why_not_trained
+from benchmarks.errors import BenchmarkError, UnknownName
+from benchmarks.execution.executor import executor_names, find_executor
+from benchmarks.execution.executors.process import in_order
+from benchmarks.execution.plan import Plan, make_plan
+from benchmarks.execution.runner import why_not_trained
+from benchmarks.execution.settings import Execution
 from benchmarks.tasks.question import Question
 from benchmarks.tasks.suites import SMOKE
 
@@ -19,26 +23,44 @@ def plan() -> Plan:
     return make_plan(Question(suite="smoke", models=NAMED))
 
 
-def test_a_slow_model_is_left_out_of_preset_quick_unless_it_is_named(plan: Plan) -> None:
-    quick = replace(plan, suite=replace(SMOKE, slow=("scgen",)), request=Question(suite="smoke"))
-    reason = why_not_trained(quick, plan.baselines["scgen"])
-    assert "--models scgen runs it" in reason
-    assert why_not_trained(quick, plan.baselines["linear"]) == ""
-    assert why_not_trained(replace(quick, request=plan.request), plan.baselines["scgen"]) == "", "it was asked for"
-    paper = replace(quick, request=Question(suite="smoke", preset="paper"))
-    assert why_not_trained(paper, plan.baselines["scgen"]) == ""
+def test_slow_model_is_left_out_of_preset_quick_unless_named(plan: Plan) -> None:
+    scgen, linear = plan.baselines["scgen"], plan.baselines["linear"]
+    quick = replace(plan, suite=replace(SMOKE, slow=("scgen",)), question=replace(plan.question, models=()))
+    assert "--models scgen" in why_not_trained(quick, scgen)
+    assert why_not_trained(quick, linear) == ""
+    assert why_not_trained(replace(quick, question=plan.question), scgen) == "", "it was named"
+    paper = replace(quick, question=replace(quick.question, preset="paper"))
+    assert why_not_trained(paper, scgen) == ""
 
 
-def test_a_model_is_not_trained_for_what_its_record_rules_out(plan: Plan) -> None:
-    doses = replace(plan, protocol="low_to_high_dose")
-    assert "record says dose: no" in why_not_trained(doses, plan.baselines["scgen"])
+def test_model_is_not_trained_where_its_record_rules_the_protocol_out(plan: Plan) -> None:
+    doses = replace(plan, question=replace(plan.question, protocol="low_to_high_dose"))
+    assert "dose: no" in why_not_trained(doses, plan.baselines["scgen"])
     assert why_not_trained(doses, plan.baselines["linear"]) == ""
     assert why_not_trained(plan, plan.baselines["scgen"]) == ""
 
 
-def test_long_trainings_start_first_where_workers_run_side_by_side(plan: Plan, tmp_path) -> None:
-    jobs = make_jobs(plan, tmp_path, tmp_path)
-    listed = [job.tasks[0].model for job in jobs]
-    assert [job.tasks[0].model for job in in_order(plan, jobs, 1)] == listed
-    first = [job.tasks[0].model for job in in_order(plan, jobs, 2)]
+def test_long_trainings_start_first_where_several_run_at_a_time(plan: Plan) -> None:
+    listed = [spec.record.name for spec in plan.specs]
+    assert [spec.record.name for spec in in_order(plan.specs, 1)] == listed
+    first = [spec.record.name for spec in in_order(plan.specs, 2)]
     assert first == ["scgen", "gears", *(name for name in listed if name not in ("scgen", "gears"))]
+
+
+def test_keys_depend_on_the_question_and_not_on_the_execution(plan: Plan) -> None:
+    question = Question(suite="smoke", models=NAMED)
+    assert make_plan(question).key == plan.key
+    assert make_plan(replace(question, models=("linear",), seeds=2)).key == plan.key, "a resumed run may add some"
+    assert make_plan(replace(question, base_seed=1)).key != plan.key
+    keys = {spec.record.name: spec.key for spec in plan.specs}
+    changed = make_plan(replace(question, settings={"linear": {"ridge": 7.0}}))
+    moved = {spec.record.name for spec in changed.specs if spec.key != keys[spec.record.name]}
+    assert (changed.key, moved) == (plan.key, {"linear"})
+
+
+def test_executors_are_found_by_name(plan: Plan, tmp_path) -> None:
+    assert {"inline", "process"} <= set(executor_names())
+    with pytest.raises(UnknownName, match="inline"):
+        find_executor("inlin")
+    with pytest.raises(BenchmarkError, match="--timeout"):
+        find_executor("inline")(plan, tmp_path, Execution(timeout=1.0))

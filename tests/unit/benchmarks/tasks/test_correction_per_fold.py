@@ -11,8 +11,9 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from benchmarks.errors import BenchmarkError, DataError, LeakageError
-from benchmarks.execution.plan import make_jobs, make_plan
+from benchmarks.execution.plan import make_plan
 from benchmarks.execution.runner import run
+from benchmarks.execution.settings import Execution
 from benchmarks.scoring.surviving_effects import summary, surviving_effects
 from benchmarks.tasks.batch_correction.batches import choose_reference, confounding, label_batches
 from benchmarks.tasks.batch_correction.parameters import Combat
@@ -163,7 +164,7 @@ PLAIN = Question(suite="smoke", models=("context_transfer",), directions=("n2p",
 
 def test_a_run_with_integration_says_what_it_did(tmp_path):
     plan = make_plan(replace(PLAIN, integration="technical"))
-    result = run(plan, tmp_path, figures=False)
+    result = run(plan, tmp_path, Execution(figures=False))
     assert result.failures == 0
     assert plan.space == "log2_cp10k_combat"
     scores = pd.read_csv(tmp_path / "scores.csv", keep_default_na=False)
@@ -187,7 +188,7 @@ def test_a_run_with_integration_says_what_it_did(tmp_path):
 
 def test_integration_makes_another_run_and_other_trainings(tmp_path):
     plans = [make_plan(replace(PLAIN, integration=method)) for method in ("none", "technical")]
-    keys = [{job.key for job in make_jobs(plan, tmp_path, tmp_path)} for plan in plans]
+    keys = [{spec.key for spec in plan.specs} for plan in plans]
     assert plans[0].key != plans[1].key
     assert not keys[0] & keys[1]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from benchmarks.contract import CONTROL
 from benchmarks.errors import DataError, LeakageError
 from benchmarks.execution.prediction_store import PredictionSet
-from benchmarks.execution.worker import make_query
+from benchmarks.execution.unit import make_query
 from benchmarks.scoring.training import training_of
 from benchmarks.tasks.conditions import Condition, Scope, conditions, lower_doses
 from benchmarks.tasks.leakage import audit_train

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks.execution.worker import checked_predict
 
 from benchmarks import registry
 from benchmarks.conformance import checks
@@ -20,7 +21,6 @@ from benchmarks.conformance.checks import Screen
 from benchmarks.contract import Baseline, ContractError, Persistent, Prediction
 from benchmarks.errors import IsolationError, Unsupported
 from benchmarks.execution.environments import proxy
-from benchmarks.execution.worker import checked_predict
 from tests.end_to_end import plugins
 
 MEMORY = """
