@@ -106,6 +106,7 @@ class RemoteModel:
 
     def predict(self, query: Query) -> Prediction:
         """Answer one query."""
+        self.folder.mkdir(exist_ok=True)  # gone where the process has died
         put_query(query, self.folder)
         self._request("predict")
         return get_answer(self.folder)

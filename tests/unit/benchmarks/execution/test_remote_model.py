@@ -1,4 +1,4 @@
-"""A predictor in an environment of its own: what goes over, what comes back, and what is left when a side ends."""
+"""Models in a child process: what reaches the child, what comes back, and what is left when a side ends."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.execution.worker import checked_predict
 
 from benchmarks import registry
 from benchmarks.conformance import checks
 from benchmarks.conformance.checks import Screen
-from benchmarks.contract import Baseline, ContractError, Persistent, Prediction
-from benchmarks.errors import IsolationError, Unsupported
-from benchmarks.execution.environments import proxy
+from benchmarks.contract import Baseline, Prediction
+from benchmarks.data.store.content_hash import digest
+from benchmarks.errors import BenchmarkError, ContractError, IsolationError, ModelFailed, ModelTimeout, Unsupported
+from benchmarks.execution.models import unit_files
+from benchmarks.execution.models.local_model import LocalModel
+from benchmarks.execution.models.remote_model import RemoteModel
 from tests.end_to_end import plugins
 
 MEMORY = """
@@ -46,28 +48,28 @@ BASELINE = Baseline(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where plugins and the proxies' files lie."""
+    """Folder of the plugins."""
     return tmp_path_factory.mktemp("isolated")
 
 
 @pytest.fixture(scope="module")
 def memory(folder: Path) -> Baseline:
-    """A model with everything a model can have, its environment made."""
+    """An isolated model with everything that a model can have; its environment is made."""
     (folder / "memory.py").write_text(MEMORY)
     record = registry.from_file(folder / "memory.py")[0]
     plugins.link(record)
     return record
 
 
-@pytest.fixture(scope="module")
-def build(folder: Path, memory: Baseline) -> Callable[..., proxy.Isolated]:
-    """Build one of the misbehaving plugins, in the environment of the first: they have the same requirements."""
+@pytest.fixture(scope="module", params=[False, True], ids=["same environment", "own environment"])
+def build(request: pytest.FixtureRequest, folder: Path, memory: Baseline) -> Callable[..., RemoteModel]:
+    """Build one of the misbehaving plugins; those with an environment have that of `memory`."""
 
-    def build_one(name: str) -> proxy.Isolated:
-        record = registry.from_file(plugins.write(folder, name, isolated=True))[0]
-        predictor = proxy.build(record, {}, folder)
-        assert isinstance(predictor, proxy.Isolated)
-        return predictor
+    def build_one(name: str, **options: object) -> RemoteModel:
+        place = folder / str(request.param)
+        place.mkdir(exist_ok=True)
+        path = plugins.write(place, name, isolated=request.param)
+        return RemoteModel(registry.from_file(path)[0], {}, plugins=[path], **options)  # type: ignore[arg-type]
 
     return build_one
 
@@ -87,145 +89,169 @@ def gone(pid: int, seconds: float = 20.0) -> bool:
     return not alive(pid)
 
 
-def test_an_isolated_model_keeps_the_contract(memory: Baseline, screen: Screen) -> None:
+def test_isolated_model_passes_the_conformance_suite(memory: Baseline, screen: Screen) -> None:
     results = checks.check(memory, screen)
     assert len(results) == 1 + len(checks.CHECKS)
     assert not {r.name: r.problem for r in results if r.problem}
 
 
-def test_it_predicts_what_it_predicts_in_process(memory: Baseline, screen: Screen, folder: Path) -> None:
-    inside, outside = memory.build(strength=3.0), proxy.build(memory, {"strength": 3.0}, folder)
-    said: list[tuple] = []
-    train = replace(screen.train, report=lambda *words: said.append(words))
-    for predictor in (inside, outside):
-        predictor.fit(train, seed=5)
-    assert said[3:] == said[:3] == [(1, 3, "epoch"), (2, 3, "epoch"), (3, 3, "epoch")]
+def test_predictions_are_those_of_the_model_in_this_process(memory: Baseline, screen: Screen) -> None:
+    local, remote = LocalModel(memory, {"strength": 3.0}), RemoteModel(memory, {"strength": 3.0})
+    reports: list[tuple] = []
+    train = replace(screen.train, report=lambda *report: reports.append(report))
+    for model in (local, remote):
+        model.fit(train, seed=5)
+        assert model.seconds > 0
+    assert reports[3:] == reports[:3] == [(1, 3, "epoch"), (2, 3, "epoch"), (3, 3, "epoch")]
     for query in screen.queries("n2p")[:2] + screen.queries("p2n")[:1]:
-        a, b = inside.predict(query), checked_predict(outside, query)
+        a, b = local.predict(query), remote.predict(query)
         np.testing.assert_array_equal(a.values, b.values)
         assert a.genes == b.genes
-    assert proxy.peak_memory_mb(outside) > 30
-    assert proxy.peak_memory_mb(inside) == 0
+    assert remote.peak_memory_mb > 30
 
 
-def test_what_the_model_gets_is_what_the_harness_has(screen: Screen, folder: Path, memory: Baseline) -> None:
-    from benchmarks.data.store.content_hash import digest
-    from benchmarks.execution.environments import unit_files
-
-    unit_files.put_train(replace(screen.train, workdir=folder), folder / "t")
-    train = unit_files.get_train(folder / "t", print)
+def test_files_of_a_unit_hold_what_was_written(screen: Screen, tmp_path: Path) -> None:
+    unit_files.put_train(screen.train, tmp_path)
+    train = unit_files.get_train(tmp_path)
     assert digest(train.cells) == digest(screen.train.cells)
     assert train.annotation == screen.train.annotation
-    assert (train.space, train.workdir, train.device) == (screen.train.space, folder, "cpu")
+    assert (train.space, train.device) == (screen.train.space, "cpu")
     assert train.cells.obs["perturbation"].map(type).eq(str).all()
+    assert train.cells.obs.dtypes.equals(screen.train.cells.obs.dtypes)
     assert train.cells.X.dtype == np.float32
     query = screen.queries("p2n")[0]
-    unit_files.put_query(query, folder / "q")
-    again = unit_files.get_query(folder / "q")
+    unit_files.put_query(query, tmp_path)
+    again = unit_files.get_query(tmp_path)
     assert digest(again.cells) == digest(query.cells)
     assert replace(again, cells=None) == replace(query, cells=None)
     draws = Prediction(np.ones((2, 3)), unit="draw", note="n", weights=np.array([1.0, 2.0]))
-    unit_files.put_answer(draws, folder / "q")
-    back = unit_files.get_answer(folder / "q")
+    unit_files.put_answer(draws, tmp_path)
+    back = unit_files.get_answer(tmp_path)
     assert (back.unit, back.note, back.genes, list(back.weights)) == ("draw", "n", None, [1.0, 2.0])
 
 
-def test_files_and_process_go_with_the_predictor(memory: Baseline, screen: Screen, folder: Path) -> None:
-    predictor = proxy.build(memory, {}, folder)
-    predictor.fit(screen.train, seed=1)
-    predictor.predict(screen.queries("n2p")[0])
-    files, pid = predictor._folder, predictor._process.pid
-    assert [path.name for path in files.iterdir()] == ["log.txt"], "cells are removed once they are read"
-    del predictor
+def test_unit_folder_holds_no_cells_of_the_truth(build, screen: Screen) -> None:
+    model = build("good")
+    model.fit(screen.train, seed=1)
+    assert not list(model.folder.glob("train.*")), "training cells are removed once the model is trained"
+    query = screen.queries("n2p")[0]
+    model.predict(query)
+    with np.load(model.folder / "query.npz") as stored:
+        assert list(stored["names"]) == list(query.cells.obs_names)
+    assert {path.name for path in model.folder.iterdir()} <= {
+        "log.txt",
+        "query.npz",
+        "query.json",
+        "c0000.npz",
+        "answer.json",
+    }
+
+
+def test_process_and_files_end_with_the_model(build, screen: Screen) -> None:
+    model = build("good")
+    model.fit(screen.train, seed=1)
+    pid, files = model.process.pid, model.folder
+    del model
     assert gone(pid)
     assert not files.exists()
 
 
-def test_a_model_saved_in_one_process_answers_in_another(memory: Baseline, screen: Screen, folder: Path) -> None:
-    first, second = proxy.build(memory, {}, folder), proxy.build(memory, {}, folder)
-    assert isinstance(first, Persistent)
+def test_saved_model_predicts_the_same_in_another_process(memory: Baseline, screen: Screen, tmp_path: Path) -> None:
+    first, second = RemoteModel(memory, {}), RemoteModel(memory, {})
+    assert first.persistent
     first.fit(screen.train, seed=1)
-    (folder / "saved").mkdir()
-    first.save(folder / "saved")
-    second.load(folder / "saved")
+    first.save(tmp_path)
+    second.load(tmp_path)
     query = screen.queries("n2p")[0]
     np.testing.assert_array_equal(first.predict(query).values, second.predict(query).values)
 
 
-def test_a_model_without_save_has_none(build) -> None:
-    assert not isinstance(build("good"), Persistent)
+def test_model_without_save_is_not_persistent(build) -> None:
+    assert not build("good").persistent
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "words"),
+    ("name", "kind", "match"),
     [
-        ("raises_in_fit", IsolationError, r"RuntimeError: no convergence \(at raises_in_fit.py:\d+\)"),
-        ("returns_nan", ContractError, "NaN or infinite"),
-        ("other_genes", ContractError, "other genes or another order"),
-        ("returns_array", ContractError, "returned a ndarray; expected a benchmarks.contract.Prediction"),
-        ("declines", Unsupported, "^not for me$"),
-        ("dies", IsolationError, r"died \(exit code 9\) in 'fit'; killed for lack of memory"),
-        ("says_why_it_dies", IsolationError, r"died \(exit code 3\) in 'fit'; it last said: out of luck"),
-        ("imports_the_harness", IsolationError, "ModuleNotFoundError: No module named 'cycseq'"),
+        ("raises_in_fit", ModelFailed, r"RuntimeError: no convergence \(at raises_in_fit.py:\d+\)$"),
+        ("returns_nan", ContractError, "NaN"),
+        ("other_genes", ContractError, "genes"),
+        ("returns_array", ContractError, "ndarray"),
+        ("changes_training", ContractError, "training cells"),
+        ("changes_input", ContractError, "input cells"),
+        ("declines", Unsupported, "not for me"),
+        ("dies", ModelFailed, "exit code 9"),
+        ("says_why_it_dies", ModelFailed, "exit code 3.*out of luck"),
     ],
 )
-def test_what_goes_wrong_there_is_said_here(build, screen: Screen, name, kind, words) -> None:
-    def ask() -> None:
-        predictor = build(name)
-        predictor.fit(screen.train, seed=1)
-        checked_predict(predictor, screen.queries("n2p")[0])
-
-    with pytest.raises(kind, match=words):
-        ask()
-
-
-def test_one_failed_answer_is_not_the_end_but_a_dead_process_is(build, screen: Screen) -> None:
-    query = screen.queries("n2p")[0]
-    fails_once = build("raises_once")
-    fails_once.fit(screen.train, seed=1)
-    fails_once.predict(query)
-    with pytest.raises(IsolationError, match="second condition"):
-        fails_once.predict(query)
-    fails_once.predict(query)
-    fails_once._process.kill()
-    for _ in range(2):
-        with pytest.raises(IsolationError, match=r"died \(exit code -9\)"):
-            fails_once.predict(query)
-
-
-def test_changing_its_copy_of_the_cells_changes_nothing_here(build, screen: Screen) -> None:
+def test_errors_in_the_child_are_raised_here(build, screen: Screen, name, kind, match) -> None:
     before = screen.train.cells.X.sum()
-    build("changes_training").fit(screen.train, seed=1)
+
+    def ask() -> None:
+        model = build(name)
+        model.fit(screen.train, seed=1)
+        model.predict(screen.queries("n2p")[0])
+
+    with pytest.raises(kind, match=match):
+        ask()
     assert screen.train.cells.X.sum() == before
 
 
-def test_a_model_whose_harness_was_killed_ends_in_the_middle_of_its_work(memory: Baseline, folder: Path) -> None:
-    path = plugins.write(folder, "hangs_in_fit", isolated=True)
+def test_own_environment_has_no_other_package_of_the_harness(folder: Path, memory: Baseline, screen: Screen) -> None:
+    record = registry.from_file(plugins.write(folder, "imports_the_harness", isolated=True))[0]
+    with pytest.raises(ModelFailed, match="No module named 'cycseq'"):
+        RemoteModel(record, {}).fit(screen.train, seed=1)
+
+
+def test_failed_prediction_does_not_end_the_child_and_a_killed_child_fails(build, screen: Screen) -> None:
+    query = screen.queries("n2p")[0]
+    model = build("raises_once")
+    model.fit(screen.train, seed=1)
+    model.predict(query)
+    with pytest.raises(ModelFailed, match="second condition"):
+        model.predict(query)
+    model.predict(query)
+    model.process.kill()
+    for _ in range(2):
+        with pytest.raises(ModelFailed, match="exit code -9"):
+            model.predict(query)
+
+
+def test_timeout_ends_the_child(build, screen: Screen) -> None:
+    model = build("hangs_in_fit", timeout=20.0)
+    model.timeout = 1.0
+    with pytest.raises(ModelTimeout, match="--timeout"):
+        model.fit(screen.train, seed=1)
+    assert gone(model.process.pid)
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_child_ends_when_the_harness_is_killed(memory: Baseline, folder: Path, isolated: bool) -> None:
+    path = plugins.write(folder, "hangs_in_fit", isolated=isolated)
     code = (
-        "import tempfile; from pathlib import Path; from benchmarks import check, registry; from benchmarks.execution.environments import proxy\n"
-        f"folder = Path({str(folder)!r}); screen = check.tiny_screen(folder)\n"
-        f"predictor = proxy.build(registry.from_file(Path({str(path)!r}))[0], {{}}, folder)\n"
-        "print(predictor._process.pid, flush=True); predictor.fit(screen.train, seed=1)"
+        "from pathlib import Path; from benchmarks import registry; from benchmarks.conformance.checks import tiny_screen\n"
+        "from benchmarks.execution.models.remote_model import RemoteModel\n"
+        f"path = Path({str(path)!r}); screen = tiny_screen(path.parent)\n"
+        "model = RemoteModel(registry.from_file(path)[0], {}, plugins=[path])\n"
+        "print(model.process.pid, flush=True); model.fit(screen.train, seed=1)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=Path.cwd()) as harness:
         pid = int(harness.stdout.readline())
         assert alive(pid)
-        time.sleep(0.5)
+        time.sleep(1.0)
         os.kill(harness.pid, signal.SIGKILL)
     assert gone(pid)
 
 
-def test_an_environment_that_is_not_made_says_how_to_make_it(folder: Path) -> None:
+def test_missing_environment_names_the_command(folder: Path) -> None:
     (folder / "absent.py").write_text(
         MEMORY.replace('"memory"', '"absent"').replace("isolated=True", "isolated=True, requirements=('nothing==1.0',)")
     )
     record = registry.from_file(folder / "absent.py")[0]
-    with pytest.raises(IsolationError, match=r"python -m benchmarks\.environments create absent"):
-        proxy.build(record, {}, folder)
+    with pytest.raises(IsolationError, match="environments create absent"):
+        RemoteModel(record, {})
 
 
-def test_threads_are_those_of_the_worker(build, screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    predictor = build("tells_threads")
-    with pytest.raises(IsolationError, match="3 3"):
-        predictor.fit(screen.train, seed=1)
+def test_child_has_the_threads_given(build, screen: Screen) -> None:
+    with pytest.raises(BenchmarkError, match="3 3"):
+        build("tells_threads", threads=3).fit(screen.train, seed=1)
