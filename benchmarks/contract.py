@@ -9,13 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
-from anndata import AnnData
-from jaxtyping import Float
 
 from benchmarks.errors import ContractError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from jaxtyping import Float
 
 Direction = Literal["n2p", "p2n"]
 Ability = Literal["", "yes", "fallback", "ignored", "no"]
@@ -26,7 +28,7 @@ CONTROL = "control"
 
 
 def no_report(done: int, total: int, text: str = "") -> None:
-    """Discard progress: the reporter of a predictor that nobody watches."""
+    """Discard progress."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ class Prediction:
 
 @runtime_checkable
 class Predictor(Protocol):
-    """What every model is to the harness."""
+    """The two methods of a model."""
 
     def fit(self, train: Train, *, seed: int) -> None:
         """Learn from the training cells; raise `Unsupported` if this task is not for this model."""
