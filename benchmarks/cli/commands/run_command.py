@@ -112,7 +112,7 @@ def main(
     Exit status: 0 all went well ("unsupported" is no failure), 1 some model failed or timed out, 2 the question or the data
     are not usable, 130 interrupted (what was finished is kept: --resume).
     """
-    plugins = tuple(plugin or ())
+    plugins = tuple(path.resolve() for path in plugin or ())
     with exit_statuses(console, "What was finished is kept: run the same command with --resume to go on."):
         if show:
             from benchmarks.cli.listing import print_lists
@@ -139,7 +139,7 @@ def main(
             contexts=split_names(contexts),
             control_rule=choice("--control-rule", control_rule, CONTROL_RULES),
             data=choice("--data", data, DATA_SOURCES),
-            own=OwnFile(h5ad, *labels) if h5ad else None,
+            own=OwnFile(h5ad.resolve(), *labels) if h5ad else None,
             annotation=annotation,
             space=choice("--space", space, SPACES),
             integration=choice("--integration", integration, METHODS),

@@ -81,6 +81,18 @@ def test_folder_depends_on_content_alone(own_cache: Path, monkeypatch: pytest.Mo
     assert model_environment.environment_of(record("one", "a==1", "b==2")).folder != one.folder
 
 
+def test_uv_makes_environments_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert model_environment.install_commands(tmp_path, ["a==1"])[0][1:3] == ["-m", "venv"]
+    uv = tmp_path / "uv"
+    uv.write_text("#!/bin/sh")
+    uv.chmod(0o755)
+    making, installing = model_environment.install_commands(tmp_path, ["a==1"])
+    assert making[:2] == [str(uv), "venv"]
+    assert installing[:3] == [str(uv), "pip", "install"]
+    assert installing[-1] == "a==1"
+
+
 def test_environment_without_its_python_is_not_ready(own_cache: Path) -> None:
     model = record()
     folder = plugins.link(model)
