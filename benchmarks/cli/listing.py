@@ -10,7 +10,7 @@ from rich.table import Table
 from benchmarks import registry
 from benchmarks.data import cards
 from benchmarks.scoring.metrics import METRICS
-from benchmarks.tasks.protocols import PROTOCOLS
+from benchmarks.tasks.protocol import list_protocols
 from benchmarks.tasks.suites import ALL, PAPER, SUITES
 
 
@@ -27,7 +27,7 @@ def print_lists(console: Console, plugins: tuple[Path, ...] = ()) -> None:
         "Models (--models)": [
             (b.name, f"{b.summary} [{', '.join(b.directions)}; {b.can}]") for b in registry.available(plugins).values()
         ],
-        "Protocols (--protocol)": [(p.name, p.summary) for p in PROTOCOLS.values()],
+        "Protocols (--protocol)": [(p.name, p.summary) for p in list_protocols().values()],
         "Data sets": [(name, f"{card.title} [{card.source}]") for name, card in known.items()],
         "Metrics": [(m.name, m.summary) for m in METRICS],
     }

@@ -19,9 +19,9 @@ from benchmarks.errors import BenchmarkError, DataError, UnknownName
 from benchmarks.execution.prediction_store import PredictionSet
 from benchmarks.execution.run_spec import RunSpec, budget_of
 from benchmarks.seeds import derive
-from benchmarks.tasks.batch_correction.per_fold import Integration
+from benchmarks.tasks.batch_correction.per_fold import BatchCorrection
 from benchmarks.tasks.conditions import EVERYTHING, MIN_CELLS, Scope, conditions, groups_of
-from benchmarks.tasks.protocols import PROTOCOLS, find_protocol
+from benchmarks.tasks.protocol import find_protocol, list_protocols
 from benchmarks.tasks.question import Question, content_key
 from benchmarks.tasks.selection import choose
 from benchmarks.tasks.splits import Split, n_folds, split
@@ -47,7 +47,7 @@ class Plan:
     splits: tuple[Split, ...]
     baselines: Mapping[str, Baseline]
     scope: Scope = EVERYTHING
-    integration: Integration | None = None
+    integration: BatchCorrection | None = None
 
     @property
     def protocol(self) -> str:
@@ -149,7 +149,7 @@ def make_plan(question: Question, data_dir: Path | None = None) -> Plan:
     splits = tuple(split(cells.obs, protocol, n, seed=question.base_seed, scope=chosen.scope) for n in range(folds))
     integration = None
     if question.integration != "none":
-        integration = Integration.of(question.integration, card.name, question.reference, cells.obs)
+        integration = BatchCorrection.of(question.integration, card.name, question.reference, cells.obs)
         integration.check(cells.obs, splits)
         space = f"{space}_combat"
     return Plan(
@@ -180,8 +180,8 @@ def settings_of(record: Baseline, question: Question) -> dict[str, object]:
 def _first_protocol(obs: pd.DataFrame) -> str:
     """Choose the first protocol that is not leaky and that these cells allow; raises `DataError` if none is."""
     table = conditions(obs)
-    for kind in PROTOCOLS.values():
-        if not kind.leaky and kind.folds(table, EVERYTHING):
+    for kind in list_protocols().values():
+        if not kind.leaky and kind.count_folds(table, EVERYTHING):
             return kind.name
     sizes = [len(cells) for condition, cells in groups_of(obs).items() if condition.perturbation != CONTROL]
     raise DataError(

@@ -24,7 +24,7 @@ from benchmarks.execution.run_results import cost, outcomes, score
 from benchmarks.execution.run_spec import RunSpec
 from benchmarks.execution.settings import Execution
 from benchmarks.execution.unit import Unit
-from benchmarks.tasks.protocols import find_protocol
+from benchmarks.tasks.protocol import find_protocol
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def _prepared(plan: Plan, folder: Path, specs: Sequence[RunSpec], watch: Watcher
 
 def why_not_trained(plan: Plan, record: Baseline) -> str:
     """Say why a model is not trained: its record rules out what is asked, or preset quick leaves it out; else ""."""
-    asked, question = find_protocol(plan.protocol).asks, plan.question
+    asked, question = find_protocol(plan.protocol).requires, plan.question
     if asked and getattr(record.can, asked) == "no":
         return (
             f"every condition of {plan.protocol} is of a new {asked}, and this model's record says {asked}: no; it was "

@@ -1,4 +1,4 @@
-"""Conditions: a perturbation in a context at a dose; how cells are grouped by them, and which of them are tested."""
+"""A condition is a perturbation in a context at a dose: how cells are grouped by it, and which conditions are tested."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from benchmarks.contract import Direction
+
 MIN_CELLS = 20
 """A condition with fewer cells is trained on but never tested."""
 Index = np.ndarray
 Pair = tuple[str, str]
 """(context, perturbation), at all doses."""
+ROLES = ("control_a", "control_b", "perturbed_a", "perturbed_b")
+"""Groups of cells of a condition that is tested."""
 
 
 class Condition(NamedTuple):
-    """What was done to some cells, and where."""
+    """Label of a group of cells."""
 
     context: str
     perturbation: str
@@ -26,7 +30,7 @@ class Condition(NamedTuple):
     """nM; None for a perturbation that has none."""
 
     def __str__(self) -> str:
-        """Write it as tables do: context/perturbation, with the dose where there is one."""
+        """Return context/perturbation, and the dose if there is one."""
         return f"{self.context}/{self.perturbation}" + ("" if self.dose is None else f" {self.dose:g} nM")
 
     @property
@@ -41,40 +45,85 @@ class Condition(NamedTuple):
 
     @property
     def parts(self) -> list[str]:
-        """Parts of a combination; a single perturbation is its only part."""
+        """Perturbations of a combination; a single perturbation is its only part."""
         return self.perturbation.split("+")
 
 
 @dataclass(frozen=True)
+class TestCondition:
+    """A condition that a fold tests, with its cells: sorted positions in the data set, no cell in two of the groups."""
+
+    __test__ = False
+
+    context: str
+    perturbation: str
+    control_a: Index
+    """Cells of the start state: controls, or cells at `start_dose`."""
+    control_b: Index
+    perturbed_a: Index
+    perturbed_b: Index
+    dose: float | None = None
+    """nM; None for a perturbation without doses."""
+    start_dose: float | None = None
+    """nM; None: the start state is the controls."""
+
+    @property
+    def condition(self) -> Condition:
+        """Label of the perturbed cells."""
+        return Condition(self.context, self.perturbation, self.dose)
+
+    @property
+    def dose_words(self) -> tuple[str, ...]:
+        """The dose as part of a seed; empty without a dose."""
+        return () if self.dose is None else (f"{self.dose:g} nM",)
+
+    def input(self, direction: Direction) -> Index:
+        """Cells that a prediction starts from."""
+        return self.control_a if direction == "n2p" else self.perturbed_a
+
+    def reference(self, direction: Direction) -> Index:
+        """Cells of the same population as the input; only scoring reads them."""
+        return self.control_b if direction == "n2p" else self.perturbed_b
+
+    def truth(self, direction: Direction) -> Index:
+        """Cells that a prediction is compared with."""
+        parts = (self.perturbed_a, self.perturbed_b) if direction == "n2p" else (self.control_a, self.control_b)
+        return np.sort(np.concatenate(parts))
+
+    def doses(self, direction: Direction) -> tuple[float | None, float | None]:
+        """Doses of the input and of the truth, nM; None for controls and for perturbations without doses."""
+        return (self.start_dose, self.dose) if direction == "n2p" else (self.dose, self.start_dose)
+
+
+@dataclass(frozen=True)
 class Scope:
-    """What part of the data is tested, and how much of it at a time; everything else is trained on."""
+    """Which conditions may be tested, and how many at a time."""
 
     contexts_held_out: int = 1
-    """`unseen_context`: in how many contexts each perturbation is held out at once."""
+    """`unseen_context`: number of contexts in which each perturbation is held out in one fold."""
     one_context: bool = False
-    """`unseen_context`: a fold holds half of the perturbations of ONE context out, and trains on all of the others."""
+    """`unseen_context`: a fold holds out half of the perturbations of one context and trains on the other contexts."""
     perturbations: tuple[str, ...] | None = None
-    """Only these are tested; None: all."""
+    """None: all."""
     contexts: tuple[str, ...] | None = None
-    """Tested in these contexts only; None: in all."""
+    """None: all."""
 
     def has(self, context: str, perturbation: str) -> bool:
-        """Say whether a condition is in it."""
+        """Return whether a condition may be tested."""
         return (self.perturbations is None or perturbation in self.perturbations) and (
             self.contexts is None or context in self.contexts
         )
 
 
 EVERYTHING = Scope()
-Conditions = frozenset[Condition]
 Groups = Mapping[Condition, Index]
-"""Condition → positions of its cells."""
+"""Condition → positions of its cells, ascending."""
 
 
 def conditions(obs: pd.DataFrame) -> pd.DataFrame:
-    """List testable perturbed conditions (context, perturbation, dose, cells), contexts by falling number of cells.
+    """List perturbed conditions with at least `MIN_CELLS` cells, those of the largest context first.
 
-    The dose is in nM, 0 where there is none.
+    Columns: context, perturbation, dose (nM; 0 for none), cells, rank (of the context by its number of cells).
     """
     sizes = obs["context"].value_counts()
     order = {c: i for i, c in enumerate(sorted(sizes.index, key=lambda c: (-sizes[c], c)))}
@@ -86,25 +135,25 @@ def conditions(obs: pd.DataFrame) -> pd.DataFrame:
 
 
 def groups_of(obs: pd.DataFrame) -> Groups:
-    """Map every condition of the data, controls too, to the positions of its cells, ascending."""
+    """Map every condition of the data, controls included, to its cells."""
     keys = [obs["context"].astype(str), obs["perturbation"].astype(str), obs["dose"].fillna(0.0).astype(float)]
     found = obs.groupby(keys, sort=False).indices
     return {Condition(c, p, dose_of(d)): np.sort(where) for (c, p, d), where in found.items()}
 
 
 def dose_of(value: float) -> float | None:
-    """Read a dose of a table: None where it is NaN or 0."""
+    """Convert a dose of a table, where NaN or 0 means none."""
     return float(value) if value > 0 else None
 
 
 def all_of(table: pd.DataFrame) -> list[Condition]:
-    """List the rows of a table of conditions."""
+    """Convert the rows of a table of conditions."""
     rows = zip(table["context"], table["perturbation"], table["dose"], strict=True)
     return [Condition(str(c), str(p), dose_of(d)) for c, p, d in rows]
 
 
 def lower_doses(table: pd.DataFrame) -> dict[Condition, float]:
-    """Map each condition to the next lower dose in the table of its perturbation in its context, where it has one."""
+    """Map each condition to the next lower dose of the same perturbation and context, if the table has one."""
     ordered = sorted(all_of(table), key=lambda c: c.order)
     return {
         condition: below.dose

@@ -12,6 +12,7 @@ from benchmarks.data.schema import OBS_COLUMNS
 from benchmarks.errors import LeakageError
 from benchmarks.tasks.batch_correction.moments import digest_of
 from benchmarks.tasks.conditions import Condition, dose_of
+from benchmarks.tasks.protocol import find_protocol
 from benchmarks.tasks.splits import Split
 
 CLEAN = "clean"
@@ -110,18 +111,10 @@ def _fingerprints(x: sp.csr_matrix) -> set[bytes]:
 def _held_out(train: AnnData, split: Split) -> list[str]:
     labels = train.obs[["context", "perturbation", "dose"]].drop_duplicates().itertuples(index=False)
     found = [Condition(str(c), str(p), dose_of(d)) for c, p, d in labels]
-    seen = [c for c in found if c in split.held_out or _gives_away(c, split)]
+    gives_away = find_protocol(split.protocol).gives_away
+    tested = [c.condition for c in split.conditions] if gives_away else []
+    seen = [c for c in found if c in split.held_out or any(gives_away(c, t) for t in tested)]
     return [f"held-out condition {min(map(str, seen))} and {len(seen) - 1} more in training"] if seen else []
-
-
-def _gives_away(trained: Condition, split: Split) -> bool:
-    """Say whether a condition tells of a test condition what the protocol promises to hide, whoever made the split."""
-    asked = [c.condition for c in split.conditions if c.perturbation in (trained.perturbation, *trained.parts)]
-    if split.protocol == "unseen_perturbation":
-        return bool(asked)
-    if split.protocol == "low_to_high_dose":
-        return any(trained.dose is None or c.dose is None or trained.dose >= c.dose for c in asked)
-    return split.protocol == "unseen_context" and any(c.pair == trained.pair for c in asked)
 
 
 def _extras(cells: AnnData, what: str) -> list[str]:

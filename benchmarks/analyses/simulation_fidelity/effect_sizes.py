@@ -23,7 +23,7 @@ from benchmarks.scoring.metrics.change import pearson_delta
 from benchmarks.scoring.metrics.distribution import N_COMPONENTS, e_distance
 from benchmarks.scoring.metrics.profile import r2_pearson
 from benchmarks.seeds import derive
-from benchmarks.tasks.splits import MIN_CELLS
+from benchmarks.tasks.conditions import MIN_CELLS
 
 MOST_CELLS = 100
 """Cells of a condition that are looked at: the E-distance and the halves depend on their number."""

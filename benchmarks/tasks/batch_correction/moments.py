@@ -1,4 +1,4 @@
-"""Number, mean and spread of groups of cells, gene by gene, from cells that come in blocks."""
+"""Number, mean and spread of each batch, gene by gene, from blocks of cells."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ from numba import njit
 from benchmarks.errors import DataError
 
 Array = np.ndarray
-Group = tuple[str, ...]
-"""What cells are grouped by: the batch, and the level of each covariate."""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Sufficient statistics of a group of cells; a gene that does not vary in the group has exactly 0 in `squares`."""
+    """Sufficient statistics of a group of cells; `squares` of a gene that does not vary is exactly 0."""
 
     n: int
     mean: Float[Array, "gene"]
@@ -30,7 +28,7 @@ class Moments:
     """Sum over cells of the squared distance to the mean."""
 
     def joined(self, other: Moments) -> Moments:
-        """Moments of both groups together.
+        """Return the moments of both groups together.
 
         Source: Chan, Golub & LeVeque 1983, doi:10.1080/00031305.1983.10483115.
         """
@@ -40,8 +38,8 @@ class Moments:
         return Moments(n, mean, self.squares + other.squares + np.square(step) * (self.n * other.n / n))
 
 
-class GroupMoments:
-    """Moments of every group of cells, gathered in one pass over blocks; memory does not grow with the cells.
+class BatchMoments:
+    """Moments of every batch, from one pass over blocks of cells.
 
     Parameters
     ----------
@@ -51,89 +49,56 @@ class GroupMoments:
 
     def __init__(self, genes: Sequence[str]) -> None:
         self.genes = tuple(genes)
-        self.groups: dict[Group, Moments] = {}
-        self._names = CellDigest()
+        self.batches: dict[str, Moments] = {}
+        self._names: list[str] = []
 
-    def add(self, x: Any, groups: Sequence[Group], names: Iterable[str]) -> None:
-        """Add some cells.
+    def add(self, x: Any, batches: Sequence[str], names: Iterable[str]) -> None:
+        """Add a block of cells.
 
         Parameters
         ----------
         x
             Expression [cell, gene], SciPy sparse or NumPy.
-        groups
-            Group of every cell.
+        batches
+            Batch of every cell.
         names
             Name of every cell, for `cells_digest`.
 
         Raises
         ------
         DataError
-            Other genes than announced, a group missing for a cell, or values that are not finite.
+            Values that are not finite.
         """
-        codes, uniques = pd.factorize(_objects(groups))
-        if x.shape != (len(codes), len(self.genes)):
-            raise DataError(
-                f"A block has {x.shape[0]} cells × {x.shape[1]} genes and {len(codes)} group labels; expected "
-                f"{len(self.genes)} genes and one label a cell."
-            )
-        if (codes < 0).any():
-            raise DataError(f"{int((codes < 0).sum())} cells have no batch; label every cell.")
+        codes, labels = pd.factorize(np.asarray(batches, dtype=object))
         csr = summed_csr(x)
         if not np.isfinite(csr.data).all():
             raise DataError("A block has NaN or infinite values; remove or impute them before integration.")
         order = np.argsort(codes, kind="stable")
-        for code, rows in enumerate(np.split(order, np.cumsum(np.bincount(codes))[:-1])):
+        for label, rows in zip(labels, np.split(order, np.cumsum(np.bincount(codes))[:-1]), strict=True):
             mean, squares = _mean_and_squares(csr.data, csr.indices, csr.indptr, rows, len(self.genes))
-            found = Moments(len(rows), mean, squares)
-            known = self.groups.get(uniques[code])
-            self.groups[uniques[code]] = known.joined(found) if known else found
-        self._names.add(names)
+            found, known = Moments(len(rows), mean, squares), self.batches.get(str(label))
+            self.batches[str(label)] = known.joined(found) if known else found
+        self._names.extend(names)
 
     @property
     def cells_digest(self) -> str:
-        """Which cells were added, whatever their order."""
-        return self._names.value
-
-
-class CellDigest:
-    """Hash of a set of cell names that does not depend on their order and needs no memory of them."""
-
-    def __init__(self) -> None:
-        self._sum = 0
-        self._n = 0
-
-    def add(self, names: Iterable[str]) -> None:
-        """Add some names."""
-        for name in names:
-            self._sum += int.from_bytes(hashlib.blake2b(str(name).encode(), digest_size=32).digest(), "big")
-            self._n += 1
-
-    @property
-    def value(self) -> str:
-        """The number of names, and the sum of their hashes modulo 2²⁵⁶ in hexadecimal."""
-        return f"{self._n}:{self._sum % 2**256:064x}"
+        """Hash of the cells that were added."""
+        return digest_of(self._names)
 
 
 def digest_of(names: Iterable[str]) -> str:
-    """Hash a set of cell names; see `CellDigest`."""
-    digest = CellDigest()
-    digest.add(names)
-    return digest.value
+    """Hash a set of cell names in any order: their number, and the sum of their hashes modulo 2²⁵⁶ in hexadecimal."""
+    hashes = [int.from_bytes(hashlib.blake2b(str(name).encode(), digest_size=32).digest(), "big") for name in names]
+    return f"{len(hashes)}:{sum(hashes) % 2**256:064x}"
 
 
 def summed_csr(x: Any) -> sp.csr_matrix:
-    """Cells as CSR with one entry a gene; x itself is left as it is."""
+    """Return x as CSR without duplicate entries; x itself does not change."""
     csr = sp.csr_matrix(x)
     if not csr.has_canonical_format:
         csr = csr.copy()
         csr.sum_duplicates()
     return csr
-
-
-def _objects(groups: Sequence[Group]) -> Array:
-    """Labels as one array of objects, so that a tuple stays one label."""
-    return np.fromiter(groups, dtype=object, count=len(groups))
 
 
 @njit(nogil=True, cache=True)

@@ -1,9 +1,9 @@
-"""What ComBat estimated: applied to any cells of the batches it knows, and kept on disk."""
+"""Parameters that ComBat estimated: applied to cells, saved and loaded."""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,72 +18,37 @@ from benchmarks.errors import DataError
 from benchmarks.tasks.batch_correction.moments import summed_csr
 
 Array = np.ndarray
-
-
-@dataclass(frozen=True)
-class Design:
-    """Covariates as indicator columns; the first level of each covariate in alphabetical order has none."""
-
-    covariates: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
-    """"covariate=level", one a column."""
-    baselines: tuple[str, ...] = ()
-    """Level of every covariate that has no column."""
-
-    @classmethod
-    def of(cls, covariates: Sequence[str], seen: Iterable[tuple[str, ...]]) -> Design:
-        """Lay out the columns of the combinations of levels that occur."""
-        levels = [sorted(set(values)) for values in zip(*seen, strict=True)]
-        columns = [f"{c}={v}" for c, values in zip(covariates, levels, strict=True) for v in values[1:]]
-        return cls(tuple(covariates), tuple(columns), tuple(values[0] for values in levels))
-
-    def row(self, levels: Sequence[str]) -> Float[Array, "column"]:
-        """Indicator row of one combination of levels; raises `DataError` for a level that was not estimated."""
-        row = np.zeros(len(self.columns))
-        for covariate, baseline, level in zip(self.covariates, self.baselines, levels, strict=True):
-            if level == baseline:
-                continue
-            if f"{covariate}={level}" not in self.columns:
-                raise DataError(
-                    f"Covariate {covariate} has the level '{level}', which no cell had that ComBat was estimated from; "
-                    f"known: {baseline}, {', '.join(self.columns)}. Estimate from cells of this level too."
-                )
-            row[self.columns.index(f"{covariate}={level}")] = 1.0
-        return row
+UNUSED = ("covariates", "columns", "baselines", "slopes")
+"""Fields of the file for covariates, of which there are none."""
 
 
 @dataclass(frozen=True)
 class Combat:
-    """ComBat's parameters: a corrected value is (x − m − σγ) / δ + m, where m is what the reference expects."""
+    """ComBat's parameters: a corrected value is (x − m − σγ) / δ + m, with the mean m of the reference."""
 
     genes: tuple[str, ...]
     batches: tuple[str, ...]
     reference: str
     n_cells: Int[Array, "batch"]
-    """Cells every batch was estimated from."""
+    """Cells that each batch was estimated from."""
     mean: Float[Array, "gene"]
-    """Mean of the reference batch (at the covariates' baseline)."""
+    """Mean of the reference batch."""
     variance: Float[Array, "gene"]
-    """Variance σ² of the reference batch; 0 marks a gene that does not vary there and is left as it comes."""
+    """Variance σ² of the reference batch; a gene with 0 is not corrected."""
     shift: Float[Array, "batch gene"]
     """Additive effect γ*, in units of σ; 0 for the reference."""
     scale: Float[Array, "batch gene"]
     """Multiplicative effect on the variance δ²*; 1 for the reference."""
-    design: Design
-    slopes: Float[Array, "column gene"]
-    """Effects of the covariates, which are kept."""
     cells_digest: str
-    """Which cells it was estimated from (`moments.digest_of` of their names)."""
+    """Hash of the names of the cells that it was estimated from (`moments.digest_of`)."""
 
     @property
     def untouched(self) -> tuple[str, ...]:
-        """Genes that do not vary in the reference and are left as they come."""
+        """Genes that do not vary in the reference and are not corrected."""
         return tuple(gene for gene, v in zip(self.genes, self.variance, strict=True) if v == 0)
 
-    def apply(
-        self, x: Any, batches: Sequence[str], covariates: pd.DataFrame | None = None
-    ) -> Float[Array, "cell gene"]:
-        """Correct any cells of batches that were estimated.
+    def apply(self, x: Any, batches: Sequence[str]) -> Float[Array, "cell gene"]:
+        """Correct cells of known batches.
 
         Parameters
         ----------
@@ -91,8 +56,6 @@ class Combat:
             Expression [cell, gene] in the space of the estimates, SciPy sparse or NumPy; zeros do not stay zeros.
         batches
             Batch of every cell.
-        covariates
-            Their covariates [cell], where the estimates have any.
 
         Returns
         -------
@@ -102,7 +65,7 @@ class Combat:
         Raises
         ------
         DataError
-            A batch or covariate level without estimates, or another number of genes or cells.
+            A batch without estimates, or another number of genes or cells.
         """
         csr = summed_csr(x)
         if csr.shape != (len(batches), len(self.genes)):
@@ -110,84 +73,40 @@ class Combat:
                 f"Cells have shape {csr.shape} with {len(batches)} batch labels; expected one label a cell and the "
                 f"{len(self.genes)} genes that ComBat was estimated on."
             )
-        self.check_batches(batches)
-        out = np.empty(csr.shape, dtype=np.float32 if csr.dtype == np.float32 else np.float64)
-        for (batch, *levels), rows in self._groups(batches, covariates):
-            factor, offset = self._affine(batch, levels)
-            _scatter(csr.data, csr.indices, csr.indptr, rows, factor, offset, out)
-        return out
-
-    def check_batches(self, batches: Iterable[str]) -> None:
-        """Raise `DataError` if a batch has no estimates."""
-        unknown = sorted(set(map(str, batches)) - set(self.batches))
+        codes, labels = pd.factorize(np.asarray(batches, dtype=str))
+        unknown = sorted(set(labels) - set(self.batches))
         if unknown:
-            more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
             raise DataError(
-                f"Batch '{unknown[0]}'{more} has no training or control cell, so its effect was not estimated and its "
-                f"cells cannot be corrected; {len(self.batches)} batches were. Choose batches that hold controls."
+                f"{len(unknown)} batch(es), such as '{unknown[0]}', have no training or control cell, so their effect was "
+                f"not estimated ({len(self.batches)} were). Choose batches with controls."
             )
+        out = np.empty(csr.shape, dtype=np.float32 if csr.dtype == np.float32 else np.float64)
+        for code, batch in enumerate(labels):
+            place = self.batches.index(batch)
+            factor = 1 / np.sqrt(self.scale[place])
+            offset = self.mean - factor * (self.mean + np.sqrt(self.variance) * self.shift[place])
+            _scatter(csr.data, csr.indices, csr.indptr, np.flatnonzero(codes == code), factor, offset, out)
+        return out
 
     def save(self, path: Path) -> None:
         """Write the parameters (`.npz`), whole or not at all; raises `StoreError`."""
+        unused = dict.fromkeys(UNUSED, np.array((), dtype=str)) | {"slopes": np.zeros((0, len(self.genes)))}
         with atomic_files.atomic(path) as handle:
-            np.savez(
-                handle,
-                genes=np.array(self.genes, dtype=str),
-                batches=np.array(self.batches, dtype=str),
-                reference=np.array(self.reference),
-                n_cells=self.n_cells,
-                mean=self.mean,
-                variance=self.variance,
-                shift=self.shift,
-                scale=self.scale,
-                covariates=np.array(self.design.covariates, dtype=str),
-                columns=np.array(self.design.columns, dtype=str),
-                baselines=np.array(self.design.baselines, dtype=str),
-                slopes=self.slopes,
-                cells_digest=np.array(self.cells_digest),
-            )
+            np.savez(handle, **{name: np.asarray(value) for name, value in (vars(self) | unused).items()})
 
     @classmethod
     def load(cls, path: Path) -> Combat:
-        """Read what `save` wrote; raises `DataError` for anything else."""
+        """Read parameters from a file; raises `DataError` if it is missing or not valid."""
         try:
             with path.open("rb") as handle, np.load(handle, allow_pickle=False) as found:
-                table = {name: found[name] for name in found.files}
-            design = Design(*(tuple(table.pop(n).tolist()) for n in ("covariates", "columns", "baselines")))
-            genes, batches = (tuple(table.pop(n).tolist()) for n in ("genes", "batches"))
-            reference, cells_digest = (str(table.pop(n)) for n in ("reference", "cells_digest"))
-            return cls(
-                genes=genes,
-                batches=batches,
-                reference=reference,
-                cells_digest=cells_digest,
-                design=design,
-                **table,
-            )
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+                table = {name: found[name] for name in found.files if name not in UNUSED}
+            names = {name: tuple(table.pop(name).tolist()) for name in ("genes", "batches")}
+            texts = {name: str(table.pop(name)) for name in ("reference", "cells_digest")}
+            return cls(**names, **texts, **table)
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(
-                f"{path} holds no ComBat parameters ({type(error).__name__}: {error}); fit them anew."
+                f"{path} holds no ComBat parameters ({type(error).__name__}: {error}); delete it and run again."
             ) from error
-
-    def _groups(
-        self, batches: Sequence[str], covariates: pd.DataFrame | None
-    ) -> Iterable[tuple[tuple[str, ...], Array]]:
-        """Every batch and combination of levels that occurs, with the rows of its cells."""
-        table = pd.DataFrame({"": np.asarray(batches, dtype=str)})
-        for name in self.design.covariates:
-            if covariates is None or name not in covariates:
-                raise DataError(f"ComBat was estimated with the covariate '{name}'; give it for these cells too.")
-            table[name] = covariates[name].astype(str).to_numpy()
-        for key, rows in table.groupby(list(table.columns), sort=False).indices.items():
-            yield (key if isinstance(key, tuple) else (key,)), rows
-
-    def _affine(self, batch: str, levels: Sequence[str]) -> tuple[Array, Array]:
-        """Factor and offset [gene] that correct a cell of this batch and these levels."""
-        place = self.batches.index(batch)
-        expected = self.mean + self.design.row(levels) @ self.slopes
-        factor = 1 / np.sqrt(self.scale[place])
-        offset = expected - factor * (expected + np.sqrt(self.variance) * self.shift[place])
-        return factor, offset
 
 
 @njit(nogil=True, cache=True)

@@ -1,4 +1,4 @@
-"""Integration inside a run: one set of parameters a fold, from its training cells alone, applied when cells are read."""
+"""Batch correction in a run: parameters of each fold from its training cells, applied when cells are read."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from benchmarks.errors import DataError
+from benchmarks.errors import DataError, UnknownName
 from benchmarks.tasks.batch_correction.batches import Method, choose_reference, label_batches
 from benchmarks.tasks.batch_correction.combat import fit
 from benchmarks.tasks.batch_correction.parameters import Combat
 from benchmarks.tasks.leakage import audit_parameters
+from benchmarks.tasks.protocol import list_protocols
 from benchmarks.tasks.splits import Split
 
 BLOCK = 4096
@@ -23,57 +24,55 @@ BLOCK = 4096
 
 
 @dataclass(frozen=True)
-class Integration:
-    """How the cells of a run are integrated."""
+class BatchCorrection:
+    """How the batches of a run are corrected (option `--integration`)."""
 
     method: Method
     study: str
     """Name of the data set."""
     reference: str
-    """The batch that all others are brought to, the same in every fold."""
+    """The batch that all others are corrected to, the same in every fold."""
 
     @classmethod
-    def of(cls, method: Method, study: str, reference: str | None, obs: pd.DataFrame) -> Integration:
-        """Settle on a reference: the one named, else the batch with the most controls.
+    def of(cls, method: Method, study: str, reference: str | None, obs: pd.DataFrame) -> BatchCorrection:
+        """Choose the reference: the one named, else the batch with the most controls.
 
         Raises
         ------
-        DataError
+        UnknownName, DataError
             No cell is in the batch that was named, or there is no control.
         """
         batches = label_batches(obs, method, study)
         if reference is None:
             return cls(method, study, choose_reference(batches, obs["is_control"]))
         if reference not in set(batches):
-            raise DataError(
-                f"--reference '{reference}' is no batch of {study}; expected one of {_some(sorted(set(batches)))}."
-            )
+            raise UnknownName(f"batch of {study} (--reference)", reference, set(batches))
         return cls(method, study, reference)
 
     def batches(self, obs: pd.DataFrame) -> pd.Series:
-        """Batch of every cell."""
+        """Return the batch of every cell."""
         return label_batches(obs, self.method, self.study)
 
     def check(self, obs: pd.DataFrame, splits: Iterable[Split]) -> None:
-        """Raise `DataError` if in some fold the batch of a test cell has no training cell to be estimated from."""
+        """Raise `DataError` if the reference or the batch of a test cell has no training cells in some fold."""
         batches = self.batches(obs).to_numpy()
         for split in splits:
             known = set(batches[split.train])
             unknown = sorted({self.reference, *batches[split.tested]} - known)
             if unknown:
                 raise DataError(
-                    f"--integration {self.method}: in fold {split.fold} of {split.protocol}, {len(unknown)} batch(es) have "
-                    f"test cells and no training cell, such as '{unknown[0]}'. Their effect could only be estimated from "
-                    "what is to be predicted. Choose 'technical', or a protocol that trains on cells of every condition: "
-                    "held_out_cells, or resampled as the paper has it."
+                    f"--integration {self.method}: in fold {split.fold} of {split.protocol}, {len(unknown)} batch(es), such "
+                    f"as '{unknown[0]}', have no training cells, so their effect could only be estimated from what is to be "
+                    "predicted. Choose --integration technical, or a --protocol that trains on cells of every condition "
+                    f"({', '.join(p.name for p in list_protocols().values() if p.hides is None)})."
                 )
 
     def path(self, run: Path, split: Split) -> Path:
-        """Where the parameters of a fold are kept."""
+        """Return the file with the parameters of a fold."""
         return run / "integration" / f"{split.protocol}-fold{split.fold}.npz"
 
     def prepare(self, run: Path, split: Split, cells: AnnData) -> Combat:
-        """Estimate a fold's parameters from its training cells and keep them."""
+        """Estimate the parameters of a fold from its training cells and save them."""
         batches = self.batches(cells.obs).to_numpy()
         parts = np.array_split(split.train, -(-len(split.train) // BLOCK))
         parameters = fit(((cells[rows], batches[rows]) for rows in parts), self.reference)
@@ -81,14 +80,14 @@ class Integration:
         return parameters
 
     def read(self, run: Path, split: Split, cells: AnnData) -> AnnData:
-        """Correct cells with the parameters kept for a fold.
+        """Correct cells with the saved parameters of a fold.
 
         Raises
         ------
         LeakageError
-            They were estimated from other cells than the fold's training cells.
+            The parameters were estimated from other cells than the fold's training cells.
         DataError
-            There are none.
+            There are no saved parameters.
         """
         parameters = Combat.load(self.path(run, split))
         audit_parameters(parameters.cells_digest, split, cells)
@@ -98,8 +97,3 @@ class Integration:
             for first in range(0, cells.n_obs, BLOCK)
         ]
         return AnnData(X=sp.vstack(parts, format="csr"), obs=cells.obs, var=cells.var)
-
-
-def _some(names: list[str], most: int = 10) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(f"'{name}'" for name in names[:most]) + more

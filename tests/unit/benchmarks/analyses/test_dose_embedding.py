@@ -17,8 +17,8 @@ from benchmarks.execution.load_run import reopen
 from benchmarks.execution.plan import make_plan
 from benchmarks.execution.runner import run
 from benchmarks.execution.settings import Execution
+from benchmarks.tasks.protocol import find_protocol
 from benchmarks.tasks.question import Question
-from benchmarks.tasks.splits import find_protocol
 from reports.figures.dose_embedding_figure import (
     CELL_COLUMNS,
     NEIGHBOUR_COLUMNS,

@@ -17,7 +17,7 @@ from benchmarks.execution.settings import Execution
 from benchmarks.scoring.surviving_effects import summary, surviving_effects
 from benchmarks.tasks.batch_correction.batches import choose_reference, confounding, label_batches
 from benchmarks.tasks.batch_correction.parameters import Combat
-from benchmarks.tasks.batch_correction.per_fold import Integration
+from benchmarks.tasks.batch_correction.per_fold import BatchCorrection
 from benchmarks.tasks.question import Question
 from benchmarks.tasks.splits import split
 from tests.conftest import make_cells
@@ -74,7 +74,7 @@ def test_a_batch_is_separable_from_context_where_a_chain_of_shared_contexts_lead
 
 def corrected(cells: AnnData, method: str, protocol: str, tmp_path) -> tuple[AnnData, np.ndarray]:
     fold = split(cells.obs, protocol, 0)
-    wish = Integration.of(method, STUDY, None, cells.obs)
+    wish = BatchCorrection.of(method, STUDY, None, cells.obs)
     wish.prepare(tmp_path, fold, cells)
     return wish.read(tmp_path, fold, cells), fold.train
 
@@ -119,7 +119,7 @@ def test_a_condition_of_one_cell_is_listed_without_a_distance():
 
 def test_held_out_cells_play_no_part_in_the_parameters(tmp_path, grid_cells):
     fold = split(grid_cells.obs, "unseen_context", 0)
-    wish = Integration.of("technical", STUDY, None, grid_cells.obs)
+    wish = BatchCorrection.of("technical", STUDY, None, grid_cells.obs)
     wish.prepare(tmp_path / "a", fold, grid_cells)
     held_out = fold.tested
     x = grid_cells.X.toarray()
@@ -135,7 +135,7 @@ def test_held_out_cells_play_no_part_in_the_parameters(tmp_path, grid_cells):
 
 def test_parameters_of_other_cells_than_the_training_cells_are_found(tmp_path, grid_cells):
     fold = split(grid_cells.obs, "unseen_context", 0)
-    wish = Integration.of("technical", STUDY, None, grid_cells.obs)
+    wish = BatchCorrection.of("technical", STUDY, None, grid_cells.obs)
     stolen = replace(fold, train=np.append(fold.train, fold.conditions[0].perturbed_a[0]))
     wish.prepare(tmp_path, stolen, grid_cells)
     with pytest.raises(LeakageError, match=f"estimated from {len(fold.train) + 1} cells that are not"):
@@ -143,7 +143,7 @@ def test_parameters_of_other_cells_than_the_training_cells_are_found(tmp_path, g
 
 
 def test_a_condition_that_is_held_out_cannot_be_a_batch(grid_cells):
-    wish = Integration.of("per_condition", STUDY, None, grid_cells.obs)
+    wish = BatchCorrection.of("per_condition", STUDY, None, grid_cells.obs)
     with pytest.raises(DataError, match="could only be estimated from what is to be predicted"):
         wish.check(grid_cells.obs, [split(grid_cells.obs, "unseen_context", 0)])
     wish.check(grid_cells.obs, [split(grid_cells.obs, "held_out_cells", 0)])
@@ -152,8 +152,8 @@ def test_a_condition_that_is_held_out_cannot_be_a_batch(grid_cells):
 
 def test_a_reference_that_is_no_batch_is_named(grid_cells):
     with pytest.raises(DataError, match=r"--reference 'K562' is no batch of s; expected one of 's × x × b1'"):
-        Integration.of("technical", STUDY, "K562", grid_cells.obs)
-    chosen = Integration.of("technical", STUDY, "s × y × b1", grid_cells.obs)
+        BatchCorrection.of("technical", STUDY, "K562", grid_cells.obs)
+    chosen = BatchCorrection.of("technical", STUDY, "s × y × b1", grid_cells.obs)
     assert chosen.reference == "s × y × b1"
 
 

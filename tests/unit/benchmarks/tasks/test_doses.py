@@ -17,12 +17,12 @@ from benchmarks.execution.unit import make_query
 from benchmarks.scoring.training import training_of
 from benchmarks.tasks.conditions import Condition, Scope, conditions, lower_doses
 from benchmarks.tasks.leakage import audit_train
-from benchmarks.tasks.protocols import PROTOCOLS
+from benchmarks.tasks.protocol import list_protocols
 from benchmarks.tasks.splits import ROLES, TestCondition, n_folds, split
 from tests.conftest import make_cells
 
 DOSES = (10.0, 100.0, 1000.0)
-HONEST = [p for p, kind in PROTOCOLS.items() if not kind.leaky]
+HONEST = [p for p, kind in list_protocols().items() if not kind.leaky]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from benchmarks.data.cards import NamedSet
 from benchmarks.data.dataset import Dataset
 from benchmarks.errors import DataError, UnknownName
 from benchmarks.tasks.conditions import Condition, Scope, groups_of
-from benchmarks.tasks.protocols import PROTOCOLS
+from benchmarks.tasks.protocol import list_protocols
 from benchmarks.tasks.question import Question
 from benchmarks.tasks.selection import exposed, reduce, scope_of
 from benchmarks.tasks.splits import n_folds, split
@@ -168,12 +168,12 @@ def test_perturbed_genes_stay_measured_in_a_quick_size(screen):
 def test_the_papers_suites_name_data_sets_and_sets_that_exist():
     for name in PAPER:
         suite = SUITES[name]
-        assert suite.protocol in PROTOCOLS
+        assert suite.protocol in list_protocols()
         for source in (suite.real, suite.simulated):
             found = cards.read_card(source)
             assert not suite.tests or found.sets[suite.tests].perturbations
     assert REPLOGLE.one_context
-    assert SCIPLEX.directions == PROTOCOLS["low_to_high_dose"].directions
+    assert SCIPLEX.directions == list_protocols()["low_to_high_dose"].directions
 
 
 @pytest.mark.parametrize(

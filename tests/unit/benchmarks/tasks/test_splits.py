@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from benchmarks.contract import DIRECTIONS
 from benchmarks.errors import DataError, UnknownName
 from benchmarks.tasks.conditions import Condition, Scope
-from benchmarks.tasks.protocols import PROTOCOLS
+from benchmarks.tasks.protocol import list_protocols
 from benchmarks.tasks.splits import ROLES, n_folds, split
 from tests.conftest import make_cells
 
-WITHOUT_DOSES = [p for p in PROTOCOLS if p != "low_to_high_dose"]
-HONEST = [p for p in WITHOUT_DOSES if not PROTOCOLS[p].leaky]
+WITHOUT_DOSES = [p for p in list_protocols() if p != "low_to_high_dose"]
+HONEST = [p for p in WITHOUT_DOSES if not list_protocols()[p].leaky]
 
 
 @pytest.mark.parametrize("protocol", HONEST)

@@ -1,0 +1,1 @@
+"""One protocol a file, which ends in its `PROTOCOL`; `benchmarks.tasks.protocol` lists the folder."""
