@@ -1,1 +1,1 @@
-"""What a run asks: suites, the question, conditions, protocols, splits, the leakage audit."""
+"""What is predicted: suites, questions, conditions, protocols, splits, the leakage audit and batch correction."""

@@ -1,4 +1,4 @@
-"""The leakage audit: runs before every fit, on exactly what `fit` is about to receive."""
+"""The leakage audit: checks before every training what `fit` will receive."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ from benchmarks.tasks.splits import Split
 
 CLEAN = "clean"
 MIN_GENES_DETECTED = 20
-"""Two cells with fewer detected genes may be equal by chance."""
+"""Cells with fewer detected genes may be equal by chance and are not compared by content."""
 
 
 def audit_train(train: AnnData, split: Split, cells: AnnData) -> str:
-    """Check what `fit` receives against the split.
+    """Check training cells against the split.
 
-    Looks for test cells by name and, renamed, by content; for held-out conditions; and for fields that could carry a
-    statistic of all cells.
+    Finds test cells by name and by content, held-out conditions, and fields that could carry a statistic of all cells.
 
     Parameters
     ----------
@@ -38,12 +37,12 @@ def audit_train(train: AnnData, split: Split, cells: AnnData) -> str:
     Returns
     -------
     str
-        "clean", or "leaky: …" for a protocol that leaks by design.
+        "clean", or "leaky: …" with the findings for a protocol that is leaky by design.
 
     Raises
     ------
     LeakageError
-        Something leaks although the protocol promises that nothing does.
+        Something is found, and the protocol is not leaky.
     """
     findings = [*_shared_cells(train, split, cells), *_held_out(train, split), *_extras(train, "training cells")]
     if not findings:
@@ -54,19 +53,19 @@ def audit_train(train: AnnData, split: Split, cells: AnnData) -> str:
 
 
 def audit_parameters(cells_digest: str, split: Split, cells: AnnData) -> None:
-    """Check that parameters of an integration were estimated from the fold's training cells and no other.
+    """Check that parameters of a batch correction were estimated from the fold's training cells and no others.
 
     Parameters
     ----------
     cells_digest
-        Which cells they were estimated from, as kept with them.
+        Hash of the cells they were estimated from (`moments.digest_of`).
     split, cells
         The fold, and all cells of the data set.
 
     Raises
     ------
     LeakageError
-        They were estimated from other cells.
+        The parameters were estimated from other cells.
     """
     if cells_digest != digest_of(cells.obs_names[split.train]):
         raise LeakageError(
@@ -77,7 +76,7 @@ def audit_parameters(cells_digest: str, split: Split, cells: AnnData) -> None:
 
 
 def audit_query(query: Query, truth_names: set[str]) -> None:
-    """Check that a query carries neither truth cells nor a way to reach them; raises `LeakageError`."""
+    """Check that a query contains no truth cells and no reference to them; raises `LeakageError`."""
     findings = _extras(query.cells, "input cells")
     overlap = truth_names.intersection(query.cells.obs_names)
     if overlap:
@@ -96,7 +95,7 @@ def _shared_cells(train: AnnData, split: Split, cells: AnnData) -> list[str]:
 
 
 def _fingerprints(x: sp.csr_matrix) -> set[bytes]:
-    """Hash each cell's expression; cells with next to nothing detected are passed over."""
+    """Hash the expression of each cell with at least `MIN_GENES_DETECTED` genes."""
     x = sp.csr_matrix(x)
     x.sort_indices()
     prints = set()
@@ -118,7 +117,7 @@ def _held_out(train: AnnData, split: Split) -> list[str]:
 
 
 def _extras(cells: AnnData, what: str) -> list[str]:
-    """Name fields beyond X, names and canonical labels: any of them could be computed from test cells."""
+    """List fields other than X, names and canonical obs: they could be computed from test cells."""
     found = [
         f"{what} carry {field}['{key}']"
         for field in ("uns", "obsm", "varm", "layers", "obsp", "varp")

@@ -1,4 +1,4 @@
-"""Which cells a run is made of, and which of its conditions are tested. No value of a cell decides anything here."""
+"""Selection of the cells of a run, and of the conditions that are tested; values of cells play no part."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from benchmarks.tasks.question import Question
 from benchmarks.tasks.suites import Size, Suite
 
 NO_ARM = "none"
-"""Arm of data that have none."""
+"""Arm of data without arms."""
 NK = "nk"
-"""Arm that exposed and unexposed cells share under the control rule of that name."""
+"""Arm of all cells under the control rule `nk`."""
 KINDS = {"drug": "compound", "CRISPR": "gene", "cytokine": "cytokine"}
+"""Type of perturbation → what error messages call one."""
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """Cells of a run, in its space, and the data set they are of (with what the user must be told)."""
+    """Cells of a run in its space, and their data set with warnings for the user."""
 
     dataset: Dataset
     cells: AnnData
@@ -37,55 +38,60 @@ class Chosen:
     scope: Scope
 
 
-def choose(request: Question, suite: Suite, data_dir: Path | None = None) -> Chosen:
-    """Load a suite's data and keep what the request asks for.
+def choose(question: Question, suite: Suite, data_dir: Path | None = None) -> Chosen:
+    """Load the data of a suite and select cells and conditions.
 
     Raises
     ------
     BenchmarkError
-        Data that cannot be had or used; a perturbation or context that is not in them, with the nearest that is.
+        Data that are missing or not usable; a perturbation or context that is not in them.
     """
-    source = own_source(request.own) if request.own else _choose_data(request, suite, data_dir)
-    dataset = load_dataset(source, data_dir=data_dir, annotation=request.annotation)
-    if suite.real and source != suite.real and dataset.card.source == "simulated":
-        dataset = _tell(
-            dataset,
-            f"Simulated cells, not {suite.real}: to have those, python -m benchmarks.data fetch {suite.real}; "
-            "docs/suites.md has the steps.",
+    source = own_source(question.own) if question.own else _choose_data(question, suite, data_dir)
+    dataset = load_dataset(source, data_dir=data_dir, annotation=question.annotation)
+    notes, cells, card = [], dataset.cells, dataset.card
+    if suite.real and source != suite.real and card.source == "simulated":
+        notes.append(
+            f"Simulated cells, not {suite.real}: for the real ones run python -m benchmarks.data fetch {suite.real}; "
+            "docs/suites.md has the steps."
         )
-    chosen = _of_arm(dataset, suite.arm) if request.control_rule == "nontargeting" else dataset.cells
-    if request.control_rule == "nk":
-        chosen, text = exposed(dataset.cells, suite.arm or NO_ARM)
-        card = replace(
-            dataset.card, name=f"{dataset.card.name}_nk", control_rule="unexposed cells of the same knock-out"
-        )
-        dataset = _tell(replace(dataset, card=card, expectation=None), text)
-    if request.measured_only:
-        dataset, chosen = _measured_only(dataset, chosen)
-    cells, space = to_space(chosen, dataset.card.space, request.space)
-    scope, missing = scope_of(request, suite, dataset, cells.obs)
-    dataset = _tell(dataset, missing)
-    if request.preset == "quick" and suite.quick_size:
+    if question.control_rule == "nk":
+        cells, text = exposed(cells, suite.arm or NO_ARM)
+        card = replace(card, name=f"{card.name}_nk", control_rule="unexposed cells of the same knock-out")
+        dataset = replace(dataset, card=card, expectation=None)
+        notes.append(text)
+    else:
+        cells = _of_arm(dataset, suite.arm)
+    if question.measured_only:
+        cells, text = _measured_only(cells)
+        notes.append(text)
+    cells, space = to_space(cells, card.space, question.space)
+    scope, missing = scope_of(question, suite, dataset, cells.obs)
+    notes.append(missing)
+    if question.preset == "quick" and suite.quick_size:
         cells, text = reduce(cells, suite.quick_size, scope.perturbations or ())
-        dataset = _tell(dataset, text)
-    return Chosen(dataset, cells, space, scope)
+        notes.append(text)
+    return Chosen(replace(dataset, warnings=(*dataset.warnings, *filter(None, notes))), cells, space, scope)
 
 
-def scope_of(request: Question, suite: Suite, dataset: Dataset, obs: pd.DataFrame) -> tuple[Scope, str]:
-    """Settle which conditions are tested, and say which of a named set are not in the data.
+def scope_of(question: Question, suite: Suite, dataset: Dataset, obs: pd.DataFrame) -> tuple[Scope, str]:
+    """Select the conditions that are tested.
+
+    Returns
+    -------
+    Scope, str
+        The conditions, and a note that lists members of a named set that are not in the data, or "".
 
     Raises
     ------
     UnknownName
         A perturbation or context that is not in the data.
     DataError
-        Nothing of a named set is in the data.
+        No member of a named set is in the data.
     """
     card = dataset.card
     known = {kind: set(obs[kind].astype(str)) - {CONTROL} for kind in ("perturbation", "context")}
-    wanted = request.perturbations or ((suite.tests,) if suite.tests in card.sets else ())
-    base = Scope(contexts_held_out=suite.contexts_held_out, one_context=suite.one_context)
-    contexts, text = request.contexts, ""
+    wanted = question.perturbations or ((suite.tests,) if suite.tests in card.sets else ())
+    contexts, text = question.contexts, ""
     if len(wanted) == 1 and wanted[0] in card.sets:
         named = card.sets[wanted[0]]
         absent = [p for p in named.perturbations if p not in known["perturbation"]]
@@ -95,25 +101,30 @@ def scope_of(request: Question, suite: Suite, dataset: Dataset, obs: pd.DataFram
         if not wanted:
             raise DataError(f"{card.name} has none of {', '.join(absent)}; name others with --perturbations.")
     kinds = {"perturbation": KINDS.get(card.perturbation_type, "perturbation"), "context": "context"}
+    sets = {"perturbation": card.sets, "context": {}}
     for kind, names in (("perturbation", wanted), ("context", contexts)):
         for name in names:
             if name not in known[kind]:
-                sets = card.sets if kind == "perturbation" else {}
-                raise UnknownName(f"{kinds[kind]} of {card.name}", name, {*known[kind], *sets})
-    return replace(base, perturbations=tuple(sorted(wanted)) or None, contexts=tuple(sorted(contexts)) or None), text
+                raise UnknownName(f"{kinds[kind]} of {card.name}", name, {*known[kind], *sets[kind]})
+    scope = Scope(
+        contexts_held_out=suite.contexts_held_out,
+        one_context=suite.one_context,
+        perturbations=tuple(sorted(wanted)) or None,
+        contexts=tuple(sorted(contexts)) or None,
+    )
+    return scope, text
 
 
 def exposed(cells: AnnData, start_arm: str) -> tuple[AnnData, str]:
-    """Take NK-exposed knock-out cells as perturbed and unexposed cells of the same knock-out as their controls.
+    """Label NK-exposed knock-out cells as perturbed, and unexposed cells of the same knock-out as their controls.
 
     Cells without a knock-out are left out, and so are knock-outs with fewer than `MIN_CELLS` unexposed cells in a context.
-    Exposed and unexposed cells are separate runs of the sequencer, so that batches cannot be told from the exposure: they
-    are one batch for each context.
+    Exposed and unexposed cells were sequenced separately, so batch and exposure are confounded: each context is one batch.
 
     Raises
     ------
     DataError
-        There is no exposed or no unexposed cell.
+        There are no exposed or no unexposed cells.
 
     Source
     ------
@@ -142,7 +153,7 @@ def exposed(cells: AnnData, start_arm: str) -> tuple[AnnData, str]:
     )
     text = (
         f"Control rule nk: {int((~start).sum())} NK-exposed knock-out cells against {int(start.sum())} unexposed cells of the "
-        "same knock-out. What is scored is the effect of exposure to NK cells more than that of the knock-out. Left out: "
+        "same knock-out. Scores are about the effect of exposure to NK cells more than that of the knock-out. Left out: "
         f"{int((~knocked).sum())} cells without a knock-out, {int((knocked & ~enough).sum())} of knock-outs with fewer than "
         f"{MIN_CELLS} unexposed cells in a context."
     )
@@ -150,22 +161,22 @@ def exposed(cells: AnnData, start_arm: str) -> tuple[AnnData, str]:
 
 
 def reduce(cells: AnnData, size: Size, keep: tuple[str, ...] = ()) -> tuple[AnnData, str]:
-    """Cut cells to a quick size, by labels and names alone, the same for every model.
+    """Reduce cells to a quick size by labels and names, the same for every model.
 
     Parameters
     ----------
     cells
         Canonical cells in the run's space.
     size
-        How much is kept.
+        Numbers of genes, perturbations and cells.
     keep
-        Perturbations that stay.
+        Perturbations that are kept.
 
     Returns
     -------
     AnnData, str
-        Perturbations spread evenly over the sorted names, at most so many random cells of each condition, perturbed genes
-        and others spread evenly over the genes; and what was done, in words.
+        Perturbations spread evenly over the sorted names, random cells of each condition, perturbed genes and others spread
+        evenly over the genes; and a note for the user.
     """
     names = sorted(set(cells.obs["perturbation"].astype(str)) - {CONTROL, *keep})
     kept = {*keep, *_spread(names, size.perturbations - len(keep))}
@@ -190,14 +201,14 @@ def reduce(cells: AnnData, size: Size, keep: tuple[str, ...] = ()) -> tuple[AnnD
 
 
 def _spread(names: list[str], most: int) -> list[str]:
-    """Take at most so many names, at even distances."""
+    """Select at most so many names at even distances."""
     if most >= len(names):
         return names
     return [names[i] for i in np.linspace(0, len(names) - 1, max(0, most)).astype(int)]
 
 
 def _of_arm(dataset: Dataset, arm: str | None) -> AnnData:
-    """Keep the cells of an arm; data without arms are kept whole."""
+    """Select the cells of an arm; data without arms stay whole."""
     arms = set(dataset.cells.obs["arm"].astype(str))
     if arm is None or arms == {NO_ARM}:
         return dataset.cells
@@ -206,28 +217,24 @@ def _of_arm(dataset: Dataset, arm: str | None) -> AnnData:
     return dataset.cells[(dataset.cells.obs["arm"] == arm).to_numpy()].copy()
 
 
-def _measured_only(dataset: Dataset, cells: AnnData) -> tuple[Dataset, AnnData]:
-    """Leave out perturbations of genes that are not measured, and say how many."""
-    kept = measured(cells.obs, cells.var_names)
-    before = set(cells.obs["perturbation"])
-    chosen = cells[kept].copy()
-    lost = len(before - set(chosen.obs["perturbation"]))
-    text = f"{lost} of {len(before) - 1} perturbations left out: a gene of theirs is not measured (--measured-only)."
-    return _tell(dataset, text), chosen
+def _measured_only(cells: AnnData) -> tuple[AnnData, str]:
+    """Leave out perturbations of genes that are not measured."""
+    chosen = cells[measured(cells.obs, cells.var_names)].copy()
+    before, after = (set(part.obs["perturbation"]) for part in (cells, chosen))
+    return chosen, (
+        f"{len(before - after)} of {len(before) - 1} perturbations left out: not all of their genes are measured "
+        "(--measured-only)."
+    )
 
 
-def _choose_data(request: Question, suite: Suite, data_dir: Path | None) -> str:
-    """Name the data set: the real one, or its simulated twin where the real one is not here."""
-    if request.data == "auto":
+def _choose_data(question: Question, suite: Suite, data_dir: Path | None) -> str:
+    """Return the name of the data set: the real one, or its simulated twin if the real one is not present."""
+    if question.data == "auto":
         if suite.real and (suite.simulated is None or present(suite.real, data_dir)):
             return suite.real
         chosen = suite.simulated
     else:
-        chosen = suite.real if request.data == "real" else suite.simulated
+        chosen = suite.real if question.data == "real" else suite.simulated
     if chosen is None:
-        raise BenchmarkError(f"Suite '{suite.name}' has no {request.data} data; leave --data at 'auto'.")
+        raise BenchmarkError(f"Suite '{suite.name}' has no {question.data} data; use --data auto.")
     return chosen
-
-
-def _tell(dataset: Dataset, text: str) -> Dataset:
-    return replace(dataset, warnings=(*dataset.warnings, text)) if text else dataset

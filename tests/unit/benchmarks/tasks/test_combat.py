@@ -1,8 +1,6 @@
-"""ComBat: by hand, against inmoose, and what must hold whatever the data."""
+"""ComBat: values by hand, equality with inmoose, invariances and edge cases."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import anndata as ad
 import numpy as np
@@ -17,19 +15,17 @@ from benchmarks.data.expression_space import to_space
 from benchmarks.errors import DataError, UnknownName
 from benchmarks.tasks.batch_correction import combat
 from benchmarks.tasks.batch_correction.combat import fit, shrink
-from benchmarks.tasks.batch_correction.moments import GroupMoments, Moments, digest_of
+from benchmarks.tasks.batch_correction.moments import BatchMoments, Moments, digest_of
 from benchmarks.tasks.batch_correction.parameters import Combat
 
-TIGHT = 1e-13
 IN_INMOOSE = ("ignore:the matrix subclass", "ignore:divide by zero")  # genes that do not vary in some batch
 KANG_LAYOUT = "ignore::anndata._warnings.OldFormatWarning"
 
 
-def cells_of(x: np.ndarray, **obs: list[str]) -> ad.AnnData:
+def cells_of(x: np.ndarray) -> ad.AnnData:
     """Cells with dense values, names c0, c1, …"""
-    names = [f"c{i}" for i in range(len(x))]
-    var = pd.DataFrame(index=[f"g{i}" for i in range(x.shape[1])])
-    return ad.AnnData(X=sp.csr_matrix(x), obs=pd.DataFrame(obs, index=names), var=var)
+    obs, var = (pd.DataFrame(index=[f"{kind}{i}" for i in range(n)]) for kind, n in zip("cg", x.shape, strict=True))
+    return ad.AnnData(X=sp.csr_matrix(x), obs=obs, var=var)
 
 
 def noisy(n_cells: int = 90, n_genes: int = 30, n_batches: int = 3, seed: int = 0) -> tuple[ad.AnnData, np.ndarray]:
@@ -38,8 +34,7 @@ def noisy(n_cells: int = 90, n_genes: int = 30, n_batches: int = 3, seed: int = 
     batch = np.arange(n_cells) % n_batches
     x = generator.exponential(1.0, (n_cells, n_genes)) * (1 + 0.4 * batch[:, None]) + 0.5 * batch[:, None]
     x *= generator.random((n_cells, n_genes)) < 0.7
-    line = [f"line{i % 2}" for i in generator.permutation(n_cells)]
-    return cells_of(x, line=line), np.array([f"b{b}" for b in batch], dtype=object)
+    return cells_of(x), np.array([f"b{b}" for b in batch], dtype=object)
 
 
 def in_blocks(cells: ad.AnnData, batches: np.ndarray, n: int, seed: int = 0):
@@ -51,10 +46,10 @@ def in_blocks(cells: ad.AnnData, batches: np.ndarray, n: int, seed: int = 0):
 
 
 def test_moments_by_hand():
-    moments = GroupMoments(["g0", "g1"])
-    moments.add(np.array([[1.0, 5.0], [3.0, 5.0], [0.0, 2.0]]), [("a",), ("a",), ("b",)], ["c0", "c1", "c2"])
-    moments.add(np.array([[8.0, 5.0]]), [("a",)], ["c3"])
-    a, b = moments.groups["a",], moments.groups["b",]
+    moments = BatchMoments(["g0", "g1"])
+    moments.add(np.array([[1.0, 5.0], [3.0, 5.0], [0.0, 2.0]]), ["a", "a", "b"], ["c0", "c1", "c2"])
+    moments.add(np.array([[8.0, 5.0]]), ["a"], ["c3"])
+    a, b = moments.batches["a"], moments.batches["b"]
     assert (a.n, b.n) == (3, 1)
     np.testing.assert_array_equal(a.mean, [4.0, 5.0])
     np.testing.assert_array_equal(a.squares, [9 + 1 + 16, 0.0])
@@ -62,28 +57,30 @@ def test_moments_by_hand():
     assert moments.cells_digest == digest_of(["c3", "c2", "c0", "c1"]) != digest_of(["c0", "c1", "c2"])
 
 
-def test_a_gene_without_variation_has_no_spread_to_the_last_bit():
-    moments = GroupMoments(["g"])
+def test_squares_of_constant_gene_are_exactly_zero():
+    moments = BatchMoments(["g"])
     for block in range(5):
-        moments.add(np.full((7 + block, 1), np.float32(0.1)), [("a",)] * (7 + block), [])
-    assert moments.groups["a",].squares[0] == 0.0
+        moments.add(np.full((7 + block, 1), np.float32(0.1)), ["a"] * (7 + block), [])
+    assert moments.batches["a"].squares[0] == 0.0
 
 
 def test_one_round_of_shrinkage_by_hand(monkeypatch):
+    monkeypatch.setattr(combat, "TOLERANCE", np.inf)
     # two genes, four cells: γ̂ = (1, 3), δ̂² = (1, 2); priors: mean 2, τ² 1; V 1.5, S² 0.25 → λ 11, θ 15
     found = Moments(4, np.array([1.0, 3.0]), np.array([4.0, 8.0]))
-    shift, scale = shrink(found, tolerance=np.inf)
+    shift, scale = shrink(found)
     np.testing.assert_allclose(shift, [(4 * 1 + 1 * 2) / (4 + 1), (4 * 3 + 2 * 2) / (4 + 2)])
     np.testing.assert_allclose(
         scale, [(0.5 * (4 + 4 * 0.2**2) + 15) / (2 + 10), (0.5 * (8 + 4 * (1 / 3) ** 2) + 15) / (2 + 10)]
     )
+    monkeypatch.setattr(combat, "TOLERANCE", 1e-6)
     monkeypatch.setattr(combat, "MOST_ROUNDS", 1)
-    with pytest.raises(DataError, match="have not settled after 1 rounds"):
-        shrink(found, tolerance=1e-6)
+    with pytest.raises(DataError, match="1 rounds"):
+        shrink(found)
 
 
-def test_one_gene_is_brought_to_the_mean_and_the_spread_of_the_reference():
-    """With one gene the priors have no width: the batch's own mean and variance are the estimates."""
+def test_single_gene_gets_mean_and_variance_of_reference():
+    """With one gene the priors have no width, so the estimates are the batch's own mean and variance."""
     x = np.array([[1.0], [3.0], [10.0], [14.0], [18.0]])
     parameters = fit([(cells_of(x), ["r", "r", "b", "b", "b"])], "r")
     corrected = parameters.apply(x, ["r", "r", "b", "b", "b"])
@@ -93,38 +90,35 @@ def test_one_gene_is_brought_to_the_mean_and_the_spread_of_the_reference():
 # --- against inmoose -------------------------------------------------------------------------------------------------
 
 
-def assert_equals_inmoose(cells: ad.AnnData, batches: np.ndarray, reference: str, covariates: tuple[str, ...]) -> None:
-    """Hold our streamed correction against inmoose's in memory; genes it cannot standardise are left out of both."""
+def assert_equals_inmoose(cells: ad.AnnData, batches: np.ndarray, reference: str) -> None:
+    """Compare the streamed correction with inmoose's in memory, without genes that inmoose cannot standardise."""
     pycombat = pytest.importorskip("inmoose.pycombat").pycombat_norm
     varies = cells.X[np.flatnonzero(batches == reference)].toarray().std(axis=0) > 0
     cells = cells[:, varies].copy()
-    columns = pd.DataFrame({c: cells.obs[c].to_numpy() for c in covariates}) if covariates else None
-    theirs = pycombat(cells.X.toarray().T, list(batches), covar_mod=columns, ref_batch=reference).T
-    parameters = fit(in_blocks(cells, batches, 7), reference, covariates=covariates)
-    ours = parameters.apply(cells.X, batches, cells.obs)
+    theirs = pycombat(cells.X.toarray().T, list(batches), ref_batch=reference).T
+    ours = fit(in_blocks(cells, batches, 7), reference).apply(cells.X, batches)
     assert np.abs(theirs - cells.X.toarray()).max() > 0.1
     assert np.abs(ours - theirs).max() < 1e-9
 
 
 @pytest.mark.filterwarnings(*IN_INMOOSE)
-@pytest.mark.parametrize("covariates", [(), ("line",)])
 @pytest.mark.parametrize("reference", ["b0", "b2"])
-def test_streamed_estimates_equal_inmoose(reference, covariates):
-    assert_equals_inmoose(*noisy(), reference, covariates)
+def test_streamed_estimates_equal_inmoose(reference):
+    assert_equals_inmoose(*noisy(), reference)
 
 
 @pytest.mark.filterwarnings(*IN_INMOOSE, KANG_LAYOUT)
 @pytest.mark.parametrize(
-    ("name", "labels", "covariates"),
+    ("name", "labels"),
     [
-        ("perturbench_devel", ("context",), ()),
-        ("perturbench_devel", ("context", "perturbation"), ()),
-        ("perturbench_devel", ("batch",), ("perturbation",)),
-        ("kang", ("context",), ("perturbation",)),
-        ("kang", ("context", "perturbation"), ()),
+        ("perturbench_devel", ("context",)),
+        ("perturbench_devel", ("context", "perturbation")),
+        ("perturbench_devel", ("batch",)),
+        ("kang", ("context",)),
+        ("kang", ("context", "perturbation")),
     ],
 )
-def test_streamed_estimates_equal_inmoose_on_real_cells(name, labels, covariates):
+def test_streamed_estimates_equal_inmoose_on_real_cells(name, labels):
     if not present(name):
         pytest.skip(f"{name} is not on this machine (CYCSEQ_DATA)")
     dataset = load_dataset(name)
@@ -132,7 +126,7 @@ def test_streamed_estimates_equal_inmoose_on_real_cells(name, labels, covariates
     cells = cells[:, np.arange(0, cells.n_vars, max(1, cells.n_vars // 1500))].copy()
     cells.X = cells.X.astype(np.float64)
     batches = cells.obs[list(labels)].agg("|".join, axis=1)
-    assert_equals_inmoose(cells, batches.to_numpy(), batches.value_counts().index[0], covariates)
+    assert_equals_inmoose(cells, batches.to_numpy(), batches.value_counts().index[0])
 
 
 # --- what must hold --------------------------------------------------------------------------------------------------
@@ -140,21 +134,23 @@ def test_streamed_estimates_equal_inmoose_on_real_cells(name, labels, covariates
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 1000), step=st.floats(-5, 5))
-def test_a_constant_added_to_a_batch_is_undone(seed, step):
-    """Exactly so where the constant is one number in units of the reference's spread: priors move along with it."""
+def test_shift_of_batch_is_removed(seed, step):
+    """A shift by the same number of standard deviations in all genes moves the prior along, so it is removed exactly."""
     cells, batches = noisy(seed=seed)
-    plain = fit([(cells, batches)], "b0", tolerance=TIGHT)
-    moved = cells.copy()
-    moved.X = sp.csr_matrix(cells.X.toarray() + np.outer(batches == "b1", step * np.sqrt(plain.variance)))
-    corrected = fit([(moved, batches)], "b0", tolerance=TIGHT).apply(moved.X, batches)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(combat, "TOLERANCE", 1e-13)
+        plain = fit([(cells, batches)], "b0")
+        moved = cells.copy()
+        moved.X = sp.csr_matrix(cells.X.toarray() + np.outer(batches == "b1", step * np.sqrt(plain.variance)))
+        corrected = fit([(moved, batches)], "b0").apply(moved.X, batches)
     np.testing.assert_allclose(corrected, plain.apply(cells.X, batches), atol=1e-8)
 
 
 @settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 1000), covariates=st.sampled_from([(), ("line",)]))
-def test_the_reference_comes_out_as_it_went_in(seed, covariates):
+@given(seed=st.integers(0, 1000))
+def test_reference_batch_does_not_change(seed):
     cells, batches = noisy(seed=seed)
-    corrected = fit([(cells, batches)], "b1", covariates=covariates).apply(cells.X, batches, cells.obs)
+    corrected = fit([(cells, batches)], "b1").apply(cells.X, batches)
     same = batches == "b1"
     np.testing.assert_array_equal(corrected[same], cells.X.toarray()[same])
     assert not np.isclose(corrected[~same], cells.X.toarray()[~same]).all()
@@ -162,7 +158,7 @@ def test_the_reference_comes_out_as_it_went_in(seed, covariates):
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 1000), n=st.integers(1, 30))
-def test_blocks_and_their_order_do_not_matter(seed, n):
+def test_blocks_and_order_of_cells_do_not_matter(seed, n):
     cells, batches = noisy(seed=seed)
     whole, streamed = fit([(cells, batches)], "b0"), fit(in_blocks(cells, batches, n, seed), "b0")
     np.testing.assert_allclose(streamed.shift, whole.shift, atol=1e-10)
@@ -170,24 +166,22 @@ def test_blocks_and_their_order_do_not_matter(seed, n):
     assert streamed.cells_digest == whole.cells_digest
 
 
-def test_parameters_come_back_from_disk(tmp_path):
+def test_save_and_load(tmp_path):
     cells, batches = noisy()
-    parameters = fit([(cells, batches)], "b0", covariates=("line",))
+    parameters = fit([(cells, batches)], "b0")
     parameters.save(tmp_path / "p.npz")
     again = Combat.load(tmp_path / "p.npz")
-    np.testing.assert_array_equal(
-        again.apply(cells.X, batches, cells.obs), parameters.apply(cells.X, batches, cells.obs)
-    )
-    assert (again.design, again.cells_digest, again.untouched) == (parameters.design, parameters.cells_digest, ())
+    np.testing.assert_array_equal(again.apply(cells.X, batches), parameters.apply(cells.X, batches))
+    assert (again.reference, again.cells_digest, again.untouched) == ("b0", parameters.cells_digest, ())
     (tmp_path / "half.npz").write_bytes((tmp_path / "p.npz").read_bytes()[:300])
-    with pytest.raises(DataError, match=r"half.npz holds no ComBat parameters .*fit them anew"):
+    with pytest.raises(DataError, match=r"half.npz"):
         Combat.load(tmp_path / "half.npz")
 
 
 # --- edges -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_batch_of_one_cell_is_shifted_and_not_scaled():
+def test_batch_of_one_cell_is_shifted_and_not_scaled():
     cells, batches = noisy()
     batches[0] = "single"
     parameters = fit([(cells, batches)], "b1")
@@ -200,7 +194,7 @@ def test_a_batch_of_one_cell_is_shifted_and_not_scaled():
     assert np.abs(corrected - parameters.mean).sum() < before
 
 
-def test_a_gene_constant_in_a_batch_or_zero_everywhere_stays_finite():
+def test_constant_genes_stay_finite():
     cells, batches = noisy()
     x = cells.X.toarray()
     x[batches == "b1", 0] = 2.0
@@ -214,7 +208,7 @@ def test_a_gene_constant_in_a_batch_or_zero_everywhere_stays_finite():
     np.testing.assert_array_equal(corrected[:, 1:3], x[:, 1:3])
 
 
-def test_a_batch_of_identical_cells_is_shifted():
+def test_batch_of_identical_cells_is_shifted_and_not_scaled():
     cells, batches = noisy()
     x = cells.X.toarray()
     x[batches == "b2"] = x[2]
@@ -223,48 +217,36 @@ def test_a_batch_of_identical_cells_is_shifted():
     assert np.isfinite(parameters.apply(x, batches)).all()
 
 
-def test_a_batch_without_training_cells_cannot_be_corrected():
+def test_apply_raises_for_unknown_batch():
     cells, batches = noisy()
     parameters = fit([(cells, batches)], "b0")
-    with pytest.raises(DataError, match="Batch 'new' has no training or control cell"):
+    with pytest.raises(DataError, match="new"):
         parameters.apply(cells.X[:2], ["b1", "new"])
-
-
-def test_a_covariate_that_follows_the_batches_is_refused():
-    cells, batches = noisy()
-    cells.obs["line"] = [f"only in {b}" for b in batches]
-    with pytest.raises(DataError, match="cannot all be told from the batches"):
-        fit([(cells, batches)], "b0", covariates=("line",))
 
 
 @pytest.mark.parametrize(
     ("spoil", "match"),
     [
-        (lambda cells, batches: ([(cells, batches)], "b9"), "Unknown reference batch 'b9'"),
-        (lambda cells, batches: ([], "b0"), "no cells to estimate"),
+        (lambda cells, batches: ([(cells, batches)], "b9"), "b9"),
+        (lambda cells, batches: ([], "b0"), "no cells"),
         (lambda cells, batches: ([(cells, batches), (cells[:, :5].copy(), batches)], "b0"), "different genes"),
         (lambda cells, batches: ([(cells, batches), (cells[:, ::-1].copy(), batches)], "b0"), "different genes"),
-        (lambda cells, batches: ([(cells_of(np.full((2, 2), np.nan)), ["a", "a"])], "a"), "NaN or infinite"),
+        (lambda cells, batches: ([(cells_of(np.full((2, 2), np.nan)), ["a", "a"])], "a"), "NaN"),
     ],
 )
-def test_bad_input_is_named(spoil, match):
+def test_fit_raises_for_bad_input(spoil, match):
     blocks, reference = spoil(*noisy())
     with pytest.raises((DataError, UnknownName), match=match):
         fit(blocks, reference)
 
 
-def test_unknown_levels_and_missing_covariates_are_named():
+def test_apply_raises_for_other_genes():
     cells, batches = noisy()
-    parameters = fit([(cells, batches)], "b0", covariates=("line",))
-    with pytest.raises(DataError, match="give it for these cells too"):
-        parameters.apply(cells.X, batches)
-    with pytest.raises(DataError, match="has the level 'new'"):
-        parameters.apply(cells.X, batches, cells.obs.assign(line="new"))
-    with pytest.raises(DataError, match="one label a cell and the 30 genes"):
-        parameters.apply(cells.X[:, :4], batches, cells.obs)
+    with pytest.raises(DataError, match="30 genes"):
+        fit([(cells, batches)], "b0").apply(cells.X[:, :4], batches)
 
 
-def test_cells_in_single_precision_stay_so(tmp_path: Path):
+def test_single_precision_is_kept():
     cells, batches = noisy()
     parameters = fit([(cells, batches)], "b0")
     single = parameters.apply(cells.X.astype(np.float32), batches)

@@ -1,4 +1,4 @@
-"""Doses: part of a condition everywhere; a higher one is predicted from a lower one without a look at it."""
+"""Doses as part of conditions, and the protocol that predicts a higher dose from a lower one."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from benchmarks.errors import DataError, LeakageError
 from benchmarks.execution.prediction_store import PredictionSet
 from benchmarks.execution.unit import make_query
 from benchmarks.scoring.training import training_of
-from benchmarks.tasks.conditions import Condition, Scope, conditions, lower_doses
+from benchmarks.tasks.conditions import ROLES, Condition, Scope, TestCondition, conditions, lower_doses
 from benchmarks.tasks.leakage import audit_train
 from benchmarks.tasks.protocol import list_protocols
-from benchmarks.tasks.splits import ROLES, TestCondition, n_folds, split
+from benchmarks.tasks.splits import n_folds, split
 from tests.conftest import make_cells
 
 DOSES = (10.0, 100.0, 1000.0)
@@ -44,14 +44,14 @@ def raised(obs, fold=0, **scope):
     return split(obs, "low_to_high_dose", fold, scope=Scope(perturbations=("D",), **scope))
 
 
-def test_a_condition_is_context_perturbation_and_dose(screen):
+def test_conditions_have_doses(screen):
     table = conditions(screen.obs)
     assert len(table) == 18
     assert lower_doses(table)[Condition("x", "D", 1000.0)] == 100.0
     assert Condition("x", "D", 10.0) not in lower_doses(table)
 
 
-def test_the_highest_dose_is_asked_first_from_the_next_lower_one(screen):
+def test_folds_go_from_highest_dose_down(screen):
     assert n_folds(screen.obs, "low_to_high_dose", Scope(perturbations=("D",))) == 2
     for fold, (start, target) in enumerate(((100.0, 1000.0), (10.0, 100.0))):
         made = raised(screen.obs, fold)
@@ -67,7 +67,7 @@ def test_the_highest_dose_is_asked_first_from_the_next_lower_one(screen):
             assert len(condition.input("n2p")) == len(condition.reference("n2p")) == 8, "a third of 24"
 
 
-def test_lower_doses_are_trained_on_the_target_and_above_never_and_in_no_context(screen):
+def test_only_lower_doses_of_tested_compound_are_trained_on(screen):
     made = raised(screen.obs, 1, contexts=("x",))
     assert {c.context for c in made.conditions} == {"x"}
     seen = trained(screen, made)
@@ -79,27 +79,27 @@ def test_lower_doses_are_trained_on_the_target_and_above_never_and_in_no_context
     assert (screen.obs["is_control"].iloc[made.train]).sum() == 60, "all controls are trained on"
 
 
-def test_where_the_next_lower_dose_is_missing_the_one_below_is_taken():
+def test_start_dose_skips_doses_with_few_cells():
     cells = make_cells({("x", "D", 10.0): 24, ("x", "D", 100.0): 19, ("x", "D", 1000.0): 24, ("x", CONTROL): 30})
     made = raised(cells.obs)
     assert [(c.start_dose, c.dose) for c in made.conditions] == [(10.0, 1000.0)]
     assert Condition("x", "D", 100.0) in trained(cells, made), "too few to start from, but it may be trained on"
 
 
-def test_without_a_list_a_fifth_of_the_compounds_is_tested_the_same_in_every_fold(screen):
+def test_same_fifth_of_compounds_in_every_fold(screen):
     found = [{c.perturbation for c in split(screen.obs, "low_to_high_dose", fold).conditions} for fold in (0, 1)]
     assert found[0] == found[1]
     assert len(found[0]) == 1
 
 
-def test_one_dose_alone_cannot_be_raised():
+def test_single_dose_raises():
     cells = make_cells({("x", "D", 10.0): 24, ("x", CONTROL): 30})
-    with pytest.raises(DataError, match="two doses or more"):
+    with pytest.raises(DataError, match="low_to_high_dose"):
         split(cells.obs, "low_to_high_dose", 0)
 
 
 @pytest.mark.parametrize("protocol", ["unseen_context", "unseen_perturbation"])
-def test_a_hidden_compound_is_hidden_at_every_dose_also_where_it_has_few_cells(protocol):
+def test_compound_is_hidden_at_every_dose(protocol):
     sizes = {(c, p, d): 24 for c in "xy" for p in "DE" for d in DOSES} | {(c, CONTROL): 30 for c in "xy"}
     cells = make_cells(sizes | {("x", "D", 10.0): 19, ("x", "E", 10.0): 19})
     for fold in range(n_folds(cells.obs, protocol)):
@@ -115,7 +115,7 @@ def test_a_hidden_compound_is_hidden_at_every_dose_also_where_it_has_few_cells(p
     sizes=st.lists(st.integers(15, 40), min_size=12, max_size=12),
     protocol=st.sampled_from(HONEST),
 )
-def test_no_two_roles_share_a_cell_and_nothing_hidden_is_trained_on(seed, sizes, protocol):
+def test_roles_are_disjoint_and_hidden_conditions_not_trained_on(seed, sizes, protocol):
     keys = [(c, p, d) for c in "xy" for p in "DE" for d in DOSES]
     cells = make_cells(dict(zip(keys, sizes, strict=True)) | {(c, CONTROL): 20 for c in "xy"}, n_genes=25)
     try:
@@ -135,7 +135,7 @@ def test_no_two_roles_share_a_cell_and_nothing_hidden_is_trained_on(seed, sizes,
 
 
 @pytest.mark.parametrize(("context", "dose"), [("x", 1000.0), ("y", 5000.0), ("y", np.nan)])
-def test_the_audit_finds_the_target_dose_and_above_in_any_context(screen, context, dose):
+def test_audit_finds_target_dose_and_above_in_any_context(screen, context, dose):
     made = raised(screen.obs)
     train = screen[made.train].copy()
     row = train.obs.index[train.obs["is_control"]][0]
@@ -144,11 +144,11 @@ def test_the_audit_finds_the_target_dose_and_above_in_any_context(screen, contex
         audit_train(train, replace(made, held_out=frozenset()), screen)
 
 
-def test_the_query_says_both_doses_and_never_the_other_way_round(screen):
+def test_query_has_start_dose_and_dose(screen):
     condition = raised(screen.obs).conditions[0]
-    asked = make_query(condition, PredictionSet("m", "n2p", "low_to_high_dose", 0, 0), screen, 0)
-    assert (asked.start_dose, asked.dose) == (100.0, 1000.0)
-    assert set(asked.cells.obs["dose"]) == {100.0}
+    query = make_query(condition, PredictionSet("m", "n2p", "low_to_high_dose", 0, 0), screen, 0)
+    assert (query.start_dose, query.dose) == (100.0, 1000.0)
+    assert set(query.cells.obs["dose"]) == {100.0}
     plain = split(screen.obs, "held_out_cells", 0).conditions[0]
     forward, back = (
         make_query(plain, PredictionSet("m", way, "held_out_cells", 0, 0), screen, 0) for way in ("n2p", "p2n")
@@ -157,14 +157,14 @@ def test_the_query_says_both_doses_and_never_the_other_way_round(screen):
     assert (back.start_dose, back.dose) == (plain.dose, None)
 
 
-def test_each_dose_has_a_seed_of_its_own_and_no_dose_the_old_one():
+def test_dose_words_differ_by_dose():
     empty = np.array([], dtype=int)
     words = [TestCondition("x", "D", *[empty] * 4, dose=dose).dose_words for dose in (None, 10.0, 100.0)]
     assert words[0] == ()
     assert len(set(words)) == 3
 
 
-def test_the_mean_effect_of_a_step_is_that_of_training_compounds_with_both_doses(screen):
+def test_mean_effect_of_dose_step(screen):
     made = raised(screen.obs)
     training = training_of(screen, made.train, 0, made.conditions)
     found = training.mean_effect(made.conditions)

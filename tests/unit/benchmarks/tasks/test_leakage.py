@@ -1,4 +1,4 @@
-"""The audit finds every way of leaking that it says it looks for."""
+"""The leakage audit finds test cells, held-out conditions and fields with statistics."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ def fold(grid_cells):
     return split(grid_cells.obs, "unseen_context", 0)
 
 
-def test_an_honest_fold_is_clean(grid_cells, fold):
+def test_clean_fold(grid_cells, fold):
     assert audit_train(grid_cells[fold.train].copy(), fold, grid_cells) == "clean"
 
 
-def test_a_test_cell_in_training_is_found_by_name(grid_cells, fold):
+def test_finds_test_cell_by_name(grid_cells, fold):
     stolen = np.append(fold.train, fold.conditions[0].control_b[0])
     with pytest.raises(LeakageError, match=r"1 of \d+ test cells"):
         audit_train(grid_cells[stolen].copy(), fold, grid_cells)
 
 
-def test_a_renamed_test_cell_is_found_by_content(grid_cells, fold):
+def test_finds_renamed_test_cell_by_content(grid_cells, fold):
     train = grid_cells[np.append(fold.train, fold.conditions[0].control_a[0])].copy()
     train.obs_names = [f"new{i}" for i in range(train.n_obs)]
     with pytest.raises(LeakageError, match="under another name"):
         audit_train(train, fold, grid_cells)
 
 
-def test_a_held_out_condition_in_training_is_found(grid_cells, fold):
+def test_finds_held_out_condition(grid_cells, fold):
     train = grid_cells[fold.train].copy()
     context, perturbation, _ = min(fold.held_out)
     train.obs.iloc[0, train.obs.columns.get_loc("context")] = context
@@ -45,7 +45,7 @@ def test_a_held_out_condition_in_training_is_found(grid_cells, fold):
         audit_train(train, fold, grid_cells)
 
 
-def test_a_hidden_part_of_a_combination_is_found(grid_cells):
+def test_finds_combination_with_hidden_part(grid_cells):
     fold = split(grid_cells.obs, "unseen_perturbation", 0)
     train = grid_cells[fold.train].copy()
     hidden = min(c.perturbation for c in fold.conditions)
@@ -64,19 +64,19 @@ def test_a_hidden_part_of_a_combination_is_found(grid_cells):
         lambda a: a.layers.update(scaled=a.X.copy()),
     ],
 )
-def test_fields_that_could_carry_statistics_of_test_cells_are_found(grid_cells, fold, spoil):
+def test_finds_fields_with_statistics(grid_cells, fold, spoil):
     train = grid_cells[fold.train].copy()
     spoil(train)
     with pytest.raises(LeakageError, match="carry"):
         audit_train(train, fold, grid_cells)
 
 
-def test_a_leaky_protocol_is_marked_not_stopped(grid_cells):
+def test_leaky_protocol_is_marked(grid_cells):
     fold = split(grid_cells.obs, "resampled", 0)
     assert audit_train(grid_cells[fold.train].copy(), fold, grid_cells).startswith("leaky: ")
 
 
-def test_a_query_may_not_lead_to_the_truth(grid_cells, fold):
+def test_query_without_truth(grid_cells, fold):
     condition = fold.conditions[0]
     cells = grid_cells[condition.control_a]
     query = Query(condition.context, condition.perturbation, "n2p", cells.copy(), seed=0)
@@ -88,7 +88,7 @@ def test_a_query_may_not_lead_to_the_truth(grid_cells, fold):
         audit_query(query, set(cells.obs_names[:2]))
 
 
-def test_nearly_empty_cells_may_be_alike():
+def test_nearly_empty_cells_may_be_equal():
     cells = make_cells({("x", "A"): 30, ("x", "control"): 30})
     cells.X = cells.X.multiply(0).tocsr()
     cells.X.eliminate_zeros()

@@ -1,7 +1,8 @@
-"""Splits: disjoint, complete, reproducible; each protocol holds out what it says."""
+"""Splits: disjoint groups of cells, reproducible, with the right conditions held out by each protocol."""
 
 from __future__ import annotations
 
+import sys
 from itertools import combinations
 
 import numpy as np
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 
 from benchmarks.contract import DIRECTIONS
 from benchmarks.errors import DataError, UnknownName
-from benchmarks.tasks.conditions import Condition, Scope
+from benchmarks.tasks import protocols
+from benchmarks.tasks.conditions import ROLES, Condition, Scope
 from benchmarks.tasks.protocol import list_protocols
-from benchmarks.tasks.splits import ROLES, n_folds, split
+from benchmarks.tasks.splits import n_folds, split
 from tests.conftest import make_cells
 
 WITHOUT_DOSES = [p for p in list_protocols() if p != "low_to_high_dose"]
@@ -21,7 +23,7 @@ HONEST = [p for p in WITHOUT_DOSES if not list_protocols()[p].leaky]
 
 
 @pytest.mark.parametrize("protocol", HONEST)
-def test_input_reference_truth_and_training_share_no_cell(grid_cells, protocol):
+def test_roles_and_training_are_disjoint(grid_cells, protocol):
     for fold in range(n_folds(grid_cells.obs, protocol)):
         made = split(grid_cells.obs, protocol, fold)
         for condition in made.conditions:
@@ -32,7 +34,7 @@ def test_input_reference_truth_and_training_share_no_cell(grid_cells, protocol):
 
 @pytest.mark.parametrize("protocol", WITHOUT_DOSES)
 @pytest.mark.parametrize("direction", DIRECTIONS)
-def test_roles_have_the_labels_they_should(grid_cells, protocol, direction):
+def test_labels_of_roles(grid_cells, protocol, direction):
     labels = grid_cells.obs[["context", "perturbation"]].to_numpy()
     for condition in split(grid_cells.obs, protocol, 0).conditions:
         source, goal = (
@@ -46,7 +48,7 @@ def test_roles_have_the_labels_they_should(grid_cells, protocol, direction):
             assert {tuple(row) for row in labels[positions]} == {(condition.context, label)}
 
 
-def test_unseen_context_holds_each_perturbation_out_once_over_all_folds(grid_cells):
+def test_unseen_context_holds_out_each_condition_once(grid_cells):
     folds = [split(grid_cells.obs, "unseen_context", f) for f in range(n_folds(grid_cells.obs, "unseen_context"))]
     pairs = [pair for fold in folds for pair in fold.held_out]
     assert len(pairs) == len(set(pairs)) == 12
@@ -58,13 +60,13 @@ def test_unseen_context_holds_each_perturbation_out_once_over_all_folds(grid_cel
         assert {c.perturbation for c in trained} == {"control", "A", "B", "C", "A+B"}
 
 
-def test_unseen_context_can_hold_out_in_two_contexts_at_once(grid_cells):
+def test_unseen_context_with_two_contexts_held_out(grid_cells):
     made = split(grid_cells.obs, "unseen_context", 0, scope=Scope(contexts_held_out=2))
     assert len(made.held_out) == 8
     assert n_folds(grid_cells.obs, "unseen_context", Scope(contexts_held_out=2)) == 2
 
 
-def test_unseen_perturbation_hides_combinations_with_a_hidden_part(grid_cells):
+def test_unseen_perturbation_hides_combinations(grid_cells):
     for fold in range(n_folds(grid_cells.obs, "unseen_perturbation")):
         made = split(grid_cells.obs, "unseen_perturbation", fold)
         hidden = {c.perturbation for c in made.conditions}
@@ -73,13 +75,13 @@ def test_unseen_perturbation_hides_combinations_with_a_hidden_part(grid_cells):
         assert not any(hidden & set(p.split("+")) for p in trained)
 
 
-def test_one_perturbation_is_held_out_context_by_context():
+def test_unseen_context_with_one_perturbation():
     cells = make_cells({(c, p): n for c, n in (("big", 60), ("small", 30)) for p in ("IFN", "control")})
     found = [split(cells.obs, "unseen_context", f).held_out for f in (0, 1)]
     assert found == [{Condition("big", "IFN")}, {Condition("small", "IFN")}]
 
 
-def test_resampled_trains_on_its_test_cells_and_says_so(grid_cells):
+def test_resampled_is_leaky(grid_cells):
     made = split(grid_cells.obs, "resampled", 0)
     assert made.leaky
     assert set(made.conditions[0].truth("n2p")) <= set(made.train)
@@ -87,7 +89,7 @@ def test_resampled_trains_on_its_test_cells_and_says_so(grid_cells):
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 2**31))
-def test_same_seed_same_split_and_cell_order_does_not_matter_for_the_digest(seed):
+def test_digest_depends_on_seed_and_not_on_order_of_cells(seed):
     cells = make_cells({(c, p): 24 for c in "xy" for p in ("A", "B", "control")})
     first, again = (split(cells.obs, "unseen_context", 0, seed=seed) for _ in range(2))
     assert first.digest(cells.obs_names) == again.digest(cells.obs_names)
@@ -105,9 +107,9 @@ def test_same_seed_same_split_and_cell_order_does_not_matter_for_the_digest(seed
     assert same.digest(moved.obs_names) == first.digest(cells.obs_names)
 
 
-def test_small_conditions_are_trained_on_but_not_tested():
+def test_small_conditions_are_trained_on_and_not_tested():
     cells = make_cells({("x", "A"): 30, ("y", "A"): 19, ("x", "control"): 30, ("y", "control"): 30})
-    with pytest.raises(DataError, match="in two contexts or more"):
+    with pytest.raises(DataError, match="unseen_context"):
         split(cells.obs, "unseen_context", 0)
     made = split(cells.obs, "held_out_cells", 0)
     assert [(c.context, c.perturbation) for c in made.conditions] == [("x", "A")]
@@ -116,11 +118,27 @@ def test_small_conditions_are_trained_on_but_not_tested():
     ).sum() == 19
 
 
-def test_errors_name_what_is_there(grid_cells):
-    with pytest.raises(UnknownName, match="Did you mean 'unseen_context'"):
+def test_errors(grid_cells):
+    with pytest.raises(UnknownName, match="unseen_context"):
         split(grid_cells.obs, "unseen_contxt", 0)
-    with pytest.raises(DataError, match="folds 0 to 2"):
+    with pytest.raises(DataError, match="0 to 2"):
         split(grid_cells.obs, "unseen_context", 3)
     few = make_cells({("x", "A"): 30, ("x", "control"): 5})
     with pytest.raises(DataError, match="5 controls"):
         split(few.obs, "held_out_cells", 0)
+
+
+def test_listing_finds_protocol_of_new_file(tmp_path, monkeypatch):
+    (tmp_path / "extra.py").write_text(
+        "from dataclasses import replace\n"
+        "from benchmarks.tasks.protocols.resampled import PROTOCOL as RESAMPLED\n"
+        "PROTOCOL = replace(RESAMPLED, name='extra', order=6)\n"
+    )
+    monkeypatch.setattr(protocols, "__path__", [*protocols.__path__, str(tmp_path)])
+    before = list(list_protocols())
+    list_protocols.cache_clear()
+    try:
+        assert list(list_protocols()) == [*before, "extra"]
+    finally:
+        list_protocols.cache_clear()
+        sys.modules.pop("benchmarks.tasks.protocols.extra")
