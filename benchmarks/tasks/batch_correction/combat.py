@@ -23,7 +23,7 @@ import numpy as np
 from anndata import AnnData
 
 from benchmarks.errors import DataError, UnknownName
-from benchmarks.tasks.batch_correction.moments import BatchMoments, Moments
+from benchmarks.tasks.batch_correction.moments import Moments, digest_of, moments_by_batch
 from benchmarks.tasks.batch_correction.parameters import Combat
 
 Array = np.ndarray
@@ -49,39 +49,43 @@ def fit(blocks: Iterable[tuple[AnnData, Sequence[str]]], reference: str) -> Comb
     DataError
         No cells, blocks with different genes, values that are not finite, or estimates that do not converge.
     """
-    moments: BatchMoments | None = None
-    for cells, batches in blocks:
-        moments = moments or BatchMoments(cells.var_names)
-        if tuple(cells.var_names) != moments.genes:
+    genes: tuple[str, ...] = ()
+    moments: dict[str, Moments] = {}
+    names: list[str] = []
+    for cells, labels in blocks:
+        genes = genes or tuple(cells.var_names)
+        if tuple(cells.var_names) != genes:
             raise DataError("Blocks of cells have different genes; expected the same genes in the same order.")
-        moments.add(cells.X, batches, cells.obs_names)
-    if moments is None:
+        for batch, found in moments_by_batch(cells.X, labels).items():
+            moments[batch] = moments[batch].joined(found) if batch in moments else found
+        names.extend(cells.obs_names)
+    if not names:
         raise DataError("There are no cells to estimate batch effects from; expected training and control cells.")
-    if reference not in moments.batches:
-        raise UnknownName("reference batch", reference, moments.batches)
-    centre = moments.batches[reference]
+    if reference not in moments:
+        raise UnknownName("reference batch", reference, moments)
+    centre = moments[reference]
     varies = centre.squares > 0
     variance = np.where(varies, centre.squares / centre.n, 0.0)
     sd = np.sqrt(variance[varies])
-    batches = sorted(moments.batches)
-    shift = np.zeros((len(batches), len(moments.genes)))
+    batches = sorted(moments)
+    shift = np.zeros((len(batches), len(genes)))
     scale = np.ones_like(shift)
     for place, batch in enumerate(batches):
         if batch != reference and varies.any():
-            found = moments.batches[batch]
+            found = moments[batch]
             means = (found.mean[varies] - centre.mean[varies]) / sd
             squares = found.squares[varies] / variance[varies]
             shift[place, varies], scale[place, varies] = shrink(Moments(found.n, means, squares))
     return Combat(
-        genes=moments.genes,
+        genes=genes,
         batches=tuple(batches),
         reference=reference,
-        n_cells=np.array([moments.batches[batch].n for batch in batches]),
+        n_cells=np.array([moments[batch].n for batch in batches]),
         mean=centre.mean,
         variance=variance,
         shift=shift,
         scale=scale,
-        cells_digest=moments.cells_digest,
+        cells_digest=digest_of(names),
     )
 
 

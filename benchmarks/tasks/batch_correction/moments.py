@@ -38,52 +38,31 @@ class Moments:
         return Moments(n, mean, self.squares + other.squares + np.square(step) * (self.n * other.n / n))
 
 
-class BatchMoments:
-    """Moments of every batch, from one pass over blocks of cells.
+def moments_by_batch(x: Any, batches: Sequence[str]) -> dict[str, Moments]:
+    """Compute the moments of each batch of some cells.
 
     Parameters
     ----------
-    genes
-        Names of the genes, the same in every block.
+    x
+        Expression [cell, gene], SciPy sparse or NumPy.
+    batches
+        Batch of every cell.
+
+    Raises
+    ------
+    DataError
+        Values that are not finite.
     """
-
-    def __init__(self, genes: Sequence[str]) -> None:
-        self.genes = tuple(genes)
-        self.batches: dict[str, Moments] = {}
-        self._names: list[str] = []
-
-    def add(self, x: Any, batches: Sequence[str], names: Iterable[str]) -> None:
-        """Add a block of cells.
-
-        Parameters
-        ----------
-        x
-            Expression [cell, gene], SciPy sparse or NumPy.
-        batches
-            Batch of every cell.
-        names
-            Name of every cell, for `cells_digest`.
-
-        Raises
-        ------
-        DataError
-            Values that are not finite.
-        """
-        codes, labels = pd.factorize(np.asarray(batches, dtype=object))
-        csr = summed_csr(x)
-        if not np.isfinite(csr.data).all():
-            raise DataError("A block has NaN or infinite values; remove or impute them before integration.")
-        order = np.argsort(codes, kind="stable")
-        for label, rows in zip(labels, np.split(order, np.cumsum(np.bincount(codes))[:-1]), strict=True):
-            mean, squares = _mean_and_squares(csr.data, csr.indices, csr.indptr, rows, len(self.genes))
-            found, known = Moments(len(rows), mean, squares), self.batches.get(str(label))
-            self.batches[str(label)] = known.joined(found) if known else found
-        self._names.extend(names)
-
-    @property
-    def cells_digest(self) -> str:
-        """Hash of the cells that were added."""
-        return digest_of(self._names)
+    codes, labels = pd.factorize(np.asarray(batches, dtype=object))
+    csr = summed_csr(x)
+    if not np.isfinite(csr.data).all():
+        raise DataError("A block has NaN or infinite values; remove or impute them before integration.")
+    order = np.argsort(codes, kind="stable")
+    parts = np.split(order, np.cumsum(np.bincount(codes))[:-1])
+    return {
+        str(label): Moments(len(rows), *_mean_and_squares(csr.data, csr.indices, csr.indptr, rows, csr.shape[1]))
+        for label, rows in zip(labels, parts, strict=True)
+    }
 
 
 def digest_of(names: Iterable[str]) -> str:
