@@ -11,7 +11,7 @@ from benchmarks.execution.plan import Plan
 from benchmarks.scoring.surviving_effects import summary, surviving_effects
 from benchmarks.seeds import derive
 from benchmarks.tasks.batch_correction.batches import Method, confounding
-from benchmarks.tasks.batch_correction.parameters import Combat
+from benchmarks.tasks.batch_correction.combat import Combat
 from benchmarks.tasks.splits import Split
 
 

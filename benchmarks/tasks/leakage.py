@@ -29,10 +29,8 @@ def audit_train(train: AnnData, split: Split, cells: AnnData) -> str:
     ----------
     train
         Training cells as `fit` will get them.
-    split
-        The fold.
-    cells
-        All cells of the data set, in the same space.
+    split, cells
+        The fold, and all cells of the data set in the same space.
 
     Returns
     -------
@@ -53,19 +51,9 @@ def audit_train(train: AnnData, split: Split, cells: AnnData) -> str:
 
 
 def audit_parameters(cells_digest: str, split: Split, cells: AnnData) -> None:
-    """Check that parameters of a batch correction were estimated from the fold's training cells and no others.
+    """Raise `LeakageError` unless parameters of a batch correction are from exactly the fold's training cells.
 
-    Parameters
-    ----------
-    cells_digest
-        Hash of the cells they were estimated from (`moments.digest_of`).
-    split, cells
-        The fold, and all cells of the data set.
-
-    Raises
-    ------
-    LeakageError
-        The parameters were estimated from other cells.
+    `cells_digest` is the hash of the cells they were estimated from (`moments.digest_of`); `cells` are all of the data set.
     """
     if cells_digest != digest_of(cells.obs_names[split.train]):
         raise LeakageError(

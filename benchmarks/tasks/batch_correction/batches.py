@@ -7,8 +7,6 @@ from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
-from scipy.sparse.csgraph import connected_components
 
 from benchmarks.contract import CONTROL
 from benchmarks.errors import DataError
@@ -34,21 +32,9 @@ MEANING = {
 
 
 def label_batches(obs: pd.DataFrame, method: Method, study: str) -> pd.Series:
-    """Return the name of every cell's batch.
+    """Return the name of every cell's batch; raises `DataError` for method "none".
 
-    Parameters
-    ----------
-    obs
-        Canonical obs.
-    method
-        "technical": study × context × replicate (obs["batch"]); "per_condition": the same, × perturbation and dose.
-    study
-        Name of the data set.
-
-    Raises
-    ------
-    DataError
-        For "none", which has no batches.
+    Batches are study × context × replicate (obs["batch"]), and under "per_condition" also × perturbation × dose.
     """
     if method == "none":
         raise DataError("Integration 'none' has no batches; choose 'technical' or 'per_condition'.")
@@ -63,13 +49,7 @@ def label_batches(obs: pd.DataFrame, method: Method, study: str) -> pd.Series:
 
 
 def choose_reference(batches: Iterable[str], is_control: Iterable[bool]) -> str:
-    """Return the batch with the most controls, then the most cells, then the first name.
-
-    Raises
-    ------
-    DataError
-        There is no control among the cells.
-    """
+    """Return the batch with the most controls, then the most cells, then the first name; raises `DataError` without any."""
     table = pd.DataFrame({"batch": list(batches), "control": list(is_control)})
     if not table["control"].any():
         raise DataError("No control cell to choose a reference batch by; name the reference batch.")
@@ -102,6 +82,9 @@ def confounding(obs: pd.DataFrame, batches: Iterable[str], reference: str) -> pd
     DataError
         No cell is in the reference batch.
     """
+    import scipy.sparse as sp
+    from scipy.sparse.csgraph import connected_components
+
     table = pd.DataFrame(
         {
             "batch": np.asarray(list(batches), dtype=object),

@@ -13,8 +13,7 @@ from anndata import AnnData
 
 from benchmarks.errors import DataError, UnknownName
 from benchmarks.tasks.batch_correction.batches import Method, choose_reference, label_batches
-from benchmarks.tasks.batch_correction.combat import fit
-from benchmarks.tasks.batch_correction.parameters import Combat
+from benchmarks.tasks.batch_correction.combat import Combat, fit
 from benchmarks.tasks.leakage import audit_parameters
 from benchmarks.tasks.protocol import list_protocols
 from benchmarks.tasks.splits import Split
