@@ -109,19 +109,20 @@ class Combat:
 
     def save(self, path: Path) -> None:
         """Write the parameters (`.npz`), whole or not at all; raises `StoreError`."""
-        unused = dict.fromkeys(UNUSED, np.array((), dtype=str)) | {"slopes": np.zeros((0, len(self.genes)))}
+        fields: dict[str, Any] = {name: np.asarray(value) for name, value in vars(self).items()}
+        fields |= dict.fromkeys(UNUSED, np.array((), dtype=str)) | {"slopes": np.zeros((0, len(self.genes)))}
         with atomic_files.atomic(path) as handle:
-            np.savez(handle, **{name: np.asarray(value) for name, value in (vars(self) | unused).items()})
+            np.savez(handle, **fields)
 
     @classmethod
     def load(cls, path: Path) -> Combat:
         """Read parameters from a file; raises `DataError` if it is missing or not valid."""
         try:
             with path.open("rb") as handle, np.load(handle, allow_pickle=False) as found:
-                table = {name: found[name] for name in found.files if name not in UNUSED}
-            names = {name: tuple(table.pop(name).tolist()) for name in ("genes", "batches")}
-            texts = {name: str(table.pop(name)) for name in ("reference", "cells_digest")}
-            return cls(**names, **texts, **table)
+                table: dict[str, Any] = {name: found[name] for name in found.files if name not in UNUSED}
+            table |= {name: tuple(table[name].tolist()) for name in ("genes", "batches")}
+            table |= {name: str(table[name]) for name in ("reference", "cells_digest")}
+            return cls(**table)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(
                 f"{path} holds no ComBat parameters ({type(error).__name__}: {error}); delete it and run again."
