@@ -18,13 +18,7 @@ from rich.table import Table
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.regression.gate import ROW, Move, gone_and_new, judge, paired, troubles
-from benchmarks.regression.gate_tables import (
-    at_common_seeds,
-    board_troubles,
-    is_board,
-    refuse_unlike,
-    unpaired,
-)
+from benchmarks.regression.gate_tables import at_common_seeds, board_troubles, is_board, refuse_unlike, unpaired
 
 N_ANNOTATIONS = 10
 """GitHub shows ten annotations of a kind and step; the last one counts the rest."""

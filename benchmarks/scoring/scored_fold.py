@@ -1,4 +1,4 @@
-"""The side of a comparison that every prediction of a fold and direction shares: inputs, references, labels."""
+"""One fold and direction as it is scored: inputs, references and labels that all predictions share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.metrics.differential import linear_mean
 from benchmarks.scoring.metrics.rank_sum import SortedCells, sort_cells
 from benchmarks.scoring.table import Cells, CellTable, mean_profile, take
-from benchmarks.scoring.training import Training
+from benchmarks.scoring.training_summary import TrainingSummary
 from benchmarks.seeds import derive
 from benchmarks.tasks.splits import Split, TestCondition
 
@@ -46,8 +46,8 @@ class ScoredFold:
     """Mean linear values of R [gene], or its mean profile in a space without linear values; shared as above."""
     own_gene: np.ndarray
     """Columns of the perturbed genes [condition, gene of a combination]; −1 where one is not measured."""
-    training: Training | None
-    """None where no training cells are known (predictions scored from outside)."""
+    training: TrainingSummary | None
+    """None where no training cells are known (prediction files without --train)."""
     linear: bool
     """Whether values are log2(x + 1) of linear ones, so that fold changes can be taken (False for z-scores)."""
     seed: int
@@ -57,7 +57,7 @@ class ScoredFold:
         return len(self.conditions)
 
     def truth_cells(self, number: int) -> Cells:
-        """Single cells that a prediction of the condition is held against."""
+        """True cells of a condition."""
         return take(self.cells, self.conditions[number].truth(self.direction))
 
     def input_cells(self, number: int) -> Cells:
@@ -65,7 +65,7 @@ class ScoredFold:
         return take(self.cells, self.conditions[number].input(self.direction))
 
     def labels(self) -> dict[str, np.ndarray]:
-        """Columns that name every condition in a table: context, perturbation, dose."""
+        """Columns context, perturbation and dose of a table of all conditions."""
         return {"context": self.contexts, "perturbation": self.perturbations, "dose": self.doses}
 
     def mean_effect(self) -> np.ndarray | None:
@@ -76,11 +76,11 @@ class ScoredFold:
         return sign * self.training.mean_effect(self.conditions)
 
     def endings(self, status: str = "ok", reason: str = "") -> list[Ending]:
-        """End every condition alike."""
+        """Give every condition the same status and reason."""
         return [Ending(c.context, c.perturbation, status, reason, c.dose) for c in self.conditions]
 
     def setting(self, number: int) -> bytes:
-        """Tell apart which inputs and references a condition has: equal for conditions that share both."""
+        """Return a key of a condition's input and reference cells, equal for conditions that share both."""
         condition = self.conditions[number]
         sides = condition.input(self.direction), condition.reference(self.direction)
         return b"|".join(side.tobytes() for side in sides)
@@ -88,15 +88,15 @@ class ScoredFold:
     def generator(self, number: int, *purpose: object) -> np.random.Generator:
         """Make the generator of one condition and purpose; the same for every model."""
         condition = self.conditions[number]
-        words = self.direction, condition.context, condition.perturbation, *condition.dose_words
-        return np.random.default_rng(derive(self.seed, *purpose, *words))
+        labels = self.direction, condition.context, condition.perturbation, *condition.dose_words
+        return np.random.default_rng(derive(self.seed, *purpose, *labels))
 
     def project(self, cells: Cells) -> np.ndarray | None:
-        """Place cells in the training cells' principal components [cell, component]."""
+        """Transform cells to the training cells' principal components [cell, component]; None without training."""
         return None if self.training is None else self.training.components.transform(cells)
 
     def each(self, work: Callable[[int], T]) -> list[T]:
-        """Do a piece of work for every condition, in `threads` threads, each with a single-threaded BLAS."""
+        """Call `work` with the number of every condition, in `threads` threads, each with a single-threaded BLAS."""
         with threadpool_limits(1 if self.threads > 1 else None):
             if self.threads == 1:
                 return [work(number) for number in range(len(self))]
@@ -108,28 +108,28 @@ def scored_fold_of(
     cells: CellTable,
     split: Split,
     direction: Direction,
-    training: Training | None,
+    training: TrainingSummary | None,
     *,
     space: str,
     seed: int,
     threads: int = 1,
 ) -> ScoredFold:
-    """Lay out the shared side of a fold.
+    """Compute what all predictions of a fold share.
 
     Parameters
     ----------
     cells
         All cells in the run's space.
     split, direction
-        The fold and which way it is asked.
+        The fold, and which way is predicted.
     training
-        From `training_of`; without it, metrics that need training cells are `unsupported`.
+        From `summarise_training`; without it, metrics that need training cells are `unsupported`.
     space
         Name of the expression space; "zscore" has no fold changes.
     seed
         Seed of every random subsample made in scoring.
     threads
-        Conditions worked on at a time.
+        Conditions scored at a time.
     """
     means: dict[bytes, np.ndarray] = {}
     references: dict[bytes, tuple[SortedCells, np.ndarray]] = {}
@@ -148,21 +148,21 @@ def scored_fold_of(
             references[key] = ordered, linear_mean(ordered) if linear else mean(positions)
         return references[key]
 
-    asked = split.conditions
-    pooled = [np.sort(np.concatenate([c.input(direction), c.reference(direction)])) for c in asked]
+    tested = split.conditions
+    pooled = [np.sort(np.concatenate([c.input(direction), c.reference(direction)])) for c in tested]
     return ScoredFold(
         direction=direction,
         cells=cells,
-        conditions=asked,
-        contexts=np.array([c.context for c in asked]),
-        perturbations=np.array([c.perturbation for c in asked]),
-        doses=np.array([c.dose for c in asked], dtype=np.float64),
-        start=np.stack([mean(c.input(direction)) for c in asked]),
-        reference=np.stack([mean(c.reference(direction)) for c in asked]),
+        conditions=tested,
+        contexts=np.array([c.context for c in tested]),
+        perturbations=np.array([c.perturbation for c in tested]),
+        doses=np.array([c.dose for c in tested], dtype=np.float64),
+        start=np.stack([mean(c.input(direction)) for c in tested]),
+        reference=np.stack([mean(c.reference(direction)) for c in tested]),
         shared=np.stack([mean(p) for p in pooled]),
-        sorted_reference=[reference(c.reference(direction))[0] for c in asked],
-        reference_means=[reference(c.reference(direction))[1] for c in asked],
-        own_gene=own_columns([c.perturbation for c in asked], cells.var_names),
+        sorted_reference=[reference(c.reference(direction))[0] for c in tested],
+        reference_means=[reference(c.reference(direction))[1] for c in tested],
+        own_gene=own_columns([c.perturbation for c in tested], cells.var_names),
         training=training,
         linear=linear,
         seed=seed,

@@ -8,7 +8,7 @@ from anndata import AnnData
 
 from benchmarks.errors import DataError
 from benchmarks.scoring.metrics.distribution import distance_within, e_distance
-from benchmarks.scoring.training import training_of
+from benchmarks.scoring.training_summary import summarise_training
 from benchmarks.seeds import derive
 from benchmarks.tasks.batch_correction.batches import MEANING, Method
 
@@ -52,7 +52,7 @@ def surviving_effects(before: AnnData, after: AnnData, train: Array, *, seed: in
     """
     if not (before.obs_names.equals(after.obs_names) and before.var_names.equals(after.var_names)):
         raise DataError("Cells before and after integration are not the same cells and genes in the same order.")
-    components = training_of(before, train, derive(seed, "components")).components
+    components = summarise_training(before, train, derive(seed, "components")).components
     sides = components.transform(before.X), components.transform(after.X)
     obs = before.obs.reset_index(drop=True)
     control = obs["is_control"].to_numpy()

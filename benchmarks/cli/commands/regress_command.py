@@ -16,11 +16,7 @@ from benchmarks.data.store.atomic_files import atomic
 from benchmarks.errors import BenchmarkError
 from benchmarks.regression.compare_runs import REMEDY, annotation, compare, github_lines, junit, print_moves
 from benchmarks.regression.gate import MODEL, ROW, Move
-from benchmarks.regression.gate_tables import (
-    is_board,
-    read_table,
-    write_reference,
-)
+from benchmarks.regression.gate_tables import is_board, read_table, write_reference
 from reports.tables import ReportError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)

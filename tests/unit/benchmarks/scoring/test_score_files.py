@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from benchmarks.cli.commands.score_command import app
 from benchmarks.errors import DataError
 from benchmarks.scoring.external.prediction_files import Labels, read_cells
-from benchmarks.scoring.external.score_files import Wish, score_files
+from benchmarks.scoring.external.score_files import ScoringRequest, score_files
 from tests.unit.benchmarks.scoring.screens import PERTURBATIONS, screen
 
 LABELS = Labels(context="context")
@@ -50,7 +50,7 @@ def change(path, edit):
 
 
 def rows(files, model="mine", **wish):
-    scored = score_files(Wish((files["mine"],), files["truth"], labels=LABELS, calibrate=False, **wish))
+    scored = score_files(ScoringRequest((files["mine"],), files["truth"], labels=LABELS, calibrate=False, **wish))
     table = scored.scores[scored.scores["model"] == model]
     return table.pivot(index="perturbation", columns="metric", values="value"), table
 
@@ -202,7 +202,7 @@ def test_names_of_baselines_and_references_are_taken(files):
     for name in ("no_change", "oracle"):
         taken = files["mine"].rename(files["mine"].with_name(f"{name}.h5ad"))
         with pytest.raises(DataError, match="give each a name of its own"):
-            score_files(Wish((taken,), files["truth"], labels=LABELS))
+            score_files(ScoringRequest((taken,), files["truth"], labels=LABELS))
         taken.rename(files["mine"])
 
 
@@ -253,7 +253,9 @@ def test_a_wrong_control_label_says_what_is_missing(files):
         ("G9", "Is --control right"),
     ):
         with pytest.raises(DataError, match=said):
-            score_files(Wish((files["mine"],), files["truth"], labels=Labels(context="context", control=control)))
+            score_files(
+                ScoringRequest((files["mine"],), files["truth"], labels=Labels(context="context", control=control))
+            )
 
 
 def test_a_context_without_controls_is_refused(files):
@@ -268,14 +270,14 @@ def test_conditions_with_too_few_true_cells_are_left_out_and_named(files):
         return cells[np.setdiff1d(np.arange(cells.n_obs), few)].copy()
 
     change(files["truth"], thin)
-    scored = score_files(Wish((files["mine"],), files["truth"], labels=LABELS, calibrate=False))
+    scored = score_files(ScoringRequest((files["mine"],), files["truth"], labels=LABELS, calibrate=False))
     assert "G0" not in set(scored.scores["perturbation"])
     assert any("A/G0 left out: 3 true cells" in note for note in scored.notes)
     assert any("predicts 1 conditions that the truth does not test" in note for note in scored.notes)
 
 
 def test_input_and_reference_controls_are_disjoint_and_listed(files):
-    scored = score_files(Wish((files["mine"],), files["truth"], labels=LABELS, calibrate=False))
+    scored = score_files(ScoringRequest((files["mine"],), files["truth"], labels=LABELS, calibrate=False))
     roles = scored.controls.groupby("role")["cell"].agg(set)
     assert not roles["input"] & roles["reference"]
     assert len(roles["input"]) == len(roles["reference"]) == 60

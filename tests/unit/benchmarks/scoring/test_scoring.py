@@ -11,16 +11,16 @@ import pytest
 import scipy.sparse as sp
 
 from benchmarks.contract import Prediction
-from benchmarks.scoring import yardstick
-from benchmarks.scoring.comparison import output_of, target_of, top_genes
 from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.evaluate import evaluate, score_rows
-from benchmarks.scoring.metrics import METRICS, find_metric
+from benchmarks.scoring.metrics.all_metrics import METRICS, find_metric
 from benchmarks.scoring.planted import planted
+from benchmarks.scoring.prediction_summary import summarise_predictions
 from benchmarks.scoring.references import as_prediction, halves, references
 from benchmarks.scoring.scored_fold import own_columns, scored_fold_of
-from benchmarks.scoring.training import training_of
-from benchmarks.scoring.yardstick import yardstick_of
+from benchmarks.scoring.training_summary import summarise_training
+from benchmarks.scoring.truth_side import truth_side_of
+from benchmarks.scoring.truth_summary import summarise_truth, top_genes
 from tests.unit.benchmarks.scoring.screens import PERTURBATIONS, fold, screen
 
 U_STATISTICS = {"e_distance", "mmd_rbf"}
@@ -29,19 +29,19 @@ U_STATISTICS = {"e_distance", "mmd_rbf"}
 def ask(cells=None, direction="n2p", *, train=True, threads=1, split=None):
     cells = screen() if cells is None else cells
     split = split or fold(cells)
-    training = training_of(cells, split.train, 0) if train else None
+    training = summarise_training(cells, split.train, 0) if train else None
     return scored_fold_of(cells, split, direction, training, space="log2_cp10k", seed=3, threads=threads)
 
 
 def score(question, load):
-    target = target_of(question)
-    return evaluate(question, target, output_of(question, target, load))
+    target = summarise_truth(question)
+    return evaluate(question, target, summarise_predictions(question, target, load))
 
 
 @pytest.mark.parametrize("direction", ["n2p", "p2n"])
 def test_the_oracle_reaches_every_metrics_best(direction):
     question = ask(direction=direction)
-    target = target_of(question)
+    target = summarise_truth(question)
     oracle = dict(references(question, target, None))["oracle"]
     for metric in METRICS:
         if metric.name not in oracle or metric.best is None or metric.name in U_STATISTICS:
@@ -54,7 +54,7 @@ def test_the_oracle_reaches_every_metrics_best(direction):
 
 def test_the_oracle_beats_every_other_reference_in_every_ranked_metric():
     question = ask()
-    found = dict(references(question, target_of(question), None))
+    found = dict(references(question, summarise_truth(question), None))
     for metric in METRICS:
         if metric.scored and metric.name not in U_STATISTICS:
             sign = 1 if metric.higher_is_better else -1
@@ -81,7 +81,7 @@ def test_other_controls_score_nothing_unless_one_control_mean_is_shared():
         x[where] = rng.permuted(x[control], axis=0)[: len(where)]
     weak.X = sp.csr_matrix(x)
     found = [
-        dict(references(q, target_of(q), None))["other_controls"]
+        dict(references(q, summarise_truth(q), None))["other_controls"]
         for q in (ask(weak, split=fold(weak, seed=s)) for s in range(8))
     ]
     fair = np.mean([f["pearson_delta"].values for f in found])
@@ -107,7 +107,7 @@ def test_without_training_cells_what_needs_them_is_unsupported():
     for name in ("pearson_delta_centroid", "e_distance", "mmd_rbf"):
         assert set(values[name].status) == {"unsupported"}, name
     assert set(values["wasserstein"].status) == {"ok"}
-    assert "other_controls" not in dict(references(question, target_of(question), None))
+    assert "other_controls" not in dict(references(question, summarise_truth(question), None))
 
 
 def test_two_candidates_are_too_few_for_retrieval():
@@ -127,12 +127,12 @@ def test_p2n_has_no_retrieval():
 
 def test_a_missing_prediction_is_a_row_without_a_value_and_moves_nobody_elses_change():
     question = ask()
-    target = target_of(question)
+    target = summarise_truth(question)
 
     def load(number):
         return None if number == 1 else as_prediction(question.truth_cells(number))
 
-    values = evaluate(question, target, output_of(question, target, load))
+    values = evaluate(question, target, summarise_predictions(question, target, load))
     endings = [Ending(c, p, "ok") for c, p in zip(question.contexts, question.perturbations, strict=True)]
     endings[1] = Ending(endings[1].context, endings[1].perturbation, "failed", "it broke")
     rows = score_rows(question, target, values, endings)
@@ -151,7 +151,7 @@ def test_threads_change_nothing():
     tables = []
     for threads in (1, 2):
         question = ask(cells, threads=threads)
-        target = target_of(question)
+        target = summarise_truth(question)
         values = dict(references(question, target, None))["ceiling"]
         tables.append({name: scores.values for name, scores in values.items()})
     for name, values in tables[0].items():
@@ -191,7 +191,7 @@ def test_halves_are_disjoint_and_whole():
 
 def test_planted_predictors_get_worse_as_they_are_diluted():
     question = ask()
-    table = planted(question, target_of(question))
+    table = planted(question, summarise_truth(question))
     assert set(table["mixture"]) == {"noise", "input"}, "the tested context has no perturbed training cell"
     means = table[table["metric"] == "pearson_delta"].groupby(["mixture", "share"])["value"].mean().unstack()
     assert (means.diff(axis=1).iloc[:, 1:] < 0).all(axis=None)
@@ -204,7 +204,7 @@ def test_a_context_with_training_perturbations_gets_their_mixture():
     split = fold(cells)
     moved = type(split)(split.protocol, 0, False, _with(split, cells), split.conditions[:3], split.held_out)
     question = ask(cells, split=moved)
-    assert set(planted(question, target_of(question))["mixture"]) == {"noise", "mean_effect", "input"}
+    assert set(planted(question, summarise_truth(question))["mixture"]) == {"noise", "mean_effect", "input"}
 
 
 def _with(split, cells):
@@ -215,7 +215,7 @@ def _with(split, cells):
 def test_mean_effects_come_from_the_context_or_from_all():
     cells = screen()
     split = fold(cells)
-    training = training_of(cells, split.train, 0)
+    training = summarise_training(cells, split.train, 0)
     assert list(training.effects[None, None].index) == ["B", ""]
     x = cells.X.toarray().astype(np.float64)
     labels = cells.obs.reset_index(drop=True)
@@ -241,10 +241,10 @@ def test_fold_changes_are_refused_to_z_scores_but_tests_are_not():
     z = (z - z.mean(axis=0)) / z.std(axis=0)
     scored = ad.AnnData(X=z.astype(np.float32), obs=cells.obs.copy(), var=cells.var.copy())
     split = fold(scored)
-    question = scored_fold_of(scored, split, "n2p", training_of(scored, split.train, 0), space="zscore", seed=0)
+    question = scored_fold_of(scored, split, "n2p", summarise_training(scored, split.train, 0), space="zscore", seed=0)
     values = score(question, lambda n: as_prediction(question.truth_cells(n)))
     assert values["des"].values == pytest.approx(1.0)
-    target = target_of(question)
+    target = summarise_truth(question)
     gap = target.profiles - question.reference
     assert target.lfc == pytest.approx(gap, abs=1e-6), "in z-scores the change itself stands for the fold change"
 
@@ -256,26 +256,26 @@ def test_every_metric_is_known_by_name():
 
 def test_a_yardstick_is_kept_until_what_it_depends_on_changes(tmp_path, monkeypatch):
     question = ask()
-    first = yardstick_of(question, folder=tmp_path, depends_on="data")
+    first = truth_side_of(question, folder=tmp_path, depends_on="data")
     made = []
     monkeypatch.setattr(yardstick, "_make", lambda *a: made.append(a) or first)
-    again = yardstick_of(question, folder=tmp_path, depends_on="data")
+    again = truth_side_of(question, folder=tmp_path, depends_on="data")
     assert not made
     load = lambda n: as_prediction(question.input_cells(n))  # noqa: E731
     for stick in (first, again):
-        values = evaluate(question, stick.target, output_of(question, stick.target, load))
+        values = evaluate(question, stick.target, summarise_predictions(question, stick.target, load))
         assert np.isfinite(values["wasserstein"].values).all(), "the true cells are still at hand"
     pd.testing.assert_frame_equal(first.planted, again.planted)
-    yardstick_of(question, folder=tmp_path, depends_on="other data")
+    truth_side_of(question, folder=tmp_path, depends_on="other data")
     monkeypatch.setattr(yardstick, "code_hash", lambda: "other code")
-    yardstick_of(question, folder=tmp_path, depends_on="data")
+    truth_side_of(question, folder=tmp_path, depends_on="data")
     assert len(made) == 2
 
 
 def test_a_damaged_yardstick_is_made_anew(tmp_path):
     question = ask(train=False)
-    yardstick_of(question, calibrate=False, folder=tmp_path, depends_on="data")
+    truth_side_of(question, calibrate=False, folder=tmp_path, depends_on="data")
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:50])
-    again = yardstick_of(question, calibrate=False, folder=tmp_path, depends_on="data")
+    again = truth_side_of(question, calibrate=False, folder=tmp_path, depends_on="data")
     assert again.target.profiles.shape == (len(question), 60)

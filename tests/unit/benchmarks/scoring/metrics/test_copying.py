@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from benchmarks.scoring.metrics import copying, find_metric
+from benchmarks.scoring.metrics import copying
+from benchmarks.scoring.metrics.all_metrics import find_metric
 from benchmarks.scoring.metrics.profile import r2_pearson
 
 
@@ -26,7 +27,8 @@ def test_copying_the_input_is_flagged_and_the_truth_is_not():
     bound = np.array([copying.honest_margin(cells, start, generator)])
     truth = cells.mean(axis=0)[None]
     flags = [
-        find_metric("copies_input").fn(truth, p[None], start[None], bound)[0] for p in (start, cells[:50].mean(axis=0))
+        find_metric("copies_input").function(truth, p[None], start[None], bound)[0]
+        for p in (start, cells[:50].mean(axis=0))
     ]
     assert flags == [1.0, 0.0]
 

@@ -147,13 +147,6 @@ def test_cells_that_coincide_still_have_a_bandwidth():
     assert distribution.mmd_rbf(same, same, 1.0) == pytest.approx(0.0)
 
 
-@given(n=st.integers(2, 30), m=st.integers(2, 30), seed=st.integers(0, 100))
-def test_sizes_are_made_equal_without_repeats(n, m, seed):
-    a, b = distribution.equal_sizes(np.arange(n)[:, None], np.arange(m)[:, None], np.random.default_rng(seed))
-    assert len(a) == len(b) == min(n, m)
-    assert len(np.unique(a)) == len(a)
-
-
 @pytest.mark.parametrize("distance", [distribution.e_distance, mmd])
 def test_one_cell_is_no_population(distance):
     x = np.zeros((3, 2))

@@ -8,7 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.errors import UnknownName
-from benchmarks.scoring.metrics import METRICS, Metric, find_metric
+from benchmarks.scoring.metrics.all_metrics import METRICS, find_metric
+from benchmarks.scoring.metrics.metric import Metric
 from tests.unit.benchmarks.scoring.metrics.quantities import GENE_WISE, ORACLE, draw
 
 every_metric = pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.name)
@@ -35,7 +36,7 @@ def bounds(metric: Metric) -> tuple[float, float]:
 
 
 def evaluate(metric: Metric, quantities: dict[str, np.ndarray]) -> np.ndarray:
-    return metric.fn(*(quantities[name] for name in metric.needs))
+    return metric.function(*(quantities[name] for name in metric.needs))
 
 
 @every_metric
@@ -116,9 +117,9 @@ def test_a_constant_change_scores_zero_on_either_side(metric, spread):
     varied = np.random.default_rng(0).normal(size=(2, 100))
     flat = 3.0 + spread * np.arange(100) / 100 * np.ones((2, 1))
     everywhere = [np.ones((2, 100), dtype=bool)] * (len(metric.needs) - 2)
-    np.testing.assert_array_equal(metric.fn(varied, flat, *everywhere), 0.0)
-    np.testing.assert_array_equal(metric.fn(flat, varied, *everywhere), 0.0)
-    assert (metric.fn(varied, varied + 0.5, *everywhere) > 0.5).all()
+    np.testing.assert_array_equal(metric.function(varied, flat, *everywhere), 0.0)
+    np.testing.assert_array_equal(metric.function(flat, varied, *everywhere), 0.0)
+    assert (metric.function(varied, varied + 0.5, *everywhere) > 0.5).all()
 
 
 @pytest.mark.parametrize("name", sorted(SYMMETRIC))
@@ -128,15 +129,17 @@ def test_truth_and_prediction_can_change_places(name, kind, n, genes, seed):
     metric = find_metric(name)
     first, second = (draw(kind, n, genes, seed)[quantity] for quantity in metric.needs)
     usable = np.ones(n, dtype=bool) if metric.undefined == "" else first.any(axis=1) & second.any(axis=1)
-    np.testing.assert_allclose(metric.fn(first, second)[usable], metric.fn(second, first)[usable], atol=1e-12)
+    np.testing.assert_allclose(
+        metric.function(first, second)[usable], metric.function(second, first)[usable], atol=1e-12
+    )
 
 
 def test_some_metrics_hold_the_truth_apart_and_say_so():
     truth, predicted = np.array([[0.0, 1.0, 2.0]]), np.array([[0.0, 2.0, 4.0]])
     r2 = find_metric("r2")
-    assert r2.fn(truth, predicted)[0] == pytest.approx(1 - 5 / 2)
-    assert r2.fn(predicted, truth)[0] == pytest.approx(1 - 5 / 8)
-    assert "not symmetric" in str(r2.fn.__doc__).lower()
+    assert r2.function(truth, predicted)[0] == pytest.approx(1 - 5 / 2)
+    assert r2.function(predicted, truth)[0] == pytest.approx(1 - 5 / 8)
+    assert "not symmetric" in str(r2.function.__doc__).lower()
 
 
 def test_every_metric_says_what_it_is():
@@ -161,4 +164,4 @@ def test_names_and_quantities_are_checked():
     with pytest.raises(UnknownName, match="Did you mean 'pearson_delta'"):
         find_metric("pearson_deltaa")
     with pytest.raises(ValueError, match="needs \\('profiles',\\)"):
-        Metric("x", "profile", find_metric("mse").fn, 0.0, False, ("profiles",), True, "none")
+        Metric(name="x", family="profile", function=find_metric("mse").function, needs=("profiles",))

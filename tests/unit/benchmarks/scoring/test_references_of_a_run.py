@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from benchmarks.scoring.metrics import METRICS
+from benchmarks.scoring.metrics.all_metrics import METRICS
 from reports.tables import read_leaderboard
 
 

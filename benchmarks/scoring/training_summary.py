@@ -1,4 +1,4 @@
-"""What scoring takes from the training cells: principal components, mean effects, and who the training controls are."""
+"""What scoring takes from the training cells: principal components, mean effects, and the positions of their controls."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MANY_GENES = 2_000
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingSummary:
     """Statistics of the training cells of one fold; no test cell is in them."""
 
     components: PCA
@@ -39,7 +39,7 @@ class Training:
     """Context, perturbation and dose (nM, 0 for none) of the training cells."""
 
     def mean_effect(self, conditions: Sequence[TestCondition]) -> np.ndarray:
-        """Mean change [condition, gene] in each one's context, of its step; of all contexts where that has none."""
+        """Mean change [condition, gene] over the same step in a condition's context, or over all contexts where it has none."""
         rows = []
         for condition in conditions:
             table = self.effects[_step(condition)]
@@ -55,7 +55,7 @@ class Training:
         )
 
     def perturbed_like(self, condition: TestCondition) -> Index:
-        """Positions of the perturbed training cells of a condition's context and dose, whatever the perturbation."""
+        """Positions of the training cells of a condition's context and dose, of any perturbation."""
         return self._find(condition.context, self.labels["perturbation"] != CONTROL, condition.dose)
 
     def _find(self, context: str, which: pd.Series, dose: float | None) -> Index:
@@ -63,7 +63,9 @@ class Training:
         return self.train[((self.labels["context"] == context) & which & at_dose).to_numpy()]
 
 
-def training_of(cells: CellTable, train: Index, seed: int, conditions: Sequence[TestCondition] = ()) -> Training:
+def summarise_training(
+    cells: CellTable, train: Index, seed: int, conditions: Sequence[TestCondition] = ()
+) -> TrainingSummary:
     """Summarise the training cells.
 
     Parameters
@@ -75,7 +77,7 @@ def training_of(cells: CellTable, train: Index, seed: int, conditions: Sequence[
     seed
         Seed of the principal components' start vector.
     conditions
-        Test conditions, whose steps mean changes are wanted of; by default of the step from controls to any dose.
+        Test conditions, for whose steps mean changes are computed; default: the step from controls to any dose.
     """
     from sklearn.decomposition import PCA  # slow to import, and not needed without training cells
 
@@ -85,7 +87,7 @@ def training_of(cells: CellTable, train: Index, seed: int, conditions: Sequence[
     x = sp.csr_matrix(cells.X[train])
     n = min(N_COMPONENTS, len(train) - 1, len(cells.var_names) - 1)
     steps = {_step(condition) for condition in conditions} or {(None, None)}
-    return Training(
+    return TrainingSummary(
         components=PCA(n, svd_solver=_solver(len(cells.var_names)), random_state=seed).fit(x),
         effects={step: _mean_effects(x, labels, cells.var_names, step) for step in steps},
         train=train,
