@@ -1,13 +1,12 @@
 """The tables of the regression gate: a run's folder, a reference file or an old leaderboard; and which can be compared.
 
 A reference file is one gzipped CSV: a settled value per task, model, metric, context and condition, with all that is
-needed to compare it later, so that neither code nor data of its time are.
+needed to compare it later without the code and data it came from.
 """
 
 from __future__ import annotations
 
 import gzip
-import io
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ import pandas as pd
 from benchmarks.data.store.atomic_files import atomic
 from benchmarks.errors import BenchmarkError
 from benchmarks.execution.manifest import read_manifest
-from benchmarks.regression.gate import CELL, MODEL, ROW, TASK, Difference, Move, floor_of
+from benchmarks.regression.gate import CELL, MODEL, ROW, TASK, Difference, Move, floor_of, keys
 from reports.stats.bootstrap import context_sizes, summarise
 from reports.stats.settle import settle
 from reports.tables import FAILED, load, read_leaderboard
@@ -45,7 +44,7 @@ def read_table(path: Path) -> pd.DataFrame:
     -------
     DataFrame
         Of a run or reference file, one row per (`ROW`, `CELL`, seed): `value` (the settled one, 7 significant digits, NaN
-        where left out for everybody), `status`, `reason`, `seed_sd` (standard deviation over the `n_seeds` training seeds
+        where left out for all models), `status`, `reason`, `seed_sd` (standard deviation over the `n_seeds` training seeds
         of the mean over conditions; NaN with one seed), `steady` (a model whose seeds agree on every metric: it has no
         training noise), `judged` (False where a metric only describes), facts and origin. Of a
         leaderboard, its rows of level "suite" with column `mean`.
@@ -68,15 +67,8 @@ def read_table(path: Path) -> pd.DataFrame:
         table = pd.read_csv(
             path, keep_default_na=False, na_values={name: [""] for name in _NUMBERS}, float_precision="round_trip"
         )
-    except (
-        OSError,
-        EOFError,
-        zlib.error,
-        UnicodeDecodeError,
-        pd.errors.EmptyDataError,
-        pd.errors.ParserError,
-    ) as error:
-        raise BenchmarkError(f"{path} is no table ({error}); make it anew with --write.") from error
+    except (OSError, EOFError, zlib.error, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise BenchmarkError(f"{path} is not a table ({error}); make it again with --write.") from error
     if "condition" not in table and "level" in table:
         return _check_board(read_leaderboard(path), path)
     _require(table, (*COLUMNS, *FACTS, *ORIGIN), path)
@@ -157,14 +149,9 @@ def write_reference(table: pd.DataFrame, path: Path) -> None:
         raise BenchmarkError(
             "A leaderboard has no values per condition; expected a run's folder to make a reference of."
         )
-    text = (
-        table[[*COLUMNS, *FACTS, *ORIGIN]].sort_values([*ROW, *CELL, "seed"]).to_csv(index=False, float_format="%.7g")
-    )
-    packed = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0) as handle:
-        handle.write(text.encode())
-    with atomic(path) as file:
-        file.write(packed.getvalue())
+    table = table[[*COLUMNS, *FACTS, *ORIGIN]].sort_values([*ROW, *CELL, "seed"])
+    with atomic(path) as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as handle:
+        handle.write(table.to_csv(index=False, float_format="%.7g").encode())
 
 
 def is_board(table: pd.DataFrame) -> bool:
@@ -177,7 +164,7 @@ def _require(table: pd.DataFrame, columns: tuple[str, ...], path: Path) -> None:
     if missing:
         raise BenchmarkError(
             f"{path} lacks the column(s) {', '.join(missing)}; expected a reference file made with --write, or a "
-            "leaderboard.csv of this project. Make it anew."
+            "leaderboard.csv of this project. Make it again."
         )
 
 
@@ -194,14 +181,14 @@ def _check_board(board: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 
 def refuse_unlike(new: pd.DataFrame, reference: pd.DataFrame) -> None:
-    """Raise `BenchmarkError` where two tables do not answer the same question on the same data."""
-    found = [list(_found(table, ["suite", "dataset", "source", "protocol"])) for table in (new, reference)]
+    """Raise `BenchmarkError` unless two tables are of the same data, tasks, conditions and training budgets."""
+    found = [keys(table, ["suite", "dataset", "source", "protocol"]) for table in (new, reference)]
     if found[0] != found[1]:
         raise _unlike("suite, data set, source or protocol", *("; ".join(map("/".join, f)) for f in found))
     if is_board(reference):
         return
     for column, what in zip(ORIGIN, ("expression space", "data set (sha256)", "split"), strict=True):
-        values = [", ".join(v for (v,) in _found(table, [column])) for table in (new, reference)]
+        values = [", ".join(v for (v,) in keys(table, [column])) for table in (new, reference)]
         if all(values) and values[0] != values[1]:
             raise _unlike(what, *values)
     pairs = new.drop_duplicates(ROW).merge(reference.drop_duplicates(ROW), on=ROW)
@@ -211,8 +198,8 @@ def refuse_unlike(new: pd.DataFrame, reference: pd.DataFrame) -> None:
             row = other.iloc[0]
             name = row["metric"] if column == "higher_is_better" else row["model"]
             raise _unlike(f"{what} of {name}", str(row[f"{column}_x"]), str(row[f"{column}_y"]))
-    for task in sorted(set(_found(new, TASK)) & set(_found(reference, TASK))):
-        here, there = (set(_found(_of_task(table, task), CELL)) for table in (new, reference))
+    for task in sorted(set(keys(new, TASK)) & set(keys(reference, TASK))):
+        here, there = (set(keys(_of_task(table, task), CELL)) for table in (new, reference))
         if here != there:
             only = [
                 f"{len(s)} of its own ({', '.join(map('/'.join, sorted(s)[:3]))})"
@@ -222,23 +209,19 @@ def refuse_unlike(new: pd.DataFrame, reference: pd.DataFrame) -> None:
             raise _unlike(f"conditions of {'/'.join(task)}", f"{len(here)}", f"{len(there)}: " + "; ".join(only))
 
 
-def _found(table: pd.DataFrame, columns: list[str]) -> list[tuple[str, ...]]:
-    return sorted(table[columns].drop_duplicates().itertuples(index=False, name=None))
-
-
 def _of_task(table: pd.DataFrame, task: tuple[str, ...]) -> pd.DataFrame:
     return table[(table[TASK] == list(task)).all(axis=1)]
 
 
 def _unlike(what: str, new: str, reference: str) -> BenchmarkError:
     return BenchmarkError(
-        f"Other {what}: new table {new}, reference {reference}. These are unlike things and are not compared; run with the "
-        "reference's settings, or make the reference anew (--write) and say why."
+        f"Other {what}: new table {new}, reference {reference}. The two cannot be compared; run with the "
+        "reference's settings, or make the reference again (--write) and say why."
     )
 
 
 def unpaired(new: pd.DataFrame, board: pd.DataFrame, floors: Mapping[str, float]) -> list[Difference]:
-    """Take the difference of every row of a leaderboard from means and intervals: blind to all but large losses."""
+    """Take the difference of every row of a leaderboard from means and intervals, which shows only large losses."""
     old = board.set_index(ROW)
     used = new[new["value"].notna() & new["judged"]].sort_values([*ROW, *CELL])
     found = []
@@ -258,8 +241,8 @@ def unpaired(new: pd.DataFrame, board: pd.DataFrame, floors: Mapping[str, float]
     return found
 
 
-def board_troubles(new: pd.DataFrame, board: pd.DataFrame) -> Iterator[Move]:
-    """Find models that fail on more conditions than a leaderboard says, or have no value where it has one."""
+def board_status_changes(new: pd.DataFrame, board: pd.DataFrame) -> Iterator[Move]:
+    """Yield models that fail on more conditions than in a leaderboard, or have no value where it has one."""
     for key, rows in board.groupby(MODEL, sort=True):
         mine = new[(new[MODEL] == list(key)).all(axis=1)]
         if mine.empty:
