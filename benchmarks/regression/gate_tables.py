@@ -118,7 +118,8 @@ def _seed_spread(scores: pd.DataFrame) -> pd.DataFrame:
 def at_common_seeds(new: pd.DataFrame, reference: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Average two settled tables over the training seeds both have; over each one's own where there is none.
 
-    A row is ok where all its seeds are. References, which train nothing, keep what they have. `n_used` is the number of seeds averaged.
+    A row is ok where all its seeds are. References, which train nothing, keep what they have. `n_used` is the number of
+    seeds averaged.
     """
     common = set(new["seed"]) & set(reference["seed"])
     return _average(new, common or set(new["seed"])), _average(reference, common or set(reference["seed"]))
@@ -244,15 +245,15 @@ def unpaired(new: pd.DataFrame, board: pd.DataFrame, floors: Mapping[str, float]
 def board_status_changes(new: pd.DataFrame, board: pd.DataFrame) -> Iterator[Move]:
     """Yield models that fail on more conditions than in a leaderboard, or have no value where it has one."""
     for key, rows in board.groupby(MODEL, sort=True):
-        mine = new[(new[MODEL] == list(key)).all(axis=1)]
-        if mine.empty:
+        own = new[(new[MODEL] == list(key)).all(axis=1)]
+        if own.empty:
             continue
-        bad = mine[mine["status"].isin(FAILED)]
+        bad = own[own["status"].isin(FAILED)]
         failed = int(bad.groupby("metric").size().max()) if len(bad) else 0
         if failed > rows["n_failed"].max():
             yield Move(key[:-1], key[-1], "", "failed", detail=f"{failed} conditions, were {rows['n_failed'].max()}")
         had = rows.loc[rows["mean"].notna(), "metric"]
-        has, known = set(mine.loc[mine["value"].notna(), "metric"]), set(new["metric"])
+        has, known = set(own.loc[own["value"].notna(), "metric"]), set(new["metric"])
         lost = [name for name in had if name in known and name not in has]
         if lost and not failed:
             yield Move(key[:-1], key[-1], "", "no value", detail=", ".join(lost))

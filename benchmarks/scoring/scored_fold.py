@@ -75,9 +75,9 @@ class ScoredFold:
         sign = -1.0 if self.direction == "p2n" else 1.0
         return sign * self.training.mean_effect(self.conditions)
 
-    def endings(self, status: str = "ok", reason: str = "") -> list[Ending]:
-        """Give every condition the same status and reason."""
-        return [Ending(c.context, c.perturbation, status, reason, c.dose) for c in self.conditions]
+    def endings(self) -> list[Ending]:
+        """End every condition as ok."""
+        return [Ending(c.context, c.perturbation, "ok", "", c.dose) for c in self.conditions]
 
     def setting(self, number: int) -> bytes:
         """Return a key of a condition's input and reference cells, equal for conditions that share both."""

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from benchmarks.scoring.metrics.metric import CHANGE, Array, GeneMask, Metric, PerCondition, PerGene
-from benchmarks.scoring.metrics.profile import FLAT, constant, pearson
+from benchmarks.scoring.metrics.profile import FLAT, constant, f64, pearson
 
 BLOCK = 1 << 20
 """Values that are ranked at a time."""
@@ -37,7 +37,7 @@ def cosine_delta(delta: PerGene, delta_hat: PerGene) -> PerCondition:
     Unlike the correlation it does not take the mean over genes out, so a shift common to all genes counts; a prediction
     that is nothing but such a shift still scores 0, as in every metric of the change.
     """
-    x, y = (np.asarray(side, dtype=np.float64) for side in (delta, delta_hat))
+    x, y = f64(delta), f64(delta_hat)
     flat = constant(x) | constant(y)
     scale = np.sqrt(np.square(x).sum(axis=-1)) * np.sqrt(np.square(y).sum(axis=-1))
     cosine = (x * y).sum(axis=-1) / np.where(flat, 1.0, scale)
@@ -71,7 +71,7 @@ def nmae_lfc(delta: PerGene, delta_hat: PerGene, significant: GeneMask) -> PerCo
 
     1 is what predicting no change scores. NaN where fewer than 10 genes are significant.
     """
-    d, d_hat = (np.asarray(x, dtype=np.float64) for x in (delta, delta_hat))
+    d, d_hat = f64(delta), f64(delta_hat)
     error = np.where(significant, np.abs(d_hat - d), 0.0).sum(axis=-1)
     size = np.where(significant, np.abs(d), 0.0).sum(axis=-1)
     enough = (np.asarray(significant).sum(axis=-1) >= MIN_LFC_GENES) & (size > 0)

@@ -94,7 +94,7 @@ def count_wins(small, large, large_ties):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _advance(values, low, high, value):  # type: ignore[no-untyped-def]
-    """First position from `low` on whose value is not below `value`: by strides that double, then by halving."""
+    """First position from `low` on with a value not below the given one: by strides that double, then by halving."""
     stride = 1
     while low + stride <= high and values[low + stride - 1] < value:
         low += stride

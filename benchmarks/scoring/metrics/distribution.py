@@ -18,8 +18,6 @@ N_COMPONENTS = 50
 """Principal components of the TRAINING cells that distances are measured in."""
 BLOCK = 1024
 """Cells a side of the largest matrix of distances held at a time."""
-BINS = 4096
-"""Bins of the histogram from which the median distance is found."""
 
 
 def e_distance(
@@ -102,19 +100,7 @@ def bandwidth(truth: Float[Array, "cell component"], reference: Float[Array, "ce
         Cells [cell, component]; equally many, or the larger side decides.
     """
     cells = np.concatenate([truth, reference]).astype(np.float64)
-    n_pairs = _pairs(len(cells))
-    middle = [(n_pairs - 1) // 2, n_pairs // 2]
-    largest = 2 * np.sqrt(np.square(cells - cells.mean(axis=0)).sum(axis=1).max())
-    scale = BINS / largest if largest > 0 else 0.0
-    counts = np.zeros(BINS + 1, dtype=np.int64)
-    for d2 in _within(cells):
-        counts += np.bincount(_bins(d2, scale), minlength=BINS + 1)
-    low, high = np.searchsorted(counts.cumsum(), middle, side="right")  # bins of the two middle distances
-    near = []
-    for d2 in _within(cells):
-        bins = _bins(d2, scale)
-        near.append(np.sqrt(d2[(bins >= low) & (bins <= high)]))
-    median = float(np.sort(np.concatenate(near))[np.array(middle) - counts[:low].sum()].mean())
+    median = float(np.median(np.sqrt(np.concatenate(list(_within(cells))))))
     return median or distance_within(cells) or 1.0
 
 
@@ -185,10 +171,6 @@ def _kernel_sum(d2: Array, sigma: float) -> float:
     if not sigma > 0:
         raise ValueError(f"mmd_rbf got the width {sigma}; expected a positive number: use bandwidth.")
     return float(np.exp(d2 * (-0.5 / sigma**2)).sum())
-
-
-def _bins(d2: Array, scale: float) -> Array:
-    return np.minimum(np.sqrt(d2) * scale, BINS).astype(np.int64)
 
 
 def _of_cells(function: Callable[..., float], name: Quantity, source: str) -> Metric:

@@ -18,7 +18,7 @@ def mse(truth: PerGene, predicted: PerGene) -> PerCondition:
 
     Units are those of the expression space, squared.
     """
-    return np.mean(np.square(_f64(truth) - _f64(predicted)), axis=-1)
+    return np.mean(np.square(f64(truth) - f64(predicted)), axis=-1)
 
 
 def rmse(truth: PerGene, predicted: PerGene) -> PerCondition:
@@ -28,7 +28,7 @@ def rmse(truth: PerGene, predicted: PerGene) -> PerCondition:
 
 def mae(truth: PerGene, predicted: PerGene) -> PerCondition:
     """Mean absolute error of the mean profile over genes, in the units of the expression space."""
-    return np.mean(np.abs(_f64(truth) - _f64(predicted)), axis=-1)
+    return np.mean(np.abs(f64(truth) - f64(predicted)), axis=-1)
 
 
 def r2(truth: PerGene, predicted: PerGene) -> PerCondition:
@@ -37,7 +37,7 @@ def r2(truth: PerGene, predicted: PerGene) -> PerCondition:
     1 − Σ(t − p)² / Σ(t − mean t)². Not symmetric: the spread is the truth's. A truth that is constant over genes scores 1
     if it is predicted exactly and 0 otherwise, as in scikit-learn.
     """
-    t, p = _f64(truth), _f64(predicted)
+    t, p = f64(truth), f64(predicted)
     residual = np.square(t - p).sum(axis=-1)
     total = np.square(t - t.mean(axis=-1, keepdims=True)).sum(axis=-1)
     flat = constant(t)
@@ -51,7 +51,7 @@ def r2_pearson(truth: PerGene, predicted: PerGene) -> PerCondition:
 
 def pearson(a: PerGene, b: PerGene) -> PerCondition:
     """Pearson correlation over genes, row by row; 0 where either side is constant (spread ≤ 1e-6)."""
-    x, y = _f64(a), _f64(b)
+    x, y = f64(a), f64(b)
     flat = constant(x) | constant(y)
     x = x - x.mean(axis=-1, keepdims=True)
     y = y - y.mean(axis=-1, keepdims=True)
@@ -65,7 +65,8 @@ def constant(x: PerGene) -> Array:
     return np.ptp(x, axis=-1) <= FLAT
 
 
-def _f64(x: Array) -> Array:
+def f64(x: Array) -> Array:
+    """Convert to float64, in which all sums are taken."""
     return np.asarray(x, dtype=np.float64)
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 
 from benchmarks.scoring.metrics.metric import CHANGE, PAIR, Array, Metric, PerCondition, PerGene
-from benchmarks.scoring.metrics.profile import constant
+from benchmarks.scoring.metrics.profile import constant, f64
 
 _VCC = "Virtual Cell Challenge 2025"
 MIN_CONDITIONS = 3
@@ -51,20 +51,20 @@ def pds(
         rows = np.flatnonzero(columns >= 0)
         own = columns[rows]
         distance[rows] -= np.abs(p[rows, own][:, None] - t[:, own].T)
-    nearer, tied = _against_own(distance, slack)
+    nearer, tied = _compare_with_own(distance, slack)
     return 1 - (nearer + 0.5 * tied) / len(t)
 
 
 def pds_cosine(delta: PerGene, delta_hat: PerGene) -> PerCondition:
     """Perturbation discrimination by cosine: is a predicted change nearer to its own true change than to the others?
 
-    1 − k / (n − 1), k = truths strictly nearer + ½ (others tied with its own); 1 is best, 0.5 is chance. A change that is
-    constant over genes, predicted for one condition, is as far from all and scores exactly 0.5.
+    1 − k / (n − 1), k = truths strictly nearer + ½ (others tied with its own); 1 is best, 0.5 is chance. A predicted
+    change that is constant over genes is equally far from all and scores exactly 0.5.
     """
-    t, p = _f64(delta), _f64(delta_hat)
+    t, p = f64(delta), f64(delta_hat)
     if len(t) < MIN_CONDITIONS:
         return np.full(len(t), np.nan)
-    nearer, tied = _against_own(-_unit(p) @ _unit(t).T, np.full((len(t), 1), ROUNDING))
+    nearer, tied = _compare_with_own(-_unit(p) @ _unit(t).T, np.full((len(t), 1), ROUNDING))
     return np.where(constant(p), 0.5, 1 - (nearer + 0.5 * tied) / (len(t) - 1))
 
 
@@ -76,7 +76,7 @@ def centroid_accuracy(truth: PerGene, predicted: PerGene) -> PerCondition:
     n = len(truth)
     if n < MIN_CONDITIONS:
         return np.full(n, np.nan)
-    nearer, tied = _against_own(*_squared_distances(predicted, truth, np.mean(truth, axis=0)))
+    nearer, tied = _compare_with_own(*_squared_distances(predicted, truth, np.mean(truth, axis=0)))
     return (n - 1 - nearer - tied) / (n - 1)
 
 
@@ -90,18 +90,14 @@ def rank_perturbench(truth: PerGene, predicted: PerGene) -> PerCondition:
     n = len(truth)
     if n < MIN_CONDITIONS:
         return np.full(n, np.nan)
-    nearer, tied = _against_own(*_squared_distances(truth, predicted, np.mean(truth, axis=0)))
+    nearer, tied = _compare_with_own(*_squared_distances(truth, predicted, np.mean(truth, axis=0)))
     return (nearer + 0.5 * tied) / n
 
 
-def _against_own(
-    distance: Float[Array, "condition condition"], slack: Float[Array, "condition #condition"]
-) -> tuple[Array, Array]:
+def _compare_with_own(distance: Array, slack: Array) -> tuple[Array, Array]:
     """Count, row by row, the others that are nearer than the row's own (the diagonal), and those as near within `slack`."""
     gap = distance - np.diag(distance)[:, None]
-    nearer = (gap < -slack).sum(axis=1)
-    tied: Bool[Array, "condition condition"] = np.abs(gap) <= slack
-    return nearer, tied.sum(axis=1) - 1
+    return (gap < -slack).sum(axis=1), (np.abs(gap) <= slack).sum(axis=1) - 1
 
 
 def _squared_distances(seen_from: Array, candidates: Array, centre: Array) -> tuple[Array, Array]:
@@ -109,7 +105,7 @@ def _squared_distances(seen_from: Array, candidates: Array, centre: Array) -> tu
 
     `centre` is taken off both sides first, because small numbers lose less to rounding.
     """
-    x, y = _f64(seen_from) - centre, _f64(candidates) - centre
+    x, y = f64(seen_from) - centre, f64(candidates) - centre
     sizes = np.square(x).sum(axis=1)[:, None] + np.square(y).sum(axis=1)
     return sizes - 2 * (x @ y.T), ROUNDING * sizes
 
@@ -118,10 +114,6 @@ def _unit(x: Array) -> Array:
     """Scale rows to length one; a row of zeros stays so, at cosine distance 1 from everything."""
     length = np.linalg.norm(x, axis=1, keepdims=True)
     return np.divide(x, length, out=np.zeros_like(x), where=length > 0)
-
-
-def _f64(x: Array) -> Array:
-    return np.asarray(x, dtype=np.float64)
 
 
 _retrieval = partial(Metric, family="retrieval", undefined="too_few_conditions")

@@ -88,11 +88,11 @@ def test_one_line_for_a_model_or_metric_that_is_gone(tmp_path):
     assert not any(m.bad for m in back)
 
 
-def test_a_yardstick_that_moved_fails_in_either_direction(tmp_path):
+def test_moved_reference_predictor_fails_in_either_direction(tmp_path):
     scores = make_scores()
     done = run(tmp_path, shifted(scores, "pearson_delta", 0.1, "oracle"), scores)
     assert done.exit_code == 1
-    assert "yardstick" in done.output
+    assert "reference moved" in flat(done.output)
 
 
 @pytest.mark.parametrize(
@@ -201,8 +201,8 @@ def test_a_floor_of_ones_own(tmp_path):
     [
         ("none.csv.gz", None, "does not exist"),
         ("a.csv", b"a,b\n1,2\n", "lacks the column(s)"),
-        ("a.csv.gz", b"not gzipped", "is no table"),
-        ("a.csv", b"", "is no table"),
+        ("a.csv.gz", b"not gzipped", "is not a table"),
+        ("a.csv", b"", "is not a table"),
     ],
 )
 def test_tables_that_cannot_be_read(tmp_path, name, content, words):

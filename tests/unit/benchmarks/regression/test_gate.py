@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.regression.gate import FLOORS, ROW, judge, paired
+from benchmarks.regression.gate import ROW, floor_of, judge, paired
 from benchmarks.regression.gate_tables import at_common_seeds, read_table
 from tests.unit.benchmarks.regression.gate_runs import LEVEL, flat, make_run, make_scores, run, shifted
 
@@ -19,14 +19,10 @@ def test_a_loss_that_noise_explains_is_none(tmp_path):
 
 def retrained(table, rng, sd, context_sd=0.0):
     """A settled table of a new training: every value anew, in units of the metric's floor."""
-    levels = table["metric"].map(LEVEL).to_numpy()
-    kinds = [FLOORS.get(m, FLOORS[f]) for m, f in zip(table["metric"], table["family"], strict=True)]
-    floors = np.array(
-        [size * (level if kind == "relative" else 1) for (kind, size), level in zip(kinds, levels, strict=True)]
-    )
+    floors = [floor_of(m, f, LEVEL[m], {}) for m, f in zip(table["metric"], table["family"], strict=True)]
     places = table.groupby([*ROW, "context"]).ngroup().to_numpy()
     noise = sd * rng.standard_normal(len(table)) + context_sd * rng.standard_normal(places.max() + 1)[places]
-    return table.assign(value=table["value"] + np.where(table["kind"] == "model", floors * noise, 0.0))
+    return table.assign(value=table["value"] + np.where(table["kind"] == "model", np.array(floors) * noise, 0.0))
 
 
 def failed_builds(tmp_path, loss, n_builds):

@@ -254,28 +254,28 @@ def test_every_metric_is_known_by_name():
     assert all(find_metric(name).name == name for name in values)
 
 
-def test_a_yardstick_is_kept_until_what_it_depends_on_changes(tmp_path, monkeypatch):
+def test_truth_side_is_read_from_disk_until_data_or_code_change(tmp_path, monkeypatch):
     question = ask()
     first = truth_side_of(question, folder=tmp_path, depends_on="data")
     made = []
-    monkeypatch.setattr(yardstick, "_make", lambda *a: made.append(a) or first)
+    monkeypatch.setattr(truth_side, "_make", lambda *a: made.append(a) or first)
     again = truth_side_of(question, folder=tmp_path, depends_on="data")
     assert not made
     load = lambda n: as_prediction(question.input_cells(n))  # noqa: E731
-    for stick in (first, again):
-        values = evaluate(question, stick.target, summarise_predictions(question, stick.target, load))
+    for side in (first, again):
+        values = evaluate(question, side.truth, summarise_predictions(question, side.truth, load))
         assert np.isfinite(values["wasserstein"].values).all(), "the true cells are still at hand"
     pd.testing.assert_frame_equal(first.planted, again.planted)
     truth_side_of(question, folder=tmp_path, depends_on="other data")
-    monkeypatch.setattr(yardstick, "code_hash", lambda: "other code")
+    monkeypatch.setattr(truth_side, "code_hash", lambda: "other code")
     truth_side_of(question, folder=tmp_path, depends_on="data")
     assert len(made) == 2
 
 
-def test_a_damaged_yardstick_is_made_anew(tmp_path):
+def test_damaged_truth_side_is_computed_again(tmp_path):
     question = ask(train=False)
     truth_side_of(question, calibrate=False, folder=tmp_path, depends_on="data")
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:50])
     again = truth_side_of(question, calibrate=False, folder=tmp_path, depends_on="data")
-    assert again.target.profiles.shape == (len(question), 60)
+    assert again.truth.profiles.shape == (len(question), 60)

@@ -164,4 +164,4 @@ def test_names_and_quantities_are_checked():
     with pytest.raises(UnknownName, match="Did you mean 'pearson_delta'"):
         find_metric("pearson_deltaa")
     with pytest.raises(ValueError, match="needs \\('profiles',\\)"):
-        Metric(name="x", family="profile", function=find_metric("mse").function, needs=("profiles",))
+        Metric(name="x", family="profile", function=find_metric("mse").function, best=0.0, needs=("profiles",))
