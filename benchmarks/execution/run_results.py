@@ -25,6 +25,7 @@ from benchmarks.scoring.result_tables import condition_facts, metric_table
 from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of
 from benchmarks.scoring.training_summary import summarise_training
 from benchmarks.scoring.truth_side import TruthSide, truth_side_of
+from benchmarks.scoring.truth_summary import TruthSummary
 from benchmarks.seeds import derive
 from benchmarks.tasks.splits import Split
 from reports.tables import ABILITIES, COST_COLUMNS, GROUP, MODEL_COLUMNS, SCORE_COLUMNS

@@ -18,7 +18,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.regression.gate import ROW, Move, gone_and_new, judge, keys, paired, status_changes
 from benchmarks.regression.gate_tables import at_common_seeds, board_status_changes, is_board, refuse_unlike, unpaired
 
-_ESCAPES = {"%": "%25", "\r": "%0D", "\n": "%0A"}
+_ESCAPES = {ord("%"): "%25", ord("\r"): "%0D", ord("\n"): "%0A"}
 N_ANNOTATIONS = 10
 """GitHub shows ten annotations of a kind and step; the last one counts the rest."""
 REMEDY = (
@@ -126,8 +126,8 @@ def _printable(text: str) -> str:
 
 def annotation(level: str, title: str, text: str) -> str:
     """Return one workflow command of GitHub Actions; `level` is "error" or "notice"."""
-    message = text.translate(str.maketrans(_ESCAPES))
-    name = title.translate(str.maketrans(_ESCAPES | {":": "%3A", ",": "%2C"}))
+    message = text.translate(_ESCAPES)
+    name = title.translate(_ESCAPES | {ord(":"): "%3A", ord(","): "%2C"})
     return f"::{level} title={name}::{message}"
 
 

@@ -209,10 +209,10 @@ def gone_and_new(new: pd.DataFrame, reference: pd.DataFrame) -> Iterator[Move]:
         tasks, models, metrics = (set(keys(here, c)) - set(keys(there, c)) for c in (TASK, MODEL, [*TASK, "metric"]))
         for task in sorted(tasks):
             yield Move(task, "", "", verdict, detail="the whole task")
-        for *task, name in sorted(key for key in models if key[:-1] not in tasks):
-            yield Move(tuple(task), name, "", verdict, detail="the model, with all its rows")
-        for *task, name in sorted(key for key in metrics if key[:-1] not in tasks):
-            yield Move(tuple(task), "", name, verdict, detail="the metric, for all models")
+        for key in sorted(key for key in models if key[:-1] not in tasks):
+            yield Move(key[:-1], key[-1], "", verdict, detail="the model, with all its rows")
+        for key in sorted(key for key in metrics if key[:-1] not in tasks):
+            yield Move(key[:-1], "", key[-1], verdict, detail="the metric, for all models")
 
 
 def keys(table: pd.DataFrame, columns: list[str]) -> list[tuple[str, ...]]:

@@ -47,14 +47,13 @@ def planted(fold: ScoredFold, whole: TruthSummary) -> pd.DataFrame:
     """
     half, true = halves(fold, 0)
     truth = summarise_truth(fold, true, like=whole)
+    mixtures = _mixtures(fold, half)
+    pure = _score(fold, truth, _mixed(fold, half, mixtures["noise"], 0.0))
     tables = []
-    pure = None
-    for mixture, draw in _mixtures(fold, half).items():
+    for mixture, draw in mixtures.items():
         for share in SHARES:
-            if share or pure is None:
-                scored = _score(fold, truth, _mixed(fold, half, draw, share))
-                pure = pure if share else scored
-            tables.append((scored if share else pure).assign(mixture=mixture, share=share))
+            scored = _score(fold, truth, _mixed(fold, half, draw, share)) if share else pure
+            tables.append(scored.assign(mixture=mixture, share=share))
     return pd.concat(tables, ignore_index=True)
 
 

@@ -35,7 +35,7 @@ def references(fold: ScoredFold, truth: TruthSummary, expectation: np.ndarray | 
     ceiling = _score_ceiling(fold, truth)
     yield "ceiling", ceiling
     # δ̂ = δ for the oracle: its change is measured from the same reference as the truth's
-    itself = summarise_predictions(fold, truth, lambda number: as_prediction(truth.cells_of(number)))
+    itself = summarise_predictions(fold, truth, _from_cells(truth.cells_of))
     oracle = evaluate(fold, truth, itself, start=fold.reference)
     yield "oracle", {**oracle, **{name: ceiling[name] for name in U_STATISTICS if name in oracle}}
     if fold.training is not None and fold.direction == "n2p":
@@ -69,8 +69,7 @@ def _score_ceiling(fold: ScoredFold, whole: TruthSummary) -> Values:
     for repeat in range(CEILING_REPEATS):
         predicted, true = halves(fold, repeat)
         truth = summarise_truth(fold, true, like=whole)
-        cells = summarise_predictions(fold, truth, lambda number, of=predicted: as_prediction(of(number)))
-        scored.append(evaluate(fold, truth, cells))
+        scored.append(evaluate(fold, truth, summarise_predictions(fold, truth, _from_cells(predicted))))
     return {name: _average([s[name] for s in scored]) for name in scored[0]}
 
 
@@ -99,6 +98,10 @@ def as_prediction(cells: Cells) -> Prediction:
 def dense(cells: Cells) -> np.ndarray:
     """Return cells [cell, gene] as a dense array."""
     return cells if isinstance(cells, np.ndarray) else cells.toarray()
+
+
+def _from_cells(cells_of: Callable[[int], Cells]) -> Callable[[int], Prediction]:
+    return lambda number: as_prediction(cells_of(number))
 
 
 def _other_controls(fold: ScoredFold) -> Callable[[int], Prediction | None]:

@@ -69,24 +69,33 @@ def summarise_truth(
         tests = gene_tests(fold, number, sort_cells(cells), profile)
         projected = fold.project(cells)
         return {
-            "profiles": profile,
-            "n_cells": cells.shape[0],
+            "profile": profile,
             "significant": tests.significant,
             "lfc": tests.lfc,
             "projected": projected,
-            "bandwidths": like.bandwidths[number] if like else _bandwidth(fold, number, projected),
-            "margin_bound": like.margin_bound[number]
-            if like
-            else honest_margin(cells, fold.start[number], fold.generator(number, "margin")),
-            "orders": fold.generator(number, "order").permutation(cells.shape[0]),
+            "bandwidth": like.bandwidths[number] if like else _bandwidth(fold, number, projected),
+            "bound": like.margin_bound[number] if like else _bound(fold, number, cells),
+            "order": fold.generator(number, "order").permutation(cells.shape[0]),
         }
 
     rows = fold.each(summarise)
-    columns: dict[str, list] = {name: [row[name] for row in rows] for name in rows[0]}
-    lists = {name: columns.pop(name) for name in ("projected", "orders")}
-    arrays = {name: np.array(values) for name, values in columns.items()}
-    tops = top_genes(arrays["significant"], arrays["lfc"], TOPS)
-    return TruthSummary(cells_of=cells_of, tops=tops, **lists, **arrays)
+
+    def column(name: str) -> list:
+        return [row[name] for row in rows]
+
+    significant, lfc = np.array(column("significant")), np.array(column("lfc"))
+    return TruthSummary(
+        cells_of=cells_of,
+        profiles=np.array(column("profile")),
+        n_cells=np.array([len(order) for order in column("order")]),
+        significant=significant,
+        lfc=lfc,
+        tops=top_genes(significant, lfc, TOPS),
+        projected=column("projected"),
+        bandwidths=np.array(column("bandwidth")),
+        margin_bound=np.array(column("bound")),
+        orders=column("order"),
+    )
 
 
 def gene_tests(fold: ScoredFold, number: int, cells: SortedCells, profile: np.ndarray) -> Tests:
@@ -109,12 +118,17 @@ def top_genes(significant: np.ndarray, lfc: np.ndarray, sizes: Sequence[int]) ->
     return found
 
 
+def _bound(fold: ScoredFold, number: int, cells: Cells) -> float:
+    return honest_margin(cells, fold.start[number], fold.generator(number, "margin"))
+
+
 def _bandwidth(fold: ScoredFold, number: int, projected: np.ndarray | None) -> float:
     """Median distance among true and reference cells: the same for every model; NaN without training cells."""
-    if projected is None:
+    if projected is None or fold.training is None:
         return float("nan")
     positions = fold.conditions[number].reference(fold.direction)
     n = min(BANDWIDTH_CELLS, len(positions), len(projected))
     generator = fold.generator(number, "bandwidth")
-    others = fold.project(take(fold.cells, np.sort(generator.choice(positions, n, replace=False))))
+    cells = take(fold.cells, np.sort(generator.choice(positions, n, replace=False)))
+    others = fold.training.components.transform(cells)
     return bandwidth(projected[generator.permutation(len(projected))[:n]], others)

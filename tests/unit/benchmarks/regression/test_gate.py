@@ -9,7 +9,7 @@ from benchmarks.regression.gate_tables import at_common_seeds, read_table
 from tests.unit.benchmarks.regression.gate_runs import LEVEL, flat, make_run, make_scores, run, shifted
 
 
-def test_a_loss_that_noise_explains_is_none(tmp_path):
+def test_noise_is_no_loss(tmp_path):
     scores = make_scores()
     new = scores.copy()
     here = (new["metric"] == "pearson_delta") & (new["model"] == "m1") & (new["context"] == "K0")
@@ -40,13 +40,13 @@ def failed_builds(tmp_path, loss, n_builds):
     return failed / n_builds
 
 
-def test_retraining_noise_fails_few_builds_and_a_planted_loss_nearly_all(tmp_path):
+def test_retraining_noise_and_planted_loss(tmp_path):
     assert failed_builds(tmp_path, 0.0, 20) <= 0.05
     (tmp_path / "many").rename(tmp_path / "first")
     assert failed_builds(tmp_path, 3.0, 10) >= 0.9
 
 
-def test_a_model_whose_seeds_agree_has_no_noise_to_hide_behind(tmp_path):
+def test_model_with_equal_seeds_has_no_noise(tmp_path):
     new, old = make_scores(seeds=(0,)), make_scores(seeds=(0, 1, 2))
     here = (new["metric"] == "pearson_delta") & (new["model"] == "m1") & (new["context"] == "K0")
     new.loc[here, "value"] -= 0.2
@@ -55,7 +55,7 @@ def test_a_model_whose_seeds_agree_has_no_noise_to_hide_behind(tmp_path):
     assert "no training noise" in flat(done.output)
 
 
-def test_seeds_that_differ_as_a_whole_make_the_error_larger(tmp_path):
+def test_spread_over_seeds_widens_error(tmp_path):
     old = make_scores(seeds=(0, 1, 2))
     for seed, offset in ((1, 0.1), (2, -0.1)):
         old.loc[(old["seed"] == seed) & (old["model"] == "m1"), "value"] += offset
@@ -63,7 +63,7 @@ def test_seeds_that_differ_as_a_whole_make_the_error_larger(tmp_path):
     assert run(tmp_path, new, old).exit_code == 0
 
 
-def test_only_the_seeds_both_have_are_compared(tmp_path):
+def test_only_common_seeds_are_compared(tmp_path):
     old = make_scores(seeds=(0, 1), sd=0.2)
     done = run(tmp_path, old[old["seed"] == 0], old)
     assert done.exit_code == 0

@@ -20,7 +20,7 @@ def test_every_metric_is_in_the_run(board):
     assert asked == {metric.name for metric in METRICS}
 
 
-def test_the_ceiling_is_at_1_and_the_oracle_at_or_above(board):
+def test_ceiling_scales_to_one(board):
     """In p2n nothing is informative on this screen, so nothing is scaled there."""
     assert board.loc[board["direction"] == "p2n", "scaled"].isna().all()
     wide = board[board["direction"] == "n2p"].pivot_table(index="metric", columns="model", values="scaled")
