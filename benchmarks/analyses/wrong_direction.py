@@ -9,15 +9,15 @@ import pandas as pd
 
 from benchmarks.contract import Prediction
 from benchmarks.execution.load_run import Asked, FinishedRun
-from benchmarks.scoring.prediction_summary import summarise_predictions
-from benchmarks.scoring.truth_summary import TruthSummary, summarise_truth
 from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.evaluate import evaluate, score_rows
 from benchmarks.scoring.metrics.all_metrics import METRICS as BENCHMARK_METRICS
 from benchmarks.scoring.metrics.all_metrics import find_metric
+from benchmarks.scoring.prediction_summary import summarise_predictions
 from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of
 from benchmarks.scoring.table import mean_profile, take
 from benchmarks.scoring.training_summary import summarise_training
+from benchmarks.scoring.truth_summary import TruthSummary, summarise_truth
 from benchmarks.seeds import derive
 from benchmarks.tasks.splits import Split
 from reports.stats.audits.directions import AS_N2P, BLIND, METRICS, RIGHT

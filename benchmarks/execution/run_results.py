@@ -16,10 +16,9 @@ from benchmarks.execution.events import ScoringProgressed, Watcher, ignore
 from benchmarks.execution.plan import Plan
 from benchmarks.execution.prediction_store import Outcome, PredictionSet
 from benchmarks.execution.settings import Execution
-from benchmarks.scoring.prediction_summary import summarise_predictions
-from benchmarks.scoring.truth_summary import TruthSummary
 from benchmarks.scoring.endings import FAILURES, Ending
 from benchmarks.scoring.evaluate import evaluate, score_rows
+from benchmarks.scoring.prediction_summary import summarise_predictions
 from benchmarks.scoring.references import REFERENCES, expected_profiles
 from benchmarks.scoring.result_tables import condition_facts, metric_table
 from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of
