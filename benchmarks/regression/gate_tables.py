@@ -70,11 +70,9 @@ def read_table(path: Path) -> pd.DataFrame:
     except (OSError, EOFError, zlib.error, ValueError) as error:  # pandas' own errors are ValueErrors
         raise BenchmarkError(f"{path} is not a table ({error}); make it again with --write.") from error
     if "condition" not in table and "level" in table:
-        return _check_board(read_leaderboard(path), path)
-    _require(table, (*COLUMNS, *FACTS, *ORIGIN), path)
-    for column in _TEXT:
-        table[column] = table[column].astype(str)
-    return _check_unique(table.assign(reason=""), [*ROW, *CELL, "seed"], path)
+        return _checked(read_leaderboard(path), BOARD, ROW, path)
+    table = _checked(table, (*COLUMNS, *FACTS, *ORIGIN), [*ROW, *CELL, "seed"], path)
+    return table.astype(dict.fromkeys(_TEXT, str)).assign(reason="")
 
 
 def read_run(folder: Path) -> pd.DataFrame:
@@ -160,25 +158,19 @@ def is_board(table: pd.DataFrame) -> bool:
     return "condition" not in table
 
 
-def _require(table: pd.DataFrame, columns: tuple[str, ...], path: Path) -> None:
+def _checked(table: pd.DataFrame, columns: tuple[str, ...], unique: list[str], path: Path) -> pd.DataFrame:
+    """Return the table; raises `BenchmarkError` where columns are missing or rows occur twice."""
     missing = [column for column in columns if column not in table]
     if missing:
         raise BenchmarkError(
             f"{path} lacks the column(s) {', '.join(missing)}; expected a reference file made with --write, or a "
             "leaderboard.csv of this project. Make it again."
         )
-
-
-def _check_unique(table: pd.DataFrame, keys: list[str], path: Path) -> pd.DataFrame:
-    twice = table[table.duplicated(keys)]
+    table = table[table["level"] == "suite"] if "level" in columns else table
+    twice = table[table.duplicated(unique)]
     if len(twice):
-        raise BenchmarkError(f"{path} has two rows for {'/'.join(map(str, twice.iloc[0][keys]))}; expected one.")
+        raise BenchmarkError(f"{path} has two rows for {'/'.join(map(str, twice.iloc[0][unique]))}; expected one.")
     return table
-
-
-def _check_board(board: pd.DataFrame, path: Path) -> pd.DataFrame:
-    _require(board, BOARD, path)
-    return _check_unique(board[board["level"] == "suite"], ROW, path)
 
 
 def refuse_unlike(new: pd.DataFrame, reference: pd.DataFrame) -> None:

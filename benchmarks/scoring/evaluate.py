@@ -47,25 +47,19 @@ def evaluate(
     start: np.ndarray | None = None,
     metrics: Sequence[Metric] = METRICS,
 ) -> Values:
-    """Compute every metric that the direction has.
+    """Compute metrics; retrieval is left out in p2n.
 
     Parameters
     ----------
-    fold, truth, predicted
-        From `scored_fold_of`, `summarise_truth` and `summarise_predictions`.
     start
         Profiles [condition, gene] that the predicted change is measured from; default: the input's.
-    metrics
-        Which metrics.
     """
     known = _quantities(fold, truth, predicted, fold.start if start is None else start)
-    found = {}
-    for metric in metrics:
-        if metric.family != "retrieval":
-            found[metric.name] = _by_condition(metric, known, predicted.has_cells)
-        elif fold.direction != "p2n":
-            found[metric.name] = _by_context(metric, known, fold.contexts)
-    return found
+    return {
+        metric.name: _score(metric, fold, known, predicted.has_cells)
+        for metric in metrics
+        if metric.family != "retrieval" or fold.direction == "n2p"
+    }
 
 
 def score_rows(fold: ScoredFold, truth: TruthSummary, values: Values, endings: Sequence[Ending]) -> pd.DataFrame:
@@ -125,29 +119,20 @@ def _quantities(
     }
 
 
-def _by_condition(metric: Metric, known: Mapping[str, np.ndarray | None], has_cells: np.ndarray) -> Scores:
-    values = np.full(len(has_cells), np.nan)
+def _score(metric: Metric, fold: ScoredFold, known: Mapping[str, np.ndarray | None], has_cells: np.ndarray) -> Scores:
+    """Score all conditions at once, or context by context for retrieval: its candidates are the context's conditions."""
+    values = np.full(len(fold), np.nan)
     given = [quantity for name in metric.needs if (quantity := known[name]) is not None]
     if len(given) < len(metric.needs):
-        return Scores(values, np.full(len(values), "unsupported"))
-    able = has_cells if NEEDS_CELLS.intersection(metric.needs) else np.ones(len(values), dtype=bool)
-    if able.any():
-        values[able] = metric.function(*(quantity[able] for quantity in given))
-    return Scores(values, np.where(able, _status(metric, values), "needs_cells"))
-
-
-def _by_context(metric: Metric, known: Mapping[str, np.ndarray | None], contexts: np.ndarray) -> Scores:
-    """Score retrieval context by context; the candidates are all test conditions of the context."""
-    values = np.full(len(contexts), np.nan)
-    status = np.full(len(contexts), "too_few_conditions", dtype=object)
-    for context in np.unique(contexts):
-        here = np.flatnonzero(contexts == context)
-        if len(here) >= MIN_CONDITIONS:
-            values[here] = metric.function(*(q[here] for name in metric.needs if (q := known[name]) is not None))
-            status[here] = _status(metric, values[here])
+        return Scores(values, np.full(len(fold), "unsupported"))
+    if metric.family == "retrieval":
+        contexts = [np.flatnonzero(fold.contexts == context) for context in np.unique(fold.contexts)]
+        groups, otherwise = [group for group in contexts if len(group) >= MIN_CONDITIONS], "too_few_conditions"
+    else:
+        able = has_cells if NEEDS_CELLS.intersection(metric.needs) else np.ones(len(fold), dtype=bool)
+        groups, otherwise = [np.flatnonzero(able)] if able.any() else [], "needs_cells"
+    status = np.full(len(fold), otherwise, dtype=object)
+    for group in groups:
+        values[group] = metric.function(*(quantity[group] for quantity in given))
+        status[group] = np.where(np.isnan(values[group]), metric.undefined or "ok", "ok")
     return Scores(values, status.astype(str))
-
-
-def _status(metric: Metric, values: np.ndarray) -> np.ndarray:
-    """Name the status of each value; a NaN has its metric's."""
-    return np.where(np.isnan(values), metric.undefined or "ok", "ok")

@@ -32,12 +32,7 @@ Draw = Callable[[int, int, np.random.Generator], np.ndarray]
 
 
 def planted(fold: ScoredFold, whole: TruthSummary) -> pd.DataFrame:
-    """Score the planted predictors.
-
-    Parameters
-    ----------
-    fold, whole
-        The fold, and the summary of all its test cells.
+    """Score the planted predictors; `whole` is the summary of all test cells.
 
     Returns
     -------

@@ -67,8 +67,6 @@ def summarise_predictions(
 
     Parameters
     ----------
-    fold, truth
-        From `scored_fold_of` and `summarise_truth`.
     load
         Number of a condition → its prediction; None where there is none: the input's profile takes its place, so that
         retrieval has a full set of candidates.

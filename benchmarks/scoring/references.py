@@ -23,15 +23,7 @@ U_STATISTICS = ("e_distance", "mmd_rbf")
 
 
 def references(fold: ScoredFold, truth: TruthSummary, expectation: np.ndarray | None) -> Iterator[tuple[str, Values]]:
-    """Score every reference that the data allow.
-
-    Parameters
-    ----------
-    fold, truth
-        From `scored_fold_of` and `summarise_truth`.
-    expectation
-        Noise-free mean profiles [condition, gene] of simulated data; None for real data.
-    """
+    """Score every reference that the data allow; `expectation` are a simulator's noise-free profiles [condition, gene]."""
     ceiling = _score_ceiling(fold, truth)
     yield "ceiling", ceiling
     # δ̂ = δ for the oracle: its change is measured from the same reference as the truth's

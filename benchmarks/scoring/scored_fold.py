@@ -120,8 +120,6 @@ def scored_fold_of(
     ----------
     cells
         All cells in the run's space.
-    split, direction
-        The fold, and which way is predicted.
     training
         From `summarise_training`; without it, metrics that need training cells are `unsupported`.
     space

@@ -70,10 +70,8 @@ def summarise_training(
 
     Parameters
     ----------
-    cells
-        All cells in the run's space.
-    train
-        Positions of the training cells.
+    cells, train
+        All cells in the run's space, and the positions of the training cells.
     seed
         Seed of the principal components' start vector.
     conditions
@@ -86,9 +84,11 @@ def summarise_training(
     labels["dose"] = obs["dose"].fillna(0.0).to_numpy(dtype=np.float64) if "dose" in obs else 0.0
     x = sp.csr_matrix(cells.X[train])
     n = min(N_COMPONENTS, len(train) - 1, len(cells.var_names) - 1)
+    # the quicker of two exact solvers that take sparse cells
+    solver = "covariance_eigh" if len(cells.var_names) <= MANY_GENES else "arpack"
     steps = {_step(condition) for condition in conditions} or {(None, None)}
     return TrainingSummary(
-        components=PCA(n, svd_solver=_solver(len(cells.var_names)), random_state=seed).fit(x),
+        components=PCA(n, svd_solver=solver, random_state=seed).fit(x),
         effects={step: _mean_effects(x, labels, cells.var_names, step) for step in steps},
         train=train,
         labels=labels,
@@ -97,11 +97,6 @@ def summarise_training(
 
 def _step(condition: TestCondition) -> Step:
     return condition.start_dose, condition.dose
-
-
-def _solver(n_genes: int) -> str:
-    """Choose the quicker of two exact solvers that take sparse cells."""
-    return "covariance_eigh" if n_genes <= MANY_GENES else "arpack"
 
 
 def _mean_effects(x: sp.csr_matrix, labels: pd.DataFrame, genes: pd.Index, step: Step) -> pd.DataFrame:

@@ -52,8 +52,6 @@ def truth_side_of(
 
     Parameters
     ----------
-    fold
-        From `scored_fold_of`.
     expectation
         Noise-free mean profiles of simulated data [condition, gene].
     calibrate

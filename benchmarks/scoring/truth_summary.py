@@ -53,8 +53,6 @@ def summarise_truth(
 
     Parameters
     ----------
-    fold
-        From `scored_fold_of`.
     cells_of
         Number of a condition → its true cells; default: all test cells of the condition.
     like

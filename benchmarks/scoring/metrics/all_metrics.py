@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pkgutil
 from importlib import import_module
-from pathlib import Path
+from pkgutil import iter_modules
 
 from benchmarks.errors import UnknownName
+from benchmarks.scoring import metrics
 from benchmarks.scoring.metrics.metric import Metric
 
 FIRST = ("change", "profile", "retrieval", "differential", "distribution", "change_variants", "copying")
@@ -14,14 +14,14 @@ FIRST = ("change", "profile", "retrieval", "differential", "distribution", "chan
 WITHOUT_METRICS = ("all_metrics", "compiled", "metric", "rank_sum")
 
 
-def _found() -> tuple[Metric, ...]:
-    names = {module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])}
-    others = sorted(names.difference(FIRST, WITHOUT_METRICS))
-    modules = [import_module(f"benchmarks.scoring.metrics.{name}") for name in (*FIRST, *others)]
+def list_metrics() -> tuple[Metric, ...]:
+    """Import every module of the folder and collect its metrics."""
+    others = sorted({module.name for module in iter_modules(metrics.__path__)}.difference(FIRST, WITHOUT_METRICS))
+    modules = [import_module(f"{metrics.__name__}.{name}") for name in (*FIRST, *others)]
     return tuple(metric for module in modules for metric in module.METRICS)
 
 
-METRICS = _found()
+METRICS = list_metrics()
 
 
 def find_metric(name: str) -> Metric:

@@ -1,4 +1,4 @@
-"""Scoring: references reach what they must, statuses say why a value is missing, nothing depends on order or threads."""
+"""Scoring: values of references, statuses of missing values, independence of order and threads."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import scipy.sparse as sp
 
 from benchmarks.contract import Prediction
+from benchmarks.scoring import truth_side
 from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.evaluate import evaluate, score_rows
 from benchmarks.scoring.metrics.all_metrics import METRICS, find_metric
@@ -255,21 +256,20 @@ def test_every_metric_is_found_by_name():
 
 
 def test_truth_side_cache_depends_on_data_and_code(tmp_path, monkeypatch):
-    scored = make_fold()
+    scored, computed = make_fold(), []
     first = truth_side_of(scored, folder=tmp_path, depends_on="data")
-    made = []
-    monkeypatch.setattr(truth_side, "_make", lambda *a: made.append(a) or first)
+    monkeypatch.setattr(truth_side, "summarise_truth", lambda fold: computed.append(fold) or summarise_truth(fold))
     again = truth_side_of(scored, folder=tmp_path, depends_on="data")
-    assert not made
+    assert not computed
     load = lambda n: as_prediction(scored.input_cells(n))  # noqa: E731
     for side in (first, again):
         values = evaluate(scored, side.truth, summarise_predictions(scored, side.truth, load))
-        assert np.isfinite(values["wasserstein"].values).all(), "the true cells are still at hand"
+        assert np.isfinite(values["wasserstein"].values).all(), "the true cells are still read from the data"
     pd.testing.assert_frame_equal(first.planted, again.planted)
-    truth_side_of(scored, folder=tmp_path, depends_on="other data")
+    truth_side_of(scored, calibrate=False, folder=tmp_path, depends_on="other data")
     monkeypatch.setattr(truth_side, "code_hash", lambda: "other code")
-    truth_side_of(scored, folder=tmp_path, depends_on="data")
-    assert len(made) == 2
+    truth_side_of(scored, calibrate=False, folder=tmp_path, depends_on="data")
+    assert len(computed) == 2
 
 
 def test_damaged_truth_side_is_computed_again(tmp_path):

@@ -1,4 +1,4 @@
-"""The yardsticks of a whole run are in place: scaled, the ceiling is at 1 and the oracle at or above it, on every metric."""
+"""References of a whole run: scaled, the ceiling is at 1 and the oracle at or above it, on every metric."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def board(small_run) -> pd.DataFrame:
 
 
 def test_every_metric_is_in_the_run(board):
-    asked = set(board.loc[board["direction"] == "n2p", "metric"])
-    assert asked == {metric.name for metric in METRICS}
+    found = set(board.loc[board["direction"] == "n2p", "metric"])
+    assert found == {metric.name for metric in METRICS}
 
 
 def test_ceiling_scales_to_one(board):
