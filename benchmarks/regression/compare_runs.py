@@ -16,7 +16,7 @@ from rich.table import Table
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.regression.gate import ROW, Move, gone_and_new, judge, keys, paired, status_changes
-from benchmarks.regression.gate_tables import at_common_seeds, board_status_changes, is_board, refuse_unlike, unpaired
+from benchmarks.regression.gate_tables import at_common_seeds, board_changes, check_comparable, is_board, unpaired
 
 _ESCAPES = {ord("%"): "%25", ord("\r"): "%0D", ord("\n"): "%0A"}
 N_ANNOTATIONS = 10
@@ -45,11 +45,11 @@ def compare(new: pd.DataFrame, reference: pd.DataFrame, floors: dict[str, float]
         raise BenchmarkError(
             "The new table is a leaderboard, which has neither conditions nor directions; expected a run's folder."
         )
-    refuse_unlike(new, reference)
+    check_comparable(new, reference)
     references = frozenset(keys(new[new["kind"] == "reference"], ROW))
     if is_board(reference):
         new, _ = at_common_seeds(new, new)
-        found = [*board_status_changes(new, reference), *judge(unpaired(new, reference, floors or {}), references)]
+        found = [*board_changes(new, reference), *judge(unpaired(new, reference, floors or {}), references)]
     else:
         new, reference = at_common_seeds(new, reference)
         found = [*status_changes(new, reference), *judge(paired(new, reference, floors or {}), references)]

@@ -173,24 +173,24 @@ def _checked(table: pd.DataFrame, columns: tuple[str, ...], unique: list[str], p
     return table
 
 
-def refuse_unlike(new: pd.DataFrame, reference: pd.DataFrame) -> None:
+def check_comparable(new: pd.DataFrame, reference: pd.DataFrame) -> None:
     """Raise `BenchmarkError` unless two tables are of the same data, tasks, conditions and training budgets."""
     found = [keys(table, ["suite", "dataset", "source", "protocol"]) for table in (new, reference)]
     if found[0] != found[1]:
-        raise _unlike("suite, data set, source or protocol", *("; ".join(map("/".join, f)) for f in found))
+        raise _not_comparable("suite, data set, source or protocol", *("; ".join(map("/".join, f)) for f in found))
     if is_board(reference):
         return
     for column, what in zip(ORIGIN, ("expression space", "data set (sha256)", "split"), strict=True):
         values = [", ".join(v for (v,) in keys(table, [column])) for table in (new, reference)]
         if all(values) and values[0] != values[1]:
-            raise _unlike(what, *values)
+            raise _not_comparable(what, *values)
     pairs = new.drop_duplicates(ROW).merge(reference.drop_duplicates(ROW), on=ROW)
     for column, what in (("budget", "training budget"), ("audit", "leakage audit"), ("higher_is_better", "direction")):
         other = pairs[pairs[f"{column}_x"] != pairs[f"{column}_y"]]
         if len(other):
             row = other.iloc[0]
             name = row["metric"] if column == "higher_is_better" else row["model"]
-            raise _unlike(f"{what} of {name}", str(row[f"{column}_x"]), str(row[f"{column}_y"]))
+            raise _not_comparable(f"{what} of {name}", str(row[f"{column}_x"]), str(row[f"{column}_y"]))
     for task in sorted(set(keys(new, TASK)) & set(keys(reference, TASK))):
         here, there = (set(keys(_of_task(table, task), CELL)) for table in (new, reference))
         if here != there:
@@ -199,14 +199,16 @@ def refuse_unlike(new: pd.DataFrame, reference: pd.DataFrame) -> None:
                 for s in (here - there, there - here)
                 if s
             ]
-            raise _unlike(f"conditions of {'/'.join(task)}", f"{len(here)}", f"{len(there)}: " + "; ".join(only))
+            raise _not_comparable(
+                f"conditions of {'/'.join(task)}", f"{len(here)}", f"{len(there)}: " + "; ".join(only)
+            )
 
 
 def _of_task(table: pd.DataFrame, task: tuple[str, ...]) -> pd.DataFrame:
     return table[(table[TASK] == list(task)).all(axis=1)]
 
 
-def _unlike(what: str, new: str, reference: str) -> BenchmarkError:
+def _not_comparable(what: str, new: str, reference: str) -> BenchmarkError:
     return BenchmarkError(
         f"Other {what}: new table {new}, reference {reference}. The two cannot be compared; run with the "
         "reference's settings, or make the reference again (--write) and say why."
@@ -234,7 +236,7 @@ def unpaired(new: pd.DataFrame, board: pd.DataFrame, floors: Mapping[str, float]
     return found
 
 
-def board_status_changes(new: pd.DataFrame, board: pd.DataFrame) -> Iterator[Move]:
+def board_changes(new: pd.DataFrame, board: pd.DataFrame) -> Iterator[Move]:
     """Yield models that fail on more conditions than in a leaderboard, or have no value where it has one."""
     for key, rows in board.groupby(MODEL, sort=True):
         own = new[(new[MODEL] == list(key)).all(axis=1)]

@@ -18,7 +18,7 @@ def test_noise_is_no_loss(tmp_path):
 
 
 def retrained(table, rng, sd, context_sd=0.0):
-    """A settled table of a new training: every value anew, in units of the metric's floor."""
+    """A settled table of a new training: noise on every value, in units of the metric's floor."""
     floors = [floor_of(m, f, LEVEL[m], {}) for m, f in zip(table["metric"], table["family"], strict=True)]
     places = table.groupby([*ROW, "context"]).ngroup().to_numpy()
     noise = sd * rng.standard_normal(len(table)) + context_sd * rng.standard_normal(places.max() + 1)[places]
@@ -26,7 +26,7 @@ def retrained(table, rng, sd, context_sd=0.0):
 
 
 def failed_builds(tmp_path, loss, n_builds):
-    """Share of builds of nine models with a loss, both sides trained anew; `loss` in floors of pearson_delta and des."""
+    """Share of builds of nine models with a loss, both sides retrained; `loss` in floors of pearson_delta and des."""
     folder = make_run(tmp_path / "many", make_scores([*(f"m{i}" for i in range(1, 9)), "no_change"]))
     settled, _ = at_common_seeds(*[read_table(folder)] * 2)
     rng = np.random.default_rng(0)

@@ -18,7 +18,6 @@ KINDS = st.sampled_from(["normal", "ties", "flat"])
 CONDITIONS, GENES, SEEDS = st.integers(1, 6), st.integers(1, 60), st.integers(0, 10_000)
 SHARES = {"sign_accuracy", "pds", "pds_cosine", "centroid_accuracy", "rank_perturbench", "des", "de_jaccard"}
 SHARES |= {"de_auroc", "de_auprc", "r2_pearson", "sim_tp", "sim_ip", "sim_it", "copies_input"}
-ERRORS = {"mse", "mae", "rmse", "nmae_lfc", "wasserstein", "e_distance", "mmd_rbf"}
 AT_MOST_ONE = {"r2", "sim_tp_r2", "sim_ip_r2", "sim_it_r2"}
 SYMMETRIC = {"mse", "mae", "rmse", "r2_pearson", "sim_tp", "pearson_delta", "spearman_delta", "cosine_delta"}
 SYMMETRIC |= {"pearson_delta_centroid", "de_jaccard", *(m.name for m in METRICS if "_shared" in m.name)}
@@ -28,7 +27,7 @@ CORRELATIONS = [m for m in METRICS if m.name.startswith(("pearson", "spearman", 
 def bounds(metric: Metric) -> tuple[float, float]:
     if metric.name in SHARES:
         return 0.0, 1.0
-    if metric.name in ERRORS:
+    if metric.best == 0.0:
         return 0.0, np.inf
     if metric.name in AT_MOST_ONE:
         return -np.inf, 1.0
