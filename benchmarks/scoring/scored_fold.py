@@ -129,43 +129,44 @@ def scored_fold_of(
     threads
         Conditions scored at a time.
     """
-    means: dict[bytes, np.ndarray] = {}
-    references: dict[bytes, tuple[SortedCells, np.ndarray]] = {}
     linear = space != "zscore"
-
-    def mean(positions: np.ndarray) -> np.ndarray:
-        key = positions.tobytes()
-        if key not in means:
-            means[key] = mean_profile(take(cells, positions))
-        return means[key]
-
-    def reference(positions: np.ndarray) -> tuple[SortedCells, np.ndarray]:
-        key = positions.tobytes()
-        if key not in references:
-            ordered = sort_cells(take(cells, positions))
-            references[key] = ordered, linear_mean(ordered) if linear else mean(positions)
-        return references[key]
-
-    tested = split.conditions
-    pooled = [np.sort(np.concatenate([c.input(direction), c.reference(direction)])) for c in tested]
+    mean = _once_per_set(lambda positions: mean_profile(take(cells, positions)))
+    ordered = _once_per_set(lambda positions: sort_cells(take(cells, positions)))
+    linear_means = _once_per_set(lambda positions: linear_mean(ordered(positions)) if linear else mean(positions))
+    starts = [c.input(direction) for c in split.conditions]
+    references = [c.reference(direction) for c in split.conditions]
+    perturbations = [c.perturbation for c in split.conditions]
     return ScoredFold(
         direction=direction,
         cells=cells,
-        conditions=tested,
-        contexts=np.array([c.context for c in tested]),
-        perturbations=np.array([c.perturbation for c in tested]),
-        doses=np.array([c.dose for c in tested], dtype=np.float64),
-        start=np.stack([mean(c.input(direction)) for c in tested]),
-        reference=np.stack([mean(c.reference(direction)) for c in tested]),
-        shared=np.stack([mean(p) for p in pooled]),
-        sorted_reference=[reference(c.reference(direction))[0] for c in tested],
-        reference_means=[reference(c.reference(direction))[1] for c in tested],
-        own_gene=own_columns([c.perturbation for c in tested], cells.var_names),
+        conditions=split.conditions,
+        contexts=np.array([c.context for c in split.conditions]),
+        perturbations=np.array(perturbations),
+        doses=np.array([c.dose for c in split.conditions], dtype=np.float64),
+        start=np.stack([mean(i) for i in starts]),
+        reference=np.stack([mean(r) for r in references]),
+        shared=np.stack([mean(np.sort(np.concatenate(pair))) for pair in zip(starts, references, strict=True)]),
+        sorted_reference=[ordered(r) for r in references],
+        reference_means=[linear_means(r) for r in references],
+        own_gene=own_columns(perturbations, cells.var_names),
         training=training,
         linear=linear,
         seed=seed,
         threads=threads,
     )
+
+
+def _once_per_set(compute: Callable[[np.ndarray], T]) -> Callable[[np.ndarray], T]:
+    """Compute a function of positions once for each set of positions, which many conditions share."""
+    known: dict[bytes, T] = {}
+
+    def found(positions: np.ndarray) -> T:
+        key = positions.tobytes()
+        if key not in known:
+            known[key] = compute(positions)
+        return known[key]
+
+    return found
 
 
 def own_columns(perturbations: Iterable[str], genes: Iterable[str]) -> np.ndarray:
