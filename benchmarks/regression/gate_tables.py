@@ -192,7 +192,7 @@ def check_comparable(new: pd.DataFrame, reference: pd.DataFrame) -> None:
             name = row["metric"] if column == "higher_is_better" else row["model"]
             raise _not_comparable(f"{what} of {name}", str(row[f"{column}_x"]), str(row[f"{column}_y"]))
     for task in sorted(set(keys(new, TASK)) & set(keys(reference, TASK))):
-        here, there = (set(keys(_of_task(table, task), CELL)) for table in (new, reference))
+        here, there = (set(keys(table[(table[TASK] == list(task)).all(axis=1)], CELL)) for table in (new, reference))
         if here != there:
             only = [
                 f"{len(s)} of its own ({', '.join(map('/'.join, sorted(s)[:3]))})"
@@ -202,10 +202,6 @@ def check_comparable(new: pd.DataFrame, reference: pd.DataFrame) -> None:
             raise _not_comparable(
                 f"conditions of {'/'.join(task)}", f"{len(here)}", f"{len(there)}: " + "; ".join(only)
             )
-
-
-def _of_task(table: pd.DataFrame, task: tuple[str, ...]) -> pd.DataFrame:
-    return table[(table[TASK] == list(task)).all(axis=1)]
 
 
 def _not_comparable(what: str, new: str, reference: str) -> BenchmarkError:

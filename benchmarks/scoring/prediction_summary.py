@@ -13,7 +13,6 @@ from benchmarks.scoring.metrics.differential import Tests
 from benchmarks.scoring.metrics.distribution import distance_within, e_distance, kernel_within, mmd_rbf, wasserstein
 from benchmarks.scoring.metrics.rank_sum import SortedCells, sort_cells
 from benchmarks.scoring.scored_fold import ScoredFold
-from benchmarks.scoring.table import Cells
 from benchmarks.scoring.truth_summary import TruthSummary, gene_tests
 
 
@@ -93,8 +92,7 @@ def summarise_predictions(
         if found is None:
             return
         summary.profiles[number] = found.mean
-        if found.ranked is not None and found.tests is not None:
-            _add_cells(fold, truth, summary, number, (found.prediction.values, found.ranked, found.tests))
+        _add_cells(fold, truth, summary, number, found)
 
     fold.each(add)
     return summary
@@ -109,16 +107,12 @@ def _summarised(fold: ScoredFold, number: int, prediction: Prediction) -> _Predi
 
 
 def _add_cells(
-    fold: ScoredFold,
-    truth: TruthSummary,
-    summary: PredictionSummary,
-    number: int,
-    predicted: tuple[Cells, SortedCells, Tests],
+    fold: ScoredFold, truth: TruthSummary, summary: PredictionSummary, number: int, predicted: _Predicted
 ) -> None:
     """Fill in what needs single cells."""
-    cells, ranked, tests = predicted
+    cells, ranked, tests = predicted.prediction.values, predicted.ranked, predicted.tests
     n = min(cells.shape[0], truth.n_cells[number])
-    if n < 2:
+    if ranked is None or tests is None or n < 2:
         return
     summary.has_cells[number] = True
     summary.p[number], summary.significant[number], summary.lfc[number] = tests.p, tests.significant, tests.lfc

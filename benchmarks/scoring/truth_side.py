@@ -101,10 +101,10 @@ def _not_kept(number: int) -> Cells:
 
 
 def _read(path: Path) -> TruthSide | None:
-    if not path.is_file():
-        return None
     try:
         return joblib.load(path)
+    except FileNotFoundError:
+        return None
     except (OSError, EOFError, ValueError, KeyError, AttributeError, ImportError, UnpicklingError) as error:
         log.warning("%s cannot be read (%s); it is computed again.", path, type(error).__name__)
         return None

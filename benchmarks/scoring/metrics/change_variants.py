@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from benchmarks.scoring.metrics.change import cosine_delta, on_genes, pearson_delta, spearman_delta
-from benchmarks.scoring.metrics.metric import CHANGE, Array, GeneMask, Metric, PerCondition, PerGene, Quantity
+from benchmarks.scoring.metrics.metric import CHANGE, Metric, Quantity
 
 CORRELATIONS = (pearson_delta, spearman_delta, cosine_delta)
 TOP: dict[int, Quantity] = {20: "top20", 50: "top50", 100: "top100"}
-
-
-def on_top_genes(
-    delta: PerGene, delta_hat: PerGene, top: GeneMask, *, correlation: Callable[..., Array]
-) -> PerCondition:
-    """Restrict a correlation of the change to the top genes of the truth; NaN where there are fewer than two."""
-    return on_genes(correlation, delta, delta_hat, top)
-
-
 _reported = partial(Metric, family="change", best=1.0, scored=False)
 METRICS = (
     *(
         _reported(
             name=f"{function.__name__}_top{k}_truth",
-            function=partial(on_top_genes, correlation=function),
+            function=partial(on_genes, function),
             needs=(*CHANGE, top),
             undefined="too_few_genes",
             description=f"`{function.__name__}` on the {k} truth-significant genes of largest |log2 FC|: "

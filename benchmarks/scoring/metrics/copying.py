@@ -97,7 +97,6 @@ _SIDES: dict[str, tuple[tuple[Quantity, Quantity], str]] = {
     "ip": (("start", "predicted"), "input and output"),
     "it": (("start", "truth"), "input and target"),
 }
-
 _audit = partial(Metric, family="audit", scored=False, source="CycSeq (IJCAI 2025), Figure 3")
 METRICS = (
     _audit(name="copy_margin", function=copy_margin, needs=(*PAIR, "start"), best=None),
