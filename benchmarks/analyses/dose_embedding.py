@@ -18,7 +18,7 @@ from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.errors import BenchmarkError
 from benchmarks.execution.load_run import Asked, FinishedRun, choose
 from benchmarks.scoring.table import take
-from benchmarks.scoring.training import training_of
+from benchmarks.scoring.training_summary import summarise_training
 from benchmarks.seeds import derive
 from reports.figures.dose_embedding_figure import CELL_COLUMNS, NEIGHBOUR_COLUMNS, REAL, draw_embedding
 
@@ -73,7 +73,9 @@ def embed(run: FinishedRun, compounds: tuple[str, ...] = (), wanted: tuple[str, 
     groups = _by_compound(asked)
     drawn = {_key(a) for a in (choose(asked, compounds) if compounds else asked)}
     drawn = drawn if compounds else set(list(groups)[:2])
-    spaces = {a.split.fold: training_of(run.plan.cells, a.split.train, _seed(run, "space")).components for a in asked}
+    spaces = {
+        a.split.fold: summarise_training(run.plan.cells, a.split.train, _seed(run, "space")).components for a in asked
+    }
     neighbours, cells = [], []
     for key, own in groups.items():
         pool = pool_of(run, own)

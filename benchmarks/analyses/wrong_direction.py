@@ -9,14 +9,15 @@ import pandas as pd
 
 from benchmarks.contract import Prediction
 from benchmarks.execution.load_run import Asked, FinishedRun
-from benchmarks.scoring.comparison import Target, output_of, target_of
 from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.evaluate import evaluate, score_rows
-from benchmarks.scoring.metrics import METRICS as BENCHMARK_METRICS
-from benchmarks.scoring.metrics import find_metric
+from benchmarks.scoring.metrics.all_metrics import METRICS as BENCHMARK_METRICS
+from benchmarks.scoring.metrics.all_metrics import find_metric
+from benchmarks.scoring.prediction_summary import summarise_predictions
 from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of
 from benchmarks.scoring.table import mean_profile, take
-from benchmarks.scoring.training import training_of
+from benchmarks.scoring.training_summary import summarise_training
+from benchmarks.scoring.truth_summary import TruthSummary, summarise_truth
 from benchmarks.seeds import derive
 from benchmarks.tasks.splits import Split
 from reports.stats.audits.directions import AS_N2P, BLIND, METRICS, RIGHT
@@ -49,9 +50,9 @@ def wrong_answers(run: FinishedRun) -> pd.DataFrame:
     for fold in run.plan.splits:
         cells = run.cells_of(fold)
         seed = derive(run.plan.question.base_seed, "score", fold.fold)
-        training = training_of(cells, fold.train, seed)
+        training = summarise_training(cells, fold.train, seed)
         question = scored_fold_of(cells, fold, "p2n", training, space=run.plan.space, seed=seed)
-        target = target_of(question)
+        target = summarise_truth(question)
         own = [one for one in asked if one.split is fold]
         answers = planted(question, fold.train) | {
             f"{m}{AS_N2P}": _turned(run, own, question, m) for m in run.models("n2p")
@@ -104,7 +105,7 @@ def _mean(profile: np.ndarray) -> Prediction:
 
 
 def _scored(
-    run: FinishedRun, question: ScoredFold, target: Target, model: str, answer: Answer, fold: Split
+    run: FinishedRun, question: ScoredFold, target: TruthSummary, model: str, answer: Answer, fold: Split
 ) -> pd.DataFrame:
     """Score one set of answers; no row for who has none at all."""
     given = [answer(number) for number in range(len(question))]
@@ -114,7 +115,7 @@ def _scored(
         Ending(str(c), str(p), "ok" if found else "unsupported", "" if found else "no n2p prediction")
         for c, p, found in zip(question.contexts, question.perturbations, given, strict=True)
     ]
-    output = output_of(question, target, lambda number: given[number])
+    output = summarise_predictions(question, target, lambda number: given[number])
     shown = BENCHMARK_METRICS if model in (RIGHT, BLIND) else [find_metric(name) for name in METRICS]
     values = evaluate(question, target, output, metrics=shown)
     return score_rows(question, target, values, endings).assign(

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from benchmarks import registry
 from benchmarks.data import cards
-from benchmarks.scoring.metrics import METRICS
+from benchmarks.scoring.metrics.all_metrics import METRICS
 from benchmarks.tasks.protocol import list_protocols
 from benchmarks.tasks.suites import ALL, PAPER, SUITES
 

@@ -16,14 +16,15 @@ from benchmarks.execution.events import ScoringProgressed, Watcher, ignore
 from benchmarks.execution.plan import Plan
 from benchmarks.execution.prediction_store import Outcome, PredictionSet
 from benchmarks.execution.settings import Execution
-from benchmarks.scoring.comparison import Target, output_of
 from benchmarks.scoring.endings import FAILURES, Ending
 from benchmarks.scoring.evaluate import evaluate, score_rows
+from benchmarks.scoring.prediction_summary import summarise_predictions
 from benchmarks.scoring.references import REFERENCES, expected_profiles
 from benchmarks.scoring.result_tables import condition_facts, metric_table
 from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of
-from benchmarks.scoring.training import training_of
-from benchmarks.scoring.yardstick import Yardstick, yardstick_of
+from benchmarks.scoring.training_summary import summarise_training
+from benchmarks.scoring.truth_side import TruthSide, truth_side_of
+from benchmarks.scoring.truth_summary import TruthSummary
 from benchmarks.seeds import derive
 from benchmarks.tasks.splits import Split
 from reports.tables import ABILITIES, COST_COLUMNS, GROUP, MODEL_COLUMNS, SCORE_COLUMNS
@@ -47,16 +48,16 @@ def _tables(plan: Plan, folder: Path, threads: int, watch: Watcher) -> dict[str,
     for fold in plan.splits:
         seed = derive(plan.question.base_seed, "score", fold.fold)
         cells = plan.cells_of(fold, folder)
-        training = training_of(cells, fold.train, seed, fold.conditions)
+        training = summarise_training(cells, fold.train, seed, fold.conditions)
         for direction in plan.directions:
             watch(ScoringProgressed(next(steps), last, f"fold {fold.fold}, {direction}"))
             question = scored_fold_of(cells, fold, direction, training, space=plan.space, seed=seed, threads=threads)
             stick = _yardstick(plan, folder, fold, question)
-            facts.append(_label_task(condition_facts(question, stick.target), plan, direction, fold))
+            facts.append(_label_task(condition_facts(question, stick.truth), plan, direction, fold))
             plants.append(_label_task(stick.planted, plan, direction, fold))
             scores += _label_references(plan, fold, question, stick)
             for task, outcome in outcomes(plan, folder, fold, direction).items():
-                table = _score_model(question, stick.target, outcome, task.folder(folder))
+                table = _score_model(question, stick.truth, outcome, task.folder(folder))
                 scores.append(_label(table, plan, task, outcome.budget, outcome.audit))
                 if direction in plan.baselines[task.model].directions:
                     costs.append(cost(task, outcome))
@@ -71,28 +72,28 @@ def _tables(plan: Plan, folder: Path, threads: int, watch: Watcher) -> dict[str,
     }
 
 
-def _score_model(question: ScoredFold, target: Target, outcome: Outcome, predictions: Path) -> pd.DataFrame:
+def _score_model(question: ScoredFold, target: TruthSummary, outcome: Outcome, predictions: Path) -> pd.DataFrame:
     """Score one model's stored predictions of a fold."""
 
     def load(number: int) -> Prediction | None:
         return prediction_store.get_prediction(predictions, number) if outcome.endings[number].status == "ok" else None
 
-    values = evaluate(question, target, output_of(question, target, load))
+    values = evaluate(question, target, summarise_predictions(question, target, load))
     return score_rows(question, target, values, outcome.endings)
 
 
-def _yardstick(plan: Plan, folder: Path, fold: Split, question: ScoredFold) -> Yardstick:
+def _yardstick(plan: Plan, folder: Path, fold: Split, question: ScoredFold) -> TruthSide:
     table = plan.dataset.expectation if plan.space == "log2_cp10k" else None
     expectation = expected_profiles(table, question, str(plan.cells.obs["arm"].iloc[0]))
     depends_on = f"{plan.cells_digest}/{plan.split_digests[fold.fold]}"
     depends_on += f"/{plan.integration}" if plan.integration else ""
-    return yardstick_of(question, expectation, folder=folder / "truth", depends_on=depends_on)
+    return truth_side_of(question, expectation, folder=folder / "truth", depends_on=depends_on)
 
 
-def _label_references(plan: Plan, fold: Split, question: ScoredFold, stick: Yardstick) -> list[pd.DataFrame]:
+def _label_references(plan: Plan, fold: Split, question: ScoredFold, stick: TruthSide) -> list[pd.DataFrame]:
     return [
         _label(
-            score_rows(question, stick.target, values, question.endings()),
+            score_rows(question, stick.truth, values, question.endings()),
             plan,
             PredictionSet(name, question.direction, plan.protocol, fold.fold, 0),
             "full",

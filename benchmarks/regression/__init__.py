@@ -1,1 +1,1 @@
-"""The regression gate: two runs compared, condition by condition."""
+"""The regression gate: compare a run with a reference and fail a build where a model got worse."""

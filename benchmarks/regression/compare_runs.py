@@ -1,13 +1,11 @@
-"""Catch a model that got worse: `python -m benchmarks.regress NEW REFERENCE`.
+"""Compare two runs, and report what moved on the console, as JUnit XML and as GitHub annotations.
 
-NEW is a run's folder. REFERENCE is a run's folder, a reference file (`python -m benchmarks.regress NEW --write
-FILE.csv.gz`), or an old leaderboard.csv, which has no conditions: it is compared unpaired, and only large losses are seen.
-`benchmarks.regression.gate` says what counts as a loss, and why; docs/regression.md is the workflow. Exit status 0: nothing got worse;
-1: something did; 2: the tables cannot be compared.
+`benchmarks.regression.gate` defines what counts as a loss; docs/regression.md describes the workflow.
 """
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
@@ -17,19 +15,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.regression.gate import ROW, Move, gone_and_new, judge, paired, troubles
-from benchmarks.regression.gate_tables import (
-    at_common_seeds,
-    board_troubles,
-    is_board,
-    refuse_unlike,
-    unpaired,
-)
+from benchmarks.regression.gate import ROW, Move, gone_and_new, judge, keys, paired, status_changes
+from benchmarks.regression.gate_tables import at_common_seeds, board_changes, check_comparable, is_board, unpaired
 
+_ESCAPES = {ord("%"): "%25", ord("\r"): "%0D", ord("\n"): "%0A"}
 N_ANNOTATIONS = 10
 """GitHub shows ten annotations of a kind and step; the last one counts the rest."""
 REMEDY = (
-    "If this is meant, make the reference anew (--write; in this project: make reference) and say why in CHANGELOG.md."
+    "If this is meant, make the reference again (--write; in this project: make reference) and say why in CHANGELOG.md."
 )
 
 
@@ -41,35 +34,33 @@ def compare(new: pd.DataFrame, reference: pd.DataFrame, floors: dict[str, float]
     new, reference
         From `read_table`; `reference` may be a leaderboard.
     floors
-        Metric → smallest change worth a failed build, in its unit, where not that of `gate.FLOORS`.
+        Metric → smallest change worth a failed build, in its unit, in place of the metric's own.
 
     Raises
     ------
     BenchmarkError
-        Tables of unlike things: other data, space, split, protocol, conditions, budget, audit or direction.
+        Tables that cannot be compared: other data, space, split, protocol, conditions, budget, audit or direction.
     """
     if is_board(new):
         raise BenchmarkError(
             "The new table is a leaderboard, which has neither conditions nor directions; expected a run's folder."
         )
-    refuse_unlike(new, reference)
-    yardsticks = frozenset(
-        new.loc[new["kind"] == "reference", ROW].drop_duplicates().itertuples(index=False, name=None)
-    )
+    check_comparable(new, reference)
+    references = frozenset(keys(new[new["kind"] == "reference"], ROW))
     if is_board(reference):
         new, _ = at_common_seeds(new, new)
-        found = [*board_troubles(new, reference), *judge(unpaired(new, reference, floors or {}), yardsticks)]
+        found = [*board_changes(new, reference), *judge(unpaired(new, reference, floors or {}), references)]
     else:
         new, reference = at_common_seeds(new, reference)
-        found = [*troubles(new, reference), *judge(paired(new, reference, floors or {}), yardsticks)]
+        found = [*status_changes(new, reference), *judge(paired(new, reference, floors or {}), references)]
     moves = [*gone_and_new(new, reference), *found]
-    sick = {(m.task, m.model) for m in moves if m.verdict in ("failed", "no value")}
-    moves = [m for m in moves if m.verdict != "gain" or (m.task, m.model) not in sick]
+    failing = {(m.task, m.model) for m in moves if m.verdict in ("failed", "no value")}
+    moves = [m for m in moves if m.verdict != "gain" or (m.task, m.model) not in failing]
     return sorted(moves, key=lambda m: (not m.bad, m.task, m.model, m.verdict, m.metric))
 
 
 def describe(move: Move) -> str:
-    """Say in one line what moved, without its task and model."""
+    """Describe a move in one line, without its task and model."""
     what = f"{move.verdict} {move.metric}".strip()
     if np.isnan(move.old):
         return f"{what}: {move.detail}"
@@ -93,7 +84,7 @@ def print_moves(moves: Sequence[Move], console: Console) -> None:
 
 
 def junit(moves: Sequence[Move], cases: Sequence[tuple[str, ...]], trouble: str = "") -> bytes:
-    """Return JUnit XML: one test case per task × model, failed if something bad is known of it.
+    """Return JUnit XML: one test case per task × model, failed if it got worse.
 
     Parameters
     ----------
@@ -102,7 +93,7 @@ def junit(moves: Sequence[Move], cases: Sequence[tuple[str, ...]], trouble: str 
     cases
         Task and model (`gate.MODEL`) of every row of both tables.
     trouble
-        Why nothing was compared: becomes one case with an error.
+        Why nothing was compared; becomes one case with an error.
     """
     suite = ET.Element("testsuite", name="benchmarks.regress")
     named = sorted({*cases, *((*m.task, m.model) for m in moves)})
@@ -130,20 +121,18 @@ def junit(moves: Sequence[Move], cases: Sequence[tuple[str, ...]], trouble: str 
 
 def _printable(text: str) -> str:
     """Replace what XML 1.0 cannot hold, such as the escape characters of a coloured traceback."""
-    return "".join(
-        c if c in "\t\n\r" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c > "\uffff" else "?" for c in text
-    )
+    return re.sub("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)
 
 
 def annotation(level: str, title: str, text: str) -> str:
     """Return one workflow command of GitHub Actions; `level` is "error" or "notice"."""
-    message = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    name = title.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A").replace(":", "%3A").replace(",", "%2C")
+    message = text.translate(_ESCAPES)
+    name = title.translate(_ESCAPES | {ord(":"): "%3A", ord(","): "%2C"})
     return f"::{level} title={name}::{message}"
 
 
 def github_lines(moves: Sequence[Move]) -> list[str]:
-    """Return an error per task × model that got worse, and a notice per one that is otherwise not what it was."""
+    """Return an error per task × model that got worse, and a notice per other one that changed."""
     lines = []
     for level, bad in (("error", True), ("notice", False)):
         groups: dict[str, list[str]] = {}

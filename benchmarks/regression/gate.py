@@ -1,31 +1,32 @@
-"""What counts as a loss: two tables of settled values held against each other, condition by condition.
+"""What counts as a loss: two tables of settled values compared condition by condition.
 
 A row (task × model × metric) is a loss when it is worse by more than its floor AND by more than noise explains.
 
-The floor is the smallest change worth a failed build. It is a decision, not an estimate: per metric or family, `FLOORS`.
+The floor is the smallest change worth a failed build. It is a decision, not an estimate: `Metric.floor`, or that of the
+metric's family.
 
-Noise. Both runs answered the same conditions, so what is tested is the difference per condition: how hard a condition is
-cancels out, and what is left of both tables' error is in the spread of the differences.
+Noise. Both runs predicted the same conditions, so the difference per condition is tested: how hard a condition is cancels
+out, and what is left of both tables' error is in the spread of the differences.
 
 1. Same seeds, same machine, same code: every difference is exactly 0 (values are compared to 7 significant digits). Such a
-   row is no test at all and is not counted as one.
-2. A model trained anew differs a little on every condition, and on a context as a whole. The hierarchical bootstrap of
-   the mean difference sees both. With K contexts it underestimates their part by (K − 1)/K, which is put right; the
+   row is not tested and not counted as a test.
+2. A retrained model differs a little on every condition, and on a context as a whole. The hierarchical bootstrap of the
+   mean difference includes both. With K contexts it underestimates their part by (K − 1)/K, which is corrected; the
    quantile is Student's, with Satterthwaite's degrees of freedom for the parts between and within contexts.
 3. What a new training changes on all conditions alike cannot be seen in one pair of runs. Where a table has several
-   seeds, the standard deviation of its mean over seeds is added to the error. With one seed in both, only the floor
-   stands against it. A model whose seeds agree on every metric has no training noise: there, the floor alone decides.
+   seeds, the standard deviation of its mean over seeds is added to the error. With one seed in both, only the floor guards
+   against it. A model whose seeds agree on every metric has no training noise: there, the floor alone decides.
 4. Hundreds of rows: p-values are adjusted over all rows of the build that moved (Benjamini–Hochberg). If nothing but noise
    moved, every alarm is a false discovery, so the build fails by chance in at most 5 % of cases; and a real loss, which
-   drags many metrics of its model along, does not have to pass the level of a single row among hundreds, as under Holm.
+   moves many metrics of its model, need not pass the level of a single row among hundreds, as under Holm.
 
 A failed condition is a line of its own; its stand-in value (that of no_change) is in no difference. References (oracle,
-ceiling, …) train nothing: one that moves by more than the floor says that metric or data changed, and fails the build.
+ceiling, …) train nothing: one that moves by more than the floor shows that metric or data changed, and fails the build.
 
 Source
 ------
-METRICS.md, "Aggregation"; Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x; Satterthwaite 1946,
-doi:10.2307/3002019.
+docs/decisions/metrics.md, "Aggregation"; Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x; Satterthwaite
+1946, doi:10.2307/3002019.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ import pandas as pd
 from scipy.special import stdtr
 from scipy.stats import false_discovery_control
 
+from benchmarks.scoring.metrics.all_metrics import METRICS
+from benchmarks.scoring.metrics.metric import FAMILY_FLOORS, Floor
 from reports.stats.bootstrap import context_sizes, mean_weights, summarise
 from reports.tables import FAILED, GROUP, LEFT_OUT
 
@@ -48,42 +51,24 @@ CELL = ["context", "condition"]
 LEVEL = 0.05
 """Share of builds that fail although nothing but noise moved, at most."""
 N_BOOT = 2000
-FLOORS: Mapping[str, tuple[str, float]] = {
-    "mse": ("relative", 0.05),
-    "mae": ("relative", 0.03),
-    "rmse": ("relative", 0.03),
-    "r2": ("absolute", 0.01),
-    "r2_pearson": ("absolute", 0.01),
-    "pearson_delta": ("absolute", 0.03),
-    "pearson_delta_shared": ("absolute", 0.03),
-    "pds_cosine": ("absolute", 0.05),
-    "e_distance": ("relative", 0.10),
-    "profile": ("relative", 0.05),
-    "change": ("absolute", 0.03),
-    "retrieval": ("absolute", 0.05),
-    "expression": ("absolute", 0.05),
-    "distribution": ("relative", 0.10),
-    "audit": ("absolute", 0.05),
-}
-"""Metric, or else family → smallest change worth a failed build: in the metric's unit, or relative to the reference."""
-DEFAULT_FLOOR = ("absolute", 0.05)
-BAD = ("loss", "failed", "gone", "no value", "yardstick")
+FLOORS = {metric.name: metric.floor for metric in METRICS if metric.floor is not None}
+DEFAULT_FLOOR = Floor(0.05)
+"""Floor of a metric of a family that is not known any more."""
+BAD = ("loss", "failed", "gone", "no value", "reference")
 """Verdicts that fail a build; the others ("gain", "new", "mended", "fewer") are shown."""
-
-
 _SEEDS = ["seed_sd", "n_seeds", "n_used", "steady"]
 
 
 @dataclass(frozen=True)
 class Move:
-    """One thing that is not what it was."""
+    """One difference between the two tables, with its verdict."""
 
     task: tuple[str, ...]
     """Values of `GROUP`."""
     model: str
-    """Empty for what concerns all models of the task."""
+    """Empty: all models of the task."""
     metric: str
-    """Empty for what concerns all metrics of the model."""
+    """Empty: all metrics of the model."""
     verdict: str
     old: float = np.nan
     new: float = np.nan
@@ -126,11 +111,11 @@ class Difference:
 
 
 def floor_of(metric: str, family: str, old: float, floors: Mapping[str, float]) -> float:
-    """Say by how much a metric must get worse to be worth a failed build; `floors` are the user's, absolute."""
+    """Return the smallest loss worth a failed build, in the metric's unit; `floors` are the user's."""
     if metric in floors:
         return floors[metric]
-    kind, size = FLOORS.get(metric, FLOORS.get(family, DEFAULT_FLOOR))
-    return size * abs(old) + 1e-6 if kind == "relative" else size
+    floor = FLOORS.get(metric) or FAMILY_FLOORS.get(family, DEFAULT_FLOOR)
+    return floor.size * abs(old) + 1e-6 if floor.relative else floor.size
 
 
 def paired(new: pd.DataFrame, reference: pd.DataFrame, floors: Mapping[str, float]) -> list[Difference]:
@@ -141,9 +126,9 @@ def paired(new: pd.DataFrame, reference: pd.DataFrame, floors: Mapping[str, floa
     new, reference
         Settled values, one row per (`ROW`, `CELL`), as `gate_tables.at_common_seeds` returns them.
     floors
-        Metric → floor in its unit, where not that of `FLOORS`.
+        Metric → floor in its unit, in place of the metric's own.
     """
-    both = _own(reference).merge(_own(new)[[*ROW, *CELL, "value", *_SEEDS]], on=[*ROW, *CELL])
+    both = _comparable(reference).merge(_comparable(new)[[*ROW, *CELL, "value", *_SEEDS]], on=[*ROW, *CELL])
     both = both.sort_values([*ROW, *CELL], ignore_index=True)
     sign = np.where(both["higher_is_better"], 1.0, -1.0)
     gain, change = (both["value_y"] - both["value_x"]).to_numpy() * sign, both[["value_x", "value_y"]].to_numpy()
@@ -161,8 +146,8 @@ def paired(new: pd.DataFrame, reference: pd.DataFrame, floors: Mapping[str, floa
     return found
 
 
-def _own(table: pd.DataFrame) -> pd.DataFrame:
-    """Keep what a model itself gave, of the metrics that have a best value."""
+def _comparable(table: pd.DataFrame) -> pd.DataFrame:
+    """Select values of the model itself, of metrics that have a best value."""
     return table[(table["status"] == "ok") & table["value"].notna() & table["judged"]]
 
 
@@ -178,7 +163,7 @@ def _seed_part(row: pd.Series) -> tuple[float, float]:
 
 
 def _error(gain: np.ndarray, sizes: tuple[int, ...], seeds: tuple[float, float]) -> tuple[float, float]:
-    """Return standard error of the mean difference [condition] and its degrees of freedom; see the module's text."""
+    """Return standard error of the mean difference [condition] and its degrees of freedom; see the top of this file."""
     if len(gain) == 1:
         return np.nan, 1.0
     _, low, high = summarise(gain, sizes, n_boot=N_BOOT, seed=0)
@@ -196,10 +181,10 @@ def _error(gain: np.ndarray, sizes: tuple[int, ...], seeds: tuple[float, float])
 
 
 def judge(differences: list[Difference], references: frozenset[tuple[str, ...]]) -> Iterator[Move]:
-    """Give every row that moved its verdict; `references` are the rows (`ROW`) of predictors that train nothing."""
-    yard = [d for d in differences if d.key in references and abs(d.gain) > d.floor]
-    for d in yard:
-        yield _move(d, "yardstick", np.nan, "a reference moved: metric or data changed")
+    """Yield every row that got worse or better; `references` are the rows (`ROW`) of predictors that train nothing."""
+    for d in differences:
+        if d.key in references and abs(d.gain) > d.floor:
+            yield _move(d, "reference", np.nan, "a reference moved: metric or data changed")
     tested = [d for d in differences if d.moved and d.key not in references]
     for sign, verdict in ((-1, "loss"), (1, "gain")):
         raw = np.array([d.p(sign) for d in tested])
@@ -219,58 +204,45 @@ def _move(d: Difference, verdict: str, p: float, detail: str) -> Move:
 
 
 def gone_and_new(new: pd.DataFrame, reference: pd.DataFrame) -> Iterator[Move]:
-    """Name tasks, models and metrics that only one table has: one line each, not one per row."""
+    """Yield tasks, models and metrics that only one table has: one line each, not one per row."""
     for verdict, here, there in (("gone", reference, new), ("new", new, reference)):
-        tasks = _keys(here, TASK) - _keys(there, TASK)
+        tasks, models, metrics = (set(keys(here, c)) - set(keys(there, c)) for c in (TASK, MODEL, [*TASK, "metric"]))
         for task in sorted(tasks):
             yield Move(task, "", "", verdict, detail="the whole task")
-        for key in sorted(_keys(here, MODEL) - _keys(there, MODEL)):
-            if key[:-1] not in tasks:
-                yield Move(key[:-1], key[-1], "", verdict, detail="the model, with all its rows")
-        for key in sorted(_keys(here, [*TASK, "metric"]) - _keys(there, [*TASK, "metric"])):
-            if key[:-1] not in tasks:
-                yield Move(key[:-1], "", key[-1], verdict, detail="the metric, for all models")
+        for key in sorted(key for key in models if key[:-1] not in tasks):
+            yield Move(key[:-1], key[-1], "", verdict, detail="the model, with all its rows")
+        for key in sorted(key for key in metrics if key[:-1] not in tasks):
+            yield Move(key[:-1], "", key[-1], verdict, detail="the metric, for all models")
 
 
-def _keys(table: pd.DataFrame, columns: list[str]) -> set[tuple[str, ...]]:
-    return set(table[columns].drop_duplicates().itertuples(index=False, name=None))
+def keys(table: pd.DataFrame, columns: list[str]) -> list[tuple[str, ...]]:
+    """Distinct values of some columns, sorted."""
+    return sorted(table[columns].drop_duplicates().itertuples(index=False, name=None))
 
 
-def troubles(new: pd.DataFrame, reference: pd.DataFrame) -> Iterator[Move]:
-    """Find conditions that had a value and have none, per model: failed, declined, or left out for everybody."""
-    shared = reference.merge(_keys_table(new, MODEL), on=MODEL).merge(_keys_table(new, [*TASK, "metric"]))
-    had = shared[(shared["status"] == "ok") & shared["value"].notna()]
-    cells = had.merge(
-        new[[*ROW, *CELL, "value", "status", "reason"]], on=[*ROW, *CELL], how="left", suffixes=("_x", "")
+def status_changes(new: pd.DataFrame, reference: pd.DataFrame) -> Iterator[Move]:
+    """Yield, per model, conditions that had a value and have none (failed, declined, left out), and the other way round."""
+    shared = reference.merge(new[MODEL].drop_duplicates()).merge(new[[*TASK, "metric"]].drop_duplicates())
+    rows = shared.merge(
+        new[[*ROW, *CELL, "value", "status", "reason"]], on=[*ROW, *CELL], how="left", suffixes=("_old", "")
     )
-    cells["status"] = cells["status"].fillna("missing")
-    for key, group in cells.groupby(MODEL, sort=True):
-        ok = (group["status"] == "ok") & group["value"].notna()
-        failed = group[group["status"].isin(FAILED)]
+    rows["status"] = rows["status"].fillna("missing")
+    rows["ok"] = (rows["status"] == "ok") & rows["value"].notna()
+    had = rows[(rows["status_old"] == "ok") & rows["value_old"].notna()]
+    for key, group in had.groupby(MODEL, sort=True):
+        ok, failed = group["ok"], group["status"].isin(FAILED)
         left_out = ~ok & (group["status"].isin(LEFT_OUT) | (group["status"] == "ok"))
         empty = ~ok.groupby(group["metric"]).transform("any")
-        lost = group[~ok & ~group["status"].isin(FAILED) & (~left_out | empty)]
-        fewer = group[left_out & ~empty]
-        for verdict, rows in (("failed", failed), ("no value", lost), ("fewer", fewer)):
-            if len(rows):
-                yield Move(key[:-1], key[-1], "", verdict, detail=_name(rows))
-    for key, rows in _mended(new, shared):
-        yield Move(key[:-1], key[-1], "", "mended", detail=_name(rows))
-
-
-def _keys_table(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    return table[columns].drop_duplicates()
-
-
-def _mended(new: pd.DataFrame, reference: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], pd.DataFrame]]:
-    """Find what failed before and has a value now."""
-    ill = reference[reference["status"].isin(FAILED)]
-    well = new[(new["status"] == "ok") & new["value"].notna()]
-    yield from well.merge(ill[[*ROW, *CELL]], on=[*ROW, *CELL]).groupby(MODEL, sort=True)
+        lost = ~ok & ~failed & (~left_out | empty)
+        for verdict, where in (("failed", failed), ("no value", lost), ("fewer", left_out & ~empty)):
+            if where.any():
+                yield Move(key[:-1], key[-1], "", verdict, detail=_name(group[where]))
+    for key, group in rows[rows["status_old"].isin(FAILED) & rows["ok"]].groupby(MODEL, sort=True):
+        yield Move(key[:-1], key[-1], "", "mended", detail=_name(group))
 
 
 def _name(rows: pd.DataFrame) -> str:
-    """Say which conditions and metrics `rows` are, with the first reason."""
+    """Name the conditions and metrics of `rows`, with the first reason."""
     first, metrics = rows.iloc[0], list(dict.fromkeys(rows["metric"]))
     named = ", ".join(metrics[:3]) + (f" and {len(metrics) - 3} more" if len(metrics) > 3 else "")
     n = len(rows[CELL].drop_duplicates())

@@ -1,13 +1,12 @@
 """The tables of the regression gate: a run's folder, a reference file or an old leaderboard; and which can be compared.
 
 A reference file is one gzipped CSV: a settled value per task, model, metric, context and condition, with all that is
-needed to compare it later, so that neither code nor data of its time are.
+needed to compare it later without the code and data it came from.
 """
 
 from __future__ import annotations
 
 import gzip
-import io
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ import pandas as pd
 from benchmarks.data.store.atomic_files import atomic
 from benchmarks.errors import BenchmarkError
 from benchmarks.execution.manifest import read_manifest
-from benchmarks.regression.gate import CELL, MODEL, ROW, TASK, Difference, Move, floor_of
+from benchmarks.regression.gate import CELL, MODEL, ROW, TASK, Difference, Move, floor_of, keys
 from reports.stats.bootstrap import context_sizes, summarise
 from reports.stats.settle import settle
 from reports.tables import FAILED, load, read_leaderboard
@@ -45,7 +44,7 @@ def read_table(path: Path) -> pd.DataFrame:
     -------
     DataFrame
         Of a run or reference file, one row per (`ROW`, `CELL`, seed): `value` (the settled one, 7 significant digits, NaN
-        where left out for everybody), `status`, `reason`, `seed_sd` (standard deviation over the `n_seeds` training seeds
+        where left out for all models), `status`, `reason`, `seed_sd` (standard deviation over the `n_seeds` training seeds
         of the mean over conditions; NaN with one seed), `steady` (a model whose seeds agree on every metric: it has no
         training noise), `judged` (False where a metric only describes), facts and origin. Of a
         leaderboard, its rows of level "suite" with column `mean`.
@@ -68,21 +67,12 @@ def read_table(path: Path) -> pd.DataFrame:
         table = pd.read_csv(
             path, keep_default_na=False, na_values={name: [""] for name in _NUMBERS}, float_precision="round_trip"
         )
-    except (
-        OSError,
-        EOFError,
-        zlib.error,
-        UnicodeDecodeError,
-        pd.errors.EmptyDataError,
-        pd.errors.ParserError,
-    ) as error:
-        raise BenchmarkError(f"{path} is no table ({error}); make it anew with --write.") from error
+    except (OSError, EOFError, zlib.error, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise BenchmarkError(f"{path} is not a table ({error}); make it again with --write.") from error
     if "condition" not in table and "level" in table:
-        return _check_board(read_leaderboard(path), path)
-    _require(table, (*COLUMNS, *FACTS, *ORIGIN), path)
-    for column in _TEXT:
-        table[column] = table[column].astype(str)
-    return _check_unique(table.assign(reason=""), [*ROW, *CELL, "seed"], path)
+        return _checked(read_leaderboard(path), BOARD, ROW, path)
+    table = _checked(table, (*COLUMNS, *FACTS, *ORIGIN), [*ROW, *CELL, "seed"], path)
+    return table.astype(dict.fromkeys(_TEXT, str)).assign(reason="")
 
 
 def read_run(folder: Path) -> pd.DataFrame:
@@ -126,7 +116,8 @@ def _seed_spread(scores: pd.DataFrame) -> pd.DataFrame:
 def at_common_seeds(new: pd.DataFrame, reference: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Average two settled tables over the training seeds both have; over each one's own where there is none.
 
-    A row is ok where all its seeds are. References, which train nothing, keep what they have. `n_used` is the number of seeds averaged.
+    A row is ok where all its seeds are. References, which train nothing, keep what they have. `n_used` is the number of
+    seeds averaged.
     """
     common = set(new["seed"]) & set(reference["seed"])
     return _average(new, common or set(new["seed"])), _average(reference, common or set(reference["seed"]))
@@ -157,14 +148,9 @@ def write_reference(table: pd.DataFrame, path: Path) -> None:
         raise BenchmarkError(
             "A leaderboard has no values per condition; expected a run's folder to make a reference of."
         )
-    text = (
-        table[[*COLUMNS, *FACTS, *ORIGIN]].sort_values([*ROW, *CELL, "seed"]).to_csv(index=False, float_format="%.7g")
-    )
-    packed = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0) as handle:
-        handle.write(text.encode())
-    with atomic(path) as file:
-        file.write(packed.getvalue())
+    table = table[[*COLUMNS, *FACTS, *ORIGIN]].sort_values([*ROW, *CELL, "seed"])
+    with atomic(path) as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as handle:
+        handle.write(table.to_csv(index=False, float_format="%.7g").encode())
 
 
 def is_board(table: pd.DataFrame) -> bool:
@@ -172,73 +158,61 @@ def is_board(table: pd.DataFrame) -> bool:
     return "condition" not in table
 
 
-def _require(table: pd.DataFrame, columns: tuple[str, ...], path: Path) -> None:
+def _checked(table: pd.DataFrame, columns: tuple[str, ...], unique: list[str], path: Path) -> pd.DataFrame:
+    """Return the table; raises `BenchmarkError` where columns are missing or rows occur twice."""
     missing = [column for column in columns if column not in table]
     if missing:
         raise BenchmarkError(
             f"{path} lacks the column(s) {', '.join(missing)}; expected a reference file made with --write, or a "
-            "leaderboard.csv of this project. Make it anew."
+            "leaderboard.csv of this project. Make it again."
         )
-
-
-def _check_unique(table: pd.DataFrame, keys: list[str], path: Path) -> pd.DataFrame:
-    twice = table[table.duplicated(keys)]
+    table = table[table["level"] == "suite"] if "level" in columns else table
+    twice = table[table.duplicated(unique)]
     if len(twice):
-        raise BenchmarkError(f"{path} has two rows for {'/'.join(map(str, twice.iloc[0][keys]))}; expected one.")
+        raise BenchmarkError(f"{path} has two rows for {'/'.join(map(str, twice.iloc[0][unique]))}; expected one.")
     return table
 
 
-def _check_board(board: pd.DataFrame, path: Path) -> pd.DataFrame:
-    _require(board, BOARD, path)
-    return _check_unique(board[board["level"] == "suite"], ROW, path)
-
-
-def refuse_unlike(new: pd.DataFrame, reference: pd.DataFrame) -> None:
-    """Raise `BenchmarkError` where two tables do not answer the same question on the same data."""
-    found = [list(_found(table, ["suite", "dataset", "source", "protocol"])) for table in (new, reference)]
+def check_comparable(new: pd.DataFrame, reference: pd.DataFrame) -> None:
+    """Raise `BenchmarkError` unless two tables are of the same data, tasks, conditions and training budgets."""
+    found = [keys(table, ["suite", "dataset", "source", "protocol"]) for table in (new, reference)]
     if found[0] != found[1]:
-        raise _unlike("suite, data set, source or protocol", *("; ".join(map("/".join, f)) for f in found))
+        raise _not_comparable("suite, data set, source or protocol", *("; ".join(map("/".join, f)) for f in found))
     if is_board(reference):
         return
     for column, what in zip(ORIGIN, ("expression space", "data set (sha256)", "split"), strict=True):
-        values = [", ".join(v for (v,) in _found(table, [column])) for table in (new, reference)]
+        values = [", ".join(v for (v,) in keys(table, [column])) for table in (new, reference)]
         if all(values) and values[0] != values[1]:
-            raise _unlike(what, *values)
+            raise _not_comparable(what, *values)
     pairs = new.drop_duplicates(ROW).merge(reference.drop_duplicates(ROW), on=ROW)
     for column, what in (("budget", "training budget"), ("audit", "leakage audit"), ("higher_is_better", "direction")):
         other = pairs[pairs[f"{column}_x"] != pairs[f"{column}_y"]]
         if len(other):
             row = other.iloc[0]
             name = row["metric"] if column == "higher_is_better" else row["model"]
-            raise _unlike(f"{what} of {name}", str(row[f"{column}_x"]), str(row[f"{column}_y"]))
-    for task in sorted(set(_found(new, TASK)) & set(_found(reference, TASK))):
-        here, there = (set(_found(_of_task(table, task), CELL)) for table in (new, reference))
+            raise _not_comparable(f"{what} of {name}", str(row[f"{column}_x"]), str(row[f"{column}_y"]))
+    for task in sorted(set(keys(new, TASK)) & set(keys(reference, TASK))):
+        here, there = (set(keys(table[(table[TASK] == list(task)).all(axis=1)], CELL)) for table in (new, reference))
         if here != there:
             only = [
                 f"{len(s)} of its own ({', '.join(map('/'.join, sorted(s)[:3]))})"
                 for s in (here - there, there - here)
                 if s
             ]
-            raise _unlike(f"conditions of {'/'.join(task)}", f"{len(here)}", f"{len(there)}: " + "; ".join(only))
+            raise _not_comparable(
+                f"conditions of {'/'.join(task)}", f"{len(here)}", f"{len(there)}: " + "; ".join(only)
+            )
 
 
-def _found(table: pd.DataFrame, columns: list[str]) -> list[tuple[str, ...]]:
-    return sorted(table[columns].drop_duplicates().itertuples(index=False, name=None))
-
-
-def _of_task(table: pd.DataFrame, task: tuple[str, ...]) -> pd.DataFrame:
-    return table[(table[TASK] == list(task)).all(axis=1)]
-
-
-def _unlike(what: str, new: str, reference: str) -> BenchmarkError:
+def _not_comparable(what: str, new: str, reference: str) -> BenchmarkError:
     return BenchmarkError(
-        f"Other {what}: new table {new}, reference {reference}. These are unlike things and are not compared; run with the "
-        "reference's settings, or make the reference anew (--write) and say why."
+        f"Other {what}: new table {new}, reference {reference}. The two cannot be compared; run with the "
+        "reference's settings, or make the reference again (--write) and say why."
     )
 
 
 def unpaired(new: pd.DataFrame, board: pd.DataFrame, floors: Mapping[str, float]) -> list[Difference]:
-    """Take the difference of every row of a leaderboard from means and intervals: blind to all but large losses."""
+    """Take the difference of every row of a leaderboard from means and intervals, which shows only large losses."""
     old = board.set_index(ROW)
     used = new[new["value"].notna() & new["judged"]].sort_values([*ROW, *CELL])
     found = []
@@ -258,18 +232,18 @@ def unpaired(new: pd.DataFrame, board: pd.DataFrame, floors: Mapping[str, float]
     return found
 
 
-def board_troubles(new: pd.DataFrame, board: pd.DataFrame) -> Iterator[Move]:
-    """Find models that fail on more conditions than a leaderboard says, or have no value where it has one."""
+def board_changes(new: pd.DataFrame, board: pd.DataFrame) -> Iterator[Move]:
+    """Yield models that fail on more conditions than in a leaderboard, or have no value where it has one."""
     for key, rows in board.groupby(MODEL, sort=True):
-        mine = new[(new[MODEL] == list(key)).all(axis=1)]
-        if mine.empty:
+        own = new[(new[MODEL] == list(key)).all(axis=1)]
+        if own.empty:
             continue
-        bad = mine[mine["status"].isin(FAILED)]
+        bad = own[own["status"].isin(FAILED)]
         failed = int(bad.groupby("metric").size().max()) if len(bad) else 0
         if failed > rows["n_failed"].max():
             yield Move(key[:-1], key[-1], "", "failed", detail=f"{failed} conditions, were {rows['n_failed'].max()}")
         had = rows.loc[rows["mean"].notna(), "metric"]
-        has, known = set(mine.loc[mine["value"].notna(), "metric"]), set(new["metric"])
+        has, known = set(own.loc[own["value"].notna(), "metric"]), set(new["metric"])
         lost = [name for name in had if name in known and name not in has]
         if lost and not failed:
             yield Move(key[:-1], key[-1], "", "no value", detail=", ".join(lost))

@@ -1,5 +1,5 @@
-"""Scoring: predictions against the truth, as tidy rows. Needs no training, reads one condition at a time.
+"""Scoring: predictions compared with the truth, as tidy rows. Trains nothing, and reads one condition at a time.
 
-`scored_fold_of` lays out what all predictions of a fold and direction share, `target_of` summarises the true cells,
-`output_of` a model's predictions, and `evaluate` computes every metric of `benchmarks.scoring.metrics` from the three.
+`scored_fold_of` computes what all predictions of a fold and direction share, `summarise_truth` summarises the true cells,
+`summarise_predictions` a model's predictions, and `evaluate` computes every metric of `benchmarks.scoring.metrics`.
 """

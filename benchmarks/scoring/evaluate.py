@@ -1,4 +1,4 @@
-"""Every metric of a comparison, with the status of each value."""
+"""Every metric of a fold's predictions, with the status of each value."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from benchmarks.scoring.comparison import Output, Target
 from benchmarks.scoring.endings import Ending
-from benchmarks.scoring.metrics import METRICS, Metric
+from benchmarks.scoring.metrics.all_metrics import METRICS
+from benchmarks.scoring.metrics.metric import Metric
+from benchmarks.scoring.metrics.retrieval import MIN_CONDITIONS
+from benchmarks.scoring.prediction_summary import PredictionSummary
 from benchmarks.scoring.scored_fold import ScoredFold
+from benchmarks.scoring.truth_summary import TruthSummary
 
-MIN_CONDITIONS = 3
-"""Fewer candidates than this in a context and fold, and retrieval is not scored."""
 WHY = {
     "too_few_conditions": f"fewer than {MIN_CONDITIONS} test conditions in this context and fold",
     "too_few_genes": "too few genes of the truth are significant at FDR < 0.05",
     "needs_cells": "predicts draws or a mean, not cells",
     "unsupported": "needs training cells, and none were given",
 }
-"""Reason of a status that scoring, not the model, gives."""
-CELLS = ("p_hat", "significant_hat", "lfc_hat", "wasserstein", "e_distance", "mmd_rbf")
-"""Quantities that only single cells have."""
+"""Reason of a status that comes from scoring, not from the model."""
+NEEDS_CELLS = {"p_hat", "significant_hat", "lfc_hat", "wasserstein", "e_distance", "mmd_rbf"}
+"""Quantities that only predicted cells have."""
 
 
 @dataclass(frozen=True)
@@ -35,71 +36,33 @@ class Scores:
 
 
 Values = Mapping[str, Scores]
+"""Metric → its scores."""
 
 
 def evaluate(
-    question: ScoredFold,
-    target: Target,
-    output: Output,
+    fold: ScoredFold,
+    truth: TruthSummary,
+    predicted: PredictionSummary,
     *,
     start: np.ndarray | None = None,
     metrics: Sequence[Metric] = METRICS,
 ) -> Values:
-    """Compute every metric that the direction has.
+    """Compute metrics; retrieval is left out in p2n.
 
     Parameters
     ----------
-    question, target, output
-        What was asked, what is true, what was predicted.
     start
         Profiles [condition, gene] that the predicted change is measured from; default: the input's.
-    metrics
-        Which metrics.
     """
-    known = quantities(question, target, output, question.start if start is None else start)
-    found = {}
-    for metric in metrics:
-        if metric.family != "retrieval":
-            found[metric.name] = _by_condition(metric, known, output.has_cells)
-        elif question.direction != "p2n":
-            found[metric.name] = _by_context(metric, known, question.contexts)
-    return found
-
-
-def quantities(
-    question: ScoredFold, target: Target, output: Output, start: np.ndarray
-) -> Mapping[str, np.ndarray | None]:
-    """Name everything a metric may need; None for what needs training cells that are not known."""
-    truth, predicted = target.profiles, output.profiles
-    delta, delta_hat = truth - question.reference, predicted - start
-    mean_effect = question.mean_effect()
-    projected = question.training is not None
+    known = _quantities(fold, truth, predicted, fold.start if start is None else start)
     return {
-        "truth": truth,
-        "predicted": predicted,
-        "start": question.start,
-        "reference": question.reference,
-        "delta": delta,
-        "delta_hat": delta_hat,
-        "delta_shared": truth - question.shared,
-        "delta_hat_shared": predicted - question.shared,
-        "delta_centred": None if mean_effect is None else delta - mean_effect,
-        "delta_hat_centred": None if mean_effect is None else delta_hat - mean_effect,
-        "own_gene": question.own_gene,
-        "significant": target.significant,
-        "lfc": target.lfc,
-        **{f"top{k}": mask for k, mask in target.tops.items()},
-        "p_hat": output.p,
-        "significant_hat": output.significant,
-        "lfc_hat": output.lfc,
-        "margin_bound": target.margin_bound,
-        "wasserstein": output.distances["wasserstein"],
-        "e_distance": output.distances["e_distance"] if projected else None,
-        "mmd_rbf": output.distances["mmd_rbf"] if projected else None,
+        metric.name: _score(metric, fold, known, predicted.has_cells)
+        for metric in metrics
+        if metric.family != "retrieval" or fold.direction == "n2p"
     }
 
 
-def score_rows(question: ScoredFold, target: Target, values: Values, endings: Sequence[Ending]) -> pd.DataFrame:
+def score_rows(fold: ScoredFold, truth: TruthSummary, values: Values, endings: Sequence[Ending]) -> pd.DataFrame:
     """Lay values out as tidy rows; a condition that did not end ok has its status, its reason and no value.
 
     Returns
@@ -113,45 +76,63 @@ def score_rows(question: ScoredFold, target: Target, values: Values, endings: Se
     tables = []
     for name, scores in values.items():
         status = np.where(ok, scores.status, ended)
-        why = [WHY.get(s, "") if fine else reason for s, fine, reason in zip(status, ok, reasons, strict=True)]
-        tables.append(
-            pd.DataFrame(
-                {
-                    **question.labels(),
-                    "metric": name,
-                    "value": np.where(status == "ok", scores.values, np.nan),
-                    "status": status,
-                    "reason": why,
-                    "n_truth_cells": target.n_cells,
-                }
-            )
-        )
+        columns = {
+            "metric": name,
+            "value": np.where(status == "ok", scores.values, np.nan),
+            "status": status,
+            "reason": [WHY.get(s, "") if fine else why for s, fine, why in zip(status, ok, reasons, strict=True)],
+            "n_truth_cells": truth.n_cells,
+        }
+        tables.append(pd.DataFrame({**fold.labels(), **columns}))
     return pd.concat(tables, ignore_index=True)
 
 
-def _by_condition(metric: Metric, known: Mapping[str, np.ndarray | None], has_cells: np.ndarray) -> Scores:
-    values = np.full(len(has_cells), np.nan)
-    given = [known[name] for name in metric.needs]
-    if any(quantity is None for quantity in given):
-        return Scores(values, np.full(len(values), "unsupported"))
-    able = has_cells if set(metric.needs) & set(CELLS) else np.ones(len(values), dtype=bool)
-    if able.any():
-        values[able] = metric.fn(*(quantity[able] for quantity in given if quantity is not None))
-    return Scores(values, np.where(able, _status(metric, values), "needs_cells"))
+def _quantities(
+    fold: ScoredFold, truth: TruthSummary, predicted: PredictionSummary, start: np.ndarray
+) -> Mapping[str, np.ndarray | None]:
+    """Name everything a metric may need; None for what needs training cells where there are none."""
+    delta, delta_hat = truth.profiles - fold.reference, predicted.profiles - start
+    effect = fold.mean_effect()
+    projected = fold.training is not None
+    return {
+        "truth": truth.profiles,
+        "predicted": predicted.profiles,
+        "start": fold.start,
+        "reference": fold.reference,
+        "delta": delta,
+        "delta_hat": delta_hat,
+        "delta_shared": truth.profiles - fold.shared,
+        "delta_hat_shared": predicted.profiles - fold.shared,
+        "delta_centred": None if effect is None else delta - effect,
+        "delta_hat_centred": None if effect is None else delta_hat - effect,
+        "own_gene": fold.own_gene,
+        "significant": truth.significant,
+        "lfc": truth.lfc,
+        **{f"top{k}": mask for k, mask in truth.tops.items()},
+        "p_hat": predicted.p,
+        "significant_hat": predicted.significant,
+        "lfc_hat": predicted.lfc,
+        "margin_bound": truth.margin_bound,
+        "wasserstein": predicted.distances["wasserstein"],
+        "e_distance": predicted.distances["e_distance"] if projected else None,
+        "mmd_rbf": predicted.distances["mmd_rbf"] if projected else None,
+    }
 
 
-def _by_context(metric: Metric, known: Mapping[str, np.ndarray | None], contexts: np.ndarray) -> Scores:
-    """Score retrieval context by context; the candidates are all test conditions of the context."""
-    values = np.full(len(contexts), np.nan)
-    status = np.full(len(contexts), "too_few_conditions", dtype=object)
-    for context in np.unique(contexts):
-        here = np.flatnonzero(contexts == context)
-        if len(here) >= MIN_CONDITIONS:
-            values[here] = metric.fn(*(q[here] for name in metric.needs if (q := known[name]) is not None))
-            status[here] = _status(metric, values[here])
+def _score(metric: Metric, fold: ScoredFold, known: Mapping[str, np.ndarray | None], has_cells: np.ndarray) -> Scores:
+    """Score all conditions at once, or context by context for retrieval: its candidates are the context's conditions."""
+    values = np.full(len(fold), np.nan)
+    given = [quantity for name in metric.needs if (quantity := known[name]) is not None]
+    if len(given) < len(metric.needs):
+        return Scores(values, np.full(len(fold), "unsupported"))
+    if metric.family == "retrieval":
+        contexts = [np.flatnonzero(fold.contexts == context) for context in np.unique(fold.contexts)]
+        groups, otherwise = [group for group in contexts if len(group) >= MIN_CONDITIONS], "too_few_conditions"
+    else:
+        able = has_cells if NEEDS_CELLS.intersection(metric.needs) else np.ones(len(fold), dtype=bool)
+        groups, otherwise = [np.flatnonzero(able)] if able.any() else [], "needs_cells"
+    status = np.full(len(fold), otherwise, dtype=object)
+    for group in groups:
+        values[group] = metric.function(*(quantity[group] for quantity in given))
+        status[group] = np.where(np.isnan(values[group]), metric.undefined or "ok", "ok")
     return Scores(values, status.astype(str))
-
-
-def _status(metric: Metric, values: np.ndarray) -> np.ndarray:
-    """Name what a value that is no number means for its metric."""
-    return np.where(np.isnan(values), metric.undefined or "ok", "ok")

@@ -1,87 +1,72 @@
-"""Predictors of known quality, planted to see whether a metric can put them in order (rank recovery).
+"""Planted predictors of known quality: do the metrics put them in order (rank recovery)?
 
 A planted predictor gives one half of a condition's true cells, of which a share has been exchanged for cells of a mixture:
-the larger the share, the worse it is, whatever a metric says. The other half is the truth.
+the larger the share, the worse it is. The other half is the truth.
 
-"noise"        cells of the same half with values exchanged among genes that the input expresses alike: the effects are
+"noise"        cells of the same half with values exchanged among genes of like expression in the input: the effects are
                as large as before, on the wrong genes
-"mean_effect"  perturbed training cells of the same context (and dose), whatever their perturbation
+"mean_effect"  perturbed training cells of the same context (and dose), of any perturbation
 "input"        input cells
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.contract import Prediction
-from benchmarks.scoring.comparison import Target, output_of, target_of
 from benchmarks.scoring.evaluate import evaluate
-from benchmarks.scoring.references import halves
+from benchmarks.scoring.prediction_summary import summarise_predictions
+from benchmarks.scoring.references import dense, halves
 from benchmarks.scoring.scored_fold import ScoredFold
 from benchmarks.scoring.table import Cells, take
+from benchmarks.scoring.truth_summary import TruthSummary, summarise_truth
 
-MIXTURES = ("noise", "mean_effect", "input")
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 LIKE_GENES = 20
 """Genes of like mean expression in the input among which the noise exchanges values."""
 Draw = Callable[[int, int, np.random.Generator], np.ndarray]
-"""(condition, cells wanted, generator) → dense cells of a mixture."""
+"""(condition, number of cells, generator) → dense cells of a mixture."""
 
 
-def planted(question: ScoredFold, whole: Target) -> pd.DataFrame:
-    """Score the planted predictors.
-
-    Parameters
-    ----------
-    question, whole
-        What is asked, and the target of all test cells.
+def planted(fold: ScoredFold, whole: TruthSummary) -> pd.DataFrame:
+    """Score the planted predictors; `whole` is the summary of all test cells.
 
     Returns
     -------
     pd.DataFrame
         Columns mixture, share, context, perturbation, dose, metric, value, status. Share 0 is the same for every mixture. A
-        mixture whose cells are not there (no perturbed training cell in a context) is left out.
+        mixture without cells (no perturbed training cell in a context) is left out.
     """
-    half, true = halves(question, 0)
-    target = target_of(question, true, like=whole)
+    half, true = halves(fold, 0)
+    truth = summarise_truth(fold, true, like=whole)
+    mixtures = _mixtures(fold, half)
+    pure = _score(fold, truth, _mixed(fold, half, mixtures["noise"], 0.0))
     tables = []
-    pure = None
-    for mixture, draw in _mixtures(question, half):
-        pure = _score(question, target, _mixed(question, half, draw, 0.0)) if pure is None else pure
-        tables.append(pure.assign(mixture=mixture, share=0.0))
-        for share in SHARES[1:]:
-            scored = _score(question, target, _mixed(question, half, draw, share))
+    for mixture, draw in mixtures.items():
+        for share in SHARES:
+            scored = _score(fold, truth, _mixed(fold, half, draw, share)) if share else pure
             tables.append(scored.assign(mixture=mixture, share=share))
     return pd.concat(tables, ignore_index=True)
 
 
-def _score(question: ScoredFold, target: Target, load: Callable[[int], Prediction]) -> pd.DataFrame:
-    values = evaluate(question, target, output_of(question, target, load))
-    return pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    **question.labels(),
-                    "metric": name,
-                    "value": scores.values,
-                    "status": scores.status,
-                }
-            )
-            for name, scores in values.items()
-        ],
-        ignore_index=True,
-    )
+def _score(fold: ScoredFold, truth: TruthSummary, load: Callable[[int], Prediction]) -> pd.DataFrame:
+    values = evaluate(fold, truth, summarise_predictions(fold, truth, load))
+    tables = [
+        pd.DataFrame({**fold.labels(), "metric": name, "value": scores.values, "status": scores.status})
+        for name, scores in values.items()
+    ]
+    return pd.concat(tables, ignore_index=True)
 
 
-def _mixed(question: ScoredFold, half: Callable[[int], Cells], draw: Draw, share: float) -> Callable[[int], Prediction]:
+def _mixed(fold: ScoredFold, half: Callable[[int], Cells], draw: Draw, share: float) -> Callable[[int], Prediction]:
     """Exchange a share of a half's cells for cells of a mixture."""
 
     def load(number: int) -> Prediction:
-        generator = question.generator(number, "planted")
-        cells = _dense(half(number)).copy()
+        generator = fold.generator(number, "planted")
+        cells = dense(half(number)).copy()
         exchanged = generator.permutation(len(cells))[: round(share * len(cells))]
         if len(exchanged):
             cells[exchanged] = draw(number, len(cells), generator)[: len(exchanged)]
@@ -90,32 +75,26 @@ def _mixed(question: ScoredFold, half: Callable[[int], Cells], draw: Draw, share
     return load
 
 
-def _mixtures(question: ScoredFold, half: Callable[[int], Cells]) -> Iterator[tuple[str, Draw]]:
-    yield (
-        "noise",
-        lambda number, n, generator: _shuffled_genes(_dense(half(number)), question.start[number], generator),
-    )
-    training = question.training
-    if training is not None and all(len(training.perturbed_like(c)) for c in question.conditions):
-        yield (
-            "mean_effect",
-            lambda number, n, generator: _draw(
-                question, training.perturbed_like(question.conditions[number]), n, generator
-            ),
-        )
-    yield (
-        "input",
-        lambda number, n, generator: _draw(
-            question, question.conditions[number].input(question.direction), n, generator
-        ),
-    )
+def _mixtures(fold: ScoredFold, half: Callable[[int], Cells]) -> dict[str, Draw]:
+    """Mixture → how its cells are drawn: `n` cells at random, with replacement only where there are fewer."""
+    training = fold.training
 
+    def draw_from(positions_of: Callable[[int], np.ndarray]) -> Draw:
+        def draw(number: int, n: int, generator: np.random.Generator) -> np.ndarray:
+            positions = positions_of(number)
+            chosen = generator.choice(positions, n, replace=len(positions) < n)
+            unique, back = np.unique(chosen, return_inverse=True)
+            return dense(take(fold.cells, unique))[back]
 
-def _draw(question: ScoredFold, positions: np.ndarray, n: int, generator: np.random.Generator) -> np.ndarray:
-    """Take n cells at random, with replacement only where there are fewer."""
-    chosen = generator.choice(positions, n, replace=len(positions) < n)
-    unique, back = np.unique(chosen, return_inverse=True)
-    return _dense(take(question.cells, unique))[back]
+        return draw
+
+    found: dict[str, Draw] = {
+        "noise": lambda number, n, generator: _shuffled_genes(dense(half(number)), fold.start[number], generator)
+    }
+    if training is not None and all(len(training.perturbed_like(c)) for c in fold.conditions):
+        found["mean_effect"] = draw_from(lambda number: training.perturbed_like(fold.conditions[number]))
+    found["input"] = draw_from(lambda number: fold.conditions[number].input(fold.direction))
+    return found
 
 
 def _shuffled_genes(cells: np.ndarray, start: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -128,7 +107,3 @@ def _shuffled_genes(cells: np.ndarray, start: np.ndarray, generator: np.random.G
     shuffled = np.empty_like(cells)
     shuffled[:, order] = cells[:, source]
     return shuffled
-
-
-def _dense(cells: Cells) -> np.ndarray:
-    return cells if isinstance(cells, np.ndarray) else cells.toarray()

@@ -1,4 +1,4 @@
-"""The side of a comparison that every prediction of a fold and direction shares: inputs, references, labels."""
+"""One fold and direction as it is scored: inputs, references and labels that all predictions share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.metrics.differential import linear_mean
 from benchmarks.scoring.metrics.rank_sum import SortedCells, sort_cells
 from benchmarks.scoring.table import Cells, CellTable, mean_profile, take
-from benchmarks.scoring.training import Training
+from benchmarks.scoring.training_summary import TrainingSummary
 from benchmarks.seeds import derive
 from benchmarks.tasks.splits import Split, TestCondition
 
@@ -46,8 +46,8 @@ class ScoredFold:
     """Mean linear values of R [gene], or its mean profile in a space without linear values; shared as above."""
     own_gene: np.ndarray
     """Columns of the perturbed genes [condition, gene of a combination]; −1 where one is not measured."""
-    training: Training | None
-    """None where no training cells are known (predictions scored from outside)."""
+    training: TrainingSummary | None
+    """None where no training cells are known (prediction files without --train)."""
     linear: bool
     """Whether values are log2(x + 1) of linear ones, so that fold changes can be taken (False for z-scores)."""
     seed: int
@@ -57,7 +57,7 @@ class ScoredFold:
         return len(self.conditions)
 
     def truth_cells(self, number: int) -> Cells:
-        """Single cells that a prediction of the condition is held against."""
+        """True cells of a condition."""
         return take(self.cells, self.conditions[number].truth(self.direction))
 
     def input_cells(self, number: int) -> Cells:
@@ -65,7 +65,7 @@ class ScoredFold:
         return take(self.cells, self.conditions[number].input(self.direction))
 
     def labels(self) -> dict[str, np.ndarray]:
-        """Columns that name every condition in a table: context, perturbation, dose."""
+        """Columns context, perturbation and dose of a table of all conditions."""
         return {"context": self.contexts, "perturbation": self.perturbations, "dose": self.doses}
 
     def mean_effect(self) -> np.ndarray | None:
@@ -75,12 +75,12 @@ class ScoredFold:
         sign = -1.0 if self.direction == "p2n" else 1.0
         return sign * self.training.mean_effect(self.conditions)
 
-    def endings(self, status: str = "ok", reason: str = "") -> list[Ending]:
-        """End every condition alike."""
-        return [Ending(c.context, c.perturbation, status, reason, c.dose) for c in self.conditions]
+    def endings(self) -> list[Ending]:
+        """End every condition as ok."""
+        return [Ending(c.context, c.perturbation, "ok", "", c.dose) for c in self.conditions]
 
     def setting(self, number: int) -> bytes:
-        """Tell apart which inputs and references a condition has: equal for conditions that share both."""
+        """Return a key of a condition's input and reference cells, equal for conditions that share both."""
         condition = self.conditions[number]
         sides = condition.input(self.direction), condition.reference(self.direction)
         return b"|".join(side.tobytes() for side in sides)
@@ -88,15 +88,15 @@ class ScoredFold:
     def generator(self, number: int, *purpose: object) -> np.random.Generator:
         """Make the generator of one condition and purpose; the same for every model."""
         condition = self.conditions[number]
-        words = self.direction, condition.context, condition.perturbation, *condition.dose_words
-        return np.random.default_rng(derive(self.seed, *purpose, *words))
+        labels = self.direction, condition.context, condition.perturbation, *condition.dose_words
+        return np.random.default_rng(derive(self.seed, *purpose, *labels))
 
     def project(self, cells: Cells) -> np.ndarray | None:
-        """Place cells in the training cells' principal components [cell, component]."""
+        """Transform cells to the training cells' principal components [cell, component]; None without training."""
         return None if self.training is None else self.training.components.transform(cells)
 
     def each(self, work: Callable[[int], T]) -> list[T]:
-        """Do a piece of work for every condition, in `threads` threads, each with a single-threaded BLAS."""
+        """Call `work` with the number of every condition, in `threads` threads, each with a single-threaded BLAS."""
         with threadpool_limits(1 if self.threads > 1 else None):
             if self.threads == 1:
                 return [work(number) for number in range(len(self))]
@@ -108,66 +108,65 @@ def scored_fold_of(
     cells: CellTable,
     split: Split,
     direction: Direction,
-    training: Training | None,
+    training: TrainingSummary | None,
     *,
     space: str,
     seed: int,
     threads: int = 1,
 ) -> ScoredFold:
-    """Lay out the shared side of a fold.
+    """Compute what all predictions of a fold share.
 
     Parameters
     ----------
     cells
         All cells in the run's space.
-    split, direction
-        The fold and which way it is asked.
     training
-        From `training_of`; without it, metrics that need training cells are `unsupported`.
+        From `summarise_training`; without it, metrics that need training cells are `unsupported`.
     space
         Name of the expression space; "zscore" has no fold changes.
     seed
         Seed of every random subsample made in scoring.
     threads
-        Conditions worked on at a time.
+        Conditions scored at a time.
     """
-    means: dict[bytes, np.ndarray] = {}
-    references: dict[bytes, tuple[SortedCells, np.ndarray]] = {}
     linear = space != "zscore"
-
-    def mean(positions: np.ndarray) -> np.ndarray:
-        key = positions.tobytes()
-        if key not in means:
-            means[key] = mean_profile(take(cells, positions))
-        return means[key]
-
-    def reference(positions: np.ndarray) -> tuple[SortedCells, np.ndarray]:
-        key = positions.tobytes()
-        if key not in references:
-            ordered = sort_cells(take(cells, positions))
-            references[key] = ordered, linear_mean(ordered) if linear else mean(positions)
-        return references[key]
-
-    asked = split.conditions
-    pooled = [np.sort(np.concatenate([c.input(direction), c.reference(direction)])) for c in asked]
+    mean = _once_per_set(lambda positions: mean_profile(take(cells, positions)))
+    ordered = _once_per_set(lambda positions: sort_cells(take(cells, positions)))
+    linear_means = _once_per_set(lambda positions: linear_mean(ordered(positions)) if linear else mean(positions))
+    starts = [c.input(direction) for c in split.conditions]
+    references = [c.reference(direction) for c in split.conditions]
+    perturbations = [c.perturbation for c in split.conditions]
     return ScoredFold(
         direction=direction,
         cells=cells,
-        conditions=asked,
-        contexts=np.array([c.context for c in asked]),
-        perturbations=np.array([c.perturbation for c in asked]),
-        doses=np.array([c.dose for c in asked], dtype=np.float64),
-        start=np.stack([mean(c.input(direction)) for c in asked]),
-        reference=np.stack([mean(c.reference(direction)) for c in asked]),
-        shared=np.stack([mean(p) for p in pooled]),
-        sorted_reference=[reference(c.reference(direction))[0] for c in asked],
-        reference_means=[reference(c.reference(direction))[1] for c in asked],
-        own_gene=own_columns([c.perturbation for c in asked], cells.var_names),
+        conditions=split.conditions,
+        contexts=np.array([c.context for c in split.conditions]),
+        perturbations=np.array(perturbations),
+        doses=np.array([c.dose for c in split.conditions], dtype=np.float64),
+        start=np.stack([mean(i) for i in starts]),
+        reference=np.stack([mean(r) for r in references]),
+        shared=np.stack([mean(np.sort(np.concatenate(pair))) for pair in zip(starts, references, strict=True)]),
+        sorted_reference=[ordered(r) for r in references],
+        reference_means=[linear_means(r) for r in references],
+        own_gene=own_columns(perturbations, cells.var_names),
         training=training,
         linear=linear,
         seed=seed,
         threads=threads,
     )
+
+
+def _once_per_set(compute: Callable[[np.ndarray], T]) -> Callable[[np.ndarray], T]:
+    """Compute a function of positions once for each set of positions, which many conditions share."""
+    known: dict[bytes, T] = {}
+
+    def found(positions: np.ndarray) -> T:
+        key = positions.tobytes()
+        if key not in known:
+            known[key] = compute(positions)
+        return known[key]
+
+    return found
 
 
 def own_columns(perturbations: Iterable[str], genes: Iterable[str]) -> np.ndarray:

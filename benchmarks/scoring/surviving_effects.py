@@ -1,4 +1,4 @@
-"""How much of every perturbation's effect is left after integration, as E-distance to its controls before and after."""
+"""E-distance of every perturbation to its controls before and after batch correction: how much of its effect is left."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from anndata import AnnData
 
 from benchmarks.errors import DataError
 from benchmarks.scoring.metrics.distribution import distance_within, e_distance
-from benchmarks.scoring.training import training_of
+from benchmarks.scoring.training_summary import summarise_training
 from benchmarks.seeds import derive
 from benchmarks.tasks.batch_correction.batches import MEANING, Method
 
@@ -16,15 +16,15 @@ Array = np.ndarray
 MOST_CELLS = 500
 """Cells a side that a distance is measured on; more are subsampled."""
 NULL_DRAWS = 5
-"""Times that controls are held against other controls; the largest distance is the floor."""
+"""Times that controls are compared with other controls; the largest distance is the floor."""
 CONDITION = ["context", "arm", "perturbation", "dose", "control_group"]
 
 
 def surviving_effects(before: AnnData, after: AnnData, train: Array, *, seed: int = 0) -> pd.DataFrame:
-    """Measure every perturbation's effect before and after integration with one ruler.
+    """Measure every perturbation's effect before and after batch correction, in the same units.
 
-    Distances are taken in the principal components of the TRAINING cells before integration, on both sides, so that
-    a direction counts alike before and after. Use on cells that hold controls of every group.
+    Distances are measured in the principal components of the TRAINING cells before correction, on both sides. The cells
+    must include controls of every group.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def surviving_effects(before: AnnData, after: AnnData, train: Array, *, seed: in
     pd.DataFrame
         One row a condition: context, arm, perturbation, dose, control_group, `n_cells`, `n_controls` (of the same
         control group); `e_before`, `e_after`, E-distance to the controls; `floor`, the largest of five distances between
-        two samples of as many controls before integration; `detected`, whether e_before exceeds it; `share`, e_after /
+        two samples of as many controls before correction; `detected`, whether e_before exceeds it; `share`, e_after /
         e_before, and `share_of_spread`, the same with each distance in units of the mean distance between its controls,
         so that a mere change of scale does not count. Shares are NaN where no effect is detected, everything is where a
         side has fewer than two cells.
@@ -51,8 +51,8 @@ def surviving_effects(before: AnnData, after: AnnData, train: Array, *, seed: in
         The two sides are not the same cells and genes.
     """
     if not (before.obs_names.equals(after.obs_names) and before.var_names.equals(after.var_names)):
-        raise DataError("Cells before and after integration are not the same cells and genes in the same order.")
-    components = training_of(before, train, derive(seed, "components")).components
+        raise DataError("Cells before and after batch correction are not the same cells and genes in the same order.")
+    components = summarise_training(before, train, derive(seed, "components")).components
     sides = components.transform(before.X), components.transform(after.X)
     obs = before.obs.reset_index(drop=True)
     control = obs["is_control"].to_numpy()
@@ -62,17 +62,17 @@ def surviving_effects(before: AnnData, after: AnnData, train: Array, *, seed: in
     for key, members in obs[~control].groupby(CONDITION, dropna=False, sort=True).groups.items():
         labels = dict(zip(CONDITION, key, strict=True))
         group = str(labels["control_group"])
-        mine = controls.get(group, np.array([], dtype=np.int64))
+        others = controls.get(group, np.array([], dtype=np.int64))
         generator = np.random.default_rng(derive(seed, *key))
-        size = min(len(members), len(mine) // 2, MOST_CELLS)
+        size = min(len(members), len(others) // 2, MOST_CELLS)
         if (group, size) not in floors:
-            floors[group, size] = _floor(sides[0], mine, size, np.random.default_rng(derive(seed, group, size)))
-        rows.append(labels | _effect(sides, np.asarray(members), mine, floors[group, size], generator))
+            floors[group, size] = _floor(sides[0], others, size, np.random.default_rng(derive(seed, group, size)))
+        rows.append(labels | _effect(sides, np.asarray(members), others, floors[group, size], generator))
     return pd.DataFrame(rows)
 
 
 def summary(table: pd.DataFrame, method: Method) -> str:
-    """Say in words what a method did to the effects; `table` is from `surviving_effects`."""
+    """Describe what a method did to the effects; `table` is from `surviving_effects`."""
     found = table[table["detected"]]
     if found.empty:
         return (

@@ -60,10 +60,10 @@ class Scorer:
 def ours(job: Job) -> pd.DataFrame:
     """Score with this project: every metric that needs no training cells."""
     from benchmarks.scoring.external.prediction_files import Labels
-    from benchmarks.scoring.external.score_files import Wish, score_files
+    from benchmarks.scoring.external.score_files import ScoringRequest, score_files
 
     labels = Labels(perturbation=job.column, control=job.control)
-    wish = Wish(
+    wish = ScoringRequest(
         (job.prediction,),
         job.truth,
         train=job.train,

@@ -1,4 +1,4 @@
-"""Score predictions from anywhere, without training: `python -m benchmarks.score PREDICTIONS.h5ad --truth TRUTH.h5ad`."""
+"""Score prediction files of any tool, without training: `python -m benchmarks.score PREDICTIONS.h5ad --truth TRUTH.h5ad`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,6 @@ from rich.console import Console
 
 from benchmarks.cli.exit_codes import exit_statuses, say
 from benchmarks.cli.options import choice
-from benchmarks.contract import CONTROL, DIRECTIONS
-from benchmarks.data.schema import SOURCE_SPACES
-from benchmarks.scoring.external.prediction_files import Labels
-from benchmarks.scoring.external.score_files import Wish, score_files, write
-from reports import read_leaderboard
-from reports.pages.console import print_summary
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 console = Console()
@@ -31,7 +25,7 @@ def main(
     train: Annotated[Path | None, typer.Option(help="h5ad file of the training cells.")] = None,
     perturbation_key: Annotated[str, typer.Option(help="obs column of the perturbation.")] = "perturbation",
     context_key: Annotated[str | None, typer.Option(help="obs column of the context; default: one context.")] = None,
-    control: Annotated[str, typer.Option(help="The control's label.")] = CONTROL,
+    control: Annotated[str, typer.Option(help="The control's label.")] = "control",
     separator: Annotated[str, typer.Option(help="What joins the parts of a combination.")] = "+",
     space: Annotated[str, typer.Option(help="What X holds: auto, counts, ln, log2 or zscore.")] = "auto",
     direction: Annotated[str, typer.Option(help="n2p (perturbed cells predicted) or p2n (controls).")] = "n2p",
@@ -48,8 +42,15 @@ def main(
 
     Exit status: 0 scored, 1 some condition has no usable prediction, 2 the files cannot be scored.
     """
+    from benchmarks.contract import DIRECTIONS  # the imports below are slow, and --help needs none of them
+    from benchmarks.data.schema import SOURCE_SPACES
+    from benchmarks.scoring.external.prediction_files import Labels
+    from benchmarks.scoring.external.score_files import ScoringRequest, score_files, write
+    from reports import read_leaderboard
+    from reports.pages.console import print_summary
+
     with exit_statuses(console, "Give the same command again."):
-        wish = Wish(
+        request = ScoringRequest(
             predictions=tuple(predictions),
             truth=truth,
             train=train,
@@ -64,7 +65,7 @@ def main(
             threads=threads,
         )
         folder = out / datetime.now().strftime("%Y-%m-%dT%H%M%S")
-        scored = score_files(wish)
+        scored = score_files(request)
         write(scored, folder, figures=figures)
     print_summary(read_leaderboard(folder / "leaderboard.csv"), console)
     for note in scored.notes:
@@ -72,7 +73,3 @@ def main(
     say(console, f"Results: {folder}")
     if (scored.scores["status"] == "failed").any():
         raise typer.Exit(1)
-
-
-if __name__ == "__main__":
-    app()

@@ -1,1 +1,1 @@
-"""Predictions and truth from anywhere: h5ad files of any tool, checked and scored like a run's own predictions."""
+"""Predictions and truth in h5ad files of any tool, checked and scored like a run's own predictions."""

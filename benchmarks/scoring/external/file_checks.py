@@ -1,4 +1,4 @@
-"""May two files be held against each other? What may not is refused, with what to do."""
+"""Checks that two files can be compared; a file that cannot is an error that says what to do."""
 
 from __future__ import annotations
 
@@ -36,31 +36,29 @@ def shared_genes(files: Sequence[CellFile]) -> pd.Index:
 
 
 def check_spaces(truth: CellFile, other: CellFile) -> None:
-    """Refuse to hold counts against logarithms, or either against z-scores; raises `DataError`."""
+    """Raise `DataError` where one file holds counts and the other logarithms or z-scores."""
     if truth.space != other.space:
         raise DataError(
             f"{other.name} holds {_SPACES[other.space]}, {truth.name} {_SPACES[truth.space]}. Bring both to one space, or "
-            "say --space where this was told wrongly."
+            "give --space where the detected one is wrong."
         )
 
 
 def check_controls(truth: CellFile, prediction: CellFile) -> None:
-    """Refuse predictions that come with other control cells than the truth; raises `DataError`.
+    """Raise `DataError` for predictions with other control cells than the truth's.
 
-    A change is measured from controls: if the model started from other cells, its change would be taken from cells it
-    never saw.
+    A change is measured from controls: a model that started from other cells has its change measured from these.
     """
     for context in sorted(set(prediction.obs["context"])):
-        theirs, ours = prediction.positions(context, CONTROL), truth.positions(context, CONTROL)
-        if not len(theirs) or not len(ours):
+        own, true = prediction.positions(context, CONTROL), truth.positions(context, CONTROL)
+        if not len(own) or not len(true):
             continue
-        a, b = (_mean(cells, where) for cells, where in ((prediction, theirs), (truth, ours)))
-        gap = float(np.abs(a - b).max())
+        gap = float(np.abs(mean_profile(take(prediction, own)) - mean_profile(take(truth, true))).max())
         if gap > 1e-3:
             raise DataError(
-                f"{prediction.name}: its {len(theirs)} control cells of context {context} are not the {len(ours)} of "
-                f"{truth.name} (means differ by up to {gap:.3g} log2). If the model started from the truth's controls, say "
-                "--start truth (or leave controls out of the prediction); if from its own, say --start prediction."
+                f"{prediction.name}: its {len(own)} control cells of context {context} are not the {len(true)} of "
+                f"{truth.name} (means differ by up to {gap:.3g} log2). If the model started from the truth's controls, use "
+                "--start truth (or leave controls out of the prediction); if from its own, use --start prediction."
             )
 
 
@@ -85,7 +83,7 @@ def split_of(truth: CellFile, seed: int) -> tuple[Split, list[str]]:
                 f"{truth.name}: context {context} has {len(controls)} control cells; at least {MIN_CONTROLS} are needed, "
                 "half as input and half as reference. Is --control right?"
             )
-        a, b = _halves(controls, derive(seed, "controls", context))
+        start, reference = _halves(controls, derive(seed, "controls", context))
         here = truth.obs.loc[truth.obs["context"] == context, "perturbation"]
         for perturbation in sorted(set(here) - {CONTROL}):
             cells = truth.positions(context, perturbation)
@@ -95,16 +93,12 @@ def split_of(truth: CellFile, seed: int) -> tuple[Split, list[str]]:
                 )
                 continue
             halves = _halves(cells, derive(seed, "cells", context, perturbation))
-            found.append(TestCondition(context, perturbation, a, b, *halves))
+            found.append(TestCondition(context, perturbation, start, reference, *halves))
     if not found:
         raise DataError(f"{truth.name}: no condition with at least {MIN_TRUTH_CELLS} cells beside the control.")
     return Split("external", 0, False, np.array([], dtype=int), tuple(found), frozenset()), notes
 
 
-def _mean(cells: CellFile, positions: np.ndarray) -> np.ndarray:
-    return mean_profile(take(cells, positions))
-
-
 def _halves(positions: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    parts = np.array_split(np.random.default_rng(seed).permutation(positions), 2)
-    return np.sort(parts[0]), np.sort(parts[1])
+    first, second = np.array_split(np.random.default_rng(seed).permutation(positions), 2)
+    return np.sort(first), np.sort(second)

@@ -1,4 +1,4 @@
-"""Predictions and truth from anywhere: h5ad files of any tool, brought to one form, read one condition at a time."""
+"""Predictions and truth in h5ad files of any tool, brought to one form and read one condition at a time."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from benchmarks.data.schema import Space, condition_name, tell_space
 from benchmarks.errors import DataError
 
 IN_MEMORY = 2 << 30
-"""Bytes up to which a file's values are read at once, as stored; of larger ones rows are read when they are needed."""
+"""Bytes up to which a file's values are read at once, as stored; of larger files rows are read when they are needed."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Which obs columns hold what."""
+    """Names of the obs columns, of the control and of the separator of combinations."""
 
     perturbation: str = "perturbation"
     context: str | None = None
@@ -45,7 +45,7 @@ class LazyRows:
             raise DataError(
                 f"{self.source}: {int((~np.isfinite(rows.data)).sum())} NaN or infinite values in X; give finite numbers."
             )
-        # counts are scaled over the genes that are compared: files with different genes would have different totals
+        # counts are scaled over the genes that are compared, because files with different genes have different totals
         rows = rows[:, self.columns] if self.reordered else rows
         try:
             return convert(rows, self.space)
@@ -55,7 +55,7 @@ class LazyRows:
 
 @dataclass(frozen=True)
 class CellFile:
-    """One file's cells: labels in memory, values there too where they fit."""
+    """Cells of one file: labels in memory, values too where they fit."""
 
     name: str
     obs: pd.DataFrame
@@ -74,29 +74,27 @@ class CellFile:
         return dict(self.obs.groupby(["context", "perturbation"], sort=False).indices)
 
     def with_genes(self, genes: pd.Index) -> CellFile:
-        """Select genes by name and bring them in order; raises `DataError` where one is missing."""
+        """Select genes by name, in this order; raises `DataError` where one is missing."""
         place = self.var_names.get_indexer(genes)
         if (place < 0).any():
             missing = genes[place < 0]
             raise DataError(
                 f"{self.name}: {len(missing)} of the truth's {len(genes)} genes are missing, such as '{missing[0]}'. Give "
-                "a value for every gene, or say --genes shared to score on the genes that all files have."
+                "a value for every gene, or use --genes shared to score on the genes that all files have."
             )
         rows = LazyRows(self.X.matrix, self.X.columns[place], self.X.space, self.X.source)
         return replace(self, var_names=genes, X=rows)
 
 
 def read_cells(path: Path, labels: Labels, space: Space | None = None) -> CellFile:
-    """Open an h5ad file; its values are loaded as stored, sparse or dense, where they fit (`IN_MEMORY`).
+    """Open an h5ad file [cell, gene]; its values are loaded as stored, sparse or dense, where they fit (`IN_MEMORY`).
 
     Parameters
     ----------
-    path
-        h5ad file [cell, gene].
-    labels
-        Names of the obs columns and of the control.
+    path, labels
+        The file, and how its obs columns are named.
     space
-        What X holds; None tells it from a sample: whole numbers are counts, values of which a fifth is negative are
+        What X holds; None detects it from a sample: whole numbers are counts, values of which a fifth is negative are
         z-scores, all else natural logarithms (scanpy's `log1p`).
 
     Raises
@@ -109,23 +107,20 @@ def read_cells(path: Path, labels: Labels, space: Space | None = None) -> CellFi
     try:
         file = ad.read_h5ad(path, backed="r")
     except (OSError, KeyError, ValueError, TypeError) as error:
-        raise DataError(f"{path} is no readable h5ad file ({type(error).__name__}: {error}).") from error
+        raise DataError(f"{path} is not a readable h5ad file ({type(error).__name__}: {error}).") from error
     genes = file.var_names.astype(str)
     if not genes.is_unique:
         raise DataError(f"{path}: gene '{genes[genes.duplicated()][0]}' occurs more than once; make gene names unique.")
     obs = _labels(file.obs, labels, path)
     values = _values(file, path)
-    told = space or tell_space(values, str(path))
-    return CellFile(path.name, obs, genes, LazyRows(values, np.arange(len(genes)), told, str(path)), told)
+    found = space or tell_space(values, str(path))
+    return CellFile(path.name, obs, genes, LazyRows(values, np.arange(len(genes)), found, str(path)), found)
 
 
 def predict_from(prediction: CellFile, context: str, perturbation: str) -> Prediction | None:
     """Read what a file predicts for a condition: cells, or one row as a mean profile; None where there is nothing.
 
-    Raises
-    ------
-    DataError
-        Values that are no finite numbers.
+    Raises `DataError` for values that are NaN or infinite.
     """
     where = prediction.positions(context, perturbation)
     if not len(where):
@@ -142,28 +137,20 @@ def _values(file: ad.AnnData, path: Path) -> Any:
     parts = [stored] if isinstance(stored, h5py.Dataset) else [stored["data"], stored["indices"]]
     if sum(part.size * part.dtype.itemsize for part in parts) > IN_MEMORY:
         return file.X
-    values = stored[:] if isinstance(stored, h5py.Dataset) else _sparse(stored, file.shape)
+    values = ad.io.read_elem(stored)
     file.file.close()
-    return values
-
-
-def _sparse(stored: h5py.Group, shape: tuple[int, int]) -> sp.csr_matrix:
-    """Read a stored sparse matrix, its indices in four bytes where they fit."""
-    narrow = np.int32 if max(*shape, stored["data"].size) < np.iinfo(np.int32).max else np.int64
-    parts = stored["data"][:], stored["indices"].astype(narrow)[:], stored["indptr"].astype(narrow)[:]
-    form = sp.csc_matrix if stored.attrs["encoding-type"] == "csc_matrix" else sp.csr_matrix
-    return form(parts, shape=shape).tocsr()
+    return values.tocsr() if sp.issparse(values) else values
 
 
 def _labels(obs: pd.DataFrame, labels: Labels, path: Path) -> pd.DataFrame:
-    wanted = [labels.perturbation, *([labels.context] if labels.context else [])]
-    missing = [c for c in wanted if c not in obs]
+    needed = [labels.perturbation, *([labels.context] if labels.context else [])]
+    missing = [c for c in needed if c not in obs]
     if missing:
         raise DataError(
-            f"{path}: obs has no column '{missing[0]}'; it has {', '.join(map(str, obs.columns)) or 'none'}. Say which one "
-            "holds the labels: --perturbation-key, --context-key."
+            f"{path}: obs has no column '{missing[0]}'; it has {', '.join(map(str, obs.columns)) or 'none'}. Name the "
+            "columns of the labels with --perturbation-key and --context-key."
         )
-    for column in wanted:
+    for column in needed:
         empty = obs[column].isna() | (obs[column].astype(str) == "")
         if empty.any():
             raise DataError(f"{path}: obs['{column}'] is empty for {int(empty.sum())} cells; label every cell.")
@@ -171,7 +158,7 @@ def _labels(obs: pd.DataFrame, labels: Labels, path: Path) -> pd.DataFrame:
     if labels.control != CONTROL and CONTROL in raw:
         raise DataError(
             f"{path}: {int((raw == CONTROL).sum())} cells are labelled '{CONTROL}', but --control is '{labels.control}'. Is "
-            f"--control right? A perturbation cannot be called '{CONTROL}'."
+            f"--control right? A perturbation cannot be named '{CONTROL}'."
         )
     names = {label: condition_name(label, labels.separator) for label in set(raw)} | {labels.control: CONTROL}
     perturbation = np.array([names[label] for label in raw], dtype=object)

@@ -1,4 +1,4 @@
-"""Scores of prediction files: the same tables a run of the benchmark makes."""
+"""Scores of prediction files: the same tables as a run of the benchmark."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ import reports
 from benchmarks.contract import CONTROL, Direction, Prediction
 from benchmarks.data.schema import Space
 from benchmarks.data.store import atomic_files
-from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.errors import ContractError, DataError
-from benchmarks.scoring.comparison import Target, output_of
 from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.evaluate import evaluate, score_rows
 from benchmarks.scoring.external.file_checks import check_controls, check_spaces, shared_genes, split_of
 from benchmarks.scoring.external.prediction_files import CellFile, Labels, predict_from, read_cells
+from benchmarks.scoring.prediction_summary import summarise_predictions
 from benchmarks.scoring.references import REFERENCES, as_prediction
 from benchmarks.scoring.result_tables import condition_facts, metric_table
 from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of
-from benchmarks.scoring.training import training_of
-from benchmarks.scoring.yardstick import yardstick_of
+from benchmarks.scoring.training_summary import summarise_training
+from benchmarks.scoring.truth_side import truth_side_of
+from benchmarks.scoring.truth_summary import TruthSummary
 from benchmarks.tasks.splits import Split
-from reports.tables import COST_COLUMNS, SCORE_COLUMNS
+from reports.tables import COST_COLUMNS, GROUP, SCORE_COLUMNS
 
 TAKEN = {"no_change", "train_mean", *REFERENCES}
 """Names that no prediction file may have."""
 
 
 @dataclass(frozen=True)
-class Wish:
+class ScoringRequest:
     """What is to be scored, and how."""
 
     predictions: tuple[Path, ...]
@@ -47,7 +47,7 @@ class Wish:
     """"all": every file must have the truth's genes; "shared": those that all files have."""
     start: str = ""
     """Where the predicted change starts: "truth" (the truth's input controls), "prediction" (the prediction file's own
-    control cells), or "" for the truth's, provided the prediction brings no other controls."""
+    control cells), or "" for the truth's, provided the prediction has no other controls."""
     source: str = "real"
     calibrate: bool = True
     """Whether to score ceiling, oracle and planted predictors too."""
@@ -57,7 +57,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Scored:
-    """Tables of one scoring, and what a reader must know of it."""
+    """Result tables of a request, and notes for their reader."""
 
     scores: pd.DataFrame
     planted: pd.DataFrame | None
@@ -67,130 +67,128 @@ class Scored:
     notes: tuple[str, ...]
 
 
-def score_files(wish: Wish) -> Scored:
+def score_files(request: ScoringRequest) -> Scored:
     """Score prediction files against a truth file.
 
     Raises
     ------
     DataError
-        Files that cannot be held against each other; the message names the file and what to do.
+        Files that cannot be compared; the message names the file and what to do.
     """
-    names = [p.stem for p in wish.predictions]
+    names = [p.stem for p in request.predictions]
     if len(set(names)) < len(names) or TAKEN & set(names):
         raise DataError(
             f"Prediction files are named {', '.join(names)}; give each a name of its own, none of {', '.join(sorted(TAKEN))}."
         )
-    if wish.start == "prediction" and wish.direction != "n2p":
+    if request.start == "prediction" and request.direction != "n2p":
         raise DataError("--start prediction needs --direction n2p: in p2n a prediction starts from perturbed cells.")
-    truth, outputs, train = _open(wish)
-    split, left_out = split_of(truth, wish.seed)
-    with threadpool_limits(wish.threads):
-        training = training_of(train, np.arange(len(train.obs)), wish.seed) if train else None
-        question = scored_fold_of(
-            truth, split, wish.direction, training, space=truth.space, seed=wish.seed, threads=wish.threads
+    true_cells, predictions, train = _open(request)
+    split, left_out = split_of(true_cells, request.seed)
+    seed, threads = request.seed, request.threads
+    with threadpool_limits(threads):
+        training = summarise_training(train, np.arange(len(train.obs)), seed) if train else None
+        fold = scored_fold_of(
+            true_cells, split, request.direction, training, space=true_cells.space, seed=seed, threads=threads
         )
-        stick = yardstick_of(question, calibrate=wish.calibrate)
-        target = stick.target
+        side = truth_side_of(fold, calibrate=request.calibrate)
         tables = [
-            _baselines(question, target),
-            *(_score(question, target, n, o, wish) for n, o in zip(names, outputs, strict=True)),
+            *_baselines(fold, side.truth),
+            *(_score(fold, side.truth, n, p, request) for n, p in zip(names, predictions, strict=True)),
+            *(
+                score_rows(fold, side.truth, values, fold.endings()).assign(model=name, kind="reference")
+                for name, values in side.references.items()
+            ),
         ]
-        tables += [
-            score_rows(question, target, values, question.endings()).assign(model=name, kind="reference")
-            for name, values in stick.references.items()
-        ]
-    facts = condition_facts(question, target)
-    notes = [*left_out, *_notes(question, outputs, train)]
-    tasks = [_task(table, wish) for table in (pd.concat(tables, ignore_index=True), facts)]
-    scores = tasks[0].assign(seed=0, budget="unknown", audit="not audited")[list(SCORE_COLUMNS)]
+    labels = (request.truth.stem, request.source, "external", request.direction, 0)
+    task = dict(zip((*GROUP, "fold"), ("external", *labels), strict=True))
+    scores = pd.concat(tables, ignore_index=True).assign(**task, seed=0, budget="unknown", audit="not audited")
     return Scored(
-        scores, _task(stick.planted, wish) if wish.calibrate else None, tasks[1], _roles(truth, split), tuple(notes)
+        scores=scores[list(SCORE_COLUMNS)],
+        planted=side.planted.assign(**task) if request.calibrate else None,
+        conditions=condition_facts(fold, side.truth).assign(**task),
+        controls=_roles(true_cells, split),
+        notes=(*left_out, *_notes(fold, predictions, train)),
     )
 
 
 def write(scored: Scored, folder: Path, *, figures: bool = True) -> None:
-    """Write tables, page and figures; raises `StoreError` if the disk refuses."""
-    write_csv(scored.scores, folder / "scores.csv")
-    write_csv(scored.conditions, folder / "conditions.csv")
-    write_csv(scored.controls, folder / "controls.csv")
-    write_csv(pd.DataFrame(columns=list(COST_COLUMNS)), folder / "costs.csv")
-    write_csv(metric_table(), folder / "metrics.csv")
-    if scored.planted is not None:
-        write_csv(scored.planted, folder / "planted.csv")
+    """Write tables, page and figures; raises `StoreError` if they cannot be written."""
+    tables = {
+        "scores": scored.scores,
+        "conditions": scored.conditions,
+        "controls": scored.controls,
+        "costs": pd.DataFrame(columns=list(COST_COLUMNS)),
+        "metrics": metric_table(),
+        "planted": scored.planted,
+    }
+    for name, table in tables.items():
+        if table is not None:
+            atomic_files.write_csv(table, folder / f"{name}.csv")
     atomic_files.write_json(folder / "notes.json", list(scored.notes))
     reports.write_reports(folder, figures=figures)
 
 
-def _open(wish: Wish) -> tuple[CellFile, list[CellFile], CellFile | None]:
-    """Open all files and bring them to the truth's genes."""
-    truth = read_cells(wish.truth, wish.labels, wish.space)
-    others = [
-        read_cells(p, wish.labels, wish.space) for p in (*wish.predictions, *([wish.train] if wish.train else []))
-    ]
-    genes = shared_genes([truth, *others]) if wish.genes == "shared" else truth.var_names
+def _open(request: ScoringRequest) -> tuple[CellFile, list[CellFile], CellFile | None]:
+    """Open truth, predictions and training cells, all with the same genes."""
+    truth = read_cells(request.truth, request.labels, request.space)
+    paths = [*request.predictions, *([request.train] if request.train else [])]
+    others = [read_cells(path, request.labels, request.space) for path in paths]
+    genes = shared_genes([truth, *others]) if request.genes == "shared" else truth.var_names
     truth = truth.with_genes(genes)
     opened = []
     for other in others:
         check_spaces(truth, other)
         opened.append(other.with_genes(genes))
-    train = opened.pop() if wish.train else None
+    train = opened.pop() if request.train else None
     for prediction in opened:
-        if not wish.start:
+        if not request.start:
             check_controls(truth, prediction)
     return truth, opened, train
 
 
-def _baselines(question: ScoredFold, target: Target) -> pd.DataFrame:
+def _baselines(fold: ScoredFold, truth: TruthSummary) -> list[pd.DataFrame]:
     """Score the input itself and, where training cells are known, the mean effect of their perturbations."""
 
     def copied(number: int) -> Prediction:
-        return as_prediction(question.input_cells(number))
+        return as_prediction(fold.input_cells(number))
 
     loads: dict[str, Callable[[int], Prediction]] = {"no_change": copied}
-    effect = question.mean_effect()
+    effect = fold.mean_effect()
     if effect is not None:
         loads["train_mean"] = lambda number: Prediction(copied(number).values + effect[number], unit="cell")
-    return pd.concat(
-        [
-            score_rows(
-                question,
-                target,
-                evaluate(question, target, output_of(question, target, load, alike=question.setting)),
-                question.endings(),
-            ).assign(model=name, kind="model")
-            for name, load in loads.items()
-        ],
-        ignore_index=True,
-    )
+    tables = []
+    for name, load in loads.items():
+        values = evaluate(fold, truth, summarise_predictions(fold, truth, load, alike=fold.setting))
+        tables.append(score_rows(fold, truth, values, fold.endings()).assign(model=name, kind="model"))
+    return tables
 
 
-def _score(question: ScoredFold, target: Target, name: str, prediction: CellFile, wish: Wish) -> pd.DataFrame:
-    """Score one file; a condition it does not hold, or holds no finite numbers for, is a failure with a reason."""
-    endings = question.endings()
+def _score(
+    fold: ScoredFold, truth: TruthSummary, name: str, prediction: CellFile, request: ScoringRequest
+) -> pd.DataFrame:
+    """Score one file; a condition without finite predictions is a failure with a reason."""
+    endings = fold.endings()
 
     def load(number: int) -> Prediction | None:
-        ending = endings[number]
+        context, perturbation = endings[number].context, endings[number].perturbation
         try:
-            found = predict_from(prediction, ending.context, ending.perturbation)
+            found, reason = predict_from(prediction, context, perturbation), f"no prediction in {prediction.name}"
         except (DataError, ContractError) as error:
-            endings[number] = Ending(ending.context, ending.perturbation, "failed", str(error))
-            return None
+            found, reason = None, str(error)
         if found is None:
-            endings[number] = Ending(
-                ending.context, ending.perturbation, "failed", f"no prediction in {prediction.name}"
-            )
+            endings[number] = Ending(context, perturbation, "failed", reason)
         return found
 
-    output = output_of(question, target, load)
-    start = _own_start(question, prediction) if wish.start == "prediction" else None
-    values = evaluate(question, target, output, start=start)
-    return score_rows(question, target, values, endings).assign(model=name, kind="model")
+    predicted = summarise_predictions(fold, truth, load)
+    start = _own_start(fold, prediction) if request.start == "prediction" else None
+    values = evaluate(fold, truth, predicted, start=start)
+    return score_rows(fold, truth, values, endings).assign(model=name, kind="model")
 
 
-def _own_start(question: ScoredFold, prediction: CellFile) -> np.ndarray:
+def _own_start(fold: ScoredFold, prediction: CellFile) -> np.ndarray:
     """Mean profile of the prediction file's own controls, for each condition."""
     means = {}
-    for context in sorted(set(question.contexts)):
+    for context in sorted(set(fold.contexts)):
         own = predict_from(prediction, context, CONTROL)
         if own is None:
             raise DataError(
@@ -198,22 +196,20 @@ def _own_start(question: ScoredFold, prediction: CellFile) -> np.ndarray:
                 "leave --start at truth."
             )
         means[context] = own.mean()
-    return np.stack([means[context] for context in question.contexts])
+    return np.stack([means[context] for context in fold.contexts])
 
 
-def _notes(question: ScoredFold, outputs: list[CellFile], train: CellFile | None) -> list[str]:
-    """Say what a reader of the numbers must know."""
-    asked = set(zip(question.contexts, question.perturbations, strict=True))
+def _notes(fold: ScoredFold, predictions: list[CellFile], train: CellFile | None) -> list[str]:
+    """Collect what a reader of the numbers must know."""
+    tested = set(zip(fold.contexts, fold.perturbations, strict=True))
     notes = []
-    for cells in outputs:
-        held = set(zip(cells.obs["context"], cells.obs["perturbation"], strict=True)) - {
-            (c, CONTROL) for c in cells.obs["context"]
-        }
-        if held - asked:
-            context, perturbation = sorted(held - asked)[0]
+    for file in predictions:
+        labels = file.obs.loc[file.obs["perturbation"] != CONTROL, ["context", "perturbation"]]
+        untested = sorted(set(labels.itertuples(index=False, name=None)) - tested)
+        if untested:
             notes.append(
-                f"{cells.name} predicts {len(held - asked)} conditions that the truth does not test, such as "
-                f"{context}/{perturbation}; they are ignored"
+                f"{file.name} predicts {len(untested)} conditions that the truth does not test, such as "
+                f"{'/'.join(untested[0])}; they are ignored"
             )
     if train is None:
         notes.append(
@@ -228,23 +224,10 @@ def _notes(question: ScoredFold, outputs: list[CellFile], train: CellFile | None
 
 def _roles(truth: CellFile, split: Split) -> pd.DataFrame:
     """List which control cells were input (I) and which reference (R)."""
-    rows = {c.context: (c.control_a, c.control_b) for c in split.conditions}
-    return pd.concat(
-        [
-            pd.DataFrame({"context": context, "cell": truth.obs.index[where], "role": role})
-            for context, sides in rows.items()
-            for role, where in zip(("input", "reference"), sides, strict=True)
-        ],
-        ignore_index=True,
-    )
-
-
-def _task(table: pd.DataFrame, wish: Wish) -> pd.DataFrame:
-    return table.assign(
-        suite="external",
-        dataset=wish.truth.stem,
-        source=wish.source,
-        protocol="external",
-        direction=wish.direction,
-        fold=0,
-    )
+    controls = {c.context: {"input": c.control_a, "reference": c.control_b} for c in split.conditions}
+    tables = [
+        pd.DataFrame({"context": context, "cell": truth.obs.index[where], "role": role})
+        for context, roles in controls.items()
+        for role, where in roles.items()
+    ]
+    return pd.concat(tables, ignore_index=True)

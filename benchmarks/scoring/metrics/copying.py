@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
-import scipy.sparse as sp
 from jaxtyping import Float
 
-from benchmarks.scoring.metrics.profile import FLAT, r2_pearson
+from benchmarks.scoring.metrics.metric import PAIR, Array, Metric, PerCondition, PerGene, Quantity, first_line
+from benchmarks.scoring.metrics.profile import FLAT, r2, r2_pearson
 from benchmarks.scoring.metrics.rank_sum import Cells
 
-Array = np.ndarray
 HALVES = 200
 """Random halvings of the truth from which the interval of an honest margin is estimated."""
 BLOCK = 1 << 21
 """Values that are held in float64 at a time."""
 
 
-def copy_margin(
-    truth: Float[Array, "condition gene"],
-    predicted: Float[Array, "condition gene"],
-    start: Float[Array, "condition gene"],
-) -> Float[Array, "condition"]:
+def copy_margin(truth: PerGene, predicted: PerGene, start: PerGene) -> PerCondition:
     """sim(target, output) − sim(input, output), sim being the squared Pearson correlation of mean profiles.
 
     Negative: the output is nearer to the input than to the target.
@@ -30,7 +26,7 @@ def copy_margin(
     return r2_pearson(truth, predicted) - r2_pearson(start, predicted)
 
 
-def copies_input(margin: Float[Array, "condition"], bound: Float[Array, "condition"]) -> Float[Array, "condition"]:
+def copies_input(margin: PerCondition, bound: PerCondition) -> PerCondition:
     """Flag, 1 where the copy margin lies below what real cells of the condition reach (95 % interval), else 0."""
     return (np.asarray(margin) < np.asarray(bound)).astype(np.float64)
 
@@ -74,17 +70,56 @@ def honest_margin(truth_cells: Cells, start: Float[Array, "gene"], generator: np
 
 def _gene_blocks(cells: Cells) -> Iterator[tuple[slice, Array]]:
     """Yield genes and their columns, some genes at a time, in float64 and less each cell's mean over all genes."""
+    from scipy.sparse import issparse
+
     n, n_genes = cells.shape
     step = max(1, BLOCK // max(n, HALVES))
     level = np.asarray(cells.mean(axis=1, dtype=np.float64)).reshape(n, 1)
-    columns = cells.tocsc() if sp.issparse(cells) and step < n_genes else cells
+    columns = cells.tocsc() if issparse(cells) and step < n_genes else cells
     for first in range(0, n_genes, step):
         genes = slice(first, first + step)
         block = columns[:, genes]
-        yield genes, (block.toarray() if sp.issparse(block) else block) - level
+        yield genes, (block.toarray() if issparse(block) else block) - level
 
 
 def _r2(shared: Array, one: Array, other: Array, n_genes: int) -> Array:
     """Squared correlation from sums of centred products and squares; 0 where a side is constant."""
     flat = np.minimum(one, other) <= n_genes * FLAT**2 / 4  # what a spread of FLAT over genes comes to at most
     return np.where(flat, 0.0, np.minimum(np.square(shared) / np.where(flat, 1.0, one * other), 1.0))
+
+
+def _copies(truth: Array, predicted: Array, start: Array, margin_bound: Array) -> Array:
+    return copies_input(copy_margin(truth, predicted, start), margin_bound)
+
+
+_SIDES: dict[str, tuple[tuple[Quantity, Quantity], str]] = {
+    "tp": (PAIR, "target and output"),
+    "ip": (("start", "predicted"), "input and output"),
+    "it": (("start", "truth"), "input and target"),
+}
+_audit = partial(Metric, family="audit", scored=False, source="CycSeq (IJCAI 2025), Figure 3")
+METRICS = (
+    _audit(name="copy_margin", function=copy_margin, needs=(*PAIR, "start"), best=None),
+    _audit(
+        name="copies_input",
+        function=_copies,
+        needs=(*PAIR, "start", "margin_bound"),
+        best=0.0,
+        higher_is_better=False,
+        description=first_line(copies_input),
+    ),
+    *(
+        _audit(
+            name=f"sim_{side}{suffix}",
+            function=function,
+            needs=needs,
+            best=1.0 if side == "tp" else None,
+            description=f"Similarity of {names}: {kind} of their mean profiles, the first as reference.",
+        )
+        for suffix, function, kind in (
+            ("", r2_pearson, "squared Pearson correlation"),
+            ("_r2", r2, "coefficient of determination"),
+        )
+        for side, (needs, names) in _SIDES.items()
+    ),
+)

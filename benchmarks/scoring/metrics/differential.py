@@ -1,4 +1,4 @@
-"""Differential expression: which genes change, how surely, and does the prediction name the same ones?
+"""Differential expression: genes that change significantly, in truth and prediction.
 
 The truth's cells and the predicted cells are tested against the same reference cells, so that no model can gain by
 predicting its own controls.
@@ -7,24 +7,22 @@ predicting its own controls.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numba import njit
 
 from benchmarks.scoring.metrics.change import on_genes, spearman_delta
+from benchmarks.scoring.metrics.metric import Array, GeneMask, Metric, PerCondition, PerGene
 from benchmarks.scoring.metrics.rank_sum import SortedCells, rank_sum
 
-Array = np.ndarray
 FDR = 0.05
 """A gene is significant where its Benjamini–Hochberg adjusted p value lies below this."""
-LARGEST_LOG = 1000.0
-"""Larger log2 values count as this one, so that no mean overflows."""
 
 
 @dataclass(frozen=True)
 class Tests:
-    """What the test of one set of cells against its reference says of every gene; made by `test_genes`."""
+    """Test results of every gene, of one set of cells against its reference; made by `test_genes`."""
 
     p: Float[Array, "gene"]
     """Two-sided p value of the rank-sum test, not adjusted."""
@@ -39,7 +37,9 @@ def linear_mean(cells: SortedCells) -> Float[Array, "gene"]:
 
     The unit is that of the linear values: CP10k for "log2_cp10k", counts for "log2_raw".
     """
-    return _linear_sums(cells.values, cells.starts, cells.negatives) / cells.n_cells
+    from benchmarks.scoring.metrics.compiled import linear_sums
+
+    return linear_sums(cells.values, cells.starts, cells.negatives) / cells.n_cells
 
 
 def test_genes(
@@ -48,7 +48,7 @@ def test_genes(
     mean: Float[Array, "gene"],
     reference_mean: Float[Array, "gene"],
     *,
-    linear: bool = True,  # noqa: PT028 (no test of pytest's, whatever its name)
+    linear: bool = True,  # noqa: PT028 (not a pytest test)
 ) -> Tests:
     """Test every gene for a difference between two sets of cells, over all genes at a false discovery rate of 5 %.
 
@@ -74,8 +74,7 @@ def test_genes(
 def adjusted(p: Float[Array, "gene"]) -> Float[Array, "gene"]:
     """p values adjusted for the false discovery rate by Benjamini and Hochberg's step-up method.
 
-    SciPy's `false_discovery_control` gives the same (a test holds the two together); importing it takes as long as scoring
-    a small file.
+    Equal to SciPy's `false_discovery_control` up to rounding; importing that takes as long as scoring a small file.
 
     Source: Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x.
     """
@@ -87,11 +86,7 @@ def adjusted(p: Float[Array, "gene"]) -> Float[Array, "gene"]:
     return values
 
 
-def des(
-    significant: Bool[Array, "condition gene"],
-    significant_hat: Bool[Array, "condition gene"],
-    lfc_hat: Float[Array, "condition gene"],
-) -> Float[Array, "condition"]:
+def des(significant: GeneMask, significant_hat: GeneMask, lfc_hat: PerGene) -> PerCondition:
     """Share of the n truth-significant genes among the n predicted-significant ones of largest |log2 FC|.
 
     Fewer than n predicted genes are all taken. Genes with the same |log2 FC| at the n-th place share the places that are
@@ -109,9 +104,7 @@ def des(
     return _where_any(significant, found / np.maximum(n, 1))
 
 
-def de_jaccard(
-    significant: Bool[Array, "condition gene"], significant_hat: Bool[Array, "condition gene"]
-) -> Float[Array, "condition"]:
+def de_jaccard(significant: GeneMask, significant_hat: GeneMask) -> PerCondition:
     """Genes significant in truth and prediction, as a share of those significant in either.
 
     NaN where the truth has no significant gene.
@@ -121,9 +114,7 @@ def de_jaccard(
     return _where_any(significant, both / np.maximum(either, 1))
 
 
-def de_auroc(
-    significant: Bool[Array, "condition gene"], p_hat: Float[Array, "condition gene"]
-) -> Float[Array, "condition"]:
+def de_auroc(significant: GeneMask, p_hat: PerGene) -> PerCondition:
     """Area under the ROC curve: truth-significant genes found by the prediction's −log10 p; 0.5 is chance.
 
     Ties count half. NaN where no gene, or every gene, is truth-significant.
@@ -138,9 +129,7 @@ def de_auroc(
     return values
 
 
-def de_auprc(
-    significant: Bool[Array, "condition gene"], p_hat: Float[Array, "condition gene"]
-) -> Float[Array, "condition"]:
+def de_auprc(significant: GeneMask, p_hat: PerGene) -> PerCondition:
     """Average precision: truth-significant genes found by the prediction's −log10 p; chance is their share of all genes.
 
     Σ (recall_k − recall_{k−1}) precision_k over the distinct p values. NaN where no gene is truth-significant.
@@ -153,11 +142,7 @@ def de_auprc(
     return values
 
 
-def de_lfc_spearman(
-    significant: Bool[Array, "condition gene"],
-    lfc: Float[Array, "condition gene"],
-    lfc_hat: Float[Array, "condition gene"],
-) -> Float[Array, "condition"]:
+def de_lfc_spearman(significant: GeneMask, lfc: PerGene, lfc_hat: PerGene) -> PerCondition:
     """Spearman correlation of true and predicted log2 FC over the truth-significant genes.
 
     Constant on either side: 0. NaN where fewer than two genes are truth-significant.
@@ -175,15 +160,20 @@ def _called(truth: Bool[Array, "gene"], p: Float[Array, "gene"]) -> tuple[Array,
     return last + 1, np.cumsum(truth[order])[last]
 
 
-def _where_any(significant: Bool[Array, "condition gene"], value: Float[Array, "condition"]) -> Array:
+def _where_any(significant: GeneMask, value: PerCondition) -> Array:
     return np.where(np.asarray(significant).any(axis=-1), value, np.nan)
 
 
-@njit(nogil=True, cache=True)
-def _linear_sums(values, starts, negatives):  # type: ignore[no-untyped-def]
-    """Σ (2^x − 1) over each gene's positive values."""
-    sums = np.zeros(len(negatives))
-    for gene in range(len(negatives)):
-        for at in range(starts[gene] + negatives[gene], starts[gene + 1]):
-            sums[gene] += 2.0 ** min(float(values[at]), LARGEST_LOG) - 1.0
-    return sums
+_expression = partial(Metric, family="expression", best=1.0, undefined="too_few_genes")
+METRICS = (
+    _expression(
+        name="des",
+        function=des,
+        needs=("significant", "significant_hat", "lfc_hat"),
+        source="Virtual Cell Challenge 2025",
+    ),
+    _expression(name="de_jaccard", function=de_jaccard, needs=("significant", "significant_hat")),
+    _expression(name="de_auroc", function=de_auroc, needs=("significant", "p_hat")),
+    _expression(name="de_auprc", function=de_auprc, needs=("significant", "p_hat")),
+    _expression(name="de_lfc_spearman", function=de_lfc_spearman, needs=("significant", "lfc", "lfc_hat")),
+)

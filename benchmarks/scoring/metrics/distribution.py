@@ -1,42 +1,27 @@
-"""How near the predicted cells are to the true ones as a population.
+"""Distances between predicted and true cells as populations.
 
-`e_distance` and `mmd_rbf` are taken in the principal components of the TRAINING cells, `wasserstein` gene by gene. Their
-size depends on the number of cells, so the caller makes both sides equal (`equal_sizes`).
+`e_distance` and `mmd_rbf` are measured in the principal components of the TRAINING cells, `wasserstein` gene by gene. Their
+size depends on the number of cells, so both sides should have equally many.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Float
-from numba import njit
 
+from benchmarks.scoring.metrics.metric import OWN_DEFINITION, Array, Metric, Quantity, first_line
 from benchmarks.scoring.metrics.rank_sum import SortedCells, check_genes
 
-Array = np.ndarray
 N_COMPONENTS = 50
 """Principal components of the TRAINING cells that distances are measured in."""
 BLOCK = 1024
 """Cells a side of the largest matrix of distances held at a time."""
-BINS = 4096
-"""Bins in which the median distance is looked for."""
-
-
-def equal_sizes(truth: Array, predicted: Array, generator: np.random.Generator) -> tuple[Array, Array]:
-    """Subsample the larger side without replacement, so that both have the same number of rows."""
-    n = min(len(truth), len(predicted))
-
-    def take(cells: Array) -> Array:
-        return cells if len(cells) == n else cells[np.sort(generator.choice(len(cells), n, replace=False))]
-
-    return take(truth), take(predicted)
 
 
 def e_distance(
-    truth: Float[Array, "cell component"],
-    predicted: Float[Array, "cell2 component"],
-    truth_within: float | None = None,
+    truth: Float[Array, "cell component"], predicted: Float[Array, "cell2 component"], truth_within: float | None = None
 ) -> float:
     """Energy distance between true and predicted cells in the space of the training cells' principal components.
 
@@ -48,7 +33,7 @@ def e_distance(
     truth, predicted
         Cells [cell, component], at least two a side.
     truth_within
-        `distance_within(truth)`, where the caller has it already.
+        `distance_within(truth)`, where it is known already.
 
     Raises
     ------
@@ -85,7 +70,7 @@ def mmd_rbf(
     sigma
         Width of the kernel, from `bandwidth`; the same for every model.
     truth_within
-        `kernel_within(truth, sigma)`, where the caller has it already.
+        `kernel_within(truth, sigma)`, where it is known already.
 
     Raises
     ------
@@ -115,26 +100,14 @@ def bandwidth(truth: Float[Array, "cell component"], reference: Float[Array, "ce
         Cells [cell, component]; equally many, or the larger side decides.
     """
     cells = np.concatenate([truth, reference]).astype(np.float64)
-    n_pairs = _pairs(len(cells))
-    middle = [(n_pairs - 1) // 2, n_pairs // 2]
-    largest = 2 * np.sqrt(np.square(cells - cells.mean(axis=0)).sum(axis=1).max())
-    scale = BINS / largest if largest > 0 else 0.0
-    counts = np.zeros(BINS + 1, dtype=np.int64)
-    for d2 in _within(cells):
-        counts += np.bincount(_bins(d2, scale), minlength=BINS + 1)
-    low, high = np.searchsorted(counts.cumsum(), middle, side="right")  # bins of the two middle distances
-    near = []
-    for d2 in _within(cells):
-        bins = _bins(d2, scale)
-        near.append(np.sqrt(d2[(bins >= low) & (bins <= high)]))
-    median = float(np.sort(np.concatenate(near))[np.array(middle) - counts[:low].sum()].mean())
+    median = float(np.median(np.sqrt(np.concatenate(list(_within(cells))))))
     return median or distance_within(cells) or 1.0
 
 
 def wasserstein(truth: SortedCells, predicted: SortedCells) -> float:
     """Mean over genes of the one-dimensional Wasserstein-1 distance between true and predicted cells.
 
-    In the units of the expression space. Every gene counts alike; how genes vary together plays no part.
+    In the units of the expression space. Every gene counts alike; the correlation between genes is ignored.
 
     Parameters
     ----------
@@ -146,13 +119,13 @@ def wasserstein(truth: SortedCells, predicted: SortedCells) -> float:
     ValueError
         The sides differ in cells or genes.
     """
+    from benchmarks.scoring.metrics.compiled import sum_gaps
+
     check_genes(truth, predicted)
     if truth.n_cells != predicted.n_cells:
-        raise ValueError(
-            f"wasserstein got {truth.n_cells} and {predicted.n_cells} cells; expected equally many: use equal_sizes."
-        )
+        raise ValueError(f"wasserstein got {truth.n_cells} and {predicted.n_cells} cells; expected equally many.")
     sides = [(side.values, side.starts, side.negatives) for side in (truth, predicted)]
-    return float(_gaps(*sides[0], *sides[1], truth.n_cells).mean() / truth.n_cells)
+    return float(sum_gaps(*sides[0], *sides[1], truth.n_cells).mean() / truth.n_cells)
 
 
 def _pairs(n: int) -> int:
@@ -200,19 +173,22 @@ def _kernel_sum(d2: Array, sigma: float) -> float:
     return float(np.exp(d2 * (-0.5 / sigma**2)).sum())
 
 
-def _bins(d2: Array, scale: float) -> Array:
-    return np.minimum(np.sqrt(d2) * scale, BINS).astype(np.int64)
+def _of_cells(function: Callable[..., float], name: Quantity, source: str) -> Metric:
+    """Make the metric of a distance that was computed from single cells, one value a condition."""
+    return Metric(
+        name=name,
+        family="distribution",
+        function=lambda distances: np.asarray(distances, dtype=np.float64),
+        needs=(name,),
+        best=0.0,
+        higher_is_better=False,
+        source=source,
+        description=first_line(function),
+    )
 
 
-@njit(nogil=True, cache=True)
-def _gaps(values, starts, negatives, values2, starts2, negatives2, n):  # type: ignore[no-untyped-def]
-    """Σ |x_(i) − y_(i)| of every gene, over the cells in ascending order."""
-    sums = np.zeros(len(negatives))
-    for gene in range(len(negatives)):
-        a, a_low, a_high = starts[gene], negatives[gene], negatives[gene] + n - (starts[gene + 1] - starts[gene])
-        b, b_low, b_high = starts2[gene], negatives2[gene], negatives2[gene] + n - (starts2[gene + 1] - starts2[gene])
-        for i in range(n):
-            x = 0.0 if a_low <= i < a_high else float(values[a + i - (a_high - a_low if i >= a_high else 0)])
-            y = 0.0 if b_low <= i < b_high else float(values2[b + i - (b_high - b_low if i >= b_high else 0)])
-            sums[gene] += abs(x - y)
-    return sums
+METRICS = (
+    _of_cells(e_distance, "e_distance", "Székely & Rizzo 2013, doi:10.1016/j.jspi.2013.03.018"),
+    _of_cells(mmd_rbf, "mmd_rbf", "Gretton et al. 2012, Journal of Machine Learning Research 13, 723–773"),
+    _of_cells(wasserstein, "wasserstein", OWN_DEFINITION),
+)

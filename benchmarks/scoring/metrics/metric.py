@@ -1,73 +1,56 @@
-"""What a metric is, and the quantities it may ask for."""
+"""What a metric is, and the quantities it may need."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
+from jaxtyping import Bool, Float
 
+Array = np.ndarray
+PerGene = Float[Array, "condition gene"]
+GeneMask = Bool[Array, "condition gene"]
+PerCondition = Float[Array, "condition"]
 Family = Literal["profile", "change", "retrieval", "expression", "distribution", "audit"]
-Quantity = Literal[
-    # mean profiles [condition, gene] of truth t, prediction p, input i and reference r
-    "truth",
-    "predicted",
-    "start",
-    "reference",
-    # changes [condition, gene]: t − r and p − i; with one control mean; less the training perturbations' mean effect
-    "delta",
-    "delta_hat",
-    "delta_shared",
-    "delta_hat_shared",
-    "delta_centred",
-    "delta_hat_centred",
-    # tests against the reference cells [condition, gene]: the truth's, its k significant genes of largest |log2 FC|
-    # (none where fewer are significant), and the prediction's
-    "significant",
-    "lfc",
-    "top20",
-    "top50",
-    "top100",
-    "significant_hat",
-    "lfc_hat",
-    "p_hat",
-    # [condition] or, for combinations, [condition, k]: column of the perturbed gene, −1 where there is none
-    "own_gene",
-    # [condition]: lower bound of an honest copy margin
-    "margin_bound",
-    # [condition]: what the functions of `distribution` say of the cells
-    "e_distance",
-    "mmd_rbf",
-    "wasserstein",
-]
+Profile = Literal["truth", "predicted", "start", "reference"]
+"""Mean profiles [condition, gene] of truth t, prediction p, input i and reference r."""
+Change = Literal["delta", "delta_hat", "delta_shared", "delta_hat_shared", "delta_centred", "delta_hat_centred"]
+"""[condition, gene]: t − r and p − i; with one control mean on both sides; less the training perturbations' mean effect."""
+GeneTest = Literal["significant", "lfc", "top20", "top50", "top100", "significant_hat", "lfc_hat", "p_hat"]
+"""Tests against the reference cells [condition, gene]: the truth's, its k significant genes of largest |log2 FC| (none where
+fewer are significant), and the prediction's."""
+OfCondition = Literal["own_gene", "margin_bound", "e_distance", "mmd_rbf", "wasserstein"]
+"""Column of the perturbed gene, −1 where there is none ([condition, k] for combinations); lower bound of the copy margin of
+real cells; distances between the cells, from the functions of `distribution` [condition]."""
+Quantity = Literal[Profile, Change, GeneTest, OfCondition]
+PAIR: tuple[Quantity, Quantity] = ("truth", "predicted")
+CHANGE: tuple[Quantity, Quantity] = ("delta", "delta_hat")
+OWN_DEFINITION = "docs/decisions/metrics.md"
 
 
-@dataclass(frozen=True)
+class Floor(NamedTuple):
+    """Smallest change of a metric worth a failed build (`benchmarks.regression`)."""
+
+    size: float
+    relative: bool = False
+    """Whether `size` is a share of the reference's value; otherwise it is in the metric's unit."""
+
+
+FAMILY_FLOORS: Mapping[str, Floor] = {
+    "profile": Floor(0.05, relative=True),
+    "change": Floor(0.03),
+    "retrieval": Floor(0.05),
+    "expression": Floor(0.05),
+    "distribution": Floor(0.10, relative=True),
+    "audit": Floor(0.05),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Metric:
     """One column of the leaderboard.
-
-    Parameters
-    ----------
-    name
-        Column name.
-    family
-        What it looks at; "retrieval" needs all conditions of a context at once.
-    fn
-        Pure function of the quantities in `needs`, in that order: arrays with one row a condition in, one float64 a
-        condition out. NaN says that a condition has no such score.
-    best
-        Value the oracle reaches (in expectation for U-statistics); None where a metric only describes.
-    higher_is_better
-        Direction.
-    needs
-        Names of the quantities.
-    scored
-        Ranked on the leaderboard; otherwise only reported.
-    source
-        Where the definition comes from.
-    undefined
-        Status of a condition for which `fn` returns NaN; "" where it never does.
 
     Raises
     ------
@@ -76,14 +59,26 @@ class Metric:
     """
 
     name: str
+    """Column name."""
     family: Family
-    fn: Callable[..., np.ndarray]
-    best: float | None
-    higher_is_better: bool
+    """What it compares; "retrieval" needs all conditions of a context at once."""
+    function: Callable[..., np.ndarray]
+    """Pure function of the quantities in `needs`, in that order: arrays with one row a condition in, one float64 a condition
+    out. NaN marks a condition that has no such score."""
     needs: tuple[Quantity, ...]
-    scored: bool
-    source: str
+    best: float | None
+    """Value the oracle reaches (in expectation for U-statistics); None where a metric only describes."""
+    higher_is_better: bool = True
+    scored: bool = True
+    """Whether it is ranked on the leaderboard; otherwise it is only reported."""
+    source: str = OWN_DEFINITION
+    """Where the definition comes from."""
     undefined: str = ""
+    """Status of a condition for which `function` returns NaN; "" where it never does."""
+    description: str = ""
+    """Default: the first line of the function's docstring."""
+    floor: Floor | None = None
+    """Smallest change worth a failed build; None: that of the family."""
 
     def __post_init__(self) -> None:
         unknown = [q for q in self.needs if q not in get_args(Quantity)]
@@ -92,10 +87,10 @@ class Metric:
 
     @property
     def summary(self) -> str:
-        """First line of the function's docstring: the metric's description in every report."""
-        return first_line(self.fn)
+        """One line that describes the metric in every report."""
+        return self.description or first_line(self.function)
 
 
-def first_line(fn: Callable) -> str:
+def first_line(function: Callable) -> str:
     """First line of a function's docstring."""
-    return (fn.__doc__ or "").strip().split("\n")[0]
+    return (function.__doc__ or "").strip().split("\n")[0]

@@ -37,14 +37,14 @@ from tests.unit.benchmarks.regression.gate_runs import (
         ("copy_margin", -0.5, 0, "0 worse, 0 better"),
     ],
 )
-def test_a_loss_fails_the_build_and_a_gain_does_not(tmp_path, metric, by, code, word):
+def test_loss_fails_and_gain_passes(tmp_path, metric, by, code, word):
     scores = make_scores()
     done = run(tmp_path, shifted(scores, metric, by), scores)
     assert done.exit_code == code
     assert word in done.output
 
 
-def test_a_model_that_fails_is_never_a_gain(tmp_path):
+def test_failing_model_is_no_gain(tmp_path):
     scores = make_scores()
     better = shifted(scores, "mse", -0.1)
     first = (better["model"] == "m1") & (better["context"] == "K0") & (better["perturbation"] == "G0")
@@ -54,14 +54,14 @@ def test_a_model_that_fails_is_never_a_gain(tmp_path):
     assert "1 condition (K0/G0)" in flat(done.output)
 
 
-def test_what_failed_and_runs_now_is_shown(tmp_path):
+def test_mended_model_is_shown(tmp_path):
     scores = make_scores()
     done = run(tmp_path, scores, with_status(scores, "failed", lambda t: (t["model"] == "m1") & (t["context"] == "K0")))
     assert done.exit_code == 0
     assert "mended" in done.output
 
 
-def test_a_value_lost_fails_and_one_lost_to_everybody_is_shown(tmp_path):
+def test_lost_value_fails(tmp_path):
     scores = make_scores()
     done = run(
         tmp_path, with_status(scores, "needs_cells", lambda t: (t["model"] == "m1") & (t["metric"] == "des")), scores
@@ -76,7 +76,7 @@ def test_a_value_lost_fails_and_one_lost_to_everybody_is_shown(tmp_path):
     assert {m.verdict for m in moves} == {"fewer"}
 
 
-def test_one_line_for_a_model_or_metric_that_is_gone(tmp_path):
+def test_gone_model_and_metric_are_one_line_each(tmp_path):
     scores = make_scores()
     new = scores[(scores["model"] != "m2") & (scores["metric"] != "des")]
     moves = compare_runs.compare(
@@ -88,11 +88,11 @@ def test_one_line_for_a_model_or_metric_that_is_gone(tmp_path):
     assert not any(m.bad for m in back)
 
 
-def test_a_yardstick_that_moved_fails_in_either_direction(tmp_path):
+def test_moved_reference_predictor_fails_in_either_direction(tmp_path):
     scores = make_scores()
     done = run(tmp_path, shifted(scores, "pearson_delta", 0.1, "oracle"), scores)
     assert done.exit_code == 1
-    assert "yardstick" in done.output
+    assert "reference moved" in flat(done.output)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_yardstick_that_moved_fails_in_either_direction(tmp_path):
         (lambda t: t, {"metrics": [(*m[:3], m[0] == "mse" or m[3]) for m in METRICS]}, "Other direction of mse"),
     ],
 )
-def test_unlike_things_are_not_compared(tmp_path, spoil, settings, words):
+def test_incomparable_tables_exit_2(tmp_path, spoil, settings, words):
     scores = make_scores()
     done = run(tmp_path, spoil(scores), scores, "--junit", str(tmp_path / "j.xml"), "--github", **settings)
     assert done.exit_code == 2
@@ -118,7 +118,7 @@ def test_unlike_things_are_not_compared(tmp_path, spoil, settings, words):
     assert ET.parse(tmp_path / "j.xml").getroot().get("errors") == "1"
 
 
-def test_a_reference_file_is_the_run_and_always_the_same_bytes(tmp_path):
+def test_reference_file_round_trip(tmp_path):
     folder = make_run(tmp_path / "run", make_scores(seeds=(0, 1), sd=0.1))
     for name in ("a.csv.gz", "b.csv.gz"):
         done = CliRunner().invoke(regress_command.app, [str(folder), "--write", str(tmp_path / name)])
@@ -129,7 +129,7 @@ def test_a_reference_file_is_the_run_and_always_the_same_bytes(tmp_path):
     assert CliRunner().invoke(regress_command.app, [str(worse), str(tmp_path / "a.csv.gz")]).exit_code == 1
 
 
-def test_an_old_leaderboard_is_compared_unpaired(tmp_path):
+def test_leaderboard_is_compared_unpaired(tmp_path):
     folder = make_run(tmp_path / "run", make_scores())
     means = make_scores().groupby(["model", "kind", "metric"])["value"].mean().rename("mean").reset_index()
     board = means.assign(suite="s", dataset="d", source="real", protocol="p", direction="n2p", level="suite", rank=1)
@@ -158,7 +158,7 @@ def test_junit_has_a_case_per_task_and_model(tmp_path):
     assert root.get("failures") == "1"
 
 
-def test_github_annotations_are_escaped_and_few(tmp_path, monkeypatch):
+def test_github_annotations(tmp_path, monkeypatch):
     assert compare_runs.annotation("error", "a:b,c%", "x\r\ny: 5 %") == "::error title=a%3Ab%2Cc%25::x%0D%0Ay: 5 %25"
     moves = [compare_runs.Move(("s",), f"m{i}", "", "gone", detail="x") for i in range(12)]
     lines = compare_runs.github_lines(moves)
@@ -172,7 +172,7 @@ def test_github_annotations_are_escaped_and_few(tmp_path, monkeypatch):
     assert "::error" not in done.output
 
 
-def test_junit_survives_characters_xml_cannot_hold():
+def test_junit_replaces_unprintable_characters():
     move = compare_runs.Move(("s",), "m", "", "failed", detail="\x1b[31mred\x00 <&>")
     assert ET.fromstring(compare_runs.junit([move], [])).findtext(".//failure") == "failed: ?[31mred? <&>"
 
@@ -185,13 +185,13 @@ def test_junit_survives_characters_xml_cannot_hold():
         (["--write", "x.csv.gz"], "either REFERENCE"),
     ],
 )
-def test_options_that_make_no_sense(tmp_path, options, words):
+def test_bad_options_exit_2(tmp_path, options, words):
     done = run(tmp_path, make_scores(), make_scores(), *options)
     assert done.exit_code == 2
     assert words in flat(done.output)
 
 
-def test_a_floor_of_ones_own(tmp_path):
+def test_floor_option(tmp_path):
     scores = make_scores()
     assert run(tmp_path, shifted(scores, "des", -0.1), scores, "--floor", "des=0.2").exit_code == 0
 
@@ -201,11 +201,11 @@ def test_a_floor_of_ones_own(tmp_path):
     [
         ("none.csv.gz", None, "does not exist"),
         ("a.csv", b"a,b\n1,2\n", "lacks the column(s)"),
-        ("a.csv.gz", b"not gzipped", "is no table"),
-        ("a.csv", b"", "is no table"),
+        ("a.csv.gz", b"not gzipped", "is not a table"),
+        ("a.csv", b"", "is not a table"),
     ],
 )
-def test_tables_that_cannot_be_read(tmp_path, name, content, words):
+def test_unreadable_tables_exit_2(tmp_path, name, content, words):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     folder = make_run(tmp_path / "run", make_scores())
@@ -214,7 +214,7 @@ def test_tables_that_cannot_be_read(tmp_path, name, content, words):
     assert words in flat(done.output)
 
 
-def test_a_folder_that_is_no_run(tmp_path):
+def test_folder_without_run_exits_2(tmp_path):
     done = CliRunner().invoke(regress_command.app, [str(tmp_path), str(tmp_path)])
     assert done.exit_code == 2
     assert "metrics.csv" in done.output

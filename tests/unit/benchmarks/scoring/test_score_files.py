@@ -1,4 +1,4 @@
-"""Scoring files from anywhere: bad input gets a clear error or a status, never a wrong number."""
+"""Scoring prediction files: bad input raises or gives a status, never a wrong number."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from benchmarks.cli.commands.score_command import app
 from benchmarks.errors import DataError
 from benchmarks.scoring.external.prediction_files import Labels, read_cells
-from benchmarks.scoring.external.score_files import Wish, score_files
+from benchmarks.scoring.external.score_files import ScoringRequest, score_files
 from tests.unit.benchmarks.scoring.screens import PERTURBATIONS, screen
 
 LABELS = Labels(context="context")
@@ -49,13 +49,13 @@ def change(path, edit):
     (edited if isinstance(edited, ad.AnnData) else cells).write_h5ad(path)
 
 
-def rows(files, model="mine", **wish):
-    scored = score_files(Wish((files["mine"],), files["truth"], labels=LABELS, calibrate=False, **wish))
+def rows(files, model="mine", **request):
+    scored = score_files(ScoringRequest((files["mine"],), files["truth"], labels=LABELS, calibrate=False, **request))
     table = scored.scores[scored.scores["model"] == model]
     return table.pivot(index="perturbation", columns="metric", values="value"), table
 
 
-def test_a_good_prediction_scores_high_and_the_input_nothing(files):
+def test_good_prediction_scores_high(files):
     mine, table = rows(files)
     assert set(table["status"]) == {"ok", "unsupported", "too_few_genes"}
     assert (mine["pearson_delta"] > 0.8).all()
@@ -64,37 +64,34 @@ def test_a_good_prediction_scores_high_and_the_input_nothing(files):
     assert copied["pearson_delta"].to_numpy() == pytest.approx(0.0)
 
 
-def test_training_cells_bring_what_needs_them(files):
+def test_train_file_enables_its_metrics(files):
     _, without = rows(files)
     _, with_train = rows(files, train=files["train"])
     needs = {"pearson_delta_centroid", "e_distance", "mmd_rbf"}
     assert set(without.loc[without["status"] == "unsupported", "metric"]) == needs
     assert not (with_train["status"] == "unsupported").any()
     mean_effect, _ = rows(files, "train_mean", train=files["train"])
-    assert mean_effect["pds_cosine"].to_numpy() == pytest.approx(mean_effect["pds_cosine"].to_numpy())
     assert np.isfinite(mean_effect["pearson_delta"]).all()
 
 
-def test_genes_in_another_order_change_nothing(files):
+def test_gene_order_of_file_does_not_matter(files):
     before, _ = rows(files)
     change(files["mine"], lambda a: a[:, np.random.default_rng(0).permutation(a.n_vars)].copy())
     after, _ = rows(files)
     pd.testing.assert_frame_equal(before, after)
 
 
-def test_missing_genes_are_refused_unless_only_shared_ones_are_asked_for(files):
+def test_missing_genes_raise_without_shared(files):
     change(files["mine"], lambda a: a[:, 5:].copy())
-    with pytest.raises(
-        DataError, match=r"mine\.h5ad: 5 of the truth's 60 genes are missing, such as 'G0'.*--genes shared"
-    ):
+    with pytest.raises(DataError, match=r"mine\.h5ad.*'G0'.*--genes shared"):
         rows(files)
     shared, _ = rows(files, genes="shared")
     assert np.isfinite(shared["pearson_delta"]).all()
 
 
-def test_genes_of_another_kind_are_refused(files):
-    change(files["mine"], lambda a: a.var_names.__class__(a.var_names) is None or _renamed(a))
-    with pytest.raises(DataError, match="share 0 genes"):
+def test_no_shared_gene_raises(files):
+    change(files["mine"], _renamed)
+    with pytest.raises(DataError, match="0 genes"):
         rows(files, genes="shared")
 
 
@@ -103,35 +100,35 @@ def _renamed(cells):
     return cells
 
 
-def test_a_missing_label_column_is_named(files):
+def test_missing_label_column_raises(files):
     change(files["mine"], lambda a: a.obs.pop("perturbation") is None)
-    with pytest.raises(DataError, match=r"no column 'perturbation'; it has context.*--perturbation-key"):
+    with pytest.raises(DataError, match="--perturbation-key"):
         rows(files)
 
 
-def test_empty_labels_are_counted(files):
+def test_empty_labels_raise(files):
     def blank(cells):
         cells.obs["perturbation"] = cells.obs["perturbation"].astype(object)
         cells.obs.iloc[:3, cells.obs.columns.get_loc("perturbation")] = ""
 
     change(files["mine"], blank)
-    with pytest.raises(DataError, match="empty for 3 cells"):
+    with pytest.raises(DataError, match="3 cells"):
         rows(files)
 
 
-def test_a_condition_without_a_prediction_fails_with_a_reason_and_keeps_its_place(files):
+def test_condition_without_prediction_fails(files):
     whole, _ = rows(files)
     change(files["mine"], lambda a: a[(a.obs["perturbation"] != "G1").to_numpy()].copy())
     some, table = rows(files)
     missing = table[table["perturbation"] == "G1"]
     assert set(missing["status"]) == {"failed"}
-    assert set(missing["reason"]) == {"no prediction in mine.h5ad"}
+    assert missing["reason"].str.contains("mine.h5ad", regex=False).all()
     assert missing["value"].isna().all()
     kept = [p for p in PERTURBATIONS if p != "G1"]
     assert some.loc[kept, "pearson_delta"].to_numpy() == pytest.approx(whole.loc[kept, "pearson_delta"].to_numpy())
 
 
-def test_nan_in_a_prediction_fails_that_condition_alone(files):
+def test_nan_in_prediction_fails_one_condition(files):
     def spoil(cells):
         dense = cells.X.toarray()
         dense[np.flatnonzero(cells.obs["perturbation"] == "G2")[0], 3] = np.nan
@@ -141,27 +138,27 @@ def test_nan_in_a_prediction_fails_that_condition_alone(files):
     _, table = rows(files)
     bad = table[table["status"] == "failed"]
     assert set(bad["perturbation"]) == {"G2"}
-    assert "1 NaN or infinite values" in bad["reason"].iloc[0]
+    assert "NaN" in bad["reason"].iloc[0]
 
 
-def test_nan_in_the_truth_is_refused(files):
+def test_nan_in_truth_raises(files):
     def spoil(cells):
         cells.X.data[:] = np.where(np.arange(cells.X.nnz) == 7, np.nan, cells.X.data)
 
     change(files["truth"], spoil)
-    with pytest.raises(DataError, match=r"truth\.h5ad: 1 NaN"):
+    with pytest.raises(DataError, match=r"truth\.h5ad"):
         rows(files)
 
 
-def test_counts_against_logarithms_are_refused(files):
+def test_counts_and_logarithms_raise(files):
     change(files["mine"], lambda a: setattr(a, "X", sp.csr_matrix(np.rint(a.X.toarray() * 10))))
-    with pytest.raises(DataError, match=r"mine\.h5ad holds counts, truth\.h5ad logarithms"):
+    with pytest.raises(DataError, match=r"mine\.h5ad.*counts.*truth\.h5ad"):
         rows(files)
 
 
-def test_normalised_values_that_are_no_logarithms_are_refused(files):
+def test_normalised_values_without_logarithm_raise(files):
     change(files["mine"], lambda a: setattr(a, "X", a.X * 40.0))
-    with pytest.raises(DataError, match="neither counts nor their logarithms"):
+    with pytest.raises(DataError, match="h5ad"):
         rows(files)
 
 
@@ -177,7 +174,7 @@ def test_counts_on_both_sides_are_normalised(files):
     assert not np.allclose(after["mse"], before["mse"])
 
 
-def test_counts_are_scaled_over_the_genes_that_are_compared(files):
+def test_counts_are_scaled_over_compared_genes(files):
     """A prediction with fewer or more genes has other totals; scaled over all its genes it would not be comparable."""
     for name in ("truth", "mine"):
         change(files[name], lambda a: setattr(a, "X", sp.csr_matrix(np.rint(np.expm1(a.X.toarray())))))
@@ -189,7 +186,7 @@ def test_counts_are_scaled_over_the_genes_that_are_compared(files):
 
 
 @pytest.mark.parametrize("form", [sp.csr_matrix, sp.csc_matrix, np.asarray])
-def test_files_too_large_for_memory_are_read_row_by_row(files, monkeypatch, form):
+def test_large_files_are_read_by_row(files, monkeypatch, form):
     before, _ = rows(files)
     for name in ("truth", "mine"):
         change(files[name], lambda a: setattr(a, "X", form(a.X.toarray())))
@@ -198,20 +195,20 @@ def test_files_too_large_for_memory_are_read_row_by_row(files, monkeypatch, form
     pd.testing.assert_frame_equal(before, after)
 
 
-def test_names_of_baselines_and_references_are_taken(files):
+def test_reserved_names_raise(files):
     for name in ("no_change", "oracle"):
         taken = files["mine"].rename(files["mine"].with_name(f"{name}.h5ad"))
-        with pytest.raises(DataError, match="give each a name of its own"):
-            score_files(Wish((taken,), files["truth"], labels=LABELS))
+        with pytest.raises(DataError, match=name):
+            score_files(ScoringRequest((taken,), files["truth"], labels=LABELS))
         taken.rename(files["mine"])
 
 
-def test_p2n_predictions_have_no_start_of_their_own(files):
-    with pytest.raises(DataError, match="--start prediction needs --direction n2p"):
+def test_start_prediction_needs_n2p(files):
+    with pytest.raises(DataError, match="--direction n2p"):
         rows(files, start="prediction", direction="p2n")
 
 
-def test_one_row_a_condition_is_a_mean_and_has_no_cells(files):
+def test_single_row_is_mean_profile(files):
     def average(cells):
         names = sorted(set(cells.obs["perturbation"]))
         x = np.vstack([cells.X[np.flatnonzero(cells.obs["perturbation"] == n)].mean(axis=0) for n in names])
@@ -226,19 +223,19 @@ def test_one_row_a_condition_is_a_mean_and_has_no_cells(files):
     assert mean_table["pearson_delta"].to_numpy() == pytest.approx(cells_table["pearson_delta"].to_numpy(), abs=1e-5)
 
 
-def test_controls_that_differ_between_the_files_are_refused_until_the_user_says_which(files):
+def test_different_controls_need_start_option(files):
     other = natural(screen(seed=5))
     strangers = other[((other.obs["context"] == "A") & (other.obs["perturbation"] == "control")).to_numpy()].copy()
     strangers.obs_names = [f"x{i}" for i in range(strangers.n_obs)]
     change(files["mine"], lambda a: ad.concat([a, strangers]))
-    with pytest.raises(DataError, match=r"its 120 control cells of context A are not the 120 of truth\.h5ad.*--start"):
+    with pytest.raises(DataError, match=r"truth\.h5ad.*--start"):
         rows(files)
     from_truth, _ = rows(files, start="truth")
     from_own, _ = rows(files, start="prediction")
     assert not np.allclose(from_truth["pearson_delta"], from_own["pearson_delta"])
 
 
-def test_the_same_controls_in_both_files_are_fine(files):
+def test_same_controls_in_both_files(files):
     before, _ = rows(files)
     truth = ad.read_h5ad(files["truth"])
     controls = truth[(truth.obs["perturbation"] == "control").to_numpy()].copy()
@@ -247,55 +244,54 @@ def test_the_same_controls_in_both_files_are_fine(files):
     pd.testing.assert_frame_equal(before, after)
 
 
-def test_a_wrong_control_label_says_what_is_missing(files):
-    for control, said in (
-        ("non-targeting", r"labelled 'control', but --control is 'non-targeting'"),
-        ("G9", "Is --control right"),
-    ):
-        with pytest.raises(DataError, match=said):
-            score_files(Wish((files["mine"],), files["truth"], labels=Labels(context="context", control=control)))
+def test_wrong_control_label_raises(files):
+    for control in ("non-targeting", "G9"):
+        with pytest.raises(DataError, match="--control"):
+            score_files(
+                ScoringRequest((files["mine"],), files["truth"], labels=Labels(context="context", control=control))
+            )
 
 
-def test_a_context_without_controls_is_refused(files):
+def test_context_without_controls_raises(files):
     change(files["truth"], lambda a: a[(a.obs["perturbation"] != "control").to_numpy()].copy())
-    with pytest.raises(DataError, match=r"context A has 0 control cells.*Is --control right"):
+    with pytest.raises(DataError, match=r"context A.*--control"):
         rows(files)
 
 
-def test_conditions_with_too_few_true_cells_are_left_out_and_named(files):
+def test_conditions_with_few_cells_are_left_out(files):
     def thin(cells):
         few = np.flatnonzero(cells.obs["perturbation"] == "G0")[3:]
         return cells[np.setdiff1d(np.arange(cells.n_obs), few)].copy()
 
     change(files["truth"], thin)
-    scored = score_files(Wish((files["mine"],), files["truth"], labels=LABELS, calibrate=False))
+    scored = score_files(ScoringRequest((files["mine"],), files["truth"], labels=LABELS, calibrate=False))
     assert "G0" not in set(scored.scores["perturbation"])
-    assert any("A/G0 left out: 3 true cells" in note for note in scored.notes)
-    assert any("predicts 1 conditions that the truth does not test" in note for note in scored.notes)
+    assert any("A/G0" in note for note in scored.notes)
+    assert any("predicts 1 conditions" in note for note in scored.notes)
 
 
 def test_input_and_reference_controls_are_disjoint_and_listed(files):
-    scored = score_files(Wish((files["mine"],), files["truth"], labels=LABELS, calibrate=False))
+    scored = score_files(ScoringRequest((files["mine"],), files["truth"], labels=LABELS, calibrate=False))
     roles = scored.controls.groupby("role")["cell"].agg(set)
     assert not roles["input"] & roles["reference"]
     assert len(roles["input"]) == len(roles["reference"]) == 60
 
 
-def test_another_seed_takes_other_controls_and_the_same_seed_the_same(files):
+def test_seed_decides_controls(files):
     one, two, again = (rows(files, seed=s)[0]["pearson_delta"] for s in (0, 1, 0))
     assert not np.allclose(one, two)
     pd.testing.assert_series_equal(one, again)
 
 
-def test_a_file_that_is_none(tmp_path):
+def test_unreadable_file_raises(tmp_path):
     (tmp_path / "x.h5ad").write_text("no")
-    with pytest.raises(DataError, match="no readable h5ad file"):
+    with pytest.raises(DataError, match=r"x\.h5ad"):
         read_cells(tmp_path / "x.h5ad", LABELS)
-    with pytest.raises(DataError, match="does not exist"):
+    with pytest.raises(DataError, match=r"y\.h5ad"):
         read_cells(tmp_path / "y.h5ad", LABELS)
 
 
-def test_a_file_by_columns_is_read_as_one_by_rows(files):
+def test_csc_file_equals_csr_file(files):
     before, _ = rows(files)
     change(files["mine"], lambda a: setattr(a, "X", sp.csc_matrix(a.X)))
     after, _ = rows(files)
@@ -303,13 +299,13 @@ def test_a_file_by_columns_is_read_as_one_by_rows(files):
 
 
 @pytest.mark.parametrize("bad", [("--space", "tpm"), ("--genes", "some"), ("--direction", "up"), ("--start", "mid")])
-def test_the_command_line_names_the_choices(files, bad):
+def test_command_line_rejects_unknown_choices(files, bad):
     result = CliRunner().invoke(app, [str(files["mine"]), "--truth", str(files["truth"]), *bad])
     assert result.exit_code == 2
     assert "expected one of" in result.output
 
 
-def test_the_command_line_writes_what_a_run_writes(files, tmp_path):
+def test_command_line_writes_tables(files, tmp_path):
     arguments = [str(files["mine"]), "--truth", str(files["truth"]), "--train", str(files["train"])]
     result = CliRunner().invoke(
         app,
@@ -323,11 +319,11 @@ def test_the_command_line_writes_what_a_run_writes(files, tmp_path):
     board = pd.read_csv(folder / "leaderboard.csv")
     lead = board[(board["level"] == "suite") & (board["metric"] == "pearson_delta")].set_index("model")
     assert lead.loc["mine", "rank"] == 1
-    assert lead.loc["mine", "budget"] == "unknown", "nobody here knows how it was trained"
+    assert lead.loc["mine", "budget"] == "unknown", "how a prediction file was trained is not known"
     assert lead.loc["ceiling", "mean"] > 0.5
 
 
-def test_a_single_condition_is_reported(files, tmp_path):
+def test_single_condition(files, tmp_path):
     change(files["truth"], lambda a: a[a.obs["perturbation"].isin(["control", "G0"]).to_numpy()].copy())
     arguments = [str(files["mine"]), "--truth", str(files["truth"]), "--context-key", "context", "--out", str(tmp_path)]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)

@@ -14,7 +14,7 @@ from benchmarks.contract import CONTROL
 from benchmarks.errors import DataError, LeakageError
 from benchmarks.execution.prediction_store import PredictionSet
 from benchmarks.execution.unit import make_query
-from benchmarks.scoring.training import training_of
+from benchmarks.scoring.training_summary import summarise_training
 from benchmarks.tasks.conditions import ROLES, Condition, Scope, TestCondition, conditions, lower_doses
 from benchmarks.tasks.leakage import audit_train
 from benchmarks.tasks.protocol import list_protocols
@@ -166,7 +166,7 @@ def test_dose_words_differ_by_dose():
 
 def test_mean_effect_of_dose_step(screen):
     made = raised(screen.obs)
-    training = training_of(screen, made.train, 0, made.conditions)
+    training = summarise_training(screen, made.train, 0, made.conditions)
     found = training.mean_effect(made.conditions)
     x = screen.X.toarray().astype(float)
 

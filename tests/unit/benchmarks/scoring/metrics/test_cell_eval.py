@@ -104,7 +104,7 @@ def gene_wise(table: pd.DataFrame, column: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", sorted(PAIRS))
-def test_one_definition_one_value(compared, name):
+def test_same_definition_same_value(compared, name):
     some = compared.ours.index != NULL if name in ("overlap_at_N", "de_spearman_lfc_sig") else slice(None)
     mine, theirs = compared.ours.loc[some, name], compared.theirs.loc[some, name]
     assert len(mine) >= N - 1
@@ -112,7 +112,7 @@ def test_one_definition_one_value(compared, name):
     close(mine, theirs)
 
 
-def test_the_tests_of_the_genes_agree(compared):
+def test_gene_tests_agree(compared):
     # cell-eval keeps its tables in float32, with about 7 digits
     for mine, theirs in zip((compared.truth, compared.predicted), compared.tests, strict=True):
         np.testing.assert_allclose(mine.p, gene_wise(theirs, "p_value"), rtol=1e-5, atol=1e-12)
@@ -121,7 +121,7 @@ def test_the_tests_of_the_genes_agree(compared):
     assert compared.truth.significant[:-1].sum(axis=1).min() >= 10
 
 
-def test_a_truth_without_significant_genes_has_no_score_here_and_zero_there(compared):
+def test_no_significant_gene_is_nan_here_and_zero_there(compared):
     assert not compared.truth.significant[compared.truth.perturbations.index(NULL)].any()
     assert np.isnan(compared.ours.loc[NULL, ["overlap_at_N", "de_spearman_lfc_sig"]].astype(float)).all()
     assert compared.theirs.loc[NULL, "overlap_at_N"] == 0.0  # a perfect prediction of it would get 0 too
@@ -136,7 +136,7 @@ def test_jaccard_follows_from_their_counts(compared):
 
 
 @pytest.mark.parametrize(("fn", "theirs"), [(differential.de_auroc, "roc_auc"), (differential.de_auprc, "pr_auc")])
-def test_areas_agree_on_the_same_scores_and_ours_ranks_by_p(compared, fn, theirs):
+def test_areas_agree_on_same_scores(compared, fn, theirs):
     fdr = gene_wise(compared.tests[1], "fdr").clip(1e-10, 1)
     some = np.array(compared.ours.index) != NULL
     close(fn(compared.truth.significant, fdr)[some], compared.theirs[theirs][some])
@@ -148,7 +148,7 @@ def test_areas_agree_on_the_same_scores_and_ours_ranks_by_p(compared, fn, theirs
     assert fn(truth, p.clip(1e-10, 1)) < 1.0
 
 
-def test_direction_is_that_of_the_fold_change_there_and_of_the_mean_profile_here(compared):
+def test_sign_accuracy_uses_mean_profiles(compared):
     t, p = compared.truth, compared.predicted
     some = np.array(compared.ours.index) != NULL
     close(change.sign_accuracy(t.lfc, p.lfc, t.significant)[some], compared.theirs["de_direction_match"][some])
@@ -156,7 +156,7 @@ def test_direction_is_that_of_the_fold_change_there_and_of_the_mean_profile_here
     assert (mine != compared.theirs["de_direction_match"])[some].any()
 
 
-def test_discrimination_counts_alike_and_is_scaled_otherwise(cell_eval, compared):
+def test_discrimination_differs_by_scale(cell_eval, compared):
     """Cosine: theirs 1 − k/N, ours 1 − k/(N − 1). Euclidean: ours is `centroid_accuracy`, which no control enters."""
     score = discrimination(cell_eval, compared.pair, exclude_target_gene=False)
     cosine, euclidean = score(metric="cosine"), score(metric="l2")
@@ -181,7 +181,7 @@ def discrimination(cell_eval, pair, **given):
     return score
 
 
-def test_ties_are_broken_by_position_there_and_shared_here(cell_eval, compared):
+def test_ties_share_rank_here(cell_eval, compared):
     """All truths alike: whoever comes first in the alphabet wins there; here all get (N + 1) / (2N)."""
     pair = compared.pair
     same = pair.real.copy()
@@ -196,7 +196,7 @@ def test_ties_are_broken_by_position_there_and_shared_here(cell_eval, compared):
     np.testing.assert_array_equal(mine, (N + 1) / (2 * N))
 
 
-def test_disjoint_controls_take_the_shared_noise_out(compared):
+def test_disjoint_controls_remove_shared_noise(compared):
     """Predicting other controls for a perturbation without effect scores high with one control mean, about 0 without."""
     generator = np.random.default_rng(5)
     cells = generator.poisson(2.0, (4, 200, 2000)).mean(axis=1)  # truth, prediction, input, reference: all the same
@@ -209,7 +209,7 @@ def test_disjoint_controls_take_the_shared_noise_out(compared):
     close(change.pearson_delta(own.delta, compared.predicted.delta), compared.theirs["pearson_delta"])
 
 
-def test_their_energy_distance_is_a_biased_correlation_of_sizes(compared):
+def test_energy_distance_rebuilt_from_u_statistic(compared):
     """Theirs correlates, over perturbations, how far truth and prediction lie from their controls (all pairs, self-pairs
     too). It is rebuilt from our U-statistic; and wrong genes moved by the right amount score 1 there, and far from 0 here."""
 
@@ -235,7 +235,7 @@ def test_their_energy_distance_is_a_biased_correlation_of_sizes(compared):
     assert distribution.e_distance(x[:20], x[20:]) < 0.5
 
 
-def test_errors_of_changes_are_errors_of_profiles_where_the_control_is_shared(compared):
+def test_error_of_change_equals_error_of_profile(compared):
     t, p = compared.truth, compared.predicted
     close(profile.mse(t.delta, p.delta), profile.mse(t.profiles, p.profiles))
     close(compared.theirs["mse_delta"], compared.theirs["mse"])

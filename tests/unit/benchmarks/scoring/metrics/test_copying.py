@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from benchmarks.scoring.metrics import copying, find_metric
+from benchmarks.scoring.metrics import copying
+from benchmarks.scoring.metrics.all_metrics import find_metric
 from benchmarks.scoring.metrics.profile import r2_pearson
 
 
-def test_the_margin_by_hand():
+def test_copy_margin_by_hand():
     truth, start = np.array([[1.0, 2.0, 3.0]]), np.array([[3.0, 1.0, 2.0]])
     assert copying.copy_margin(truth, truth, start)[0] == pytest.approx(1 - r2_pearson(truth, start)[0])
     assert copying.copy_margin(truth, start, start)[0] == pytest.approx(r2_pearson(truth, start)[0] - 1)
 
 
-def test_copying_the_input_is_flagged_and_the_truth_is_not():
+def test_copied_input_is_flagged():
     generator = np.random.default_rng(2)
     start = generator.normal(2, 1, 200)
     target = start + generator.normal(0, 0.5, 200)
@@ -26,12 +27,13 @@ def test_copying_the_input_is_flagged_and_the_truth_is_not():
     bound = np.array([copying.honest_margin(cells, start, generator)])
     truth = cells.mean(axis=0)[None]
     flags = [
-        find_metric("copies_input").fn(truth, p[None], start[None], bound)[0] for p in (start, cells[:50].mean(axis=0))
+        find_metric("copies_input").function(truth, p[None], start[None], bound)[0]
+        for p in (start, cells[:50].mean(axis=0))
     ]
     assert flags == [1.0, 0.0]
 
 
-def test_a_weak_perturbations_own_cells_are_not_called_copies():
+def test_weak_perturbation_is_not_flagged():
     generator = np.random.default_rng(3)
     start = generator.normal(2, 1, 200)
     cells = start + generator.normal(0, 1, (60, 200))
@@ -55,7 +57,7 @@ def plain_margin(cells: np.ndarray, start: np.ndarray, generator: np.random.Gene
 
 @pytest.mark.parametrize("level", [0.0, 1e4])
 @pytest.mark.parametrize("n", [2, 31])
-def test_an_honest_margin_is_that_of_a_plain_loop_in_blocks_and_from_sparse_cells(monkeypatch, n, level):
+def test_honest_margin_equals_plain_loop(monkeypatch, n, level):
     generator = np.random.default_rng(4)
     cells = generator.poisson(1.0, (n, 90)) + level
     start = generator.random(90) + level
@@ -66,11 +68,11 @@ def test_an_honest_margin_is_that_of_a_plain_loop_in_blocks_and_from_sparse_cell
             assert copying.honest_margin(form, start, np.random.default_rng(0)) == pytest.approx(expected, abs=1e-9)
 
 
-def test_cells_that_are_all_alike_and_flat_have_no_margin():
+def test_constant_cells_have_margin_zero():
     assert copying.honest_margin(np.ones((6, 20)), np.arange(20.0), np.random.default_rng(0)) == 0.0
 
 
-def test_an_honest_margin_needs_little_memory():
+def test_honest_margin_memory():
     cells, start = np.ones((1500, 12_000), dtype=np.float32), np.arange(12_000.0)
     cells[::2] += np.arange(12_000, dtype=np.float32)
     tracemalloc.start()

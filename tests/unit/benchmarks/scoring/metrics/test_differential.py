@@ -30,7 +30,7 @@ def test_des_by_hand():
     assert np.isnan(differential.des(mask(), mask(0), lfc_hat)[0])
 
 
-def test_des_shares_the_last_places_among_the_tied():
+def test_des_shares_last_places_among_ties():
     # n = 2; gene 0 is first, and 1, 2, 3 and 4 share the one place that is left, a quarter each
     lfc_hat = np.array([[5.0, 1.0, -1.0, 1.0, -1.0, 0.0]])
     predicted = mask(0, 1, 2, 3, 4)
@@ -42,7 +42,7 @@ def test_des_shares_the_last_places_among_the_tied():
 
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 10_000), genes=st.integers(1, 30))
-def test_des_without_ties_is_the_overlap_of_two_lists(seed, genes):
+def test_des_without_ties_is_overlap_of_lists(seed, genes):
     generator = np.random.default_rng(seed)
     truth, predicted = generator.random((2, genes)) < 0.5
     lfc_hat = generator.normal(size=genes)
@@ -62,7 +62,7 @@ def test_jaccard_by_hand():
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10_000), genes=st.integers(2, 40), digits=st.sampled_from([1, 2, 15]))
-def test_areas_are_sklearns(seed, genes, digits):
+def test_areas_equal_sklearn(seed, genes, digits):
     generator = np.random.default_rng(seed)
     truth = generator.random((3, genes)) < 0.4
     p = (0.05 + 0.95 * generator.random((3, genes))).round(digits)
@@ -79,7 +79,7 @@ def test_areas_are_sklearns(seed, genes, digits):
             assert np.isnan(areas[row])
 
 
-def test_a_p_value_of_zero_comes_first():
+def test_p_value_zero_comes_first():
     p = np.array([[0.0, 0.0, 1e-320, 0.5, 1.0, 1.0]])
     assert differential.de_auroc(mask(0, 1), p)[0] == 1.0
     assert differential.de_auprc(mask(0, 1, 2), p)[0] == 1.0
@@ -88,7 +88,7 @@ def test_a_p_value_of_zero_comes_first():
     assert differential.de_auprc(mask(0, 3), np.ones((1, 6)))[0] == pytest.approx(1 / 3)
 
 
-def test_fold_changes_are_compared_over_significant_genes():
+def test_lfc_spearman_uses_significant_genes():
     generator = np.random.default_rng(0)
     lfc, lfc_hat = generator.normal(size=(2, 1, 30))
     significant = generator.random((1, 30)) < 0.5
@@ -98,7 +98,7 @@ def test_fold_changes_are_compared_over_significant_genes():
 
 
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix])
-def test_linear_means_are_those_of_the_linear_values(form):
+def test_linear_mean_of_logged_values(form):
     linear = np.random.default_rng(0).poisson(1.0, (40, 9)).astype(np.float64)
     logged = np.log2(linear + 1)
     logged[0, 0] = -3.0  # below zero, as some models predict: counts as none
@@ -106,7 +106,7 @@ def test_linear_means_are_those_of_the_linear_values(form):
     np.testing.assert_allclose(differential.linear_mean(sort_cells(form(logged))), linear.mean(axis=0), rtol=1e-12)
 
 
-def test_a_wild_prediction_has_a_finite_fold_change():
+def test_extreme_prediction_has_finite_fold_change():
     wild, reference = sort_cells(np.full((4, 2), 1e6)), sort_cells(np.zeros((4, 2)))
     tests = differential.test_genes(
         wild, reference, differential.linear_mean(wild), differential.linear_mean(reference)
@@ -114,7 +114,7 @@ def test_a_wild_prediction_has_a_finite_fold_change():
     np.testing.assert_allclose(tests.lfc, 1000.0)
 
 
-def test_genes_are_tested_at_a_false_discovery_rate():
+def test_genes_are_tested_at_fdr():
     generator = np.random.default_rng(0)
     reference = np.log2(1 + generator.poisson(4.0, (80, 60)))
     cells = np.log2(1 + generator.poisson(np.where(np.arange(60) < 12, 7.0, 4.0), (50, 60)))
@@ -128,7 +128,7 @@ def test_genes_are_tested_at_a_false_discovery_rate():
     assert tests.significant[12:].sum() <= 3
 
 
-def test_without_linear_values_the_fold_change_is_a_difference():
+def test_fold_change_without_linear_values_is_difference():
     cells, reference = np.random.default_rng(0).normal(size=(2, 30, 5))
     means = cells.mean(axis=0), reference.mean(axis=0)
     tests = differential.test_genes(sort_cells(cells), sort_cells(reference), *means, linear=False)
@@ -136,6 +136,6 @@ def test_without_linear_values_the_fold_change_is_a_difference():
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
-def test_adjusted_p_values_are_those_of_benjamini_and_hochberg(p):
+def test_adjusted_p_values_equal_scipy(p):
     expected = false_discovery_control(p)
     assert differential.adjusted(np.array(p)) == pytest.approx(expected, abs=1e-15)

@@ -29,7 +29,7 @@ def test_city_block_by_hand():
     np.testing.assert_allclose(retrieval.pds(truth, np.full((4, 2), [0.5, 0.0]), NONE)[:2], 1 - 0.5 / 4)
 
 
-def test_all_tied_is_chance():
+def test_ties_score_chance():
     np.testing.assert_array_equal(retrieval.pds_cosine(np.eye(4), np.zeros((4, 4))), 0.5)
     np.testing.assert_array_equal(retrieval.pds_cosine(np.eye(4), np.full((4, 4), 2.0)), 0.5)
     np.testing.assert_allclose(retrieval.pds_cosine(np.ones((4, 3)) * [1, 2, 3], np.ones((4, 3)) * [3, 1, 2]), 0.5)
@@ -39,7 +39,7 @@ def test_all_tied_is_chance():
     np.testing.assert_array_equal(retrieval.rank_perturbench(np.eye(4), np.zeros((4, 4))), 1.5 / 4)
 
 
-def test_the_perturbed_genes_own_column_is_left_out():
+def test_own_gene_is_left_out():
     # the knocked-down gene alone would find every condition; without it the predictions are all alike
     truth = -5 * np.eye(4, 6)
     predicted = -5 * np.eye(4, 6)
@@ -55,7 +55,7 @@ def test_the_perturbed_genes_own_column_is_left_out():
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), n=st.integers(3, 7), ties=st.booleans())
-def test_retrieval_agrees_with_a_plain_loop(seed, n, ties):
+def test_retrieval_equals_plain_loop(seed, n, ties):
     generator = np.random.default_rng(seed)
     t, p = generator.normal(size=(2, n, 6)).round(0 if ties else 12)
     own = np.stack([generator.integers(-1, 3, n), generator.integers(3, 6, n)], axis=1)
@@ -90,7 +90,7 @@ def test_cosine_retrieval_ignores_scale(seed, scale):
     )
 
 
-def test_one_wild_prediction_does_not_blur_the_others():
+def test_extreme_prediction_leaves_others_unchanged():
     truth = np.random.default_rng(0).normal(size=(5, 50))
     predicted = truth.copy()
     predicted[0] = 1e8
@@ -99,14 +99,14 @@ def test_one_wild_prediction_does_not_blur_the_others():
 
 
 @pytest.mark.parametrize("fn", [retrieval.centroid_accuracy, retrieval.rank_perturbench])
-def test_a_common_level_does_not_blur_distances(fn):
+def test_common_offset_leaves_distances_unchanged(fn):
     truth = np.random.default_rng(0).normal(size=(6, 50))
     predicted = truth + np.random.default_rng(1).normal(size=(6, 50))
     np.testing.assert_array_equal(fn(truth + 1e6, predicted + 1e6), fn(truth, predicted))
 
 
 @pytest.mark.parametrize(("n", "genes"), [(3, 5), (65, 70), (130, 1030)])
-def test_city_block_distances_are_scipys(n, genes):
+def test_city_block_distances_equal_scipy(n, genes):
     truth, predicted = np.random.default_rng(n).normal(size=(2, n, genes))
     distance = cdist(predicted, truth, "cityblock")
     nearer = (distance < np.diag(distance)[:, None]).sum(axis=1)

@@ -1,4 +1,4 @@
-"""All that is known of a fold before any model is scored: the true side and what its own cells score.
+"""What is known of a fold before any model is scored: the summary of the truth, and the scores of references.
 
 It depends on the data, the split and the code of the metrics alone, and costs more than scoring a model. So it is computed
 once, shared by all models, and kept on disk under a hash of what it depends on.
@@ -19,95 +19,92 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.data.store.atomic_files import atomic
-from benchmarks.scoring import metrics
-from benchmarks.scoring.comparison import Target, target_of
 from benchmarks.scoring.evaluate import Values
 from benchmarks.scoring.planted import planted
 from benchmarks.scoring.references import references
 from benchmarks.scoring.scored_fold import ScoredFold
 from benchmarks.scoring.table import Cells
+from benchmarks.scoring.truth_summary import TruthSummary, summarise_truth
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Yardstick:
-    """What every model of one fold and direction is held against."""
+class TruthSide:
+    """What every model of one fold and direction is compared with."""
 
-    target: Target
+    truth: TruthSummary
     references: Mapping[str, Values]
-    """Reference → its scores; empty where nothing was to be calibrated."""
+    """Reference → its scores; empty without calibration."""
     planted: pd.DataFrame
-    """Scores of the planted predictors; empty where nothing was to be calibrated."""
+    """Scores of the planted predictors; empty without calibration."""
 
 
-def yardstick_of(
-    question: ScoredFold,
+def truth_side_of(
+    fold: ScoredFold,
     expectation: np.ndarray | None = None,
     *,
     calibrate: bool = True,
     folder: Path | None = None,
     depends_on: str = "",
-) -> Yardstick:
-    """Summarise the true side and score references and planted predictors, or read what was kept of that.
+) -> TruthSide:
+    """Summarise the truth and score references and planted predictors, or read what was kept of that.
 
     Parameters
     ----------
-    question
-        From `scored_fold_of`.
     expectation
         Noise-free mean profiles of simulated data [condition, gene].
     calibrate
         Whether references and planted predictors are scored.
     folder
-        Where yardsticks are kept; None keeps none.
+        Where results are kept; None keeps none.
     depends_on
         Hash of the cells, the training cells and the split.
 
     Raises
     ------
     StoreError
-        The disk refuses.
+        The file cannot be written.
     """
     if folder is None:
-        return _make(question, expectation, calibrate)
-    parts = (depends_on, question.direction, str(question.seed), str(calibrate), str(question.linear), code_hash())
+        return _make(fold, expectation, calibrate)
+    parts = (depends_on, fold.direction, str(fold.seed), str(calibrate), str(fold.linear), code_hash())
     path = folder / f"{hashlib.sha256('/'.join(parts).encode()).hexdigest()}.joblib"
     kept = _read(path)
     if kept is not None:
-        return replace(kept, target=replace(kept.target, cells_of=question.truth_cells))
-    made = _make(question, expectation, calibrate)
+        return replace(kept, truth=replace(kept.truth, cells_of=fold.truth_cells))
+    made = _make(fold, expectation, calibrate)
     with atomic(path) as handle:
-        joblib.dump(replace(made, target=replace(made.target, cells_of=_not_kept)), handle)
+        joblib.dump(replace(made, truth=replace(made.truth, cells_of=_not_kept)), handle)
     return made
 
 
 @cache
 def code_hash() -> str:
-    """Hash the code that scores, so that nothing computed by other code is taken for its result."""
+    """Hash the code that scores, so that results of other code are never reused."""
     hasher = hashlib.sha256()
-    for package in (Path(metrics.__file__).parent, Path(__file__).parent):
-        for source in sorted(package.glob("*.py")):
-            hasher.update(source.read_bytes())
+    here = Path(__file__).parent
+    for source in (*sorted((here / "metrics").glob("*.py")), *sorted(here.glob("*.py"))):
+        hasher.update(source.read_bytes())
     return hasher.hexdigest()
 
 
-def _make(question: ScoredFold, expectation: np.ndarray | None, calibrate: bool) -> Yardstick:
-    target = target_of(question)
+def _make(fold: ScoredFold, expectation: np.ndarray | None, calibrate: bool) -> TruthSide:
+    truth = summarise_truth(fold)
     if not calibrate:
-        return Yardstick(target, {}, pd.DataFrame())
-    return Yardstick(target, dict(references(question, target, expectation)), planted(question, target))
+        return TruthSide(truth, {}, pd.DataFrame())
+    return TruthSide(truth, dict(references(fold, truth, expectation)), planted(fold, truth))
 
 
 def _not_kept(number: int) -> Cells:
-    raise LookupError(f"The true cells of condition {number} are not kept with the yardstick; take them from the data.")
+    raise LookupError(f"The true cells of condition {number} are not kept in the file; take them from the data.")
 
 
-def _read(path: Path) -> Yardstick | None:
-    if not path.is_file():
-        return None
+def _read(path: Path) -> TruthSide | None:
     try:
         return joblib.load(path)
+    except FileNotFoundError:
+        return None
     except (OSError, EOFError, ValueError, KeyError, AttributeError, ImportError, UnpicklingError) as error:
         log.warning("%s cannot be read (%s); it is computed again.", path, type(error).__name__)
         return None

@@ -1,4 +1,4 @@
-"""Scoring: references reach what they must, statuses say why a value is missing, nothing depends on order or threads."""
+"""Scoring: values of references, statuses of missing values, independence of order and threads."""
 
 from __future__ import annotations
 
@@ -11,38 +11,39 @@ import pytest
 import scipy.sparse as sp
 
 from benchmarks.contract import Prediction
-from benchmarks.scoring import yardstick
-from benchmarks.scoring.comparison import output_of, target_of, top_genes
+from benchmarks.scoring import truth_side
 from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.evaluate import evaluate, score_rows
-from benchmarks.scoring.metrics import METRICS, find_metric
+from benchmarks.scoring.metrics.all_metrics import METRICS, find_metric
 from benchmarks.scoring.planted import planted
+from benchmarks.scoring.prediction_summary import summarise_predictions
 from benchmarks.scoring.references import as_prediction, halves, references
 from benchmarks.scoring.scored_fold import own_columns, scored_fold_of
-from benchmarks.scoring.training import training_of
-from benchmarks.scoring.yardstick import yardstick_of
+from benchmarks.scoring.training_summary import summarise_training
+from benchmarks.scoring.truth_side import truth_side_of
+from benchmarks.scoring.truth_summary import summarise_truth, top_genes
 from tests.unit.benchmarks.scoring.screens import PERTURBATIONS, fold, screen
 
 U_STATISTICS = {"e_distance", "mmd_rbf"}
 
 
-def ask(cells=None, direction="n2p", *, train=True, threads=1, split=None):
+def make_fold(cells=None, direction="n2p", *, train=True, threads=1, split=None):
     cells = screen() if cells is None else cells
     split = split or fold(cells)
-    training = training_of(cells, split.train, 0) if train else None
+    training = summarise_training(cells, split.train, 0) if train else None
     return scored_fold_of(cells, split, direction, training, space="log2_cp10k", seed=3, threads=threads)
 
 
-def score(question, load):
-    target = target_of(question)
-    return evaluate(question, target, output_of(question, target, load))
+def score(scored, load):
+    truth = summarise_truth(scored)
+    return evaluate(scored, truth, summarise_predictions(scored, truth, load))
 
 
 @pytest.mark.parametrize("direction", ["n2p", "p2n"])
-def test_the_oracle_reaches_every_metrics_best(direction):
-    question = ask(direction=direction)
-    target = target_of(question)
-    oracle = dict(references(question, target, None))["oracle"]
+def test_oracle_reaches_best(direction):
+    scored = make_fold(direction=direction)
+    truth = summarise_truth(scored)
+    oracle = dict(references(scored, truth, None))["oracle"]
     for metric in METRICS:
         if metric.name not in oracle or metric.best is None or metric.name in U_STATISTICS:
             continue
@@ -52,9 +53,9 @@ def test_the_oracle_reaches_every_metrics_best(direction):
         assert scores.values[ok] == pytest.approx(metric.best, abs=1e-9), metric.name
 
 
-def test_the_oracle_beats_every_other_reference_in_every_ranked_metric():
-    question = ask()
-    found = dict(references(question, target_of(question), None))
+def test_oracle_is_not_below_ceiling():
+    scored = make_fold()
+    found = dict(references(scored, summarise_truth(scored), None))
     for metric in METRICS:
         if metric.scored and metric.name not in U_STATISTICS:
             sign = 1 if metric.higher_is_better else -1
@@ -62,16 +63,16 @@ def test_the_oracle_beats_every_other_reference_in_every_ranked_metric():
             assert best >= ceiling - 1e-12, metric.name
 
 
-def test_copying_the_input_predicts_no_change():
-    question = ask()
-    values = score(question, lambda n: as_prediction(question.input_cells(n)))
+def test_copied_input_scores_zero_change():
+    scored = make_fold()
+    values = score(scored, lambda n: as_prediction(scored.input_cells(n)))
     for name in ("pearson_delta", "spearman_delta", "cosine_delta", "sign_accuracy"):
         assert values[name].values == pytest.approx(0.0), name
     assert values["pds_cosine"].values == pytest.approx(0.5)
     assert values["r2_pearson"].values.min() > 0.5, "copying the input scores high where it must not lead"
 
 
-def test_other_controls_score_nothing_unless_one_control_mean_is_shared():
+def test_other_controls_score_only_with_shared_control():
     weak = screen(n_cells=30, n_controls=45)
     rng = np.random.default_rng(1)
     x = weak.X.toarray()
@@ -81,8 +82,8 @@ def test_other_controls_score_nothing_unless_one_control_mean_is_shared():
         x[where] = rng.permuted(x[control], axis=0)[: len(where)]
     weak.X = sp.csr_matrix(x)
     found = [
-        dict(references(q, target_of(q), None))["other_controls"]
-        for q in (ask(weak, split=fold(weak, seed=s)) for s in range(8))
+        dict(references(q, summarise_truth(q), None))["other_controls"]
+        for q in (make_fold(weak, split=fold(weak, seed=s)) for s in range(8))
     ]
     fair = np.mean([f["pearson_delta"].values for f in found])
     shared = np.mean([f["pearson_delta_shared"].values for f in found])
@@ -90,108 +91,108 @@ def test_other_controls_score_nothing_unless_one_control_mean_is_shared():
     assert shared > fair + 0.15
 
 
-def test_draws_and_means_have_no_cells():
-    question = ask()
+def test_draws_and_means_need_cells():
+    scored = make_fold()
     for unit in ("mean", "draw"):
         rows = slice(0, 1) if unit == "mean" else slice(0, 3)
-        values = score(question, lambda n, r=rows, u=unit: Prediction(question.truth_cells(n).toarray()[r], unit=u))
+        values = score(scored, lambda n, r=rows, u=unit: Prediction(scored.truth_cells(n).toarray()[r], unit=u))
         for name in ("des", "de_jaccard", "de_auroc", "e_distance", "mmd_rbf", "wasserstein"):
             assert set(values[name].status) == {"needs_cells"}, name
             assert np.isnan(values[name].values).all()
         assert set(values["pearson_delta"].status) == {"ok"}
 
 
-def test_without_training_cells_what_needs_them_is_unsupported():
-    question = ask(train=False)
-    values = score(question, lambda n: as_prediction(question.truth_cells(n)))
+def test_unsupported_without_training_cells():
+    scored = make_fold(train=False)
+    values = score(scored, lambda n: as_prediction(scored.truth_cells(n)))
     for name in ("pearson_delta_centroid", "e_distance", "mmd_rbf"):
         assert set(values[name].status) == {"unsupported"}, name
     assert set(values["wasserstein"].status) == {"ok"}
-    assert "other_controls" not in dict(references(question, target_of(question), None))
+    assert "other_controls" not in dict(references(scored, summarise_truth(scored), None))
 
 
-def test_two_candidates_are_too_few_for_retrieval():
+def test_two_conditions_are_too_few_for_retrieval():
     cells = screen()
     split = fold(cells)
     few = type(split)(split.protocol, 0, False, split.train, split.conditions[:2], split.held_out)
-    values = score(ask(cells, split=few), lambda n: None)
+    values = score(make_fold(cells, split=few), lambda n: None)
     assert set(values["pds"].status) == {"too_few_conditions"}
     assert np.isnan(values["pds"].values).all()
 
 
 def test_p2n_has_no_retrieval():
-    question = ask(direction="p2n")
-    values = score(question, lambda n: as_prediction(question.input_cells(n)))
+    scored = make_fold(direction="p2n")
+    values = score(scored, lambda n: as_prediction(scored.input_cells(n)))
     assert not {m.name for m in METRICS if m.family == "retrieval"} & set(values)
 
 
-def test_a_missing_prediction_is_a_row_without_a_value_and_moves_nobody_elses_change():
-    question = ask()
-    target = target_of(question)
+def test_failed_condition_has_no_value_and_leaves_others_unchanged():
+    scored = make_fold()
+    truth = summarise_truth(scored)
 
     def load(number):
-        return None if number == 1 else as_prediction(question.truth_cells(number))
+        return None if number == 1 else as_prediction(scored.truth_cells(number))
 
-    values = evaluate(question, target, output_of(question, target, load))
-    endings = [Ending(c, p, "ok") for c, p in zip(question.contexts, question.perturbations, strict=True)]
+    values = evaluate(scored, truth, summarise_predictions(scored, truth, load))
+    endings = [Ending(c, p, "ok") for c, p in zip(scored.contexts, scored.perturbations, strict=True)]
     endings[1] = Ending(endings[1].context, endings[1].perturbation, "failed", "it broke")
-    rows = score_rows(question, target, values, endings)
+    rows = score_rows(scored, truth, values, endings)
     broken = rows[rows["perturbation"] == endings[1].perturbation]
     assert set(broken["status"]) == {"failed"}
     assert set(broken["reason"]) == {"it broke"}
     assert broken["value"].isna().all()
-    whole = score(question, lambda n: as_prediction(question.truth_cells(n)))
+    whole = score(scored, lambda n: as_prediction(scored.truth_cells(n)))
     others = [0, 2, 3]
     assert values["pearson_delta"].values[others] == pytest.approx(whole["pearson_delta"].values[others])
     assert (rows["status"] != "ok").eq(rows["value"].isna()).all()
 
 
-def test_threads_change_nothing():
+def test_threads_do_not_matter():
     cells = screen()
     tables = []
     for threads in (1, 2):
-        question = ask(cells, threads=threads)
-        target = target_of(question)
-        values = dict(references(question, target, None))["ceiling"]
+        scored = make_fold(cells, threads=threads)
+        truth = summarise_truth(scored)
+        values = dict(references(scored, truth, None))["ceiling"]
         tables.append({name: scores.values for name, scores in values.items()})
     for name, values in tables[0].items():
         assert np.array_equal(values, tables[1][name], equal_nan=True), name
 
 
-def test_dense_and_sparse_cells_score_alike():
+def test_dense_and_sparse_cells_agree():
     cells = screen()
     dense = ad.AnnData(X=cells.X.toarray(), obs=cells.obs.copy(), var=cells.var.copy())
     sparse_values, dense_values = (
-        score(q, lambda n, q=q: as_prediction(q.input_cells(n))) for q in (ask(cells), ask(dense))
+        score(q, lambda n, q=q: as_prediction(q.input_cells(n))) for q in (make_fold(cells), make_fold(dense))
     )
     for name, scores in sparse_values.items():
         assert scores.values == pytest.approx(dense_values[name].values, abs=1e-6, nan_ok=True), name
 
 
-def test_the_order_of_predicted_cells_changes_no_profile_metric_and_no_test():
-    question = ask()
-    load = lambda n, turn=False: Prediction(question.truth_cells(n).toarray()[:: -1 if turn else 1], unit="cell")  # noqa: E731
-    values, turned = score(question, load), score(question, lambda n: load(n, turn=True))
+def test_order_of_predicted_cells_does_not_matter():
+    scored = make_fold()
+    load = lambda n, turn=False: Prediction(scored.truth_cells(n).toarray()[:: -1 if turn else 1], unit="cell")  # noqa: E731
+    values, turned = score(scored, load), score(scored, lambda n: load(n, turn=True))
     for metric in METRICS:
         if metric.name in values:
             exact = values[metric.name].values
             assert turned[metric.name].values == pytest.approx(exact, abs=1e-6, nan_ok=True), metric.name
 
 
-def test_halves_are_disjoint_and_whole():
-    question = ask()
-    first, second = halves(question, 0)
-    for number in range(len(question)):
+def test_halves_are_disjoint_and_complete():
+    scored = make_fold()
+    first, second = halves(scored, 0)
+    for number in range(len(scored)):
         a, b = first(number).toarray(), second(number).toarray()
         both = np.vstack([a, b])
-        whole = question.truth_cells(number).toarray()
+        whole = scored.truth_cells(number).toarray()
         assert len(both) == len(whole)
         assert np.array_equal(both[np.lexsort(both.T)], whole[np.lexsort(whole.T)])
 
 
-def test_planted_predictors_get_worse_as_they_are_diluted():
-    question = ask()
-    table = planted(question, target_of(question))
+def test_planted_predictors_get_worse_with_share():
+    scored = make_fold()
+    table = planted(scored, summarise_truth(scored))
     assert set(table["mixture"]) == {"noise", "input"}, "the tested context has no perturbed training cell"
     means = table[table["metric"] == "pearson_delta"].groupby(["mixture", "share"])["value"].mean().unstack()
     assert (means.diff(axis=1).iloc[:, 1:] < 0).all(axis=None)
@@ -199,12 +200,12 @@ def test_planted_predictors_get_worse_as_they_are_diluted():
     assert (errors[1.0] > errors[0.0]).all()
 
 
-def test_a_context_with_training_perturbations_gets_their_mixture():
+def test_mean_effect_mixture_needs_training_perturbations():
     cells = screen()
     split = fold(cells)
     moved = type(split)(split.protocol, 0, False, _with(split, cells), split.conditions[:3], split.held_out)
-    question = ask(cells, split=moved)
-    assert set(planted(question, target_of(question))["mixture"]) == {"noise", "mean_effect", "input"}
+    scored = make_fold(cells, split=moved)
+    assert set(planted(scored, summarise_truth(scored))["mixture"]) == {"noise", "mean_effect", "input"}
 
 
 def _with(split, cells):
@@ -212,70 +213,69 @@ def _with(split, cells):
     return np.sort(np.concatenate([split.train, extra]))
 
 
-def test_mean_effects_come_from_the_context_or_from_all():
+def test_mean_effect_of_context_or_all():
     cells = screen()
     split = fold(cells)
-    training = training_of(cells, split.train, 0)
+    training = summarise_training(cells, split.train, 0)
     assert list(training.effects[None, None].index) == ["B", ""]
     x = cells.X.toarray().astype(np.float64)
     labels = cells.obs.reset_index(drop=True)
     means = pd.DataFrame(x).groupby([labels["context"], labels["perturbation"]]).mean().loc["B"]
     expected = (means.drop(index="control") - means.loc["control"]).mean(axis=0).to_numpy()
-    asked = [replace(split.conditions[0], context=context) for context in ("A", "B")]
-    assert training.mean_effect(asked) == pytest.approx(np.stack([expected, expected]), abs=1e-5)
+    moved = [replace(split.conditions[0], context=context) for context in ("A", "B")]
+    assert training.mean_effect(moved) == pytest.approx(np.stack([expected, expected]), abs=1e-5)
 
 
-def test_top_genes_take_significant_ones_by_size_of_fold_change():
+def test_top_genes():
     significant = np.array([[True, True, False, True], [True, False, False, False]])
     lfc = np.array([[0.1, -3.0, 9.0, 0.2], [1.0, 2.0, 3.0, 4.0]])
     assert top_genes(significant, lfc, (2, 9))[2].tolist() == [[False, True, False, True], [False] * 4]
 
 
-def test_own_columns_name_every_part_of_a_combination():
+def test_own_columns_of_combinations():
     assert own_columns(["B", "A+C", "X"], ["A", "B", "C"]).tolist() == [[1, -1], [0, 2], [-1, -1]]
 
 
-def test_fold_changes_are_refused_to_z_scores_but_tests_are_not():
+def test_z_scores_have_tests_and_no_fold_changes():
     cells = screen()
     z = cells.X.toarray()
     z = (z - z.mean(axis=0)) / z.std(axis=0)
     scored = ad.AnnData(X=z.astype(np.float32), obs=cells.obs.copy(), var=cells.var.copy())
     split = fold(scored)
-    question = scored_fold_of(scored, split, "n2p", training_of(scored, split.train, 0), space="zscore", seed=0)
-    values = score(question, lambda n: as_prediction(question.truth_cells(n)))
+    scored = scored_fold_of(scored, split, "n2p", summarise_training(scored, split.train, 0), space="zscore", seed=0)
+    values = score(scored, lambda n: as_prediction(scored.truth_cells(n)))
     assert values["des"].values == pytest.approx(1.0)
-    target = target_of(question)
-    gap = target.profiles - question.reference
-    assert target.lfc == pytest.approx(gap, abs=1e-6), "in z-scores the change itself stands for the fold change"
+    truth = summarise_truth(scored)
+    gap = truth.profiles - scored.reference
+    assert truth.lfc == pytest.approx(gap, abs=1e-6), "in z-scores the change itself stands for the fold change"
 
 
-def test_every_metric_is_known_by_name():
-    values = score(ask(), lambda n: None)
+def test_every_metric_is_found_by_name():
+    values = score(make_fold(), lambda n: None)
     assert all(find_metric(name).name == name for name in values)
 
 
-def test_a_yardstick_is_kept_until_what_it_depends_on_changes(tmp_path, monkeypatch):
-    question = ask()
-    first = yardstick_of(question, folder=tmp_path, depends_on="data")
-    made = []
-    monkeypatch.setattr(yardstick, "_make", lambda *a: made.append(a) or first)
-    again = yardstick_of(question, folder=tmp_path, depends_on="data")
-    assert not made
-    load = lambda n: as_prediction(question.input_cells(n))  # noqa: E731
-    for stick in (first, again):
-        values = evaluate(question, stick.target, output_of(question, stick.target, load))
-        assert np.isfinite(values["wasserstein"].values).all(), "the true cells are still at hand"
+def test_truth_side_cache_depends_on_data_and_code(tmp_path, monkeypatch):
+    scored, computed = make_fold(), []
+    first = truth_side_of(scored, folder=tmp_path, depends_on="data")
+    monkeypatch.setattr(truth_side, "summarise_truth", lambda fold: computed.append(fold) or summarise_truth(fold))
+    again = truth_side_of(scored, folder=tmp_path, depends_on="data")
+    assert not computed
+    load = lambda n: as_prediction(scored.input_cells(n))  # noqa: E731
+    for side in (first, again):
+        values = evaluate(scored, side.truth, summarise_predictions(scored, side.truth, load))
+        assert np.isfinite(values["wasserstein"].values).all(), "the true cells are still read from the data"
     pd.testing.assert_frame_equal(first.planted, again.planted)
-    yardstick_of(question, folder=tmp_path, depends_on="other data")
-    monkeypatch.setattr(yardstick, "code_hash", lambda: "other code")
-    yardstick_of(question, folder=tmp_path, depends_on="data")
-    assert len(made) == 2
+    truth_side_of(scored, calibrate=False, folder=tmp_path, depends_on="other data")
+    monkeypatch.setattr(truth_side, "code_hash", lambda: "other code")
+    truth_side_of(scored, calibrate=False, folder=tmp_path, depends_on="data")
+    assert len(computed) == 2
 
 
-def test_a_damaged_yardstick_is_made_anew(tmp_path):
-    question = ask(train=False)
-    yardstick_of(question, calibrate=False, folder=tmp_path, depends_on="data")
+def test_damaged_truth_side_is_computed_again(tmp_path):
+    scored = make_fold(train=False)
+    truth_side_of(scored, calibrate=False, folder=tmp_path, depends_on="data")
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:50])
-    again = yardstick_of(question, calibrate=False, folder=tmp_path, depends_on="data")
-    assert again.target.profiles.shape == (len(question), 60)
+    again = truth_side_of(scored, calibrate=False, folder=tmp_path, depends_on="data")
+    assert again.truth.profiles.shape == (len(scored), 60)

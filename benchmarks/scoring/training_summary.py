@@ -1,4 +1,4 @@
-"""What scoring takes from the training cells: principal components, mean effects, and who the training controls are."""
+"""What scoring takes from the training cells: principal components, mean effects, and the positions of their controls."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MANY_GENES = 2_000
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingSummary:
     """Statistics of the training cells of one fold; no test cell is in them."""
 
     components: PCA
@@ -39,7 +39,7 @@ class Training:
     """Context, perturbation and dose (nM, 0 for none) of the training cells."""
 
     def mean_effect(self, conditions: Sequence[TestCondition]) -> np.ndarray:
-        """Mean change [condition, gene] in each one's context, of its step; of all contexts where that has none."""
+        """Mean change [condition, gene] over the same step in a condition's context, or over all contexts where it has none."""
         rows = []
         for condition in conditions:
             table = self.effects[_step(condition)]
@@ -55,7 +55,7 @@ class Training:
         )
 
     def perturbed_like(self, condition: TestCondition) -> Index:
-        """Positions of the perturbed training cells of a condition's context and dose, whatever the perturbation."""
+        """Positions of the training cells of a condition's context and dose, of any perturbation."""
         return self._find(condition.context, self.labels["perturbation"] != CONTROL, condition.dose)
 
     def _find(self, context: str, which: pd.Series, dose: float | None) -> Index:
@@ -63,19 +63,19 @@ class Training:
         return self.train[((self.labels["context"] == context) & which & at_dose).to_numpy()]
 
 
-def training_of(cells: CellTable, train: Index, seed: int, conditions: Sequence[TestCondition] = ()) -> Training:
+def summarise_training(
+    cells: CellTable, train: Index, seed: int, conditions: Sequence[TestCondition] = ()
+) -> TrainingSummary:
     """Summarise the training cells.
 
     Parameters
     ----------
-    cells
-        All cells in the run's space.
-    train
-        Positions of the training cells.
+    cells, train
+        All cells in the run's space, and the positions of the training cells.
     seed
         Seed of the principal components' start vector.
     conditions
-        Test conditions, whose steps mean changes are wanted of; by default of the step from controls to any dose.
+        Test conditions, for whose steps mean changes are computed; default: the step from controls to any dose.
     """
     from sklearn.decomposition import PCA  # slow to import, and not needed without training cells
 
@@ -84,9 +84,11 @@ def training_of(cells: CellTable, train: Index, seed: int, conditions: Sequence[
     labels["dose"] = obs["dose"].fillna(0.0).to_numpy(dtype=np.float64) if "dose" in obs else 0.0
     x = sp.csr_matrix(cells.X[train])
     n = min(N_COMPONENTS, len(train) - 1, len(cells.var_names) - 1)
+    # the quicker of two exact solvers that take sparse cells
+    solver = "covariance_eigh" if len(cells.var_names) <= MANY_GENES else "arpack"
     steps = {_step(condition) for condition in conditions} or {(None, None)}
-    return Training(
-        components=PCA(n, svd_solver=_solver(len(cells.var_names)), random_state=seed).fit(x),
+    return TrainingSummary(
+        components=PCA(n, svd_solver=solver, random_state=seed).fit(x),
         effects={step: _mean_effects(x, labels, cells.var_names, step) for step in steps},
         train=train,
         labels=labels,
@@ -95,11 +97,6 @@ def training_of(cells: CellTable, train: Index, seed: int, conditions: Sequence[
 
 def _step(condition: TestCondition) -> Step:
     return condition.start_dose, condition.dose
-
-
-def _solver(n_genes: int) -> str:
-    """Choose the quicker of two exact solvers that take sparse cells."""
-    return "covariance_eigh" if n_genes <= MANY_GENES else "arpack"
 
 
 def _mean_effects(x: sp.csr_matrix, labels: pd.DataFrame, genes: pd.Index, step: Step) -> pd.DataFrame:

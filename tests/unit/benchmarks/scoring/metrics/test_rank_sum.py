@@ -58,7 +58,7 @@ def expected(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     seed=st.integers(0, 10_000),
     kind=st.sampled_from(["counts", "log", "zscore"]),
 )
-def test_p_values_are_scipys(n, m, genes, seed, kind):
+def test_p_values_equal_scipy(n, m, genes, seed, kind):
     a, b = draw(n, genes, seed, kind), draw(m, genes, seed + 1, kind)
     a[:, 0] = np.round(a[:, 0] + seed % 3)
     p = rank_sum(sort_cells(a), sort_cells(b))
@@ -67,7 +67,7 @@ def test_p_values_are_scipys(n, m, genes, seed, kind):
 
 
 @pytest.mark.parametrize(("n", "m"), [(100, 100), (100, 5000), (3000, 2500)])
-def test_p_values_are_scipys_at_real_sizes(n, m):
+def test_p_values_equal_scipy_at_real_sizes(n, m):
     a, b = draw(n, 8, 0, "log").astype(np.float32), draw(m, 8, 1, "log").astype(np.float32)
     a[:, 0], b[:, 0] = 1.0, 0.0  # p as small as it gets
     a[:, 1], b[:, 1] = 0.0, 0.0
@@ -82,14 +82,14 @@ def test_tie_terms_do_not_overflow():
     np.testing.assert_allclose(rank_sum(sort_cells(a), sort_cells(b)), expected(a, b), rtol=1e-12)
 
 
-def test_what_is_constant_or_alone_has_p_one():
+def test_constant_or_single_cells_have_p_one():
     ones, zeros = np.ones((5, 2)), np.zeros((7, 2))
     np.testing.assert_array_equal(rank_sum(sort_cells(zeros), sort_cells(np.zeros((3, 2)))), 1.0)
     np.testing.assert_array_equal(rank_sum(sort_cells(ones), sort_cells(np.ones((3, 2)))), 1.0)
     np.testing.assert_array_equal(rank_sum(sort_cells(ones[:1]), sort_cells(zeros[:1])), 1.0)
 
 
-def test_one_side_in_float32_is_compared_exactly():
+def test_float32_is_compared_exactly():
     a = np.array([[0.1], [0.2], [0.3]])
     narrow, wide = sort_cells(a.astype(np.float32)), sort_cells(a)
     assert narrow.values.dtype == np.float32
@@ -114,7 +114,7 @@ def test_sorting_keeps_every_value(monkeypatch, form, kind, block):
 
 
 @pytest.mark.parametrize("block", [1, 1 << 20])
-def test_sparse_oddities(monkeypatch, block):
+def test_stored_zeros_and_duplicates(monkeypatch, block):
     monkeypatch.setattr("benchmarks.scoring.metrics.rank_sum.BLOCK", block)
     stored_zero = sp.csc_matrix((np.array([0.0, 2.0, -1.0]), np.array([0, 1, 2]), np.array([0, 3])), shape=(4, 1))
     found = sort_cells(stored_zero)
@@ -126,7 +126,7 @@ def test_sparse_oddities(monkeypatch, block):
 
 
 @given(seed=st.integers(0, 1000))
-def test_the_order_of_the_cells_plays_no_part(seed):
+def test_cell_order_does_not_matter(seed):
     cells = draw(25, 4, seed, "log")
     shuffled = np.random.default_rng(seed).permutation(cells)
     np.testing.assert_array_equal(sort_cells(sp.csr_matrix(shuffled)).values, sort_cells(cells).values)
@@ -134,12 +134,12 @@ def test_the_order_of_the_cells_plays_no_part(seed):
 
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_values_without_an_order_are_refused(form, bad):
+def test_nan_and_infinity_raise(form, bad):
     with pytest.raises(ValueError, match="1 NaN or infinite"):
         sort_cells(form(np.array([[1.0, 2.0], [bad, 3.0]])))
 
 
-def test_shapes_are_checked():
+def test_bad_shapes_raise():
     with pytest.raises(ValueError, match="at least one cell"):
         sort_cells(np.zeros((0, 3)))
     with pytest.raises(ValueError, match="3 and 2 genes"):
