@@ -108,7 +108,12 @@ def command(project: Path, *arguments: str) -> str:
     environment = os.environ | {"PYTHONPATH": str(project)}
     code = "from benchmarks.cli.app import app; app()"
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=project, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, *arguments],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
