@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import pandas as pd
 
 from benchmarks.contract import CONTROL
 from benchmarks.errors import DataError
 from benchmarks.tasks.conditions import Condition, Index, Scope, TestCondition, all_of
 from benchmarks.tasks.protocol import Fold
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_FOLDS = 5
 MIN_START = 6

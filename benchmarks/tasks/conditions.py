@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from benchmarks.contract import Direction
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MIN_CELLS = 20
 """A condition with fewer cells is trained on but never tested."""

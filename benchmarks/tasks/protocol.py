@@ -7,14 +7,17 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from benchmarks.contract import DIRECTIONS, Direction
 from benchmarks.errors import UnknownName
 from benchmarks.tasks import protocols
 from benchmarks.tasks.conditions import Condition, Groups, Index, Scope, TestCondition
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from benchmarks.contract import Direction
 from benchmarks.errors import BenchmarkError, UnknownName
-from benchmarks.tasks.question import ControlRule
+
+if TYPE_CHECKING:
+    from benchmarks.tasks.question import ControlRule
 
 ALL_MODELS = (
     "no_change",

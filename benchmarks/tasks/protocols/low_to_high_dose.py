@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from benchmarks.tasks.cell_assignment import MOST_FOLDS, join, share, with_cells
 from benchmarks.tasks.conditions import Condition, Index, Scope, TestCondition, lower_doses
 from benchmarks.tasks.protocol import Fold, Protocol
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def raised(table: pd.DataFrame, scope: Scope) -> list[Condition]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from benchmarks.tasks.cell_assignment import start_from_controls
 from benchmarks.tasks.conditions import Condition, Scope, all_of
 from benchmarks.tasks.protocol import Protocol
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def shared(table: pd.DataFrame, scope: Scope) -> dict[str, list[str]]:

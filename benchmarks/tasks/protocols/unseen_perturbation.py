@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from benchmarks.tasks.cell_assignment import MOST_FOLDS, every_condition, start_from_controls
 from benchmarks.tasks.conditions import Condition, Scope
@@ -48,3 +48,6 @@ PROTOCOL = Protocol(
     gives_away=lambda trained, tested: tested.perturbation in (trained.perturbation, *trained.parts),
     needs="two single perturbations or more",
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
