@@ -1,7 +1,6 @@
-"""What preparing, reading and sampling cells costs against their number: `python -m tests.bench.cells`, `make bench-data`.
+"""What preparing and reading cells costs against their number: `python -m tests.bench.cells`, `make bench-data`.
 
-Cells are made up, streamed into a store, read by condition and in full, and averaged into draws; every size runs in a
-process of its own. The disk's own sequential rate is measured in the same run on a file of the store's size, at most 4 GB.
+Cells are made up, streamed into a store, and read by condition and in full; every size runs in a process of its own. The disk's own sequential rate is measured in the same run on a file of the store's size, at most 4 GB.
 Reads start with the file out of the system's cache. Results: OUT/cells.csv, OUT/cells.png; what was made is deleted.
 """
 
@@ -23,7 +22,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmarks.data.store.cell_store import CELLS, CellStore
-from benchmarks.data.store.draws import DRAWS, DrawSettings, sample
 from benchmarks.data.store.store_writer import write_cells
 from reports.figures.style import settings as figure_settings
 from tests.bench.screens import Screen
@@ -39,7 +37,6 @@ def main() -> None:
     parser.add_argument("--cells", default="100000,300000,1000000")
     parser.add_argument("--genes", type=int, default=6742)
     parser.add_argument("--per-cell", type=int, default=1000, help="genes with a count in a cell")
-    parser.add_argument("--draws", type=int, default=5, help="draws of 50 cells a condition and part (N_R)")
     parser.add_argument("--out", type=Path, default=Path("build/data"))
     parser.add_argument("--step", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -60,14 +57,14 @@ def main() -> None:
 
 
 def measure(given: argparse.Namespace) -> dict[str, float]:
-    """Prepare, read and sample one screen; delete it."""
+    """Prepare and read one screen; delete it."""
     folder = given.out / f"store{given.step}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
         found = {"cells": given.step, **prepare(folder, given)}
         store = CellStore.open(folder)
-        return {**found, **read(store), **draws(store, given), **probe(given.out, store.n_bytes), "peak_gb": peak_gb()}
+        return {**found, **read(store), **probe(given.out, store.n_bytes), "peak_gb": peak_gb()}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(given.out / "cache", ignore_errors=True)
@@ -116,21 +113,6 @@ def read(store: CellStore) -> dict[str, float]:
     return {**found, "read_all_s": seconds, "read_mb_per_s": 8 * total / seconds / 1e6}
 
 
-def draws(store: CellStore, given: argparse.Namespace) -> dict[str, float]:
-    """Average cells into draws, in two parts that share none."""
-    where = np.random.default_rng(2).random(store.n_obs) < 0.7
-    parts = {"train": np.flatnonzero(where), "test": np.flatnonzero(~where)}
-    start = time.perf_counter()
-    made = sample(store, parts, DrawSettings(draws_per_condition=given.draws))
-    seconds = time.perf_counter() - start
-    return {
-        "draws": len(made.index),
-        "draws_s": seconds,
-        "draws_per_s": len(made.index) / seconds,
-        "draws_gb": (made.folder / DRAWS).stat().st_size / 1e9,
-    }
-
-
 def probe(folder: Path, n_bytes: int) -> dict[str, float]:
     """Write and read a plain file: the disk's own sequential rate."""
     path, piece = folder / "probe", np.random.default_rng(3).bytes(PIECE)
@@ -168,7 +150,7 @@ def peak_gb() -> float:
 def draw(table: pd.DataFrame) -> Figure:
     """Cost against cells."""
     panels = (
-        ("seconds", {"prepare_s": "prepare", "read_all_s": "read all", "draws_s": "sample draws"}),
+        ("seconds", {"prepare_s": "prepare", "read_all_s": "read all"}),
         ("GB", {"store_gb": "store on disk", "peak_gb": "peak memory"}),
         ("ms, one condition", {"condition_first_ms": "from the disk", "condition_again_ms": "again"}),
     )
