@@ -47,7 +47,7 @@ BODIES = {
     "hangs_in_fit": ("time.sleep(3600)", GOOD),
     "dies": ("os._exit(9)", GOOD),
     "says_why_it_dies": ("print('out of luck', flush=True); os._exit(3)", GOOD),
-    "tells_threads": ("raise ValueError(os.environ['OPENBLAS_NUM_THREADS'] + ' ' + os.environ['NPROC'])", GOOD),
+    "tells_threads": ("raise ValueError('threads: ' + os.environ['OMP_NUM_THREADS'])", GOOD),
     "imports_the_harness": ("import cycseq", GOOD),
     "declines": ("pass", "raise Unsupported('not for me')"),
     "remembers": (

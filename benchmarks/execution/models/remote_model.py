@@ -39,7 +39,8 @@ THREADS = (
     "NUMBA_NUM_THREADS",
     "NPROC",
 )
-"""Variables that numerical packages read their number of threads from (NPROC: XLA)."""
+"""Variables that numerical packages read their number of threads from (NPROC: XLA). A child of this environment gets the
+first only: with the others numba sums in another order in a child than in this process, and scores of GEARS move by 1e-6."""
 
 
 class Stopped(BaseException):
@@ -86,12 +87,11 @@ class RemoteModel:
         self.folder = Path(tempfile.mkdtemp(prefix="cycseq-unit-"))
         self.stage = "start"
         self.stopped = False
-        variables = dict.fromkeys(THREADS, str(threads))
         self.process: BaseProcess | subprocess.Popen
         if record.isolated:
-            self.connection, self.process = _start_isolated(record, self.folder, variables)
+            self.connection, self.process = _start_isolated(record, self.folder, threads)
         else:
-            self.connection, self.process = _start_forked(self.folder, variables)
+            self.connection, self.process = _start_forked(self.folder, threads)
         self.close = weakref.finalize(self, _end, self.process, self.connection, self.folder)
         file = str(file_of(record)) if record.isolated else ""
         paths = [str(path.resolve()) for path in plugins]
@@ -158,18 +158,18 @@ class RemoteModel:
         return ModelFailed(f"the process died (exit code {code}) in stage '{self.stage}'; {why}")
 
 
-def _start_forked(folder: Path, variables: dict[str, str]) -> tuple[Connection, BaseProcess]:
+def _start_forked(folder: Path, threads: int) -> tuple[Connection, BaseProcess]:
     """Start a child from a fork server that has done the light imports, so that it neither imports nor inherits threads."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["benchmarks.execution.models.session"])
     ours, theirs = context.Pipe()
-    process = context.Process(target=serve_forked, args=(theirs, folder, variables))
+    process = context.Process(target=serve_forked, args=(theirs, folder, threads))
     process.start()
     theirs.close()
     return ours, process
 
 
-def _start_isolated(record: Baseline, folder: Path, variables: dict[str, str]) -> tuple[Connection, subprocess.Popen]:
+def _start_isolated(record: Baseline, folder: Path, threads: int) -> tuple[Connection, subprocess.Popen]:
     """Start a child with the interpreter of the model's own environment."""
     environment = environment_of(record)
     if not environment.ready:
@@ -180,7 +180,7 @@ def _start_isolated(record: Baseline, folder: Path, variables: dict[str, str]) -
         process = subprocess.Popen(
             [*serve_command(environment.python), str(theirs.fileno()), str(folder)],
             cwd=folder,
-            env=os.environ | variables,
+            env=os.environ | dict.fromkeys(THREADS, str(threads)),
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -103,19 +103,19 @@ def serve_unit(connection: Connection, folder: Path) -> None:
     Session(connection, folder).serve()
 
 
-def serve_forked(connection: Connection, folder: Path, environment: dict[str, str]) -> None:
+def serve_forked(connection: Connection, folder: Path, threads: int) -> None:
     """Serve one unit in a process of this environment.
 
     Parameters
     ----------
     connection, folder
         The connection to the harness, and the unit's folder.
-    environment
-        Variables that numerical packages read when a plugin imports them.
+    threads
+        Threads of numerical packages.
     """
     from threadpoolctl import threadpool_limits
 
     os.setsid()  # so that the harness can end this process with all its children
-    os.environ.update(environment)
-    with threadpool_limits(int(environment["OMP_NUM_THREADS"])):
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # read by torch when a plugin imports it
+    with threadpool_limits(threads):
         serve_unit(connection, folder)

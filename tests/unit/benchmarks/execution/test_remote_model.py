@@ -253,5 +253,5 @@ def test_missing_environment_names_the_command(folder: Path) -> None:
 
 
 def test_child_has_the_threads_given(build, screen: Screen) -> None:
-    with pytest.raises(BenchmarkError, match="3 3"):
+    with pytest.raises(BenchmarkError, match="threads: 3"):
         build("tells_threads", threads=3).fit(screen.train, seed=1)
