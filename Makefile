@@ -49,7 +49,7 @@ regression: $(STAMP) ## run suite SUITE (default smoke) and compare it with its 
 	$(PY) -m benchmarks.run --suite $(SUITE) --threads 1 --no-figures --out build $(ARGS)
 	$(PY) -m benchmarks.regress "$$(ls -d build/$(SUITE)/*/ | tail -1)" tests/golden/$(SUITE).csv.gz --junit build/regression.xml
 
-reference: $(STAMP) ## make suite SUITE's committed reference anew, from three seeds (then say why in CHANGELOG.md)
+reference: $(STAMP) ## regenerate suite SUITE's committed reference, from three seeds (then say why in CHANGELOG.md)
 	rm -rf build/$(SUITE)
 	$(PY) -m benchmarks.run --suite $(SUITE) --threads 1 --seeds $(SEEDS) --no-figures --out build $(ARGS)
 	$(PY) -m benchmarks.regress "$$(ls -d build/$(SUITE)/*/ | tail -1)" --write tests/golden/$(SUITE).csv.gz
