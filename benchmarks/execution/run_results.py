@@ -19,7 +19,7 @@ from benchmarks.execution.settings import Execution
 from benchmarks.scoring.endings import FAILURES, Ending
 from benchmarks.scoring.evaluate import evaluate, score_rows
 from benchmarks.scoring.prediction_summary import summarise_predictions
-from benchmarks.scoring.references import REFERENCES, expected_profiles
+from benchmarks.scoring.references import expected_profiles
 from benchmarks.scoring.result_tables import condition_facts, metric_table
 from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of
 from benchmarks.scoring.training_summary import summarise_training
@@ -42,29 +42,33 @@ def score(plan: Plan, folder: Path, execution: Execution, watch: Watcher = ignor
 
 
 def _tables(plan: Plan, folder: Path, threads: int, watch: Watcher) -> dict[str, pd.DataFrame]:
-    """Make every result table of a plan; the true side of a fold and direction is summarised once for all models."""
-    scores, costs, plants, facts = [], [], [], []
+    """Make every result table of a plan; the truth of a fold and direction is summarised once for all models."""
+    scores, costs, planted, facts = [], [], [], []
     steps, last = count(), len(plan.splits) * len(plan.directions) + 1
-    for fold in plan.splits:
-        seed = derive(plan.question.base_seed, "score", fold.fold)
-        cells = plan.cells_of(fold, folder)
-        training = summarise_training(cells, fold.train, seed, fold.conditions)
+    for split in plan.splits:
+        seed = derive(plan.question.base_seed, "score", split.fold)
+        cells = plan.cells_of(split, folder)
+        training = summarise_training(cells, split.train, seed, split.conditions)
         for direction in plan.directions:
-            watch(ScoringProgressed(next(steps), last, f"fold {fold.fold}, {direction}"))
-            question = scored_fold_of(cells, fold, direction, training, space=plan.space, seed=seed, threads=threads)
-            stick = _yardstick(plan, folder, fold, question)
-            facts.append(_label_task(condition_facts(question, stick.truth), plan, direction, fold))
-            plants.append(_label_task(stick.planted, plan, direction, fold))
-            scores += _label_references(plan, fold, question, stick)
-            for task, outcome in outcomes(plan, folder, fold, direction).items():
-                table = _score_model(question, stick.truth, outcome, task.folder(folder))
-                scores.append(_label(table, plan, task, outcome.budget, outcome.audit))
-                if direction in plan.baselines[task.model].directions:
-                    costs.append(cost(task, outcome))
+            watch(ScoringProgressed(next(steps), last, f"fold {split.fold}, {direction}"))
+            fold = scored_fold_of(cells, split, direction, training, space=plan.space, seed=seed, threads=threads)
+            side = _truth_side(plan, folder, split, fold)
+            labels = _labels(plan, direction, split)
+            facts.append(condition_facts(fold, side.truth).assign(**labels))
+            planted.append(side.planted.assign(**labels))
+            for name, values in side.references.items():
+                table = score_rows(fold, side.truth, values, fold.endings())
+                scores.append(table.assign(**labels, seed=0, model=name, kind="reference", budget="full", audit=""))
+            for entry, outcome in outcomes(plan, folder, split, direction).items():
+                table = _score_model(fold, side.truth, outcome, entry.folder(folder))
+                marks = {"budget": outcome.budget, "audit": outcome.audit}
+                scores.append(table.assign(**labels, seed=entry.seed, model=entry.model, kind="model", **marks))
+                if direction in plan.baselines[entry.model].directions:
+                    costs.append(cost(entry, outcome))
     watch(ScoringProgressed(next(steps), last, "tables and figures"))
     return {
         "scores": pd.concat(scores, ignore_index=True)[list(SCORE_COLUMNS)],
-        "planted": pd.concat(plants, ignore_index=True),
+        "planted": pd.concat(planted, ignore_index=True),
         "conditions": pd.concat(facts, ignore_index=True),
         "costs": pd.DataFrame(costs, columns=list(COST_COLUMNS)),
         "metrics": metric_table(),
@@ -72,91 +76,56 @@ def _tables(plan: Plan, folder: Path, threads: int, watch: Watcher) -> dict[str,
     }
 
 
-def _score_model(question: ScoredFold, target: TruthSummary, outcome: Outcome, predictions: Path) -> pd.DataFrame:
+def _score_model(fold: ScoredFold, truth: TruthSummary, outcome: Outcome, predictions: Path) -> pd.DataFrame:
     """Score one model's stored predictions of a fold."""
 
     def load(number: int) -> Prediction | None:
         return prediction_store.get_prediction(predictions, number) if outcome.endings[number].status == "ok" else None
 
-    values = evaluate(question, target, summarise_predictions(question, target, load))
-    return score_rows(question, target, values, outcome.endings)
+    values = evaluate(fold, truth, summarise_predictions(fold, truth, load))
+    return score_rows(fold, truth, values, outcome.endings)
 
 
-def _yardstick(plan: Plan, folder: Path, fold: Split, question: ScoredFold) -> TruthSide:
+def _truth_side(plan: Plan, folder: Path, split: Split, fold: ScoredFold) -> TruthSide:
+    """Summarise the truth, or read its summary where the run's folder has it."""
     table = plan.dataset.expectation if plan.space == "log2_cp10k" else None
-    expectation = expected_profiles(table, question, str(plan.cells.obs["arm"].iloc[0]))
-    depends_on = f"{plan.cells_digest}/{plan.split_digests[fold.fold]}"
+    expectation = expected_profiles(table, fold, str(plan.cells.obs["arm"].iloc[0]))
+    depends_on = f"{plan.cells_digest}/{plan.split_digests[split.fold]}"
     depends_on += f"/{plan.integration}" if plan.integration else ""
-    return truth_side_of(question, expectation, folder=folder / "truth", depends_on=depends_on)
+    return truth_side_of(fold, expectation, folder=folder / "truth", depends_on=depends_on)
 
 
-def _label_references(plan: Plan, fold: Split, question: ScoredFold, stick: TruthSide) -> list[pd.DataFrame]:
-    return [
-        _label(
-            score_rows(question, stick.truth, values, question.endings()),
-            plan,
-            PredictionSet(name, question.direction, plan.protocol, fold.fold, 0),
-            "full",
-            "",
-        )
-        for name, values in stick.references.items()
-    ]
+def outcomes(plan: Plan, folder: Path, split: Split, direction: Direction) -> dict[PredictionSet, Outcome]:
+    """Outcomes of a fold and direction; a set that has not run is left out, one of another direction is `unsupported`."""
+    found: dict[PredictionSet, Outcome] = {}
+    for record in plan.baselines.values():
+        for seed in range(plan.question.seeds):
+            entry = PredictionSet(record.name, direction, plan.protocol, split.fold, seed)
+            outcome = prediction_store.get_outcome(entry.folder(folder))
+            if direction not in record.directions:
+                status = "unsupported", f"takes {' and '.join(record.directions)} only"
+                endings = (Ending(c.context, c.perturbation, *status, c.dose) for c in split.conditions)
+                outcome = Outcome(key="", endings=tuple(endings))
+            if outcome is not None:
+                found[entry] = outcome
+    return found
 
 
-def outcomes(plan: Plan, folder: Path, fold: Split, direction: Direction) -> dict[PredictionSet, Outcome]:
-    """How every task of a fold and direction ended; tasks that have not run are left out."""
-    tasks = [
-        PredictionSet(name, direction, plan.protocol, fold.fold, seed)
-        for name in plan.baselines
-        for seed in range(plan.question.seeds)
-    ]
-    found = {task: _outcome(plan, folder, fold, task) for task in tasks}
-    return {task: outcome for task, outcome in found.items() if outcome is not None}
-
-
-def _outcome(plan: Plan, folder: Path, fold: Split, task: PredictionSet) -> Outcome | None:
-    """How a task ended; a direction that a model does not take ends `unsupported`, None means it has not run."""
-    baseline = plan.baselines[task.model]
-    if task.direction in baseline.directions:
-        return prediction_store.get_outcome(task.folder(folder))
-    reason = f"takes {' and '.join(baseline.directions)} only"
-    return Outcome(
-        key="",
-        endings=tuple(Ending(c.context, c.perturbation, "unsupported", reason, c.dose) for c in fold.conditions),
-    )
-
-
-def _label_task(table: pd.DataFrame, plan: Plan, direction: Direction, fold: Split) -> pd.DataFrame:
+def _labels(plan: Plan, direction: Direction, split: Split) -> dict[str, object]:
+    """First columns of every table of results."""
     card = plan.dataset.card
-    labels = (plan.suite.name, card.name, card.source, plan.protocol, direction, fold.fold)
-    return table.assign(**dict(zip((*GROUP, "fold"), labels, strict=True)))
+    labels = (plan.suite.name, card.name, card.source, plan.protocol, direction, split.fold)
+    return dict(zip((*GROUP, "fold"), labels, strict=True))
 
 
-def _label(table: pd.DataFrame, plan: Plan, task: PredictionSet, budget: str, audit: str) -> pd.DataFrame:
-    card = plan.dataset.card
-    return table.assign(
-        suite=plan.suite.name,
-        dataset=card.name,
-        source=card.source,
-        protocol=task.protocol,
-        direction=task.direction,
-        fold=task.fold,
-        seed=task.seed,
-        model=task.model,
-        kind="reference" if task.model in REFERENCES else "model",
-        budget=budget,
-        audit=audit,
-    )
-
-
-def cost(task: PredictionSet, outcome: Outcome) -> dict[str, object]:
-    """What one task cost, as a row of costs.csv: seconds and MB."""
+def cost(entry: PredictionSet, outcome: Outcome) -> dict[str, object]:
+    """Seconds and MB of one prediction set, as a row of costs.csv."""
     return {
-        "model": task.model,
-        "direction": task.direction,
-        "protocol": task.protocol,
-        "fold": task.fold,
-        "seed": task.seed,
+        "model": entry.model,
+        "direction": entry.direction,
+        "protocol": entry.protocol,
+        "fold": entry.fold,
+        "seed": entry.seed,
         "fit_seconds": round(outcome.fit_seconds, 3),
         "predict_seconds": round(outcome.predict_seconds, 3),
         "peak_memory_mb": round(outcome.peak_memory_mb, 1),
@@ -165,7 +134,7 @@ def cost(task: PredictionSet, outcome: Outcome) -> dict[str, object]:
 
 
 def model_table(plan: Plan) -> pd.DataFrame:
-    """List a plan's models and what they can do, as models.csv."""
+    """Models of a plan and their capabilities, as models.csv."""
     return pd.DataFrame(
         [
             {
