@@ -16,7 +16,7 @@ AGAIN = "What was finished is kept: give the same command again."
 
 @contextmanager
 def exit_statuses(console: Console, interrupted: str = AGAIN) -> Iterator[None]:
-    """End a command whose request or data are not usable with 2 and the reason, one that is interrupted with 130.
+    """End a command with 2 and the reason where its input is not usable, and with 130 where it is interrupted.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a record says its predictor can do, held against what it does when parts of a screen are left out of training."""
+"""The capabilities that a record states, compared with what its predictor does when parts of a screen are left out of training."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ KANG = Suite(
 )
 SMOKE = Suite(
     name="smoke",
-    title="A very small simulated screen: shows that everything runs, tells no models apart",
+    title="A very small simulated screen: shows that everything runs; too small to rank models",
     simulated="smoke_simulated",
     arm="noNK",
     slow=SLOW,

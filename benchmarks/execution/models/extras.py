@@ -1,4 +1,4 @@
-"""Packages that a predictor needs and that not everybody installs: extras of pyproject.toml."""
+"""Extras of pyproject.toml: packages that some predictors need."""
 
 from __future__ import annotations
 

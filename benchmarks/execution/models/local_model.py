@@ -129,7 +129,7 @@ class LocalModel:
             self.predictor.load(folder)  # type: ignore[attr-defined]
 
     def close(self) -> None:
-        """Do nothing: it goes with this object."""
+        """Do nothing."""
 
 
 def peak_memory_mb() -> float:

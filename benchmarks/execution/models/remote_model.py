@@ -48,7 +48,7 @@ class Stopped(BaseException):
 
 
 class RemoteModel:
-    """A `Model` whose work is done by a child process; its process and its files go when it does.
+    """A `Model` whose work is done by a child process; its process and its files are removed with it.
 
     Parameters
     ----------
