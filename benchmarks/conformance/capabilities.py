@@ -16,14 +16,14 @@ from benchmarks.execution.models.local_model import LocalModel, Model
 from benchmarks.seeds import derive
 
 DOSES = (10.0, 100.0, 1000.0)
-"""Doses of the probe of doses, in nM; it asks for the highest."""
+"""nM; the highest is predicted."""
 EXPECTED = {
     "yes": "it answers, and not as it answers without it",
     "fallback": "it answers, and its note says with what",
     "ignored": "it answers the same as without it",
     "no": "it raises Unsupported",
 }
-"""What each word of `Can` promises."""
+"""Word of `Can` → what the predictor must do."""
 Answer = Prediction | Unsupported
 
 
@@ -38,13 +38,13 @@ class Probe:
 
 
 def expectation(record: Baseline, ability: str) -> str:
-    """Say in words what the record promises of an ability."""
+    """Describe what the record states of a capability."""
     word = getattr(record.can, ability)
     return f"{ability} is '{word}' in the record's `can`: {EXPECTED[word]}"
 
 
 def problems(record: Baseline, train: Train, queries: Sequence[Query]) -> dict[str, str]:
-    """Hold a predictor to what its record says it can do.
+    """Compare what a predictor does with the capabilities of its record.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def _held_out(train: Train, queries: Sequence[Query]) -> tuple[Train, list[Probe
 
 
 def _dosed(train: Train, queries: Sequence[Query]) -> tuple[Train, list[Probe]]:
-    """Call the perturbations drugs, given at three doses, and leave one drug's highest dose out."""
+    """Relabel the perturbations as drugs at three doses, and leave the highest dose of one drug out."""
     cells = train.cells.copy()
     obs, perturbed = cells.obs, ~cells.obs["is_control"].to_numpy()
     dose = np.full(cells.n_obs, np.nan)
@@ -117,7 +117,7 @@ def _at_dose(cells: AnnData, dose: float) -> AnnData:
 
 
 def _question(queries: Sequence[Query], context: str, perturbation: str) -> Query:
-    """Ask for a perturbation in a context, of the cells that some query of that context has."""
+    """Make a query of a perturbation in a context, with the cells of another query of that context."""
     query = next(q for q in queries if q.context == context)
     cells: AnnData = query.cells.copy()
     if query.direction == "p2n":
@@ -146,7 +146,7 @@ def _ask(model: Model | Unsupported, query: Query) -> Answer:
 
 
 def _judge(word: str, probe: Probe, answer: Answer, known: Answer) -> str:
-    """Say what of a promise is not kept; "" if all is."""
+    """Describe what differs from the record; "" if nothing does."""
     name = probe.ability
     if isinstance(answer, Unsupported):
         return "" if word == "no" else f"{name} is '{word}', but it raised Unsupported: {answer}"
