@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from anndata import AnnData
 from benchmarks.contract import CONTROL
 from benchmarks.data.dataset import Dataset, load_dataset, present
 from benchmarks.data.expression_space import to_space
-from benchmarks.data.harmonise import measured
 from benchmarks.data.own_file import own_source
 from benchmarks.errors import BenchmarkError, DataError, UnknownName
 from benchmarks.seeds import derive
@@ -219,7 +219,7 @@ def _of_arm(dataset: Dataset, arm: str | None) -> AnnData:
 
 def _measured_only(cells: AnnData) -> tuple[AnnData, str]:
     """Leave out perturbations of genes that are not measured."""
-    chosen = cells[measured(cells.obs, cells.var_names)].copy()
+    chosen = cells[has_measured_genes(cells.obs, cells.var_names)].copy()
     before, after = (set(part.obs["perturbation"]) for part in (cells, chosen))
     return chosen, (
         f"{len(before - after)} of {len(before) - 1} perturbations left out: not all of their genes are measured "
@@ -238,3 +238,37 @@ def _choose_data(question: Question, suite: Suite, data_dir: Path | None) -> str
     if chosen is None:
         raise BenchmarkError(f"Suite '{suite.name}' has no {question.data} data; use --data auto.")
     return chosen
+
+
+def has_measured_genes(obs: pd.DataFrame, genes: Iterable[str]) -> np.ndarray:
+    """Find the cells whose perturbed genes are all measured, and controls: the filter g_k ∩ g_i of section 2.2.
+
+    It is off by default: a perturbation can be predicted whether or not its own gene is measured.
+
+    Parameters
+    ----------
+    obs
+        Canonical obs.
+    genes
+        The genes measured.
+
+    Returns
+    -------
+    numpy.ndarray
+        Mask [cell].
+
+    Raises
+    ------
+    DataError
+        No perturbed cell is left.
+    """
+    known = set(genes)
+    labels = obs["perturbation"].astype(str)
+    kept = {p for p in labels.unique() if p == CONTROL or known.issuperset(p.split("+"))}
+    if not kept - {CONTROL}:
+        n = labels[labels != CONTROL].nunique()
+        raise DataError(
+            f"None of the {n} perturbations is of measured genes only, so the filter leaves nothing to predict; leave it "
+            "off (it is for reproducing the paper)."
+        )
+    return labels.isin(kept).to_numpy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks.contract import CONTROL
@@ -15,7 +16,7 @@ from benchmarks.errors import DataError, UnknownName
 from benchmarks.tasks.conditions import Condition, Scope, groups_of
 from benchmarks.tasks.protocol import list_protocols
 from benchmarks.tasks.question import Question
-from benchmarks.tasks.selection import exposed, reduce, scope_of
+from benchmarks.tasks.selection import exposed, has_measured_genes, reduce, scope_of
 from benchmarks.tasks.splits import n_folds, split
 from benchmarks.tasks.suites import CROPSEQ, PAPER, REPLOGLE, SCIPLEX, SUITES, TRIANGULAR, Size
 from tests.conftest import make_cells
@@ -182,3 +183,11 @@ def test_paper_suites_name_existing_data_sets():
 def test_nearest_name_ignores_prefix_and_case(given: str, meant: str) -> None:
     known = ("SIM_MED30", "SIM_TTK", "SIM_P003", "sim_K562", "sim_RPE1")
     assert f"Did you mean '{meant}'?" in str(UnknownName("name", given, known))
+
+
+def test_measured_only_keeps_perturbations_of_measured_genes():
+    obs = pd.DataFrame({"perturbation": ["control", "A", "A+B", "B", "C"]})
+    np.testing.assert_array_equal(has_measured_genes(obs, ["A", "B"]), [True, True, True, True, False])
+    np.testing.assert_array_equal(has_measured_genes(obs, ["A"]), [True, True, False, False, False])
+    with pytest.raises(DataError, match="measured genes"):
+        has_measured_genes(obs, ["X"])
