@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,26 +17,36 @@ def decimals(values: pd.Series) -> int:
     return int(np.clip(2 - np.floor(np.log10(sizes.median())), 2, 5))
 
 
-def number(value: float, places: int) -> str:
-    """Write a number with a true minus sign, and no minus before zero."""
+def number(value: float | None, places: int) -> str:
+    """Write a number with a true minus sign and no minus before zero, "–" where it is missing."""
+    if value is None or pd.isna(value):
+        return "–"
     text = f"{value:.{places}f}"
     return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
 
 
-def with_interval(row: pd.Series, places: int) -> str:
+def percent(value: float) -> str:
+    """Write a share as a percentage, "–" where it is missing."""
+    return "–" if pd.isna(value) else f"{100 * value:.0f} %"
+
+
+def with_interval(mean: float, low: float, high: float, places: int) -> str:
+    """Write "mean [low, high]"."""
+    return number(mean, places) + interval(low, high, places)
+
+
+def mean_or_status(row: pd.Series, places: int) -> str:
     """Write "mean [low, high]", or the status where a row of the leaderboard has no mean."""
-    if pd.isna(row["mean"]):
-        return str(row["status"])
-    return number(row["mean"], places) + interval(row["low"], row["high"], places)
+    return str(row["status"]) if pd.isna(row["mean"]) else with_interval(row["mean"], row["low"], row["high"], places)
 
 
 def interval(low: float, high: float, places: int) -> str:
-    """Write " [low, high]", or nothing where one condition alone has no interval."""
+    """Write " [low, high]", or nothing where there is no interval (a single condition)."""
     return "" if pd.isna(low) else f" [{number(low, places)}, {number(high, places)}]"
 
 
 def seconds(value: float) -> str:
-    """Write a time in seconds with a unit a person reads at a glance."""
+    """Write a time in seconds with a readable unit."""
     if pd.isna(value):
         return "–"
     if value < 1:
@@ -44,7 +55,7 @@ def seconds(value: float) -> str:
 
 
 def shorten(text: str, width: int) -> str:
-    """Cut a text at `width` characters, with an ellipsis where something is cut."""
+    """Cut a text at `width` characters, with an ellipsis if it is longer."""
     line = " ".join(text.split())
     return line if len(line) <= width else line[: width - 1].rstrip() + "…"
 
@@ -53,6 +64,28 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left
     """Lay out a GitHub-flavoured Markdown table; the first `left` columns are aligned left, the others right."""
     lines = [header, [":--" if number < left else "--:" for number in range(len(header))], *rows]
     return "\n".join("| " + " | ".join(_escape(cell) for cell in line) + " |" for line in lines)
+
+
+def bullets(lines: Iterable[str]) -> str:
+    """Write a Markdown list."""
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def picture(path: Path, folder: Path) -> str:
+    """Write a link to a picture, relative to the folder of the page."""
+    return f"![{path.stem}]({path.relative_to(folder).as_posix()})"
+
+
+def save_table(table: pd.DataFrame, path: Path) -> Path:
+    """Write a CSV table with six significant digits; returns the path."""
+    table.to_csv(path, index=False, float_format="%.6g")
+    return path
+
+
+def save_page(blocks: Iterable[str], path: Path) -> Path:
+    """Write a Markdown page of blocks, empty ones left out; returns the path."""
+    path.write_text("\n\n".join(filter(None, blocks)) + "\n", encoding="utf-8")
+    return path
 
 
 def _escape(cell: str) -> str:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports.pages.paper import write_paper
+from reports.pages.paper.paper_page import write_paper
 from reports.tables import ReportError
 
 

@@ -19,9 +19,9 @@ from benchmarks.tasks.batch_correction.batches import MEANING, METHODS
 from benchmarks.tasks.question import Question
 from reports import load
 from reports.pages.audits_page import write_audits
-from reports.stats.audits.directions import judge_directions, rate_metrics
-from reports.stats.audits.integrations import compare_integrations
-from reports.stats.audits.protocol_pairs import compare_protocols
+from reports.stats.audits.direction_audit import judge_directions, rate_metrics
+from reports.stats.audits.integration_audit import compare_integrations
+from reports.stats.audits.protocol_audit import compare_protocols
 
 AUDITS = ("protocols", "direction", "integration")
 LEAKY = "resampled"

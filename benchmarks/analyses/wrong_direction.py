@@ -20,7 +20,7 @@ from benchmarks.scoring.training_summary import summarise_training
 from benchmarks.scoring.truth_summary import TruthSummary, summarise_truth
 from benchmarks.seeds import derive
 from benchmarks.tasks.splits import Split
-from reports.stats.audits.directions import AS_N2P, BLIND, METRICS, RIGHT
+from reports.stats.audits.direction_audit import AS_N2P, BLIND, METRICS, RIGHT
 from reports.tables import SCORE_COLUMNS
 
 Answer = Callable[[int], Prediction | None]
@@ -37,7 +37,7 @@ def wrong_answers(run: FinishedRun) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Rows of scores.csv (`SCORE_COLUMNS`): every metric of the planted predictors, those of `reports.stats.audits.directions` of models.
+        Rows of scores.csv (`SCORE_COLUMNS`): every metric of the planted predictors, those of `reports.stats.audits.direction_audit` of models.
 
     Raises
     ------

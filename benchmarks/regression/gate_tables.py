@@ -19,7 +19,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.execution.manifest import read_manifest
 from benchmarks.regression.gate import CELL, MODEL, ROW, TASK, Difference, Move, floor_of, keys
 from reports.stats.bootstrap import context_sizes, summarise
-from reports.stats.settle import settle
+from reports.stats.condition_values import condition_values
 from reports.tables import FAILED, load, read_leaderboard
 
 COLUMNS = (*ROW, *CELL, "seed", "kind", "value", "status", "seed_sd", "n_seeds", "steady", "budget", "audit")
@@ -54,7 +54,7 @@ def read_table(path: Path) -> pd.DataFrame:
     BenchmarkError
         No such table, or one that cannot be read.
     ReportError
-        What `reports.tables.load` and `settle` refuse.
+        What `reports.tables.load` and `condition_values` refuse.
     """
     if path.is_dir():
         return read_run(path)
@@ -80,7 +80,9 @@ def read_run(folder: Path) -> pd.DataFrame:
     tables, manifest = load(folder), read_manifest(folder)
     scores = _plain(tables.scores)
     seeds = scores.groupby("seed", sort=True)
-    table = pd.concat([_plain(settle(rows, tables.metrics)).assign(seed=k) for k, rows in seeds], ignore_index=True)
+    table = pd.concat(
+        [_plain(condition_values(rows, tables.metrics)).assign(seed=k) for k, rows in seeds], ignore_index=True
+    )
     table["value"] = [float(f"{v:.7g}") for v in table["value"].where(~table["left_out"])]
     facts = tables.metrics[["metric", "family", "higher_is_better"]].assign(judged=tables.metrics["best"].notna())
     table = table.merge(facts, on="metric").merge(_seed_spread(scores), on=ROW, how="left")

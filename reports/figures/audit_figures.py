@@ -8,9 +8,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from reports.figures.style import GREY, REFERENCE, model_colours, new_figure, save, set_title
+from reports.figures.style import (
+    GREY,
+    REFERENCE,
+    draw_mean,
+    label_lines,
+    legend_below,
+    model_colours,
+    new_figure,
+    save,
+    set_title,
+)
 from reports.formatting import number
-from reports.stats.audits.protocol_pairs import TASK
+from reports.stats.audits.protocol_audit import TASK
 from reports.tables import GROUP
 from reports.task_labels import Task
 
@@ -106,14 +116,12 @@ def draw_directions(table: pd.DataFrame, folder: Path) -> list[Path]:
             shift = -0.13 if answer == "p2n" else 0.13
             for place, name in enumerate(names):
                 for row in rows[rows["model"] == name].itertuples():
-                    axes.plot([row.low, row.high], [place + shift] * 2, color=colour, linewidth=2)
-                    axes.plot(row.pearson_delta, place + shift, marker, color=colour, markersize=6)
+                    draw_mean(axes, place + shift, (row.pearson_delta, row.low, row.high), colour, marker=marker)
             axes.plot([], [], marker, color=colour, label=label)
-        axes.set_yticks(range(len(names)), [f"{n} (reference)" if n == "planted" else n for n in names])
-        axes.set_ylim(len(names) - 0.4, -0.6)
+        label_lines(axes, [f"{n} (reference)" if n == "planted" else n for n in names])
         axes.grid(axis="y", color="#e6e6e6")
         axes.set_xlabel("pearson_delta (no unit); below 0: moves the wrong way")
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
+        legend_below(figure, axes, ncols=2)
         set_title(figure, "Is an answer in the wrong direction caught? Mean and 95 % interval", task)
         paths += save(figure, folder / f"direction-{task.suite}", svg=False)
     return paths
@@ -136,7 +144,7 @@ def draw_integrations(table: pd.DataFrame, folder: Path) -> list[Path]:
             words = [f"{m.replace('_', ' ')}\neffect left: {100 * left[m]:.0f} %" for m in methods]
             axes.set_xticks(range(len(methods)), words, fontsize=8.5)
             axes.set_title(f"{metric} (no unit)", loc="left")
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8.5)
+        legend_below(figure, panels[0], ncols=4, fontsize=8.5)
         set_title(figure, "Scores without integration, with technical and with per-condition ComBat", task)
         paths += save(figure, folder / f"integration-{suite}-{direction}", svg=False)
     return paths

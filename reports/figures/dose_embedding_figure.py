@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.figures.style import GREY, REFERENCE, model_colours, new_figure, save, set_title, settings
-from reports.stats.bootstrap import context_sizes, draw_means, interval_of
+from reports.figures.style import (
+    GREY,
+    REFERENCE,
+    draw_mean,
+    grid_of_panels,
+    label_lines,
+    legend_below,
+    model_colours,
+    new_figure,
+    save,
+    set_title,
+    settings,
+)
+from reports.stats.bootstrap import mean_intervals
 from reports.tables import GROUP, read_table
 from reports.task_labels import Task
 
@@ -66,10 +77,8 @@ def summarise(neighbours: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0) ->
     rows = []
     for (model, unit, dose), own in neighbours.groupby(["model", "unit", "dose"], sort=True):
         own = own.sort_values(["context", "perturbation"])
-        sizes = context_sizes(own["context"].to_numpy())
         values = own[["share", "chance"]].to_numpy(dtype=float)
-        means, draws = draw_means(values, sizes, n_boot=n_boot, seed=seed)
-        low, high = interval_of(draws)
+        means, low, high = mean_intervals(values, own["context"].to_numpy(), n_boot=n_boot, seed=seed)
         labels = {"model": model, "unit": unit, "dose": dose, "n_conditions": len(own)}
         rows.append(labels | {"share": means[0], "low": low[0], "high": high[0], "chance": means[1]})
     return pd.DataFrame(rows)
@@ -91,15 +100,10 @@ def _draw_cells(cells: pd.DataFrame, neighbours: pd.DataFrame, what: str) -> Fig
     models = [REAL, *sorted(set(cells["model"]) - {REAL})][: 1 + _MOST]
     doses = sorted(set(cells["dose"]))
     colours = dict(zip(doses, ["#bdbdbd", *sns.color_palette("plasma", len(doses) - 1).as_hex()], strict=True))
-    n_columns = min(4, len(models))
-    n_rows = -(-len(models) // n_columns)
-    figure = new_figure(1.7 + 2.1 * n_rows)
-    panels = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for place, axes in enumerate(panels):
-        axes.set_visible(place < len(models))
-        if place < len(models):
-            _draw_panel(axes, cells, models[place], colours)
-            axes.set_title(_title(models[place], own), fontsize=8.5)
+    figure, panels = grid_of_panels(len(models), 1.7)
+    for axes, model in zip(panels, models, strict=True):
+        _draw_panel(axes, cells, model, colours)
+        axes.set_title(_title(model, own), fontsize=8.5)
     panels[0].set(xlabel="PHATE 1", ylabel="PHATE 2 (no unit)")
     handles = [panels[0].plot([], [], "o", color=colours[d], label=name_dose(d))[0] for d in doses]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(doses), fontsize=9)
@@ -152,17 +156,14 @@ def _draw_shares(neighbours: pd.DataFrame) -> Figure:
         for place, model in enumerate(models):
             if model in rows.index:
                 row = rows.loc[model]
-                if np.isfinite(row["low"]):
-                    axes.plot(
-                        [100 * row["low"], 100 * row["high"]], [place, place], color=colours[model], linewidth=2.2
-                    )
-                axes.plot(100 * row["share"], place, "o" if row["unit"] == "cell" else "D", color=colours[model])
+                summary = (100 * row["share"], 100 * row["low"], 100 * row["high"])
+                marker = "o" if row["unit"] == "cell" else "D"
+                draw_mean(axes, place, summary, colours[model], linewidth=2.2, marker=marker)
         axes.set_title(f"asked for {name_dose(dose)}", loc="left")
         axes.set_xlabel("neighbours of that dose, %")
         axes.grid(axis="y", color="#e6e6e6")
-    panels[0].set_yticks(range(len(models)), [m if units[m] == "cell" else f"{m} ({units[m]}s)" for m in models])
-    panels[0].set_ylim(len(models) - 0.4, -0.6)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", fontsize=9)
+    label_lines(panels[0], [m if units[m] == "cell" else f"{m} ({units[m]}s)" for m in models])
+    legend_below(figure, panels[0], ncols=1)
     first = neighbours.iloc[0]
     k = int(neighbours["k"].min())
     set_title(

@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.figures.style import GREY, new_figure, save, set_title, settings
+from reports.figures.style import GREY, grid_of_panels, save, set_title, settings
 from reports.formatting import number, shorten
 from reports.tables import GROUP, read_table
 from reports.task_labels import BRACKETS, Task
@@ -85,18 +85,14 @@ def _draw(task: Task, labels: dict[str, object], own: dict[str, pd.DataFrame], s
     models += [m for m in agreement["model"] if m in have and m in BRACKETS]
     models = models[:_MOST_MODELS]
     shown = [TRUTH, *[m for m in agreement["model"] if m in models]]
+    figure, panels = grid_of_panels(len(shown), 1.9, 2.2)
     n_columns = min(4, len(shown))
-    n_rows = -(-len(shown) // n_columns)
-    figure = new_figure(1.9 + 2.2 * n_rows)
-    panels = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).ravel()
     palette = sns.color_palette("colorblind").as_hex()
     colours = {name: palette[_COLOURS[n % len(_COLOURS)]] for n, name in enumerate(sets)}
     lowest = float(running["running"].min())
-    for place, axes in enumerate(panels):
-        axes.set_visible(place < len(shown))
-        if place < len(shown):
-            _draw_panel(axes, running[running["model"] == shown[place]], own["enrichment"], colours, lowest)
-            axes.set_title(_title(shown[place], agreement), fontsize=9)
+    for place, (axes, model) in enumerate(zip(panels, shown, strict=True)):
+        _draw_panel(axes, running[running["model"] == model], own["enrichment"], colours, lowest)
+        axes.set_title(_title(model, agreement), fontsize=9)
         if place + n_columns >= len(shown):
             axes.tick_params(labelbottom=True)
             axes.set_xlabel("gene, by falling change", fontsize=9)

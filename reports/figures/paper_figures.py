@@ -1,39 +1,37 @@
-"""Counterparts of the paper's Figures 2 (lines), 3 (triangular validation) and 4 (pre-trained against fine-tuned)."""
+"""Counterparts of the paper's Figures 2 (lines), 3 (triangular validation) and 4 (pre-trained and fine-tuned models)."""
 
 from __future__ import annotations
 
-import re
-
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.figures.style import GREY, REFERENCE, model_colours, new_figure, set_title
+from reports.figures.style import (
+    GREY,
+    REFERENCE,
+    draw_mean,
+    label_lines,
+    legend_below,
+    model_colours,
+    new_figure,
+    set_title,
+)
 from reports.formatting import number
-from reports.stats.paired_gains import holm, signed_rank
-from reports.stats.panel import Panel
-from reports.stats.suite_results import Results, paired_gain
+from reports.stats.paper_scores import METRICS, Results
 
-FIGURE2 = ("pearson_delta", "r2_pearson", "mae", "mse")
-FIGURE3 = ("sim_tp", "sim_ip", "sim_it", "copy_margin", "copies_input")
-FIGURE4 = ("pearson_delta", "r2_pearson", "mae", "mse")
-GENES = ("MED30", "TTK")
-LINE = "K562"
 UNITS = {"pearson_delta": "no unit", "r2_pearson": "no unit", "mae": "log2", "mse": "log2²"}
 _TRIANGLE = {
     "sim_tp": ("#0173b2", "o", "sim(target, output)", -0.2),
     "sim_ip": ("#d55e00", "s", "sim(input, output)", 0.0),
     "sim_it": ("#949494", "D", "sim(input, target)", 0.2),
 }
-_PAIR = re.compile(r"^(?P<base>.+)_pretrained_(?P<direction>n2p|p2n)$")
 
 
 def draw_lines(results: Results, direction: str) -> Figure:
-    """Figure 2: every metric by model, a row of panels per line; the ceiling as a dashed line, a copy of the input as a dotted one."""
-    rows = results.rows(direction, FIGURE2, level="context")
+    """Figure 2: every metric by model, a row of panels per line, with ceiling and copy of the input."""
+    rows = results.rows(direction, METRICS, level="context")
     contexts = sorted(set(rows["context"]))
-    metrics = [metric for metric in FIGURE2 if metric in set(rows["metric"])]
+    metrics = [metric for metric in METRICS if metric in set(rows["metric"])]
     models = rows[(rows["kind"] == "model") & rows["mean"].notna()]
     order = list(
         models[models["metric"] == metrics[0]].groupby("model")["mean"].mean().sort_values(ascending=False).index
@@ -47,10 +45,9 @@ def draw_lines(results: Results, direction: str) -> Figure:
             _draw_metric(axes, rows[(rows["context"] == context) & (rows["metric"] == metric)], order, colours)
             if line == len(contexts) - 1:
                 axes.set_xlabel(f"{metric} ({UNITS[metric]})", fontsize=9)
-        panels[line, 0].set_yticks(range(len(order)), order, fontsize=8.5)
-        panels[line, 0].set_ylim(len(order) - 0.4, -0.6)
+        label_lines(panels[line, 0], order, fontsize=8.5)
         panels[line, 0].set_title(context, loc="left")
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
+    legend_below(figure, panels[0, 0], ncols=3)
     set_title(figure, "Every model by line: mean and 95 % interval", results.task(direction))
     return figure
 
@@ -59,9 +56,7 @@ def _draw_metric(axes: Axes, rows: pd.DataFrame, order: list[str], colours: dict
     for row in rows.itertuples():
         if row.model in order:
             place = order.index(row.model)
-            if np.isfinite(row.low):
-                axes.plot([row.low, row.high], [place, place], color=colours[row.model], linewidth=2)
-            axes.plot(row.mean, place, "o", color=colours[row.model], markersize=5)
+            draw_mean(axes, place, (row.mean, row.low, row.high), colours[row.model], markersize=5)
     known = rows.set_index("model")["mean"]
     for name, style, colour in (("ceiling", "--", REFERENCE), ("no_change", ":", GREY)):
         if name in known and pd.notna(known[name]):
@@ -69,20 +64,6 @@ def _draw_metric(axes: Axes, rows: pd.DataFrame, order: list[str], colours: dict
             axes.axvline(known[name], linestyle=style, color=colour, linewidth=1.1, label=label)
     axes.grid(axis="y", color="#eeeeee")
     axes.tick_params(axis="x", labelsize=8)
-
-
-def triangular(results: Results) -> pd.DataFrame:
-    """Figure 3's numbers: direction, context, perturbation, model, kind, the three similarities, margin and flag.
-
-    Of the conditions MED30 and TTK in K562 are taken where they were tested, else all.
-    """
-    rows = results.settled[results.settled["metric"].isin(FIGURE3)]
-    rows = rows[rows["any_own"] | (rows["kind"] == "reference")]
-    gene = [str(name).split("_")[-1] in GENES for name in rows["perturbation"]]
-    chosen = rows[np.array(gene, dtype=bool) & rows["context"].astype(str).str.endswith(LINE)]
-    keys = ["direction", "context", "perturbation", "kind", "model"]
-    rows = (chosen if len(chosen) else rows).astype(dict.fromkeys((*keys, "metric"), object))
-    return rows.pivot_table(index=keys, columns="metric", values="value", sort=True).reset_index()
 
 
 def draw_triangular(table: pd.DataFrame, results: Results, direction: str) -> Figure:
@@ -106,9 +87,8 @@ def draw_triangular(table: pd.DataFrame, results: Results, direction: str) -> Fi
         axes.set_xlabel("r2_pearson (no unit)", fontsize=9)
         axes.grid(axis="y", color="#eeeeee")
     references = set(own.loc[own["kind"] == "reference", "model"])
-    panels[0].set_yticks(range(len(order)), [f"{m} (reference)" if m in references else m for m in order], fontsize=8.5)
-    panels[0].set_ylim(len(order) - 0.4, -0.6)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
+    label_lines(panels[0], [f"{m} (reference)" if m in references else m for m in order], fontsize=8.5)
+    legend_below(figure, panels[0], ncols=3)
     set_title(
         figure,
         "Is the output nearer the target than the input? Right: copy_margin, bold where flagged as a copy",
@@ -132,51 +112,10 @@ def _write_margins(axes: Axes, rows: pd.DataFrame, order: list[str]) -> None:
             )
 
 
-def stages(results: Results) -> pd.DataFrame:
-    """Figure 4's numbers: what fine-tuning adds to the pre-trained model, per metric, over all lines and in each.
-
-    Returns
-    -------
-    DataFrame
-        Columns model, direction, metric, context ("" for all lines), pretrained, finetuned, gain (positive where the
-        fine-tuned is better), low, high, p_wilcoxon, p_holm (over all metrics of a model and level), n_conditions. No row
-        where no model was run both ways.
-    """
-    rows = []
-    present = sorted(set(results.tables.scores["model"]))
-    for pretrained in present:
-        match = _PAIR.match(pretrained)
-        tuned = f"{match['base']}_{match['direction']}" if match else ""
-        if match and tuned in present:
-            for panel in results.panels(match["direction"], FIGURE4):
-                contexts = ["", *np.unique(panel.contexts)]
-                labels = {"model": match["base"], "direction": match["direction"], "metric": panel.metric}
-                for context in contexts:
-                    part = panel if not context else panel.rows(panel.contexts == context)
-                    found = _stage(part, pretrained, tuned)
-                    rows += [labels | {"context": context} | found] if found else []
-    table = pd.DataFrame(rows)
-    if len(table):
-        keys = [table["model"], table["direction"], table["context"] == ""]
-        table["p_holm"] = table.groupby(keys)["p_wilcoxon"].transform(lambda p: holm(p.to_numpy()))
-    return table
-
-
-def _stage(panel: Panel, pretrained: str, tuned: str) -> dict[str, float] | None:
-    gain = paired_gain(panel, tuned, pretrained)
-    if gain is None:
-        return None
-    values, contexts, names = panel.table()
-    both = values[:, [names.index(pretrained), names.index(tuned)]]
-    means = pd.DataFrame(both).groupby(contexts).mean().mean()
-    p = float(signed_rank((panel.sign * (both[:, 1] - both[:, 0]))[:, None])[0])
-    return {"pretrained": float(means[0]), "finetuned": float(means[1])} | gain | {"p_wilcoxon": p}
-
-
 def draw_stages(table: pd.DataFrame, results: Results, direction: str) -> Figure:
     """Figure 4: pre-trained and fine-tuned score of every line, a panel per metric, joined by a line."""
     own = table[(table["direction"] == direction) & (table["context"] != "")]
-    metrics = [metric for metric in FIGURE4 if metric in set(own["metric"])]
+    metrics = [metric for metric in METRICS if metric in set(own["metric"])]
     lines = [f"{row.model}: {row.context}" for row in own[own["metric"] == metrics[0]].itertuples()]
     figure = new_figure(1.9 + 0.34 * len(lines))
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
@@ -194,9 +133,8 @@ def draw_stages(table: pd.DataFrame, results: Results, direction: str) -> Figure
         axes.set_xlabel(f"{metric} ({UNITS[metric]})", fontsize=9)
         axes.tick_params(axis="x", labelsize=8)
         axes.grid(axis="y", color="#eeeeee")
-    panels[0].set_yticks(range(len(lines)), lines)
-    panels[0].set_ylim(len(lines) - 0.4, -0.6)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
+    label_lines(panels[0], lines)
+    legend_below(figure, panels[0], ncols=2)
     set_title(
         figure,
         "What fine-tuning adds; *: p < 0.05 (paired Wilcoxon, Holm over lines and metrics)",

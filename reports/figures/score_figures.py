@@ -12,7 +12,19 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from reports.figures.style import GREY, REFERENCE, new_figure, place_labels, readable_on, set_title
+from reports.figures.style import (
+    GREY,
+    REFERENCE,
+    draw_mean,
+    grid_of_panels,
+    label_lines,
+    legend_below,
+    new_figure,
+    place_labels,
+    readable_on,
+    set_title,
+    write_in_cell,
+)
 from reports.formatting import decimals, number, seconds, shorten
 from reports.tables import FAILED
 from reports.task_labels import HEADLINE, Task, headline, lead_metric, ordered_models
@@ -45,9 +57,8 @@ def draw_ranking(task: Task, board: pd.DataFrame, colours: Mapping[str, str]) ->
         _draw_intervals(axes, ordered_models(board, metric), list(models["model"]), colours)
         axes.set_xlabel(_axis_label(metric).replace(" (", "\n("))
     first = panels[0]
-    words = models["model"].where(~models["status"].isin(FAILED), models["model"] + "\n(failed)")
-    first.set_yticks(range(len(models)), words)
-    first.set_ylim(len(models) - 0.4, -0.6)
+    names = models["model"].where(~models["status"].isin(FAILED), models["model"] + "\n(failed)")
+    label_lines(first, names)
     for place, (_, row) in enumerate(models.iterrows()):
         if pd.isna(row["mean"]):
             first.annotate(
@@ -60,7 +71,7 @@ def draw_ranking(task: Task, board: pd.DataFrame, colours: Mapping[str, str]) ->
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
             )
     first.plot([], [], "o", color=GREY, label="grey dots: brackets, nothing learnt per perturbation")
-    figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
+    legend_below(figure, first, ncols=2)
     set_title(figure, f"Ranking by {headline(board)}: mean over contexts, 95 % interval", task)
     return figure
 
@@ -69,9 +80,8 @@ def _draw_intervals(axes: Axes, rows: pd.DataFrame, order: list[str], colours: M
     """Draw dots with intervals, and references as lines with bands; a far reference is named, not drawn."""
     models = rows[(rows["kind"] == "model") & rows["mean"].notna()]
     for _, row in models.iterrows():
-        place = order.index(row["model"])
-        axes.plot([row["low"], row["high"]], [place, place], color=colours[row["model"]], linewidth=2.2)
-        axes.plot(row["mean"], place, "o", color=colours[row["model"]], markersize=7)
+        summary = (row["mean"], row["low"], row["high"])
+        draw_mean(axes, order.index(row["model"]), summary, colours[row["model"]], linewidth=2.2, markersize=7)
     ends = [*models["low"], *models["high"], 0.0] if len(models) else [0.0, 1.0]
     if min(ends) == 0.0 and models["mean"].median() > 0.4:
         ends.remove(0.0)
@@ -139,15 +149,9 @@ def _write_values(
                 Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor="#f2f2f2", edgecolor="#b5b5b5", hatch="///", linewidth=0)
             )
         mark = "†" if (values.index[i], values.columns[j]) in copied else ""
-        axes.text(
-            j,
-            i,
-            "n/a" if np.isnan(value) else number(value, places) + mark,
-            ha="center",
-            va="center",
-            fontsize=8 if values.shape[1] > _MANY else 9,
-            color="black" if np.isnan(value) else readable_on(image.to_rgba(value)),
-        )
+        text = "n/a" if np.isnan(value) else number(value, places) + mark
+        colour = "black" if np.isnan(value) else readable_on(image.to_rgba(value))
+        write_in_cell(axes, (i, j), text, colour, fontsize=8 if values.shape[1] > _MANY else 9)
 
 
 def draw_copying(task: Task, board: pd.DataFrame, settled: pd.DataFrame, colours: Mapping[str, str]) -> Figure | None:
@@ -165,23 +169,19 @@ def draw_copying(task: Task, board: pd.DataFrame, settled: pd.DataFrame, colours
         return None
     points = points.dropna(subset=list(_TRIANGLE)).reset_index()
     order = [model for model in ordered_models(board, lead_metric(board))["model"] if model in set(points["model"])]
+    figure, panels = grid_of_panels(len(order), 1.5)
     n_columns = min(4, len(order))
-    n_rows = -(-len(order) // n_columns)
-    figure = new_figure(1.5 + 2.1 * n_rows)
-    panels = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).ravel()
     low = float(points[list(_TRIANGLE)].min(axis=None))
     edge = low - 0.05 * (1 - low)
-    for axes, model in zip(panels, order, strict=False):
+    for place, (axes, model) in enumerate(zip(panels, order, strict=True)):
         _draw_triangle(axes, points[points["model"] == model], edge, colours[model])
         axes.set_title(_flagged(model, points), fontsize=9)
-    for place, axes in enumerate(panels):
-        axes.set_visible(place < len(order))
         if place + n_columns >= len(order):
             axes.tick_params(labelbottom=True)
             axes.set_xlabel("sim(input, prediction)", fontsize=9)
         if place % n_columns == 0:
             axes.set_ylabel("sim(truth, prediction)", fontsize=9)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
+    legend_below(figure, panels[0], ncols=3)
     set_title(figure, "Input-copy audit, a dot per condition; sim: squared Pearson correlation of mean profiles", task)
     return figure
 

@@ -10,9 +10,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports.figures.style import GREY, REFERENCE, new_figure, readable_on, set_title
+from reports.figures.style import (
+    GREY,
+    REFERENCE,
+    label_lines,
+    legend_below,
+    new_figure,
+    readable_on,
+    set_title,
+    write_in_cell,
+)
 from reports.formatting import number, shorten
-from reports.stats.quality import MIXTURES
+from reports.stats.metric_quality import MIXTURES
 from reports.stats.ranks import ALPHA
 from reports.stats.sensitivity import EVERYTHING
 from reports.task_labels import Task, headline, lead_metric, ordered_models
@@ -29,7 +38,7 @@ _ROW = 0.23
 def draw_ranks(
     task: Task, board: pd.DataFrame, friedman: pd.DataFrame, wins: pd.DataFrame, colours: Mapping[str, str]
 ) -> Figure | None:
-    """Draw mean ranks with the critical difference, and who beats whom beside them; None below two models."""
+    """Draw mean ranks with the critical difference, and the share of conditions won beside them; None below two models."""
     lead = lead_metric(board)
     ranks = friedman[friedman["metric"] == lead].sort_values(["mean_rank", "model"]).reset_index(drop=True)
     if len(ranks) < 2:
@@ -69,24 +78,15 @@ def draw_ranks(
 
 
 def _draw_wins(axes: Axes, wins: pd.DataFrame, order: list[str]) -> None:
-    """Draw the share of conditions, in per cent, on which the row's model beats the column's; bold where it is sure."""
+    """Draw the share of conditions, in per cent, on which the row's model beats the column's; bold where significant."""
     shares = wins.pivot(index="model", columns="other", values="wins").reindex(index=order, columns=order)
     p = wins.pivot(index="model", columns="other", values="p_holm").reindex(index=order, columns=order).to_numpy()
     image = axes.imshow(shares, cmap="PuOr_r", vmin=-0.15, vmax=1.15, aspect="auto")
     for (i, j), share in np.ndenumerate(shares.to_numpy()):
         if i == j:
             continue
-        sure = bool(p[i, j] < ALPHA)
-        axes.text(
-            j,
-            i,
-            f"{100 * share:.0f}",
-            ha="center",
-            va="center",
-            fontsize=min(8.5, 135 / len(order)),
-            fontweight="bold" if sure else "normal",
-            color=readable_on(image.to_rgba(share)),
-        )
+        style = {"fontsize": min(8.5, 135 / len(order)), "fontweight": "bold" if p[i, j] < ALPHA else "normal"}
+        write_in_cell(axes, (i, j), f"{100 * share:.0f}", readable_on(image.to_rgba(share)), **style)
     axes.set_xticks(range(len(order)), order, rotation=90)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(f"row beats column, % of conditions (ties half);\nbold: p < {ALPHA} (Wilcoxon, Holm)")
@@ -158,12 +158,10 @@ def draw_calibration(
     recovery = bool(taus.notna().any(axis=None))
     panels = figure.subplots(1, 1 + recovery, sharey=True, width_ratios=(5, 3)[: 1 + recovery], squeeze=False)[0]
     _draw_scaled(panels[0], suite, rated, quality, list(ordered_models(board, lead_metric(board))["model"]), colours)
-    panels[0].set_yticks(range(len(rated)), rated, fontsize=8.5)
-    panels[0].set_ylim(len(rated) - 0.4, -0.6)
+    label_lines(panels[0], rated, fontsize=8.5)
     if recovery:
         _draw_recovery(panels[1], taus, quality.reindex(rated))
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8.5)
+    legend_below(figure, panels[0], ncols=4, fontsize=8.5)
     set_title(
         figure,
         "Calibration: 0 is the baseline, 1 the ceiling"
@@ -188,7 +186,7 @@ def _draw_scaled(
     models: list[str],
     colours: Mapping[str, str],
 ) -> None:
-    """Draw one dot per model and metric; a metric that cannot tell baseline from ceiling has a word instead."""
+    """Draw one dot per model and metric; a metric that does not separate baseline and ceiling is labelled so."""
     axes.axvline(0, color=GREY, linewidth=1.2, label="baseline")
     axes.axvline(1, color=REFERENCE, linewidth=1.2, linestyle="--", label="ceiling")
     places = {metric: place for place, metric in enumerate(metrics)}
@@ -209,17 +207,9 @@ def _draw_scaled(
     for metric, place in places.items():
         if metric in set(known["metric"]):
             continue
-        word = "uninformative" if quality.loc[metric, "informative"] is not None else "no ceiling or baseline"
-        axes.text(
-            0.5,
-            place,
-            word,
-            ha="center",
-            va="center",
-            fontsize=8,
-            style="italic",
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
-        )
+        text = "uninformative" if quality.loc[metric, "informative"] is not None else "no ceiling or baseline"
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+        axes.text(0.5, place, text, ha="center", va="center", fontsize=8, style="italic", bbox=box)
     axes.set(xlim=(_EDGE[0] - 0.08, _EDGE[1] + 0.08), xlabel="scaled score (beyond the edges: drawn there)")
     axes.grid(axis="y", color="#eeeeee")
 
@@ -231,16 +221,9 @@ def _draw_recovery(axes: Axes, taus: pd.DataFrame, quality: pd.DataFrame) -> Non
         low = quality[f"tau_{MIXTURES[j]}_low"].iloc[i]
         text = "n/a" if np.isnan(tau) else number(tau, 2)
         sure = bool(low > 0)
-        axes.text(
-            j,
-            i,
-            text if sure or np.isnan(tau) else f"{text} ?",
-            ha="center",
-            va="center",
-            fontsize=8,
-            fontweight="bold" if sure else "normal",
-            color="black" if np.isnan(tau) else readable_on(image.to_rgba(tau)),
-        )
+        colour = "black" if np.isnan(tau) else readable_on(image.to_rgba(tau))
+        text = text if sure or np.isnan(tau) else f"{text} ?"
+        write_in_cell(axes, (i, j), text, colour, fontsize=8, fontweight="bold" if sure else "normal")
     axes.set_xticks(range(len(MIXTURES)), [mixture.replace("_", "\n") for mixture in MIXTURES])
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("truth mixed with … (Kendall's τ;\n?: interval not above 0)")

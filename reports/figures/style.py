@@ -52,7 +52,7 @@ _OFFSETS = tuple(
 
 
 def settings() -> AbstractContextManager[None]:
-    """Return a context in which figures are drawn and saved; global settings are back as they were when it ends."""
+    """Return a context in which figures are drawn and saved; the global settings are restored at its end."""
     return mpl.rc_context(_SETTINGS)
 
 
@@ -72,10 +72,54 @@ def model_colours(models: Iterable[str]) -> dict[str, str]:
 
 
 def new_figure(height: float) -> Figure:
-    """Return an empty figure of the common width, `height` inches high, drawn by Agg and known to no global state."""
+    """Return an empty figure of the common width, `height` inches high, drawn by Agg, outside the global state of pyplot."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def grid_of_panels(n: int, base: float, row: float = 2.1) -> tuple[Figure, np.ndarray]:
+    """Return a figure of `base` inches plus `row` per row of panels, and its n panels, at most four in a row, with shared axes."""
+    n_columns = min(4, n)
+    n_rows = -(-n // n_columns)
+    figure = new_figure(base + row * n_rows)
+    panels = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes in panels[n:]:
+        axes.set_visible(False)
+    return figure, panels[:n]
+
+
+def label_lines(axes: Axes, names: Sequence[str], **style: Any) -> None:
+    """Label the lines of a plot with a line per name, the first at the top."""
+    axes.set_yticks(range(len(names)), names, **style)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+
+
+def legend_below(figure: Figure, axes: Axes, *, ncols: int, fontsize: float = 9) -> None:
+    """Write the legend of one panel below all of them."""
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=ncols, fontsize=fontsize)
+
+
+def draw_mean(
+    axes: Axes,
+    place: float,
+    summary: tuple[float, float, float],
+    colour: str,
+    *,
+    linewidth: float = 2,
+    markersize: float = 6,
+    marker: str = "o",
+) -> None:
+    """Draw (mean, low, high) as a dot on a horizontal bar at line `place`; no bar where there is no interval."""
+    mean, low, high = summary
+    if np.isfinite(low):
+        axes.plot([low, high], [place, place], color=colour, linewidth=linewidth)
+    axes.plot(mean, place, marker, color=colour, markersize=markersize)
+
+
+def write_in_cell(axes: Axes, cell: tuple[int, int], text: str, colour: str, **style: Any) -> None:
+    """Write a text into the cell (row, column) of a heatmap."""
+    axes.text(cell[1], cell[0], text, ha="center", va="center", color=colour, **style)
 
 
 def set_title(figure: Figure, what: str, task: Task) -> None:

@@ -7,17 +7,17 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from reports.formatting import decimals, number, shorten, with_interval
+from reports.formatting import decimals, mean_or_status, number, shorten
 from reports.pages.index_page import column_name, table_rows
 from reports.task_labels import BRACKETS, Task, describe_trouble, lead_metric, ordered_models, tasks, why_uninformative
 
 _HEAD = 6
-"""Most characters of a suite's name above a column: the paper's suites, both ways, in 80 characters."""
+"""Most characters of a suite's name above a column, so that the paper's suites fit in 80 characters."""
 _BESIDE = ("r2_pearson", "mse", "pds_cosine", "e_distance")
 
 
 def print_summary(leaderboard: pd.DataFrame, console: Console) -> None:
-    """Print one table per task (models by rank, what is not ranked, references), and beneath it what went wrong.
+    """Print one table per task (models by rank, what is not ranked, references), and beneath it failures and missing values.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def _table(task: Task, board: pd.DataFrame, leaders: pd.DataFrame, width: int) -
         metric: decimals(suite.loc[(suite["metric"] == metric) & (suite["kind"] == "model"), "mean"])
         for metric in (lead, *beside)
     }
-    headline = [with_interval(row, places[lead]) for _, row in leaders.iterrows()]
+    headline = [mean_or_status(row, places[lead]) for _, row in leaders.iterrows()]
     beside = beside[: max(0, (width - 8 - leaders["model"].str.len().max() - max(map(len, headline))) // 9)]
     table = Table(
         title="\n".join((task.title, *task.warnings)),
@@ -103,7 +103,7 @@ def _table(task: Task, board: pd.DataFrame, leaders: pd.DataFrame, width: int) -
         table.add_column(metric.replace("_", "_\n"), justify="right", no_wrap=True)
     cells = suite.set_index(["model", "metric"])["mean"]
     for text, (_, row) in zip(headline, leaders.iterrows(), strict=True):
-        others = [_cell(cells.get((row["model"], metric)), places[metric]) for metric in beside]
+        others = [number(cells.get((row["model"], metric)), places[metric]) for metric in beside]
         style = "dim" if row["kind"] == "reference" or pd.isna(row["mean"]) else None
         table.add_row(
             f"{row['rank']:.0f}" if row["rank"] > 0 else "",
@@ -113,7 +113,3 @@ def _table(task: Task, board: pd.DataFrame, leaders: pd.DataFrame, width: int) -
             style=style,
         )
     return table
-
-
-def _cell(value: float | None, places: int) -> str:
-    return "–" if value is None or pd.isna(value) else number(value, places)

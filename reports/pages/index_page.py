@@ -1,4 +1,4 @@
-"""What several suites say together: one table of all models, and a page that leads to each suite's own."""
+"""Several suites on one page: a table of all models, and links to the page of each suite."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from reports.formatting import markdown_table, number, seconds, shorten
-from reports.stats.floors import floor_sentences
+from reports.formatting import markdown_table, number, save_page, save_table, seconds, shorten
+from reports.pages.trivial_baselines import sentences_below_trivial
 from reports.tables import read_leaderboard
 from reports.task_labels import BRACKETS, Task, headline, lead_metric, ordered_models, tasks, why_uninformative
 
 PLACES = 3
+_READING = (
+    "Mean of each suite's headline metric; 0 is copying the input, *references* are never ranked, † brackets. Models are "
+    "compared within a column, never across: intervals, ranks and reasons are on each suite's page."
+)
 
 
 @dataclass(frozen=True)
@@ -48,24 +52,19 @@ def write_index(entries: Sequence[Entry], out: Path) -> pd.DataFrame:
     boards = [read_leaderboard(entry.folder / "leaderboard.csv") for entry in entries if not entry.problem]
     summary = pd.concat(boards, ignore_index=True) if boards else pd.DataFrame(columns=["level"])
     summary = summary[summary["level"] == "suite"]
-    summary.to_csv(out / "summary.csv", index=False, float_format="%.6g")
+    save_table(summary, out / "summary.csv")
     found = list(tasks(summary)) if len(summary) else []
     lines = ["# All suites", *(_entry(entry, out) for entry in entries)]
     if found:
-        lines += ["## Change from the start, all models", _read_me(), models_table(found)]
-        lines += [text for task, board in found for text in _words(task, board)]
-    (out / "index.md").write_text("\n\n".join(lines) + "\n", encoding="utf-8")
+        header = ["model", *(column_name(task) for task, _ in found)]
+        lines += ["## Change from the start, all models", _READING, markdown_table(header, table_rows(found), left=1)]
+        lines += [text for task, board in found for text in _notes(task, board)]
+    save_page(lines, out / "index.md")
     return summary
 
 
-def models_table(found: Sequence[tuple[Task, pd.DataFrame]]) -> str:
-    """Lay out one row a model and one column a task, with the metric that orders its models."""
-    header = ["model", *(column_name(task) for task, _ in found)]
-    return markdown_table(header, table_rows(found), left=1)
-
-
 def table_rows(found: Sequence[tuple[Task, pd.DataFrame]]) -> list[list[str]]:
-    """Rows of `models_table`: models in the order of their mean rank, then references."""
+    """Return one row per model and one column per task: models in the order of their mean rank, then references."""
     leaders = [ordered_models(board, lead_metric(board)).set_index("model") for _, board in found]
     names = list(dict.fromkeys(name for rows in leaders for name in rows.index))
     references = {name for rows in leaders for name in rows.index[rows["kind"] == "reference"]}
@@ -83,7 +82,7 @@ def column_name(task: Task) -> str:
 
 
 def _mean_place(name: str, leaders: Sequence[pd.DataFrame]) -> float:
-    """Mean share of a task's models that are above one; models without a value anywhere come last."""
+    """Return the mean relative rank of a model; models without a value anywhere come last."""
     places = [
         rows["mean"].rank(ascending=False, pct=True)[name]
         for rows in leaders
@@ -100,13 +99,6 @@ def _cell(row: pd.Series) -> str:
     return number(row["mean"], PLACES) if pd.notna(row["mean"]) else str(row["status"])
 
 
-def _read_me() -> str:
-    return (
-        "Mean of each suite's headline metric; 0 is copying the input, *references* are never ranked, † brackets. Models are "
-        "compared down a column, never across: intervals, ranks and reasons are on each suite's page."
-    )
-
-
 def _entry(entry: Entry, out: Path) -> str:
     if entry.problem:
         return f"## {entry.suite}\n\nNot run. {entry.problem}"
@@ -116,11 +108,10 @@ def _entry(entry: Entry, out: Path) -> str:
     return f"## {entry.suite}\n\n{title} {seconds(entry.seconds)}. [Leaderboard]({page}).{failed}"
 
 
-def _words(task: Task, board: pd.DataFrame) -> list[str]:
-    """Say what a task's column does not: that its metric tells nothing, and who lies below a floor."""
+def _notes(task: Task, board: pd.DataFrame) -> list[str]:
+    """Write why a task's metric is uninformative, and which models are below a trivial prediction."""
     found = []
     blunt = why_uninformative(board, lead_metric(board))
     if blunt:
-        found.append(f"**{column_name(task)}**: {headline(board)}: {shorten(blunt, 300)}.")
-    found += [f"**{column_name(task)}**: {sentence}." for sentence in floor_sentences(board)]
-    return found
+        found.append(f"{headline(board)}: {shorten(blunt, 300)}")
+    return [f"**{column_name(task)}**: {text}." for text in (*found, *sentences_below_trivial(board))]

@@ -1,19 +1,15 @@
-"""The study's models side by side over all questions: one table for each metric and direction."""
+"""The study's models over all tasks: one table for each metric and direction."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pandas as pd
 
-from reports.formatting import interval, markdown_table, number
-from reports.stats.study_summary import BASELINE, CEILING, METRICS
-from reports.task_labels import BRACKETS, Task, tasks
+from reports.formatting import markdown_table, with_interval
+from reports.stats.study_summary import BASELINE, CEILING, KINDS, METRICS, kind_of, short_name
+from reports.task_labels import BRACKETS, tasks
 
-KINDS = ("cycseq_plus", "cycseq", "ablation", "other")
-"""What a model of the study is, in the order of its tables and legends."""
 _SHOWN = METRICS[:2]
-"""Metrics without a unit, which questions on different data may show side by side."""
+"""Metrics without a unit, which tasks on different data may show side by side."""
 _PLACES = 3
 """Decimals of all cells."""
 _NOTHING = "–"
@@ -21,13 +17,13 @@ _DIRECTIONS = {"n2p": "control → perturbed", "p2n": "perturbed → control"}
 
 
 def overview(table: pd.DataFrame) -> list[str]:
-    """Lay out `summarise_seeds`'s table as Markdown, a line a model and a column a question.
+    """Lay out `summarise_seeds`'s table as Markdown, a line per model and a column per task.
 
     Returns
     -------
     list of str
-        Titles and tables by turns: for each direction the metrics without a unit, and the gain over the mean effect in
-        the first of them. A dash says that the model declined or failed, an empty cell that it was not run.
+        Titles and tables in turn: for each direction the metrics without a unit, and the gain over the mean effect in
+        the first of them. A dash marks a model that declined or failed, an empty cell one that was not run.
     """
     blocks: list[str] = []
     for direction, part in table.groupby("direction", sort=True):
@@ -40,20 +36,8 @@ def overview(table: pd.DataFrame) -> list[str]:
     return blocks
 
 
-def short_name(model: str, direction: str) -> str:
-    """Name a model without the direction, which its table says."""
-    return model.removesuffix(f"_{direction}")
-
-
-def kind_of(name: str) -> str:
-    """Say which of `KINDS` a model of that short name is."""
-    if name in KINDS:
-        return name
-    return "ablation" if name.startswith("cycseq_") else "other"
-
-
 def _lay_out(rows: pd.DataFrame, direction: str, prefix: str = "") -> str:
-    """One table of means, or with `prefix` "gain_" of gains."""
+    """Write one table of means, or with `prefix` "gain_" of gains."""
     questions = list(tasks(rows.assign(audit="")))
     lines = []
     for model in _ordered(rows, direction):
@@ -61,14 +45,11 @@ def _lay_out(rows: pd.DataFrame, direction: str, prefix: str = "") -> str:
         if any(cell not in ("", _NOTHING) for cell in cells):
             name = short_name(model, direction)
             lines.append([f"*{name}*" if model == CEILING else f"`{name}`", *cells])
-    return markdown_table(["model", *_headers(task for task, _ in questions)], lines, left=1)
-
-
-def _headers(questions: Iterator[Task]) -> list[str]:
-    return [
+    header = [
         f"{task.suite}{' (simulated)' if task.source == 'simulated' else ''}, {task.protocol.replace('_', ' ')}"
-        for task in questions
+        for task, _ in questions
     ]
+    return markdown_table(["model", *header], lines, left=1)
 
 
 def _cell(own: pd.DataFrame, model: str, prefix: str) -> str:
@@ -80,11 +61,11 @@ def _cell(own: pd.DataFrame, model: str, prefix: str) -> str:
         return _NOTHING
     if pd.isna(mean) or (prefix and model == BASELINE):
         return ""
-    return number(mean, _PLACES) + interval(row[f"{prefix}low"], row[f"{prefix}high"], _PLACES)
+    return with_interval(mean, row[f"{prefix}low"], row[f"{prefix}high"], _PLACES)
 
 
 def _ordered(rows: pd.DataFrame, direction: str) -> list[str]:
-    """Variants, ablations, others by name, then the models that know no perturbation's own effect, and the ceiling."""
+    """Variants, ablations, others by name, then trivial baselines, and the ceiling."""
 
     def place(model: str) -> tuple[bool, bool, int, str]:
         return model == CEILING, model in BRACKETS, KINDS.index(kind_of(short_name(model, direction))), model

@@ -1,6 +1,6 @@
 """From one value per condition to one row per model: the leaderboard.
 
-The rules, after those of `settle`:
+The rules, after those of `condition_values`:
 
 4. Mean over the conditions of a context; mean over contexts; interval by hierarchical bootstrap.
 5. A model without a value of its own that did not fail either is an unranked row with its status and reason.
@@ -13,11 +13,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from reports.stats.bootstrap import context_sizes, draw_means, interval_of
+from reports.stats.bootstrap import context_sizes, draw_means, mean_intervals
 from reports.stats.calibration import Calibration, calibrate, scale
-from reports.stats.paired_gains import holm
-from reports.stats.panel import Panel, panels
-from reports.stats.settle import settle
+from reports.stats.condition_values import condition_values
+from reports.stats.paired_comparison import holm
+from reports.stats.score_matrix import ScoreMatrix, score_matrices
 from reports.tables import GROUP, UNINFORMATIVE, ReportError
 
 COLUMNS = (
@@ -78,39 +78,39 @@ def leaderboard(scores: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 20
     ------
     METRICS.md, "Calibration" and "Aggregation".
     """
-    return rank_settled(settle(scores, metrics), metrics, n_boot=n_boot, seed=seed)
+    return rank_settled(condition_values(scores, metrics), metrics, n_boot=n_boot, seed=seed)
 
 
 def rank_settled(settled: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Make the leaderboard of `leaderboard` from what `settle` returned."""
+    """Make the leaderboard of `leaderboard` from what `condition_values` returned."""
     if n_boot < 1:
         raise ReportError(f"n_boot is {n_boot}; expected at least 1, and 2,000 or more for a report.")
     scored = set(metrics.loc[metrics["scored"], "metric"])
     rows: list[dict[str, object]] = []
-    for panel in panels(settled, metrics):
-        levels = [("suite", "", panel)]
-        levels += [("context", name, panel.rows(panel.contexts == name)) for name in np.unique(panel.contexts)]
+    for matrix in score_matrices(settled, metrics):
+        levels = [("suite", "", matrix)]
+        levels += [("context", name, matrix.rows(matrix.contexts == name)) for name in np.unique(matrix.contexts)]
         for level, context, part in levels:
-            places = panel.labels | {"level": level, "context": context}
-            rows += [places | row for row in _summarise(part, panel.metric in scored, n_boot, seed)]
+            places = matrix.labels | {"level": level, "context": context}
+            rows += [places | row for row in _summarise(part, matrix.metric in scored, n_boot, seed)]
     board = pd.DataFrame(rows)
     facts = settled[[*GROUP, "model", "kind", "budget", "audit"]].drop_duplicates()
     board = board.merge(facts, on=[*GROUP, "model"], how="left")
     return _sort(board, metrics)[list(COLUMNS)]
 
 
-def _summarise(panel: Panel, scored: bool, n_boot: int, seed: int) -> list[dict[str, object]]:
+def _summarise(matrix: ScoreMatrix, scored: bool, n_boot: int, seed: int) -> list[dict[str, object]]:
     """Return one row per model and reference of one metric at one level."""
-    kept = panel.kept
-    everybody = range(len(panel.models))
-    verdicts = [_judge(panel, kept, column) for column in everybody]
+    kept = matrix.kept
+    every = range(len(matrix.models))
+    verdicts = [_judge(matrix, kept, column) for column in every]
     valued = np.array([has_mean for _, _, has_mean in verdicts])
-    mean, low, high = _means(panel, kept, valued, n_boot, seed)
-    goodness = np.where(panel.is_model, panel.sign * mean, np.nan)
-    calibration = calibrate(panel, n_boot=n_boot, seed=seed) if scored else None
-    scaled, rank = np.full((2, len(panel.models)), np.nan)
+    mean, low, high = _means(matrix, kept, valued, n_boot, seed)
+    goodness = np.where(matrix.is_model, matrix.sign * mean, np.nan)
+    calibration = calibrate(matrix, n_boot=n_boot, seed=seed) if scored else None
+    scaled, rank = np.full((2, len(matrix.models)), np.nan)
     if calibration is not None and calibration.informative:
-        scaled = np.array([scale(panel, column, calibration) if valued[column] else np.nan for column in everybody])
+        scaled = np.array([scale(matrix, column, calibration) if valued[column] else np.nan for column in every])
     if scored and (calibration is None or calibration.informative):
         better = (goodness[:, None] > goodness).sum(axis=0)
         rank = np.where(np.isfinite(goodness), better + 1.0, np.nan)
@@ -120,24 +120,24 @@ def _summarise(panel: Panel, scored: bool, n_boot: int, seed: int) -> list[dict[
         "high": high,
         "scaled": scaled,
         "n_conditions": kept.sum(axis=0),
-        "n_failed": (kept & panel.failed).sum(axis=0),
-        "n_unsupported": (kept & panel.declined).sum(axis=0),
-        "n_left_out": panel.left_out.sum(axis=0),
+        "n_failed": (kept & matrix.failed).sum(axis=0),
+        "n_unsupported": (kept & matrix.declined).sum(axis=0),
+        "n_left_out": matrix.left_out.sum(axis=0),
         "rank": rank,
-        "p_best": _against_best(panel, rank, n_boot, seed),
+        "p_best": _against_best(matrix, rank, n_boot, seed),
         "goodness": goodness,
     }
     columns = {name: values.tolist() for name, values in numbers.items()}
-    outcomes = [_mark(verdicts[column], calibration, bool(panel.is_model[column])) for column in everybody]
+    outcomes = [_mark(verdicts[column], calibration, bool(matrix.is_model[column])) for column in every]
     return [
-        {"model": panel.models[column], "status": outcomes[column][0], "reason": outcomes[column][1]}
+        {"model": matrix.models[column], "status": outcomes[column][0], "reason": outcomes[column][1]}
         | {name: values[column] for name, values in columns.items()}
-        for column in np.flatnonzero(panel.present.any(axis=0))
+        for column in np.flatnonzero(matrix.present.any(axis=0))
     ]
 
 
 def _mark(verdict: tuple[str, str, bool], calibration: Calibration | None, is_model: bool) -> tuple[str, str]:
-    """Return status and reason of a row, "uninformative" where the metric cannot rank and nothing worse is to be said."""
+    """Return status and reason of a row, "uninformative" where the metric cannot rank and there is no worse status."""
     status, reason, has_mean = verdict
     if calibration is None or calibration.informative or not (is_model and has_mean):
         return status, reason
@@ -146,22 +146,21 @@ def _mark(verdict: tuple[str, str, bool], calibration: Calibration | None, is_mo
 
 
 def _means(
-    panel: Panel, kept: np.ndarray, valued: np.ndarray, n_boot: int, seed: int
+    matrix: ScoreMatrix, kept: np.ndarray, valued: np.ndarray, n_boot: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return mean and ends of the interval [model], NaN where a model has no mean."""
-    mean, low, high = np.full((3, len(panel.models)), np.nan)
+    mean, low, high = np.full((3, len(matrix.models)), np.nan)
     left = np.flatnonzero(valued)
     while len(left):  # once for all models, and once for each reference that lacks conditions
         rows = kept[:, left[0]]
         alike = left[(kept[:, left] == rows[:, None]).all(axis=0)]
-        sizes = context_sizes(panel.contexts[rows])
-        mean[alike], draws = draw_means(panel.value[rows][:, alike], sizes, n_boot=n_boot, seed=seed)
-        low[alike], high[alike] = interval_of(draws)
+        values = matrix.value[rows][:, alike]
+        mean[alike], low[alike], high[alike] = mean_intervals(values, matrix.contexts[rows], n_boot=n_boot, seed=seed)
         left = np.setdiff1d(left, alike)
     return mean, low, high
 
 
-def _against_best(panel: Panel, rank: np.ndarray, n_boot: int, seed: int) -> np.ndarray:
+def _against_best(matrix: ScoreMatrix, rank: np.ndarray, n_boot: int, seed: int) -> np.ndarray:
     """Return the Holm-corrected p-values [model] of the bootstrap of the difference to the model of rank 1."""
     p = np.full(len(rank), np.nan)
     ranked = np.flatnonzero(np.isfinite(rank))
@@ -169,36 +168,36 @@ def _against_best(panel: Panel, rank: np.ndarray, n_boot: int, seed: int) -> np.
         return p
     best = ranked[np.argmin(rank[ranked])]
     others = ranked[ranked != best]
-    rows = panel.kept[:, best]
+    rows = matrix.kept[:, best]
     if rows.sum() < 2:
         return p
     p[best] = 1.0
     if len(others):
-        apart = panel.value[rows][:, others] - panel.value[rows][:, [best]]
-        _, draws = draw_means(apart, context_sizes(panel.contexts[rows]), n_boot=n_boot, seed=seed)
+        apart = matrix.value[rows][:, others] - matrix.value[rows][:, [best]]
+        _, draws = draw_means(apart, context_sizes(matrix.contexts[rows]), n_boot=n_boot, seed=seed)
         smaller = np.minimum((draws <= 0).sum(axis=0), (draws >= 0).sum(axis=0))
         p[others] = holm(np.minimum(1.0, 2 * (smaller + 1) / (n_boot + 1)))
     return p
 
 
-def _judge(panel: Panel, kept: np.ndarray, column: int) -> tuple[str, str, bool]:
+def _judge(matrix: ScoreMatrix, kept: np.ndarray, column: int) -> tuple[str, str, bool]:
     """Return a model's status and reason, and whether it has a mean; `kept` [condition, model] enters the mean."""
     used = np.flatnonzero(kept[:, column])
-    cells = used if len(used) else np.flatnonzero(panel.present[:, column])
-    failed, declined = panel.failed[cells, column], panel.declined[cells, column]
-    troubled = cells[(failed | declined) if len(used) else ~panel.own[cells, column]]
+    cells = used if len(used) else np.flatnonzero(matrix.present[:, column])
+    failed, declined = matrix.failed[cells, column], matrix.declined[cells, column]
+    troubled = cells[(failed | declined) if len(used) else ~matrix.own[cells, column]]
     if not len(troubled):
         return "ok", "", bool(len(used))
-    ran = bool(panel.any_own[used, column].any())
-    tried = used[panel.failed[used, column] & (panel.status[used, column] != "missing")]
+    ran = bool(matrix.any_own[used, column].any())
+    tried = used[matrix.failed[used, column] & (matrix.status[used, column] != "missing")]
     first = tried[0] if len(tried) and not ran else troubled[0]
-    status = str(panel.status[first, column])
-    reason = str(panel.reason[first, column]) or f"status {status}, no reason given"
+    status = str(matrix.status[first, column])
+    reason = str(matrix.reason[first, column]) or f"status {status}, no reason given"
     if ran:
-        reason = f"{panel.contexts[first]}/{panel.conditions[first]}: {reason}"
+        reason = f"{matrix.contexts[first]}/{matrix.conditions[first]}: {reason}"
     if not ran and not len(tried):
         return status, reason, False
-    if np.isnan(panel.value[used, column]).any():
+    if np.isnan(matrix.value[used, column]).any():
         return status, f"{reason} (not ranked: no value of no_change to take its place)", False
     return "ok" if ran else status, reason, True
 

@@ -37,7 +37,7 @@ def draw_weights(sizes: tuple[int, ...], n_boot: int, seed: int) -> np.ndarray:
 
     A context drawn m times is resampled m times on its own, so the counts of its n conditions are multinomial with
     m · n trials. The draws depend on the sizes and the seed alone: all models get the same ones, so differences are
-    paired, and one more model moves nobody's interval.
+    paired, and one more model changes no interval of another.
 
     Parameters
     ----------
@@ -93,6 +93,14 @@ def interval_of(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the two ends [column] of the 95 % interval of bootstrap draws [draw, column]."""
     low, high = np.percentile(draws, INTERVAL, axis=0)
     return low, high
+
+
+def mean_intervals(
+    values: np.ndarray, contexts: np.ndarray, *, n_boot: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return means and ends of the 95 % intervals [column] of scores [condition, column]; `contexts` [condition], sorted."""
+    means, draws = draw_means(values, context_sizes(contexts), n_boot=n_boot, seed=seed)
+    return means, *interval_of(draws)
 
 
 def summarise(values: np.ndarray, sizes: tuple[int, ...], *, n_boot: int, seed: int) -> tuple[float, float, float]:

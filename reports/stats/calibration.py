@@ -1,4 +1,4 @@
-"""Where a score lies between the baseline and the ceiling, and whether the metric can tell those two apart."""
+"""Where a score lies between the baseline and the ceiling, and whether the metric separates those two."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from reports.formatting import interval
-from reports.stats.bootstrap import context_sizes, draw_means, interval_of, mean_over_contexts
-from reports.stats.panel import Panel
+from reports.stats.bootstrap import context_sizes, mean_intervals, mean_over_contexts
+from reports.stats.score_matrix import ScoreMatrix
 
 CEILING = "ceiling"
 _BASELINES = {"p2n": "train_control"}
@@ -49,12 +49,12 @@ class Calibration:
         return f"the ceiling is not better than the baseline beyond error ({values}; better by {self.gain:.4g}{error})"
 
 
-def calibrate(panel: Panel, *, n_boot: int, seed: int) -> Calibration | None:
-    """Hold the ceiling against the task's baseline, over the conditions on which both have a value.
+def calibrate(matrix: ScoreMatrix, *, n_boot: int, seed: int) -> Calibration | None:
+    """Compare the ceiling with the task's baseline, over the conditions on which both have a value.
 
     Parameters
     ----------
-    panel
+    matrix
         A whole task, or the rows of one context.
     n_boot, seed
         Draws and seed of the paired bootstrap.
@@ -68,24 +68,23 @@ def calibrate(panel: Panel, *, n_boot: int, seed: int) -> Calibration | None:
     ------
     METRICS.md, "Calibration".
     """
-    name = baseline_of(panel.task[-1])
-    ceiling, baseline = panel.column(CEILING), panel.column(name)
-    if ceiling is None or baseline is None or not panel.ranked[baseline]:
+    name = baseline_of(matrix.task[-1])
+    ceiling, baseline = matrix.column(CEILING), matrix.column(name)
+    if ceiling is None or baseline is None or not matrix.ranked[baseline]:
         return None
-    rows = panel.kept[:, ceiling] & panel.kept[:, baseline]
+    rows = matrix.kept[:, ceiling] & matrix.kept[:, baseline]
     if not rows.any():
         return None
-    pair = panel.value[rows][:, [baseline, ceiling]]
-    sizes = context_sizes(panel.contexts[rows])
-    gain = panel.sign * (pair[:, 1] - pair[:, 0])
-    means, draws = draw_means(np.column_stack([pair, gain]), sizes, n_boot=n_boot, seed=seed)
-    low, high = interval_of(draws[:, 2:])
+    pair = matrix.value[rows][:, [baseline, ceiling]]
+    gain = matrix.sign * (pair[:, 1] - pair[:, 0])
+    values = np.column_stack([pair, gain])
+    means, low, high = mean_intervals(values, matrix.contexts[rows], n_boot=n_boot, seed=seed)
     baseline_mean, ceiling_mean, better = means.tolist()
     share = float((gain > 0).mean())
-    return Calibration(name, baseline_mean, ceiling_mean, better, float(low[0]), float(high[0]), share, rows)
+    return Calibration(name, baseline_mean, ceiling_mean, better, float(low[2]), float(high[2]), share, rows)
 
 
-def scale(panel: Panel, column: int, calibration: Calibration) -> float:
+def scale(matrix: ScoreMatrix, column: int, calibration: Calibration) -> float:
     """Return (mean − baseline) / (ceiling − baseline) of one model, over the conditions on which all three have a value.
 
     Returns
@@ -93,10 +92,10 @@ def scale(panel: Panel, column: int, calibration: Calibration) -> float:
     float
         0 at the baseline, 1 at the ceiling, not clipped; NaN where no such condition is there or the two are equal.
     """
-    rows = calibration.rows & panel.kept[:, column] & np.isfinite(panel.value[:, column])
+    rows = calibration.rows & matrix.kept[:, column] & np.isfinite(matrix.value[:, column])
     if not rows.any():
         return np.nan
-    places = [column, panel.models.index(calibration.baseline), panel.models.index(CEILING)]
-    mean, baseline, ceiling = mean_over_contexts(panel.value[rows][:, places], context_sizes(panel.contexts[rows]))
+    places = [column, matrix.models.index(calibration.baseline), matrix.models.index(CEILING)]
+    mean, baseline, ceiling = mean_over_contexts(matrix.value[rows][:, places], context_sizes(matrix.contexts[rows]))
     # + 0.0: no minus before the baseline's zero
     return float((mean - baseline) / (ceiling - baseline)) + 0.0 if ceiling != baseline else np.nan

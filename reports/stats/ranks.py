@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import chdtrc
 
-from reports.stats.paired_gains import holm, signed_rank
-from reports.stats.panel import panels
+from reports.stats.paired_comparison import holm, signed_rank
+from reports.stats.score_matrix import score_matrices
 from reports.tables import GROUP
 
 ALPHA = 0.05
@@ -33,7 +33,7 @@ def rank_models(settled: pd.DataFrame, metrics: pd.DataFrame) -> tuple[pd.DataFr
     Parameters
     ----------
     settled
-        What `settle.settle` returned: failed conditions take the value of no_change here too.
+        What `condition_values` returned: failed conditions take the value of no_change here too.
     metrics
         One row per metric (`tables.METRIC_COLUMNS`).
 
@@ -59,10 +59,10 @@ def rank_models(settled: pd.DataFrame, metrics: pd.DataFrame) -> tuple[pd.DataFr
     scored = set(metrics.loc[metrics["scored"], "metric"])
     ranks: list[dict[str, object]] = []
     pairs: list[dict[str, object]] = []
-    for panel in panels(settled[settled["metric"].isin(scored)], metrics):
-        values, _, models = panel.table()
-        ranks += [panel.labels | row for row in _friedman_rows(panel.sign * values, models)]
-        pairs += [panel.labels | row for row in _win_rows(panel.sign * values, models)]
+    for matrix in score_matrices(settled[settled["metric"].isin(scored)], metrics):
+        values, _, models = matrix.table()
+        ranks += [matrix.labels | row for row in _friedman_rows(matrix.sign * values, models)]
+        pairs += [matrix.labels | row for row in _win_rows(matrix.sign * values, models)]
     return pd.DataFrame(ranks, columns=list(FRIEDMAN_COLUMNS)), pd.DataFrame(pairs, columns=list(WIN_COLUMNS))
 
 

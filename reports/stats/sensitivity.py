@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from reports.stats.bootstrap import context_sizes, mean_over_contexts
-from reports.stats.panel import Panel, panels
-from reports.stats.settle import settle
+from reports.stats.condition_values import condition_values
+from reports.stats.score_matrix import ScoreMatrix, score_matrices
 from reports.tables import GROUP
 from reports.task_labels import lead_metric
 
@@ -27,7 +27,7 @@ def rank_sensitivity(
     scores
         One row per condition × metric × model × seed (`tables.SCORE_COLUMNS`).
     settled
-        What `settle.settle` made of them.
+        What `condition_values` made of them.
     board
         What `aggregate.leaderboard` made of them; it tells each task's headline.
     metrics
@@ -46,21 +46,21 @@ def rank_sensitivity(
     whole: dict[tuple[str, ...], dict[str, float]] = {}
     leads = {key: lead_metric(part) for key, part in board.groupby(list(GROUP), sort=True, observed=True)}
     subsets = list(_subsets(scores, settled, metrics, leads))
-    for by, _, panel in subsets:
+    for by, _, matrix in subsets:
         if by == EVERYTHING:
-            whole[panel.task] = _goodness(panel)
-    for by, subset, panel in subsets:
-        goodness = _goodness(panel)
-        tau = order_agreement(goodness, whole.get(panel.task, {}))
+            whole[matrix.task] = _goodness(matrix)
+    for by, subset, matrix in subsets:
+        goodness = _goodness(matrix)
+        tau = order_agreement(goodness, whole.get(matrix.task, {}))
         ranks = pd.Series(goodness, dtype=float).rank(ascending=False)
-        head = dict(zip(GROUP, panel.task, strict=True)) | {"headline": leads[panel.task], "by": by, "subset": subset}
+        head = dict(zip(GROUP, matrix.task, strict=True)) | {"headline": leads[matrix.task], "by": by, "subset": subset}
         facts = {
-            "n_conditions": int(panel.kept[:, panel.ranked].any(axis=1).sum()),
+            "n_conditions": int(matrix.kept[:, matrix.ranked].any(axis=1).sum()),
             "n_models": len(goodness),
             "tau": tau,
         }
         rows += [
-            head | {"model": model, "mean": panel.sign * value, "rank": ranks[model]} | facts
+            head | {"model": model, "mean": matrix.sign * value, "rank": ranks[model]} | facts
             for model, value in goodness.items()
         ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -79,35 +79,39 @@ def order_agreement(one: dict[str, float], other: dict[str, float]) -> float:
 
 def _subsets(
     scores: pd.DataFrame, settled: pd.DataFrame, metrics: pd.DataFrame, leads: dict[tuple[str, ...], str]
-) -> Iterator[tuple[str, str, Panel]]:
-    """Yield (by, subset, panel) in the order of the rows."""
+) -> Iterator[tuple[str, str, ScoreMatrix]]:
+    """Yield (by, subset, matrix) in the order of the rows."""
     scored = set(metrics.loc[metrics["scored"], "metric"]) | set(leads.values())
-    for panel in panels(settled[settled["metric"].isin(scored)], metrics):
-        yield "metric", panel.metric, panel
-        if panel.metric != leads[panel.task]:
+    for matrix in score_matrices(settled[settled["metric"].isin(scored)], metrics):
+        yield "metric", matrix.metric, matrix
+        if matrix.metric != leads[matrix.task]:
             continue
-        yield EVERYTHING, "", panel
-        contexts = np.unique(panel.contexts)
+        yield EVERYTHING, "", matrix
+        contexts = np.unique(matrix.contexts)
         for context in contexts if len(contexts) > 1 else []:
-            yield "context", context, panel.rows(panel.contexts == context)
+            yield "context", context, matrix.rows(matrix.contexts == context)
         many = (
-            panel.n_truth_cells > np.nanmedian(panel.n_truth_cells) if np.isfinite(panel.n_truth_cells).any() else None
+            matrix.n_truth_cells > np.nanmedian(matrix.n_truth_cells)
+            if np.isfinite(matrix.n_truth_cells).any()
+            else None
         )
         if many is not None and many.any() and not many.all():
-            yield "cells", "few", panel.rows(~many)
-            yield "cells", "many", panel.rows(many)
+            yield "cells", "few", matrix.rows(~many)
+            yield "cells", "many", matrix.rows(many)
     for task, rows in scores.groupby(list(GROUP), sort=True, observed=True):
         headline = rows[rows["metric"] == leads[task]]
         for by in ("fold", "seed"):
             parts = list(headline.groupby(by, sort=True))
             for value, part in parts if len(parts) > 1 else []:
-                yield from ((by, str(value), panel) for panel in panels(settle(part, metrics), metrics))
+                yield from (
+                    (by, str(value), matrix) for matrix in score_matrices(condition_values(part, metrics), metrics)
+                )
 
 
-def _goodness(panel: Panel) -> dict[str, float]:
+def _goodness(matrix: ScoreMatrix) -> dict[str, float]:
     """Return the means over contexts of ranked models, turned so that more is better."""
-    values, contexts, models = panel.table()
+    values, contexts, models = matrix.table()
     if not len(values):
         return {}
-    means = panel.sign * mean_over_contexts(values, context_sizes(contexts))
+    means = matrix.sign * mean_over_contexts(values, context_sizes(contexts))
     return dict(zip(models, means.tolist(), strict=True))

@@ -8,14 +8,16 @@ import numpy as np
 import pandas as pd
 
 from reports.stats.bootstrap import context_sizes, draw_weights, interval_of, mean_over_contexts
-from reports.stats.panel import Panel, panels
-from reports.stats.settle import settle
+from reports.stats.condition_values import condition_values
+from reports.stats.score_matrix import ScoreMatrix, score_matrices
 from reports.tables import GROUP
 
 METRICS = ("pearson_delta", "r2_pearson", "mse")
 """What the study reports."""
 BASELINE = "train_mean"
 CEILING = "ceiling"
+KINDS = ("cycseq_plus", "cycseq", "ablation", "other")
+"""Kinds of models of the study, in the order of its tables and legends."""
 COLUMNS = (
     *GROUP,
     "metric",
@@ -37,7 +39,7 @@ COLUMNS = (
 class _Seeds:
     """One metric of one task in all seeds."""
 
-    panel: Panel
+    matrix: ScoreMatrix
     """Of the first seed."""
     values: dict[str, np.ndarray]
     """Ranked model → values [condition, seed]."""
@@ -77,17 +79,17 @@ def _tasks(scores: pd.DataFrame, metrics: pd.DataFrame) -> list[_Seeds]:
     """Settle each seed on its own; a model of one seed takes part in every other with its own values."""
     seeds_of = {str(name): set(own) for name, own in scores.groupby("model", observed=True)["seed"]}
     fixed = [name for name, own in seeds_of.items() if len(own) == 1]
-    found: dict[tuple[object, ...], dict[int, Panel]] = {}
+    found: dict[tuple[object, ...], dict[int, ScoreMatrix]] = {}
     for number in sorted(scores["seed"].unique()):
         part = scores[(scores["seed"] == number) | scores["model"].isin(fixed)]
-        for panel in panels(settle(part, metrics), metrics):
-            found.setdefault((*panel.task, panel.metric), {})[int(number)] = panel
+        for matrix in score_matrices(condition_values(part, metrics), metrics):
+            found.setdefault((*matrix.task, matrix.metric), {})[int(number)] = matrix
     return [_join(own, seeds_of) for own in found.values()]
 
 
-def _join(seeds: dict[int, Panel], seeds_of: dict[str, set[int]]) -> _Seeds:
+def _join(seeds: dict[int, ScoreMatrix], seeds_of: dict[str, set[int]]) -> _Seeds:
     """Put the seeds of each model side by side; a model without values in one of its seeds is left out."""
-    tables = {number: panel.table() for number, panel in seeds.items()}
+    tables = {number: matrix.table() for number, matrix in seeds.items()}
     first = min(tables)
     names = {number: models for number, (_, _, models) in tables.items()}
     values = {
@@ -99,22 +101,22 @@ def _join(seeds: dict[int, Panel], seeds_of: dict[str, set[int]]) -> _Seeds:
 
 
 def _rows(task: _Seeds, n_boot: int, seed: int) -> list[dict[str, object]]:
-    panel = task.panel
+    matrix = task.matrix
     rows: list[dict[str, object]] = []
-    for place, model in enumerate(panel.models):
-        labels = panel.labels | {"model": model}
+    for place, model in enumerate(matrix.models):
+        labels = matrix.labels | {"model": model}
         if model in task.values:
             rows.append(labels | _summary(task, model, n_boot, seed))
-        elif panel.is_model[place]:
-            bad = np.flatnonzero(panel.status[:, place] != "ok")
-            first = (panel.status[bad[0], place], panel.reason[bad[0], place]) if len(bad) else ("missing", "")
+        elif matrix.is_model[place]:
+            bad = np.flatnonzero(matrix.status[:, place] != "ok")
+            first = (matrix.status[bad[0], place], matrix.reason[bad[0], place]) if len(bad) else ("missing", "")
             rows.append(labels | {"n_conditions": 0, "status": first[0], "reason": first[1]})
-    ceiling = panel.column(CEILING)
+    ceiling = matrix.column(CEILING)
     if ceiling is not None:
-        keep = np.isfinite(panel.value[:, ceiling])
-        sizes = context_sizes(panel.contexts[keep])
-        mean = mean_over_contexts(panel.value[keep, ceiling][:, None], sizes)[0] if keep.any() else np.nan
-        rows.append(panel.labels | {"model": CEILING, "mean": mean, "n_conditions": int(keep.sum()), "status": "ok"})
+        keep = np.isfinite(matrix.value[:, ceiling])
+        sizes = context_sizes(matrix.contexts[keep])
+        mean = mean_over_contexts(matrix.value[keep, ceiling][:, None], sizes)[0] if keep.any() else np.nan
+        rows.append(matrix.labels | {"model": CEILING, "mean": mean, "n_conditions": int(keep.sum()), "status": "ok"})
     return rows
 
 
@@ -124,7 +126,7 @@ def _summary(task: _Seeds, model: str, n_boot: int, seed: int) -> dict[str, obje
     found: dict[str, object] = {"n_conditions": len(values), "n_seeds": values.shape[1], "status": "ok", "reason": ""}
     columns = {"": values}
     if BASELINE in task.values:
-        columns["gain"] = task.panel.sign * (values - task.values[BASELINE].mean(axis=1, keepdims=True))
+        columns["gain"] = task.matrix.sign * (values - task.values[BASELINE].mean(axis=1, keepdims=True))
     for name, column in columns.items():
         low, high = _interval(column, task.sizes, n_boot, seed)
         mean = float(mean_over_contexts(column.mean(axis=1, keepdims=True), task.sizes)[0])
@@ -143,3 +145,15 @@ def _interval(values: np.ndarray, sizes: tuple[int, ...], n_boot: int, seed: int
     draws = ((draw_weights(sizes, n_boot, seed) @ values) * of_seed).sum(axis=1)
     low, high = interval_of(draws[:, None])
     return float(low[0]), float(high[0])
+
+
+def short_name(model: str, direction: str) -> str:
+    """Return a model's name without the direction."""
+    return model.removesuffix(f"_{direction}")
+
+
+def kind_of(name: str) -> str:
+    """Return which of `KINDS` a model of that short name is."""
+    if name in KINDS:
+        return name
+    return "ablation" if name.startswith("cycseq_") else "other"

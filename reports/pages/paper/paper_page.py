@@ -1,114 +1,130 @@
-"""The page: every table and figure of section 3 of the CycSeq paper beside its counterpart here, with what it shows."""
+"""The page: every table and figure of section 3 of the CycSeq paper beside its counterpart here, with a summary of each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from reports.figures.dose_embedding_figure import REAL, draw_embedding, read_neighbours, summarise
 from reports.figures.enrichment_figure import draw_enrichment, read_enrichment
-from reports.figures.paper_figures import draw_lines, draw_stages, draw_triangular, stages, triangular
+from reports.figures.paper_figures import draw_lines, draw_stages, draw_triangular
 from reports.figures.style import save, settings
-from reports.formatting import interval, markdown_table, number
+from reports.formatting import (
+    bullets,
+    interval,
+    markdown_table,
+    number,
+    percent,
+    picture,
+    save_page,
+    save_table,
+    with_interval,
+)
+from reports.pages.paper.paper_sentences import (
+    calibration_sentence,
+    declined_models,
+    losses_to_copying,
+    summary_of_metric,
+)
 from reports.pages.paper.paper_tables import lay_out, of_paper, table_of_compounds, table_of_lines
-from reports.pages.paper.sentences import calibration_sentence, what_it_shows, where_copying_wins, who_declined
-from reports.stats.suite_results import Results
+from reports.stats.paper_scores import Results, stages, triangular
 from reports.task_labels import BRACKETS
 
-RUN = "python -m benchmarks.run --suite {suite}"
 LEAD = "pearson_delta"
 
 
 @dataclass
-class Section:
-    """A table or figure of the paper and its counterpart."""
+class Part:
+    """What is written of one table or figure of the paper, and the files beside the page."""
 
-    title: str
-    suite: str
+    results: Results
+    out: Path
     blocks: list[str] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
 
+    def add_direction(self, direction: str, *blocks: str) -> None:
+        """Add a heading and what is written of one direction."""
+        title = "Control to perturbed (n2p)" if direction == "n2p" else "Perturbed to control (p2n)"
+        self.blocks += [f"### {title}", *blocks]
 
-def table1(results: Results, out: Path) -> Section:
+    def add_figure(self, figure: Figure, name: str) -> str:
+        """Save a figure as PNG and SVG; returns the link to it."""
+        paths = save(figure, self.out / name, svg=True)
+        self.files += paths
+        return picture(paths[0], self.out)
+
+    def summaries(self, direction: str, *metrics: str) -> Iterator[str]:
+        """Yield the summary of some metrics, and the models without a value."""
+        yield from (summary_of_metric(self.results, direction, metric) for metric in metrics)
+        yield declined_models(self.results, direction)
+
+
+def _table1(part: Part) -> None:
     """Table 1: every model by line, both directions."""
-    table = table_of_lines(results)
-    section = Section("Table 1: models by line", "cropseq", files=[_csv(table, out / "table1.csv")])
-    for direction in results.directions:
-        own = table[table["direction"] == direction]
-        section.blocks += [_way(direction), lay_out(table, direction, sorted(set(own["name"])))]
-        section.blocks += [what_it_shows(results, direction, "r2_pearson"), what_it_shows(results, direction, LEAD)]
-        section.blocks += _named(who_declined(results, direction))
-    return section
+    table = table_of_lines(part.results)
+    part.files.append(save_table(table, part.out / "table1.csv"))
+    for direction in part.results.directions:
+        names = sorted(set(table.loc[table["direction"] == direction, "name"]))
+        summaries = part.summaries(direction, "r2_pearson", LEAD)
+        part.add_direction(direction, lay_out(table, direction, names), *summaries)
 
 
-def table2(results: Results, out: Path) -> Section:
+def _table2(part: Part) -> None:
     """Table 2: every model by compound."""
-    table = table_of_compounds(results)
-    section = Section("Table 2: models by compound", "sciplex", files=[_csv(table, out / "table2.csv")])
-    for direction in results.directions:
-        own = table[table["direction"] == direction]
-        section.blocks += [_way(direction), lay_out(table, direction, of_paper(sorted(set(own["name"]))))]
-        section.blocks += [what_it_shows(results, direction, LEAD), *_named(who_declined(results, direction))]
-    if (results.tables.scores["protocol"] == "low_to_high_dose").any():
-        section.blocks.append(
+    table = table_of_compounds(part.results)
+    part.files.append(save_table(table, part.out / "table2.csv"))
+    for direction in part.results.directions:
+        names = of_paper(sorted(set(table.loc[table["direction"] == direction, "name"])))
+        part.add_direction(direction, lay_out(table, direction, names), *part.summaries(direction, LEAD))
+    if (part.results.tables.scores["protocol"] == "low_to_high_dose").any():
+        part.blocks.append(
             "The input is the same compound's cells at the next lower dose, so copying it is no copy of the control."
         )
-    section.blocks.append("Each dose step is a line of `table2.csv`.")
-    return section
+    part.blocks.append("Each dose step is a line of `table2.csv`.")
 
 
-def figure2(results: Results, out: Path) -> Section:
+def _figure2(part: Part) -> None:
     """Figure 2: every metric by model and line."""
-    section = Section("Figure 2: models by line, cross-line transfer", "replogle")
-    for direction in results.directions:
-        paths = save(draw_lines(results, direction), out / f"figure2-{direction}", svg=True)
-        section.files += paths
-        section.blocks += [_way(direction), _picture(paths[0])]
-        section.blocks += [what_it_shows(results, direction, LEAD), what_it_shows(results, direction, "r2_pearson")]
-        section.blocks += _named(who_declined(results, direction))
-    return section
+    for direction in part.results.directions:
+        link = part.add_figure(draw_lines(part.results, direction), f"figure2-{direction}")
+        part.add_direction(direction, link, *part.summaries(direction, LEAD, "r2_pearson"))
 
 
-def figure3(results: Results, out: Path) -> Section:
+def _figure3(part: Part) -> None:
     """Figure 3: is the output nearer the target than the input?"""
-    table = triangular(results)
-    section = Section("Figure 3: triangular validation", "triangular", files=[_csv(table, out / "figure3.csv")])
+    table = triangular(part.results)
+    part.files.append(save_table(table, part.out / "figure3.csv"))
     for direction in sorted(set(table["direction"])):
-        paths = save(draw_triangular(table, results, direction), out / f"figure3-{direction}", svg=True)
-        section.files += paths
-        section.blocks += [_way(direction), _picture(paths[0]), _triangular_words(table, direction)]
-    return section
+        link = part.add_figure(draw_triangular(table, part.results, direction), f"figure3-{direction}")
+        part.add_direction(direction, link, _triangular_summary(table, direction))
 
 
-def figure4(results: Results, out: Path) -> Section:
-    """Figure 4: pre-trained against fine-tuned."""
-    section = Section("Figure 4: pre-trained against fine-tuned", "cropseq")
-    table = stages(results)
+def _figure4(part: Part) -> None:
+    """Figure 4: pre-trained and fine-tuned models."""
+    table = stages(part.results)
     if table.empty:
-        section.blocks.append(
+        part.blocks.append(
             "No model was run both pre-trained and fine-tuned. Run "
             "`python -m benchmarks.run --suite cropseq --models cycseq_n2p,cycseq_p2n,cycseq_pretrained_n2p,cycseq_pretrained_p2n`."
         )
-        return section
-    section.files.append(_csv(table, out / "figure4.csv"))
+        return
+    part.files.append(save_table(table, part.out / "figure4.csv"))
     for direction in sorted(set(table["direction"])):
-        paths = save(draw_stages(table, results, direction), out / f"figure4-{direction}", svg=True)
-        section.files += paths
-        section.blocks += [_way(direction), _picture(paths[0]), _stage_table(table[table["direction"] == direction])]
-    return section
+        link = part.add_figure(draw_stages(table, part.results, direction), f"figure4-{direction}")
+        part.add_direction(direction, link, _stage_table(table[table["direction"] == direction]))
 
 
-def figure5(results: Results, out: Path) -> Section:
-    """Figure 5: real and predicted cells by dose."""
-    section = Section("Figure 5: measured and predicted cells by dose (PHATE)", "sciplex")
-    folder = results.folder / "embedding"
+def _figure5(part: Part) -> None:
+    """Figure 5: measured and predicted cells by dose."""
+    folder = part.results.folder / "embedding"
     if not (folder / "neighbours.csv").is_file():
-        section.blocks.append(f"Not made yet: `python -m benchmarks.embedding {results.folder}`.")
-        return section
-    section.files += draw_embedding(folder, out)
+        part.blocks.append(f"Not made yet: `python -m benchmarks.embedding {part.results.folder}`.")
+        return
+    part.files += draw_embedding(folder, part.out)
     table = summarise(read_neighbours(folder))
     lines = [
         [
@@ -116,102 +132,116 @@ def figure5(results: Results, out: Path) -> Section:
             str(row.unit),
             f"{row.dose:g} nM",
             f"{100 * row.share:.0f} %" + interval(100 * row.low, 100 * row.high, 0),
-            f"{100 * row.chance:.0f} %",
+            percent(row.chance),
         ]
         for row in table.sort_values(["dose", "share"], ascending=[True, False]).itertuples()
     ]
-    section.blocks += [_picture(path) for path in section.files]
-    section.blocks += [
-        _dose_words(table),
-        markdown_table(["model", "unit", "dose asked for", "right dose", "chance"], lines),
-    ]
-    return section
+    header = ["model", "unit", "dose of the prediction", "right dose", "chance"]
+    part.blocks += [picture(path, part.out) for path in part.files]
+    part.blocks += [_dose_summary(table), markdown_table(header, lines)]
 
 
-def figure6(results: Results, out: Path) -> Section:
+def _figure6(part: Part) -> None:
     """Figure 6: gene-set enrichment."""
-    section = Section(f"Figure 6: gene-set enrichment ({results.task(results.directions[0]).suite})", "sciplex")
-    folder = results.folder / "enrichment"
+    folder = part.results.folder / "enrichment"
     if not (folder / "agreement.csv").is_file():
-        section.blocks.append(
-            f"Not made yet: `python -m benchmarks.enrichment {results.folder} --gene-sets FILE.gmt` (without --gene-sets: the "
-            "data set's own annotation). The paper's compound is Temsirolimus (it prints Temozolomide)."
+        part.blocks.append(
+            f"Not made yet: `python -m benchmarks.enrichment {part.results.folder} --gene-sets FILE.gmt` (without --gene-sets: "
+            "the data set's own annotation). The paper's compound is Temsirolimus (it prints Temozolomide)."
         )
-        return section
-    section.files += draw_enrichment(folder, out)
-    section.blocks += [_picture(path) for path in section.files]
-    section.blocks.append(_enrichment_words(read_enrichment(folder)["agreement"]))
-    return section
+        return
+    part.files += draw_enrichment(folder, part.out)
+    part.blocks += [picture(path, part.out) for path in part.files]
+    part.blocks.append(_enrichment_table(read_enrichment(folder)["agreement"]))
 
 
-SECTIONS: Mapping[str, tuple[str, Callable[[Results, Path], Section]]] = {
-    "Table 1: models by line": ("cropseq", table1),
-    "Figure 2: models by line, cross-line transfer": ("replogle", figure2),
-    "Figure 3: triangular validation": ("triangular", figure3),
-    "Figure 4: pre-trained against fine-tuned": ("cropseq", figure4),
-    "Table 2: models by compound": ("sciplex", table2),
-    "Figure 5: measured and predicted cells by dose (PHATE)": ("sciplex", figure5),
-    "Figure 6: gene-set enrichment": ("sciplex", figure6),
+SECTIONS: Mapping[str, tuple[str, Callable[[Part], None]]] = {
+    "Table 1: models by line": ("cropseq", _table1),
+    "Figure 2: models by line, cross-line transfer": ("replogle", _figure2),
+    "Figure 3: triangular validation": ("triangular", _figure3),
+    "Figure 4: pre-trained and fine-tuned models": ("cropseq", _figure4),
+    "Table 2: models by compound": ("sciplex", _table2),
+    "Figure 5: measured and predicted cells by dose (PHATE)": ("sciplex", _figure5),
+    "Figure 6: gene-set enrichment": ("sciplex", _figure6),
 }
 
 
-def write_page(runs: Mapping[str, Results], out: Path) -> list[Path]:
-    """Write paper.md and everything it shows; returns the paths, the page last."""
+def write_paper(folders: Mapping[str, Path], out: Path) -> list[Path]:
+    """Write `paper.md` with the tables and figures of the paper and ours.
+
+    Parameters
+    ----------
+    folders
+        Suite ("cropseq", "replogle", "sciplex", "triangular"; others get their sentences) → folder of its finished run. A
+        suite that is missing is a line with the command that runs it.
+    out
+        Folder to write to; made if it does not exist.
+
+    Returns
+    -------
+    list of Path
+        The files written, the page last.
+
+    Raises
+    ------
+    ReportError
+        Tables of a run that are missing or cannot be reported.
+    """
+    runs = {suite: Results.of(folder) for suite, folder in folders.items()}
     out.mkdir(parents=True, exist_ok=True)
-    blocks, files = ["# The paper's tables and figures, and ours beside them", _how_to_read(runs)], []
+    blocks, files = ["# The paper's tables and figures, and ours beside them", *_how_to_read(runs)], []
     for title, (suite, build) in SECTIONS.items():
-        results = _enriched(runs) if build is figure6 else runs.get(suite)
+        results = _enriched(runs) if build is _figure6 else runs.get(suite)
         if results is None:
-            blocks += [f"## {title}", f"Not run: `{RUN.format(suite=suite)}`."]
+            blocks += [f"## {title}", f"Not run: `python -m benchmarks.run --suite {suite}`."]
             continue
+        part = Part(results, out)
         with settings():
-            section = build(results, out)
-        warnings = results.task(results.directions[0]).warnings
-        blocks += [" — ".join((f"## {section.title}", *warnings)), *section.blocks]
-        files += section.files
-    blocks += ["## Where copying the input beats a model", *_copying(runs), "## Are the yardsticks in place"]
-    blocks.append("\n".join(f"- {suite}: {calibration_sentence(results)}" for suite, results in runs.items()))
-    page = out / "paper.md"
-    page.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
-    return [*files, page]
+            build(part)
+        task = results.task(results.directions[0])
+        heading = f"## {title} ({task.suite})" if build is _figure6 else f"## {title}"
+        blocks += [" — ".join((heading, *task.warnings)), *part.blocks]
+        files += part.files
+    losses = [line for suite, results in runs.items() for line in _losses(suite, results)]
+    blocks += ["## Models below a copy of the input", bullets(losses) or "No suite was run.", "## Reference scores"]
+    blocks.append(bullets(f"{suite}: {calibration_sentence(results)}" for suite, results in runs.items()))
+    return [*files, save_page(blocks, out / "paper.md")]
 
 
 def _enriched(runs: Mapping[str, Results]) -> Results | None:
-    """Choose the run of Figure 6: sciplex's, or another whose gene sets were enriched."""
+    """Choose the run of Figure 6: sciplex's, or another with enriched gene sets."""
     order = sorted(runs, key=lambda suite: (suite != "sciplex", suite))
     done = [suite for suite in order if (runs[suite].folder / "enrichment" / "agreement.csv").is_file()]
     return runs[done[0]] if done else runs.get("sciplex")
 
 
-def _how_to_read(runs: Mapping[str, Results]) -> str:
-    simulated = [suite for suite, results in runs.items() if results.simulated]
-    text = (
+def _how_to_read(runs: Mapping[str, Results]) -> Iterator[str]:
+    yield (
         "`r2_pearson` is what the paper calls R²; it, MAE and MSE are high for a copy of the input. `pearson_delta` measures the "
         "predicted change and is 0 for a copy; the ceiling is one half of a condition's cells as prediction of the other half. "
         "Lines marked bracket learn nothing about a perturbation's own effect; those in italics are references, never ranked."
     )
+    simulated = [suite for suite, results in runs.items() if results.simulated]
     if simulated:
-        text += (
-            f"\n\n**SIMULATED data in: {', '.join(simulated)}.** Those numbers say how models behave where the truth is known, "
-            "nothing about real cells; no published value stands beside them."
+        yield (
+            f"**SIMULATED data in: {', '.join(simulated)}.** Those numbers describe how models behave where the truth is known, "
+            "not real cells; no published value stands beside them."
         )
-    return text
 
 
-def _copying(runs: Mapping[str, Results]) -> list[str]:
-    lines = []
-    for suite, results in runs.items():
-        where = f"{suite} (simulated)" if results.simulated else suite
-        sentences = where_copying_wins(results)
-        lines += [f"- {where}, {sentence}" for sentence in sentences]
-        lines += [] if sentences else [f"- {where}: nowhere; every model is ahead of `no_change` or equal to it."]
-    return ["\n".join(lines)] if lines else ["No suite was run."]
+def _losses(suite: str, results: Results) -> list[str]:
+    """List the metrics and models for which copying the input is better, a line per direction."""
+    where = f"{suite} (simulated)" if results.simulated else suite
+    sentences = losses_to_copying(results)
+    return [f"{where}, {sentence}" for sentence in sentences] or [
+        f"{where}: none; every model is better than `no_change` or equal to it."
+    ]
 
 
-def _triangular_words(table: pd.DataFrame, direction: str) -> str:
+def _triangular_summary(table: pd.DataFrame, direction: str) -> str:
     own = table[(table["direction"] == direction) & (table["kind"] == "model") & ~table["model"].isin(BRACKETS)]
     if own.empty:
-        return "No model answered."
+        return "No model has a value."
     means = own.groupby("model")[["sim_tp", "sim_ip", "copy_margin"]].mean()
     flagged = own.groupby("model")["copies_input"].mean() if "copies_input" in own else pd.Series(dtype=float)
     nearer = sorted(means.index[means["copy_margin"] > 0])
@@ -234,7 +264,7 @@ def _stage_table(table: pd.DataFrame) -> str:
                 str(row.context) or "all lines",
                 number(row.pretrained, 4),
                 number(row.finetuned, 4),
-                number(row.gain, 4) + interval(row.low, row.high, 4),
+                with_interval(row.gain, row.low, row.high, 4),
                 f"{row.p_holm:.2g}",
             ]
         )
@@ -247,26 +277,26 @@ def _stage_table(table: pd.DataFrame) -> str:
     return f"{sentence}\n\n{markdown_table(header, lines, left=3)}"
 
 
-def _dose_words(table: pd.DataFrame) -> str:
+def _dose_summary(table: pd.DataFrame) -> str:
     means = table.groupby("model")[["share", "chance"]].mean()
     real = means.loc[REAL] if REAL in means.index else None
     rest = means.drop(index=REAL, errors="ignore").sort_values("share", ascending=False)
     best = rest.iloc[0]
-    text = f"Of the nearest measured neighbours of the cells {rest.index[0]} predicts, {100 * best['share']:.0f} % are of the dose that "
-    text += f"was asked for; chance gives {100 * best['chance']:.0f} %"
+    text = f"Of the nearest measured neighbours of the cells {rest.index[0]} predicts, {100 * best['share']:.0f} % are of the predicted "
+    text += f"dose; chance gives {100 * best['chance']:.0f} %"
     return text + (f", measured cells of that dose {100 * real['share']:.0f} %." if real is not None else ".")
 
 
-def _enrichment_words(agreement: pd.DataFrame) -> str:
+def _enrichment_table(agreement: pd.DataFrame) -> str:
     means = agreement.groupby("model")[["spearman_nes", "top_overlap", "top_chance", "sign_share"]].mean()
     means = means.sort_values("spearman_nes", ascending=False)
     lines = [
         [
             str(model),
             number(row["spearman_nes"], 2),
-            f"{100 * row['top_overlap']:.0f} %",
-            f"{100 * row['top_chance']:.0f} %",
-            "–" if pd.isna(row["sign_share"]) else f"{100 * row['sign_share']:.0f} %",
+            percent(row["top_overlap"]),
+            percent(row["top_chance"]),
+            percent(row["sign_share"]),
         ]
         for model, row in means.iterrows()
     ]
@@ -279,20 +309,3 @@ def _enrichment_words(agreement: pd.DataFrame) -> str:
         "right sign of significant sets",
     ]
     return f"Means over {n} conditions.\n\n" + markdown_table(header, lines, left=1)
-
-
-def _csv(table: pd.DataFrame, path: Path) -> Path:
-    table.to_csv(path, index=False, float_format="%.6g")
-    return path
-
-
-def _picture(path: Path) -> str:
-    return f"![{path.stem}]({path.name})"
-
-
-def _way(direction: str) -> str:
-    return f"### {'Control to perturbed (n2p)' if direction == 'n2p' else 'Perturbed to control (p2n)'}"
-
-
-def _named(text: str) -> list[str]:
-    return [text] if text else []

@@ -8,7 +8,7 @@ import pandas as pd
 
 from reports.formatting import decimals, markdown_table, number
 from reports.pages.paper.published import NOTE, published
-from reports.stats.suite_results import Results, mean_by
+from reports.stats.paper_scores import Results, mean_by
 from reports.task_labels import BRACKETS
 
 METRICS = ("r2_pearson", "mae", "mse")

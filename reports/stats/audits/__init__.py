@@ -1,1 +1,1 @@
-"""Audits of a suite as tables, figures and a page: what leakage, direction and integration do to its scores."""
+"""Audits of a suite: effects of leakage, direction and integration on its scores."""

@@ -1,19 +1,20 @@
-"""Plain sentences on what a table shows, computed from it."""
+"""Sentences that summarise the results of a run, computed from its tables."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from reports.formatting import decimals, interval, number, shorten
-from reports.stats.suite_results import COPY, Results, paired_gain
+from reports.formatting import decimals, number, shorten, with_interval
+from reports.stats.paired_comparison import paired_gain
+from reports.stats.paper_scores import COPY, N_BOOT, Results
 from reports.task_labels import BRACKETS, why_uninformative
 
 _JUDGED = ("pearson_delta", "r2_pearson", "mse", "mae")
 _WAYS = {"n2p": "control to perturbed (n2p)", "p2n": "perturbed to control (p2n)"}
 
 
-def what_it_shows(results: Results, direction: str, metric: str) -> str:
-    """Name the best model of a metric and what the trivial answers and the ceiling score beside it."""
+def summary_of_metric(results: Results, direction: str, metric: str) -> str:
+    """Name the best model of a metric, and the scores of trivial predictions and of the ceiling."""
     rows = results.rows(direction, [metric]).set_index("model")
     models = rows[(rows["kind"] == "model") & rows["mean"].notna()]
     learnt = models[~models.index.isin(BRACKETS)]
@@ -21,20 +22,20 @@ def what_it_shows(results: Results, direction: str, metric: str) -> str:
         return f"In {metric}, {_WAYS[direction]}, no model has a value."
     places = decimals(models["mean"])
     best = learnt.iloc[0]
-    text = f"In {metric}, {_WAYS[direction]}, the best mean is that of {best.name}, {number(best['mean'], places)}"
-    text += interval(best["low"], best["high"], places)
+    text = f"In {metric}, {_WAYS[direction]}, the best mean is that of {best.name}, "
+    text += with_interval(best["mean"], best["low"], best["high"], places)
     beside = [
-        f"{words} {number(rows.loc[name, 'mean'], places)}"
-        for name, words in ((COPY, "copying the input"), ("train_mean", "the mean effect"), ("ceiling", "the ceiling"))
+        f"{what} {number(rows.loc[name, 'mean'], places)}"
+        for name, what in ((COPY, "copying the input"), ("train_mean", "the mean effect"), ("ceiling", "the ceiling"))
         if name in rows.index and pd.notna(rows.loc[name, "mean"])
     ]
     text += f"; beside it {', '.join(beside)}." if beside else "."
     blunt = why_uninformative(results.board[results.board["direction"] == direction], metric)
-    return text + (f" It is uninformative here and ranks nobody: {blunt}." if blunt else "")
+    return text + (f" It is uninformative here, so there are no ranks: {blunt}." if blunt else "")
 
 
-def who_declined(results: Results, direction: str) -> str:
-    """Say which models have no value in a direction, and why; "" where all have one."""
+def declined_models(results: Results, direction: str) -> str:
+    """Name the models without a value in a direction, and why; "" where all have one."""
     rows = results.rows(direction, ["pearson_delta"])
     missing = rows[(rows["kind"] == "model") & rows["mean"].isna()]
     if missing.empty:
@@ -46,21 +47,21 @@ def who_declined(results: Results, direction: str) -> str:
     return f"Without a value: {'; '.join(parts)}."
 
 
-def where_copying_wins(results: Results) -> list[str]:
-    """Say for every direction which models copying the input beats, metric by metric; nothing where it beats none."""
+def losses_to_copying(results: Results) -> list[str]:
+    """List for every direction the models with lower scores than a copy of the input, by metric; none where there are none."""
     sentences = []
     for direction in results.directions:
         parts = []
-        for panel in results.panels(direction, _JUDGED):
+        for matrix in results.matrices(direction, _JUDGED):
             sure, unsure = list[str](), list[str]()
-            for model in panel.table()[2]:
-                found = None if model in BRACKETS else paired_gain(panel, model, COPY)
+            for model in matrix.table()[2]:
+                found = None if model in BRACKETS else paired_gain(matrix, model, COPY, n_boot=N_BOOT)
                 if found is not None and found["gain"] < 0:
                     (sure if found["high"] < 0 else unsure).append(model)
             if sure or unsure:
-                parts.append(f"{panel.metric}: {_beaten(sure, unsure)}")
+                parts.append(f"{matrix.metric}: {_beaten(sure, unsure)}")
         if parts:
-            sentences.append(f"{_WAYS[direction]}: `no_change` beats, in {'; in '.join(parts)}.")
+            sentences.append(f"{_WAYS[direction]}: scores below `no_change` in {'; in '.join(parts)}.")
     return sentences
 
 
@@ -69,7 +70,7 @@ def _beaten(sure: list[str], unsure: list[str]) -> str:
 
 
 def calibration_sentence(results: Results) -> str:
-    """Say how many metrics rank, and whether the ceiling is at 1 and the oracle at or above it on their scaled values."""
+    """Count the informative metrics, and write the scaled values of the ceiling and the oracle."""
     parts = []
     for direction in results.directions:
         board = results.board[(results.board["direction"] == direction) & (results.board["level"] == "suite")]
@@ -78,8 +79,8 @@ def calibration_sentence(results: Results) -> str:
         if ceiling.empty:
             parts.append(f"{direction}: no metric is informative, so nothing is scaled")
             continue
-        words = f"{direction}: {len(ceiling)} metrics are informative; scaled, the ceiling is at {_span(ceiling)}"
-        parts.append(words + (f" and the oracle at {_span(oracle)}" if len(oracle) else ""))
+        text = f"{direction}: {len(ceiling)} metrics are informative; scaled, the ceiling is at {_span(ceiling)}"
+        parts.append(text + (f" and the oracle at {_span(oracle)}" if len(oracle) else ""))
     return "; ".join(parts) + "."
 
 

@@ -20,7 +20,7 @@ _MODEL = [*GROUP, "model", "kind"]
 _LABELS = [*_MODEL, "metric", "context", "condition"]
 
 
-def settle(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
+def condition_values(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     """Give every model one value per condition and metric, by rules 1 to 3.
 
     Parameters

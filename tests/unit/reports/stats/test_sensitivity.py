@@ -8,8 +8,8 @@ import pytest
 from result_tables import metrics_table, score_rows
 
 from reports.stats.aggregate import rank_settled
+from reports.stats.condition_values import condition_values
 from reports.stats.sensitivity import order_agreement, rank_sensitivity
-from reports.stats.settle import settle
 from reports.tables import check_scores
 
 METRICS = metrics_table()
@@ -20,7 +20,7 @@ BOTH = {"a": (0.9, 0.1), "b": (0.5, 0.2), "c": (0.1, 0.3)}
 def analysed(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the sensitivity table, one row per subset."""
     checked = check_scores(scores, METRICS)
-    settled = settle(checked, METRICS)
+    settled = condition_values(checked, METRICS)
     table = rank_sensitivity(checked, settled, rank_settled(settled, METRICS, n_boot=5), METRICS)
     return table.drop_duplicates(["by", "subset"]).set_index(["by", "subset"])
 
@@ -59,7 +59,7 @@ def test_seeds_and_folds() -> None:
 
 def test_ranks_and_means_are_listed_per_model() -> None:
     scores = check_scores(both(), METRICS)
-    settled = settle(scores, METRICS)
+    settled = condition_values(scores, METRICS)
     table = rank_sensitivity(scores, settled, rank_settled(settled, METRICS, n_boot=5), METRICS)
     in_b = table[(table["by"] == "context") & (table["subset"] == "B")].set_index("model")
     assert in_b["rank"].to_dict() == {"a": 3, "b": 2, "c": 1}

@@ -6,11 +6,11 @@ import pytest
 
 from reports.figures.paper_figures import stages, triangular
 from reports.pages.paper import write_paper
+from reports.pages.paper.paper_sentences import calibration_sentence, where_copying_wins
 from reports.pages.paper.paper_tables import lay_out, of_paper, plain, table_of_compounds, table_of_lines
 from reports.pages.paper.published import published
-from reports.pages.paper.sentences import calibration_sentence, where_copying_wins
 from reports.paper import find_runs, main
-from reports.stats.suite_results import Results
+from reports.stats.paper_scores import Results
 from reports.tables import COST_COLUMNS, ReportError, Tables, check_metrics, check_scores
 from tests.unit.reports.result_tables import metrics_table, score_rows
 

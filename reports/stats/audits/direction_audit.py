@@ -1,4 +1,4 @@
-"""Is a model caught that answers the wrong direction? Its n2p change, handed in as a p2n answer, and what the scorer says."""
+"""Is an answer in the wrong direction caught? The score of each model's n2p change as a p2n answer."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 
 from reports.stats.aggregate import leaderboard
-from reports.stats.bootstrap import context_sizes, draw_means, interval_of
+from reports.stats.bootstrap import mean_intervals
 from reports.tables import GROUP, Tables
 
 METRICS = ("pearson_delta", "r2_pearson", "copy_margin", "copies_input")
 AS_N2P = " as n2p"
-"""Behind the name of a model whose n2p change was handed in as a p2n answer."""
+"""Suffix of a model whose n2p change is scored as a p2n answer."""
 RIGHT, BLIND = "planted", f"planted{AS_N2P}"
-"""Planted predictors: the condition's own effect, turned round as p2n asks, and not turned round."""
+"""Planted predictors: the condition's own effect, reversed as p2n requires, and unchanged."""
 COLUMNS = (
     *GROUP,
     "model",
@@ -31,12 +31,12 @@ COLUMNS = (
 
 
 def judge_directions(run: Tables, answers: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Put wrong answers on the leaderboard of the right ones and say which are caught.
+    """Rank answers in the wrong direction beside the right ones and decide which are caught.
 
     Parameters
     ----------
     run
-        Tables of a run that was asked p2n.
+        Tables of a run with the direction p2n.
     answers
         Scores of answers in the wrong direction and of the planted predictors, as rows of scores.csv.
     n_boot, seed
@@ -45,7 +45,7 @@ def judge_directions(run: Tables, answers: pd.DataFrame, *, n_boot: int = 2000, 
     Returns
     -------
     DataFrame
-        Columns `COLUMNS`, one row per answer. `answer` is "p2n" (what was asked) or "n2p" (the model's n2p change, added to
+        Columns `COLUMNS`, one row per answer. `answer` is "p2n" (the required direction) or "n2p" (the model's n2p change, added to
         p2n's input). `verdict` is "caught" where the whole 95 % interval of pearson_delta lies below 0, the score of
         predicting no change: the answer moves the wrong way; "right way" where it lies above; "no change" where nothing
         was predicted; else "not told apart".
@@ -67,7 +67,7 @@ def judge_directions(run: Tables, answers: pd.DataFrame, *, n_boot: int = 2000, 
         name = str(key[-1])
         rows.append(
             dict(zip((*GROUP, "model"), key, strict=True))
-            | _who(name)
+            | _answer(name)
             | {metric: values["mean"].get(metric, np.nan) for metric in METRICS}
             | {"low": lead["low"], "high": lead["high"], "scaled": lead["scaled"], "n_conditions": lead["n_conditions"]}
             | {"verdict": _verdict(lead["mean"], lead["low"], lead["high"])}
@@ -76,14 +76,14 @@ def judge_directions(run: Tables, answers: pd.DataFrame, *, n_boot: int = 2000, 
     return table.sort_values([*GROUP, "model", "answer"], ascending=[True] * 6 + [False], ignore_index=True)
 
 
-def _who(name: str) -> dict[str, str]:
-    """Model, without the direction in its name, and which answer it is; so the two halves of one training are one model."""
+def _answer(name: str) -> dict[str, str]:
+    """Return the model without the direction in its name, and the answer; both directions of a model share the name."""
     answer = "n2p" if name.endswith(AS_N2P) else "p2n"
     return {"model": name.removesuffix(AS_N2P).removesuffix(f"_{answer}"), "answer": answer}
 
 
 def rate_metrics(answers: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Say of every metric whether it sees the direction: is the planted effect better turned round than left as it is?
+    """Test for every metric whether it depends on the direction: is the planted effect better reversed than unchanged?
 
     Parameters
     ----------
@@ -108,11 +108,10 @@ def rate_metrics(answers: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 
         own = wide.loc[row.metric].sort_index()
         sign = 1.0 if row.higher_is_better else -1.0
         values = np.column_stack([own[RIGHT], own[BLIND], sign * (own[RIGHT] - own[BLIND])])
-        sizes = context_sizes(own.index.get_level_values("context").to_numpy())
-        means, draws = draw_means(values, sizes, n_boot=n_boot, seed=seed)
-        low, high = interval_of(draws[:, 2:])
+        contexts = own.index.get_level_values("context").to_numpy()
+        means, low, high = mean_intervals(values, contexts, n_boot=n_boot, seed=seed)
         numbers = dict(zip(("right", "blind", "gain"), means.tolist(), strict=True))
-        facts = {"low": low[0], "high": high[0], "n_conditions": len(own), "sees": bool(low[0] > 0)}
+        facts = {"low": low[2], "high": high[2], "n_conditions": len(own), "sees": bool(low[2] > 0)}
         rows.append({"metric": row.metric} | numbers | facts)
     return pd.DataFrame(rows)
 

@@ -9,15 +9,19 @@ from result_tables import metrics_table, run_scores, score_rows
 from statsmodels.stats.multitest import multipletests
 
 from reports.stats.aggregate import leaderboard
-from reports.stats.paired_gains import compare, holm
-from reports.stats.settle import settle
+from reports.stats.condition_values import condition_values
+from reports.stats.paired_comparison import compare, holm
 
 METRICS = metrics_table()
 
 
 def compared(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the comparison, indexed by (metric, baseline, model)."""
-    return compare(settle(scores, METRICS), METRICS, n_boot=500).set_index(["metric", "baseline", "model"]).sort_index()
+    return (
+        compare(condition_values(scores, METRICS), METRICS, n_boot=500)
+        .set_index(["metric", "baseline", "model"])
+        .sort_index()
+    )
 
 
 def test_gain_is_positive_where_the_model_is_better() -> None:

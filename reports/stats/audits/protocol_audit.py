@@ -1,4 +1,4 @@
-"""How much of a score is leakage: the same models on the same conditions, honestly held out and trained on."""
+"""How much of a score is leakage: the same models on the same conditions, held out and trained on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.stats.bootstrap import context_sizes, draw_means, interval_of
-from reports.stats.panel import Panel, panels
-from reports.stats.settle import settle
+from reports.stats.bootstrap import mean_intervals
+from reports.stats.condition_values import condition_values
+from reports.stats.score_matrix import ScoreMatrix, score_matrices
 from reports.tables import Tables
 
 METRICS = ("pearson_delta", "r2_pearson", "mse")
@@ -54,27 +54,27 @@ def compare_protocols(honest: Tables, leaky: Tables, *, n_boot: int = 2000, seed
         no_change) / (leaky − no_change), above 1 where honestly nothing is left. It is NaN where the leaky score is not
         above no_change's.
     """
-    found = {_key(panel): panel for panel in _panels(leaky)}
+    found = {_key(matrix): matrix for matrix in _panels(leaky)}
     rows: list[dict[str, Any]] = []
-    for panel in _panels(honest):
-        other = found.get(_key(panel))
+    for matrix in _panels(honest):
+        other = found.get(_key(matrix))
         if other is not None:
-            rows += _rows(panel, other, n_boot, seed)
+            rows += _rows(matrix, other, n_boot, seed)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _panels(tables: Tables) -> Iterator[Panel]:
+def _panels(tables: Tables) -> Iterator[ScoreMatrix]:
     metrics = tables.metrics[tables.metrics["metric"].isin(METRICS)]
-    return panels(settle(tables.scores[tables.scores["metric"].isin(METRICS)], metrics), metrics)
+    return score_matrices(condition_values(tables.scores[tables.scores["metric"].isin(METRICS)], metrics), metrics)
 
 
-def _key(panel: Panel) -> tuple[str, ...]:
-    """A panel's task without its protocol, and its metric."""
-    suite, dataset, source, _, direction = panel.task
-    return suite, dataset, source, direction, panel.metric
+def _key(matrix: ScoreMatrix) -> tuple[str, ...]:
+    """A matrix's task without its protocol, and its metric."""
+    suite, dataset, source, _, direction = matrix.task
+    return suite, dataset, source, direction, matrix.metric
 
 
-def _rows(honest: Panel, leaky: Panel, n_boot: int, seed: int) -> list[dict[str, Any]]:
+def _rows(honest: ScoreMatrix, leaky: ScoreMatrix, n_boot: int, seed: int) -> list[dict[str, Any]]:
     places = {name: number for number, name in enumerate(zip(leaky.contexts, leaky.conditions, strict=True))}
     both = [
         (number, places[name])
@@ -92,19 +92,18 @@ def _rows(honest: Panel, leaky: Panel, n_boot: int, seed: int) -> list[dict[str,
             continue
         values, contexts = pair
         gain = one.sign * (values[:, 1] - values[:, 0])
-        means, draws = draw_means(np.column_stack([values, gain]), context_sizes(contexts), n_boot=n_boot, seed=seed)
-        low, high = interval_of(draws[:, 2:])
+        means, low, high = mean_intervals(np.column_stack([values, gain]), contexts, n_boot=n_boot, seed=seed)
         kind = "model" if one.is_model[one.models.index(model)] else "reference"
         numbers = dict(zip(("honest", "leaky", "gain"), means.tolist(), strict=True))
         rows.append(
             labels
             | numbers
-            | {"model": model, "kind": kind, "low": low[0], "high": high[0], "n_conditions": len(values)}
+            | {"model": model, "kind": kind, "low": low[2], "high": high[2], "n_conditions": len(values)}
         )
     return _with_shares(rows, one.sign)
 
 
-def _pair(one: Panel, other: Panel, model: str) -> tuple[np.ndarray, np.ndarray] | None:
+def _pair(one: ScoreMatrix, other: ScoreMatrix, model: str) -> tuple[np.ndarray, np.ndarray] | None:
     """Values [condition, honest and leaky] of a model where it has both, and their contexts; None where it has none."""
     first, second = one.column(model), other.column(model)
     if first is None or second is None:

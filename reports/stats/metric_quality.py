@@ -9,8 +9,8 @@ import pandas as pd
 
 from reports.stats.bootstrap import context_sizes, draw_means, interval_of
 from reports.stats.calibration import CEILING, Calibration, calibrate
-from reports.stats.panel import Panel, panels
-from reports.stats.settle import name_conditions
+from reports.stats.condition_values import name_conditions
+from reports.stats.score_matrix import ScoreMatrix, score_matrices
 from reports.tables import GROUP
 
 MIXTURES = ("noise", "mean_effect", "input")
@@ -52,7 +52,7 @@ def rate_metrics(
     Parameters
     ----------
     settled
-        What `settle.settle` returned.
+        What `condition_values` returned.
     metrics
         One row per metric (`tables.METRIC_COLUMNS`).
     board
@@ -82,18 +82,20 @@ def rate_metrics(
     means = suite.set_index([*GROUP, "metric", "model"])["mean"].to_dict()
     recovery = recover_ranks(planted, judged, n_boot=n_boot, seed=seed)
     rows = []
-    for panel in panels(settled[settled["metric"].isin(judged["metric"])], metrics):
-        calibration = calibrate(panel, n_boot=n_boot, seed=seed)
-        row = panel.labels | _depth(panel, means, calibration) | recovery.get((*panel.task, panel.metric), {})
-        rows.append(row | _inflation(panel, means, calibration))
+    for matrix in score_matrices(settled[settled["metric"].isin(judged["metric"])], metrics):
+        calibration = calibrate(matrix, n_boot=n_boot, seed=seed)
+        row = matrix.labels | _depth(matrix, means, calibration) | recovery.get((*matrix.task, matrix.metric), {})
+        rows.append(row | _inflation(matrix, means, calibration))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.astype({"informative": object, "orders": object})
 
 
-def _depth(panel: Panel, means: dict[tuple[str, ...], float], calibration: Calibration | None) -> dict[str, object]:
+def _depth(
+    matrix: ScoreMatrix, means: dict[tuple[str, ...], float], calibration: Calibration | None
+) -> dict[str, object]:
     """Return what the ceiling says of a metric; its mean alone where there is no baseline to hold it against."""
-    mean = calibration.ceiling_mean if calibration else means.get((*panel.task, panel.metric, CEILING), np.nan)
-    correlation = _CORRELATION.match(panel.metric) is not None and mean > 0
+    mean = calibration.ceiling_mean if calibration else means.get((*matrix.task, matrix.metric, CEILING), np.nan)
+    correlation = _CORRELATION.match(matrix.metric) is not None and mean > 0
     row: dict[str, object] = {
         "ceiling_mean": mean,
         "ceiling_full_depth": 2 * mean / (1 + mean) if correlation else np.nan,
@@ -112,14 +114,16 @@ def _depth(panel: Panel, means: dict[tuple[str, ...], float], calibration: Calib
     }
 
 
-def _inflation(panel: Panel, means: dict[tuple[str, ...], float], calibration: Calibration | None) -> dict[str, object]:
+def _inflation(
+    matrix: ScoreMatrix, means: dict[tuple[str, ...], float], calibration: Calibration | None
+) -> dict[str, object]:
     """Return what those score in X and X_shared that know no perturbation's own effect, and the ceiling."""
-    shared = f"{panel.metric}_shared"
+    shared = f"{matrix.metric}_shared"
 
     def look_up(metric: str, model: str) -> float:
-        return means.get((*panel.task, metric, model), np.nan)
+        return means.get((*matrix.task, metric, model), np.nan)
 
-    row: dict[str, object] = {"other_controls": look_up(panel.metric, "other_controls")}
+    row: dict[str, object] = {"other_controls": look_up(matrix.metric, "other_controls")}
     if np.isnan(look_up(shared, CEILING)) and np.isnan(look_up(shared, "other_controls")):
         return row
     return row | {

@@ -1,4 +1,4 @@
-"""What integration does to scores: the same models on cells as they are, corrected by batch, and corrected by condition."""
+"""Effect of batch correction on scores: the same models on original cells, corrected by batch, and by condition."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from reports.stats.aggregate import leaderboard
-from reports.stats.audits.protocol_pairs import METRICS
+from reports.stats.audits.protocol_audit import METRICS
 from reports.tables import GROUP, Tables
 
 COLUMNS = (*GROUP, "method", "metric", "model", "kind", "mean", "low", "high", "effect_left", "n_conditions")
@@ -16,10 +16,10 @@ COLUMNS = (*GROUP, "method", "metric", "model", "kind", "mean", "low", "high", "
 def compare_integrations(
     runs: Mapping[str, Tables], effects: Mapping[str, pd.DataFrame], *, n_boot: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """Lay the scores of one suite under several methods side by side.
+    """Join the scores of one suite under several methods of integration.
 
     Scores in the unit of the data (mse) are of another space under each method and are not to be compared across; the
-    correlations are without unit, but the truth they are held against has changed with the cells.
+    correlations are without unit, but their truth has changed with the cells.
 
     Parameters
     ----------

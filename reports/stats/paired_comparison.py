@@ -1,12 +1,12 @@
-"""Who beats the mean effect, and by how much: paired differences over the same conditions."""
+"""Paired differences between models over the same conditions: to the baselines, and between two models."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from reports.stats.bootstrap import context_sizes, draw_means, interval_of
-from reports.stats.panel import panels
+from reports.stats.bootstrap import mean_intervals
+from reports.stats.score_matrix import ScoreMatrix, score_matrices
 from reports.tables import GROUP
 
 EXACT = 50
@@ -21,7 +21,7 @@ def compare(settled: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 2000,
     Parameters
     ----------
     settled
-        What `aggregate.settle` returned: failed conditions take the value of no_change here too.
+        What `condition_values` returned: failed conditions take the value of no_change here too.
     metrics, n_boot, seed
         As for `aggregate.leaderboard`.
 
@@ -38,31 +38,49 @@ def compare(settled: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 2000,
     """
     scored = set(metrics.loc[metrics["scored"], "metric"])
     rows: list[dict[str, object]] = []
-    for panel in panels(settled[settled["metric"].isin(scored)], metrics):
-        values, contexts, models = panel.table()
+    for matrix in score_matrices(settled[settled["metric"].isin(scored)], metrics):
+        values, contexts, models = matrix.table()
         for baseline in [name for name in BASELINES if name in models]:
             against = values[:, models.index(baseline)]
             others = [place for place, name in enumerate(models) if name != baseline]
-            gains = panel.sign * (values[:, others] - against[:, None])
-            tests = _test(gains, context_sizes(contexts), n_boot, seed)
+            gains = matrix.sign * (values[:, others] - against[:, None])
+            tests = _test(gains, contexts, n_boot, seed)
             rows += [
-                panel.labels | {"baseline": baseline, "model": models[place]} | test
+                matrix.labels | {"baseline": baseline, "model": models[place]} | test
                 for place, test in zip(others, tests, strict=True)
             ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _test(gains: np.ndarray, sizes: tuple[int, ...], n_boot: int, seed: int) -> list[dict[str, object]]:
+def _test(gains: np.ndarray, contexts: np.ndarray, n_boot: int, seed: int) -> list[dict[str, object]]:
     """Test paired differences [condition, model]; returns one row per model."""
     if not gains.size:
         return []
-    means, draws = draw_means(gains, sizes, n_boot=n_boot, seed=seed)
-    low, high = interval_of(draws)
+    means, low, high = mean_intervals(gains, contexts, n_boot=n_boot, seed=seed)
     p = signed_rank(gains)
     return [
         dict(zip(("gain", "low", "high", "p_wilcoxon", "p_holm"), row, strict=True)) | {"n_conditions": len(gains)}
         for row in np.column_stack([means, low, high, p, holm(p)]).tolist()
     ]
+
+
+def paired_gain(
+    matrix: ScoreMatrix, model: str, other: str, *, n_boot: int = 2000, seed: int = 0
+) -> dict[str, float] | None:
+    """Return how much better a model is than another over the same conditions.
+
+    Returns
+    -------
+    dict or None
+        `gain`, `low`, `high` (paired hierarchical bootstrap, positive where better), `n_conditions`; None where one of the
+        two has no ranked value.
+    """
+    values, contexts, names = matrix.table()
+    if model not in names or other not in names or not len(values):
+        return None
+    gain = matrix.sign * (values[:, names.index(model)] - values[:, names.index(other)])
+    mean, low, high = mean_intervals(gain[:, None], contexts, n_boot=n_boot, seed=seed)
+    return {"gain": float(mean[0]), "low": float(low[0]), "high": float(high[0]), "n_conditions": len(gain)}
 
 
 def signed_rank(differences: np.ndarray) -> np.ndarray:
@@ -75,7 +93,7 @@ def signed_rank(differences: np.ndarray) -> np.ndarray:
 
 
 def _signed_rank(difference: np.ndarray) -> float:
-    from scipy.stats import wilcoxon  # takes 0.7 s to import, and whoever only reads tables does not need it
+    from scipy.stats import wilcoxon  # slow to import
 
     sizes = np.abs(difference)
     exact = len(sizes) <= EXACT and len(np.unique(sizes)) == len(sizes) and bool(sizes.min() > 0)

@@ -14,8 +14,8 @@ _FLAGS = ("own", "any_own", "failed", "declined", "left_out")
 
 
 @dataclass(frozen=True)
-class Panel:
-    """One metric of one task; `own`, `any_own`, `failed`, `declined`, `left_out` as `settle.settle` explains them."""
+class ScoreMatrix:
+    """One metric of one task; `own`, `any_own`, `failed`, `declined`, `left_out` as `condition_values` explains them."""
 
     task: tuple[str, ...]
     """Values of `GROUP`."""
@@ -63,8 +63,8 @@ class Panel:
         gave = (self.kept & (self.any_own | (self.failed & (self.status != "missing")))).any(axis=0)
         return self.is_model & full & gave
 
-    def rows(self, which: np.ndarray | slice) -> Panel:
-        """Return the panel of some of the conditions."""
+    def rows(self, which: np.ndarray | slice) -> ScoreMatrix:
+        """Return the matrix of some of the conditions."""
         arrays = ("contexts", "conditions", "present", "value", "n_truth_cells", "status", "reason", *_FLAGS)
         return replace(self, **{name: getattr(self, name)[which] for name in arrays})
 
@@ -83,8 +83,8 @@ class Panel:
         return self.value[keep][:, ranked], self.contexts[keep], names
 
 
-def panels(settled: pd.DataFrame, metrics: pd.DataFrame) -> Iterator[Panel]:
-    """Split what `settle` returned into its panels, by task in alphabetical order, then by metric as in `metrics`."""
+def score_matrices(settled: pd.DataFrame, metrics: pd.DataFrame) -> Iterator[ScoreMatrix]:
+    """Split what `condition_values` returned into its panels, by task in alphabetical order, then by metric as in `metrics`."""
     position = {name: number for number, name in enumerate(metrics["metric"])}
     better = metrics.set_index("metric")["higher_is_better"]
     order = settled["metric"].astype(object).map(position)
@@ -93,7 +93,7 @@ def panels(settled: pd.DataFrame, metrics: pd.DataFrame) -> Iterator[Panel]:
         yield _panel(key[:-1], metric, 1.0 if better[metric] else -1.0, rows)
 
 
-def _panel(task: tuple[str, ...], metric: str, sign: float, rows: pd.DataFrame) -> Panel:
+def _panel(task: tuple[str, ...], metric: str, sign: float, rows: pd.DataFrame) -> ScoreMatrix:
     """Lay the rows of one task and metric out as arrays."""
     place = rows.groupby(["context", "condition"], sort=True, observed=True).ngroup().to_numpy()
     who = rows.groupby(["kind", "model"], sort=True, observed=True).ngroup().to_numpy()
@@ -110,7 +110,7 @@ def _panel(task: tuple[str, ...], metric: str, sign: float, rows: pd.DataFrame) 
     counts = known.sum(axis=1)
     present = np.zeros(shape, dtype=bool)
     present[place, who] = True
-    return Panel(
+    return ScoreMatrix(
         task=task,
         metric=metric,
         sign=sign,

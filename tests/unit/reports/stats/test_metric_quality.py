@@ -8,8 +8,8 @@ import pytest
 from result_tables import metrics_table, planted_rows, score_rows
 
 from reports.stats.aggregate import rank_settled
-from reports.stats.quality import planted_tau, rate_metrics
-from reports.stats.settle import settle
+from reports.stats.condition_values import condition_values
+from reports.stats.metric_quality import planted_tau, rate_metrics
 from reports.tables import PLANTED_COLUMNS
 
 METRICS = metrics_table()
@@ -18,7 +18,7 @@ NONE = pd.DataFrame(columns=[*PLANTED_COLUMNS, "dose"])
 
 def rate(scores: pd.DataFrame, planted: pd.DataFrame = NONE, n_boot: int = 200) -> pd.DataFrame:
     """Return the quality of every metric, by name."""
-    settled = settle(scores, METRICS)
+    settled = condition_values(scores, METRICS)
     board = rank_settled(settled, METRICS, n_boot=n_boot)
     planted = planted if "dose" in planted else planted.assign(dose=np.nan)
     return rate_metrics(settled, METRICS, board, planted, n_boot=n_boot).set_index("metric")

@@ -1,0 +1,42 @@
+"""What each model is, and what it can predict."""
+
+from __future__ import annotations
+
+from reports.formatting import markdown_table
+from reports.pages.page_sections import Section
+from reports.stats.run_statistics import RunStatistics
+from reports.tables import ABILITIES
+
+LABELS = {
+    "yes": "it predicts it",
+    "fallback": "it predicts something more general, such as the mean effect, and reports that",
+    "ignored": "its prediction does not depend on it",
+    "no": "it declines",
+    "–": "not stated",
+}
+"""Meaning of the labels in the table."""
+
+
+def write(run: RunStatistics) -> str:
+    """Write a line per model; nothing without `models.csv`."""
+    models = run.tables.models
+    if models.empty:
+        return ""
+    rows = [
+        [
+            f"`{row['model']}`",
+            row["directions"].replace(" ", ", "),
+            *(row[ability] or "–" for ability in ABILITIES),
+            " ".join(filter(None, (row["summary"], row["limits"]))),
+            row["source"],
+        ]
+        for _, row in models.iterrows()
+    ]
+    used = {label for row in rows for label in row[2 : 2 + len(ABILITIES)]}
+    legend = "; ".join(f"*{label}*: {meaning}" for label, meaning in LABELS.items() if label in used)
+    header = ["model", "directions", *(ability.replace("_", " ") for ability in ABILITIES), "what it is", "source"]
+    intro = "What each model predicts outside its training cells, as its record states and `benchmarks.check` tests."
+    return f"{intro} {legend}.\n\n{markdown_table(header, rows, left=len(header))}"
+
+
+SECTION = Section("Models", 20, write, per_task=False)

@@ -1,0 +1,54 @@
+"""All result tables of a run that are computed from its scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from reports.stats.aggregate import rank_settled
+from reports.stats.condition_values import condition_values
+from reports.stats.metric_quality import rate_metrics
+from reports.stats.paired_comparison import compare
+from reports.stats.ranks import rank_models
+from reports.stats.sensitivity import rank_sensitivity
+from reports.tables import Tables
+
+
+@dataclass(frozen=True)
+class RunStatistics:
+    """The tables of a run and what is computed from them."""
+
+    tables: Tables
+    settled: pd.DataFrame
+    """One value per condition, model and metric (`condition_values`)."""
+    leaderboard: pd.DataFrame
+    comparison: pd.DataFrame
+    quality: pd.DataFrame
+    friedman: pd.DataFrame
+    wins: pd.DataFrame
+    sensitivity: pd.DataFrame
+
+    @property
+    def results(self) -> dict[str, pd.DataFrame]:
+        """Name of each CSV file → its table."""
+        names = ("leaderboard", "comparison", "quality", "friedman", "wins", "sensitivity")
+        return {name: getattr(self, name) for name in names}
+
+
+def analyse(tables: Tables, *, n_boot: int, seed: int) -> RunStatistics:
+    """Compute all statistics of a run; `n_boot` and `seed` are those of the bootstrap."""
+    metrics, draws = tables.metrics, {"n_boot": n_boot, "seed": seed}
+    settled = condition_values(tables.scores, metrics)
+    board = rank_settled(settled, metrics, **draws)
+    friedman, wins = rank_models(settled, metrics)
+    return RunStatistics(
+        tables,
+        settled,
+        leaderboard=board,
+        comparison=compare(settled, metrics, **draws),
+        quality=rate_metrics(settled, metrics, board, tables.planted, **draws),
+        friedman=friedman,
+        wins=wins,
+        sensitivity=rank_sensitivity(tables.scores, settled, board, metrics),
+    )
