@@ -4,13 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.figures.paper_figures import stages, triangular
-from reports.pages.paper import write_paper
-from reports.pages.paper.paper_sentences import calibration_sentence, where_copying_wins
+from reports.pages.paper.paper_page import write_paper
+from reports.pages.paper.paper_sentences import calibration_sentence, losses_to_copying
 from reports.pages.paper.paper_tables import lay_out, of_paper, plain, table_of_compounds, table_of_lines
 from reports.pages.paper.published import published
 from reports.paper import find_runs, main
-from reports.stats.paper_scores import Results
+from reports.stats.paper_scores import Results, stages, triangular
 from reports.tables import COST_COLUMNS, ReportError, Tables, check_metrics, check_scores
 from tests.unit.reports.result_tables import metrics_table, score_rows
 
@@ -120,13 +119,13 @@ def test_stages_are_paired_and_corrected():
     assert stages(results(alone[alone["model"] != "cycseq_pretrained_n2p"])).empty
 
 
-def test_where_copying_wins_is_said_in_words():
-    sentences = where_copying_wins(results(scores()))
+def test_losses_to_copying_is_said_in_words():
+    sentences = losses_to_copying(results(scores()))
     assert len(sentences) == 1
     assert "r2_pearson: cycseq_n2p, cycseq_pretrained_n2p" in sentences[0]
     assert "pearson_delta" not in sentences[0]
     clean = scores()
-    assert not where_copying_wins(results(clean[~clean["model"].str.startswith("cycseq")]))
+    assert not losses_to_copying(results(clean[~clean["model"].str.startswith("cycseq")]))
 
 
 def test_the_yardsticks_are_named():

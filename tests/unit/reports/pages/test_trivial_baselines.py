@@ -1,4 +1,4 @@
-"""Models below a floor are named: below a copy of the input, below the perturbed gene alone."""
+"""Models below a copy of the input, and below the perturbed gene alone."""
 
 import pandas as pd
 
@@ -12,17 +12,17 @@ def board(**means: dict[str, float]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["level", "kind", "model", "metric", "mean"])
 
 
-def test_who_lies_below_a_floor_is_named_and_references_and_contexts_are_not():
+def test_models_below_trivial_are_listed():
     table = board(
         r2_pearson={"no_change": 0.9, "linear": 0.95, "gears": 0.8, "scgen": float("nan")},
         pearson_delta={"no_change": 0.0, "own_gene": 0.2, "linear": 0.1, "gears": 0.3},
     )
     copied, own = sentences_below_trivial(table)
-    assert copied == "copying the input (r2_pearson 0.900) beats gears in that metric"
-    assert own.startswith("the perturbed gene alone")
-    assert own.endswith("(pearson_delta 0.200) beats linear in that metric"), "a copy changes nothing by definition"
+    assert copied.endswith("gears")
+    assert "0.900" in copied
+    assert own.endswith("linear"), "a copy changes nothing by definition"
 
 
-def test_a_floor_that_was_not_run_or_beats_nobody_says_nothing():
+def test_no_models_below_trivial():
     assert sentences_below_trivial(board(r2_pearson={"linear": 0.9})) == []
     assert sentences_below_trivial(board(r2_pearson={"no_change": 0.5, "linear": 0.9})) == []

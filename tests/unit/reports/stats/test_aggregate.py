@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from result_tables import metrics_table, run_scores, score_rows
 
 from reports.stats.aggregate import leaderboard
 from reports.tables import ReportError
+from tests.unit.reports.result_tables import metrics_table, run_scores, score_rows
 
 METRICS = metrics_table()
 # context A holds one condition, B two: the mean over contexts is not the mean over conditions

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from result_tables import metrics_table, run_scores, score_rows
 
 from reports.stats.aggregate import leaderboard
 from reports.stats.calibration import baseline_of
+from tests.unit.reports.result_tables import metrics_table, run_scores, score_rows
 
 METRICS = metrics_table()
 PLACES = [("A", "p1"), ("B", "p1"), ("B", "p2")]

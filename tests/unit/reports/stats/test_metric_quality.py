@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from result_tables import metrics_table, planted_rows, score_rows
 
 from reports.stats.aggregate import rank_settled
 from reports.stats.condition_values import condition_values
 from reports.stats.metric_quality import planted_tau, rate_metrics
 from reports.tables import PLANTED_COLUMNS
+from tests.unit.reports.result_tables import metrics_table, planted_rows, score_rows
 
 METRICS = metrics_table()
 NONE = pd.DataFrame(columns=[*PLANTED_COLUMNS, "dose"])

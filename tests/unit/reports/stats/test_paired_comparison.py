@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from result_tables import metrics_table, run_scores, score_rows
 from statsmodels.stats.multitest import multipletests
 
 from reports.stats.aggregate import leaderboard
 from reports.stats.condition_values import condition_values
 from reports.stats.paired_comparison import compare, holm
+from tests.unit.reports.result_tables import metrics_table, run_scores, score_rows
 
 METRICS = metrics_table()
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from result_tables import metrics_table, score_rows
 from scipy.stats import friedmanchisquare
 
 from reports.stats.condition_values import condition_values
 from reports.stats.ranks import critical_difference, friedman, rank_models
+from tests.unit.reports.result_tables import metrics_table, score_rows
 
 METRICS = metrics_table()
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from result_tables import metrics_table, score_rows
 
 from reports.stats.aggregate import rank_settled
 from reports.stats.condition_values import condition_values
 from reports.stats.sensitivity import order_agreement, rank_sensitivity
 from reports.tables import check_scores
+from tests.unit.reports.result_tables import metrics_table, score_rows
 
 METRICS = metrics_table()
 # in context A the order is a, b, c; in B it is c, b, a, and A decides the mean

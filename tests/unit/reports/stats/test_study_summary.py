@@ -4,9 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.pages.study_overview import overview, short_name
-from reports.pages.study_page import write_study
-from reports.stats.study_summary import summarise_seeds
+from reports.stats.study_summary import short_name, summarise_seeds
 from reports.tables import SCORE_COLUMNS
 
 METRICS = pd.DataFrame(
@@ -109,50 +107,6 @@ def test_a_model_that_declines_keeps_its_reason():
     assert found.loc["gears", ["status", "reason"]].tolist() == ["unsupported", "takes knock-outs only"]
 
 
-def test_the_page_has_a_line_a_model_and_a_figure_a_question(tmp_path):
-    parts = []
-    for metric in ("pearson_delta", "r2_pearson", "mse"):
-        for name, value in (("no_change", 0.0), ("train_mean", 0.1), ("cycseq_plus_n2p", 0.3)):
-            parts += rows(name, value + np.zeros((4, 1)), metric=metric)
-    metrics = pd.concat([METRICS, METRICS.iloc[[0]].assign(metric="r2_pearson")], ignore_index=True)
-    scores = pd.DataFrame(parts)[list(SCORE_COLUMNS)]
-    found = write_study(summarise_seeds(scores, metrics, n_boot=50), tmp_path)
-    assert [path.name for path in found] == ["study.csv", "study.md", "study-unseen_context-n2p.png"]
-    page = (tmp_path / "study.md").read_text()
-    lines = [line for line in page.splitlines() if line.startswith("| cycseq_plus ")]
-    assert len(lines) == 1
-    assert "0.300 [0.300, 0.300] | 0.200 [0.200, 0.200]" in lines[0]
-    assert "study-unseen_context-n2p.png" in page
-    assert found[2].stat().st_size > 5000
-
-
 def test_short_name():
     assert short_name("cycseq_no_kl_p2n", "p2n") == "cycseq_no_kl"
     assert short_name("train_mean", "n2p") == "train_mean"
-
-
-def test_overview_has_a_line_a_model_and_a_column_a_question():
-    """Variants first, then ablations, the rest by name, brackets, ceiling; a dash where declined, nothing where not run."""
-    models = (("no_change", 0.0), ("train_mean", 0.1), ("linear", 0.2), ("cycseq_no_kl_n2p", 0.25), ("cycseq_n2p", 0.3))
-    parts = [row for name, value in models for row in rows(name, value + np.zeros((4, 1)))]
-    parts += rows("cycseq_plus_n2p", 0.4 + np.zeros((4, 1))) + rows("ceiling", [[0.5]] * 4, kind="reference")
-    cells = [
-        row | {"protocol": "held_out_cells", "source": "simulated"}
-        for row in rows("no_change", np.zeros((4, 1)))
-        + rows("train_mean", 0.2 + np.zeros((4, 1)))
-        + rows("linear", np.zeros((4, 1)), status="unsupported", reason="unable")
-    ]
-    summary = [summarise_seeds(pd.DataFrame(own)[list(SCORE_COLUMNS)], METRICS, n_boot=50) for own in (parts, cells)]
-    title, means, gain_title, gains = overview(pd.concat(summary))
-    assert title == "`pearson_delta`, control → perturbed:"
-    lines = means.splitlines()
-    assert lines[0] == "| model | grid, unseen context | grid (simulated), held out cells |"
-    assert [line.split(" | ")[0] for line in lines[2:]] == [
-        "| `cycseq_plus`", "| `cycseq`", "| `cycseq_no_kl`", "| `linear`", "| `no_change`", "| `train_mean`", "| *ceiling*",
-    ]  # fmt: skip
-    assert "| `cycseq` | 0.300 [0.300, 0.300] |  |" in lines
-    assert "| `linear` | 0.200 [0.200, 0.200] | – |" in lines
-    assert "| *ceiling* | 0.500 |  |" in lines
-    assert "paired difference to `train_mean`" in gain_title
-    assert "| `linear` | 0.100 [0.100, 0.100] | – |" in gains.splitlines()
-    assert not any("ceiling" in line or "train_mean" in line for line in gains.splitlines())
