@@ -203,7 +203,11 @@ def write_paper(folders: Mapping[str, Path], out: Path) -> list[Path]:
         blocks += [" — ".join((heading, *task.warnings)), *part.blocks]
         files += part.files
     losses = [line for suite, results in runs.items() for line in _losses(suite, results)]
-    blocks += ["## Models below a copy of the input", bullets(losses) or "No suite was run.", "## Reference scores"]
+    blocks += [
+        "## Models worse than a copy of the input",
+        bullets(losses) or "No suite was run.",
+        "## Reference scores",
+    ]
     blocks.append(bullets(f"{suite}: {calibration_sentence(results)}" for suite, results in runs.items()))
     return [*files, save_page(blocks, out / "paper.md")]
 

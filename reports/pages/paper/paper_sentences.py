@@ -48,7 +48,7 @@ def declined_models(results: Results, direction: str) -> str:
 
 
 def losses_to_copying(results: Results) -> list[str]:
-    """List for every direction the models with lower scores than a copy of the input, by metric; none where there are none."""
+    """List for every direction the models that are worse than a copy of the input, by metric; none where there are none."""
     sentences = []
     for direction in results.directions:
         parts = []
@@ -61,7 +61,7 @@ def losses_to_copying(results: Results) -> list[str]:
             if sure or unsure:
                 parts.append(f"{matrix.metric}: {_beaten(sure, unsure)}")
         if parts:
-            sentences.append(f"{_WAYS[direction]}: scores below `no_change` in {'; in '.join(parts)}.")
+            sentences.append(f"{_WAYS[direction]}: worse than `no_change` in {'; in '.join(parts)}.")
     return sentences
 
 
