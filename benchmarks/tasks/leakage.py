@@ -110,6 +110,7 @@ def _extras(cells: AnnData, what: str) -> list[str]:
         f"{what} carry {field}['{key}']"
         for field in ("uns", "obsm", "varm", "layers", "obsp", "varp")
         for key in getattr(cells, field)
+        if key is not None  # anndata 0.13 lists X itself as layer None
     ]
     found += [f"{what} carry var['{c}']" for c in cells.var.columns]
     found += [f"{what} carry obs['{c}']" for c in cells.obs.columns if c not in OBS_COLUMNS]
