@@ -22,7 +22,7 @@ from cycseq.devices import resolve, seeded
 from cycseq.errors import ConfigError, DataError, NotTrained, UnknownContext
 from cycseq.model import Critics, Generator, Generators, Sizes
 from cycseq.prediction import inference, results
-from cycseq.prediction.inference import Direction, Draws, Perturbation, Question
+from cycseq.prediction.inference import Direction, Perturbation, QueryDraws, QueryLabels
 from cycseq.prediction.unseen import PAPER, Unseen
 from cycseq.training import checkpoint, folds
 from cycseq.training.history import History
@@ -354,13 +354,13 @@ class CycSeq:
         kept, logged = None if state is None else check_place(state), None if log is None else Path(log)
         return Run(self.config, stage, self.seed, self.report, context, kept, logged)
 
-    def _generators_of(self, question: Question) -> Generators:
+    def _generators_of(self, question: QueryLabels) -> Generators:
         return self._fine_tuned.get(question.context, self._networks()[0])
 
-    def _generator(self, question: Question) -> Generator:
+    def _generator(self, question: QueryLabels) -> Generator:
         both = self._generators_of(question)
         return both.n2p if question.direction == "n2p" else both.p2n
 
-    def _record(self, questions: Sequence[Question], made: Sequence[Draws]) -> results.Record:
+    def _record(self, questions: Sequence[QueryLabels], made: Sequence[QueryDraws]) -> results.Record:
         fine_tuned = [name for name in self.fine_tuned if name in {question.context for question in questions}]
         return results.record(self.config, self.seed, fine_tuned, questions[0], made)

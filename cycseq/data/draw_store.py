@@ -26,21 +26,19 @@ from cycseq.arguments import check_cells, check_place, check_whole
 from cycseq.config import TrainConfig
 from cycseq.data import vocabulary as vocabularies
 from cycseq.data.input_checks import check_training
-from cycseq.data.loader import PairLoader, Statistics, Sums
+from cycseq.data.loader import CHUNK, PairLoader, Statistics, Sums
 from cycseq.data.sampling import PairBatch, Source, hold_out, training_pairs
 from cycseq.data.vocabulary import Vocabulary
 from cycseq.errors import ConfigError, DataError
 
 FORMAT = "cycseq-draws"
 VERSION = 2
-CHUNK = 1024
-"""Pairs computed and written at a time."""
 SETTINGS = ("unit", "cells_per_draw", "draws_per_condition", "validation", "validation_share")
 """Fields of `TrainConfig` that decide the draws."""
 
 
 @dataclass(frozen=True)
-class Part:
+class StoredPairs:
     """Training or validation pairs of a store; rows are read when they are asked for."""
 
     control: np.memmap
@@ -282,9 +280,11 @@ class DrawStore:
             )
         return found
 
-    def _part(self, rows: slice, name: str) -> Part:
+    def _part(self, rows: slice, name: str) -> StoredPairs:
         p, b, dose = (self._labels[label][rows] for label in ("p", "b", "dose"))
-        return Part(self._x["control"], self._x["perturbed"], p, b, dose, rows.start, f"{self.fingerprint} {name}")
+        return StoredPairs(
+            self._x["control"], self._x["perturbed"], p, b, dose, rows.start, f"{self.fingerprint} {name}"
+        )
 
     def _array(
         self, name: str, shape: tuple[int, ...], dtype: type[np.generic], mmap_mode: Literal["r"] | None = None

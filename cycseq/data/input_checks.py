@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from cycseq.arguments import check_cells
 from cycseq.config import Output, TrainConfig
-from cycseq.data.sampling import MIN_CELLS_TO_SPLIT, Condition, conditions
+from cycseq.data.sampling import MIN_CELLS_TO_SPLIT, CellGroup, group_cells
 from cycseq.data.vocabulary import CONTROL, LABELS, NO_PERTURBATION, Cells, Vocabulary, doses, labels
 from cycseq.errors import DataError
 
@@ -65,7 +65,7 @@ def check_training(cells: Cells, vocabulary: Vocabulary, config: TrainConfig) ->
     """
     check_values(cells.x, config.model.output)
     _check_varies(cells.x)
-    groups = conditions(cells, np.ones(len(cells.batch), dtype=bool))
+    groups = group_cells(cells, np.ones(len(cells.batch), dtype=bool))
     if config.unit == "draw":
         _check_no_lone_cells(groups, vocabulary)
     for context in vocabulary.contexts:
@@ -104,7 +104,7 @@ def _all_whole(values: Float[np.ndarray, " value"]) -> bool:
     )
 
 
-def _check_no_lone_cells(groups: list[Condition], vocabulary: Vocabulary) -> None:
+def _check_no_lone_cells(groups: list[CellGroup], vocabulary: Vocabulary) -> None:
     alone = [group for group in groups if len(group.members) == 1]
     if alone:
         names = [
@@ -118,7 +118,7 @@ def _check_no_lone_cells(groups: list[Condition], vocabulary: Vocabulary) -> Non
         )
 
 
-def _check_controls(context: str, groups: list[Condition]) -> None:
+def _check_controls(context: str, groups: list[CellGroup]) -> None:
     perturbed = [group for group in groups if group.perturbation != NO_PERTURBATION]
     controls = [len(group.members) for group in groups if group.perturbation == NO_PERTURBATION]
     if not perturbed:

@@ -16,12 +16,12 @@ from torch import Tensor
 from cycseq.arguments import check_cells, check_text, check_whole
 from cycseq.config import TrainConfig
 from cycseq.data.input_checks import check_values
-from cycseq.data.sampling import draws, query_draws
+from cycseq.data.loader import CHUNK
+from cycseq.data.sampling import average, query_draws
 from cycseq.data.vocabulary import CONTROL, Vocabulary, doses, expression, labels, same_parts
 from cycseq.errors import ConfigError, DataError, UnknownBatch, UnknownContext
 from cycseq.model import Blend, Generator
 from cycseq.prediction.unseen import PAPER, Mixture, Unseen, mixture
-from cycseq.training.validation import CHUNK
 
 Direction = Literal["n2p", "p2n"]
 Perturbation = str | tuple[str, float]
@@ -29,7 +29,7 @@ Perturbation = str | tuple[str, float]
 
 
 @dataclass(frozen=True)
-class Question:
+class QueryLabels:
     """Under which labels cells are read."""
 
     perturbation: str
@@ -52,8 +52,8 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Draws:
-    """Draws of a question's cells, each of one batch, and what the generators need to know of them."""
+class QueryDraws:
+    """QueryDraws of a question's cells, each of one batch, and what the generators need to know of them."""
 
     x: Float[np.ndarray, "draw gene"]
     """Mean expression of each draw's cells."""
@@ -72,7 +72,7 @@ class Draws:
 
 def ask(
     adata: AnnData, perturbation: Perturbation, context: str | None, direction: Direction, seed: int, unseen: Unseen
-) -> Question:
+) -> QueryLabels:
     """Make a question of a caller's arguments; the context is that of the cells if none is given.
 
     Raises
@@ -91,12 +91,12 @@ def ask(
             )
         context = str(found[0])
     check_text("context", context)
-    return Question(name, dose, context, direction, seed, unseen)
+    return QueryLabels(name, dose, context, direction, seed, unseen)
 
 
 def ask_each(
     adata: AnnData, dosed: bool, context: str | None, direction: Direction, seed: int, unseen: Unseen
-) -> list[tuple[AnnData, Question]]:
+) -> list[tuple[AnnData, QueryLabels]]:
     """Ask of every perturbed cell under its own perturbation and dose, and its own context if none is given.
 
     Controls are left out.
@@ -121,12 +121,12 @@ def ask_each(
             "direction='n2p' and the perturbation to read controls under."
         )
     return [
-        (adata[rows.index.to_numpy()], Question(name, dose if dosed else None, own, direction, seed, unseen))
+        (adata[rows.index.to_numpy()], QueryLabels(name, dose if dosed else None, own, direction, seed, unseen))
         for (name, own, dose), rows in perturbed.groupby(list(table.columns), dropna=False)
     ]
 
 
-def read(adata: AnnData, question: Question, known: Vocabulary, config: TrainConfig) -> Draws:
+def read(adata: AnnData, question: QueryLabels, known: Vocabulary, config: TrainConfig) -> QueryDraws:
     """Divide cells into draws and look up their labels.
 
     Every cell is in exactly one draw, a draw is of one batch, and draws are sorted by batch.
@@ -164,11 +164,11 @@ def read(adata: AnnData, question: Question, known: Vocabulary, config: TrainCon
     )
     stand_ins = known.batches_of(question.context) or range(len(known.batches))
     fallbacks = tuple(dict.fromkeys(filter(None, (of_all, *notes))))
-    return Draws(draws(assignment, x), perturbation, log_dose, index[of_draw], tuple(stand_ins), obs, fallbacks)
+    return QueryDraws(average(assignment, x), perturbation, log_dose, index[of_draw], tuple(stand_ins), obs, fallbacks)
 
 
-def condition(generator: Generator, made: Draws) -> Float[Tensor, "draw width"]:
-    """Join [e_p; dose; e_b] of each draw, in the order of `model.Condition`."""
+def condition(generator: Generator, made: QueryDraws) -> Float[Tensor, "draw width"]:
+    """Join [e_p; dose; e_b] of each draw, in the order of `model.ConditionEmbedding`."""
     tables = generator.condition
     device = tables.batch.weight.device
     weight = torch.tensor(made.perturbation.weight, device=device)
@@ -181,7 +181,7 @@ def condition(generator: Generator, made: Draws) -> Float[Tensor, "draw width"]:
 
 
 @torch.no_grad()
-def translate(generator: Generator, made: Draws, n_samples: int, seed: int) -> Float[np.ndarray, "sample gene"]:
+def translate(generator: Generator, made: QueryDraws, n_samples: int, seed: int) -> Float[np.ndarray, "sample gene"]:
     """Decode the latent means of each draw (`n_samples` 0), or that many samples of each, next to each other."""
     labels_of_draw = condition(generator, made).repeat_interleave(max(1, n_samples), dim=0)
     device = labels_of_draw.device
@@ -196,7 +196,7 @@ def translate(generator: Generator, made: Draws, n_samples: int, seed: int) -> F
 
 @torch.no_grad()
 def mix(
-    blend: Blend, x_hat: Float[np.ndarray, "sample gene"], made: Draws, direction: Direction
+    blend: Blend, x_hat: Float[np.ndarray, "sample gene"], made: QueryDraws, direction: Direction
 ) -> Float[np.ndarray, "sample gene"]:
     """Blend what a generator decoded with the additive estimate for the same draws."""
     device = blend.batch.device
@@ -212,7 +212,7 @@ def mix(
 
 
 @torch.no_grad()
-def encode(generator: Generator, made: Draws) -> Float[np.ndarray, "2 draw kind latent"]:
+def encode(generator: Generator, made: QueryDraws) -> Float[np.ndarray, "2 draw kind latent"]:
     """Means and log variances of z_exp, z_ko and z_noise."""
     labels_of_draw = condition(generator, made)
     x = torch.from_numpy(made.x).to(labels_of_draw.device)
@@ -231,7 +231,7 @@ def _name_and_dose(given: object) -> tuple[str, float | None]:
     raise DataError(f"perturbation is {given!r}; expected a name, or with doses a pair (name, dose in nM as a number).")
 
 
-def _dose_note(question: Question, known: Vocabulary) -> str:
+def _dose_note(question: QueryLabels, known: Vocabulary) -> str:
     if known.doses is None or question.dose is None:
         return ""
     low, high = known.doses
@@ -239,7 +239,7 @@ def _dose_note(question: Question, known: Vocabulary) -> str:
     return f"dose {question.dose:g} nM outside the {low:g} to {high:g} nM trained on" if outside else ""
 
 
-def _context_note(adata: AnnData, question: Question) -> str:
+def _context_note(adata: AnnData, question: QueryLabels) -> str:
     """Say so where cells are read as of another context than obs gives them."""
     if "context" not in adata.obs:
         return ""
@@ -247,7 +247,7 @@ def _context_note(adata: AnnData, question: Question) -> str:
     return f"read as context '{question.context}', labelled {', '.join(map(repr, others[:3]))}" if others else ""
 
 
-def _log_dose(question: Question, dosed: bool) -> tuple[float, ...]:
+def _log_dose(question: QueryLabels, dosed: bool) -> tuple[float, ...]:
     name, dose = question.perturbation, question.dose
     if dosed != (dose is not None):
         expected = "(name, dose in nM)" if dosed else "a name: the training cells have no doses"
@@ -259,7 +259,7 @@ def _log_dose(question: Question, dosed: bool) -> tuple[float, ...]:
     return (float(np.log10(dose)),)
 
 
-def _check_state(adata: AnnData, question: Question) -> None:
+def _check_state(adata: AnnData, question: QueryLabels) -> None:
     if "perturbation" not in adata.obs:
         return
     wanted = CONTROL if question.direction == "n2p" else question.perturbation
@@ -281,7 +281,7 @@ def _check_state(adata: AnnData, question: Question) -> None:
             )
 
 
-def _batches(names: np.ndarray, question: Question, known: Vocabulary) -> Int[np.ndarray, " batch"]:
+def _batches(names: np.ndarray, question: QueryLabels, known: Vocabulary) -> Int[np.ndarray, " batch"]:
     of_name = {known.batches[index][1]: index for index in known.batches_of(question.context)}
     index = np.array([of_name.get(str(name), -1) for name in names], dtype=np.int64)
     unknown = names[index < 0]

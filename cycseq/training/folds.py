@@ -17,8 +17,8 @@ from cycseq.data.loader import PairLoader
 from cycseq.data.sampling import hold_out, split_cells, training_pairs
 from cycseq.data.vocabulary import Cells, Vocabulary
 from cycseq.model import Critics, Generators
-from cycseq.prediction import blend
-from cycseq.prediction.additive_effects import estimate
+from cycseq.training import blend
+from cycseq.training.additive_effects import estimate
 from cycseq.training.history import History
 from cycseq.training.loop import Run, train_stage
 

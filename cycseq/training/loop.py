@@ -14,15 +14,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cycseq import parallel
 from cycseq.config import Stage, TrainConfig
 from cycseq.data.loader import PairLoader
 from cycseq.devices import random_state, seeded, set_random_state
 from cycseq.errors import CheckpointError, TrainingError
 from cycseq.model import Critics, Generators
-from cycseq.training import parallel, progress, stage_state
+from cycseq.parallel import ALONE, GradientMean, Peers
+from cycseq.training import progress, stage_state
 from cycseq.training.checkpoint import Weights
 from cycseq.training.history import Epoch, History
-from cycseq.training.parallel import ALONE, GradientMean, Peers
 from cycseq.training.stage_state import Owner, Progress
 from cycseq.training.step import Stepper
 from cycseq.training.validation import evaluate, references
@@ -64,7 +65,7 @@ def train_stage(
 ) -> History:
     """Train the networks in place and leave the weights of the best validation error, or the last, in the generators.
 
-    Under torchrun (`cycseq.training.parallel`) each process takes its share of every batch; the first one validates, reports and
+    Under torchrun (`cycseq.parallel`) each process takes its share of every batch; the first one validates, reports and
     writes.
 
     Parameters

@@ -10,14 +10,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from cycseq.data.loader import PairLoader
+from cycseq.data.loader import CHUNK, PairLoader
 from cycseq.data.sampling import PairBatch
 from cycseq.model import Generator, Generators
 
 ACTIVE_VARIANCE = 0.01
 """A latent dimension is active if its mean varies by more than this between samples."""
-CHUNK = 1024
-"""Samples translated at a time outside training."""
 
 
 @dataclass(frozen=True)

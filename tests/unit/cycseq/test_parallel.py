@@ -14,9 +14,9 @@ from cycseq.config import from_json, to_json
 from cycseq.data import loader, vocabulary
 from cycseq.data.sampling import hold_out, training_pairs
 from cycseq.model import Critics, Generators, Sizes
+from cycseq.parallel import ALONE, Peers
 from cycseq.training import history, parallel, stage_state
 from cycseq.training.checkpoint import read_whole
-from cycseq.training.parallel import ALONE, Peers
 from cycseq.training.step import Stepper
 
 
