@@ -26,7 +26,8 @@ from cycseq.prediction.inference import Direction, Perturbation, QueryDraws, Que
 from cycseq.prediction.unseen import PAPER, Unseen
 from cycseq.training import checkpoint, folds
 from cycseq.training.history import History
-from cycseq.training.loop import Reporter, Run, train_stage
+from cycseq.training.loop import Run, train_stage
+from cycseq.training.progress import Reporter
 
 PathLike = str | Path
 NOT_TRAINED = "This model is not trained; call pretrain(adata), or CycSeq.load(path) for a saved one."

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -24,11 +23,11 @@ from cycseq.parallel import ALONE, GradientMean, Peers
 from cycseq.training import progress, stage_state
 from cycseq.training.checkpoint import Weights
 from cycseq.training.history import Epoch, History
-from cycseq.training.stage_state import Owner, Progress
+from cycseq.training.progress import Reporter
+from cycseq.training.stage_state import Owner, StageState
 from cycseq.training.step import Stepper
 from cycseq.training.validation import evaluate, references
 
-Reporter = Callable[[int, int, str], None]
 DIVERGED = 1e4
 """A loss term or gradient norm has diverged when it is this many times its mean in the first epoch. Terms that start
 below 1 are held against 1: they are in nats or in units of Var(x), and some, like the KL, start near 0."""
@@ -127,15 +126,14 @@ class _Training:
         first = len(self.history.epochs)
         if self.finished:
             return
-        with progress.recording(run.log if self.peers.first else None, first) as record:
-            if first == 1:
-                record(self.history)
+        log = run.log if self.peers.first else None
+        with progress.watching(run.report, total, log, first) as publish:
+            if first == 1 and self.peers.first:
+                publish(self.history)
             while not self.finished:
                 self._epoch()
-                if not self.peers.first:
-                    continue
-                record(self.history)
-                run.report(self.history.epochs[-1].number, total, progress.line(self.history, total))
+                if self.peers.first:
+                    publish(self.history)
 
     def _epoch(self) -> None:
         begun, number, run, stage = time.perf_counter(), len(self.history.epochs), self.run, self.run.stage
@@ -179,7 +177,7 @@ class _Training:
         random = self.peers.gather(random_state(self.train.device))
         if not self.peers.first:
             return
-        kept = Progress(self.history, True, self.best, {}, self.critics.state_dict(), [], [], "", [])
+        kept = StageState(self.history, True, self.best, {}, self.critics.state_dict(), [], [], "", [])
         if not self.finished:
             kept = replace(
                 kept,
@@ -192,7 +190,7 @@ class _Training:
             )
         stage_state.write(self.run.state, self.owner, kept)
 
-    def _restore(self, found: Progress) -> None:
+    def _restore(self, found: StageState) -> None:
         self.history, self.finished, self.best = found.history, found.finished, found.best
         self.critics.load_state_dict(found.critics)
         if found.finished:

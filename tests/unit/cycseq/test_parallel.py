@@ -13,10 +13,10 @@ from cycseq import CycSeq, DrawStore, Stage, devices, pretrain
 from cycseq.config import from_json, to_json
 from cycseq.data import loader, vocabulary
 from cycseq.data.sampling import hold_out, training_pairs
+from cycseq.files import read_tensors
 from cycseq.model import Critics, Generators, Sizes
 from cycseq.parallel import ALONE, Peers
 from cycseq.training import history, parallel, stage_state
-from cycseq.training.checkpoint import read_whole
 from cycseq.training.step import Stepper
 
 
@@ -91,7 +91,7 @@ def command(screen, make_config, tmp_path):
 
 
 def recorded(path):
-    return history.from_json(read_whole(path, stage_state.STATE)["history"])
+    return history.from_json(read_tensors(path, stage_state.STATE)["history"])
 
 
 def test_the_command_trains_what_the_library_trains(command, screen, tmp_path, capsys):
