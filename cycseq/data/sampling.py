@@ -45,7 +45,7 @@ class PairBatch(NamedTuple):
 
 
 class Source(Protocol):
-    """Pseudo-pairs that can be had by row, from cells in memory (`Pairs`) or from a file (`cycseq.data.draw_store.StoredPairs`)."""
+    """Pseudo-pairs by row, from cells in memory (`Pairs`) or from a file (`cycseq.data.draw_store.StoredPairs`)."""
 
     @property
     def p(self) -> Int[np.ndarray, " pair"]:

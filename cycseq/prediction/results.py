@@ -19,7 +19,7 @@ def record(
     config: TrainConfig,
     training_seed: int,
     fine_tuned: Sequence[str],
-    question: QueryLabels,
+    query: QueryLabels,
     made: Sequence[QueryDraws],
 ) -> Record:
     """Write down what made a result, in values that h5ad files can hold; `fine_tuned`: contexts whose weights were used."""
@@ -28,8 +28,8 @@ def record(
         "config": to_json(config),
         "training_seed": training_seed,
         "weights": weights_of(fine_tuned),
-        "direction": question.direction,
-        "seed": question.seed,
+        "direction": query.direction,
+        "seed": query.seed,
         "fallbacks": "; ".join(dict.fromkeys(text for own in made for text in own.fallbacks)),
     }
 

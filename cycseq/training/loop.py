@@ -30,7 +30,7 @@ from cycseq.training.validation import evaluate, references
 
 DIVERGED = 1e4
 """A loss term or gradient norm has diverged when it is this many times its mean in the first epoch. Terms that start
-below 1 are held against 1: they are in nats or in units of Var(x), and some, like the KL, start near 0."""
+below 1 are compared with 1: they are in nats or in units of Var(x), and some, like the KL, start near 0."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +64,8 @@ def train_stage(
 ) -> History:
     """Train the networks in place and leave the weights of the best validation error, or the last, in the generators.
 
-    Under torchrun (`cycseq.parallel`) each process takes its share of every batch; the first one validates, reports and
-    writes.
-
-    Parameters
-    ----------
-    generators, critics
-        Networks; the critics keep their last weights.
-    train, validation
-        Pseudo-pairs of disjoint cells.
-    run
-        Settings, seed, reporter, and the files to write.
+    The critics keep their last weights. Training and validation pairs are of disjoint cells. Under torchrun
+    (`cycseq.parallel`) the first process validates, reports and writes.
 
     Raises
     ------
@@ -229,7 +220,7 @@ class _Stepping:
         ]
 
     def epoch(self, train: PairLoader, rng: np.random.Generator) -> _Terms:
-        """Take one step a batch; the device is asked for the losses once, at the end."""
+        """Take one step per batch; losses are read from the device once, at the end."""
         size, n_pairs = self.run.stage.batch_size, len(train)
         names: tuple[str, ...] = ()
         sums = sound = torch.zeros((), device=train.device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cycseq.errors import DataError
 from cycseq.training.history import History
@@ -79,7 +79,7 @@ def _errors(axis: Axes, history: History, direction: str) -> None:
     _finish(axis, f"{history.name}: validation error, {direction}")
 
 
-def _finish(axis: Axes, title: str, **legend: object) -> None:
+def _finish(axis: Axes, title: str, **legend: Any) -> None:
     axis.set_title(title, fontsize=9)
     axis.set_xlabel("epoch")
     axis.locator_params(axis="x", integer=True)

@@ -1,4 +1,4 @@
-"""What validation draws say of a model: translation errors, their trivial references, and signs of collapse."""
+"""Validation: translation errors, their trivial references, and signs of collapse."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Errors:
 
 @dataclass(frozen=True)
 class References:
-    """What a model is held against on the same validation draws: errors it must beat, and how much the data vary."""
+    """References on the same validation draws: errors of trivial models, and the spread of the data."""
 
     copy: Errors
     """The input itself."""
@@ -136,7 +136,7 @@ def evaluate(generators: Generators, validation: PairLoader) -> Report:
 
 
 def _total(parts: list[Tensor]) -> float:
-    """Add up on the CPU in float64, which not every device has; the device is asked once."""
+    """Add up on the CPU in float64, which not every device has."""
     return torch.stack(parts).cpu().double().sum().item()
 
 
