@@ -86,7 +86,7 @@ class ModelConfig:
     n_tokens: Count = 16
     """Tokens the last hidden vector is read as; must divide its width."""
     output: Output = "prelu"
-    """Activation of the predicted expression: "prelu" (paper 2.5) wants input >= 0; "linear" is for z-scores."""
+    """Activation of the predicted expression: "prelu" (paper 2.5) requires input >= 0; "linear" is for z-scores."""
     skip: StrictBool = False
     """Add the input expression to the output before its activation, so that the decoder learns the change. Not in the
     paper."""
@@ -178,11 +178,11 @@ class TrainConfig:
     one of the N_R draws of the same cells instead, which leaks."""
     validation: Validation = "cells"
     """What is kept from training for validation: "cells", a share of every condition's cells, or "conditions", whole
-    (context, perturbation) pairs whose perturbation is trained in another context, with a share of the controls: this
-    asks for what is asked of conditions never measured. Pre-training only; where no pair can be spared, cells."""
+    (context, perturbation) pairs whose perturbation is trained in another context, with a share of the controls: the case
+    of conditions never measured. Pre-training only; where no pair can be spared, cells."""
     folds: Count = 1
     """With validation="conditions": how many times, at most, the networks are trained with other conditions held out. 1
-    trains once and keeps the best weights. More trains once a fold, which tells the number of epochs (mean best epoch)
+    trains once and keeps the best weights. More trains once per fold, which sets the number of epochs (mean best epoch)
     and the blend's shares (over the held-out conditions of all folds), then once with every condition for that number of
     epochs. Not in the paper."""
     pretrain: InstanceOf[Stage] = PRETRAIN

@@ -171,7 +171,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """[z_exp; z_ko; z_noise; e_p; e_b] → hidden vector → x̂ and, where asked for, p̂ and b̂.
+    """[z_exp; z_ko; z_noise; e_p; e_b] → hidden vector → x̂ and, on demand, p̂ and b̂.
 
     The paper's one linear output layer of N + K_p + K_b columns is kept as three, so that p̂ and b̂ cost nothing where
     no loss reads them.

@@ -13,6 +13,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from jaxtyping import Float, Int, Shaped
+from pydantic import TypeAdapter
 
 from cycseq.errors import DataError, UnknownBatch, UnknownContext, UnknownPerturbation
 
@@ -55,13 +56,8 @@ class Vocabulary:
 
     @classmethod
     def from_names(cls, names: Mapping[str, Any]) -> Self:
-        """Read what `dataclasses.asdict` made, also after JSON has turned tuples into lists."""
-        return cls(
-            tuple(names["genes"]),
-            tuple(names["perturbations"]),
-            tuple((context, batch) for context, batch in names["batches"]),
-            None if names["doses"] is None else (float(names["doses"][0]), float(names["doses"][1])),
-        )
+        """Read what `dataclasses.asdict` made, also from JSON, where tuples are lists; raises `ValueError` for others."""
+        return TypeAdapter(cls).validate_python(names)
 
     @property
     def dosed(self) -> bool:

@@ -152,7 +152,7 @@ def _variances(changes: _Changes, sizes: tuple[int, int]) -> _Variances:
     rest = float(max(total - powers @ (mean + context + perturbation) - control - own, 0))
     if of_p.pairs[0, 0] > 0:
         return _Variances(mean, context, perturbation, rest)
-    # one context each: what is a perturbation's own cannot be told apart
+    # one context each: what is a perturbation's own cannot be separated
     return _Variances(mean, context, np.full_like(mean, rest / powers.sum()), 0.0)
 
 

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -46,7 +46,7 @@ class Run:
     context: str | None = None
     """The context fine-tuned on; None for pre-training."""
     state: Path | None = None
-    """File the state is written to after every epoch; training goes on from it if it is there. Once the stage has ended
+    """File the state is written to after every epoch; training resumes from it if it exists. Once the stage has ended
     it holds the result alone, and the same call returns that at once; delete it when the model is saved."""
     log: Path | None = None
     """Folder of a TensorBoard log; None writes none."""
@@ -107,9 +107,7 @@ class _Training:
         else:
             self.history = self.peers.from_first(self._untrained)
         if len({*self.peers.gather(len(self.history.epochs))}) > 1:
-            raise CheckpointError(
-                f"The processes read different states from '{run.state}'. Give a file that all of them can see."
-            )
+            raise CheckpointError(f"The processes read different states from '{run.state}'; expected a shared file.")
 
     def go_on(self) -> None:
         """Train until the epochs run out or patience does."""
@@ -148,18 +146,17 @@ class _Training:
         return History(self.run.stage.name, self.run.context, trivial, (before,), 0)
 
     def _owner(self) -> Owner:
-        run, data = self.run, (self.train.source.fingerprint, self.validation.source.fingerprint)
-        start = stage_state.fingerprint(self.generators, self.critics)
-        return Owner(
-            run.config,
-            run.stage,
-            run.context,
-            run.seed,
-            self.peers.world,
-            torch.device(self.train.device).type,
-            data,
-            start,
-        )
+        run, device = self.run, torch.device(self.train.device).type
+        return {
+            "configuration": json.dumps(asdict(run.config)),
+            "stage": json.dumps(asdict(run.stage)),
+            "context": repr(run.context),
+            "seed": str(run.seed),
+            "number of processes": str(self.peers.world),  # each process and kind of device has its own random numbers
+            "device": device,
+            "training or validation cells": f"{self.train.source.fingerprint} {self.validation.source.fingerprint}",
+            "starting weights": stage_state.fingerprint(self.generators, self.critics),
+        }
 
     def _keep(self) -> None:
         """Write the state; once the stage has ended, only its result."""

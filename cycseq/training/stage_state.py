@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from cycseq.config import Stage, TrainConfig
 from cycseq.errors import CheckpointError
 from cycseq.files import FileKind, read_tensors, write_tensors
 from cycseq.training import history
@@ -25,35 +23,8 @@ STATE = FileKind(
 )
 
 
-@dataclass(frozen=True)
-class Owner:
-    """The training that a state belongs to."""
-
-    config: TrainConfig
-    stage: Stage
-    context: str | None
-    seed: int
-    processes: int
-    """Processes that train together: each has random numbers of its own."""
-    device: str
-    """Kind of device: each has random numbers of its own."""
-    data: tuple[str, str]
-    """Fingerprints of the training and the validation pairs."""
-    start: str
-    """Hash of the weights training starts from."""
-
-    def labels(self) -> dict[str, str]:
-        """Each part by the name that errors give it."""
-        return {
-            "configuration": json.dumps(asdict(self.config)),
-            "stage": json.dumps(asdict(self.stage)),
-            "context": repr(self.context),
-            "seed": str(self.seed),
-            "number of processes": str(self.processes),
-            "device": self.device,
-            "training or validation cells": " ".join(self.data),
-            "starting weights": self.start,
-        }
+Owner = dict[str, str]
+"""What identifies the training that a state belongs to, by the name that errors give each part."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +55,7 @@ def write(path: Path, owner: Owner, state: StageState) -> None:
     """Replace the state in a file."""
     fields = {name: getattr(state, name) for name in StageState.__dataclass_fields__}
     fields["history"] = history.to_json(state.history)
-    write_tensors(path, STATE, {"owner": owner.labels()} | fields)
+    write_tensors(path, STATE, {"owner": owner} | fields)
 
 
 def read(path: Path, owner: Owner) -> StageState | None:
@@ -98,8 +69,7 @@ def read(path: Path, owner: Owner) -> StageState | None:
     if not path.exists():
         return None
     content = read_tensors(path, STATE)
-    own = owner.labels()
-    other = [name for name, label in own.items() if content["owner"].get(name) != label]
+    other = [name for name, label in owner.items() if content["owner"].get(name) != label]
     if other:
         raise CheckpointError(
             f"'{path.name}' belongs to another training: its {', '.join(other)} differ. {STATE.remedy}"

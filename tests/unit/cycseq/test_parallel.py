@@ -135,7 +135,7 @@ def test_the_command_says_what_it_cannot_use_before_it_trains(command, tmp_path,
     assert "blend='additive' and folds=5 need cells" in refused([*command[:4], "--preset", "plus", *save], capsys)
     assert "there is no such file" in refused([*command[:2], "--cells", tmp_path / "no.h5ad", *save], capsys)
     assert "--config" in refused([*command[:4], "--config", tmp_path / "no.json", *save], capsys)
-    for text, words in (("{", "Expecting property name"), ('{"colour": 1}', "colour"), ("[1]", "no attribute")):
+    for text, words in (("{", "JSON"), ('{"colour": 1}', "colour"), ("[1]", "object")):
         (tmp_path / "config.json").write_text(text)
         message = refused([*command, *save], capsys)
         assert "The configuration cannot be read" in message

@@ -110,7 +110,7 @@ def test_damaged_states_are_refused(screen, short, tmp_path):
     whole = file.read_bytes()
     for content in (b"", whole[: len(whole) // 2]):
         file.write_bytes(content)
-        with pytest.raises(CheckpointError, match=r"cannot be read as a training state .*Delete it"):
+        with pytest.raises(CheckpointError, match="training state"):
             CycSeq(short).pretrain(screen, state=file)
     torch.save({"format": "cycseq-training-state", "version": 0}, file)
     with pytest.raises(CheckpointError, match="format version 0; this release reads 2"):
