@@ -22,18 +22,15 @@ from cycseq.devices import resolve, seeded
 from cycseq.errors import ConfigError, DataError, NotTrained, UnknownContext
 from cycseq.model import Critics, Generator, Generators, Sizes
 from cycseq.prediction import inference, results
-from cycseq.prediction.inference import Direction, Draws, Perturbation, Question
+from cycseq.prediction.inference import Direction, Perturbation, QueryDraws, QueryLabels
 from cycseq.prediction.unseen import PAPER, Unseen
 from cycseq.training import checkpoint, folds
 from cycseq.training.history import History
-from cycseq.training.loop import Reporter, Run, train_stage
+from cycseq.training.loop import Run, train_stage
+from cycseq.training.progress import Reporter
 
 PathLike = str | Path
 NOT_TRAINED = "This model is not trained; call pretrain(adata), or CycSeq.load(path) for a saved one."
-
-
-def no_report(done: int, total: int, text: str) -> None:
-    """Discard progress."""
 
 
 class CycSeq:
@@ -58,7 +55,11 @@ class CycSeq:
     """
 
     def __init__(
-        self, config: TrainConfig | None = None, seed: int = 0, device: str = "cpu", report: Reporter = no_report
+        self,
+        config: TrainConfig | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+        report: Reporter = lambda done, total, text: None,
     ) -> None:
         self.config = TrainConfig() if config is None else config
         if not isinstance(self.config, TrainConfig):
@@ -86,16 +87,14 @@ class CycSeq:
     def pretrain(
         self, adata: AnnData | DrawStore, *, state: PathLike | None = None, log: PathLike | None = None
     ) -> History:
-        """Train on all contexts from new weights; forgets what the model knew, once that has succeeded.
-
-        Whatever is raised, the model is what it was before the call.
+        """Train on all contexts from new weights, which replace the old ones; if anything is raised, the model is unchanged.
 
         Parameters
         ----------
         adata
             Training cells, or draws of them in a store, which need not fit into memory.
         state
-            File that makes training resumable: written after every epoch, gone on from if it is there.
+            File that makes training resumable: written after every epoch; if it exists, training resumes from it.
         log
             Folder for a TensorBoard log.
 
@@ -135,45 +134,42 @@ class CycSeq:
         state: PathLike | None = None,
         log: PathLike | None = None,
     ) -> History:
-        """Go on from the pre-trained weights with the cells of one context; the pre-trained weights stay.
+        """Train the pre-trained weights further on one context; other contexts keep the pre-trained weights.
 
-        Cells of other contexts are ignored. With validation="cells", cells that pre-training kept for validation are kept
-        again; they are told by their place among the context's cells. Whatever is raised, the model is what it was before the
-        call.
+        Cells of other contexts are ignored. With validation="cells", the validation cells are those of pre-training, found
+        by their position among the context's cells. If anything is raised, the model is unchanged.
 
         Parameters
         ----------
         adata
-            The cells `pretrain` had, or those of this context among them, in the same order.
+            The cells given to `pretrain`, or those of this context among them, in the same order.
         context
             The context to fine-tune on.
         new_cells
-            Take cells that pre-training has not seen, of labels that it has; who says so vouches for it.
+            Accept other cells, none of which was in pre-training; their labels must be known.
         state, log
             As for `pretrain`.
 
         Raises
         ------
         NotTrained, UnknownContext, UnknownBatch, UnknownPerturbation, DataError, TrainingError, CheckpointError
-            The model is untrained, the cells bring a label it does not know, cannot be read, or are not the context's cells
-            of pre-training in their order (and `new_cells` does not say that none of them was there), or as for `pretrain`.
+            The model is untrained, a label is unknown, the cells cannot be read or are not those of pre-training, or as
+            for `pretrain`.
         ConfigError
-            The configuration leaves fine-tuning out.
+            The configuration has no epochs of fine-tuning.
         """
         check_text("context", context)
         if context not in self.vocabulary.contexts:
             raise UnknownContext(context, self.vocabulary.contexts)
         if not self.config.finetune.epochs:
             raise ConfigError(
-                "The configuration leaves fine-tuning out: finetune.epochs is 0, as in the preset 'plus'. Predict with the "
-                "pre-trained weights, or configure epochs for it."
+                "finetune.epochs is 0 in this configuration, as in the preset 'plus'; expected at least 1. Predict with the "
+                "pre-trained weights, or set it."
             )
         own = vocabulary.labels(check_cells(adata), "context") == context
         if not own.any():
-            raise DataError(
-                f"No cell has context '{context}'; expected the cells to fine-tune on. The cells' contexts: "
-                f"{', '.join(sorted(set(adata.obs['context'].astype(str)))) or 'none'}."
-            )
+            found = ", ".join(sorted(set(adata.obs["context"].astype(str)))) or "none"
+            raise DataError(f"No cell has context '{context}'; expected the cells to fine-tune on. Contexts: {found}.")
         if not new_cells:
             self._check_same_cells(adata, context)
         cells = self._encode(adata[own], self.vocabulary)
@@ -203,28 +199,28 @@ class CycSeq:
         ----------
         adata
             Input cells [cell, gene]: controls for "n2p", cells with the perturbation for "p2n". obs column `batch` is
-            used if there; a column `perturbation` must agree with the direction.
+            optional; a column `perturbation` must agree with the direction.
         perturbation
             The perturbation to apply ("n2p") or to undo ("p2n"); with doses a pair (compound, dose in nM).
         context
-            The cells' context; None reads it from obs["context"], where there must be one. Fine-tuned weights are used
-            if the context has any, else the pre-trained ones.
+            The cells' context; None reads it from obs["context"], which must then have one value. Its fine-tuned weights
+            are used if there are any, else the pre-trained ones.
         direction
             "n2p" (control → perturbed) or "p2n" (perturbed → control).
         n_samples
-            0 decodes the latent means, once a draw; otherwise the number of latent samples decoded for each draw.
+            0 decodes the latent means of each draw; otherwise the number of latent samples decoded per draw.
         seed
             Seeds the grouping of cells into draws and the latent samples.
         unseen
-            What to do about a perturbation, context or batch never trained on.
+            How to treat a perturbation, context or batch never trained on.
 
         Returns
         -------
-        AnnData [draw, gene], or [draw × sample, gene] with the samples of a draw next to each other; sorted by batch,
-        every input cell in exactly one draw (with `unit="cell"` a draw is a cell). X: float32, in the space of the
-        training cells. obs: `perturbation`, `dose` (with doses), `context`, `batch`, `direction`, `n_cells` (weigh draws
-        by it in a mean: a small batch's draws are small), `sample` (0 for latent means, else 1, 2, …) and `note` (what
-        was never trained on; empty if nothing). var: the training genes. uns["cycseq"]: what made it.
+        AnnData [draw, gene], or [draw × sample, gene] with the samples of a draw in succession; sorted by batch, every
+        input cell in exactly one draw (with `unit="cell"` a draw is a cell). X: float32, in the space of the training
+        cells. obs: `perturbation`, `dose` (with doses), `context`, `batch`, `direction`, `n_cells` (the draw's weight in
+        a mean), `sample` (0 for latent means, else 1, 2, …) and `note` (labels never trained on). var: the training
+        genes. uns["cycseq"]: settings and seeds.
 
         Raises
         ------
@@ -235,15 +231,13 @@ class CycSeq:
         """
         check_whole("n_samples", n_samples, 0)
         known = self.vocabulary
-        question = inference.ask(adata, perturbation, context, direction, seed, unseen)
-        made = inference.read(adata, question, known, self.config)
-        values = inference.translate(self._generator(question), made, n_samples, seed)
-        mix = self._generators_of(question).blend
+        query = inference.query_labels(adata, perturbation, context, direction, seed, unseen)
+        made = inference.read(adata, query, known, self.config)
+        values = inference.translate(self._generator(query), made, n_samples, seed)
+        mix = self._generators_of(query).blend
         if mix is not None:
-            values = inference.mix(mix, values, made, question.direction)
-        return results.predictions(
-            values, made, known.genes, self._record([question], [made]) | {"n_samples": n_samples}
-        )
+            values = inference.mix(mix, values, made, query.direction)
+        return results.predictions(values, made, known.genes, self._record([query], [made]) | {"n_samples": n_samples})
 
     def latent(
         self,
@@ -263,33 +257,32 @@ class CycSeq:
             Cells, as for `predict`.
         perturbation
             The label to read all cells under, as in `predict`. None reads each cell under its own perturbation, context
-            and dose, direction "p2n"; controls, which have none, are left out.
+            and dose, direction "p2n", and leaves controls out.
         context, direction, seed, unseen
-            As for `predict`. The two directions have encoders, and so latent spaces, of their own.
+            As for `predict`. Each direction has its own encoder, and so its own latent space.
 
         Returns
         -------
         AnnData [draw, 3·D], ready for scanpy (`use_rep="z_ko"`). X: means, the three latents side by side;
         layers["log_variance"]: log variances; obsm["z_exp"], ["z_ko"], ["z_noise"]: the means of each [draw, D];
-        var["latent"]: which latent a column belongs to; obs and uns["cycseq"] as from `predict`, and obs["weights"]:
-        "pre-trained" or "fine-tuned on …". Each set of weights has a latent space of its own: compare contexts in a model
-        that is not fine-tuned.
+        var["latent"]: the latent of a column; obs and uns["cycseq"] as from `predict`, and obs["weights"]: "pre-trained"
+        or "fine-tuned on …". Fine-tuned weights have latent spaces of their own: compare contexts before fine-tuning.
 
         Raises
         ------
         As `predict`; ConfigError also for direction "n2p" without a perturbation.
         """
         if perturbation is not None:
-            parts = [(adata, inference.ask(adata, perturbation, context, direction, seed, unseen))]
+            parts = [(adata, inference.query_labels(adata, perturbation, context, direction, seed, unseen))]
         else:
-            parts = inference.ask_each(adata, self.vocabulary.dosed, context, direction, seed, unseen)
-        made = [inference.read(own, question, self.vocabulary, self.config) for own, question in parts]
-        questions = [question for _, question in parts]
-        nets = [self._generator(question) for question in questions]
+            parts = inference.labels_of_cells(adata, self.vocabulary.dosed, context, direction, seed, unseen)
+        made = [inference.read(own, query, self.vocabulary, self.config) for own, query in parts]
+        querys = [query for _, query in parts]
+        nets = [self._generator(query) for query in querys]
         encoded = [inference.encode(net, own) for net, own in zip(nets, made, strict=True)]
-        for question, own in zip(questions, made, strict=True):
-            own.obs["weights"] = results.weights_of([question.context] if question.context in self._fine_tuned else [])
-        return results.latents(np.concatenate(encoded, axis=1), nets[0].latents, made, self._record(questions, made))
+        for query, own in zip(querys, made, strict=True):
+            own.obs["weights"] = results.weights_of([query.context] if query.context in self._fine_tuned else [])
+        return results.latents(np.concatenate(encoded, axis=1), nets[0].latents, made, self._record(querys, made))
 
     def save(self, path: PathLike) -> None:
         """Write the pre-trained and fine-tuned weights, configuration and vocabulary into one file."""
@@ -299,14 +292,8 @@ class CycSeq:
         checkpoint.write(check_place(path), checkpoint.Checkpoint(self.config, known, *weights, self.seed, self._cells))
 
     @classmethod
-    def load(cls, path: PathLike, *, device: str = "cpu", report: Reporter = no_report) -> Self:
-        """Restore what `save` wrote, configuration and seed included; the history is not saved.
-
-        Raises
-        ------
-        CheckpointError
-            Not a checkpoint of this package, damaged, or of another version.
-        """
+    def load(cls, path: PathLike, *, device: str = "cpu", report: Reporter = lambda done, total, text: None) -> Self:
+        """Restore what `save` wrote, without the history; raises `CheckpointError` for any other or damaged file."""
         stored = checkpoint.read(Path(path))
         model = cls(stored.config, stored.seed, device, report)
         generators, critics = model._build(stored.vocabulary)
@@ -326,7 +313,7 @@ class CycSeq:
         return generators, critics
 
     def _take(self, known: Vocabulary, networks: tuple[Generators, Critics], cells: dict[str, str]) -> None:
-        """Become what was trained or loaded."""
+        """Adopt trained or loaded networks."""
         self._vocabulary, (self._generators, self._critics), self._cells = known, networks, cells
 
     def _networks(self) -> tuple[Generators, Critics]:
@@ -340,13 +327,12 @@ class CycSeq:
         return cells
 
     def _check_same_cells(self, adata: AnnData, context: str) -> None:
-        """Validation cells are told by their place: other cells, or another order, would mix them with trained ones."""
+        """Refuse other cells or another order: validation cells are known by position and would mix with trained ones."""
         before, now = self._cells.get(context), vocabulary.cells_of_contexts(adata)[context]
         if before is not None and before != now:
             raise DataError(
-                f"The cells of '{context}' are not those of pre-training in their order (by obs_names), so that cells it "
-                "trained on would be validated on; expected the same ones. Give the AnnData that pretrain had, or, for "
-                "cells that pre-training has not seen, new_cells=True."
+                f"The cells of '{context}' differ from those of pre-training, or are in another order (by obs_names). Give the "
+                "AnnData that pretrain had, or, for cells that were not in it, new_cells=True."
             )
 
     def _run(self, context: str | None, state: PathLike | None, log: PathLike | None) -> Run:
@@ -354,13 +340,13 @@ class CycSeq:
         kept, logged = None if state is None else check_place(state), None if log is None else Path(log)
         return Run(self.config, stage, self.seed, self.report, context, kept, logged)
 
-    def _generators_of(self, question: Question) -> Generators:
-        return self._fine_tuned.get(question.context, self._networks()[0])
+    def _generators_of(self, query: QueryLabels) -> Generators:
+        return self._fine_tuned.get(query.context, self._networks()[0])
 
-    def _generator(self, question: Question) -> Generator:
-        both = self._generators_of(question)
-        return both.n2p if question.direction == "n2p" else both.p2n
+    def _generator(self, query: QueryLabels) -> Generator:
+        both = self._generators_of(query)
+        return both.n2p if query.direction == "n2p" else both.p2n
 
-    def _record(self, questions: Sequence[Question], made: Sequence[Draws]) -> results.Record:
-        fine_tuned = [name for name in self.fine_tuned if name in {question.context for question in questions}]
-        return results.record(self.config, self.seed, fine_tuned, questions[0], made)
+    def _record(self, querys: Sequence[QueryLabels], made: Sequence[QueryDraws]) -> results.Record:
+        fine_tuned = [name for name in self.fine_tuned if name in {query.context for query in querys}]
+        return results.record(self.config, self.seed, fine_tuned, querys[0], made)

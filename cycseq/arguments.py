@@ -1,9 +1,10 @@
-"""Arguments of the wrong kind, refused where they are given: each check says what came, what was expected and what to do."""
+"""Checks of arguments: errors say what was given, what was expected and which option helps."""
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Integral
 from pathlib import Path
+from typing import Any, get_args
 
 from anndata import AnnData
 
@@ -17,33 +18,21 @@ def check_whole(name: str, given: object, least: int) -> int:
     return int(given)
 
 
-def check_number(name: str, given: object) -> None:
-    """Raise `ConfigError` for what is not a number."""
-    if not isinstance(given, Real) or isinstance(given, bool):
-        raise ConfigError(f"{name} is {given!r}; expected a number.")
+def check_choice(name: str, given: object, choices: Any) -> None:
+    """Raise `ConfigError` for what is not among the values of a `Literal`."""
+    if given not in get_args(choices):
+        raise ConfigError(f"{name} is {given!r}; expected one of {', '.join(map(repr, get_args(choices)))}.")
 
 
 def check_cells(given: object) -> AnnData:
-    """Return cells that have an expression matrix and whose columns can be told apart.
-
-    Raises
-    ------
-    DataError
-        Not an AnnData, an AnnData without X, or with a column of obs twice.
-    """
+    """Return the cells; raises `DataError` for what is no AnnData, has no X, or has a column of obs twice."""
     if not isinstance(given, AnnData):
-        raise DataError(
-            f"The cells are given as {type(given).__name__}; expected an AnnData, as anndata.read_h5ad reads."
-        )
+        raise DataError(f"The cells are given as {type(given).__name__}; expected an AnnData.")
     if given.X is None:
-        raise DataError(
-            "The cells have no X; expected log2 expression there. If a layer has it: adata.X = adata.layers[…]."
-        )
+        raise DataError("The cells have no X; expected log2 expression. If a layer has it: adata.X = adata.layers[…].")
     twice = sorted(set(given.obs.columns[given.obs.columns.duplicated()]))
     if twice:
-        raise DataError(
-            f"obs has the column(s) {', '.join(map(str, twice))} twice; expected one of each. Drop the other."
-        )
+        raise DataError(f"obs has the column(s) {', '.join(map(str, twice))} twice; expected one of each.")
     return given
 
 
@@ -55,13 +44,7 @@ def check_text(name: str, given: object) -> str:
 
 
 def check_place(path: str | Path, *, folder: bool = False) -> Path:
-    """Return the path of a file (or `folder`) to be written, before hours are spent on what goes there.
-
-    Raises
-    ------
-    ConfigError
-        The folder it would lie in does not exist, or a folder is where the file would be.
-    """
+    """Return the path of a file (or `folder`) to be written; raises `ConfigError` if that will not be possible."""
     found = Path(path)
     if not found.absolute().parent.is_dir():
         raise ConfigError(f"'{path}' cannot be written: there is no folder '{found.parent}'. Make it first.")

@@ -27,7 +27,7 @@ def resolve(device: str) -> str:
             torch.empty(0, device=device)
         except (RuntimeError, AssertionError, TypeError) as error:
             raise ConfigError(
-                f"device is {device!r}, which is not to be had here; expected auto, cpu, cuda or mps."
+                f"device is {device!r}, which this machine does not have; expected auto, cpu, cuda or mps."
             ) from error
         return device
     if torch.cuda.is_available():

@@ -19,7 +19,7 @@ class DataError(CycSeqError, ValueError):
 
 
 class NotTrained(CycSeqError, RuntimeError):
-    """A step that needs a pre-trained model was asked of an untrained one."""
+    """A step needs a pre-trained model, and this one is untrained."""
 
 
 class TrainingError(CycSeqError, ArithmeticError):

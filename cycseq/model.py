@@ -8,7 +8,7 @@
 | x, x̂                      | `x`, `x_hat`                           | expression [sample, gene]                    |
 | p, b                      | `p`, `b`                               | perturbation and batch index [sample]        |
 | p̂, b̂                      | `p_logits`, `b_logits`                 | [sample, perturbation], [sample, batch]      |
-| e_p, e_b                  | `Condition`                            | embeddings, H dimensions each                |
+| e_p, e_b                  | `ConditionEmbedding`                            | embeddings, H dimensions each                |
 | h_0 … h_att               | `Trunk`                                | linear layers, L residual blocks, attention  |
 | μ, log σ²                 | `mu`, `log_variance`                   | [sample, kind, D], order exp, ko, noise      |
 | z_exp, z_ko, z_noise      | `z`                                    | [sample, kind, D]                            |
@@ -21,8 +21,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -30,9 +31,6 @@ from torch.nn import functional
 
 from cycseq.config import Latents, ModelConfig
 from cycseq.layers import Dropout, Linear, PReLU
-
-if TYPE_CHECKING:
-    from cycseq.prediction.additive_effects import Effects
 
 LATENTS: dict[Latents, tuple[str, ...]] = {"three": ("exp", "ko", "noise"), "one": ("shared",)}
 """Names of the latents, in their order, by `ModelConfig.latents`."""
@@ -135,7 +133,7 @@ class Trunk(nn.Module):
         return self.attention(self.blocks(self.layers(h)))
 
 
-class Condition(nn.Module):
+class ConditionEmbedding(nn.Module):
     """Embedding tables of perturbations and batches; [e_p; dose; e_b], by lookup."""
 
     def __init__(self, sizes: Sizes, config: ModelConfig) -> None:
@@ -173,7 +171,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """[z_exp; z_ko; z_noise; e_p; e_b] → hidden vector → x̂ and, where asked for, p̂ and b̂.
+    """[z_exp; z_ko; z_noise; e_p; e_b] → hidden vector → x̂ and, on demand, p̂ and b̂.
 
     The paper's one linear output layer of N + K_p + K_b columns is kept as three, so that p̂ and b̂ cost nothing where
     no loss reads them.
@@ -204,7 +202,7 @@ class Generator(nn.Module):
         self.skip = config.skip
         self.latents = LATENTS[config.latents]
         self.latent_shape = (len(self.latents), config.latent)
-        self.condition = Condition(sizes, config)
+        self.condition = ConditionEmbedding(sizes, config)
         self.encoder = Encoder(sizes.n_genes, self.condition.width, config)
         self.decoder = Decoder(sizes, self.condition.width, config)
 
@@ -255,7 +253,7 @@ class Critic(nn.Module):
 
     def __init__(self, sizes: Sizes, config: ModelConfig) -> None:
         super().__init__()
-        self.condition = Condition(sizes, config)
+        self.condition = ConditionEmbedding(sizes, config)
         self.input = InputLayer(sizes.n_genes, self.condition.width, config.hidden[0])
         self.layers = _layers(config)
         self.to_logit = Linear(config.hidden[-1], 1)
@@ -269,6 +267,21 @@ class Critic(nn.Module):
     def score(self, h: Float[Tensor, "sample width"]) -> Float[Tensor, " sample"]:
         """Score samples from their first hidden vector, before its activation."""
         return self.to_logit(self.layers(h)).squeeze(1).to(self.to_logit.weight.dtype)
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Expected change of each (context, batch) and perturbation: the sum of a row of each table.
+
+    A row has one value per gene, and with doses a second one, the slope in log10 of the dose.
+    """
+
+    batch: Float[np.ndarray, "batch term gene"]
+    """Mean change in the batch's context, shrunk towards the mean over contexts, log2 units (the slope: per decade)."""
+    perturbation: Float[np.ndarray, "perturbation term gene"]
+    """What a perturbation adds to it in every context, shrunk towards 0, in the same units."""
+    centre: float = 0.0
+    """log10 of the dose in nM at which the first term is the change; 0 without doses."""
 
 
 class Blend(nn.Module):

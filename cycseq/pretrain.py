@@ -12,13 +12,13 @@ from pathlib import Path
 
 from anndata import read_h5ad
 
+from cycseq import parallel
 from cycseq.api import CycSeq
 from cycseq.arguments import check_place
 from cycseq.config import PRESETS, TrainConfig, from_json, preset
 from cycseq.data.draw_store import DrawStore, check_storable
 from cycseq.devices import resolve
 from cycseq.errors import ConfigError, CycSeqError, DataError
-from cycseq.training import parallel
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -10,12 +10,10 @@ from __future__ import annotations
 import json
 import mmap
 import os
-import shutil
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, Self
-from uuid import uuid4
 
 import numpy as np
 import torch
@@ -26,22 +24,22 @@ from cycseq.arguments import check_cells, check_place, check_whole
 from cycseq.config import TrainConfig
 from cycseq.data import vocabulary as vocabularies
 from cycseq.data.input_checks import check_training
-from cycseq.data.loader import PairLoader, Statistics, Sums
+from cycseq.data.loader import CHUNK, PairLoader, Statistics, Sums
 from cycseq.data.sampling import PairBatch, Source, hold_out, training_pairs
 from cycseq.data.vocabulary import Vocabulary
 from cycseq.errors import ConfigError, DataError
+from cycseq.files import written_whole
 
 FORMAT = "cycseq-draws"
 VERSION = 2
-CHUNK = 1024
-"""Pairs computed and written at a time."""
+REMAKE = "Delete the folder, and make the store with DrawStore.from_adata."
 SETTINGS = ("unit", "cells_per_draw", "draws_per_condition", "validation", "validation_share")
 """Fields of `TrainConfig` that decide the draws."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """Training or validation pairs of a store; rows are read when they are asked for."""
+class StoredPairs:
+    """Training or validation pairs of a store; rows are read on demand."""
 
     control: np.memmap
     """Memory map of the store's control draws [pair, gene]."""
@@ -71,7 +69,7 @@ class Part:
         return PairBatch(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
 
     def prefetch(self, rows: Int[np.ndarray, " row"]) -> None:
-        """Have the system read these pairs, no more, from the disk while this process does something else (Linux)."""
+        """Let the system read these pairs from the disk in the background (Linux)."""
         if not hasattr(os, "posix_fadvise"):
             return
         n_bytes = self.n_genes * np.dtype(np.float32).itemsize
@@ -92,14 +90,14 @@ def check_storable(config: TrainConfig) -> None:
 
 
 class DrawStore:
-    """A folder of draws; `write` or `from_adata` make one, `open` reads one.
+    """A folder of draws; `from_adata` makes one, `open` reads one.
 
     Parameters
     ----------
     path
         The folder.
     content
-        What its `store.json` says.
+        Content of its `store.json`.
     """
 
     def __init__(self, path: Path, content: dict[str, Any]) -> None:
@@ -125,8 +123,7 @@ class DrawStore:
             own = self._labels[name]
             if len(own) and not (own.min() >= 0 and own.max() < len(names)):
                 raise DataError(
-                    f"'{path / name}.npy' has labels from {own.min()} to {own.max()}; expected 0 to {len(names) - 1}. "
-                    "Delete the folder and make the store again."
+                    f"'{path / name}.npy' has labels from {own.min()} to {own.max()}; expected 0 to {len(names) - 1}. {REMAKE}"
                 )
 
     @classmethod
@@ -136,39 +133,30 @@ class DrawStore:
         Raises
         ------
         DataError
-            There is no store in the folder, or it is damaged or of another version. The draws themselves, which may be
-            larger than memory, are checked for their number and type only.
+            There is no store in the folder, or it is damaged or of another version. Of the draws themselves, which may
+            be larger than memory, only number and type are checked.
         """
-        given = Path(path) / "store.json"
         try:
-            content = json.loads(given.read_text())
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise DataError(
-                f"'{path}' is not a store of draws: it has no store.json. Make one with DrawStore.from_adata."
-            ) from error
-        except ValueError as error:
-            raise DataError(f"'{given}' cannot be read ({error}). Delete the folder and make it again.") from error
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise DataError(f"'{given}' does not describe a store of draws. Make one with DrawStore.from_adata.")
-        if content.get("version") != VERSION:
-            raise DataError(
-                f"'{path}' has format version {content.get('version')}; this release reads {VERSION}. Make the store again."
-            )
-        try:
+            content = json.loads((Path(path) / "store.json").read_text())
+            if (content["format"], content["version"]) != (FORMAT, VERSION):
+                raise DataError(
+                    f"'{path}' has format {content['format']}, version {content['version']}; this release reads {FORMAT}, "
+                    f"{VERSION}. {REMAKE}"
+                )
             return cls(Path(path), content)
-        except (KeyError, TypeError, IndexError) as error:
-            raise DataError(f"'{given}' lacks {error}. Delete the folder and make the store again.") from error
+        except DataError:
+            raise
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise DataError(f"'{path}' has no store.json of a store of draws ({error!r}). {REMAKE}") from error
 
     @classmethod
     def from_adata(cls, path: str | Path, adata: AnnData, config: TrainConfig, seed: int = 0) -> Self:
-        """Draw from cells what `CycSeq(config, seed).pretrain(adata)` would draw, and write it to a folder.
-
-        The assignment of cells to draws is in memory, the draws are not. Returns at once if the folder has them already.
+        """Draw from cells what `CycSeq(config, seed).pretrain(adata)` would draw, and `write` it to a folder.
 
         Raises
         ------
         DataError
-            Cells the method cannot read, or the folder has another store.
+            Cells the method cannot read, or the folder holds something else.
         """
         check_place(path, folder=True)
         check_storable(config)
@@ -177,8 +165,8 @@ class DrawStore:
         cells = vocabularies.encode(adata, known)
         check_training(cells, known, config)
         held = hold_out(cells, known, config, seed)[0]
-        train, validation = training_pairs(cells, known, held, config, seed)
-        return cls.write(path, known, train, validation, (config, seed), vocabularies.cells_of_contexts(adata))
+        pairs = training_pairs(cells, known, held, config, seed)
+        return cls.write(path, known, *pairs, (config, seed), vocabularies.cells_of_contexts(adata))
 
     @classmethod
     def write(
@@ -190,27 +178,16 @@ class DrawStore:
         made_with: tuple[TrainConfig, int],
         cells: dict[str, str] | None = None,
     ) -> Self:
-        """Write pairs to a folder, some at a time; the folder appears when it is complete.
+        """Write pairs of disjoint cells, made with a configuration and a seed, to a folder.
 
-        Two processes may do so at once: the first to finish makes the store, the other one uses it.
-
-        Parameters
-        ----------
-        path
-            The folder; its parent must exist.
-        known
-            Names the labels of the pairs point to.
-        train, validation
-            Pairs made of disjoint cells.
-        made_with
-            Configuration and seed of the draws; models that train on them must have the same.
-        cells
-            Hash of each context's cells, `vocabulary.cells_of_contexts`, by which fine-tuning knows them again.
+        Pairs are computed and written some at a time, and the folder appears when it is complete. If it is there already,
+        with the same pairs, it is used; so several processes may make one store at once. `cells` are the hashes of
+        `vocabulary.cells_of_contexts`, which fine-tuning checks.
 
         Raises
         ------
         DataError
-            The folder is there already and holds something else.
+            The folder holds something else.
         """
         folder, (config, seed) = Path(path), made_with
         fingerprint = sha256(f"{train.fingerprint} {validation.fingerprint}".encode()).hexdigest()
@@ -224,30 +201,27 @@ class DrawStore:
             "vocabulary": asdict(known),
             "cells": cells or {},
         }
-        if folder.exists():
-            return cls._same(folder, known, fingerprint)
-        making = folder.with_name(f".{folder.name}.{uuid4().hex}")
-        making.mkdir()
-        try:
-            content["variance"] = _fill(making, train, validation)
-            (making / "store.json").write_text(json.dumps(content))
+        if not folder.exists():
             try:
-                os.rename(making, folder)
+                with written_whole(folder) as making:
+                    making.mkdir()
+                    content["variance"] = _fill(making, train, validation)
+                    (making / "store.json").write_text(json.dumps(content))
             except OSError:
-                return cls._same(folder, known, fingerprint)
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
-        return cls.open(folder)
+                if not folder.exists():  # else another process was first
+                    raise
+        found = cls.open(folder)
+        if found.fingerprint != fingerprint or found.vocabulary != known:
+            raise DataError(
+                f"'{folder}' holds draws of other cells, names, settings or another seed. Delete it, or give another folder."
+            )
+        return found
 
     def train(self, device: str = "cpu") -> PairLoader:
         """Pairs to train on."""
         control, perturbed = torch.from_numpy(self._means)
-        return PairLoader(
-            self._part(slice(0, self.n_train), "train"),
-            device,
-            Statistics(control, perturbed, self.variance),
-            keep=device != "cpu",
-        )
+        statistics = Statistics(control, perturbed, self.variance)
+        return PairLoader(self._part(slice(0, self.n_train), "train"), device, statistics, keep=device != "cpu")
 
     def validation(self, device: str = "cpu") -> PairLoader:
         """Pairs to validate on."""
@@ -273,18 +247,11 @@ class DrawStore:
                 "CycSeq(store.configure(config), store.seed), or make another store."
             )
 
-    @classmethod
-    def _same(cls, folder: Path, known: Vocabulary, fingerprint: str) -> Self:
-        found = cls.open(folder)
-        if found.fingerprint != fingerprint or found.vocabulary != known:
-            raise DataError(
-                f"'{folder}' holds draws of other cells, names, settings or another seed. Delete it, or give another folder."
-            )
-        return found
-
-    def _part(self, rows: slice, name: str) -> Part:
+    def _part(self, rows: slice, name: str) -> StoredPairs:
         p, b, dose = (self._labels[label][rows] for label in ("p", "b", "dose"))
-        return Part(self._x["control"], self._x["perturbed"], p, b, dose, rows.start, f"{self.fingerprint} {name}")
+        return StoredPairs(
+            self._x["control"], self._x["perturbed"], p, b, dose, rows.start, f"{self.fingerprint} {name}"
+        )
 
     def _array(
         self, name: str, shape: tuple[int, ...], dtype: type[np.generic], mmap_mode: Literal["r"] | None = None
@@ -293,13 +260,10 @@ class DrawStore:
         try:
             found = np.load(path, mmap_mode=mmap_mode)
         except (OSError, ValueError, EOFError) as error:
-            raise DataError(
-                f"'{path}' cannot be read ({error}). Delete the folder and make the store again."
-            ) from error
+            raise DataError(f"'{path}' cannot be read ({error}). {REMAKE}") from error
         if found.shape != shape or found.dtype != dtype:
             raise DataError(
-                f"'{path}' is {found.dtype} of shape {found.shape}; expected {np.dtype(dtype)} of {shape}. Delete the folder "
-                "and make the store again."
+                f"'{path}' is {found.dtype} of shape {found.shape}; expected {np.dtype(dtype)} of {shape}. {REMAKE}"
             )
         return found
 

@@ -1,4 +1,4 @@
-"""What would train or predict nonsense without an error: found before it does."""
+"""Checks of the values and conditions of cells before training and prediction."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from cycseq.arguments import check_cells
 from cycseq.config import Output, TrainConfig
-from cycseq.data.sampling import MIN_CELLS_TO_SPLIT, Condition, conditions
+from cycseq.data.sampling import MIN_CELLS_TO_SPLIT, CellGroup, group_cells
 from cycseq.data.vocabulary import CONTROL, LABELS, NO_PERTURBATION, Cells, Vocabulary, doses, labels
 from cycseq.errors import DataError
 
@@ -24,14 +24,7 @@ TO_LOG = "sc.pp.normalize_total(adata, target_sum=1e4), then sc.pp.log1p(adata, 
 
 
 def check_values(x: sp.csr_matrix, output: Output) -> None:
-    """Refuse counts, and what a PReLU output cannot express.
-
-    Parameters
-    ----------
-    x
-        Expression [cell, gene], finite.
-    output
-        Activation of the model's output.
+    """Refuse counts, and values that the output's activation cannot produce, in finite expression [cell, gene].
 
     Raises
     ------
@@ -47,8 +40,8 @@ def check_values(x: sp.csr_matrix, output: Output) -> None:
         return
     if low < 0:
         raise DataError(
-            f"X has values below 0 (lowest {low:g}); a PReLU output expects log2 values of at least 0. For z-scores or "
-            'corrected values take a linear output: replace(config, model=replace(config.model, output="linear")).'
+            f"X has values below 0 (lowest {low:g}); expected log2 values of at least 0. For z-scores or corrected values "
+            'use a linear output: replace(config, model=replace(config.model, output="linear")).'
         )
     if high > HIGHEST_LOG:
         raise DataError(f"X has values up to {high:g}: no logarithms; expected log2 values. Take {TO_LOG}.")
@@ -64,8 +57,10 @@ def check_training(cells: Cells, vocabulary: Vocabulary, config: TrainConfig) ->
         `unit="cell"`); a context with perturbed cells and too few controls.
     """
     check_values(cells.x, config.model.output)
-    _check_varies(cells.x)
-    groups = conditions(cells, np.ones(len(cells.batch), dtype=bool))
+    low, high = cells.x.min(), cells.x.max()  # of sparse values the zeros count too
+    if low == high:
+        raise DataError(f"X is {low:g} everywhere; expected expression that varies.")
+    groups = group_cells(cells, np.ones(len(cells.batch), dtype=bool))
     if config.unit == "draw":
         _check_no_lone_cells(groups, vocabulary)
     for context in vocabulary.contexts:
@@ -91,20 +86,14 @@ def lone_cells(adata: AnnData) -> Bool[np.ndarray, " cell"]:
     return (table.groupby([*LABELS, "dose"], dropna=False)["batch"].transform("size") == 1).to_numpy()
 
 
-def _check_varies(x: sp.csr_matrix) -> None:
-    low, high = x.min(), x.max()  # of sparse values the zeros count too
-    if low == high:
-        raise DataError(f"X is {low:g} everywhere; expected expression that varies. Look at how X was filled.")
-
-
 def _all_whole(values: Float[np.ndarray, " value"]) -> bool:
-    """Say whether all values are whole; a look at the first few is nearly always enough to say no."""
+    """Whether all values are whole; stops at the first part of `AT_A_TIME` values that has others."""
     return all(
         np.array_equal(part, np.rint(part)) for part in np.split(values, range(AT_A_TIME, len(values), AT_A_TIME))
     )
 
 
-def _check_no_lone_cells(groups: list[Condition], vocabulary: Vocabulary) -> None:
+def _check_no_lone_cells(groups: list[CellGroup], vocabulary: Vocabulary) -> None:
     alone = [group for group in groups if len(group.members) == 1]
     if alone:
         names = [
@@ -118,7 +107,7 @@ def _check_no_lone_cells(groups: list[Condition], vocabulary: Vocabulary) -> Non
         )
 
 
-def _check_controls(context: str, groups: list[Condition]) -> None:
+def _check_controls(context: str, groups: list[CellGroup]) -> None:
     perturbed = [group for group in groups if group.perturbation != NO_PERTURBATION]
     controls = [len(group.members) for group in groups if group.perturbation == NO_PERTURBATION]
     if not perturbed:

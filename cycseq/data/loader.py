@@ -12,12 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cycseq.data.sampling import PairBatch, Source
-from cycseq.training.parallel import ALONE, Peers
+from cycseq.parallel import ALONE, Peers
 
 CACHE_BYTES = 2**30
-"""Draws up to this size are computed or read once and kept on the device; larger sets are had batch by batch."""
+"""Draws up to this size are computed or read once and kept on the device; larger sets are computed or read batch by batch."""
 CHUNK = 1024
-"""Pairs summed at a time."""
+"""Pairs read, written or translated at a time outside training."""
 
 
 class Statistics(NamedTuple):
@@ -41,7 +41,7 @@ class PairLoader:
     device
         Where the batches go.
     statistics
-        Statistics of the draws where they are known already; None computes them when they are first asked for.
+        Statistics of the draws where they are known already; None computes them on first use.
     keep
         Whether draws of up to `CACHE_BYTES` are kept on the device.
     """

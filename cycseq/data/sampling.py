@@ -25,7 +25,7 @@ VALIDATION_DRAWS = 4
 """Validation draws of each condition."""
 
 
-class Condition(NamedTuple):
+class CellGroup(NamedTuple):
     """Cells that share (context, batch), perturbation and dose."""
 
     batch: int
@@ -45,7 +45,7 @@ class PairBatch(NamedTuple):
 
 
 class Source(Protocol):
-    """Pseudo-pairs that can be had by row, from cells in memory (`Pairs`) or from a file (`cycseq.data.draw_store.Part`)."""
+    """Pseudo-pairs by row, from cells in memory (`Pairs`) or from a file (`cycseq.data.draw_store.StoredPairs`)."""
 
     @property
     def p(self) -> Int[np.ndarray, " pair"]:
@@ -116,8 +116,8 @@ class Pairs:
     def take(self, rows: Int[np.ndarray, " row"]) -> PairBatch:
         """Compute the draws of some pairs."""
         return PairBatch(
-            torch.from_numpy(draws(self.control[rows], self.x)),
-            torch.from_numpy(draws(self.perturbed[rows], self.x)),
+            torch.from_numpy(average(self.control[rows], self.x)),
+            torch.from_numpy(average(self.perturbed[rows], self.x)),
             torch.from_numpy(self.p[rows]),
             torch.from_numpy(self.b[rows]),
             torch.from_numpy(self.dose[rows]),
@@ -127,7 +127,7 @@ class Pairs:
         """Do nothing: the cells are in memory."""
 
 
-def draws(assignment: sp.csr_matrix, x: sp.csr_matrix) -> Float[np.ndarray, "draw gene"]:
+def average(assignment: sp.csr_matrix, x: sp.csr_matrix) -> Float[np.ndarray, "draw gene"]:
     """Average cells into draws: assignment [draw, cell] times X [cell, gene], dense float32."""
     return np.asarray((assignment @ x).toarray(), dtype=np.float32)
 
@@ -149,7 +149,7 @@ def assign(members: Int[np.ndarray, "draw size"], n_cells: int) -> sp.csr_matrix
     return matrix
 
 
-def conditions(cells: Cells, keep: Bool[np.ndarray, " cell"]) -> list[Condition]:
+def group_cells(cells: Cells, keep: Bool[np.ndarray, " cell"]) -> list[CellGroup]:
     """Group the kept cells by (context, batch), perturbation and dose; controls are conditions too."""
     kept = np.flatnonzero(keep)
     if not len(kept):
@@ -157,7 +157,7 @@ def conditions(cells: Cells, keep: Bool[np.ndarray, " cell"]) -> list[Condition]
     keys = np.stack([cells.batch[kept], cells.perturbation[kept], cells.dose[kept]], axis=1)
     unique, of_cell = np.unique(keys, axis=0, return_inverse=True)
     members = np.split(kept[np.argsort(of_cell.ravel(), kind="stable")], np.cumsum(np.bincount(of_cell.ravel()))[:-1])
-    return [Condition(int(b), int(p), float(dose), own) for (b, p, dose), own in zip(unique, members, strict=True)]
+    return [CellGroup(int(b), int(p), float(dose), own) for (b, p, dose), own in zip(unique, members, strict=True)]
 
 
 def split_cells(cells: Cells, vocabulary: Vocabulary, share: float, seed: int) -> Bool[np.ndarray, " cell"]:
@@ -167,7 +167,7 @@ def split_cells(cells: Cells, vocabulary: Vocabulary, share: float, seed: int) -
     keeps out the cells that pre-training kept out.
     """
     held = np.zeros(len(cells.batch), dtype=bool)
-    for batch, perturbation, dose, members in conditions(cells, ~held):
+    for batch, perturbation, dose, members in group_cells(cells, ~held):
         if len(members) < MIN_CELLS_TO_SPLIT:
             continue
         name = "control" if perturbation == NO_PERTURBATION else "perturbed " + vocabulary.perturbations[perturbation]
@@ -222,7 +222,7 @@ def make_pairs(
     DataError
         No perturbed cells are kept, or a context has no control cells.
     """
-    groups = conditions(cells, keep)
+    groups = group_cells(cells, keep)
     controls = {group.batch: group.members for group in groups if group.perturbation == NO_PERTURBATION}
     perturbed = [group for group in groups if group.perturbation != NO_PERTURBATION]
     if not perturbed:

@@ -13,6 +13,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from jaxtyping import Float, Int, Shaped
+from pydantic import TypeAdapter
 
 from cycseq.errors import DataError, UnknownBatch, UnknownContext, UnknownPerturbation
 
@@ -55,13 +56,8 @@ class Vocabulary:
 
     @classmethod
     def from_names(cls, names: Mapping[str, Any]) -> Self:
-        """Read what `dataclasses.asdict` made, also after JSON has turned tuples into lists."""
-        return cls(
-            tuple(names["genes"]),
-            tuple(names["perturbations"]),
-            tuple((context, batch) for context, batch in names["batches"]),
-            None if names["doses"] is None else (float(names["doses"][0]), float(names["doses"][1])),
-        )
+        """Read what `dataclasses.asdict` made, also from JSON, where tuples are lists; raises `ValueError` for others."""
+        return TypeAdapter(cls).validate_python(names)
 
     @property
     def dosed(self) -> bool:
@@ -96,8 +92,7 @@ def from_adata(adata: AnnData) -> Vocabulary:
     perturbed = perturbation != CONTROL
     if not perturbed.any():
         raise DataError(
-            f"All {len(perturbation)} cells are labelled '{CONTROL}' in obs['perturbation']; expected perturbed cells "
-            "as well, labelled with the name of their perturbation."
+            f"All {len(perturbation)} cells are labelled '{CONTROL}' in obs['perturbation']; expected perturbed cells as well."
         )
     batches = sorted(set(zip(contexts, batch_names, strict=True)))
     given = doses(adata)[perturbed] if "dose" in adata.obs else np.array([])
@@ -156,21 +151,14 @@ def expression(adata: AnnData, genes: Sequence[str]) -> sp.csr_matrix:
 
 
 def labels(adata: AnnData, name: str) -> Shaped[np.ndarray, " cell"]:
-    """Read a column of labels as text.
-
-    Raises
-    ------
-    DataError
-        The column is missing, or labels in it are.
-    """
+    """Read a column of labels as text; raises `DataError` if the column or a label is missing."""
     check_columns(adata, (name,))
     column = adata.obs[name]
     text = column.astype(str).to_numpy(dtype=object)
     missing = int((column.isna().to_numpy() | np.isin([name.strip() for name in text], NO_LABEL)).sum())
     if missing:
         raise DataError(
-            f"obs['{name}'] has no label for {missing} of {len(text)} cells; expected one for each. "
-            f"Fill the column, or leave these cells out."
+            f"obs['{name}'] has no label for {missing} of {len(text)} cells. Fill the column, or leave these cells out."
         )
     return text
 
@@ -180,33 +168,25 @@ def check_columns(adata: AnnData, needed: Sequence[str]) -> None:
     missing = [name for name in needed if name not in adata.obs]
     if missing:
         raise DataError(
-            f"obs lacks the column(s) {', '.join(missing)}; it has {', '.join(adata.obs.columns) or 'none'}. Rename "
-            "yours or add them; cells of one batch or one context get the same text everywhere."
+            f"obs lacks the column(s) {', '.join(missing)}; it has {', '.join(adata.obs.columns) or 'none'}."
         )
 
 
 def doses(adata: AnnData) -> Float[np.ndarray, " cell"]:
-    """Read the doses in nM; NaN where there is none.
-
-    Raises
-    ------
-    DataError
-        The column is missing, or has something that is not a number.
-    """
+    """Read the doses in nM, NaN where there is none; raises `DataError` if one is not a number."""
     check_columns(adata, ("dose",))
     column = adata.obs["dose"]
     numbers = pd.to_numeric(column.astype(object), errors="coerce").to_numpy(dtype=np.float64)
     bad = np.flatnonzero(np.isnan(numbers) & ~column.isna().to_numpy())
     if len(bad):
         raise DataError(
-            f"obs['dose'] has {len(bad)} values that are no numbers, such as {column.iloc[bad[0]]!r}; expected doses in nM "
-            "as numbers, and NaN for controls."
+            f"obs['dose'] has {len(bad)} values that are no numbers, such as {column.iloc[bad[0]]!r}; expected doses in nM."
         )
     return numbers
 
 
 def cells_of_contexts(adata: AnnData) -> dict[str, str]:
-    """Hash the names of each context's cells in their order: the same hash means the same cells, each in its place."""
+    """Hash the names of each context's cells in their order."""
     contexts = labels(adata, "context")
     found: dict[str, Any] = defaultdict(sha256)
     for name, context in zip(map(str, adata.obs_names), contexts, strict=True):
@@ -218,13 +198,12 @@ def check_perturbed(cells: Cells, context: str) -> None:
     """Raise `DataError` if all cells of a context are controls: there is nothing to fine-tune on."""
     if (cells.perturbation == NO_PERTURBATION).all():
         raise DataError(
-            f"All {len(cells.perturbation)} cells of '{context}' are controls; expected perturbed cells as well to "
-            "fine-tune on. The pre-trained weights predict this context as they are."
+            f"All {len(cells.perturbation)} cells of '{context}' are controls; expected perturbed cells to fine-tune on."
         )
 
 
 def same_parts(one: str, other: str) -> bool:
-    """Say whether two names are one perturbation, or one combination whose parts come in another order."""
+    """Whether two names are one perturbation, or one combination with its parts in another order."""
     return one == other or sorted(one.split("+")) == sorted(other.split("+"))
 
 
@@ -245,8 +224,8 @@ def _check_unique(adata: AnnData) -> None:
     twice = [name for name, count in Counter(map(str, adata.var_names)).items() if count > 1]
     if twice:
         raise DataError(
-            f"{len(twice)} genes are there more than once: {_some(twice)}; expected one column a gene. "
-            "Keep one, adata[:, ~adata.var_names.duplicated()], or name them apart, adata.var_names_make_unique()."
+            f"{len(twice)} genes are there more than once: {_some(twice)}; expected one column per gene. Keep one, "
+            "adata[:, ~adata.var_names.duplicated()], or rename them, adata.var_names_make_unique()."
         )
 
 
@@ -256,8 +235,8 @@ def _check_genes(given: list[str], expected: list[str]) -> None:
     lacking = sorted(set(expected) - set(given))
     if lacking:
         raise DataError(
-            f"The cells lack {len(lacking)} of the model's {len(expected)} genes: {_some(lacking)}; expected all that "
-            "it was trained on. Train on the genes that all your cells share."
+            f"The cells lack {len(lacking)} of the model's {len(expected)} genes: {_some(lacking)}. Train on genes that all "
+            "your cells have."
         )
     what = "in another order" if len(given) == len(expected) else f"among {len(given)} columns"
     raise DataError(
@@ -279,8 +258,7 @@ def _log_doses(adata: AnnData, perturbation: Int[np.ndarray, " cell"], dosed: bo
     bad = int((~(np.isfinite(given) & (given > 0))).sum())
     if bad:
         raise DataError(
-            f"{bad} perturbed cells have no positive dose, others have one; expected a dose in nM for "
-            "each perturbed cell, or for none."
+            f"{bad} perturbed cells have no positive dose, others have one; expected a dose in nM for all or for none."
         )
     logs[perturbed] = np.log10(given)
     return logs

@@ -1,10 +1,10 @@
-"""From cells and a question to draws with labels, and through a generator: what `CycSeq.predict` and `latent` share."""
+"""From cells and a query to draws with labels, and through a generator: what `CycSeq.predict` and `latent` share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Real
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -13,15 +13,15 @@ from anndata import AnnData
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cycseq.arguments import check_cells, check_text, check_whole
+from cycseq.arguments import check_cells, check_choice, check_text, check_whole
 from cycseq.config import TrainConfig
 from cycseq.data.input_checks import check_values
-from cycseq.data.sampling import draws, query_draws
+from cycseq.data.loader import CHUNK
+from cycseq.data.sampling import average, query_draws
 from cycseq.data.vocabulary import CONTROL, Vocabulary, doses, expression, labels, same_parts
 from cycseq.errors import ConfigError, DataError, UnknownBatch, UnknownContext
 from cycseq.model import Blend, Generator
 from cycseq.prediction.unseen import PAPER, Mixture, Unseen, mixture
-from cycseq.training.validation import CHUNK
 
 Direction = Literal["n2p", "p2n"]
 Perturbation = str | tuple[str, float]
@@ -29,7 +29,7 @@ Perturbation = str | tuple[str, float]
 
 
 @dataclass(frozen=True)
-class Question:
+class QueryLabels:
     """Under which labels cells are read."""
 
     perturbation: str
@@ -45,15 +45,12 @@ class Question:
         check_whole("seed", self.seed, 0)
         if not isinstance(self.unseen, Unseen):
             raise ConfigError(f"unseen is {self.unseen!r}; expected cycseq.Unseen(…).")
-        if self.direction not in get_args(Direction):
-            raise ConfigError(
-                f"direction is {self.direction!r}; expected 'n2p' (control → perturbed) or 'p2n' (perturbed → control)."
-            )
+        check_choice("direction", self.direction, Direction)
 
 
 @dataclass(frozen=True)
-class Draws:
-    """Draws of a question's cells, each of one batch, and what the generators need to know of them."""
+class QueryDraws:
+    """QueryDraws of a query's cells, each of one batch, and what the generators need to know of them."""
 
     x: Float[np.ndarray, "draw gene"]
     """Mean expression of each draw's cells."""
@@ -70,16 +67,10 @@ class Draws:
     """What stood in for something never trained on."""
 
 
-def ask(
+def query_labels(
     adata: AnnData, perturbation: Perturbation, context: str | None, direction: Direction, seed: int, unseen: Unseen
-) -> Question:
-    """Make a question of a caller's arguments; the context is that of the cells if none is given.
-
-    Raises
-    ------
-    DataError
-        No context is given, and the cells do not have exactly one; or an argument is not of its kind.
-    """
+) -> QueryLabels:
+    """Check a caller's arguments; raises `DataError` if no context is given and the cells do not have exactly one."""
     name, dose = _name_and_dose(perturbation)
     check_cells(adata)
     if context is None:
@@ -87,26 +78,22 @@ def ask(
         if len(found) != 1:
             raise DataError(
                 f"The cells have {len(found)} contexts ({', '.join(found[:5]) or 'none'}); expected one. Select its "
-                "cells, adata[adata.obs['context'] == name], or say what they are to be read as: context=name."
+                "cells, or set the context to read them under: context=name."
             )
         context = str(found[0])
     check_text("context", context)
-    return Question(name, dose, context, direction, seed, unseen)
+    return QueryLabels(name, dose, context, direction, seed, unseen)
 
 
-def ask_each(
+def labels_of_cells(
     adata: AnnData, dosed: bool, context: str | None, direction: Direction, seed: int, unseen: Unseen
-) -> list[tuple[AnnData, Question]]:
-    """Ask of every perturbed cell under its own perturbation and dose, and its own context if none is given.
-
-    Controls are left out.
+) -> list[tuple[AnnData, QueryLabels]]:
+    """Group perturbed cells by perturbation and dose, and by context if none is given; controls are left out.
 
     Raises
     ------
-    ConfigError
-        The direction is "n2p", which reads controls.
-    DataError
-        A column or a label is missing, or there are only controls.
+    ConfigError, DataError
+        The direction is "n2p", which reads controls; a label is missing, or there are only controls.
     """
     if direction == "n2p":
         raise ConfigError("perturbation is None with direction 'n2p'; expected the one to read controls under.")
@@ -116,59 +103,53 @@ def ask_each(
     table["dose"] = doses(adata) if dosed else np.nan
     perturbed = table[table["perturbation"] != CONTROL]
     if perturbed.empty:
-        raise DataError(
-            "All cells are controls, which carry no perturbation; expected perturbed cells, or "
-            "direction='n2p' and the perturbation to read controls under."
-        )
+        raise DataError("All cells are controls; expected perturbed cells, or direction='n2p' and a perturbation.")
     return [
-        (adata[rows.index.to_numpy()], Question(name, dose if dosed else None, own, direction, seed, unseen))
+        (adata[rows.index.to_numpy()], QueryLabels(name, dose if dosed else None, own, direction, seed, unseen))
         for (name, own, dose), rows in perturbed.groupby(list(table.columns), dropna=False)
     ]
 
 
-def read(adata: AnnData, question: Question, known: Vocabulary, config: TrainConfig) -> Draws:
-    """Divide cells into draws and look up their labels.
-
-    Every cell is in exactly one draw, a draw is of one batch, and draws are sorted by batch.
+def read(adata: AnnData, query: QueryLabels, known: Vocabulary, config: TrainConfig) -> QueryDraws:
+    """Divide cells into draws of one batch each, sorted by batch, and look up their labels.
 
     Raises
     ------
     UnknownPerturbation, UnknownContext, UnknownBatch
-        A label never trained on that `question.unseen` does not let pass.
+        A label never trained on that `query.unseen` does not let pass.
     DataError
-        Other genes, no cells, cells of the wrong state, values the model is not made for, or a dose missing, not
-        positive, or given where the model has none.
+        Other genes, no cells, cells of the wrong state, values out of range, or a wrong or missing dose.
     """
-    perturbation = mixture(question.perturbation, known.perturbations, question.unseen)
-    log_dose = _log_dose(question, known.dosed)
+    perturbation = mixture(query.perturbation, known.perturbations, query.unseen)
+    log_dose = _log_dose(query, known.dosed)
     x = expression(adata, known.genes)
     check_values(x, config.model.output)
-    _check_state(adata, question)
+    _check_state(adata, query)
     given = labels(adata, "batch") if "batch" in adata.obs else np.full(adata.n_obs, "")
     names, of_cell = np.unique(given.astype(str), return_inverse=True)
-    index = _batches(names, question, known)
+    index = _batches(names, query, known)
     size = 1 if config.unit == "cell" else config.cells_per_draw
-    assignment, of_draw = query_draws(of_cell.ravel(), size, np.random.default_rng(question.seed))
-    notes = _notes(names, index, question.context, known)
-    of_all = "; ".join(filter(None, (perturbation.note, _dose_note(question, known), _context_note(adata, question))))
+    assignment, of_draw = query_draws(of_cell.ravel(), size, np.random.default_rng(query.seed))
+    notes = _notes(names, index, query.context, known)
+    of_all = "; ".join(filter(None, (perturbation.note, _dose_note(query, known), _context_note(adata, query))))
     obs = pd.DataFrame(
         {
-            "perturbation": question.perturbation,
-            **({} if question.dose is None else {"dose": question.dose}),
-            "context": question.context,
+            "perturbation": query.perturbation,
+            **({} if query.dose is None else {"dose": query.dose}),
+            "context": query.context,
             "batch": names[of_draw],
-            "direction": question.direction,
+            "direction": query.direction,
             "n_cells": np.diff(assignment.indptr),
             "note": ["; ".join(filter(None, (of_all, notes[number]))) for number in of_draw],
         }
     )
-    stand_ins = known.batches_of(question.context) or range(len(known.batches))
+    stand_ins = known.batches_of(query.context) or range(len(known.batches))
     fallbacks = tuple(dict.fromkeys(filter(None, (of_all, *notes))))
-    return Draws(draws(assignment, x), perturbation, log_dose, index[of_draw], tuple(stand_ins), obs, fallbacks)
+    return QueryDraws(average(assignment, x), perturbation, log_dose, index[of_draw], tuple(stand_ins), obs, fallbacks)
 
 
-def condition(generator: Generator, made: Draws) -> Float[Tensor, "draw width"]:
-    """Join [e_p; dose; e_b] of each draw, in the order of `model.Condition`."""
+def condition(generator: Generator, made: QueryDraws) -> Float[Tensor, "draw width"]:
+    """Join [e_p; dose; e_b] of each draw, in the order of `model.ConditionEmbedding`."""
     tables = generator.condition
     device = tables.batch.weight.device
     weight = torch.tensor(made.perturbation.weight, device=device)
@@ -181,7 +162,7 @@ def condition(generator: Generator, made: Draws) -> Float[Tensor, "draw width"]:
 
 
 @torch.no_grad()
-def translate(generator: Generator, made: Draws, n_samples: int, seed: int) -> Float[np.ndarray, "sample gene"]:
+def translate(generator: Generator, made: QueryDraws, n_samples: int, seed: int) -> Float[np.ndarray, "sample gene"]:
     """Decode the latent means of each draw (`n_samples` 0), or that many samples of each, next to each other."""
     labels_of_draw = condition(generator, made).repeat_interleave(max(1, n_samples), dim=0)
     device = labels_of_draw.device
@@ -196,7 +177,7 @@ def translate(generator: Generator, made: Draws, n_samples: int, seed: int) -> F
 
 @torch.no_grad()
 def mix(
-    blend: Blend, x_hat: Float[np.ndarray, "sample gene"], made: Draws, direction: Direction
+    blend: Blend, x_hat: Float[np.ndarray, "sample gene"], made: QueryDraws, direction: Direction
 ) -> Float[np.ndarray, "sample gene"]:
     """Blend what a generator decoded with the additive estimate for the same draws."""
     device = blend.batch.device
@@ -212,7 +193,7 @@ def mix(
 
 
 @torch.no_grad()
-def encode(generator: Generator, made: Draws) -> Float[np.ndarray, "2 draw kind latent"]:
+def encode(generator: Generator, made: QueryDraws) -> Float[np.ndarray, "2 draw kind latent"]:
     """Means and log variances of z_exp, z_ko and z_noise."""
     labels_of_draw = condition(generator, made)
     x = torch.from_numpy(made.x).to(labels_of_draw.device)
@@ -222,7 +203,7 @@ def encode(generator: Generator, made: Draws) -> Float[np.ndarray, "2 draw kind 
 
 
 def _name_and_dose(given: object) -> tuple[str, float | None]:
-    """Tell a name from a pair of name and dose."""
+    """Split a perturbation into its name and its dose, None without one."""
     match given:
         case str():
             return check_text("perturbation", given), None
@@ -231,24 +212,24 @@ def _name_and_dose(given: object) -> tuple[str, float | None]:
     raise DataError(f"perturbation is {given!r}; expected a name, or with doses a pair (name, dose in nM as a number).")
 
 
-def _dose_note(question: Question, known: Vocabulary) -> str:
-    if known.doses is None or question.dose is None:
+def _dose_note(query: QueryLabels, known: Vocabulary) -> str:
+    if known.doses is None or query.dose is None:
         return ""
     low, high = known.doses
-    outside = not low <= question.dose <= high
-    return f"dose {question.dose:g} nM outside the {low:g} to {high:g} nM trained on" if outside else ""
+    outside = not low <= query.dose <= high
+    return f"dose {query.dose:g} nM outside the {low:g} to {high:g} nM trained on" if outside else ""
 
 
-def _context_note(adata: AnnData, question: Question) -> str:
-    """Say so where cells are read as of another context than obs gives them."""
+def _context_note(adata: AnnData, query: QueryLabels) -> str:
+    """Note that cells are read as another context than their label."""
     if "context" not in adata.obs:
         return ""
-    others = sorted(set(labels(adata, "context")) - {question.context})
-    return f"read as context '{question.context}', labelled {', '.join(map(repr, others[:3]))}" if others else ""
+    others = sorted(set(labels(adata, "context")) - {query.context})
+    return f"read as context '{query.context}', labelled {', '.join(map(repr, others[:3]))}" if others else ""
 
 
-def _log_dose(question: Question, dosed: bool) -> tuple[float, ...]:
-    name, dose = question.perturbation, question.dose
+def _log_dose(query: QueryLabels, dosed: bool) -> tuple[float, ...]:
+    name, dose = query.perturbation, query.dose
     if dosed != (dose is not None):
         expected = "(name, dose in nM)" if dosed else "a name: the training cells have no doses"
         raise DataError(f"perturbation is {name if dose is None else (name, dose)!r}; expected {expected}.")
@@ -259,41 +240,37 @@ def _log_dose(question: Question, dosed: bool) -> tuple[float, ...]:
     return (float(np.log10(dose)),)
 
 
-def _check_state(adata: AnnData, question: Question) -> None:
+def _check_state(adata: AnnData, query: QueryLabels) -> None:
     if "perturbation" not in adata.obs:
         return
-    wanted = CONTROL if question.direction == "n2p" else question.perturbation
+    wanted = CONTROL if query.direction == "n2p" else query.perturbation
     found = labels(adata, "perturbation")
     others = [name for name in dict.fromkeys(found) if not same_parts(name, wanted)]
     if others:
         n_others = int(np.isin(found, others).sum())
         raise DataError(
-            f"{n_others} of {adata.n_obs} cells are labelled otherwise than '{wanted}' ('{others[0]}', …); direction "
-            f"'{question.direction}' reads cells labelled '{wanted}'. Select them: "
-            f"adata[adata.obs['perturbation'] == '{wanted}']; or leave the column out of obs."
+            f"{n_others} of {adata.n_obs} cells have another label ('{others[0]}', …); direction '{query.direction}' reads "
+            f"cells labelled '{wanted}'. Select them, or leave the column out of obs."
         )
-    if question.direction == "p2n" and question.dose is not None and "dose" in adata.obs:
-        n_others = int((doses(adata) != question.dose).sum())
+    if query.direction == "p2n" and query.dose is not None and "dose" in adata.obs:
+        n_others = int((doses(adata) != query.dose).sum())
         if n_others:
             raise DataError(
-                f"{n_others} of {adata.n_obs} cells have another dose than {question.dose:g} nM, which is to be undone; "
-                "select them by obs['dose'], or leave the column out of obs."
+                f"{n_others} of {adata.n_obs} cells have another dose than {query.dose:g} nM. Select them by obs['dose'], or "
+                "leave the column out of obs."
             )
 
 
-def _batches(names: np.ndarray, question: Question, known: Vocabulary) -> Int[np.ndarray, " batch"]:
-    of_name = {known.batches[index][1]: index for index in known.batches_of(question.context)}
+def _batches(names: np.ndarray, query: QueryLabels, known: Vocabulary) -> Int[np.ndarray, " batch"]:
+    of_name = {known.batches[index][1]: index for index in known.batches_of(query.context)}
     index = np.array([of_name.get(str(name), -1) for name in names], dtype=np.int64)
     unknown = names[index < 0]
-    if question.unseen.batch == "refuse" and len(unknown):
-        remedy = 'Train with cells of it, or let the mean batch embedding stand in: Unseen(batch="mean").'
+    if query.unseen.batch == "refuse" and len(unknown):
+        remedy = 'Train with cells of it, or use the mean batch embedding: Unseen(batch="mean").'
         if not of_name:
-            raise UnknownContext(question.context, known.contexts, remedy)
+            raise UnknownContext(query.context, known.contexts, remedy)
         if not unknown[0]:
-            raise DataError(
-                "obs has no column 'batch', which Unseen(batch=\"refuse\") wants. Add it, or let the mean embedding of the "
-                'context\'s batches stand in: Unseen(batch="mean").'
-            )
+            raise DataError(f"obs has no column 'batch', which Unseen(batch='refuse') requires. {remedy}")
         raise UnknownBatch(str(unknown[0]), of_name, remedy)
     return index
 

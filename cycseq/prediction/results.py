@@ -10,13 +10,17 @@ from anndata import AnnData
 from jaxtyping import Float
 
 from cycseq.config import TrainConfig, to_json
-from cycseq.prediction.inference import Draws, Question
+from cycseq.prediction.inference import QueryDraws, QueryLabels
 
 Record = dict[str, str | int]
 
 
 def record(
-    config: TrainConfig, training_seed: int, fine_tuned: Sequence[str], question: Question, made: Sequence[Draws]
+    config: TrainConfig,
+    training_seed: int,
+    fine_tuned: Sequence[str],
+    query: QueryLabels,
+    made: Sequence[QueryDraws],
 ) -> Record:
     """Write down what made a result, in values that h5ad files can hold; `fine_tuned`: contexts whose weights were used."""
     return {
@@ -24,8 +28,8 @@ def record(
         "config": to_json(config),
         "training_seed": training_seed,
         "weights": weights_of(fine_tuned),
-        "direction": question.direction,
-        "seed": question.seed,
+        "direction": query.direction,
+        "seed": query.seed,
         "fallbacks": "; ".join(dict.fromkeys(text for own in made for text in own.fallbacks)),
     }
 
@@ -36,7 +40,7 @@ def weights_of(fine_tuned: Sequence[str]) -> str:
 
 
 def predictions(
-    values: Float[np.ndarray, "sample gene"], made: Draws, genes: Sequence[str], made_by: Record
+    values: Float[np.ndarray, "sample gene"], made: QueryDraws, genes: Sequence[str], made_by: Record
 ) -> AnnData:
     """Label predicted profiles; the samples of one draw lie next to each other, as `inference.translate` makes them."""
     each = len(values) // len(made.obs)
@@ -48,7 +52,7 @@ def predictions(
 
 
 def latents(
-    encoded: Float[np.ndarray, "2 draw kind latent"], names: Sequence[str], made: Sequence[Draws], made_by: Record
+    encoded: Float[np.ndarray, "2 draw kind latent"], names: Sequence[str], made: Sequence[QueryDraws], made_by: Record
 ) -> AnnData:
     """Label latent means and log variances: both with the latents side by side, the means of each in obsm too."""
     mu, log_variance = encoded  # each [draw, kind, D]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal
 
-from cycseq.arguments import check_whole
+from cycseq.arguments import check_choice, check_whole
 from cycseq.data.gene_similarity import Annotation, nearest, term_weights
 from cycseq.data.vocabulary import CONTROL, same_parts
 from cycseq.errors import ConfigError, UnknownPerturbation
@@ -18,7 +18,7 @@ UnknownBatchPolicy = Literal["mean", "refuse"]
 
 @dataclass(frozen=True)
 class Unseen:
-    """What to do about names never trained on. The defaults are the paper's, which has no answer but for contexts."""
+    """How to treat names never trained on. The defaults are the paper's, which covers contexts only."""
 
     annotation: Annotation | None = None
     """Gene → terms. Given, an unseen perturbation takes the similarity-weighted mean of the embeddings of the trained
@@ -33,31 +33,20 @@ class Unseen:
 
     def __post_init__(self) -> None:
         check_whole("Unseen.neighbours", self.neighbours, 1)
-        _check_annotation(self.annotation)
-        for name, given, known in (
-            ("combination", self.combination, get_args(Combination)),
-            ("batch", self.batch, get_args(UnknownBatchPolicy)),
-        ):
-            if given not in known:
-                raise ConfigError(f"Unseen.{name} is {given!r}; expected one of {', '.join(map(repr, known))}.")
+        check_choice("Unseen.combination", self.combination, Combination)
+        check_choice("Unseen.batch", self.batch, UnknownBatchPolicy)
+        if not (self.annotation is None or isinstance(self.annotation, Mapping)):
+            raise ConfigError(
+                f"Unseen.annotation is a {type(self.annotation).__name__}; expected a dict: gene → its terms."
+            )
+        text = [gene for gene, terms in (self.annotation or {}).items() if isinstance(terms, str)]
+        if text:
+            raise ConfigError(f"Unseen.annotation[{text[0]!r}] is one text; expected a set or list of terms. Split it.")
 
     @cached_property
     def weights(self) -> dict[str, float]:
         """Weights of the annotation's terms."""
         return term_weights(self.annotation or {})
-
-
-def _check_annotation(given: object) -> None:
-    if given is None:
-        return
-    if not isinstance(given, Mapping):
-        raise ConfigError(f"Unseen.annotation is a {type(given).__name__}; expected a dict: gene → its terms.")
-    text = [gene for gene, terms in given.items() if isinstance(terms, str)]
-    if text:
-        raise ConfigError(
-            f"Unseen.annotation[{text[0]!r}] is {given[text[0]]!r}, one text ({len(text)} genes have one); expected a set or "
-            "list of terms. Split it first."
-        )
 
 
 PAPER = Unseen()
@@ -97,25 +86,17 @@ def mixture(name: str, known: Sequence[str], unseen: Unseen) -> Mixture:
         if same_parts(name, trained):
             return Mixture((index,), (1.0,))
     if name == CONTROL:
-        raise UnknownPerturbation(
-            name, known, "Controls have no perturbation to apply or undo; name the one to read the cells under."
-        )
+        raise UnknownPerturbation(name, known, "Controls have none; name the perturbation to read the cells under.")
     if "+" in name:
         return _combined(name, known, unseen)
     if unseen.annotation is None:
         raise UnknownPerturbation(name, known)
     if not unseen.annotation.get(name):
-        raise UnknownPerturbation(
-            name, known, "The annotation has no terms for it, so no trained perturbation is known to be like it."
-        )
+        raise UnknownPerturbation(name, known, "The annotation has no terms for it.")
     singles = [candidate for candidate in known if "+" not in candidate]
     found = nearest(name, singles, unseen.annotation, unseen.weights, unseen.neighbours)
     if not found:
-        raise UnknownPerturbation(
-            name,
-            known,
-            "No trained perturbation shares an informative annotation term with it; train with cells of it.",
-        )
+        raise UnknownPerturbation(name, known, "No trained perturbation shares an informative annotation term with it.")
     total = sum(value for _, value in found)
     alike = ", ".join(f"{gene} {value / total:.2f}" for gene, value in found)
     return Mixture(
@@ -127,12 +108,10 @@ def mixture(name: str, known: Sequence[str], unseen: Unseen) -> Mixture:
 
 def _combined(name: str, known: Sequence[str], unseen: Unseen) -> Mixture:
     if unseen.combination == "refuse":
-        raise UnknownPerturbation(
-            name,
-            known,
-            "The model was not trained on this combination: train with cells of it, or let predict combine the embeddings "
-            'of its parts, unseen=Unseen(combination="sum"), which is not the paper\'s.',
+        remedy = (
+            'Train with cells of this combination, or combine the embeddings of its parts: Unseen(combination="sum").'
         )
+        raise UnknownPerturbation(name, known, remedy)
     parts = [mixture(part, known, unseen) for part in name.split("+")]
     factor = 1.0 if unseen.combination == "sum" else 1 / len(parts)
     note = f"combination '{name}' not trained on: {unseen.combination} of its parts' embeddings"

@@ -1,7 +1,7 @@
-"""Pre-training from cells: once, or once for each fold of held-out conditions and then with all of them.
+"""Pre-training from cells: once, or once per fold of held-out conditions and then with all of them.
 
-With one fold the weights of the best validation error are kept. With more, the conditions held out in all folds say how
-long to train and how much of the network to believe; then nothing need be held out any more.
+With one fold the weights of the best validation error are kept. With more, the held-out conditions of all folds decide the
+number of epochs and the network's share in the blend, for a last training with every condition.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from cycseq.data.loader import PairLoader
 from cycseq.data.sampling import hold_out, split_cells, training_pairs
 from cycseq.data.vocabulary import Cells, Vocabulary
 from cycseq.model import Critics, Generators
-from cycseq.prediction import blend
-from cycseq.prediction.additive_effects import estimate
+from cycseq.training import blend
+from cycseq.training.additive_effects import estimate
 from cycseq.training.history import History
 from cycseq.training.loop import Run, train_stage
 
@@ -29,25 +29,14 @@ Build = Callable[[], tuple[Generators, Critics]]
 def pretrain(
     cells: Cells, vocabulary: Vocabulary, build: Build, run: Run, device: str
 ) -> tuple[tuple[Generators, Critics], list[History]]:
-    """Train new networks as `run.config` has it.
+    """Train the networks that `build` makes, on cells of which some are chosen for validation.
 
-    Parameters
-    ----------
-    cells, vocabulary
-        All cells that may be seen; validation cells are chosen among them.
-    build
-        Makes the networks; called once a training.
-    run
-        The stage. With several folds each has a state file of its own, "STATE.fold1" …, and a folder in the log.
-    device
-        Where the draws go.
+    With several folds each has its own state file, "STATE.fold1" …, and its own folder in the log.
 
     Returns
     -------
-    networks
-        Of the last training.
-    histories
-        Of each fold, where there are several, then of the last training.
+    networks, histories
+        Networks of the last training; histories of each fold, if there are several, then of the last training.
 
     Raises
     ------

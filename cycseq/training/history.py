@@ -1,4 +1,4 @@
-"""What happened in a stage of training: every epoch's losses and validation figures, and a verdict in words."""
+"""The history of a stage of training: losses and validation figures of every epoch, and warnings."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
+from pydantic import TypeAdapter
 
-from cycseq.training.validation import Errors, References, Report
+from cycseq.training.validation import References, Report
 
 MODE_COLLAPSE = 0.05
 """Predictions of different perturbations that differ by less than this share of what the data's do are all the same."""
@@ -60,7 +61,7 @@ class History:
         return self.epochs[self.best_epoch].validation
 
     def warnings(self) -> list[str]:
-        """Say in plain words what is wrong with the weights that were kept; empty if nothing was found."""
+        """Problems of the weights that were kept, in words; empty if none was found."""
         return [*self._no_gain(), *self._dead_latents(), *self._modes(), *self._ignored_input()]
 
     def table(self) -> pd.DataFrame:
@@ -124,19 +125,7 @@ def to_json(history: History) -> str:
 
 def from_json(text: str) -> History:
     """Read what `to_json` wrote."""
-    values = json.loads(text)
-    trivial = values["references"]
-    return History(
-        values["stage"],
-        values["context"],
-        References(**trivial | {name: Errors(**trivial[name]) for name in ("copy", "mean_effect")}),
-        tuple(
-            Epoch(**epoch | {"validation": Report(**report | {"errors": Errors(**report["errors"])})})
-            for epoch in values["epochs"]
-            for report in (epoch["validation"],)
-        ),
-        values["best_epoch"],
-    )
+    return TypeAdapter(History).validate_json(text)
 
 
 def _columns(prefix: str, values: Mapping[str, Any]) -> dict[str, float]:

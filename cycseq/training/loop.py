@@ -5,32 +5,32 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from cycseq import parallel
 from cycseq.config import Stage, TrainConfig
 from cycseq.data.loader import PairLoader
 from cycseq.devices import random_state, seeded, set_random_state
 from cycseq.errors import CheckpointError, TrainingError
 from cycseq.model import Critics, Generators
-from cycseq.training import parallel, progress, stage_state
+from cycseq.parallel import ALONE, GradientMean, Peers
+from cycseq.training import progress, stage_state
 from cycseq.training.checkpoint import Weights
 from cycseq.training.history import Epoch, History
-from cycseq.training.parallel import ALONE, GradientMean, Peers
-from cycseq.training.stage_state import Owner, Progress
+from cycseq.training.progress import Reporter
+from cycseq.training.stage_state import Owner, StageState
 from cycseq.training.step import Stepper
 from cycseq.training.validation import evaluate, references
 
-Reporter = Callable[[int, int, str], None]
 DIVERGED = 1e4
 """A loss term or gradient norm has diverged when it is this many times its mean in the first epoch. Terms that start
-below 1 are held against 1: they are in nats or in units of Var(x), and some, like the KL, start near 0."""
+below 1 are compared with 1: they are in nats or in units of Var(x), and some, like the KL, start near 0."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Run:
     context: str | None = None
     """The context fine-tuned on; None for pre-training."""
     state: Path | None = None
-    """File the state is written to after every epoch; training goes on from it if it is there. Once the stage has ended
+    """File the state is written to after every epoch; training resumes from it if it exists. Once the stage has ended
     it holds the result alone, and the same call returns that at once; delete it when the model is saved."""
     log: Path | None = None
     """Folder of a TensorBoard log; None writes none."""
@@ -64,17 +64,8 @@ def train_stage(
 ) -> History:
     """Train the networks in place and leave the weights of the best validation error, or the last, in the generators.
 
-    Under torchrun (`cycseq.training.parallel`) each process takes its share of every batch; the first one validates, reports and
-    writes.
-
-    Parameters
-    ----------
-    generators, critics
-        Networks; the critics keep their last weights.
-    train, validation
-        Pseudo-pairs of disjoint cells.
-    run
-        Settings, seed, reporter, and the files to write.
+    The critics keep their last weights. Training and validation pairs are of disjoint cells. Under torchrun
+    (`cycseq.parallel`) the first process validates, reports and writes.
 
     Raises
     ------
@@ -116,9 +107,7 @@ class _Training:
         else:
             self.history = self.peers.from_first(self._untrained)
         if len({*self.peers.gather(len(self.history.epochs))}) > 1:
-            raise CheckpointError(
-                f"The processes read different states from '{run.state}'. Give a file that all of them can see."
-            )
+            raise CheckpointError(f"The processes read different states from '{run.state}'; expected a shared file.")
 
     def go_on(self) -> None:
         """Train until the epochs run out or patience does."""
@@ -126,15 +115,14 @@ class _Training:
         first = len(self.history.epochs)
         if self.finished:
             return
-        with progress.recording(run.log if self.peers.first else None, first) as record:
-            if first == 1:
-                record(self.history)
+        log = run.log if self.peers.first else None
+        with progress.watching(run.report, total, log, first) as publish:
+            if first == 1 and self.peers.first:
+                publish(self.history)
             while not self.finished:
                 self._epoch()
-                if not self.peers.first:
-                    continue
-                record(self.history)
-                run.report(self.history.epochs[-1].number, total, progress.line(self.history, total))
+                if self.peers.first:
+                    publish(self.history)
 
     def _epoch(self) -> None:
         begun, number, run, stage = time.perf_counter(), len(self.history.epochs), self.run, self.run.stage
@@ -158,18 +146,17 @@ class _Training:
         return History(self.run.stage.name, self.run.context, trivial, (before,), 0)
 
     def _owner(self) -> Owner:
-        run, data = self.run, (self.train.source.fingerprint, self.validation.source.fingerprint)
-        start = stage_state.fingerprint(self.generators, self.critics)
-        return Owner(
-            run.config,
-            run.stage,
-            run.context,
-            run.seed,
-            self.peers.world,
-            torch.device(self.train.device).type,
-            data,
-            start,
-        )
+        run, device = self.run, torch.device(self.train.device).type
+        return {
+            "configuration": json.dumps(asdict(run.config)),
+            "stage": json.dumps(asdict(run.stage)),
+            "context": repr(run.context),
+            "seed": str(run.seed),
+            "number of processes": str(self.peers.world),  # each process and kind of device has its own random numbers
+            "device": device,
+            "training or validation cells": f"{self.train.source.fingerprint} {self.validation.source.fingerprint}",
+            "starting weights": stage_state.fingerprint(self.generators, self.critics),
+        }
 
     def _keep(self) -> None:
         """Write the state; once the stage has ended, only its result."""
@@ -178,7 +165,7 @@ class _Training:
         random = self.peers.gather(random_state(self.train.device))
         if not self.peers.first:
             return
-        kept = Progress(self.history, True, self.best, {}, self.critics.state_dict(), [], [], "", [])
+        kept = StageState(self.history, True, self.best, {}, self.critics.state_dict(), [], [], "", [])
         if not self.finished:
             kept = replace(
                 kept,
@@ -191,7 +178,7 @@ class _Training:
             )
         stage_state.write(self.run.state, self.owner, kept)
 
-    def _restore(self, found: Progress) -> None:
+    def _restore(self, found: StageState) -> None:
         self.history, self.finished, self.best = found.history, found.finished, found.best
         self.critics.load_state_dict(found.critics)
         if found.finished:
@@ -230,7 +217,7 @@ class _Stepping:
         ]
 
     def epoch(self, train: PairLoader, rng: np.random.Generator) -> _Terms:
-        """Take one step a batch; the device is asked for the losses once, at the end."""
+        """Take one step per batch; losses are read from the device once, at the end."""
         size, n_pairs = self.run.stage.batch_size, len(train)
         names: tuple[str, ...] = ()
         sums = sound = torch.zeros((), device=train.device)

@@ -1,4 +1,4 @@
-"""What a stage tells while it trains: a line an epoch, and figures for TensorBoard."""
+"""Progress of a stage: a line per epoch for the caller, and figures for TensorBoard."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from pathlib import Path
 from cycseq.errors import ConfigError
 from cycseq.training.history import History
 
-Recorder = Callable[[History], None]
+Reporter = Callable[[int, int, str], None]
+"""Called once per epoch with (epochs done, most epochs, text)."""
 
 
 def time_left(done: int, total: int, elapsed: float) -> str:
-    """Say how far training is: "epoch 12/100, 1.3 s an epoch, 2 min left".
+    """Format progress: "epoch 12/100, 1.3 s an epoch, 2 min left".
 
     Parameters
     ----------
     done, total
-        Epochs that ran and most epochs that may run; early stopping can end it sooner.
+        Epochs that ran and most epochs that may run; early stopping can end training sooner.
     elapsed
-        Seconds the epochs that ran took together.
+        Seconds that the epochs took together.
     """
     if not done:
         return f"epoch 0/{total}"
@@ -29,7 +30,7 @@ def time_left(done: int, total: int, elapsed: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a time in the unit that suits it: "0.4 s", "34 s", "12 min", "3.5 h"."""
+    """Format a time: "0.4 s", "34 s", "12 min", "3.5 h"."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     if seconds < 99.5:
@@ -38,7 +39,7 @@ def duration(seconds: float) -> str:
 
 
 def line(history: History, total: int) -> str:
-    """Sum up the last epoch: time left, validation errors and what copying the input gives."""
+    """Summarise the last epoch: time left, validation errors and those of copying the input."""
     last, copy = history.epochs[-1], history.references.copy
     errors = last.validation.errors
     return (
@@ -48,40 +49,45 @@ def line(history: History, total: int) -> str:
 
 
 @contextmanager
-def recording(folder: Path | None, first_epoch: int) -> Iterator[Recorder]:
-    """Open a TensorBoard log for the time of a block.
+def watching(report: Reporter, total: int, log: Path | None, first_epoch: int) -> Iterator[Callable[[History], None]]:
+    """Open the TensorBoard log, if there is one, and yield a function that publishes the last epoch of a history.
 
     Parameters
     ----------
-    folder
-        Where the log goes; None records nothing.
+    report, total
+        Called after each epoch but epoch 0, with the most epochs that may run.
+    log
+        Folder of the log; None writes none.
     first_epoch
-        Epoch the records start with: what an interrupted training recorded from there on is hidden.
-
-    Yields
-    ------
-    A function that records the last epoch of a history: every numeric column of its table.
+        First epoch to be recorded: records of an interrupted training from there on are hidden.
 
     Raises
     ------
     ConfigError
         TensorBoard is not installed.
     """
-    if folder is None:
-        yield lambda history: None
-        return
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ConfigError(
-            f"A log folder is given ('{folder}'), but TensorBoard is not installed ({error}). Install the extra "
-            "'tensorboard' of this package (pip install '.[tensorboard]'), or give no log folder."
-        ) from error
-    with SummaryWriter(str(folder), purge_step=first_epoch) as writer:
+    writer = None
+    if log is not None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise ConfigError(
+                f"A log folder is given ('{log}'), but TensorBoard is not installed ({error}). Install the extra "
+                "'tensorboard' of this package (pip install '.[tensorboard]'), or give no log folder."
+            ) from error
+        writer = SummaryWriter(str(log), purge_step=first_epoch)
 
-        def record(history: History) -> None:
+    def publish(history: History) -> None:
+        number = history.epochs[-1].number
+        if writer is not None:
             for name, value in history.table().iloc[-1].drop(["epoch", "kept"]).items():
-                writer.add_scalar(f"{history.name}/{name}".replace(" ", "_"), float(value), history.epochs[-1].number)
+                writer.add_scalar(f"{history.name}/{name}".replace(" ", "_"), float(value), number)
             writer.flush()
+        if number:
+            report(number, total, line(history, total))
 
-        yield record
+    try:
+        yield publish
+    finally:
+        if writer is not None:
+            writer.close()

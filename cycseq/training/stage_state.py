@@ -1,19 +1,18 @@
-"""The state of a stage in one file: training that was interrupted goes on from it as if it had not been."""
+"""The state of a stage in one file, from which interrupted training resumes to the same weights."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from cycseq.config import Stage, TrainConfig
 from cycseq.errors import CheckpointError
+from cycseq.files import FileKind, read_tensors, write_tensors
 from cycseq.training import history
-from cycseq.training.checkpoint import FileKind, Weights, read_whole, write_whole
+from cycseq.training.checkpoint import Weights
 from cycseq.training.history import History
 
 STATE = FileKind(
@@ -24,39 +23,12 @@ STATE = FileKind(
 )
 
 
-@dataclass(frozen=True)
-class Owner:
-    """What a state belongs to; it is no use to any other training."""
-
-    config: TrainConfig
-    stage: Stage
-    context: str | None
-    seed: int
-    processes: int
-    """Processes that train together: each has random numbers of its own."""
-    device: str
-    """Kind of device: each has random numbers of its own."""
-    data: tuple[str, str]
-    """Fingerprints of the training and the validation pairs."""
-    start: str
-    """Hash of the weights training starts from."""
-
-    def labels(self) -> dict[str, str]:
-        """Name each part, so that a refusal can say which one differs."""
-        return {
-            "configuration": json.dumps(asdict(self.config)),
-            "stage": json.dumps(asdict(self.stage)),
-            "context": repr(self.context),
-            "seed": str(self.seed),
-            "number of processes": str(self.processes),
-            "device": self.device,
-            "training or validation cells": " ".join(self.data),
-            "starting weights": self.start,
-        }
+Owner = dict[str, str]
+"""What identifies the training that a state belongs to, by the name that errors give each part."""
 
 
 @dataclass(frozen=True)
-class Progress:
+class StageState:
     """All that the next epoch depends on, and all that is needed at the end."""
 
     history: History
@@ -79,14 +51,14 @@ class Progress:
     """States of torch's global generators, one entry a process."""
 
 
-def write(path: Path, owner: Owner, progress: Progress) -> None:
-    """Replace the state in a file; a reader finds the old one or the whole new one."""
-    fields = {name: getattr(progress, name) for name in Progress.__dataclass_fields__}
-    fields["history"] = history.to_json(progress.history)
-    write_whole(path, {"format": STATE.format, "version": STATE.version, "owner": owner.labels()} | fields)
+def write(path: Path, owner: Owner, state: StageState) -> None:
+    """Replace the state in a file."""
+    fields = {name: getattr(state, name) for name in StageState.__dataclass_fields__}
+    fields["history"] = history.to_json(state.history)
+    write_tensors(path, STATE, {"owner": owner} | fields)
 
 
-def read(path: Path, owner: Owner) -> Progress | None:
+def read(path: Path, owner: Owner) -> StageState | None:
     """Read the state of a training; None if there is no file.
 
     Raises
@@ -96,15 +68,14 @@ def read(path: Path, owner: Owner) -> Progress | None:
     """
     if not path.exists():
         return None
-    content = read_whole(path, STATE)
-    own = owner.labels()
-    other = [name for name, label in own.items() if content["owner"].get(name) != label]
+    content = read_tensors(path, STATE)
+    other = [name for name, label in owner.items() if content["owner"].get(name) != label]
     if other:
         raise CheckpointError(
             f"'{path.name}' belongs to another training: its {', '.join(other)} differ. {STATE.remedy}"
         )
-    fields = {name: content[name] for name in Progress.__dataclass_fields__}
-    return Progress(**fields | {"history": history.from_json(content["history"])})
+    fields = {name: content[name] for name in StageState.__dataclass_fields__}
+    return StageState(**fields | {"history": history.from_json(content["history"])})
 
 
 def fingerprint(*nets: nn.Module) -> str:

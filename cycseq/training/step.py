@@ -116,7 +116,7 @@ class Stepper:
 
 
 def low_precision(precision: Precision, device: torch.device) -> torch.autocast:
-    """Make a context in which matrix products run in the precision asked for."""
+    """Make a context in which matrix products run in the given precision."""
     on = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=on)
 

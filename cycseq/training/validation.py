@@ -1,4 +1,4 @@
-"""What validation draws say of a model: translation errors, their trivial references, and signs of collapse."""
+"""Validation: translation errors, their trivial references, and signs of collapse."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from cycseq.data.loader import PairLoader
+from cycseq.data.loader import CHUNK, PairLoader
 from cycseq.data.sampling import PairBatch
 from cycseq.model import Generator, Generators
 
 ACTIVE_VARIANCE = 0.01
 """A latent dimension is active if its mean varies by more than this between samples."""
-CHUNK = 1024
-"""Samples translated at a time outside training."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Errors:
 
 @dataclass(frozen=True)
 class References:
-    """What a model is held against on the same validation draws: errors it must beat, and how much the data vary."""
+    """References on the same validation draws: errors of trivial models, and the spread of the data."""
 
     copy: Errors
     """The input itself."""
@@ -138,7 +136,7 @@ def evaluate(generators: Generators, validation: PairLoader) -> Report:
 
 
 def _total(parts: list[Tensor]) -> float:
-    """Add up on the CPU in float64, which not every device has; the device is asked once."""
+    """Add up on the CPU in float64, which not every device has."""
     return torch.stack(parts).cpu().double().sum().item()
 
 

@@ -7,7 +7,7 @@ from jaxtyping import jaxtyped
 
 from cycseq.config import ModelConfig
 from cycseq.model import (
-    Condition,
+    ConditionEmbedding,
     Critic,
     Critics,
     Decoder,
@@ -36,7 +36,17 @@ def _seed():
 @pytest.fixture(autouse=True)
 def _check_shapes(monkeypatch):
     """Check every block's declared shapes while a test runs."""
-    for block in (TokenAttention, ResidualBlock, InputLayer, Trunk, Condition, Encoder, Decoder, Generator, Critic):
+    for block in (
+        TokenAttention,
+        ResidualBlock,
+        InputLayer,
+        Trunk,
+        ConditionEmbedding,
+        Encoder,
+        Decoder,
+        Generator,
+        Critic,
+    ):
         monkeypatch.setattr(block, "forward", jaxtyped(typechecker=beartype)(block.forward))
 
 
@@ -155,7 +165,7 @@ def test_dose_is_an_input_where_there_are_doses():
 
 
 def test_embeddings_are_lookups():
-    condition = Condition(SIZES, SMALL)
+    condition = ConditionEmbedding(SIZES, SMALL)
     made = condition(torch.tensor([2]), torch.tensor([3]), torch.zeros(1, 0))
     assert torch.equal(made[0], torch.cat([condition.perturbation.weight[2], condition.batch.weight[3]]))
 

@@ -13,10 +13,10 @@ from cycseq import CycSeq, DrawStore, Stage, devices, pretrain
 from cycseq.config import from_json, to_json
 from cycseq.data import loader, vocabulary
 from cycseq.data.sampling import hold_out, training_pairs
+from cycseq.files import read_tensors
 from cycseq.model import Critics, Generators, Sizes
+from cycseq.parallel import ALONE, Peers
 from cycseq.training import history, parallel, stage_state
-from cycseq.training.checkpoint import read_whole
-from cycseq.training.parallel import ALONE, Peers
 from cycseq.training.step import Stepper
 
 
@@ -91,7 +91,7 @@ def command(screen, make_config, tmp_path):
 
 
 def recorded(path):
-    return history.from_json(read_whole(path, stage_state.STATE)["history"])
+    return history.from_json(read_tensors(path, stage_state.STATE)["history"])
 
 
 def test_the_command_trains_what_the_library_trains(command, screen, tmp_path, capsys):
@@ -135,7 +135,7 @@ def test_the_command_says_what_it_cannot_use_before_it_trains(command, tmp_path,
     assert "blend='additive' and folds=5 need cells" in refused([*command[:4], "--preset", "plus", *save], capsys)
     assert "there is no such file" in refused([*command[:2], "--cells", tmp_path / "no.h5ad", *save], capsys)
     assert "--config" in refused([*command[:4], "--config", tmp_path / "no.json", *save], capsys)
-    for text, words in (("{", "Expecting property name"), ('{"colour": 1}', "colour"), ("[1]", "no attribute")):
+    for text, words in (("{", "JSON"), ('{"colour": 1}', "colour"), ("[1]", "object")):
         (tmp_path / "config.json").write_text(text)
         message = refused([*command, *save], capsys)
         assert "The configuration cannot be read" in message

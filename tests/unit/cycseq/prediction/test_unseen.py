@@ -76,11 +76,11 @@ def test_combinations_of_singles():
 @pytest.mark.parametrize(
     ("name", "unseen", "words"),
     [
-        ("new", Unseen(), r"no embedding of it: train with cells of it, or .*unseen=Unseen\(annotation"),
+        ("new", Unseen(), r"new.*Unseen\(annotation"),
         ("other", Unseen(TERMS), "annotation has no terms for it"),
         ("bare", Unseen(TERMS), "annotation has no terms for it"),
         ("strange", Unseen(TERMS), "No trained perturbation shares an informative annotation term"),
-        ("G1+G3", Unseen(TERMS), r"not trained on this combination.*Unseen\(combination"),
+        ("G1+G3", Unseen(TERMS), r"G1\+G3.*Unseen\(combination"),
         ("G1+strange", Unseen(TERMS, combination="sum"), "'strange'.*No trained perturbation shares"),
     ],
 )

@@ -114,8 +114,8 @@ def test_progress_line():
 def test_tensorboard_gets_every_column(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    with progress.recording(tmp_path / "log", 1) as record:
-        record(made())
+    with progress.watching(lambda *said: None, 4, tmp_path / "log", 1) as publish:
+        publish(made())
     found = EventAccumulator(str(tmp_path / "log"))
     found.Reload()
     names = set(made().table()) - {"epoch", "kept"}
@@ -138,7 +138,10 @@ def test_missing_tensorboard_names_the_extra(tmp_path, monkeypatch):
         return imported(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ConfigError, match="Install the extra 'tensorboard'"), progress.recording(tmp_path, 0):
+    with (
+        pytest.raises(ConfigError, match="Install the extra 'tensorboard'"),
+        progress.watching(lambda *said: None, 4, tmp_path, 0),
+    ):
         pass
 
 

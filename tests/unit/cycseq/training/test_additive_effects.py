@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from cycseq.data import vocabulary
-from cycseq.prediction import additive_effects
+from cycseq.training import additive_effects
 
 RNG = np.random.default_rng(3)
 GENES, CONTEXTS, NAMES = 40, tuple("ABCDEF"), tuple("PQRSTUVW")

@@ -19,8 +19,9 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 
-from cycseq.data.sampling import Condition, conditions
+from cycseq.data.sampling import CellGroup, group_cells
 from cycseq.data.vocabulary import NO_PERTURBATION, Cells, Vocabulary
+from cycseq.model import Effects
 
 POOLED = 0.2
 """Weight of the mean over genes in a gene's own signal variance; chosen on simulated screens."""
@@ -30,21 +31,6 @@ TOLERANCE = 1e-4
 """The solution is done when no value moves by more than this, in log2 units."""
 LEAST_VARIANCE = 1e-6
 """Floor of a gene's noise variance, in (log2 units)²: a gene that never varies has no signal either."""
-
-
-@dataclass(frozen=True)
-class Effects:
-    """Expected change of each (context, batch) and perturbation: the sum of a row of each table.
-
-    A row has one value a gene, and with doses a second one, the slope in log10 of the dose.
-    """
-
-    batch: Float[np.ndarray, "batch term gene"]
-    """Mean change in the batch's context, shrunk towards the mean over contexts, log2 units (the slope: per decade)."""
-    perturbation: Float[np.ndarray, "perturbation term gene"]
-    """What a perturbation adds to it in every context, shrunk towards 0, in the same units."""
-    centre: float = 0.0
-    """log10 of the dose in nM at which the first term is the change; 0 without doses."""
 
 
 class _Changes(NamedTuple):
@@ -97,7 +83,7 @@ def _changes(
 
     `centre` is taken off the doses (log10 of nM); None for cells without.
     """
-    groups = conditions(cells, keep)
+    groups = group_cells(cells, keep)
     b, p = (np.array([getattr(group, name) for group in groups]) for name in ("batch", "perturbation"))
     size = np.array([len(group.members) for group in groups], dtype=np.float64)
     means, noise = _moments(cells.x, groups)
@@ -120,7 +106,7 @@ def _changes(
 
 
 def _moments(
-    x: sp.csr_matrix, groups: list[Condition]
+    x: sp.csr_matrix, groups: list[CellGroup]
 ) -> tuple[Float[np.ndarray, "condition gene"], Float[np.ndarray, " gene"]]:
     """Mean of each condition, and the variance of a cell within its condition, pooled over conditions."""
     size = np.array([len(group.members) for group in groups])
@@ -166,7 +152,7 @@ def _variances(changes: _Changes, sizes: tuple[int, int]) -> _Variances:
     rest = float(max(total - powers @ (mean + context + perturbation) - control - own, 0))
     if of_p.pairs[0, 0] > 0:
         return _Variances(mean, context, perturbation, rest)
-    # one context each: what is a perturbation's own cannot be told apart
+    # one context each: what is a perturbation's own cannot be separated
     return _Variances(mean, context, np.full_like(mean, rest / powers.sum()), 0.0)
 
 

@@ -8,7 +8,7 @@ import torch
 
 from cycseq import ConfigError, CycSeq, DrawStore, ModelConfig, Stage
 from cycseq.data import sampling, vocabulary
-from cycseq.prediction import blend
+from cycseq.training import blend
 
 
 @pytest.fixture

@@ -10,9 +10,8 @@ import torch
 from cycseq import CycSeq, LossWeights, ModelConfig, Stage
 from cycseq.data import sampling, vocabulary
 from cycseq.data.sampling import PairBatch
-from cycseq.model import Blend, Generators, Sizes
-from cycseq.prediction import blend
-from cycseq.prediction.additive_effects import Effects
+from cycseq.model import Blend, Effects, Generators, Sizes
+from cycseq.training import blend
 
 GENES = 3
 

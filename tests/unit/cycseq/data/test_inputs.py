@@ -47,7 +47,7 @@ def test_genes_in_another_order(model, screen, controls):
 
 
 def test_genes_missing_or_too_many(model, controls):
-    with pytest.raises(DataError, match=r"lack 2 of the model's 40 genes: SIM0, SIM1; expected all"):
+    with pytest.raises(DataError, match=r"2 of the model's 40 genes: SIM0, SIM1"):
         model.predict(controls[:, 2:], perturbation="G1")
     more = AnnData(
         sp.hstack([controls.X, controls.X[:, :1]], format="csr"),
@@ -73,10 +73,10 @@ def test_genes_twice(model, cells, config):
 
 def test_nan_and_infinite_values(model, cells, controls, config):
     controls.X.data[3] = np.nan
-    with pytest.raises(DataError, match="1 NaN or infinite values; expected finite ones"):
+    with pytest.raises(DataError, match="1 NaN"):
         model.predict(controls, perturbation="G1")
     cells.X.data[[1, 2]] = np.inf
-    with pytest.raises(DataError, match="2 NaN or infinite values"):
+    with pytest.raises(DataError, match="2 NaN"):
         CycSeq(config).pretrain(cells)
 
 
@@ -116,7 +116,7 @@ def test_no_cells_and_no_genes(model, screen, config):
     with pytest.raises(DataError, match="no cells"):
         model.predict(screen[:0], perturbation="G1", context="lineA")
     for empty in (screen[:0], screen[:, :0]):
-        with pytest.raises(DataError, match="expected at least one of each"):
+        with pytest.raises(DataError, match="genes"):
             CycSeq(config).pretrain(empty)
 
 
@@ -127,7 +127,7 @@ def test_no_cells_and_no_genes(model, screen, config):
 def test_missing_columns_and_labels(cells, config, column):
     broken = cells.copy()
     del broken.obs[column]
-    with pytest.raises(DataError, match=rf"obs lacks the column\(s\) {column}; it has .*Rename"):
+    with pytest.raises(DataError, match=column):
         CycSeq(config).pretrain(broken)
     for nothing in (np.nan, ""):
         spoilt = cells.copy()
@@ -176,7 +176,7 @@ def test_lone_cells_are_counted_by_dose(cells):
 def test_unknown_names_in_fine_tuning(model, cells):
     with pytest.raises(UnknownContext, match=r"Unknown context 'lineX'.*Known: lineA, lineB, lineC\. Pre-train"):
         model.fine_tune(cells, context="lineX")
-    with pytest.raises(DataError, match=r"No cell has context 'lineA'.*contexts: lineB, lineC"):
+    with pytest.raises(DataError, match=r"lineA.*lineB, lineC"):
         model.fine_tune(
             cells[only(cells, context="lineB").tolist() + only(cells, context="lineC").tolist()], context="lineA"
         )
@@ -200,12 +200,12 @@ def test_unknown_perturbation_suggests_and_explains(model, controls):
 
 def test_cells_of_several_contexts_or_of_the_wrong_state(model, cells, controls):
     every = cells[only(cells, perturbation="control")]
-    with pytest.raises(DataError, match=r"have 3 contexts \(lineA, lineB, lineC\); expected one\. Select"):
+    with pytest.raises(DataError, match=r"3 contexts \(lineA, lineB, lineC\)"):
         model.predict(every, perturbation="G1")
     of_a = cells[only(cells, context="lineA")]
-    with pytest.raises(DataError, match=r"288 of 408 cells are labelled otherwise than 'control'.*direction 'n2p'"):
+    with pytest.raises(DataError, match=r"288 of 408 cells.*n2p.*control"):
         model.predict(of_a, perturbation="G1")
-    with pytest.raises(DataError, match="120 of 120 cells are labelled otherwise than 'G1'"):
+    with pytest.raises(DataError, match=r"120 of 120 cells.*G1"):
         model.predict(controls, perturbation="G1", direction="p2n")
     del of_a.obs["perturbation"]
     assert model.predict(of_a, perturbation="G1").obs["n_cells"].sum() == 408
@@ -214,7 +214,7 @@ def test_cells_of_several_contexts_or_of_the_wrong_state(model, cells, controls)
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"direction": "p2p"}, r"direction is 'p2p'; expected 'n2p' \(control → perturbed\) or 'p2n'"),
+        ({"direction": "p2p"}, "direction is 'p2p'.*'n2p', 'p2n'"),
         ({"n_samples": -1}, "n_samples is -1; expected a whole number of at least 0"),
     ],
 )

@@ -1,7 +1,6 @@
-"""Data-parallel training: several processes, each with its share of every batch, take the same step.
+"""Data-parallel training under torchrun: each process computes its share of every batch, and all take the same step.
 
 Gradients are averaged, weighted by the shares, before they are clipped, so that the step is that of the whole batch.
-Run under torchrun; one process is the case of a share that is everything.
 """
 
 from __future__ import annotations
@@ -102,17 +101,7 @@ def current() -> Peers:
 
 @contextmanager
 def joined(device: str) -> Iterator[str]:
-    """Join the other processes of torchrun for the time of a block; do nothing without torchrun.
-
-    Parameters
-    ----------
-    device
-        Kind of device; processes on "cuda" take one device each, by their rank on the machine.
-
-    Yields
-    ------
-    The device of this process.
-    """
+    """Join the processes of torchrun, if any, inside a block; yields the device of this process ("cuda": by local rank)."""
     if "WORLD_SIZE" not in os.environ:
         yield device
         return

@@ -34,7 +34,7 @@ def test_pick_is_with_replacement_when_there_are_not():
 def test_draws_are_means_of_their_cells():
     x = sp.csr_matrix(np.array([[1.0, 0.0], [3.0, 2.0], [5.0, 8.0]], dtype=np.float32))
     assignment = sampling.assign(np.array([[0, 1], [2, 2]]), 3)
-    assert sampling.draws(assignment, x).tolist() == [[2.0, 1.0], [5.0, 8.0]]
+    assert sampling.average(assignment, x).tolist() == [[2.0, 1.0], [5.0, 8.0]]
 
 
 def test_pairs_stay_within_context_batch_and_label(coded):

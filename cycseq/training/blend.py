@@ -13,13 +13,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cycseq.config import TrainConfig
-from cycseq.data.loader import PairLoader
-from cycseq.data.sampling import VALIDATION_DRAWS, PairBatch, conditions, make_pairs
+from cycseq.data.loader import CHUNK, PairLoader
+from cycseq.data.sampling import VALIDATION_DRAWS, PairBatch, group_cells, make_pairs
 from cycseq.data.vocabulary import Cells, Vocabulary
 from cycseq.errors import ConfigError
-from cycseq.model import Blend, Generator, Generators
-from cycseq.prediction.additive_effects import Effects, estimate
-from cycseq.training.validation import CHUNK
+from cycseq.model import Blend, Effects, Generator, Generators
+from cycseq.training.additive_effects import estimate
 
 SINGULAR = 1e-9
 """Below this share of its largest value a determinant is taken for 0: estimate and network say the same."""
@@ -34,7 +33,7 @@ def halve(
     A condition of one cell is in both.
     """
     first, second = np.zeros_like(held), np.zeros_like(held)
-    for group in conditions(cells, held):
+    for group in group_cells(cells, held):
         own = rng.permutation(group.members)
         first[own[: max(1, len(own) // 2)]] = True
         second[own[len(own) // 2 :]] = True
