@@ -1,11 +1,10 @@
-"""The command line of data sets: `python -m benchmarks.data list|info|fetch|prepare|verify|summary`."""
+"""List, download, prepare, verify and summarise data sets."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
-import pooch
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -26,7 +25,6 @@ from benchmarks.cli.options import (
     choice,
 )
 from benchmarks.data import cards as cards
-from benchmarks.data import summary
 from benchmarks.data.cards import SourceFile
 from benchmarks.data.dataset import present
 from benchmarks.data.download import fetch_all, locate
@@ -35,8 +33,6 @@ from benchmarks.data.sources import Source, builtin
 from benchmarks.data.store.prepared import prepare, prepared
 from benchmarks.data.store.verify import verify
 from benchmarks.errors import BenchmarkError
-from reports.figures.data_summary_figure import draw_cells
-from reports.figures.style import save
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 console = Console()
@@ -140,6 +136,8 @@ def _state(file: SourceFile, here: bool) -> str:
 
 def _fetch(source: Source, data_dir: Path | None) -> None:
     files = source.card.files
+    import pooch
+
     pooch.get_logger().setLevel("WARNING")  # the bars say what is downloaded
     found = fetch_all([file for file in files if file.url or locate(file, data_dir)], data_dir)
     for file in files:
@@ -169,6 +167,10 @@ def _verify(source: Source, data_dir: Path | None) -> None:
 
 def _summarise(source: Source, data_dir: Path | None, out: Path) -> None:
     store = prepare(source, data_dir, _say).store
+    from benchmarks.data import summary
+    from reports.figures.data_summary_figure import draw_cells
+    from reports.figures.style import save
+
     cells = summary.measure_cells(store)
     conditions, contexts = summary.per_condition(cells), summary.per_context(cells)
     folder = out / source.card.name
