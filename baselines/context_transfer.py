@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from baselines._effects import changes, effects, shifted, step_of
+from baselines.shared.effects import changes, effects, shifted, step_of
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 

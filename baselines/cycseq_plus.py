@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from baselines._cycseq_predictor import QUICK, CycSeqPredictor, records
+from baselines.shared.cycseq_predictor import QUICK, CycSeqPredictor, records
 
 BASELINES = records(
     "cycseq_plus",

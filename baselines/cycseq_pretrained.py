@@ -5,7 +5,7 @@ The same seed as `cycseq`, so that the two share their pre-training and their di
 
 from dataclasses import replace
 
-from baselines._cycseq_predictor import QUICK, CycSeqPredictor, records
+from baselines.shared.cycseq_predictor import QUICK, CycSeqPredictor, records
 
 PRETRAINING = {name: value for name, value in QUICK.items() if name != "finetune_epochs"}
 BASELINES = tuple(

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from baselines._components import components, control_means
-from baselines._effects import changes, effects, shifted
+from baselines.shared.components import components, control_means
+from baselines.shared.effects import changes, effects, shifted
+from baselines.shared.settings import check_settings
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
-from benchmarks.errors import ContractError, Unsupported
+from benchmarks.errors import Unsupported
 
 MIN_CONTROLS = 10
 """Fewest training controls to fit a network on."""
@@ -48,6 +49,7 @@ class Network:
         return change
 
 
+@dataclass
 class GrnPropagation:
     """Set the perturbed gene to 0 and spread its change through a network of each context's training controls.
 
@@ -68,25 +70,17 @@ class GrnPropagation:
     n_steps
         Times the change passes through the network; CellOracle's 3.
 
-    Raises
-    ------
-    ContractError
-        A setting that is not above 0.
-
     Source
     ------
     Kamimoto et al., Nature 614, 742–751, 2023, doi:10.1038/s41586-022-05688-9.
     """
 
-    def __init__(self, n_components: int = 50, ridge: float = 0.1, n_steps: int = 3) -> None:
-        if min(n_components, n_steps) < 1 or not ridge > 0:
-            raise ContractError(
-                f"grn_propagation: n_components is {n_components}, n_steps {n_steps} and ridge {ridge}; expected at "
-                "least 1, 1, and above 0."
-            )
-        self.n_components = n_components
-        self.ridge = ridge
-        self.n_steps = n_steps
+    n_components: int = 50
+    ridge: float = 0.1
+    n_steps: int = 3
+
+    def __post_init__(self) -> None:
+        check_settings("grn_propagation", self, n_components=1, n_steps=1, positive=("ridge",))
 
     def fit(self, train: Train, *, seed: int) -> None:
         if train.perturbation_type != "CRISPR":
@@ -107,7 +101,7 @@ class GrnPropagation:
 
     def predict(self, query: Query) -> Prediction:
         if query.dose is not None or query.start_dose is not None:
-            raise Unsupported(f"a knocked-out gene has no dose; asked from {query.start_dose} to {query.dose} nM")
+            raise Unsupported(f"a knocked-out gene has no dose; got {query.start_dose} to {query.dose} nM")
         parts = query.perturbation.split("+")
         absent = [part for part in parts if part not in self.genes]
         if absent:

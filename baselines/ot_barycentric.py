@@ -1,14 +1,16 @@
 """Entropic optimal transport from cells in one state to cells in another, applied to new cells by barycentric projection."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from baselines._components import components, relative_cells
+from baselines.shared.components import components, relative_cells
+from baselines.shared.settings import check_settings
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
-from benchmarks.errors import ContractError, Unsupported
+from benchmarks.errors import Unsupported
 
 MAX_ITERATIONS = 200
 TOLERANCE = 1e-4
@@ -17,6 +19,7 @@ BATCH = 1024
 """Query cells moved at a time: the costs of a batch to the target cells are held in memory."""
 
 
+@dataclass
 class OtBarycentric:
     """Move each input cell to where the entropic transport plan sends it, in principal components.
 
@@ -41,11 +44,6 @@ class OtBarycentric:
     max_cells
         Most cells on either side of a plan, drawn with the query's seed; a plan takes their product in memory.
 
-    Raises
-    ------
-    ContractError
-        A setting below 1, or an epsilon that is not above 0.
-
     Source
     ------
     Cuturi, NeurIPS 2013, arXiv:1306.0895 (entropic transport); Pooladian & Niles-Weed 2021, arXiv:2109.12004 (the map
@@ -53,18 +51,13 @@ class OtBarycentric:
     outside the components are ours. Plans by the package POT.
     """
 
-    def __init__(
-        self, n_components: int = 50, epsilon: float = 0.05, debias: bool = True, max_cells: int = 500
-    ) -> None:
-        if min(n_components, max_cells) < 1 or not epsilon > 0:
-            raise ContractError(
-                f"ot_barycentric: n_components is {n_components}, max_cells {max_cells} and epsilon {epsilon}; expected "
-                "at least 1, 1, and above 0."
-            )
-        self.n_components = n_components
-        self.epsilon = epsilon
-        self.debias = debias
-        self.max_cells = max_cells
+    n_components: int = 50
+    epsilon: float = 0.05
+    debias: bool = True
+    max_cells: int = 500
+
+    def __post_init__(self) -> None:
+        check_settings("ot_barycentric", self, n_components=1, max_cells=1, positive=("epsilon",))
 
     def fit(self, train: Train, *, seed: int) -> None:
         import ot  # noqa: F401 - a missing package is found here, before any query

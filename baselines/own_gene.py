@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from baselines._effects import changes, effects, group_means, shifted
+from baselines.shared.effects import changes, effects, group_means, shifted
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 

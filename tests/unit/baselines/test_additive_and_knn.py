@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from anndata import concat
 
-from baselines._effects import changes
 from baselines.additive import Additive, carry_over, cell_noise, shrunken_means
 from baselines.knn import Knn, jaccard
+from baselines.shared.effects import changes
 from benchmarks.contract import CONTROL
 from benchmarks.data.expression_space import to_space
 from benchmarks.data.simulation.screen import Screen

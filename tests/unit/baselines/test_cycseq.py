@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from baselines._cycseq_predictor import CycSeqPredictor
+from baselines.shared.cycseq_predictor import CycSeqPredictor
 from benchmarks import registry
 from benchmarks.contract import Query, Train
 from benchmarks.errors import Unsupported

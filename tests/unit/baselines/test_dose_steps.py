@@ -8,10 +8,10 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from baselines._effects import changes, effects
-from baselines._states import start_and_end
 from baselines.context_transfer import ContextTransfer
 from baselines.linear import Linear
+from baselines.shared.effects import changes, effects
+from baselines.shared.states import start_and_end
 from baselines.train_mean import TrainMean
 from benchmarks.contract import CONTROL, Query, Train
 from benchmarks.errors import Unsupported

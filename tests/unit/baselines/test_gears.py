@@ -16,9 +16,9 @@ import scipy.sparse as sp
 import torch
 from anndata import AnnData
 
-from baselines._gears_package import AlternatePasses, gears_cells, import_gears, load_cells, prepare_data
-from baselines._global_seed import seeded_and_quiet
 from baselines.gears import BASELINE, Gears, choose_validation, similarity_graph
+from baselines.shared.gears_package import AlternatePasses, gears_cells, import_gears, load_cells, prepare_data
+from baselines.shared.global_seed import seeded_and_quiet
 from benchmarks.contract import CONTROL, Query, Train
 from benchmarks.errors import ContractError, Unsupported
 

@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from baselines import biolord, cellot, scvi
-from baselines._states import cell_states, contexts_with_both, start_and_end
+from baselines.shared.states import cell_states, contexts_with_both, start_and_end
 from benchmarks.conformance.checks import Screen
 from benchmarks.errors import ContractError, Unsupported
 

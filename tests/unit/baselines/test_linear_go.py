@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from baselines._effects import changes, effects
 from baselines.linear_go import LinearGo, weighted_terms
+from baselines.shared.effects import changes, effects
 from benchmarks.contract import CONTROL
 from benchmarks.errors import ContractError, Unsupported
 from tests.unit.baselines.planted import cells_of, query_of, train_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from baselines._components import components
 from baselines.ot_barycentric import OtBarycentric, entropic_map
+from baselines.shared.components import components
 from benchmarks.contract import CONTROL
 from benchmarks.errors import ContractError, Unsupported
 from tests.unit.baselines.planted import cells_of, query_of, train_of

@@ -15,9 +15,9 @@ import scipy.sparse as sp
 import torch
 from anndata import AnnData
 
-from baselines._global_seed import seeded_and_quiet
-from baselines._scvi_training import training_and_validation_cells
 from baselines.scgen import BASELINE, ScGen
+from baselines.shared.global_seed import seeded_and_quiet
+from baselines.shared.scvi_training import training_and_validation_cells
 from benchmarks.contract import CONTROL, Query, Train
 from benchmarks.errors import ContractError, Unsupported
 

@@ -20,7 +20,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from baselines._global_seed import seeded_and_quiet
+from baselines.shared.global_seed import seeded_and_quiet
 from benchmarks.contract import CONTROL
 from benchmarks.errors import ContractError
 
