@@ -1,4 +1,4 @@
-"""scVI, biolord and CellOT: what they decline, and the parts of them that are ours."""
+"""scVI, biolord and CellOT: unsupported inputs, and the parts that are not from their packages."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from benchmarks.errors import ContractError, Unsupported
 
 
 @pytest.mark.parametrize(
-    ("build", "settings", "words"),
+    ("build", "setting", "value"),
     [
-        (scvi.ScVI, {"epochs": 0}, "scvi: epochs is 0; expected at least 1"),
-        (biolord.Biolord, {"batch_size": 1}, "biolord: batch_size is 1; expected at least 2"),
-        (biolord.Biolord, {"answer": "guessed"}, "expected one of decoded, moved"),
-        (cellot.CellOT, {"components": 0}, "cellot: components is 0"),
+        (scvi.ScVI, "epochs", 0),
+        (biolord.Biolord, "batch_size", 1),
+        (biolord.Biolord, "answer", "guessed"),
+        (cellot.CellOT, "components", 0),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(build, settings, words) -> None:
-    with pytest.raises(ContractError, match=words):
-        build(**settings)
+def test_impossible_settings_are_refused(build, setting, value) -> None:
+    with pytest.raises(ContractError, match=setting):
+        build(**{setting: value})
 
 
 def test_scvi_declines_z_scores_and_cells_without_a_value(screen: Screen) -> None:
@@ -59,7 +59,7 @@ def test_states_carry_doses_and_come_from_the_cells(screen: Screen) -> None:
         start_and_end(replace(higher, dose=10.0), "M")
 
 
-def test_contexts_with_both_states_are_the_ones_taken() -> None:
+def test_contexts_with_both_states() -> None:
     seen = pd.DataFrame({"state": ["control", "A", "control", "B"], "context": ["x", "x", "y", "z"]})
     assert contexts_with_both(seen, "control", "A", "M") == ["x"]
     with pytest.raises(Unsupported, match="no training cell is 'C'"):

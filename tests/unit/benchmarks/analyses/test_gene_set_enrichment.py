@@ -11,14 +11,14 @@ from typer.testing import CliRunner
 
 from benchmarks.analyses.gene_set_enrichment.agreement import agree
 from benchmarks.analyses.gene_set_enrichment.gene_sets import annotation_sets, read_gene_sets, usable_sets
-from benchmarks.analyses.gene_set_enrichment.prerank import Settings, enrich
+from benchmarks.analyses.gene_set_enrichment.prerank import enrich
 from benchmarks.cli.commands.enrichment_command import app
 from benchmarks.errors import DataError
 
 pytest.importorskip("gseapy")
 GENES = [f"G{n}" for n in range(120)]
 SETS = {f"S{n}": tuple(GENES[12 * n : 12 * n + 12]) for n in range(10)}
-FEW = Settings(permutations=200, least=5)
+FEW = 200
 
 
 def test_gene_sets_are_read_plain_and_gzipped(tmp_path):
@@ -54,7 +54,7 @@ def test_a_set_that_rises_and_one_that_falls_are_found():
     change = np.random.default_rng(0).normal(0, 0.1, len(GENES))
     change[:12] += 1.0
     change[12:24] -= 1.0
-    found = enrich(change, GENES, SETS, settings=FEW, seed=1)
+    found = enrich(change, GENES, SETS, permutations=FEW, seed=1)
     table = found.table.set_index("gene_set")
     assert table["nes"].idxmax() == "S0"
     assert table["nes"].idxmin() == "S1"
@@ -62,12 +62,12 @@ def test_a_set_that_rises_and_one_that_falls_are_found():
     sums = found.running[found.running["gene_set"] == "S0"]
     assert sums["running"].abs().max() == pytest.approx(abs(table.loc["S0", "es"]))
     assert sums["hit"].sum() == 12
-    again = enrich(change, GENES, SETS, settings=FEW, seed=1)
+    again = enrich(change, GENES, SETS, permutations=FEW, seed=1)
     pd.testing.assert_frame_equal(found.table, again.table)
 
 
 def test_a_constant_change_ranks_nothing():
-    assert enrich(np.full(len(GENES), 0.3), GENES, SETS, settings=FEW).table.empty
+    assert enrich(np.full(len(GENES), 0.3), GENES, SETS, permutations=FEW).table.empty
 
 
 def table(nes, fdr=None):

@@ -17,7 +17,7 @@ from benchmarks.analyses.simulation_fidelity.count_statistics import (
     summary,
 )
 from benchmarks.analyses.simulation_fidelity.effect_sizes import effect_table, permuted_e_distances
-from benchmarks.analyses.simulation_fidelity.fidelity_page import write_page
+from benchmarks.analyses.simulation_fidelity.fidelity_report import default_twins, page_text
 from benchmarks.cli.commands import fidelity_command as command
 from benchmarks.cli.exit_codes import EXIT_USAGE
 from benchmarks.data.cards import read_card
@@ -171,7 +171,7 @@ def test_page_names_what_is_outside_its_band():
         }
         | dict.fromkeys(("r2_copy", "delta_mean", "delta_mean_shared", "delta_halves"), 0.5)
     )
-    page = write_page(statistics, effects, ["effects.png"])
+    page = page_text(statistics, effects, ["effects.png"])
     outside = page.split("outside a band: ")[1].split("\n")[0]
     assert "bad (bad_simulated): sd_ln_depth" in outside
     assert "good (good_simulated)" not in outside
@@ -194,4 +194,4 @@ def test_command_refuses_an_unknown_twin(tmp_path):
 
 
 def test_all_twins_but_the_tiny_one_are_compared():
-    assert set(command.default_twins()) == {"cropseq_simulated", *LARGE}
+    assert set(default_twins()) == {"cropseq_simulated", *LARGE}
