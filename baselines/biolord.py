@@ -28,12 +28,12 @@ ANSWERS = ("decoded", "moved")
 class Biolord:
     """One network for all contexts: an embedding per state and context, and a free code per training cell.
 
-    The package has no encoder: a cell it was not trained on has no code. As its authors do, a prediction decodes training
+    The package has no encoder, so new cells have no code. As its authors do, a prediction decodes training
     controls (here those of the query's context) with the perturbation's embedding in place of the control's, so the input
     cells choose nothing but the context. With answer "moved" the mean difference of these and of the same codes decoded in
     the input's state is added to the input cells.
 
-    All training cells are trained on, for all epochs: the package's early stopping watches cells whose codes are untrained.
+    All training cells are trained on, for all epochs: the package's early stopping uses cells with untrained codes.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""CycSeq as the paper has it."""
+"""CycSeq with the paper's recipe."""
 
 from baselines.shared.cycseq_predictor import QUICK, CycSeqPredictor, records
 

@@ -1,4 +1,4 @@
-"""CycSeq with the settings that train where the paper's collapse (preset "plus"); not the paper's recipe."""
+"""CycSeq with the preset "plus", which trains where the paper's recipe collapses."""
 
 from functools import partial
 

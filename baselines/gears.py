@@ -1,4 +1,4 @@
-"""GEARS: a graph network that reads a perturbed gene's place in a gene graph; one model per context.
+"""GEARS: a graph network on a gene graph that contains the perturbed gene; one model per context.
 
 The package `gears` (cell-gears 0.1.2) builds the cell graphs, trains and keeps the best model. This file gives it the
 training cells of one context at a time, the gene graph and a validation set, and runs the best model on the query's
@@ -183,7 +183,7 @@ class ContextModel:
 
     network: Any
     validation: frozenset[str]
-    """Conditions whose cells chose the epoch, in the package's names."""
+    """Conditions used to choose the epoch, in the package's names."""
     note: str
 
 

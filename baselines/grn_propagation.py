@@ -15,7 +15,7 @@ from benchmarks.errors import Unsupported
 MIN_CONTROLS = 10
 """Fewest training controls to fit a network on."""
 MIN_RAISED = 3
-"""Fewest perturbations whose own gene is measured, to tell whether a screen activates."""
+"""Fewest perturbations whose own gene is measured, to decide whether a screen activates."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ BASELINE = Baseline(
     directions=("n2p", "p2n"),
     summary="Ridge network of all genes fitted on controls; the knocked-out gene's change spreads for three steps.",
     source="after Kamimoto et al. 2023, doi:10.1038/s41586-022-05688-9",
-    limits="The perturbed gene must be measured and expressed; correlations of controls cannot tell cause from effect, and "
+    limits="The perturbed gene must be measured and expressed; correlations of controls do not separate cause from effect, and "
     "much of its score is the perturbed gene's own change.",
     can=Can(unseen_perturbation="yes", unseen_context="yes", combination="yes", dose="no"),
 )

@@ -1,4 +1,4 @@
-"""Gene modules as factors of the cells, and what each perturbation does to each factor: a plain relative of GSFA."""
+"""Gene modules as factors of the cells, and the effect of each perturbation on each factor: a simple relative of GSFA."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 
 MIN_CELLS = 2
-"""Fewest cells of a perturbation that tell something of the spread within it."""
+"""Fewest cells of a perturbation that estimate the spread within it."""
 FREE = 1e-8
 """Penalty of the effect that all perturbations share, per perturbed cell: next to none."""
 

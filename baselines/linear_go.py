@@ -38,8 +38,8 @@ class LinearGo:
 
     Source
     ------
-    Ahlmann-Eltze, Huber & Anders, Nature Methods 22(8), 1657–1661, 2025, doi:10.1038/s41592-025-02772-6, whose linear
-    model takes any embedding of perturbations; annotation terms in that place, and their weights, are ours.
+    Ahlmann-Eltze, Huber & Anders, Nature Methods 22(8), 1657–1661, 2025, doi:10.1038/s41592-025-02772-6. Their
+    linear model takes any embedding of perturbations; annotation terms and their weights are ours.
     """
 
     n_components: int = 10

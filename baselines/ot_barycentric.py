@@ -111,10 +111,8 @@ class OtBarycentric:
         contexts = self.states["context"].to_numpy()
         both = sorted(set(contexts[start]) & set(contexts[end]))
         if not both:
-            raise Unsupported(
-                f"no context has training cells both as given ({given['perturbation']}) and as asked for "
-                f"({CONTROL if to_controls else query.perturbation})"
-            )
+            target = CONTROL if to_controls else query.perturbation
+            raise Unsupported(f"no context has training cells of both {given['perturbation']} and {target}")
         if query.context in both:
             both = [query.context]
         inside = np.isin(contexts, both)

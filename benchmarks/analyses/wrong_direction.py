@@ -1,4 +1,4 @@
-"""Answers in the wrong direction, scored as if they were right: every model's n2p change handed in as a p2n answer."""
+"""Every model's n2p change scored as a p2n prediction: metrics that do not notice are blind to direction."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def wrong_answers(run: FinishedRun) -> pd.DataFrame:
     """Score every model's n2p change, and two planted predictors, as answers to p2n.
 
     An answer is the mean profile of p2n's input plus a change. A model's change is what it predicted for the same condition
-    in n2p. The planted one is the input's own difference to the context's training controls, which are neither truth nor
-    reference: subtracted it is right, added it is what a predictor that ignores the direction would do.
+    in n2p. The planted change is the input's difference to the context's training controls, which are neither truth nor
+    reference: subtracted it is right, added it is the prediction of a model that ignores the direction.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def wrong_answers(run: FinishedRun) -> pd.DataFrame:
     Raises
     ------
     BenchmarkError
-        The run was not asked both directions.
+        The run does not have both directions.
     """
     asked = run.asked("n2p")
     run.asked("p2n")
@@ -107,7 +107,7 @@ def _mean(profile: np.ndarray) -> Prediction:
 def _scored(
     run: FinishedRun, question: ScoredFold, target: TruthSummary, model: str, answer: Answer, fold: Split
 ) -> pd.DataFrame:
-    """Score one set of answers; no row for who has none at all."""
+    """Score one set of answers; no row for a model without any."""
     given = [answer(number) for number in range(len(question))]
     if not any(given):
         return pd.DataFrame()

@@ -24,9 +24,9 @@ NAMED = (
     "SIM_Mercaptopurine",
     "SIM_Temsirolimus",
 )
-"""Names that suites can refer to: the compounds of the CycSeq paper's Table 2 and Figure 6. The names alone are theirs."""
+"""Names that suites refer to, after the compounds of the CycSeq paper's Table 2 and Figure 6; the cells are simulated."""
 STRENGTH = 4.0
-"""Weight of the edges of their main targets, two thirds of the strongest: what is tested can be told from noise."""
+"""Weight of the edges of their main targets, two thirds of the strongest, so that effects stand out from noise."""
 
 
 N_COMPOUNDS, N_TARGETS = 24, 16

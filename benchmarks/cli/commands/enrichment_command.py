@@ -11,7 +11,6 @@ from rich.table import Table
 
 from benchmarks.cli.exit_codes import exit_statuses, say
 from benchmarks.cli.options import DataDir, choice, split_names
-from benchmarks.contract import DIRECTIONS
 
 if TYPE_CHECKING:
     from benchmarks.analyses.gene_set_enrichment.analysis import Enrichment
@@ -42,6 +41,7 @@ def main(
     """
     with exit_statuses(console, "Give the same command again."):
         from benchmarks.analyses.gene_set_enrichment.analysis import EnrichmentRequest, analyse, write
+        from benchmarks.contract import DIRECTIONS
         from benchmarks.execution.load_run import reopen
 
         request = EnrichmentRequest(

@@ -29,7 +29,7 @@ def test_impossible_settings_are_refused(build, setting, value) -> None:
         build(**{setting: value})
 
 
-def test_scvi_declines_z_scores_and_cells_without_a_value(screen: Screen) -> None:
+def test_scvi_unsupported_cells(screen: Screen) -> None:
     with pytest.raises(Unsupported, match="z-scores have none"):
         scvi.ScVI().fit(replace(screen.train, space="zscore"), seed=0)
     cells = screen.train.cells.copy()
@@ -38,7 +38,7 @@ def test_scvi_declines_z_scores_and_cells_without_a_value(screen: Screen) -> Non
         scvi.ScVI().fit(replace(screen.train, cells=cells), seed=0)
 
 
-def test_biolord_declines_p2n_and_a_training_set_without_controls(screen: Screen) -> None:
+def test_biolord_unsupported_queries(screen: Screen) -> None:
     with pytest.raises(Unsupported, match="cannot encode input cells"):
         biolord.Biolord().predict(screen.queries("p2n")[0])
     perturbed = screen.train.cells[~screen.train.cells.obs["is_control"].to_numpy()].copy()
@@ -46,7 +46,7 @@ def test_biolord_declines_p2n_and_a_training_set_without_controls(screen: Screen
         biolord.Biolord().fit(replace(screen.train, cells=perturbed), seed=0)
 
 
-def test_states_carry_doses_and_come_from_the_cells(screen: Screen) -> None:
+def test_states_with_doses(screen: Screen) -> None:
     query = screen.queries("n2p")[0]
     assert start_and_end(query, "M") == ("control", query.perturbation)
     assert start_and_end(screen.queries("p2n")[0], "M")[1] == "control"
@@ -68,7 +68,7 @@ def test_contexts_with_both_states() -> None:
         contexts_with_both(seen, "control", "B", "M")
 
 
-def test_principal_components_of_sparse_cells_are_those_of_the_centred_matrix() -> None:
+def test_cellot_components_match_dense_svd() -> None:
     rng = np.random.default_rng(0)
     x = rng.poisson(1.0, (60, 25)).astype(np.float32)
     mean, axes, scale = cellot.principal_components(sp.csr_matrix(x), 5, rng)
@@ -78,7 +78,7 @@ def test_principal_components_of_sparse_cells_are_those_of_the_centred_matrix() 
     assert scale == pytest.approx(np.sqrt((values[:5] ** 2).mean() / 60), rel=1e-6)
 
 
-def test_cellot_trains_on_contexts_with_both_states_each_weighing_the_same() -> None:
+def test_cellot_weighs_contexts_equally() -> None:
     labels = pd.DataFrame(
         {
             "state": ["control"] * 9 + ["A"] * 4 + ["B"],

@@ -93,14 +93,14 @@ def test_learns_which_genes_rise(tmp_path):
     assert back[:40].mean() < forth[:40].mean() - 0.3
 
 
-def test_another_training_differs_by_its_seed_and_leaves_the_first_model_alone(tmp_path, fitted):
+def test_second_training_leaves_first_model_unchanged(tmp_path, fitted):
     expected = fitted.predict(_query("P1")).values
     other = _fitted(tmp_path, seed=2)
     assert not np.allclose(other.predict(_query("P1")).values, expected)
     np.testing.assert_array_equal(fitted.predict(_query("P1")).values, expected)
 
 
-def test_same_seed_repeats_and_leaves_state_input_and_folders_unchanged(tmp_path, fitted, monkeypatch, capfd):
+def test_same_seed_repeats_and_state_stays_unchanged(tmp_path, fitted, monkeypatch, capfd):
     (tmp_path / "cwd").mkdir()
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
@@ -139,7 +139,7 @@ def _digest(cells: AnnData) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def test_a_last_batch_of_one_cell_trains(tmp_path):
+def test_last_batch_of_one_cell(tmp_path):
     cells = _cells()[np.r_[0:25, 90:101]].copy()  # 36 cells: 33 to train on, one more than two batches of 16
     train, validation = training_and_validation_cells(cells.n_obs, 16, 0)
     assert (len(train), len(validation)) == (32, 4)
@@ -156,13 +156,13 @@ def test_unseen_perturbation_is_unsupported(fitted, direction):
         fitted.predict(query)
 
 
-def test_unseen_context_is_predicted_and_says_so(fitted):
+def test_unseen_context_has_note(fitted):
     answer = fitted.predict(_query("P1", context="unseen"))
     np.testing.assert_array_equal(answer.values, fitted.predict(_query("P1", context="two")).values)
     assert "'unseen' not in training" in answer.note
 
 
-def test_change_is_taken_only_from_contexts_with_both_states(tmp_path, fitted, monkeypatch):
+def test_change_from_contexts_with_both_states(tmp_path, fitted, monkeypatch):
     """P3 is in context one only; the controls of context two must not enter its vector."""
     asked = []
     predict = fitted._model.predict
@@ -173,7 +173,7 @@ def test_change_is_taken_only_from_contexts_with_both_states(tmp_path, fitted, m
 
 
 @pytest.mark.slow
-def test_a_dose_is_a_state_of_its_own(tmp_path):
+def test_dose_is_a_state(tmp_path):
     cells = _cells().copy()
     cells.obs["dose"] = np.where(cells.obs["perturbation"] == "P1", 10.0, np.nan)
     model = _fitted(tmp_path, cells)
@@ -209,7 +209,7 @@ def test_refuses_impossible_settings(setting, value):
         BASELINE.build(**{setting: value})
 
 
-def test_report_inside_a_third_party_call_writes_to_the_outer_stream(capsys):
+def test_report_writes_to_outer_stream(capsys):
     with seeded_and_quiet(0, lambda done, total, text="": print(done, total, text)) as report:
         print("swallowed")
         warnings.warn("swallowed", stacklevel=1)
