@@ -8,6 +8,7 @@ import pandas as pd
 
 from baselines.shared.components import components, control_means
 from baselines.shared.effects import changes, effects, shifted
+from baselines.shared.persistence import load_attributes, save_attributes
 from baselines.shared.settings import check_settings
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
@@ -117,26 +118,10 @@ class GrnPropagation:
         return shifted(query, network.spread(genes, changes, self.n_steps), note)
 
     def save(self, folder: Path) -> None:
-        np.savez(
-            folder / "networks.npz",
-            genes=np.array(list(self.genes), dtype=str),
-            contexts=np.array(list(self.networks), dtype=str),
-            raised=self.raised,
-            **{
-                f"{name}_{number}": getattr(network, name)
-                for number, network in enumerate(self.networks.values())
-                for name in ("loadings", "kept", "control")
-            },
-        )
+        save_attributes(self, folder)
 
     def load(self, folder: Path) -> None:
-        with np.load(folder / "networks.npz") as stored:
-            self.genes = {gene: i for i, gene in enumerate(stored["genes"].tolist())}
-            self.raised = float(stored["raised"])
-            self.networks = {
-                context: Network(*(stored[f"{name}_{number}"] for name in ("loadings", "kept", "control")))
-                for number, context in enumerate(stored["contexts"].tolist())
-            }
+        load_attributes(self, folder)
 
     def _network(self, cells: np.ndarray, control: np.ndarray, seed: int) -> Network:
         one = np.zeros(cells.shape[0], dtype=int)

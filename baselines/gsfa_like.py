@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from baselines.shared.components import components, relative_cells
 from baselines.shared.effects import shifted
+from baselines.shared.persistence import load_attributes, save_attributes
 from baselines.shared.settings import check_settings
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
@@ -68,13 +69,10 @@ class GsfaLike:
         return shifted(query, effect, f"{' and '.join(unknown)} not trained on: {what}" if unknown else "")
 
     def save(self, folder: Path) -> None:
-        parts = np.array(self.parts, dtype=str)
-        np.savez(folder / "factors.npz", loadings=self.loadings, coefficients=self.coefficients, parts=parts)
+        save_attributes(self, folder)
 
     def load(self, folder: Path) -> None:
-        with np.load(folder / "factors.npz") as stored:
-            self.loadings, self.coefficients = stored["loadings"], stored["coefficients"]
-            self.parts = stored["parts"].tolist()
+        load_attributes(self, folder)
 
 
 def factor_effects(scores: np.ndarray, obs: pd.DataFrame) -> tuple[list[str], np.ndarray]:

@@ -8,6 +8,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from baselines.shared.components import components, relative_cells
+from baselines.shared.persistence import load_attributes, save_attributes
 from baselines.shared.settings import check_settings
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
@@ -83,24 +84,10 @@ class OtBarycentric:
         return Prediction(x + (moved - start_point) @ self.loadings + outside, unit="cell", note=note)
 
     def save(self, folder: Path) -> None:
-        np.savez(
-            folder / "map.npz",
-            controls=self.controls.to_numpy(),
-            genes=self.controls.columns.to_numpy(dtype=str),
-            contexts=self.controls.index.to_numpy(dtype=str),
-            loadings=self.loadings,
-            scores=self.scores,
-            state=self.state,
-            means=self.means,
-            **{name: self.states[name].to_numpy(dtype=float if name == "dose" else str) for name in self.states},
-        )
+        save_attributes(self, folder)
 
     def load(self, folder: Path) -> None:
-        with np.load(folder / "map.npz") as stored:
-            self.controls = pd.DataFrame(stored["controls"], index=stored["contexts"], columns=stored["genes"])
-            self.loadings, self.scores = stored["loadings"], stored["scores"]
-            self.state, self.means = stored["state"], stored["means"]
-            self.states = pd.DataFrame({name: stored[name] for name in ("context", "perturbation", "dose")})
+        load_attributes(self, folder)
 
     def _sides(self, query: Query) -> tuple[np.ndarray, np.ndarray, str]:
         """Training cells in the states of the query's cells and of its answer, and where they are from."""

@@ -27,7 +27,9 @@ def screen():
     rng = np.random.default_rng(0)
     names = ("control", "G1", "G2", "G3", "G4")
     profiles = {(context, name): rng.uniform(0.5, 4.0, 20) for context in ("lineA", "lineB") for name in names}
-    return cells_of(profiles, n_cells=N_CELLS, noise=0.3)
+    cells = cells_of(profiles, n_cells=N_CELLS, noise=0.3)
+    cells.X.data = np.maximum(cells.X.data, 0.0)
+    return cells
 
 
 @pytest.fixture(scope="module")
