@@ -41,6 +41,37 @@ EFFECTS = (
     ("delta_mean_shared", "mean effect, shared control"),
     ("delta_halves", "split halves"),
 )
+PAGE = """# Fidelity of the simulated data sets
+
+Real control cells beside **simulated** ones (every data set whose name ends in `_simulated`). Counts of the real file are
+restored from its ln(CP10k + 1): a cell's smallest value is one count. Restored counts and libraries come out as whole
+numbers, so mean, variance, detection and library size can all be compared, but nothing outside its panel of highly variable
+genes.
+
+## Counts
+
+Control cells. Depth: all counts of a cell (real: the whole library; simulated: the panel is all there is). Detection,
+dispersion and variance / mean: median over genes of that mean count.
+
+{counts}
+
+Bands (real range and margin): {bands}.
+
+Simulated contexts outside a band: {outside}.
+
+## Effects
+
+Means over conditions of at most 100 cells; significant: share with p < 0.05 by permutation of cells and controls.
+`pearson_delta` is measured with disjoint controls, unless the column says shared.
+
+{effects}
+
+## Different on purpose
+
+{differences}
+
+{figures}
+"""
 
 
 def default_twins() -> list[str]:
@@ -122,48 +153,19 @@ def page_text(statistics: pd.DataFrame, effects: pd.DataFrame, figures: Sequence
         for name, holds in check(statistics.iloc[index]).items()
         if not holds
     ]
-    parts = [
-        "# Fidelity of the simulated data sets",
-        "",
-        "Real control cells beside **simulated** ones (every data set whose name ends in `_simulated`). Counts of the real "
-        "file are restored from its ln(CP10k + 1): a cell's smallest value is one count. Restored counts and libraries come "
-        "out as whole numbers, so mean, variance, detection and library size can all be compared; what cannot is anything "
-        "outside its panel of highly variable genes.",
-        "",
-        "## Counts",
-        "",
-        "Control cells. Depth: all counts of a cell (real: the whole library; simulated: the panel is all there is). Detection, "
-        "dispersion and variance / mean: median over genes of that mean count.",
-        "",
-        *_table(["data set", "context", *(title for _, title, _ in COUNTS)], count_rows),
-        "",
-        "Bands (real range and margin): "
-        + "; ".join(f"{b.statistic} {b.low:.2f} to {b.high:.2f}" for b in BANDS)
-        + ".",
-        "",
-        f"Simulated contexts outside a band: {'; '.join(outside) if outside else 'none'}.",
-        "",
-        "## Effects",
-        "",
-        "Means over conditions of at most 100 cells; significant: share with p < 0.05 by permutation of cells and controls. "
-        "`pearson_delta` is measured with disjoint controls, unless the column says shared.",
-        "",
-        *_table(["data set", "context", "conditions", *(title for _, title in EFFECTS)], effect_rows),
-        "",
-        "## Different on purpose",
-        "",
-        *(f"- {text}" for text in DIFFERENCES),
-        "",
-        *(f"![simulated data beside real data: {name}]({name})" for name in figures),
-        "",
-    ]
-    return "\n".join(parts)
+    return PAGE.format(
+        counts=_table(["data set", "context", *(title for _, title, _ in COUNTS)], count_rows),
+        bands="; ".join(f"{b.statistic} {b.low:.2f} to {b.high:.2f}" for b in BANDS),
+        outside="; ".join(outside) or "none",
+        effects=_table(["data set", "context", "conditions", *(title for _, title in EFFECTS)], effect_rows),
+        differences="\n".join(f"- {text}" for text in DIFFERENCES),
+        figures="\n".join(f"![simulated data beside real data: {name}]({name})" for name in figures),
+    )
 
 
 def _number(value: float, digits: int) -> str:
     return "–" if math.isnan(value) else f"{value:,.{digits}f}"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = [head, ["---"] * len(head), *rows]
-    return [f"| {' | '.join(line)} |" for line in lines]
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *rows])
