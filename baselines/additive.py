@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from baselines._effects import changes, effects, mean_effect_of, shifted, step_of
+from baselines.shared.effects import changes, effects, mean_effect_of, shifted, step_of
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from baselines._global_seed import seeded_and_quiet
-from baselines._scvi_training import accelerator, progress, quiet_loggers
-from baselines._states import cell_states, start_and_end
+from baselines.shared.scvi_training import quiet_training, read_weights, save_weights, training_arguments
+from baselines.shared.settings import check_settings
+from baselines.shared.states import cell_states, start_and_end
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import ContractError, Unsupported
 
@@ -23,15 +24,16 @@ MONITOR = "reconstruction_loss"
 ANSWERS = ("decoded", "moved")
 
 
+@dataclass
 class Biolord:
     """One network for all contexts: an embedding per state and context, and a free code per training cell.
 
-    The package has no encoder: a cell it was not trained on has no code. As its authors do, a prediction decodes training
+    The package has no encoder, so new cells have no code. As its authors do, a prediction decodes training
     controls (here those of the query's context) with the perturbation's embedding in place of the control's, so the input
     cells choose nothing but the context. With answer "moved" the mean difference of these and of the same codes decoded in
     the input's state is added to the input cells.
 
-    All training cells are trained on, for all epochs: the package's early stopping watches cells whose codes are untrained.
+    All training cells are trained on, for all epochs: the package's early stopping uses cells with untrained codes.
 
     Parameters
     ----------
@@ -42,26 +44,20 @@ class Biolord:
     answer
         "decoded" or "moved".
 
-    Raises
-    ------
-    ContractError
-        A setting below 1 (batch_size below 2), or an unknown answer.
-
     Source
     ------
     Piran, Cohen, Hoshen, Nitzan, Nature Biotechnology 42, 1678-1683 (2024), doi:10.1038/s41587-023-02079-x; training length
     and the use of controls from scripts/biolord/sciplex3 of github.com/nitzanlab/biolord_reproducibility.
     """
 
-    def __init__(self, epochs: int = 500, batch_size: int = 512, answer: str = "decoded") -> None:
-        for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 2)):
-            if value < least:
-                raise ContractError(f"biolord: {name} is {value}; expected at least {least}.")
-        if answer not in ANSWERS:
-            raise ContractError(f"biolord: answer is '{answer}'; expected one of {', '.join(ANSWERS)}.")
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.answer = answer
+    epochs: int = 500
+    batch_size: int = 512
+    answer: str = "decoded"
+
+    def __post_init__(self) -> None:
+        check_settings("biolord", self, epochs=1, batch_size=2)
+        if self.answer not in ANSWERS:
+            raise ContractError(f"biolord: answer is '{self.answer}'; expected one of {', '.join(ANSWERS)}.")
 
     def fit(self, train: Train, *, seed: int) -> None:
         from biolord import Biolord as Package
@@ -77,22 +73,17 @@ class Biolord:
         )
         rows = np.random.default_rng(seed).permutation(cells.n_obs)
         rows = rows[: len(rows) - (len(rows) % self.batch_size == 1)]  # batch normalisation refuses a batch of one
-        machine = accelerator(train.device)
-        with quiet_loggers(), seeded_and_quiet(seed, train.report) as report:
+        with quiet_training(seed, train.report) as report:
+            arguments = training_arguments(train, report, self.epochs, MONITOR)
             Package.setup_anndata(cells, categorical_attributes_keys=list(ATTRIBUTES))
             model = Package(cells, n_latent=N_LATENT, module_params={"seed": seed % 2**31})
             model.train_indices, model.valid_indices, model.test_indices = rows, rows[:0], rows[:0]
             model.train(
-                max_epochs=self.epochs,
                 batch_size=self.batch_size,
                 early_stopping=False,
                 limit_val_batches=0,
-                default_root_dir=str(train.workdir),
-                enable_progress_bar=False,
-                enable_checkpointing=False,
-                callbacks=[progress(report, self.epochs, MONITOR)],
-                accelerator=machine["accelerator"],
-                device=machine["devices"],
+                device=arguments.pop("devices"),
+                **arguments,
             )
         self._module = model.module.cpu().eval()
         self._categories = {name: list(map(str, cells.obs[name].cat.categories)) for name in ATTRIBUTES}
@@ -115,23 +106,19 @@ class Biolord:
         return Prediction(query.cells.X.toarray() + change, unit="cell")
 
     def save(self, folder: Path) -> None:
-        import torch
-
-        torch.save(self._module.state_dict(), folder / "weights.pt")
+        save_weights(self._module, folder)
         np.savez(folder / "controls.npz", **self._controls)
-        words = {"n_genes": self._module.n_genes, "categories": self._categories}
-        (folder / "words.json").write_text(json.dumps(words), encoding="utf-8")
+        shape = {"n_genes": self._module.n_genes, "categories": self._categories}
+        (folder / "shape.json").write_text(json.dumps(shape), encoding="utf-8")
 
     def load(self, folder: Path) -> None:
-        import torch
-
-        words = json.loads((folder / "words.json").read_text(encoding="utf-8"))
-        self._categories = words["categories"]
+        shape = json.loads((folder / "shape.json").read_text(encoding="utf-8"))
+        self._categories = shape["categories"]
         with np.load(folder / "controls.npz") as stored:
             self._controls = dict(stored)
-        weights = torch.load(folder / "weights.pt", map_location="cpu", weights_only=True)
-        with quiet_loggers(), seeded_and_quiet(0):
-            self._module = _network(words["n_genes"], weights, self._categories)
+        weights = read_weights(folder)
+        with quiet_training():
+            self._module = _network(shape["n_genes"], weights, self._categories)
         self._module.load_state_dict(weights)
         self._module.eval()
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,15 @@ import pandas as pd
 import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator, svds
 
-from baselines._states import cell_states, contexts_with_both, start_and_end
+from baselines.shared.settings import check_settings
+from baselines.shared.states import cell_states, contexts_with_both, start_and_end
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
-from benchmarks.errors import ContractError, Unsupported
+from benchmarks.errors import Unsupported
 
 REPORT_EVERY = 50
 
 
+@dataclass
 class CellOT:
     """One pair of potentials per perturbation (and dose), between training controls and its training cells.
 
@@ -43,11 +46,6 @@ class CellOT:
     components
         Principal components; 50 latent dimensions in the authors' configuration.
 
-    Raises
-    ------
-    ContractError
-        A setting below 1.
-
     Source
     ------
     Bunne et al., Nature Methods 20, 1759-1768 (2023), doi:10.1038/s41592-023-01969-x; settings from configs/ of
@@ -55,13 +53,12 @@ class CellOT:
     arXiv:2403.03777.
     """
 
-    def __init__(self, iterations: int = 100_000, batch_size: int = 64, components: int = 50) -> None:
-        for name, value in (("iterations", iterations), ("batch_size", batch_size), ("components", components)):
-            if value < 1:
-                raise ContractError(f"cellot: {name} is {value}; expected at least 1.")
-        self.iterations = iterations
-        self.batch_size = batch_size
-        self.components = components
+    iterations: int = 100_000
+    batch_size: int = 64
+    components: int = 50
+
+    def __post_init__(self) -> None:
+        check_settings("cellot", self, iterations=1, batch_size=1, components=1)
 
     def fit(self, train: Train, *, seed: int) -> None:
         obs = train.cells.obs
@@ -79,11 +76,11 @@ class CellOT:
         self._maps: dict[str, dict[str, Any]] = {}
         for number, (state, sides) in enumerate(pairs.items()):
 
-            def tell(step: int, state: str = state, done: int = number * self.iterations) -> None:
+            def report(step: int, state: str = state, done: int = number * self.iterations) -> None:
                 train.report(done + step, len(pairs) * self.iterations, f"{state}, step {step}")
 
             batches = [_batches(scores, rows, self.batch_size, rng) for rows in sides]
-            self._maps[state] = solver.train(*batches, tell)
+            self._maps[state] = solver.train(*batches, report)
 
     def predict(self, query: Query) -> Prediction:
         start, end = start_and_end(query, "CellOT")
@@ -130,7 +127,7 @@ class CellOT:
 
 
 class Duals:
-    """ott-jax's solver, compiled once and started anew for every perturbation."""
+    """ott-jax's solver, compiled once and restarted for every perturbation."""
 
     def __init__(self, n: int, iterations: int, seed: int) -> None:
         import jax
@@ -141,7 +138,7 @@ class Duals:
         self.shape = (n,)
 
     def train(
-        self, source: Iterator[np.ndarray], target: Iterator[np.ndarray], tell: Callable[[int], None]
+        self, source: Iterator[np.ndarray], target: Iterator[np.ndarray], report: Callable[[int], None]
     ) -> dict[str, Any]:
         """Train a new pair of potentials; returns their parameters, "forth" from source to target and "back"."""
         import jax
@@ -151,11 +148,11 @@ class Duals:
         solver.state_f = solver.neural_f.create_train_state(forth, solver.state_f.tx, self.shape)
         solver.state_g = solver.neural_g.create_train_state(back, solver.state_g.tx, self.shape)
 
-        def report(step: int, potentials: Any) -> None:
+        def after_step(step: int, potentials: Any) -> None:
             if (step + 1) % REPORT_EVERY == 0:
-                tell(step + 1)
+                report(step + 1)
 
-        solver(source, target, source, target, callback=report)
+        solver(source, target, source, target, callback=after_step)
         states = {"forth": solver.state_f, "back": solver.state_g}
         return {name: jax.tree.map(np.asarray, state.params) for name, state in states.items()}
 
@@ -196,7 +193,7 @@ def _pairs(labels: pd.DataFrame) -> dict[str, tuple[list[np.ndarray], list[np.nd
 
 
 def _batches(scores: np.ndarray, rows: list[np.ndarray], size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Draw batches for ever, each cell from a context drawn evenly."""
+    """Draw an endless sequence of batches, each cell from a context drawn evenly."""
     starts = np.cumsum([0, *map(len, rows)])
     joined, sizes = np.concatenate(rows), np.array([len(r) for r in rows])
     while True:
@@ -205,7 +202,7 @@ def _batches(scores: np.ndarray, rows: list[np.ndarray], size: int, rng: np.rand
 
 
 def _set_up_jax(device: str) -> None:
-    """Tell jax its device and its threads before it is imported; this process is the model's own."""
+    """Set jax's device and threads before it is imported; this process runs only this model."""
     os.environ["JAX_PLATFORMS"] = "cpu" if device == "cpu" else "cuda"
     if os.environ.get("OMP_NUM_THREADS") == "1":
         os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"

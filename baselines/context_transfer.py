@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from baselines._effects import changes, effects, shifted, step_of
+from baselines.shared.effects import changes, effects, shifted, step_of
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 
@@ -10,8 +10,8 @@ from benchmarks.errors import Unsupported
 class ContextTransfer:
     """Move the input cells by the perturbation's mean effect over the other contexts it was seen in.
 
-    Where it was seen nowhere at the dose that is asked for, its last step below (from the next lower dose, or the controls,
-    to the dose of the input) is taken for the next.
+    Without training cells at the target dose, its last step below is used (from the next lower dose, or the controls, to
+    the dose of the input).
     """
 
     def fit(self, train: Train, *, seed: int) -> None:

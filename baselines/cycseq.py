@@ -1,6 +1,6 @@
-"""CycSeq as the paper has it."""
+"""CycSeq with the paper's recipe."""
 
-from baselines._cycseq_predictor import QUICK, CycSeqPredictor, records
+from baselines.shared.cycseq_predictor import QUICK, CycSeqPredictor, records
 
 BASELINES = records(
     "cycseq",

@@ -1,8 +1,8 @@
-"""CycSeq with the settings that train where the paper's collapse (preset "plus"); not the paper's recipe."""
+"""CycSeq with the preset "plus", which trains where the paper's recipe collapses."""
 
 from functools import partial
 
-from baselines._cycseq_predictor import QUICK, CycSeqPredictor, records
+from baselines.shared.cycseq_predictor import QUICK, CycSeqPredictor, records
 
 BASELINES = records(
     "cycseq_plus",

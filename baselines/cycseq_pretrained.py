@@ -1,11 +1,11 @@
-"""CycSeq as the paper has it, after pre-training: what fine-tuning starts from.
+"""CycSeq with the paper's recipe, pre-trained only.
 
-The same seed as `cycseq`, so that the two share their pre-training and their difference is what fine-tuning does.
+It has the seed of `cycseq`, so that the two share their pre-training and differ by fine-tuning alone.
 """
 
 from dataclasses import replace
 
-from baselines._cycseq_predictor import QUICK, CycSeqPredictor, records
+from baselines.shared.cycseq_predictor import QUICK, CycSeqPredictor, records
 
 PRETRAINING = {name: value for name, value in QUICK.items() if name != "finetune_epochs"}
 BASELINES = tuple(

@@ -1,4 +1,4 @@
-"""GEARS: a graph network that reads a perturbed gene's place in a gene graph; one model per context.
+"""GEARS: a graph network on a gene graph that contains the perturbed gene; one model per context.
 
 The package `gears` (cell-gears 0.1.2) builds the cell graphs, trains and keeps the best model. This file gives it the
 training cells of one context at a time, the gene graph and a validation set, and runs the best model on the query's
@@ -18,8 +18,16 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from baselines._gears_package import condition_name, gears_cells, load_cells, prepare_data, run_network, train_network
-from baselines._global_seed import Report, seeded_and_quiet
+from baselines.shared.gears_package import (
+    condition_name,
+    gears_cells,
+    load_cells,
+    prepare_data,
+    run_network,
+    train_network,
+)
+from baselines.shared.global_seed import Report, seeded_and_quiet
+from baselines.shared.settings import check_settings
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import ContractError, Unsupported
 
@@ -34,6 +42,7 @@ CONTROLS_PER_CONDITION = 4
 GRAPHS = ("annotated", "measured")
 
 
+@dataclass
 class Gears:
     """One GEARS model per context that has controls and at least two perturbations among the training cells.
 
@@ -50,13 +59,8 @@ class Gears:
     max_cells_per_condition
         Training cells kept of a perturbation; None for all. Of controls, four times as many.
     graph
-        Genes of the graph: "annotated", all genes that have annotation, so that a target nobody measured can be
+        Genes of the graph: "annotated", all genes that have annotation, so that an unmeasured target can be
         predicted, or "measured", only the measured and the trained ones among them, which is faster.
-
-    Raises
-    ------
-    ContractError
-        A number below its least value, or an unknown graph.
 
     Source
     ------
@@ -64,27 +68,15 @@ class Gears:
     from the README of github.com/snap-stanford/GEARS.
     """
 
-    def __init__(
-        self,
-        epochs: int = 20,
-        batch_size: int = 32,
-        max_cells_per_condition: int | None = None,
-        graph: str = "annotated",
-    ) -> None:
-        cells = MIN_CELLS if max_cells_per_condition is None else max_cells_per_condition
-        for name, value, least in (
-            ("epochs", epochs, 1),
-            ("batch_size", batch_size, 2),
-            ("max_cells_per_condition", cells, MIN_CELLS),
-        ):
-            if value < least:
-                raise ContractError(f"gears: {name} is {value}; expected at least {least}.")
-        if graph not in GRAPHS:
-            raise ContractError(f"gears: graph is '{graph}'; expected one of {', '.join(GRAPHS)}.")
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.max_cells_per_condition = max_cells_per_condition
-        self.graph = graph
+    epochs: int = 20
+    batch_size: int = 32
+    max_cells_per_condition: int | None = None
+    graph: str = "annotated"
+
+    def __post_init__(self) -> None:
+        check_settings("gears", self, epochs=1, batch_size=2, max_cells_per_condition=MIN_CELLS)
+        if self.graph not in GRAPHS:
+            raise ContractError(f"gears: graph is '{self.graph}'; expected one of {', '.join(GRAPHS)}.")
 
     def fit(self, train: Train, *, seed: int) -> None:
         if train.perturbation_type != "CRISPR":
@@ -171,15 +163,11 @@ class Gears:
             usable = [inside[perturbations[inside] == name] for name in kept]
             n_left_out = len(inside) - sum(map(len, usable))
             note = (
-                (
-                    f"left out of training: {n_left_out} cells of {len(names) - len(kept)} perturbations (no place in "
-                    f"the gene graph, or fewer than {MIN_CELLS} cells)"
-                )
-                if n_left_out
-                else ""
+                f"left out of training: {n_left_out} cells of {len(names) - len(kept)} perturbations (no place in the "
+                f"gene graph, or fewer than {MIN_CELLS} cells)"
             )
             rows = [self._at_most(found, name, rng) for found, name in zip(usable, kept, strict=True)]
-            parts[str(context)] = np.sort(np.concatenate(rows)), note
+            parts[str(context)] = np.sort(np.concatenate(rows)), note if n_left_out else ""
         return parts
 
     def _at_most(self, rows: np.ndarray, perturbation: str, rng: np.random.Generator) -> np.ndarray:
@@ -195,7 +183,7 @@ class ContextModel:
 
     network: Any
     validation: frozenset[str]
-    """Conditions whose cells chose the epoch, in the package's names."""
+    """Conditions used to choose the epoch, in the package's names."""
     note: str
 
 

@@ -6,15 +6,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from baselines._components import components, control_means
-from baselines._effects import changes, effects, shifted
+from baselines.shared.components import components, control_means
+from baselines.shared.effects import changes, effects, shifted
+from baselines.shared.persistence import load_attributes, save_attributes
+from baselines.shared.settings import check_settings
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
-from benchmarks.errors import ContractError, Unsupported
+from benchmarks.errors import Unsupported
 
 MIN_CONTROLS = 10
 """Fewest training controls to fit a network on."""
 MIN_RAISED = 3
-"""Fewest perturbations whose own gene is measured, to tell whether a screen activates."""
+"""Fewest perturbations whose own gene is measured, to decide whether a screen activates."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Network:
         return change
 
 
+@dataclass
 class GrnPropagation:
     """Set the perturbed gene to 0 and spread its change through a network of each context's training controls.
 
@@ -68,25 +71,17 @@ class GrnPropagation:
     n_steps
         Times the change passes through the network; CellOracle's 3.
 
-    Raises
-    ------
-    ContractError
-        A setting that is not above 0.
-
     Source
     ------
     Kamimoto et al., Nature 614, 742–751, 2023, doi:10.1038/s41586-022-05688-9.
     """
 
-    def __init__(self, n_components: int = 50, ridge: float = 0.1, n_steps: int = 3) -> None:
-        if min(n_components, n_steps) < 1 or not ridge > 0:
-            raise ContractError(
-                f"grn_propagation: n_components is {n_components}, n_steps {n_steps} and ridge {ridge}; expected at "
-                "least 1, 1, and above 0."
-            )
-        self.n_components = n_components
-        self.ridge = ridge
-        self.n_steps = n_steps
+    n_components: int = 50
+    ridge: float = 0.1
+    n_steps: int = 3
+
+    def __post_init__(self) -> None:
+        check_settings("grn_propagation", self, n_components=1, n_steps=1, positive=("ridge",))
 
     def fit(self, train: Train, *, seed: int) -> None:
         if train.perturbation_type != "CRISPR":
@@ -107,7 +102,7 @@ class GrnPropagation:
 
     def predict(self, query: Query) -> Prediction:
         if query.dose is not None or query.start_dose is not None:
-            raise Unsupported(f"a knocked-out gene has no dose; asked from {query.start_dose} to {query.dose} nM")
+            raise Unsupported(f"a knocked-out gene has no dose; got {query.start_dose} to {query.dose} nM")
         parts = query.perturbation.split("+")
         absent = [part for part in parts if part not in self.genes]
         if absent:
@@ -123,26 +118,10 @@ class GrnPropagation:
         return shifted(query, network.spread(genes, changes, self.n_steps), note)
 
     def save(self, folder: Path) -> None:
-        np.savez(
-            folder / "networks.npz",
-            genes=np.array(list(self.genes), dtype=str),
-            contexts=np.array(list(self.networks), dtype=str),
-            raised=self.raised,
-            **{
-                f"{name}_{number}": getattr(network, name)
-                for number, network in enumerate(self.networks.values())
-                for name in ("loadings", "kept", "control")
-            },
-        )
+        save_attributes(self, folder)
 
     def load(self, folder: Path) -> None:
-        with np.load(folder / "networks.npz") as stored:
-            self.genes = {gene: i for i, gene in enumerate(stored["genes"].tolist())}
-            self.raised = float(stored["raised"])
-            self.networks = {
-                context: Network(*(stored[f"{name}_{number}"] for name in ("loadings", "kept", "control")))
-                for number, context in enumerate(stored["contexts"].tolist())
-            }
+        load_attributes(self, folder)
 
     def _network(self, cells: np.ndarray, control: np.ndarray, seed: int) -> Network:
         one = np.zeros(cells.shape[0], dtype=int)
@@ -179,7 +158,7 @@ BASELINE = Baseline(
     directions=("n2p", "p2n"),
     summary="Ridge network of all genes fitted on controls; the knocked-out gene's change spreads for three steps.",
     source="after Kamimoto et al. 2023, doi:10.1038/s41586-022-05688-9",
-    limits="The perturbed gene must be measured and expressed; correlations of controls cannot tell cause from effect, and "
+    limits="The perturbed gene must be measured and expressed; correlations of controls do not separate cause from effect, and "
     "much of its score is the perturbed gene's own change.",
     can=Can(unseen_perturbation="yes", unseen_context="yes", combination="yes", dose="no"),
 )

@@ -1,22 +1,26 @@
-"""Gene modules as factors of the cells, and what each perturbation does to each factor: a plain relative of GSFA."""
+"""Gene modules as factors of the cells, and the effect of each perturbation on each factor: a simple relative of GSFA."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from baselines._components import components, relative_cells
-from baselines._effects import shifted
+from baselines.shared.components import components, relative_cells
+from baselines.shared.effects import shifted
+from baselines.shared.persistence import load_attributes, save_attributes
+from baselines.shared.settings import check_settings
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
-from benchmarks.errors import ContractError, Unsupported
+from benchmarks.errors import Unsupported
 
 MIN_CELLS = 2
-"""Fewest cells of a perturbation that tell something of the spread within it."""
+"""Fewest cells of a perturbation that estimate the spread within it."""
 FREE = 1e-8
 """Penalty of the effect that all perturbations share, per perturbed cell: next to none."""
 
 
+@dataclass
 class GsfaLike:
     """Move the input cells by the perturbation's effect on the factors, times the factors' loadings on genes.
 
@@ -35,20 +39,15 @@ class GsfaLike:
     n_factors
         Factors, at most.
 
-    Raises
-    ------
-    ContractError
-        `n_factors` below 1.
-
     Source
     ------
     Zhou, Luo, Liang, Chen & He, Nature Methods 20, 1693–1703, 2023, doi:10.1038/s41592-023-02017-4.
     """
 
-    def __init__(self, n_factors: int = 20) -> None:
-        if n_factors < 1:
-            raise ContractError(f"gsfa_like: n_factors is {n_factors}; expected at least 1.")
-        self.n_factors = n_factors
+    n_factors: int = 20
+
+    def __post_init__(self) -> None:
+        check_settings("gsfa_like", self, n_factors=1)
 
     def fit(self, train: Train, *, seed: int) -> None:
         x, obs, controls, group = relative_cells(train)
@@ -61,9 +60,7 @@ class GsfaLike:
 
     def predict(self, query: Query) -> Prediction:
         if query.dose is not None or query.start_dose is not None:
-            raise Unsupported(
-                f"its factor effects are of perturbations, not of doses; asked from {query.start_dose} to {query.dose} nM"
-            )
+            raise Unsupported(f"gsfa_like has no effects of doses; got {query.start_dose} to {query.dose} nM")
         parts = query.perturbation.split("+")
         unknown = [part for part in parts if part not in self.parts]
         rows = [0, *(1 + self.parts.index(part) for part in parts if part not in unknown)]
@@ -72,13 +69,10 @@ class GsfaLike:
         return shifted(query, effect, f"{' and '.join(unknown)} not trained on: {what}" if unknown else "")
 
     def save(self, folder: Path) -> None:
-        parts = np.array(self.parts, dtype=str)
-        np.savez(folder / "factors.npz", loadings=self.loadings, coefficients=self.coefficients, parts=parts)
+        save_attributes(self, folder)
 
     def load(self, folder: Path) -> None:
-        with np.load(folder / "factors.npz") as stored:
-            self.loadings, self.coefficients = stored["loadings"], stored["coefficients"]
-            self.parts = stored["parts"].tolist()
+        load_attributes(self, folder)
 
 
 def factor_effects(scores: np.ndarray, obs: pd.DataFrame) -> tuple[list[str], np.ndarray]:

@@ -1,17 +1,20 @@
 """The nearest neighbours' effects: the same perturbation in similar contexts, or similar perturbations in the same one."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
-from baselines._components import control_means
-from baselines._effects import changes, effects, mean_effect_of, shifted, step_of
+from baselines.shared.components import control_means
+from baselines.shared.effects import changes, effects, mean_effect_of, shifted, step_of
+from baselines.shared.settings import check_settings
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
-from benchmarks.errors import ContractError
 
 MIN_SHARED = 3
 """Training perturbations that two contexts must share to be compared by their effects."""
 
 
+@dataclass
 class Knn:
     """Move the input cells by the weighted mean effect of the nearest training conditions.
 
@@ -29,21 +32,16 @@ class Knn:
     n_neighbours
         Most neighbours to take.
 
-    Raises
-    ------
-    ContractError
-        `n_neighbours` below 1.
-
     Source
     ------
     Cover & Hart, IEEE Transactions on Information Theory 13(1), 21–27, 1967, doi:10.1109/TIT.1967.1053964 (the rule of the
     nearest neighbours); what is near is ours.
     """
 
-    def __init__(self, n_neighbours: int = 3) -> None:
-        if n_neighbours < 1:
-            raise ContractError(f"knn: n_neighbours is {n_neighbours}; expected at least 1.")
-        self.n_neighbours = n_neighbours
+    n_neighbours: int = 3
+
+    def __post_init__(self) -> None:
+        check_settings("knn", self, n_neighbours=1)
 
     def fit(self, train: Train, *, seed: int) -> None:
         self.effects = effects(train)

@@ -1,16 +1,19 @@
-"""The linear baseline that deep models must beat."""
+"""A bilinear model of changes between gene and perturbation embeddings."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from baselines._effects import changes, effects, mean_effect_of, shifted, step_of
-from baselines._gene_embedding import ByContext, gene_embedding
+from baselines.shared.bilinear import ContextModels, gene_embedding
+from baselines.shared.effects import effects, shifted
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 
 Model = tuple[np.ndarray, np.ndarray]
 """A and W of one context."""
 
 
+@dataclass
 class Linear:
     """Bilinear model of changes between gene and perturbation embeddings, one per context (and pair of doses).
 
@@ -31,19 +34,15 @@ class Linear:
     Ahlmann-Eltze, Huber & Anders, Nature Methods 22(8), 1657–1661, 2025, doi:10.1038/s41592-025-02772-6.
     """
 
-    def __init__(self, n_components: int = 10, ridge: float = 0.1) -> None:
-        self.n_components = n_components
-        self.ridge = ridge
+    n_components: int = 10
+    ridge: float = 0.1
 
     def fit(self, train: Train, *, seed: int) -> None:
-        self.effects = effects(train)
         self.genes = {gene: i for i, gene in enumerate(train.cells.var_names)}
-        self.models = ByContext(self._fit_context)
+        self.models = ContextModels(effects(train), self._fit_context)
 
     def predict(self, query: Query) -> Prediction:
-        table = changes(self.effects, step_of(query))
-        model = self.models.of(step_of(query), table).get(query.context)
-        mean, note = mean_effect_of(query.context, table)
+        model, mean, note = self.models.of(query)
         if model is None:
             return shifted(query, mean, note)
         gene_embedding, weights = model

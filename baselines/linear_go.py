@@ -1,20 +1,23 @@
-"""The linear baseline with gene annotation as the embedding of perturbations: it can tell unseen ones apart."""
+"""The linear baseline with gene annotation as the embedding of perturbations, which covers unseen ones."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from baselines._effects import changes, effects, mean_effect_of, shifted, step_of
-from baselines._gene_embedding import ByContext, gene_embedding
+from baselines.shared.bilinear import ContextModels, gene_embedding
+from baselines.shared.effects import effects, shifted
+from baselines.shared.settings import check_settings
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
-from benchmarks.errors import ContractError, Unsupported
+from benchmarks.errors import Unsupported
 
 Model = tuple[np.ndarray, np.ndarray, sp.csr_matrix]
 """A, coefficients [component, perturbation], and terms of the training perturbations, of one context."""
 
 
+@dataclass
 class LinearGo:
     """Bilinear model of changes between principal components of the changes and annotation terms, one per context.
 
@@ -33,47 +36,34 @@ class LinearGo:
     ridge
         λ; the paper's 0.1.
 
-    Raises
-    ------
-    ContractError
-        `n_components` below 1, or a ridge that is not above 0.
-
     Source
     ------
-    Ahlmann-Eltze, Huber & Anders, Nature Methods 22(8), 1657–1661, 2025, doi:10.1038/s41592-025-02772-6, whose linear
-    model takes any embedding of perturbations; annotation terms in that place, and their weights, are ours.
+    Ahlmann-Eltze, Huber & Anders, Nature Methods 22(8), 1657–1661, 2025, doi:10.1038/s41592-025-02772-6. Their
+    linear model takes any embedding of perturbations; annotation terms and their weights are ours.
     """
 
-    def __init__(self, n_components: int = 10, ridge: float = 0.1) -> None:
-        if n_components < 1 or not ridge > 0:
-            raise ContractError(
-                f"linear_go: n_components is {n_components} and ridge {ridge}; expected at least 1, and above 0."
-            )
-        self.n_components = n_components
-        self.ridge = ridge
+    n_components: int = 10
+    ridge: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_settings("linear_go", self, n_components=1, positive=("ridge",))
 
     def fit(self, train: Train, *, seed: int) -> None:
         if not train.annotation:
             raise Unsupported("linear_go needs gene annotation (gene to terms); give one with --annotation FILE.")
         self.row, self.terms = weighted_terms(train.annotation)
-        self.effects = effects(train)
-        self.models = ByContext(self._fit_context)
+        self.models = ContextModels(effects(train), self._fit_context)
 
     def predict(self, query: Query) -> Prediction:
-        table = changes(self.effects, step_of(query))
-        mean, note = mean_effect_of(query.context, table)
-        model = self.models.of(step_of(query), table).get(query.context)
+        model, mean, note = self.models.of(query)
         if model is None:
-            return shifted(
-                query, mean, note or f"fewer than two annotated perturbations in {query.context}: mean effect"
-            )
+            note = note or f"fewer than two annotated perturbations in {query.context}: mean effect"
+            return shifted(query, mean, note)
         gene_embedding_, weights, known = model
-        embedding = self._embed([query.perturbation])
-        alike = (known @ embedding.T).toarray().ravel()
+        alike = (known @ self._embed([query.perturbation]).T).toarray().ravel()
         if not alike.any():
-            return shifted(
-                query, mean, f"{query.perturbation} shares no term with a training perturbation: mean effect"
-            )
+            note = f"{query.perturbation} shares no term with a training perturbation: mean effect"
+            return shifted(query, mean, note)
         return shifted(query, gene_embedding_ @ (weights @ alike) + mean)
 
     def _fit_context(self, rows: pd.DataFrame) -> "Model | None":

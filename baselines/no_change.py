@@ -1,4 +1,4 @@
-"""The prediction that nothing happens."""
+"""The input cells as the prediction."""
 
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 

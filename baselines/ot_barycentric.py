@@ -1,14 +1,17 @@
 """Entropic optimal transport from cells in one state to cells in another, applied to new cells by barycentric projection."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from baselines._components import components, relative_cells
+from baselines.shared.components import components, relative_cells
+from baselines.shared.persistence import load_attributes, save_attributes
+from baselines.shared.settings import check_settings
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
-from benchmarks.errors import ContractError, Unsupported
+from benchmarks.errors import Unsupported
 
 MAX_ITERATIONS = 200
 TOLERANCE = 1e-4
@@ -17,6 +20,7 @@ BATCH = 1024
 """Query cells moved at a time: the costs of a batch to the target cells are held in memory."""
 
 
+@dataclass
 class OtBarycentric:
     """Move each input cell to where the entropic transport plan sends it, in principal components.
 
@@ -41,11 +45,6 @@ class OtBarycentric:
     max_cells
         Most cells on either side of a plan, drawn with the query's seed; a plan takes their product in memory.
 
-    Raises
-    ------
-    ContractError
-        A setting below 1, or an epsilon that is not above 0.
-
     Source
     ------
     Cuturi, NeurIPS 2013, arXiv:1306.0895 (entropic transport); Pooladian & Niles-Weed 2021, arXiv:2109.12004 (the map
@@ -53,18 +52,13 @@ class OtBarycentric:
     outside the components are ours. Plans by the package POT.
     """
 
-    def __init__(
-        self, n_components: int = 50, epsilon: float = 0.05, debias: bool = True, max_cells: int = 500
-    ) -> None:
-        if min(n_components, max_cells) < 1 or not epsilon > 0:
-            raise ContractError(
-                f"ot_barycentric: n_components is {n_components}, max_cells {max_cells} and epsilon {epsilon}; expected "
-                "at least 1, 1, and above 0."
-            )
-        self.n_components = n_components
-        self.epsilon = epsilon
-        self.debias = debias
-        self.max_cells = max_cells
+    n_components: int = 50
+    epsilon: float = 0.05
+    debias: bool = True
+    max_cells: int = 500
+
+    def __post_init__(self) -> None:
+        check_settings("ot_barycentric", self, n_components=1, max_cells=1, positive=("epsilon",))
 
     def fit(self, train: Train, *, seed: int) -> None:
         import ot  # noqa: F401 - a missing package is found here, before any query
@@ -90,24 +84,10 @@ class OtBarycentric:
         return Prediction(x + (moved - start_point) @ self.loadings + outside, unit="cell", note=note)
 
     def save(self, folder: Path) -> None:
-        np.savez(
-            folder / "map.npz",
-            controls=self.controls.to_numpy(),
-            genes=self.controls.columns.to_numpy(dtype=str),
-            contexts=self.controls.index.to_numpy(dtype=str),
-            loadings=self.loadings,
-            scores=self.scores,
-            state=self.state,
-            means=self.means,
-            **{name: self.states[name].to_numpy(dtype=float if name == "dose" else str) for name in self.states},
-        )
+        save_attributes(self, folder)
 
     def load(self, folder: Path) -> None:
-        with np.load(folder / "map.npz") as stored:
-            self.controls = pd.DataFrame(stored["controls"], index=stored["contexts"], columns=stored["genes"])
-            self.loadings, self.scores = stored["loadings"], stored["scores"]
-            self.state, self.means = stored["state"], stored["means"]
-            self.states = pd.DataFrame({name: stored[name] for name in ("context", "perturbation", "dose")})
+        load_attributes(self, folder)
 
     def _sides(self, query: Query) -> tuple[np.ndarray, np.ndarray, str]:
         """Training cells in the states of the query's cells and of its answer, and where they are from."""
@@ -118,10 +98,8 @@ class OtBarycentric:
         contexts = self.states["context"].to_numpy()
         both = sorted(set(contexts[start]) & set(contexts[end]))
         if not both:
-            raise Unsupported(
-                f"no context has training cells both as given ({given['perturbation']}) and as asked for "
-                f"({CONTROL if to_controls else query.perturbation})"
-            )
+            target = CONTROL if to_controls else query.perturbation
+            raise Unsupported(f"no context has training cells of both {given['perturbation']} and {target}")
         if query.context in both:
             both = [query.context]
         inside = np.isin(contexts, both)

@@ -1,11 +1,11 @@
-"""The perturbed gene alone: a knock-out's most certain effect, and nothing else of it."""
+"""The change of the perturbed gene alone."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from baselines._effects import changes, effects, group_means, shifted
+from baselines.shared.effects import changes, effects, group_means, shifted
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 
@@ -17,7 +17,7 @@ class OwnGene:
     it is perturbed, δ_cp = b · x_cp. b is the least-squares slope over the training perturbations of the context, over
     those of all contexts where it has none: −1 where knock-outs leave nothing, above 0 under activation.
 
-    What other models score above it, they know of the rest of the genome.
+    The difference of another model's score to this one is due to the other genes.
     """
 
     def fit(self, train: Train, *, seed: int) -> None:

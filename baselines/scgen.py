@@ -1,35 +1,48 @@
 """scGen: a variational autoencoder; the effect of a perturbation is one difference vector in its latent space.
 
-The package `scgen` trains and predicts; this file hands it cells and says which cells the difference is taken from.
+The package `scgen` trains and predicts; this file prepares its cells and chooses those the difference is taken from.
+scgen 2.1.0 runs on scvi-tools >= 1.4 with three changes, none of which stays in scvi: `scvi._compat` is provided for the
+import (scgen takes only `Literal` from it), `LossRecorder` is an alias of `LossOutput`, and the posterior is also returned
+under the keys `qzm` and `qzv`, which scvi reads.
 """
 
 from __future__ import annotations
 
+import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData, read_h5ad
 
-from baselines._global_seed import seeded_and_quiet
-from baselines._scvi_training import accelerator, progress, quiet_loggers, training_and_validation_cells
-from baselines._states import cell_states, contexts_with_both, start_and_end
+from baselines.shared.global_seed import seeded_and_quiet
+from baselines.shared.scvi_training import (
+    quiet_training,
+    read_weights,
+    save_weights,
+    training_and_validation_cells,
+    training_arguments,
+)
+from baselines.shared.settings import check_settings
+from baselines.shared.states import cell_states, contexts_with_both, start_and_end
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
-from benchmarks.errors import ContractError, Unsupported
+from benchmarks.errors import Unsupported
 
 MONITOR = "reconstruction_loss_validation"
 """What early stopping watches. scvi's default, the ELBO, counts the KL divergence 20,000 times heavier than the loss
 does: it rises from the first epochs on, and ends a small data set's training as soon as the patience is over."""
 
 
+@dataclass
 class ScGen:
     """One network for all contexts; a query adds to its cells the mean latent change seen in the training contexts.
 
     The change is taken only from contexts that have training cells in both states. With the package's default, `all`,
     the side that is present everywhere (the controls) would also hold contexts where the other is missing, and the
-    vector would carry the difference between contexts besides the perturbation. Values are left as the decoder gives
-    them: some are slightly negative, and clipping them would be a gift the package does not make.
+    vector would carry the difference between contexts besides the perturbation. Values are as decoded, not clipped at 0.
 
     Parameters
     ----------
@@ -41,24 +54,18 @@ class ScGen:
         Epochs without a lower reconstruction error on a tenth of the training cells, after which training stops; 25 in
         the authors' tutorial.
 
-    Raises
-    ------
-    ContractError
-        A setting below 1 (batch_size below 2).
-
     Source
     ------
     Lotfollahi, Wolf, Theis, Nature Methods 16, 715-721 (2019), doi:10.1038/s41592-019-0494-8; training length from
     docs/tutorials/scgen_perturbation_prediction.ipynb of github.com/theislab/scgen.
     """
 
-    def __init__(self, epochs: int = 100, batch_size: int = 32, patience: int = 25) -> None:
-        for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 2), ("patience", patience, 1)):
-            if value < least:
-                raise ContractError(f"scgen: {name} is {value}; expected at least {least}.")
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.patience = patience
+    epochs: int = 100
+    batch_size: int = 32
+    patience: int = 25
+
+    def __post_init__(self) -> None:
+        check_settings("scgen", self, epochs=1, batch_size=2, patience=1)
 
     def fit(self, train: Train, *, seed: int) -> None:
         states = cell_states(train.cells.obs)
@@ -66,20 +73,15 @@ class ScGen:
             raise Unsupported(f"scGen needs control and perturbed training cells; these are all {states.unique()}.")
         cells = _bare_cells(train.cells, states.to_numpy(), train.cells.obs["context"].astype(str).to_numpy())
         parts = training_and_validation_cells(cells.n_obs, self.batch_size, seed)
-        with quiet_loggers(), seeded_and_quiet(seed, train.report) as report:
+        with quiet_training(seed, train.report) as report:
             self._model = _network(cells)
             self._model.train(
-                max_epochs=self.epochs,
                 batch_size=self.batch_size,
                 datasplitter_kwargs={"external_indexing": parts},
                 early_stopping=True,
                 early_stopping_monitor=MONITOR,
                 early_stopping_patience=self.patience,
-                default_root_dir=str(train.workdir),
-                enable_progress_bar=False,
-                enable_checkpointing=False,
-                callbacks=[progress(report, self.epochs, MONITOR)],
-                **accelerator(train.device),
+                **training_arguments(train, report, self.epochs, MONITOR),
             )
 
     def predict(self, query: Query) -> Prediction:
@@ -91,28 +93,24 @@ class ScGen:
         # The network reads neither label: for an unseen context any registered one will do.
         context = query.context if known else contexts[0]
         cells = _bare_cells(query.cells, np.full(query.cells.n_obs, start), np.full(query.cells.n_obs, context))
-        with quiet_loggers(), seeded_and_quiet(query.seed):
+        with quiet_training(query.seed):
             predicted, _ = self._model.predict(
                 ctrl_key=start, stim_key=end, adata_to_predict=cells, restrict_arithmetic_to={"context": contexts}
             )
-            self._model.deregister_manager()  # scvi keeps every AnnData it has seen until told otherwise
+            self._model.deregister_manager()  # or scvi keeps every AnnData it has seen
         note = "" if known else f"context '{query.context}' not in training: effect taken from the others"
         return Prediction(predicted.X, unit="cell", note=note)
 
     def save(self, folder: Path) -> None:
-        import torch
-
         obs = self._model.adata.obs
         cells = _bare_cells(self._model.adata, obs["perturbation"].to_numpy(), obs["context"].to_numpy())
         cells.write_h5ad(folder / "cells.h5ad")
-        torch.save(self._model.module.state_dict(), folder / "weights.pt")
+        save_weights(self._model.module, folder)
 
     def load(self, folder: Path) -> None:
-        import torch
-
-        with quiet_loggers(), seeded_and_quiet(0):
+        with quiet_training():
             self._model = _network(read_h5ad(folder / "cells.h5ad"))
-        self._model.module.load_state_dict(torch.load(folder / "weights.pt", map_location="cpu", weights_only=True))
+        self._model.module.load_state_dict(read_weights(folder))
         self._model.module.eval()
         self._model.is_trained_ = True
 
@@ -126,13 +124,35 @@ def _bare_cells(cells: AnnData, states: np.ndarray, contexts: np.ndarray) -> Ann
 
 
 def _network(cells: AnnData) -> Any:
-    from baselines._scgen_compat import import_scgen, name_posterior_for_scvi
-
-    scgen = import_scgen()
+    scgen = _import_scgen()
     scgen.SCGEN.setup_anndata(cells, batch_key="perturbation", labels_key="context")
     model = scgen.SCGEN(cells)
-    name_posterior_for_scvi(model.module)
+    inference = model.module.inference
+
+    def inference_with_both_names(x: Any) -> dict[str, Any]:
+        outputs = inference(x)
+        return {**outputs, "qzm": outputs["qz_m"], "qzv": outputs["qz_v"]}
+
+    model.module.inference = inference_with_both_names
     return model
+
+
+def _import_scgen() -> ModuleType:
+    """Import the package `scgen`, with the two names it misses in scvi put in place for the time of the import."""
+    if "scgen" in sys.modules:
+        return sys.modules["scgen"]
+    compat: Any = ModuleType("scvi._compat")
+    compat.Literal = Literal
+    with seeded_and_quiet(0):
+        import scvi.module.base
+
+        sys.modules["scvi._compat"] = compat
+        scvi.module.base.LossRecorder = scvi.module.base.LossOutput
+        try:
+            import scgen
+        finally:
+            del sys.modules["scvi._compat"], scvi.module.base.LossRecorder
+    return scgen
 
 
 BASELINE = Baseline(

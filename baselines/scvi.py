@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,17 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from baselines._global_seed import seeded_and_quiet
-from baselines._scvi_training import accelerator, progress, quiet_loggers, training_and_validation_cells
-from baselines._states import cell_states, contexts_with_both, start_and_end
+from baselines.shared.scvi_training import (
+    quiet_training,
+    read_weights,
+    save_weights,
+    training_and_validation_cells,
+    training_arguments,
+)
+from baselines.shared.settings import check_settings
+from baselines.shared.states import cell_states, contexts_with_both, start_and_end
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
-from benchmarks.errors import ContractError, Unsupported
+from benchmarks.errors import Unsupported
 
 MONITOR = "reconstruction_loss_validation"
 LIKELIHOOD: dict[str, Any] = {"gene_likelihood": "normal", "log_variational": False}
@@ -23,6 +30,7 @@ gene's logarithm, and no second logarithm before the encoder. Of the usual model
 shares of a cell's total (here: of its summed logarithms), and the latent space; the count noise it does not have."""
 
 
+@dataclass
 class ScVI:
     """One SCVI network for all contexts, trained without labels.
 
@@ -36,23 +44,17 @@ class ScVI:
     batch_size
         Cells per step; 128 in the package.
 
-    Raises
-    ------
-    ContractError
-        A setting below 1 (batch_size below 2).
-
     Source
     ------
     Lopez, Regier, Cole, Jordan, Yosef, Nature Methods 15, 1053-1058 (2018), doi:10.1038/s41592-018-0229-2, in scvi-tools
     (doi:10.1038/s41587-021-01206-w); the arithmetic is scGen's, doi:10.1038/s41592-019-0494-8.
     """
 
-    def __init__(self, epochs: int = 400, batch_size: int = 128) -> None:
-        for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 2)):
-            if value < least:
-                raise ContractError(f"scvi: {name} is {value}; expected at least {least}.")
-        self.epochs = epochs
-        self.batch_size = batch_size
+    epochs: int = 400
+    batch_size: int = 128
+
+    def __post_init__(self) -> None:
+        check_settings("scvi", self, epochs=1, batch_size=2)
 
     def fit(self, train: Train, *, seed: int) -> None:
         from scvi.model import SCVI
@@ -62,19 +64,14 @@ class ScVI:
         _check_totals(train.cells.X)
         cells = AnnData(train.cells.X.copy(), var=pd.DataFrame(index=train.cells.var_names.copy()))
         parts = training_and_validation_cells(cells.n_obs, self.batch_size, seed)
-        with quiet_loggers(), seeded_and_quiet(seed, train.report) as report:
+        with quiet_training(seed, train.report) as report:
             SCVI.setup_anndata(cells)
             model = SCVI(cells, **LIKELIHOOD)
             model.train(
-                max_epochs=self.epochs,
                 batch_size=self.batch_size,
                 datasplitter_kwargs={"external_indexing": parts},
                 check_val_every_n_epoch=1,
-                default_root_dir=str(train.workdir),
-                enable_progress_bar=False,
-                enable_checkpointing=False,
-                callbacks=[progress(report, self.epochs, MONITOR)],
-                **accelerator(train.device),
+                **training_arguments(train, report, self.epochs, MONITOR),
             )
         self._module = model.module.cpu().eval()
         latent, _ = self._encode(cells.X)
@@ -96,32 +93,25 @@ class ScVI:
         with torch.no_grad():
             decoded = self._module.generative(moved, total, torch.zeros(len(moved), 1))["px"].mean
         known = query.context in set(self._seen["context"])
-        return Prediction(
-            decoded.numpy(), unit="cell", note="" if known else f"context '{query.context}' not in training"
-        )
+        note = "" if known else f"context '{query.context}' not in training"
+        return Prediction(decoded.numpy(), unit="cell", note=note)
 
     def save(self, folder: Path) -> None:
-        import torch
-
-        torch.save(self._module.state_dict(), folder / "weights.pt")
-        np.savez(folder / "means.npz", means=self._means, n_genes=self._module.n_input, **self._columns())
+        save_weights(self._module, folder)
+        seen = {name: self._seen[name].to_numpy(dtype=str) for name in self._seen}
+        np.savez(folder / "means.npz", means=self._means, n_genes=self._module.n_input, **seen)
 
     def load(self, folder: Path) -> None:
-        import torch
-
         with np.load(folder / "means.npz") as stored:
             self._means = stored["means"]
             self._seen = pd.DataFrame({name: stored[name] for name in ("state", "context")})
             n_genes = int(stored["n_genes"])
-        with quiet_loggers(), seeded_and_quiet(0):
+        with quiet_training():
             from scvi.module import VAE
 
             self._module = VAE(n_input=n_genes, n_batch=1, **LIKELIHOOD)
-        self._module.load_state_dict(torch.load(folder / "weights.pt", map_location="cpu", weights_only=True))
+        self._module.load_state_dict(read_weights(folder))
         self._module.eval()
-
-    def _columns(self) -> dict[str, np.ndarray]:
-        return {name: self._seen[name].to_numpy(dtype=str) for name in ("state", "context")}
 
     def _mean(self, state: str, context: str) -> np.ndarray:
         return self._means[((self._seen["state"] == state) & (self._seen["context"] == context)).to_numpy()][0]

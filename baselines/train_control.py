@@ -1,4 +1,4 @@
-"""The training controls of the context, whatever the input: the bar that p2n models must clear."""
+"""The training controls of the context, whatever the input."""
 
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported

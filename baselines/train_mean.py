@@ -1,6 +1,6 @@
 """The mean effect of all training perturbations of a context."""
 
-from baselines._effects import changes, effects, mean_effect_of, shifted, step_of
+from baselines.shared.effects import changes, effects, mean_effect_of, shifted, step_of
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 
 

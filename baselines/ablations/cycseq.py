@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from baselines._cycseq_predictor import QUICK, CycSeqPredictor, records
+from baselines.shared.cycseq_predictor import QUICK, CycSeqPredictor, records
 from benchmarks.contract import Baseline, Prediction, Query
 from benchmarks.errors import Unsupported
 

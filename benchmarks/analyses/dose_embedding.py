@@ -1,7 +1,7 @@
-"""Real and predicted cells of a compound by dose: a PHATE embedding to look at, and a number that says what it shows.
+"""Real and predicted cells of a compound by dose: a PHATE embedding, and the same in a number.
 
 `python -m benchmarks.embedding RUN` reads a finished run of a suite with doses. The number is the share of predicted cells'
-nearest real neighbours that are of the dose that was asked for; chance and real cells stand beside it.
+nearest real neighbours that have the predicted dose, beside chance and the same of real cells.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 
 from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.errors import BenchmarkError
@@ -30,7 +29,6 @@ LEAST = 5
 SAME = 3
 """Decimals of a principal component to which two cells are the same point of the picture."""
 INSTALL = "pip install 'cycseq-bench[phate]'"
-console = Console()
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ def pool_of(run: FinishedRun, asked: list[Asked]) -> Pool:
 
 
 def right_doses(pool_x: np.ndarray, pool: Pool, placed: Iterator[Placed]) -> pd.DataFrame:
-    """Count, for every model, how many of its cells' nearest real neighbours are of the dose that was asked for.
+    """Count, for every model, how many of its cells' nearest real neighbours are of the predicted dose.
 
     Parameters
     ----------
@@ -196,7 +194,7 @@ def _embedded(run: FinishedRun, asked: list[Asked], models: list[str], pool: Poo
     real = space.transform(take(run.plan.cells, pool.positions))  # type: ignore[attr-defined]
     parts = [Placed(REAL, d, "cell", real[pool.doses == d]) for d in np.unique(pool.doses)]
     parts += [part for one in asked for part in _placed(run, one, models, space)]
-    # models may predict the very same cells; PHATE wants every point once
+    # models may predict the very same cells; PHATE needs distinct points
     x, back = np.unique(np.round(np.vstack([part.x for part in parts]), SAME), axis=0, return_inverse=True)
     seed = _seed(run, "phate", *_key(asked[0]))
     points = phate.PHATE(n_components=2, random_state=seed, n_jobs=1, verbose=0, mds_solver="smacof").fit_transform(x)
@@ -217,5 +215,5 @@ def _key(asked: Asked) -> tuple[str, str]:
     return asked.condition.context, asked.condition.perturbation
 
 
-def _seed(run: FinishedRun, *words: object) -> int:
-    return derive(run.plan.question.base_seed, "embedding", *words)
+def _seed(run: FinishedRun, *parts: object) -> int:
+    return derive(run.plan.question.base_seed, "embedding", *parts)

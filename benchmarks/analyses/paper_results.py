@@ -1,4 +1,4 @@
-"""What the paper shows of finished suites: enrichment and cells by dose, then the page with its tables and figures."""
+"""The paper's results from finished suites: enrichment, cells by dose, then the page with its tables and figures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.analyses.dose_embedding import embed
-from benchmarks.analyses.gene_set_enrichment.analysis import Wish, analyse, write
+from benchmarks.analyses.gene_set_enrichment.analysis import EnrichmentRequest, analyse, write
 from benchmarks.errors import BenchmarkError
 from benchmarks.execution.load_run import reopen
 from benchmarks.tasks.suites import SCIPLEX
@@ -18,7 +18,7 @@ Step = Callable[[], list[Path]]
 
 
 def write_all(folders: Mapping[str, Path], out: Path, data_dir: Path | None = None) -> Iterator[str]:
-    """Write what follows from finished runs; a step that cannot be done says why and stops no other.
+    """Analyse finished runs and write the page; a step that fails yields its reason and stops no other.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def write_all(folders: Mapping[str, Path], out: Path, data_dir: Path | None = No
 
 
 def _enrich(run: Path, data_dir: Path | None) -> list[Path]:
-    return write(analyse(reopen(run, data_dir), Wish()), run / "enrichment")
+    return write(analyse(reopen(run, data_dir), EnrichmentRequest()), run / "enrichment")
 
 
 def _embed(run: Path, data_dir: Path | None) -> list[Path]:

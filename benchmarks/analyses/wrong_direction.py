@@ -1,8 +1,6 @@
-"""Answers in the wrong direction, scored as if they were right: every model's n2p change handed in as a p2n answer."""
+"""Every model's n2p change scored as a p2n prediction: metrics that do not notice are blind to direction."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -23,16 +21,16 @@ from benchmarks.tasks.splits import Split
 from reports.stats.audits.direction_audit import AS_N2P, BLIND, METRICS, RIGHT
 from reports.tables import SCORE_COLUMNS
 
-Answer = Callable[[int], Prediction | None]
-"""Number of a condition → an answer to p2n; None where there is none."""
+Answers = list[Prediction | None]
+"""A p2n prediction for every condition; None where there is none."""
 
 
 def wrong_answers(run: FinishedRun) -> pd.DataFrame:
     """Score every model's n2p change, and two planted predictors, as answers to p2n.
 
     An answer is the mean profile of p2n's input plus a change. A model's change is what it predicted for the same condition
-    in n2p. The planted one is the input's own difference to the context's training controls, which are neither truth nor
-    reference: subtracted it is right, added it is what a predictor that ignores the direction would do.
+    in n2p. The planted change is the input's difference to the context's training controls, which are neither truth nor
+    reference: subtracted it is right, added it is the prediction of a model that ignores the direction.
 
     Returns
     -------
@@ -42,7 +40,7 @@ def wrong_answers(run: FinishedRun) -> pd.DataFrame:
     Raises
     ------
     BenchmarkError
-        The run was not asked both directions.
+        The run does not have both directions.
     """
     asked = run.asked("n2p")
     run.asked("p2n")
@@ -61,8 +59,8 @@ def wrong_answers(run: FinishedRun) -> pd.DataFrame:
     return pd.concat([table for table in tables if len(table)], ignore_index=True)[list(SCORE_COLUMNS)]
 
 
-def planted(question: ScoredFold, train: np.ndarray) -> dict[str, Answer]:
-    """Make the planted predictors; a context without training controls has no answer.
+def planted(question: ScoredFold, train: np.ndarray) -> dict[str, Answers]:
+    """Predictions of the planted predictors; None in a context without training controls.
 
     Parameters
     ----------
@@ -75,29 +73,24 @@ def planted(question: ScoredFold, train: np.ndarray) -> dict[str, Answer]:
     controls = {c: train[((obs["context"] == c) & obs["is_control"]).to_numpy()] for c in set(question.contexts)}
     means = {c: mean_profile(take(question.cells, np.sort(own))) for c, own in controls.items() if len(own)}
 
-    def answer(sign: float) -> Answer:
-        def load(number: int) -> Prediction | None:
-            mean = means.get(question.contexts[number])
-            start = question.start[number]
-            return None if mean is None else _mean(start + sign * (start - mean))
+    def predicted(sign: float) -> Answers:
+        pairs = zip(question.contexts, question.start, strict=True)
+        return [_mean(start + sign * (start - means[c])) if c in means else None for c, start in pairs]
 
-        return load
-
-    return {RIGHT: answer(-1.0), BLIND: answer(1.0)}
+    return {RIGHT: predicted(-1.0), BLIND: predicted(1.0)}
 
 
-def _turned(run: FinishedRun, asked: list[Asked], question: ScoredFold, model: str) -> Answer:
-    """Add what a model predicts in n2p to the input of p2n."""
-
-    def load(number: int) -> Prediction | None:
-        one = asked[number]
+def _turned(run: FinishedRun, asked: list[Asked], question: ScoredFold, model: str) -> Answers:
+    """Add a model's predicted change of n2p to the input of p2n."""
+    found: Answers = []
+    for one, start in zip(asked, question.start, strict=True):
         prediction = run.prediction(one, model)
         if prediction is None:
-            return None
-        start = mean_profile(take(question.cells, one.condition.input("n2p")))
-        return _mean(question.start[number] + prediction.mean() - start)
-
-    return load
+            found.append(None)
+        else:
+            change = start + prediction.mean() - mean_profile(take(question.cells, one.condition.input("n2p")))
+            found.append(_mean(change))
+    return found
 
 
 def _mean(profile: np.ndarray) -> Prediction:
@@ -105,17 +98,16 @@ def _mean(profile: np.ndarray) -> Prediction:
 
 
 def _scored(
-    run: FinishedRun, question: ScoredFold, target: TruthSummary, model: str, answer: Answer, fold: Split
+    run: FinishedRun, question: ScoredFold, target: TruthSummary, model: str, given: Answers, fold: Split
 ) -> pd.DataFrame:
-    """Score one set of answers; no row for who has none at all."""
-    given = [answer(number) for number in range(len(question))]
+    """Score one set of answers; no row for a model without any."""
     if not any(given):
         return pd.DataFrame()
     endings = [
         Ending(str(c), str(p), "ok" if found else "unsupported", "" if found else "no n2p prediction")
         for c, p, found in zip(question.contexts, question.perturbations, given, strict=True)
     ]
-    output = summarise_predictions(question, target, lambda number: given[number])
+    output = summarise_predictions(question, target, given.__getitem__)
     shown = BENCHMARK_METRICS if model in (RIGHT, BLIND) else [find_metric(name) for name in METRICS]
     values = evaluate(question, target, output, metrics=shown)
     return score_rows(question, target, values, endings).assign(

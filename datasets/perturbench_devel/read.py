@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData, read_h5ad
 
-from benchmarks.contract import CONTROL
+from benchmarks.data.readers.labels import Cells, canonical_obs
 from benchmarks.data.schema import Reading, condition_name
 
 CONTEXTS = {"k562": "K562"}
@@ -16,18 +16,7 @@ CONTEXTS = {"k562": "K562"}
 def read(files: Mapping[str, Path]) -> Reading:
     """Read cells of both studies; X holds ln(x + 1) of normalised counts, as upstream."""
     raw = read_h5ad(files["h5ad"])
-    context = raw.obs["cell_type"].astype(str).replace(CONTEXTS)
     perturbation = raw.obs["perturbation"].astype(str).map(condition_name)
-    obs = pd.DataFrame(
-        {
-            "perturbation": perturbation,
-            "context": context,
-            "arm": "none",
-            "dose": np.nan,
-            "batch": raw.obs["dataset"].astype(str),
-            "control_group": context,
-            "is_control": perturbation == CONTROL,
-        },
-        index=raw.obs_names,
-    )
+    context = raw.obs["cell_type"].astype(str).replace(CONTEXTS)
+    obs = canonical_obs(Cells(perturbation, context, raw.obs["dataset"].astype(str)), str(files["h5ad"]))
     return Reading([AnnData(X=raw.X.tocsr().astype(np.float32), obs=obs, var=pd.DataFrame(index=raw.var_names))])

@@ -24,39 +24,33 @@ NAMED = (
     "SIM_Mercaptopurine",
     "SIM_Temsirolimus",
 )
-"""Names that suites can refer to: the compounds of the CycSeq paper's Table 2 and Figure 6. The names alone are theirs."""
+"""Names that suites refer to, after the compounds of the CycSeq paper's Table 2 and Figure 6; the cells are simulated."""
 STRENGTH = 4.0
-"""Weight of the edges of their main targets, two thirds of the strongest: what is tested can be told from noise."""
+"""Weight of the edges of their main targets, two thirds of the strongest, so that effects stand out from noise."""
 
 
-def compounds(*, n_compounds: int = 24, n_targets: int = 16) -> dict[str, tuple[Hill, ...]]:
-    """Draw the curves of every compound: the truth, for tests and references, never for a predictor."""
-    rng = np.random.default_rng(np.random.SeedSequence(SEED, spawn_key=(99,)))
-    return draw_compounds(rng, numbered("SIM_C", n_compounds, NAMED), n_targets, active=NAMED)
+N_COMPOUNDS, N_TARGETS = 24, 16
 
 
-def design(*, n_compounds: int = 24, n_targets: int = 16, n_genes: int = 1000, cells: float = 200.0) -> Design:
-    """Describe the screen; the defaults are the benchmark's data set.
+def compounds() -> dict[str, tuple[Hill, ...]]:
+    """Draw the curves of every compound: the truth, for tests and references, never for a predictor.
 
-    Parameters
-    ----------
-    n_compounds
-        Compounds: those of `NAMED` first, then SIM_C007, ...
-    n_targets
-        Genes that compounds inhibit, SIM_T001, ...; several compounds share one.
-    n_genes
-        Genes measured.
-    cells
-        Median cells of a compound and dose in a context.
+    Compounds are those of `NAMED` first, then SIM_C007, ...; several compounds share a target.
     """
-    drawn = compounds(n_compounds=n_compounds, n_targets=n_targets)
-    targets = numbered("SIM_T", n_targets)
+    rng = np.random.default_rng(np.random.SeedSequence(SEED, spawn_key=(99,)))
+    return draw_compounds(rng, numbered("SIM_C", N_COMPOUNDS, NAMED), N_TARGETS, active=NAMED)
+
+
+def design() -> Design:
+    """Describe the screen."""
+    drawn = compounds()
+    targets = numbered("SIM_T", N_TARGETS)
     return Design(
         contexts=("sim_A549", "sim_K562", "sim_MCF7"),
         targets=targets,
         conditions=dosed(drawn),
-        n_genes=n_genes,
-        cells=cells,
+        n_genes=1000,
+        cells=200.0,
         cells_sd=0.3,
         least_cells=20,
         control_cells=600,
@@ -64,7 +58,7 @@ def design(*, n_compounds: int = 24, n_targets: int = 16, n_genes: int = 1000, c
         depth_sd=0.5,
         holds_target=False,
         reach=6.0,
-        strengths={targets[drawn[name][0].target]: STRENGTH for name in NAMED if name in drawn},
+        strengths={targets[drawn[name][0].target]: STRENGTH for name in NAMED},
         inactive=0.1,
         escape=(0.0, 0.0),
         stress=0.05,

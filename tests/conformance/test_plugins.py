@@ -1,4 +1,4 @@
-"""Every built-in predictor, and the template that users copy, keeps the contract."""
+"""The conformance suite on every built-in predictor and the template, and on predictors with planted faults."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from tests.end_to_end import plugins
 
 RECORDS = {**registry.available(), "_template": registry.from_file(TEMPLATE)[0]}
 TRAININGS = {(record.training, str(record.settings)): name for name, record in RECORDS.items()}
-"""One predictor of each training: CycSeq's two rows share theirs."""
+"""One predictor of each training: the two directions of CycSeq share theirs."""
 SLOW = {"scvi", "biolord", *(name for name, record in RECORDS.items() if record.isolated)}
-"""Networks that train for more than some seconds, and models whose environment has to be made, from a package index."""
-
-
+"""Networks with long trainings, and models whose environment has to be installed from a package index."""
 SHORT = {
-    "gears": {"epochs": 1, "max_cells_per_condition": 6},
-    "scgen": {"epochs": 3},
+    "gears": {"epochs": 1, "max_cells_per_condition": 3},
+    "scgen": {"epochs": 1},
+    "scvi": {"epochs": 2},
+    "biolord": {"epochs": 2},
     "cycseq": {"pretrain_epochs": 1, "draws": 4},
     "cycseq_plus": {"pretrain_epochs": 1, "draws": 4},
 }
-"""By training, less than the quick settings: the contract is about what goes in and comes out, not about how good it is."""
+"""Shorter than the quick settings, by training: the contract is about inputs and outputs, not about quality."""
 
 
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in sorted(TRAININGS.values())]
 )
-def test_a_built_in_predictor_keeps_the_contract(name: str, screen: Screen) -> None:
+def test_built_in_predictor_keeps_the_contract(name: str, screen: Screen) -> None:
     record = RECORDS[name]
     short = replace(record, quick={**record.quick, **SHORT.get(record.training, {})})
     problems = {r.name: r.problem for r in checks.check(short, screen) if r.problem}
@@ -46,7 +46,7 @@ def test_a_built_in_predictor_keeps_the_contract(name: str, screen: Screen) -> N
     "name",
     [pytest.param(n, marks=pytest.mark.slow if RECORDS[n].full_training else ()) for n in sorted(TRAININGS.values())],
 )
-def test_a_built_in_predictor_can_what_its_record_says(name: str, screen: Screen) -> None:
+def test_built_in_predictor_has_the_capabilities_of_its_record(name: str, screen: Screen) -> None:
     results = checks.check_abilities(RECORDS[name], screen)
     assert [r.name for r in results] == [f"can_{entry.name}" for entry in fields(Can)], "states all of them"
     assert not {r.name: r.problem for r in results if r.problem}
@@ -66,22 +66,20 @@ def test_a_built_in_predictor_can_what_its_record_says(name: str, screen: Screen
         ),
     ],
 )
-def test_the_suite_finds_a_record_that_promises_what_is_not_so(
-    stated: str, predict: str, words: str, screen: Screen, tmp_path: Path
-) -> None:
+def test_wrong_capabilities_are_found(stated: str, predict: str, words: str, screen: Screen, tmp_path: Path) -> None:
     (tmp_path / "boasts.py").write_text(plugins.HEAD.format(name="boasts", fit="pass", predict=predict))
     record = registry.from_file(tmp_path / "boasts.py")[0]
-    assert checks.check_abilities(record, screen) == [], "what a record does not state is not held against it"
+    assert checks.check_abilities(record, screen) == [], "capabilities that are not stated are not checked"
     results = checks.check_abilities(replace(record, can=Can(combination=stated, dose=stated)), screen)  # type: ignore[arg-type]
     assert [r.name for r in results] == ["can_combination", "can_dose"]
     assert all(words in r.problem for r in results)
 
 
-def test_importing_plugins_imports_nothing_heavy() -> None:
+def test_built_in_predictors_import_nothing_heavy() -> None:
     assert checks.heavy_imports(*sorted(FOLDER.glob("[!_]*.py")), TEMPLATE) == []
 
 
-def test_the_template_is_short_and_its_command_works() -> None:
+def test_template_is_short_and_passes_the_command() -> None:
     assert len(TEMPLATE.read_text().splitlines()) <= 40
     done = CliRunner().invoke(check_command.app, [str(TEMPLATE)])
     assert done.exit_code == 0, done.output
@@ -94,11 +92,11 @@ def test_the_template_is_short_and_its_command_works() -> None:
         ("raises_in_fit", "runs"),
         ("returns_nan", "runs"),
         ("wrong_shape", "runs"),
-        ("changes_training", "leaves_training_cells_alone"),
+        ("changes_training", "runs"),
         ("declines", "answers_something"),
     ],
 )
-def test_the_suite_finds_what_is_wrong(name: str, failing: str, screen: Screen, tmp_path: Path) -> None:
+def test_contract_violations_are_found(name: str, failing: str, screen: Screen, tmp_path: Path) -> None:
     record = registry.from_file(plugins.write(tmp_path, name))[0]
     problems = {r.name for r in checks.check(record, screen) if r.problem}
     assert failing in problems
@@ -111,7 +109,7 @@ def test_the_suite_finds_what_is_wrong(name: str, failing: str, screen: Screen, 
         ("self.shift = np.random.normal()", "keeps_random_state"),
     ],
 )
-def test_the_suite_finds_unseeded_randomness(body: str, failing: str, screen: Screen, tmp_path: Path) -> None:
+def test_unseeded_randomness_is_found(body: str, failing: str, screen: Screen, tmp_path: Path) -> None:
     text = plugins.HEAD.format(
         name="loose", fit=body, predict="return Prediction(query.cells.X.toarray() + self.shift, unit='cell')"
     )
@@ -120,7 +118,7 @@ def test_the_suite_finds_unseeded_randomness(body: str, failing: str, screen: Sc
     assert failing in {r.name for r in checks.check(record, screen) if r.problem}
 
 
-def test_the_suite_finds_memory_of_earlier_queries(screen: Screen, tmp_path: Path) -> None:
+def test_dependence_on_earlier_queries_is_found(screen: Screen, tmp_path: Path) -> None:
     text = plugins.HEAD.format(
         name="counts",
         fit="self.n = 0",

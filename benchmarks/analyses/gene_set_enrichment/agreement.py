@@ -1,4 +1,4 @@
-"""Do predicted and true changes enrich the same gene sets, in the same direction?"""
+"""Agreement of two enrichments: the same gene sets, in the same direction."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AGREEMENT_COLUMNS = (
 
 
 def agree(true: pd.DataFrame, predicted: pd.DataFrame, top: int = TOP) -> dict[str, float]:
-    """Hold the enrichment of a prediction against the truth's.
+    """Compare the enrichment of a prediction with the truth's.
 
     Parameters
     ----------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmarks.analyses.gene_set_enrichment.agreement import AGREEMENT_COLUMNS, agree
 from benchmarks.analyses.gene_set_enrichment.gene_sets import GeneSets, annotation_sets, read_gene_sets, usable_sets
-from benchmarks.analyses.gene_set_enrichment.prerank import Enriched, Settings, enrich
+from benchmarks.analyses.gene_set_enrichment.prerank import Enriched, enrich
 from benchmarks.contract import Direction
 from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.errors import DataError, UnknownName
@@ -21,28 +21,32 @@ from reports.figures.enrichment_figure import ENRICHMENT_KEYS, SHOWN, TRUTH, dra
 
 CEILING = "ceiling"
 PAPERS_COMPOUND = "Temsirolimus"
-"""Of the CycSeq paper's Figure 6 (which prints Temozolomide); among the default conditions wherever it was tested."""
+"""Compound of the CycSeq paper's Figure 6 (printed as Temozolomide); a default condition wherever it was tested."""
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is to be enriched."""
+class EnrichmentRequest:
+    """Conditions, models and gene sets to analyse."""
 
     gene_sets: Path | None = None
     """GMT file; None: the data set's own annotation."""
     conditions: tuple[str, ...] = ()
-    """Names as `finished.choose` takes them; none: those of `strongest`."""
+    """Names as `load_run.choose` takes them; empty: those of `strongest`."""
     models: tuple[str, ...] = ()
-    """None: all that take the direction."""
+    """Empty: all that take the direction."""
     direction: Direction = "n2p"
     show: tuple[str, ...] = ()
-    """Sets whose running sums are kept; none: those the truth enriches most."""
+    """Sets whose running sums are kept; empty: those most enriched in the truth."""
     n_conditions: int = 3
-    settings: Settings = field(default_factory=Settings)
+    """Conditions chosen where none is named."""
+    permutations: int = 1000
+    min_size: int = 10
+    max_size: int = 500
+    """Fewest and most measured genes of a set."""
 
 
 @dataclass(frozen=True)
-class Found:
+class Enrichment:
     """Tables of an analysis; each begins with `ENRICHMENT_KEYS`."""
 
     enrichment: pd.DataFrame
@@ -50,32 +54,32 @@ class Found:
     running: pd.DataFrame
 
 
-def analyse(run: FinishedRun, wish: Wish) -> Found:
+def analyse(run: FinishedRun, request: EnrichmentRequest) -> Enrichment:
     """Enrich the true and the predicted change of some conditions.
 
     The true change is T − R and the predicted one P − I, without a shared control cell; the perturbed gene itself is left
-    out of the ranking, since who knows its name knows its change. Trainings other than those of seed 0 are not read.
+    out of the ranking, since its change follows from its name. Trainings other than those of seed 0 are not read.
 
     Raises
     ------
     UnknownName, DataError, BenchmarkError
-        A condition, model or set that is not there, sets that do not fit the data, or gseapy is missing.
+        An unknown condition, model or set, sets that do not fit the data, or gseapy is missing.
     """
-    every = run.asked(wish.direction)
-    chosen = choose(every, wish.conditions) if wish.conditions else strongest(run, every, wish.n_conditions)
-    models = run.models(wish.direction, wish.models)
-    sets = gene_sets(run, wish)
+    every = run.asked(request.direction)
+    chosen = choose(every, request.conditions) if request.conditions else strongest(run, every, request.n_conditions)
+    models = run.models(request.direction, request.models)
+    sets = gene_sets(run, request)
     tables, agreements, sums = [], [], []
     for asked in chosen:
         keys = run.labels() | {
-            "direction": wish.direction,
+            "direction": request.direction,
             "fold": asked.split.fold,
             "context": asked.condition.context,
             "perturbation": asked.condition.perturbation,
             "dose": np.nan if asked.dose is None else asked.dose,
         }
-        found = dict(_sides(run, asked, models, sets, wish.settings))
-        shown = _shown(found[TRUTH], sets, wish.show)
+        found = dict(_sides(run, asked, models, sets, request))
+        shown = _shown(found[TRUTH], sets, request.show)
         for model, side in found.items():
             if model != _OTHER_HALF and len(side.table):
                 tables.append(side.table.assign(**keys, model=model))
@@ -84,10 +88,10 @@ def analyse(run: FinishedRun, wish: Wish) -> Found:
             true = found[_OTHER_HALF if model == CEILING else TRUTH]
             agreements.append(keys | {"model": model} | agree(true.table, found[model].table))
     agreement = pd.DataFrame(agreements)[[*ENRICHMENT_KEYS, *AGREEMENT_COLUMNS]]
-    return Found(_ordered(pd.concat(tables)), agreement, _ordered(pd.concat(sums)))
+    return Enrichment(_ordered(pd.concat(tables)), agreement, _ordered(pd.concat(sums)))
 
 
-def write(found: Found, folder: Path) -> list[Path]:
+def write(found: Enrichment, folder: Path) -> list[Path]:
     """Write the three tables and a figure per condition; raises `StoreError`."""
     tables = {"enrichment": found.enrichment, "agreement": found.agreement, "running": found.running}
     for name, table in tables.items():
@@ -95,19 +99,19 @@ def write(found: Found, folder: Path) -> list[Path]:
     return [*(folder / f"{name}.csv" for name in tables), *draw_enrichment(folder)]
 
 
-def gene_sets(run: FinishedRun, wish: Wish) -> GeneSets:
+def gene_sets(run: FinishedRun, request: EnrichmentRequest) -> GeneSets:
     """Read the sets and cut them to the genes of a run; raises `DataError` where there are none."""
     dataset = run.plan.dataset
-    if wish.gene_sets is None and not dataset.annotation:
+    if request.gene_sets is None and not dataset.annotation:
         raise DataError(f"{dataset.card.name} has no gene annotation; name a GMT file with --gene-sets.")
-    sets = read_gene_sets(wish.gene_sets) if wish.gene_sets else annotation_sets(dataset.annotation)
-    return usable_sets(sets, run.plan.cells.var_names, wish.settings.least, wish.settings.most)
+    sets = read_gene_sets(request.gene_sets) if request.gene_sets else annotation_sets(dataset.annotation)
+    return usable_sets(sets, run.plan.cells.var_names, request.min_size, request.max_size)
 
 
 def strongest(run: FinishedRun, every: list[Asked], n: int) -> list[Asked]:
     """Choose the conditions whose truth has most significant genes, Temsirolimus first where it was tested.
 
-    The choice is by the truth: it says where enrichment can be seen, not where models are good.
+    The choice depends on the truth alone, not on any model.
     """
     table = pd.read_csv(run.folder / "conditions.csv")
     table = table[table["direction"] == every[0].direction]
@@ -133,18 +137,18 @@ _OTHER_HALF = "ceiling's truth"
 
 
 def _sides(
-    run: FinishedRun, asked: Asked, models: list[str], sets: GeneSets, settings: Settings
+    run: FinishedRun, asked: Asked, models: list[str], sets: GeneSets, request: EnrichmentRequest
 ) -> Iterator[tuple[str, Enriched]]:
-    """Enrich the truth, both halves of the ceiling, and every model that answered."""
+    """Enrich the truth, both halves of the ceiling, and every model with a prediction."""
     cells = run.cells_of(asked.split)
     seed = derive(run.plan.question.base_seed, "enrichment", asked.direction, asked.name)
     keep = np.ones(cells.n_vars, dtype=bool)
     keep[own_genes(asked, cells.var_names)] = False
     genes = list(cells.var_names[keep])
-    left = usable_sets(sets, genes, settings.least, settings.most)
+    left = usable_sets(sets, genes, request.min_size, request.max_size)
 
     def side(name: str, change: np.ndarray) -> tuple[str, Enriched]:
-        return name, enrich(change[keep], genes, left, settings=settings, seed=derive(seed, name))
+        return name, enrich(change[keep], genes, left, permutations=request.permutations, seed=derive(seed, name))
 
     true, start = changes(cells, asked)
     yield side(TRUTH, true)

@@ -15,13 +15,13 @@ from benchmarks.scoring.metrics.profile import FLAT
 COLUMNS = ("gene_set", "size", "es", "nes", "p", "fdr")
 RUNNING_COLUMNS = ("gene_set", "rank", "running", "hit")
 TIE = 1e-7
-"""Share of the largest change by which equal changes are told apart, at random: their order has no meaning."""
+"""Share of the largest change of the random noise that orders equal changes."""
 INSTALL = "pip install 'cycseq-bench[enrichment]'"
 
 
 @dataclass(frozen=True)
 class Enriched:
-    """What enrichment found in one change."""
+    """Enrichment of one change."""
 
     table: pd.DataFrame
     """One row a set: `COLUMNS`. `nes` is the normalised enrichment score (positive: the set's genes rise), `fdr` its false
@@ -31,21 +31,8 @@ class Enriched:
     gene there is of the set."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How enrichment is computed."""
-
-    permutations: int = 1000
-    """Random gene sets of each size that scores are normalised by."""
-    least: int = 10
-    most: int = 500
-    """Fewest and most measured genes of a set."""
-    weight: float = 1.0
-    """Exponent of the change in the running sum."""
-
-
 def enrich(
-    change: np.ndarray, genes: Sequence[str], sets: GeneSets, *, settings: Settings = Settings(), seed: int = 0
+    change: np.ndarray, genes: Sequence[str], sets: GeneSets, *, permutations: int = 1000, seed: int = 0
 ) -> Enriched:
     """Rank genes by their change and test every set for lying at one end.
 
@@ -57,8 +44,8 @@ def enrich(
         Names [gene].
     sets
         From `usable_sets`, of these genes.
-    settings
-        How.
+    permutations
+        Random gene sets of each size that scores are normalised by.
     seed
         Seed of the permutations and of the order of equal changes.
 
@@ -82,10 +69,10 @@ def enrich(
     found = gseapy.prerank(
         rnk=ranked,
         gene_sets={name: list(own) for name, own in sets.items()},
-        permutation_num=settings.permutations,
-        min_size=settings.least,
-        max_size=settings.most,
-        weight=settings.weight,
+        permutation_num=permutations,
+        min_size=1,
+        max_size=len(genes),
+        weight=1.0,
         threads=1,
         seed=seed,
         no_plot=True,

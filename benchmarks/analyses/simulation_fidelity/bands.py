@@ -1,4 +1,4 @@
-"""The band each count statistic of a simulated data set has to stay in, and where simulated data differ on purpose.
+"""Expected range of each count statistic of a simulated data set, and intended differences from real data.
 
 A band is the range over six populations of real control cells, widened by a stated margin: the four lines of PerturBench's
 development file (Norman et al. 2019, K562; McFaline-Figueroa et al. 2024, three gliomas; counts restored; measured by this
@@ -55,7 +55,7 @@ DIFFERENCES = (
     "Panel: the twins measure genes over the whole range of expression and detect 0.3 to 0.4 of all entries; the real panel "
     "is 500 highly variable genes and detects 0.03 to 0.16. So statistics are compared at one mean, not over all genes.",
     "Effects: the nine genes of the real glioma lines act so weakly that their split halves do not agree (pearson_delta "
-    "about 0). A data set where nothing can be predicted ranks nobody, so the twins' knock-outs run from nothing to strong, "
+    "about 0). A data set where nothing can be predicted ranks no model, so the twins' knock-outs run from nothing to strong, "
     "and about a third can be detected at 100 cells.",
     "Shared change: every perturbed cell of a twin carries a stress programme that controls lack, so that the mean effect "
     "of other perturbations is a baseline worth beating. In the real gliomas it scores 0.05 to 0.07 with disjoint controls.",

@@ -1,4 +1,4 @@
-"""What the counts of control cells look like: mean, variance, detection, depth.
+"""Statistics of the counts of control cells: mean, variance, detection, depth.
 
 Values that come as ln(CP10k + 1) are turned back into counts: a cell's smallest value belongs to one count, and all others
 are whole multiples of it. Cells where that does not hold are left out and counted.

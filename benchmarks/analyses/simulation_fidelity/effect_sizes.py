@@ -1,4 +1,4 @@
-"""How large the effects are, and how well anything predicts them: E-distance, copying, mean effect, split halves.
+"""How large the effects are, and how well simple predictions match them: E-distance, copying, mean effect, split halves.
 
 Controls are divided into two disjoint halves, A (where a prediction starts) and B (what a change is measured from), so that
 one control mean's noise cannot correlate with itself. All values are in log2(CP10k + 1), or upstream's values in log2.
@@ -30,7 +30,7 @@ MOST_CELLS = 100
 REPEATS = 5
 """Halvings that a split-half value is the mean of."""
 PERMUTATIONS = 199
-"""Permutations of a condition's cells and as many controls that its E-distance is held against."""
+"""Permutations of a condition's cells and as many controls that its E-distance is compared with."""
 LEVEL = 0.05
 """An E-distance is significant where fewer permutations than this reach it."""
 PCA_CELLS = 4000

@@ -1,21 +1,19 @@
-"""The command line: `python -m benchmarks.enrichment RUN --gene-sets FILE --condition NAME`."""
+"""Enrich gene sets in predicted and true changes of a finished run."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.analyses.gene_set_enrichment.analysis import Found, Wish, analyse, write
-from benchmarks.analyses.gene_set_enrichment.prerank import Settings
 from benchmarks.cli.exit_codes import exit_statuses, say
 from benchmarks.cli.options import DataDir, choice, split_names
-from benchmarks.contract import DIRECTIONS
-from benchmarks.execution.load_run import reopen
-from reports.figures.enrichment_figure import name_condition
+
+if TYPE_CHECKING:
+    from benchmarks.analyses.gene_set_enrichment.analysis import Enrichment
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 console = Console()
@@ -42,23 +40,31 @@ def main(
     Exit status: 0 done, 2 the run, a name or the gene sets cannot be used.
     """
     with exit_statuses(console, "Give the same command again."):
-        wish = Wish(
+        from benchmarks.analyses.gene_set_enrichment.analysis import EnrichmentRequest, analyse, write
+        from benchmarks.contract import DIRECTIONS
+        from benchmarks.execution.load_run import reopen
+
+        request = EnrichmentRequest(
             gene_sets=gene_sets,
             conditions=tuple(condition or ()),
             models=split_names(models),
             direction=choice("--direction", direction, DIRECTIONS),
             show=tuple(show or ()),
             n_conditions=conditions,
-            settings=Settings(permutations=permutations, least=min_size, most=max_size),
+            permutations=permutations,
+            min_size=min_size,
+            max_size=max_size,
         )
-        found = analyse(reopen(run, data_dir), wish)
+        found = analyse(reopen(run, data_dir), request)
         paths = write(found, run / "enrichment")
     _print(found)
     for path in paths:
         say(console, f"Wrote {path}")
 
 
-def _print(found: Found) -> None:
+def _print(found: Enrichment) -> None:
+    from reports.figures.enrichment_figure import name_condition
+
     for _, rows in found.agreement.groupby(["context", "perturbation", "dose"], sort=False, dropna=False):
         first = rows.iloc[0]
         table = Table("model", "Spearman of NES", "top sets shared", "right sign", box=None, title_justify="left")
@@ -69,7 +75,3 @@ def _print(found: Found) -> None:
             signs = f"{row.sign_share:.0%} of {row.n_significant_true}" if row.n_significant_true else "–"
             table.add_row(row.model, f"{row.spearman_nes:.2f}", f"{row.top_overlap:.0%} of {row.top_k}", signs)
         console.print(table)
-
-
-if __name__ == "__main__":
-    app()

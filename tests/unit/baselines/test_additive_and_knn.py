@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from anndata import concat
 
-from baselines._effects import changes
 from baselines.additive import Additive, carry_over, cell_noise, shrunken_means
 from baselines.knn import Knn, jaccard
+from baselines.shared.effects import changes
 from benchmarks.contract import CONTROL
 from benchmarks.data.expression_space import to_space
 from benchmarks.data.simulation.screen import Screen
@@ -39,14 +39,14 @@ def additive():
     return model
 
 
-def test_a_combination_is_the_sum_of_its_parts_in_both_directions(additive):
+def test_combination_is_sum_of_parts(additive):
     for direction in ("n2p", "p2n"):
         effect, note = change(additive, "x", "A+B", direction)
         assert effect == pytest.approx([1, 2, 0], abs=1e-5)
         assert note == ""
 
 
-def test_unknown_parts_count_as_the_mean_effect_and_it_says_so(additive):
+def test_unknown_parts_get_mean_effect_with_note(additive):
     mean = np.array([10, 11, 9]) / 3
     effect, note = change(additive, "x", "A+Q")
     assert effect == pytest.approx(mean + np.array([1, 0, 0]), abs=1e-5)
@@ -63,7 +63,7 @@ def test_unknown_parts_count_as_the_mean_effect_and_it_says_so(additive):
         ({"A": [0.0, 2, 0], "B": [2.0, 0, 0]}, 0.0, [1, 1, 0]),  # the reverse in the other: only the mean does
     ],
 )
-def test_what_carries_over_to_a_new_context_is_learned(other, share, expected):
+def test_carry_over_to_new_context(other, share, expected):
     screen = profiles(x={"A": [2.0, 0, 0], "B": [0, 2.0, 0]}, y=other, z={})
     model = Additive()
     model.fit(train_of(cells_of(screen)), seed=0)
@@ -74,7 +74,7 @@ def test_what_carries_over_to_a_new_context_is_learned(other, share, expected):
     assert note == "no training perturbation in z: mean of all contexts"
 
 
-def test_a_contexts_mean_effect_is_shrunk_by_its_noise():
+def test_mean_effect_is_shrunk_by_noise():
     """Mean changes 4 and 0 around 2: with noise variances 2 and 0, half a unit of the 4 between them is noise."""
     index = pd.MultiIndex.from_tuples([("x", "A"), ("y", "A")], names=["context", "perturbation"])
     table = pd.DataFrame([[4.0], [0.0]], index=index)
@@ -84,12 +84,12 @@ def test_a_contexts_mean_effect_is_shrunk_by_its_noise():
     assert shrunken_means(table[:1], pd.Series({"x": 1.0}))[0].tolist() == [4.0], "one context has nowhere to go"
 
 
-def test_noise_of_a_contexts_mean_change_is_that_of_its_controls_and_its_perturbed_cells():
+def test_noise_of_mean_change():
     cells = cells_of({("x", CONTROL): [1.0, 5.0], ("x", "A"): [1.0, 5.0]}, n_cells=500, noise=0.5)
     assert cell_noise(cells)["x"] == pytest.approx(2 * 0.25 * (1 / 500 + 1 / 500), rel=0.1)
 
 
-def test_planted_sums_are_recovered_on_a_simulated_screen_of_pairs():
+def test_additive_recovers_simulated_pairs():
     design = load_reader("norman_simulated").design(n_singles=8, n_pairs=6, interacting=0.0, n_genes=120)
     cells, _ = to_space(concat(list(Screen(design, 5).blocks())), "counts")
     names = cells.obs["perturbation"].astype(str)
@@ -107,13 +107,13 @@ def test_planted_sums_are_recovered_on_a_simulated_screen_of_pairs():
     assert np.mean(found) > np.mean(mean) + 0.2
 
 
-def test_a_condition_trained_on_is_its_own_neighbour():
+def test_trained_condition_is_its_own_neighbour():
     model = Knn()
     model.fit(train_of(cells_of(profiles(x={"A": [1, 0, 0], "B": [0, 2, 0]}, y={"A": [5, 0, 0]}))), seed=0)
     assert change(model, "x", "A")[0] == pytest.approx([1, 0, 0], abs=1e-5)
 
 
-def test_a_new_context_takes_the_contexts_whose_effects_are_alike():
+def test_neighbours_by_similar_effects():
     """y answers as x does, w the other way round: from y alone, although w's controls are as near."""
     shared = {"A": [1.0, 0, 0], "B": [0, 1.0, 0], "C": [0, 0, 1.0]}
     reverse = {name: [-v for v in effect] for name, effect in shared.items()}
@@ -125,7 +125,7 @@ def test_a_new_context_takes_the_contexts_whose_effects_are_alike():
     assert note == "from y"
 
 
-def test_a_new_context_without_shared_effects_goes_by_its_controls():
+def test_neighbours_by_similar_controls():
     screen = {
         ("x", CONTROL): np.array([1.0, 5, 9]),
         ("y", CONTROL): np.array([1.0, 5, 9]),
@@ -140,7 +140,7 @@ def test_a_new_context_without_shared_effects_goes_by_its_controls():
     assert prediction.note == "from y"
 
 
-def test_an_unseen_perturbation_takes_its_nearest_by_annotation_weighted():
+def test_neighbours_by_annotation():
     annotation = {"A": {"t1", "t2"}, "B": {"t2"}, "C": {"t9"}, "Q": {"t1", "t2"}}
     model = Knn(n_neighbours=2)
     screen = profiles(x={"A": [4.0, 0, 0], "B": [0, 4.0, 0], "C": [0, 0, 4.0]})
@@ -155,6 +155,6 @@ def test_an_unseen_perturbation_takes_its_nearest_by_annotation_weighted():
     assert note == "nothing similar was trained on: mean effect"
 
 
-def test_fewer_than_one_neighbour_is_refused():
-    with pytest.raises(ContractError, match="n_neighbours is 0; expected at least 1"):
+def test_zero_neighbours_raise():
+    with pytest.raises(ContractError, match="n_neighbours"):
         Knn(n_neighbours=0)

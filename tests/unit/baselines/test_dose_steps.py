@@ -8,10 +8,10 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from baselines._effects import changes, effects
-from baselines._states import start_and_end
 from baselines.context_transfer import ContextTransfer
 from baselines.linear import Linear
+from baselines.shared.effects import changes, effects
+from baselines.shared.states import start_and_end
 from baselines.train_mean import TrainMean
 from benchmarks.contract import CONTROL, Query, Train
 from benchmarks.errors import Unsupported
@@ -54,7 +54,7 @@ def step(model, train, query):
     return (answer.mean() - query.cells.X.toarray().mean(axis=0)).tolist(), answer.note
 
 
-def test_changes_between_doses_are_of_those_that_have_both(train):
+def test_changes_between_doses(train):
     table = changes(effects(train), (10.0, 100.0))
     assert table.index.tolist() == [("x", "E"), ("x", "F")]
     assert table.to_numpy().tolist() == [[3.0, 0.0], [1.0, 2.0]]
@@ -62,33 +62,33 @@ def test_changes_between_doses_are_of_those_that_have_both(train):
 
 
 @pytest.mark.parametrize("build", [TrainMean, Linear])
-def test_the_mean_step_of_the_other_compounds_is_added(build, train):
+def test_mean_step_of_other_compounds(build, train):
     assert step(build(), train, raised())[0] == [2.0, 1.0]
 
 
-def test_a_context_without_the_step_takes_that_of_the_others_and_says_so(train):
+def test_missing_step_falls_back_to_other_contexts(train):
     found, note = step(TrainMean(), train, raised("y"))
     assert found == [2.0, 1.0]
     assert "no training perturbation in y" in note
 
 
-def test_another_contexts_last_step_is_taken_for_one_that_was_seen_nowhere(train):
+def test_last_step_replaces_unseen_step(train):
     found, note = step(ContextTransfer(), train, raised())
     assert found == [0.0, 4.0], "D from controls to 10 nM in y"
     assert note == "from y; step from controls to 10 nM taken for the next"
 
 
-def test_p2n_takes_the_effect_of_the_inputs_dose_away(train):
+def test_p2n_subtracts_effect_of_input_dose(train):
     query = Query("x", "E", "p2n", cells([("x", "E", 100.0)]), 0, start_dose=100.0)
     assert step(TrainMean(), train, query)[0] == [-2.5, -1.0]
 
 
-def test_a_step_nobody_was_trained_on_is_declined_with_the_reason(train):
+def test_unseen_step_is_unsupported(train):
     model = TrainMean()
     model.fit(train, seed=0)
     with pytest.raises(Unsupported, match="both doses"):
         model.predict(Query("x", "D", "n2p", cells([("x", "D", 10.0)]), 0, dose=1000.0, start_dose=10.0))
 
 
-def test_scgen_moves_from_the_start_dose_to_the_target_dose():
+def test_scgen_states_of_doses():
     assert start_and_end(raised(), "scGen") == ("D at 10.0 nM", "D at 100.0 nM")

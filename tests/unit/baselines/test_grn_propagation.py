@@ -43,7 +43,7 @@ def knock_out(gene: int) -> np.ndarray:
     return np.linalg.solve(np.eye(8) - a, held)
 
 
-def test_a_knock_out_of_a_linear_network_is_recovered():
+def test_knock_out_of_linear_network():
     model = GrnPropagation(ridge=0.01, n_components=8)
     cells = linear_controls()
     model.fit(train_of(cells), seed=0)
@@ -59,7 +59,7 @@ def test_a_knock_out_of_a_linear_network_is_recovered():
         assert np.abs(found[truth == 0]).max() < 0.5
 
 
-def test_a_step_is_ridge_regression_of_every_gene_on_all_others():
+def test_step_is_ridge_regression():
     rng = np.random.default_rng(1)
     x = rng.normal(size=(200, 5)) @ rng.normal(size=(5, 5))
     x -= x.mean(axis=0)
@@ -84,23 +84,23 @@ def test_no_gene_falls_below_zero():
     assert strong.spread([0], [-8.0], 3) == pytest.approx([-8.0, -0.5])
 
 
-def test_what_has_no_place_in_the_network_is_declined():
+def test_unsupported_queries():
     model = GrnPropagation()
     model.fit(train_of(linear_controls(50)), seed=0)
     query = query_of(np.full(8, BASE), "x", "TP53", genes=tuple(f"G{i}" for i in range(8)))
-    with pytest.raises(Unsupported, match="TP53 is not among the measured genes"):
+    with pytest.raises(Unsupported, match="TP53"):
         model.predict(query)
-    with pytest.raises(Unsupported, match="fewer than 10 training controls in y"):
+    with pytest.raises(Unsupported, match="controls in y"):
         model.predict(replace(query, perturbation="G1", context="y"))
-    with pytest.raises(Unsupported, match="a drug is none"):
+    with pytest.raises(Unsupported, match="drug"):
         GrnPropagation().fit(train_of(linear_controls(50), kind="drug"), seed=0)
-    with pytest.raises(Unsupported, match="no context has 10 training controls"):
+    with pytest.raises(Unsupported, match="no context"):
         GrnPropagation().fit(train_of(linear_controls(5)), seed=0)
-    with pytest.raises(ContractError, match="n_steps 0"):
+    with pytest.raises(ContractError, match="n_steps"):
         GrnPropagation(n_steps=0)
 
 
-def test_an_activation_screen_raises_the_gene_as_in_training():
+def test_activation_raises_own_gene():
     genes = {"A": 0, "B": 1, "C": 2}
 
     def table(own: list[float]) -> pd.DataFrame:

@@ -30,7 +30,7 @@ def change(model, base, context, perturbation):
     return prediction.mean() - base, prediction.note
 
 
-def test_planted_module_effects_are_recovered_also_in_a_new_context():
+def test_recovers_planted_module_effects():
     model, base, effects = fitted()
     for context in ("x", "z"):
         for name in ("A", "B", "C"):
@@ -39,7 +39,7 @@ def test_planted_module_effects_are_recovered_also_in_a_new_context():
             assert note == ""
 
 
-def test_a_combination_adds_its_parts_to_what_all_share():
+def test_combination_adds_parts_to_shared_effect():
     model, base, _ = fitted()
     shared, note = change(model, base, "x", "Q")
     assert note == "Q not trained on: what all perturbations do"
@@ -50,7 +50,7 @@ def test_a_combination_adds_its_parts_to_what_all_share():
     assert change(model, base, "x", "A+Q")[1] == "Q not trained on: left out of the sum"
 
 
-def test_the_penalty_is_noise_over_signal():
+def test_penalty_is_noise_over_signal():
     """Scores ±1 around 3 and −3: σ² = 8/6, the means' variance 18; solved by hand."""
     scores = np.array([[4.0], [2], [4], [2], [-4], [-2], [-4], [-2]])
     obs = pd.DataFrame({"context": "x", "perturbation": ["A"] * 4 + ["B"] * 4})
@@ -61,17 +61,17 @@ def test_the_penalty_is_noise_over_signal():
     assert found.ravel() == pytest.approx([0, 12 / (4 + penalty), -12 / (4 + penalty)], abs=1e-6)
 
 
-def test_a_factor_that_perturbations_leave_alone_gets_their_mean_only():
+def test_factor_without_signal_gets_mean():
     scores = np.array([[1.0], [3], [1], [3]])
     obs = pd.DataFrame({"context": "x", "perturbation": ["A", "A", "B", "B"]})
     assert factor_effects(scores, obs)[1].ravel() == pytest.approx([2, 0, 0])
 
 
-def test_doses_and_screens_without_perturbed_cells_are_declined():
+def test_unsupported_data():
     model, base, _ = fitted()
     from dataclasses import replace
 
-    with pytest.raises(Unsupported, match="not of doses; asked from None to 100"):
+    with pytest.raises(Unsupported, match="doses"):
         model.predict(replace(query_of(base, "x", "A"), dose=100.0))
-    with pytest.raises(Unsupported, match="no context has both"):
+    with pytest.raises(Unsupported, match="no context"):
         GsfaLike().fit(train_of(cells_of({("x", CONTROL): base, ("y", "A"): base})), seed=0)

@@ -1,4 +1,4 @@
-"""scVI, biolord and CellOT: what they decline, and the parts of them that are ours."""
+"""scVI, biolord and CellOT: unsupported inputs, and the parts that are not from their packages."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import pytest
 import scipy.sparse as sp
 
 from baselines import biolord, cellot, scvi
-from baselines._states import cell_states, contexts_with_both, start_and_end
+from baselines.shared.states import cell_states, contexts_with_both, start_and_end
 from benchmarks.conformance.checks import Screen
 from benchmarks.errors import ContractError, Unsupported
 
 
 @pytest.mark.parametrize(
-    ("build", "settings", "words"),
+    ("build", "setting", "value"),
     [
-        (scvi.ScVI, {"epochs": 0}, "scvi: epochs is 0; expected at least 1"),
-        (biolord.Biolord, {"batch_size": 1}, "biolord: batch_size is 1; expected at least 2"),
-        (biolord.Biolord, {"answer": "guessed"}, "expected one of decoded, moved"),
-        (cellot.CellOT, {"components": 0}, "cellot: components is 0"),
+        (scvi.ScVI, "epochs", 0),
+        (biolord.Biolord, "batch_size", 1),
+        (biolord.Biolord, "answer", "guessed"),
+        (cellot.CellOT, "components", 0),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(build, settings, words) -> None:
-    with pytest.raises(ContractError, match=words):
-        build(**settings)
+def test_impossible_settings_are_refused(build, setting, value) -> None:
+    with pytest.raises(ContractError, match=setting):
+        build(**{setting: value})
 
 
-def test_scvi_declines_z_scores_and_cells_without_a_value(screen: Screen) -> None:
+def test_scvi_unsupported_cells(screen: Screen) -> None:
     with pytest.raises(Unsupported, match="z-scores have none"):
         scvi.ScVI().fit(replace(screen.train, space="zscore"), seed=0)
     cells = screen.train.cells.copy()
@@ -38,7 +38,7 @@ def test_scvi_declines_z_scores_and_cells_without_a_value(screen: Screen) -> Non
         scvi.ScVI().fit(replace(screen.train, cells=cells), seed=0)
 
 
-def test_biolord_declines_p2n_and_a_training_set_without_controls(screen: Screen) -> None:
+def test_biolord_unsupported_queries(screen: Screen) -> None:
     with pytest.raises(Unsupported, match="cannot encode input cells"):
         biolord.Biolord().predict(screen.queries("p2n")[0])
     perturbed = screen.train.cells[~screen.train.cells.obs["is_control"].to_numpy()].copy()
@@ -46,7 +46,7 @@ def test_biolord_declines_p2n_and_a_training_set_without_controls(screen: Screen
         biolord.Biolord().fit(replace(screen.train, cells=perturbed), seed=0)
 
 
-def test_states_carry_doses_and_come_from_the_cells(screen: Screen) -> None:
+def test_states_with_doses(screen: Screen) -> None:
     query = screen.queries("n2p")[0]
     assert start_and_end(query, "M") == ("control", query.perturbation)
     assert start_and_end(screen.queries("p2n")[0], "M")[1] == "control"
@@ -59,7 +59,7 @@ def test_states_carry_doses_and_come_from_the_cells(screen: Screen) -> None:
         start_and_end(replace(higher, dose=10.0), "M")
 
 
-def test_contexts_with_both_states_are_the_ones_taken() -> None:
+def test_contexts_with_both_states() -> None:
     seen = pd.DataFrame({"state": ["control", "A", "control", "B"], "context": ["x", "x", "y", "z"]})
     assert contexts_with_both(seen, "control", "A", "M") == ["x"]
     with pytest.raises(Unsupported, match="no training cell is 'C'"):
@@ -68,7 +68,7 @@ def test_contexts_with_both_states_are_the_ones_taken() -> None:
         contexts_with_both(seen, "control", "B", "M")
 
 
-def test_principal_components_of_sparse_cells_are_those_of_the_centred_matrix() -> None:
+def test_cellot_components_match_dense_svd() -> None:
     rng = np.random.default_rng(0)
     x = rng.poisson(1.0, (60, 25)).astype(np.float32)
     mean, axes, scale = cellot.principal_components(sp.csr_matrix(x), 5, rng)
@@ -78,7 +78,7 @@ def test_principal_components_of_sparse_cells_are_those_of_the_centred_matrix() 
     assert scale == pytest.approx(np.sqrt((values[:5] ** 2).mean() / 60), rel=1e-6)
 
 
-def test_cellot_trains_on_contexts_with_both_states_each_weighing_the_same() -> None:
+def test_cellot_weighs_contexts_equally() -> None:
     labels = pd.DataFrame(
         {
             "state": ["control"] * 9 + ["A"] * 4 + ["B"],

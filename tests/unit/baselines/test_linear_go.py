@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from baselines._effects import changes, effects
 from baselines.linear_go import LinearGo, weighted_terms
+from baselines.shared.effects import changes, effects
 from benchmarks.contract import CONTROL
 from benchmarks.errors import ContractError, Unsupported
 from tests.unit.baselines.planted import cells_of, query_of, train_of
@@ -26,7 +26,7 @@ def planted(unseen: str = "P9"):
     return train_of(cells_of(screen, n_cells=6, noise=0.3), annotation), truth
 
 
-def test_terms_are_weighted_by_their_rarity_and_scaled():
+def test_term_weights():
     rows, weights = weighted_terms({"A": frozenset({"common", "rare"}), "B": frozenset({"common"}), "C": frozenset()})
     assert rows == {"A": 0, "B": 1}
     assert weights.toarray() == pytest.approx(np.array([[0.0, 1.0], [0.0, 0.0]])), "a term of all genes weighs nothing"
@@ -35,7 +35,7 @@ def test_terms_are_weighted_by_their_rarity_and_scaled():
     assert weights.toarray()[0] == pytest.approx([*(both / np.hypot(*both)), 0])
 
 
-def test_it_is_the_bilinear_formula_with_all_terms():
+def test_matches_bilinear_formula():
     """A W b + mean with W in its own size [component, term], against the small system the model solves."""
     train, _ = planted()
     model = LinearGo(n_components=2, ridge=0.1)
@@ -53,7 +53,7 @@ def test_it_is_the_bilinear_formula_with_all_terms():
     assert found == pytest.approx(a @ weights @ asked + mean, abs=1e-5)
 
 
-def test_unseen_perturbations_are_better_predicted_than_by_the_mean_effect():
+def test_unseen_perturbations_beat_mean_effect():
     for unseen in ("P7", "P8", "P9"):
         train, truth = planted(unseen)
         model = LinearGo()
@@ -65,7 +65,7 @@ def test_unseen_perturbations_are_better_predicted_than_by_the_mean_effect():
         assert np.corrcoef(found, truth)[0, 1] > np.corrcoef(mean, truth)[0, 1] + 0.2
 
 
-def test_it_says_when_it_falls_back():
+def test_fallback_notes():
     train, _ = planted()
     model = LinearGo()
     model.fit(train, seed=0)
@@ -76,9 +76,9 @@ def test_it_says_when_it_falls_back():
     assert "no training perturbation in y" in model.predict(query_of(control, "y", "P9")).note
 
 
-def test_without_annotation_it_declines_and_bad_settings_are_refused():
+def test_unsupported_data_and_bad_settings():
     train, _ = planted()
-    with pytest.raises(Unsupported, match="needs gene annotation"):
+    with pytest.raises(Unsupported, match="annotation"):
         LinearGo().fit(train_of(train.cells), seed=0)
-    with pytest.raises(ContractError, match=r"ridge 0\.0; expected at least 1, and above 0"):
+    with pytest.raises(ContractError, match="ridge"):
         LinearGo(ridge=0.0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from baselines._components import components
 from baselines.ot_barycentric import OtBarycentric, entropic_map
+from baselines.shared.components import components
 from benchmarks.contract import CONTROL
 from benchmarks.errors import ContractError, Unsupported
 from tests.unit.baselines.planted import cells_of, query_of, train_of
@@ -26,19 +26,19 @@ def fitted(**contexts: dict[str, np.ndarray]):
     return model
 
 
-def test_two_far_groups_each_go_to_their_own():
+def test_distant_groups_map_to_their_own():
     source = np.array([[0.0, 0], [10, 0]])
     target = np.array([[0.0, 1], [10, 1]])
     assert entropic_map(source, target, source, 0.01) == pytest.approx(target, abs=1e-6)
 
 
-def test_with_strong_regularisation_every_point_goes_to_the_mean():
+def test_strong_regularisation_maps_to_mean():
     target = np.array([[0.0, 0], [2, 4]])
     moved = entropic_map(np.array([[1.0, 1], [3, 3]]), target, np.array([[50.0, -7.0]]), 1e6)
     assert moved == pytest.approx(np.array([[1.0, 2]]), abs=1e-3)
 
 
-def test_on_its_own_cells_the_map_is_the_plans_barycentric_projection():
+def test_map_equals_barycentric_projection():
     rng = np.random.default_rng(0)
     source, target = rng.normal(size=(7, 2)), rng.normal(size=(9, 2)) + 1
     moved = entropic_map(source, target, source, 0.5)
@@ -47,7 +47,7 @@ def test_on_its_own_cells_the_map_is_the_plans_barycentric_projection():
 
 
 @pytest.mark.parametrize("direction", ["n2p", "p2n"])
-def test_a_shift_is_recovered_in_the_context_and_from_another(direction):
+def test_recovers_planted_shift(direction):
     sign = 1 if direction == "n2p" else -1
     model = fitted(x={"A": SHIFT}, y={"B": SHIFT})
     for context, perturbation, note in (("x", "A", ""), ("y", "A", "from x")):
@@ -60,7 +60,7 @@ def test_a_shift_is_recovered_in_the_context_and_from_another(direction):
         assert prediction.values.shape == query.cells.shape
 
 
-def test_taking_the_start_cells_own_map_off_keeps_more_of_the_spread_of_cells():
+def test_debias_keeps_spread():
     """Without it cells are drawn together more, and the query cells' own offset from the training cells counts as effect."""
     cells = cells_of(screen(x={"A": SHIFT}), n_cells=150, noise=0.5)
     offset = np.array([0.0, 0, 0.4, 0, 0, 0])
@@ -78,17 +78,17 @@ def test_taking_the_start_cells_own_map_off_keeps_more_of_the_spread_of_cells():
     assert abs(shift[True]) < 0.6 * abs(shift[False])
 
 
-def test_what_it_has_no_cells_of_it_declines():
+def test_unsupported_queries():
     model = fitted(x={"A": SHIFT}, y={})
-    with pytest.raises(Unsupported, match=r"both as given \(control\) and as asked for \(Q\)"):
+    with pytest.raises(Unsupported, match="Q"):
         model.predict(query_of(np.full(6, 6.0), "x", "Q"))
-    with pytest.raises(Unsupported, match="no training controls in context w"):
+    with pytest.raises(Unsupported, match="context w"):
         model.predict(query_of(np.full(6, 6.0), "w", "A"))
-    with pytest.raises(ContractError, match="max_cells 0"):
+    with pytest.raises(ContractError, match="max_cells"):
         OtBarycentric(max_cells=0)
 
 
-def test_components_of_sparse_cells_are_those_of_the_centred_dense_ones():
+def test_components_match_dense_svd():
     cells = cells_of(screen(x={"A": SHIFT}, y={"A": -SHIFT}), n_cells=10, noise=0.5)
     group = (cells.obs["context"] == "y").to_numpy().astype(int)
     means = np.stack([np.asarray(cells[group == g].X.mean(axis=0)).ravel() for g in (0, 1)])

@@ -28,7 +28,7 @@ def change(model: OwnGene, context: str, perturbation: str, direction: str = "n2
     return (prediction.mean() - LEVELS) * (1 if direction == "n2p" else -1), prediction.note
 
 
-def test_the_slope_is_least_squares_through_the_origin_and_other_genes_stay():
+def test_slope_by_hand():
     # (4 · −4 + 2 · −1) / (4² + 2²) = −0.9; what A does to C is not looked at
     model = trained(x={"A": [-4, 0, 5], "B": [0, -1, 0]})
     for direction in ("n2p", "p2n"):
@@ -38,7 +38,7 @@ def test_the_slope_is_least_squares_through_the_origin_and_other_genes_stay():
     assert change(model, "x", "A+C")[0] == pytest.approx([-0.9 * 4, 0, -0.9 * 3], abs=1e-5)
 
 
-def test_each_context_has_its_own_slope_and_one_without_takes_that_of_all():
+def test_slope_per_context():
     model = trained(x={"A": [-4, 0, 0]}, y={"A": [2, 0, 0]}, z={})
     assert change(model, "x", "B")[0][1] == pytest.approx(-2.0, abs=1e-5)
     assert change(model, "y", "B")[0][1] == pytest.approx(1.0, abs=1e-5), "activation raises the gene"
@@ -47,11 +47,11 @@ def test_each_context_has_its_own_slope_and_one_without_takes_that_of_all():
     assert note == "no training perturbation in z: slope of all contexts"
 
 
-def test_what_it_cannot_know_it_declines():
+def test_unsupported_queries():
     model = trained(x={"A": [-4, 0, 0]})
-    with pytest.raises(Unsupported, match="Q is not measured"):
+    with pytest.raises(Unsupported, match="Q"):
         change(model, "x", "Q")
-    with pytest.raises(Unsupported, match="no training controls in w"):
+    with pytest.raises(Unsupported, match="in w"):
         change(model, "w", "A")
-    with pytest.raises(Unsupported, match="no single training perturbation is of a measured gene"):
+    with pytest.raises(Unsupported, match="measured gene"):
         trained(x={"Q": [-4, 0, 0]})

@@ -1,4 +1,4 @@
-"""scGen: real trainings of seconds; what its package would do obscurely or silently must be impossible or raise."""
+"""scGen, trained for seconds: predictions, global state, and faults that its package does not report."""
 
 import hashlib
 import logging
@@ -15,10 +15,10 @@ import scipy.sparse as sp
 import torch
 from anndata import AnnData
 
-from baselines._global_seed import seeded_and_quiet
-from baselines._scvi_training import training_and_validation_cells
 from baselines.scgen import BASELINE, ScGen
-from benchmarks.contract import CONTROL, Query, Train
+from baselines.shared.global_seed import seeded_and_quiet
+from baselines.shared.scvi_training import training_and_validation_cells
+from benchmarks.contract import CONTROL, Query, Train, no_report
 from benchmarks.errors import ContractError, Unsupported
 
 N_GENES = 120
@@ -63,9 +63,10 @@ def _query(perturbation: str, context: str = "two", direction: str = "n2p", **ch
     )
 
 
-def _fitted(folder, cells: AnnData | None = None, seed: int = 1, **settings) -> ScGen:
+def _fitted(folder, cells: AnnData | None = None, seed: int = 1, report=no_report, **settings) -> ScGen:
     model = BASELINE.build(**{"epochs": 2, "batch_size": 16, **settings})
-    model.fit(Train(_cells() if cells is None else cells, "log2_cp10k", "CRISPR", workdir=folder), seed=seed)
+    cells = _cells() if cells is None else cells
+    model.fit(Train(cells, "log2_cp10k", "CRISPR", workdir=folder, report=report), seed=seed)
     return model
 
 
@@ -92,22 +93,24 @@ def test_learns_which_genes_rise(tmp_path):
     assert back[:40].mean() < forth[:40].mean() - 0.3
 
 
-def test_same_seed_same_prediction_and_other_seed_another(tmp_path, fitted):
-    (tmp_path / "again").mkdir()
-    (tmp_path / "other").mkdir()
-    again, other = _fitted(tmp_path / "again"), _fitted(tmp_path / "other", seed=2)
+def test_second_training_leaves_first_model_unchanged(tmp_path, fitted):
     expected = fitted.predict(_query("P1")).values
-    np.testing.assert_array_equal(again.predict(_query("P1")).values, expected)
+    other = _fitted(tmp_path, seed=2)
     assert not np.allclose(other.predict(_query("P1")).values, expected)
+    np.testing.assert_array_equal(fitted.predict(_query("P1")).values, expected)
 
 
-def test_restores_global_state_and_writes_nothing_outside_workdir(tmp_path, monkeypatch, capfd):
+def test_same_seed_repeats_and_state_stays_unchanged(tmp_path, fitted, monkeypatch, capfd):
     (tmp_path / "cwd").mkdir()
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
-    before = _global_state()
-    _fitted(tmp_path / "work").predict(_query("P1"))
-    assert _global_state() == before
+    cells, query, seen = _cells().copy(), _query("P1"), []
+    expected = fitted.predict(query).values
+    before = _global_state(), _digest(cells), _digest(query.cells)
+    again = _fitted(tmp_path / "work", cells, report=lambda *given: seen.append(given[:2]))
+    np.testing.assert_array_equal(again.predict(query).values, expected)
+    assert (_global_state(), _digest(cells), _digest(query.cells)) == before
+    assert seen == [(1, 2), (2, 2)]
     assert os.listdir(tmp_path / "cwd") == []
     assert capfd.readouterr() == ("", "")
 
@@ -131,26 +134,12 @@ def test_leaves_no_trace_in_scvi(fitted):
     assert not hasattr(scvi.module.base, "LossRecorder")
 
 
-def test_does_not_change_its_input(tmp_path):
-    cells, query = _cells().copy(), _query("P1")
-    before = _digest(cells), _digest(query.cells)
-    _fitted(tmp_path, cells).predict(query)
-    assert (_digest(cells), _digest(query.cells)) == before
-
-
 def _digest(cells: AnnData) -> str:
     parts = (cells.X.data.tobytes(), cells.obs.to_csv().encode(), str(dict(cells.uns)).encode())
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def test_two_fits_on_the_same_cells_do_not_break_each_other(tmp_path, fitted):
-    expected = fitted.predict(_query("P1")).values
-    second = _fitted(tmp_path, seed=5)
-    second.predict(_query("P1"))
-    np.testing.assert_array_equal(fitted.predict(_query("P1")).values, expected)
-
-
-def test_a_last_batch_of_one_cell_trains(tmp_path):
+def test_last_batch_of_one_cell(tmp_path):
     cells = _cells()[np.r_[0:25, 90:101]].copy()  # 36 cells: 33 to train on, one more than two batches of 16
     train, validation = training_and_validation_cells(cells.n_obs, 16, 0)
     assert (len(train), len(validation)) == (32, 4)
@@ -163,17 +152,17 @@ def test_unseen_perturbation_is_unsupported(fitted, direction):
     query = _query("P9", direction=direction, cells=_some("two", CONTROL))
     if direction == "p2n":
         query.cells.obs["perturbation"] = "P9"
-    with pytest.raises(Unsupported, match="no training cell is 'P9'"):
+    with pytest.raises(Unsupported, match="P9"):
         fitted.predict(query)
 
 
-def test_unseen_context_is_predicted_and_says_so(fitted):
+def test_unseen_context_has_note(fitted):
     answer = fitted.predict(_query("P1", context="unseen"))
     np.testing.assert_array_equal(answer.values, fitted.predict(_query("P1", context="two")).values)
     assert "'unseen' not in training" in answer.note
 
 
-def test_change_is_taken_only_from_contexts_with_both_states(tmp_path, fitted, monkeypatch):
+def test_change_from_contexts_with_both_states(tmp_path, fitted, monkeypatch):
     """P3 is in context one only; the controls of context two must not enter its vector."""
     asked = []
     predict = fitted._model.predict
@@ -183,24 +172,18 @@ def test_change_is_taken_only_from_contexts_with_both_states(tmp_path, fitted, m
     assert [given["restrict_arithmetic_to"] for given in asked] == [{"context": ["one"]}, {"context": ["one", "two"]}]
 
 
-def test_states_that_never_meet_are_unsupported(tmp_path):
-    obs = _cells().obs
-    apart = ((obs["context"] == "one") & (obs["perturbation"] == "P3")) | (obs["context"] == "two")
-    with pytest.raises(Unsupported, match="no context has both 'control' and 'P3'"):
-        _fitted(tmp_path, _cells()[apart].copy()).predict(_query("P3", cells=_some("two", CONTROL)))
-
-
-def test_a_dose_is_a_state_of_its_own(tmp_path):
+@pytest.mark.slow
+def test_dose_is_a_state(tmp_path):
     cells = _cells().copy()
     cells.obs["dose"] = np.where(cells.obs["perturbation"] == "P1", 10.0, np.nan)
     model = _fitted(tmp_path, cells)
     assert model.predict(_query("P1", dose=10.0)).values.shape == (15, N_GENES)
-    with pytest.raises(Unsupported, match=r"P1 at 100\.0 nM"):
+    with pytest.raises(Unsupported, match="P1 at 100"):
         model.predict(_query("P1", dose=100.0))
 
 
 def test_controls_only_are_unsupported(tmp_path):
-    with pytest.raises(Unsupported, match="control and perturbed"):
+    with pytest.raises(Unsupported, match="scGen"):
         _fitted(tmp_path, _some("one", CONTROL))
 
 
@@ -220,20 +203,13 @@ def test_saved_model_predicts_the_same(tmp_path, fitted):
     np.testing.assert_array_equal(restored.predict(_query("P1")).values, fitted.predict(_query("P1")).values)
 
 
-def test_reports_every_epoch(tmp_path):
-    seen = []
-    model = BASELINE.build(epochs=3, batch_size=16)
-    model.fit(Train(_cells(), "log2_cp10k", "CRISPR", workdir=tmp_path, report=lambda *a: seen.append(a[:2])), seed=0)
-    assert seen == [(1, 3), (2, 3), (3, 3)]
-
-
 @pytest.mark.parametrize(("setting", "value"), [("epochs", 0), ("batch_size", 1), ("patience", 0)])
 def test_refuses_impossible_settings(setting, value):
-    with pytest.raises(ContractError, match=f"{setting} is {value}"):
+    with pytest.raises(ContractError, match=setting):
         BASELINE.build(**{setting: value})
 
 
-def test_report_inside_a_third_party_call_writes_to_the_outer_stream(capsys):
+def test_report_writes_to_outer_stream(capsys):
     with seeded_and_quiet(0, lambda done, total, text="": print(done, total, text)) as report:
         print("swallowed")
         warnings.warn("swallowed", stacklevel=1)

@@ -39,7 +39,7 @@ def pool(n=12, apart=100.0):
     return x, Pool(np.arange(len(doses)), doses)
 
 
-def test_cells_among_those_of_their_dose_score_all_and_among_others_nothing():
+def test_right_doses_of_separate_doses():
     x, real = pool()
     right, wrong = x[real.doses == 100.0] + 0.01, x[real.doses == 10.0] + 0.01
     found = right_doses(x, real, iter([Placed("good", 100.0, "cell", right), Placed("copy", 100.0, "cell", wrong)]))
@@ -49,7 +49,7 @@ def test_cells_among_those_of_their_dose_score_all_and_among_others_nothing():
     assert found["k"].tolist() == [10] * 3
 
 
-def test_where_doses_do_not_differ_everything_is_at_chance():
+def test_right_doses_at_chance():
     x, real = pool(n=200, apart=0.0)
     placed = Placed("model", 10.0, "cell", np.random.default_rng(1).normal(size=(300, 3)))
     shares = right_doses(x, real, iter([placed])).set_index("model")["share"]
@@ -57,7 +57,7 @@ def test_where_doses_do_not_differ_everything_is_at_chance():
     assert shares[REAL] == pytest.approx(1 / 3, abs=0.05)
 
 
-def test_a_real_cell_is_not_its_own_neighbour():
+def test_real_cell_is_not_its_own_neighbour():
     """Cells of two doses stand in pairs, one of each, pairs in two places: k = 1 would find itself, and always be right."""
     x = np.array([[0.0], [1.0], [100.0], [101.0]])
     real = Pool(np.arange(4), np.array([0.0, 10.0, 0.0, 10.0]))
@@ -73,7 +73,7 @@ def test_doses_have_plain_names():
     assert [name_dose(d) for d in (0, 10, 100, 1000, 10000)] == ["control", "10 nM", "100 nM", "1 µM", "10 µM"]
 
 
-def test_a_run_without_doses_is_refused(small_run):
+def test_run_without_doses_raises(small_run):
     result = CliRunner().invoke(app, [str(small_run)])
     assert result.exit_code == 2
     assert "has no doses" in " ".join(result.output.split())
@@ -125,7 +125,7 @@ def write_doses(path):
 
 
 @pytest.mark.skipif(not known("low_to_high_dose"), reason="needs the protocol low_to_high_dose")
-def test_a_run_with_doses_is_embedded(tmp_path):
+def test_embed_run_with_doses(tmp_path):
     pytest.importorskip("phate")
     write_doses(tmp_path / "doses.h5ad")
     (tmp_path / "terms.json").write_text('{"G1": ["term"]}')
@@ -157,7 +157,7 @@ def test_a_run_with_doses_is_embedded(tmp_path):
     assert (tmp_path / "run" / "embedding" / "neighbours.png").is_file()
 
 
-def test_shares_are_means_over_compounds_then_contexts():
+def test_summary_of_shares():
     table = summarise(neighbours(good=0.4), n_boot=200).set_index("dose")
     assert table["share"].tolist() == pytest.approx([0.42, 0.42])
     assert (table["low"] < 0.42).all()
@@ -165,7 +165,7 @@ def test_shares_are_means_over_compounds_then_contexts():
     assert table["n_conditions"].tolist() == [6, 6]
 
 
-def test_the_figures_are_drawn_from_the_tables(tmp_path):
+def test_figures_from_tables(tmp_path):
     rng = np.random.default_rng(0)
     labels = dict.fromkeys(CELL_COLUMNS[:5], "x") | {"source": "simulated", "direction": "n2p", "protocol": "p"}
     rows = [

@@ -11,17 +11,17 @@ from typer.testing import CliRunner
 
 from benchmarks.analyses.gene_set_enrichment.agreement import agree
 from benchmarks.analyses.gene_set_enrichment.gene_sets import annotation_sets, read_gene_sets, usable_sets
-from benchmarks.analyses.gene_set_enrichment.prerank import Settings, enrich
+from benchmarks.analyses.gene_set_enrichment.prerank import enrich
 from benchmarks.cli.commands.enrichment_command import app
 from benchmarks.errors import DataError
 
 pytest.importorskip("gseapy")
 GENES = [f"G{n}" for n in range(120)]
 SETS = {f"S{n}": tuple(GENES[12 * n : 12 * n + 12]) for n in range(10)}
-FEW = Settings(permutations=200, least=5)
+FEW = 200
 
 
-def test_gene_sets_are_read_plain_and_gzipped(tmp_path):
+def test_read_gene_sets(tmp_path):
     text = "UP\tdescription\tG2\tG1\tG2\t\nDOWN\t\tG3\n"
     (tmp_path / "a.gmt").write_text(text)
     with gzip.open(tmp_path / "a.gmt.gz", "wt") as handle:
@@ -34,7 +34,7 @@ def test_gene_sets_are_read_plain_and_gzipped(tmp_path):
     ("text", "words"),
     [("UP\tx\tG1\nUP\tx\tG2\n", "line 2: the set 'UP' is given twice"), ("UP\tx\n", "line 1: expected a name")],
 )
-def test_bad_gene_sets_are_refused(tmp_path, text, words):
+def test_bad_gene_sets_raise(tmp_path, text, words):
     (tmp_path / "a.gmt").write_text(text)
     with pytest.raises(DataError, match=words):
         read_gene_sets(tmp_path / "a.gmt")
@@ -42,7 +42,7 @@ def test_bad_gene_sets_are_refused(tmp_path, text, words):
         read_gene_sets(tmp_path / "none.gmt")
 
 
-def test_annotation_becomes_sets_and_sets_are_cut_to_measured_genes():
+def test_annotation_sets_and_usable_sets():
     sets = annotation_sets({"G1": frozenset({"a", "b"}), "G2": frozenset({"a"}), "X": frozenset({"a"})})
     assert sets == {"a": ("G1", "G2", "X"), "b": ("G1",)}
     assert usable_sets(sets, ["G1", "G2"], 2, 5) == {"a": ("G1", "G2")}
@@ -50,11 +50,11 @@ def test_annotation_becomes_sets_and_sets_are_cut_to_measured_genes():
         usable_sets(sets, ["G1", "G2"], 3, 5)
 
 
-def test_a_set_that_rises_and_one_that_falls_are_found():
+def test_enrich_finds_rising_and_falling_sets():
     change = np.random.default_rng(0).normal(0, 0.1, len(GENES))
     change[:12] += 1.0
     change[12:24] -= 1.0
-    found = enrich(change, GENES, SETS, settings=FEW, seed=1)
+    found = enrich(change, GENES, SETS, permutations=FEW, seed=1)
     table = found.table.set_index("gene_set")
     assert table["nes"].idxmax() == "S0"
     assert table["nes"].idxmin() == "S1"
@@ -62,12 +62,12 @@ def test_a_set_that_rises_and_one_that_falls_are_found():
     sums = found.running[found.running["gene_set"] == "S0"]
     assert sums["running"].abs().max() == pytest.approx(abs(table.loc["S0", "es"]))
     assert sums["hit"].sum() == 12
-    again = enrich(change, GENES, SETS, settings=FEW, seed=1)
+    again = enrich(change, GENES, SETS, permutations=FEW, seed=1)
     pd.testing.assert_frame_equal(found.table, again.table)
 
 
-def test_a_constant_change_ranks_nothing():
-    assert enrich(np.full(len(GENES), 0.3), GENES, SETS, settings=FEW).table.empty
+def test_enrich_constant_change():
+    assert enrich(np.full(len(GENES), 0.3), GENES, SETS, permutations=FEW).table.empty
 
 
 def table(nes, fdr=None):
@@ -84,7 +84,7 @@ def test_agreement_by_hand():
     assert (found["n_significant_true"], found["sign_share"], found["found_share"]) == (2, 0.5, 0.5)
 
 
-def test_agreement_of_the_same_the_opposite_and_nothing():
+def test_agreement_extremes():
     true = table([2.0, -1.8, 1.0, 0.5, -0.4, 0.1], fdr=[0.01, 0.02, 0.5, 0.9, 0.9, 0.9])
     same, opposite, nothing = (agree(true, t) for t in (true, true.assign(nes=-true["nes"]), true.iloc[:0]))
     assert (same["spearman_nes"], same["top_overlap"], same["sign_share"]) == (pytest.approx(1), 1, 1)
@@ -92,7 +92,7 @@ def test_agreement_of_the_same_the_opposite_and_nothing():
     assert (nothing["spearman_nes"], nothing["top_overlap"], nothing["sign_share"]) == (0, 0, 0)
 
 
-def test_a_run_is_enriched_from_the_command_line(small_run, tmp_path):
+def test_enrichment_command(small_run, tmp_path):
     lines = [f"BLOCK{n}\t\t" + "\t".join(f"G{g}" for g in range(14 * n, min(60, 14 * n + 14))) for n in range(4)]
     (tmp_path / "blocks.gmt").write_text("\n".join(lines) + "\n")
     options = ["--gene-sets", str(tmp_path / "blocks.gmt"), "--permutations", "100", "--condition", "A/G1"]
@@ -116,7 +116,7 @@ def test_a_run_is_enriched_from_the_command_line(small_run, tmp_path):
         (["--show", "blok1"], "Did you mean 'block1'"),
     ],
 )
-def test_mistakes_are_told(small_run, options, words):
+def test_enrichment_command_errors(small_run, options, words):
     result = CliRunner().invoke(app, [str(small_run), *options])
     assert result.exit_code == 2
     assert words in " ".join(result.output.split())

@@ -17,7 +17,7 @@ from benchmarks.analyses.simulation_fidelity.count_statistics import (
     summary,
 )
 from benchmarks.analyses.simulation_fidelity.effect_sizes import effect_table, permuted_e_distances
-from benchmarks.analyses.simulation_fidelity.fidelity_page import write_page
+from benchmarks.analyses.simulation_fidelity.fidelity_report import default_twins, page_text
 from benchmarks.cli.commands import fidelity_command as command
 from benchmarks.cli.exit_codes import EXIT_USAGE
 from benchmarks.data.cards import read_card
@@ -49,7 +49,7 @@ def frozen_controls(n=400):
 
 
 @pytest.mark.parametrize("name", ["cropseq_simulated", *LARGE])
-def test_count_statistics_stay_in_the_bands_of_real_cells(name):
+def test_count_statistics_in_bands(name):
     if name == "cropseq_simulated":
         counts = frozen_controls()
     else:
@@ -61,7 +61,7 @@ def test_count_statistics_stay_in_the_bands_of_real_cells(name):
     assert not outside
 
 
-def test_cells_unlike_real_ones_leave_the_bands():
+def test_unrealistic_cells_leave_bands():
     """Poisson counts of one depth are too regular, and are told from real ones."""
     rng = np.random.default_rng(0)
     counts = whole(rng.poisson(np.exp(rng.normal(-1, 1.5, 1000)), (400, 1000)))
@@ -71,12 +71,12 @@ def test_cells_unlike_real_ones_leave_the_bands():
     assert not held["variance_by_mean_1_3"]
 
 
-def test_effects_differ_on_purpose_and_the_report_says_so():
+def test_intended_differences_are_listed():
     assert any(text.startswith("Effects:") for text in DIFFERENCES)
     assert any(text.startswith("Sign:") for text in DIFFERENCES)
 
 
-def test_counts_and_libraries_come_back_from_normalised_values():
+def test_restore_counts():
     rng = np.random.default_rng(1)
     counts = rng.poisson(0.6, (50, 80))
     library = counts.sum(axis=1) + rng.integers(500, 5000, 50)  # the panel is part of the library
@@ -92,7 +92,7 @@ def test_counts_and_libraries_come_back_from_normalised_values():
     np.testing.assert_array_equal(restore(values / np.float32(np.log(2)), base=2.0).matrix.toarray(), counts[kept])
 
 
-def test_dispersion_is_the_one_that_was_put_in():
+def test_dispersion_of_simulated_counts():
     rng = np.random.default_rng(2)
     depth = np.exp(0.4 * rng.standard_normal(20_000))
     mean, dispersion = np.array([0.5, 2.0, 8.0]), np.array([1.0, 0.4, 0.2])
@@ -104,13 +104,13 @@ def test_dispersion_is_the_one_that_was_put_in():
     np.testing.assert_allclose(genes.detected, (x > 0).mean(axis=0))
 
 
-def test_z_scores_cannot_be_turned_into_counts(smoke):
+def test_z_scores_raise(smoke):
     zscored = replace(smoke, card=replace(smoke.card, space="zscore"))
     with pytest.raises(DataError, match="comes as 'zscore'"):
         control_counts(zscored, "sim_A")
 
 
-def test_permuted_distances_are_those_of_the_metric():
+def test_permuted_distances_match_metric():
     rng = np.random.default_rng(3)
     one, other = rng.normal(0, 1, (30, 4)), rng.normal(0, 1, (40, 4))
     null = permuted_e_distances(one, other, np.random.default_rng(0))
@@ -133,7 +133,7 @@ def two_effects():
     return Dataset(read_card("smoke_simulated"), cells, {}, None, "")
 
 
-def test_effects_are_told_from_none(two_effects):
+def test_effects_are_separated_from_none(two_effects):
     table = effect_table(two_effects).set_index("condition")
     assert list(table.index) == ["none", "strong"]  # `few` has fewer cells than are ever tested
     assert table.loc["strong", "e_significant"]
@@ -146,7 +146,7 @@ def test_effects_are_told_from_none(two_effects):
     assert effect_table(two_effects).equals(effect_table(two_effects))
 
 
-def test_one_control_mean_on_both_sides_inflates(two_effects):
+def test_shared_control_inflates(two_effects):
     """The reason for disjoint controls: of no effect at all, the shared value is well above 0."""
     values = []
     for seed in range(8):
@@ -157,7 +157,7 @@ def test_one_control_mean_on_both_sides_inflates(two_effects):
     assert abs(table["delta_mean"].mean()) < 0.12
 
 
-def test_page_names_what_is_outside_its_band():
+def test_page_lists_values_outside_bands():
     good, bad = summary(frozen_controls()), summary(whole(np.random.default_rng(0).poisson(1.5, (300, 300))))
     labels = [{"source": "simulated", "dataset": f"{n}_simulated", "context": n} for n in ("good", "bad")]
     statistics = pd.DataFrame([{**label, **s} for label, s in zip(labels, (good, bad), strict=True)])
@@ -171,7 +171,7 @@ def test_page_names_what_is_outside_its_band():
         }
         | dict.fromkeys(("r2_copy", "delta_mean", "delta_mean_shared", "delta_halves"), 0.5)
     )
-    page = write_page(statistics, effects, ["effects.png"])
+    page = page_text(statistics, effects, ["effects.png"])
     outside = page.split("outside a band: ")[1].split("\n")[0]
     assert "bad (bad_simulated): sd_ln_depth" in outside
     assert "good (good_simulated)" not in outside
@@ -187,11 +187,11 @@ def test_command_writes_page_tables_and_figures(tmp_path):
     assert found == {"fidelity.md", "counts.csv", "effects.csv", "effects.png", "counts_smoke_simulated.png"}
 
 
-def test_command_refuses_an_unknown_twin(tmp_path):
+def test_command_unknown_data_set(tmp_path):
     result = CliRunner().invoke(command.app, ["--real", "nothing_simulated", "--out", str(tmp_path)])
     assert result.exit_code == EXIT_USAGE
     assert "Unknown data set 'nothing_simulated'" in result.output
 
 
-def test_all_twins_but_the_tiny_one_are_compared():
-    assert set(command.default_twins()) == {"cropseq_simulated", *LARGE}
+def test_default_twins():
+    assert set(default_twins()) == {"cropseq_simulated", *LARGE}

@@ -18,7 +18,7 @@ def answers(small_run):
     return wrong_answers(reopen(small_run))
 
 
-def test_a_predictor_that_ignores_the_direction_is_caught(small_run, answers):
+def test_direction_blind_predictor_is_detected(small_run, answers):
     table = judge_directions(load(small_run), answers, n_boot=200)
     verdicts = table.set_index(["model", "answer"])["verdict"]
     assert verdicts["planted", "p2n"] == "right way"
@@ -28,21 +28,21 @@ def test_a_predictor_that_ignores_the_direction_is_caught(small_run, answers):
     assert verdicts["no_change", "n2p"] == "no change"
 
 
-def test_what_is_turned_round_scores_the_opposite(answers):
+def test_reversed_changes_score_the_opposite(answers):
     wide = answers[answers["metric"] == "pearson_delta"].pivot_table(
         index=["context", "perturbation"], columns="model", values="value"
     )
     assert wide["planted"].to_numpy() == pytest.approx(-wide["planted as n2p"].to_numpy())
 
 
-def test_metrics_of_the_change_see_the_direction(small_run, answers):
+def test_metrics_of_change_see_direction(small_run, answers):
     rated = rate_metrics(answers, load(small_run).metrics, n_boot=200).set_index("metric")
     assert rated.loc[["pearson_delta", "spearman_delta", "cosine_delta", "sign_accuracy", "mse"], "sees"].all()
     assert rated.loc["pearson_delta", "right"] == pytest.approx(-rated.loc["pearson_delta", "blind"])
 
 
 @pytest.mark.slow
-def test_from_command_to_page(tmp_path):
+def test_audits_command(tmp_path):
     options = ["--suite", "smoke", "--out", str(tmp_path), "--models", "context_transfer,linear"]
     result = CliRunner().invoke(app, options)
     assert result.exit_code == 0, result.output
@@ -60,7 +60,7 @@ def test_from_command_to_page(tmp_path):
     assert kept == {path: path.stat().st_mtime_ns for path in kept}  # nothing is trained twice
 
 
-def test_an_unknown_audit_is_told(tmp_path):
+def test_audits_command_unknown_audit(tmp_path):
     result = CliRunner().invoke(app, ["--suite", "smoke", "--out", str(tmp_path), "--only", "protocol"])
     assert result.exit_code == 2
     assert "Did you mean 'protocols'" in " ".join(result.output.split())

@@ -1,4 +1,4 @@
-"""States that a cell can be in, as models name them that tell perturbations apart by a word: perturbation and dose."""
+"""States of cells (perturbation and dose) for models that represent each state by a label."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def cell_states(obs: pd.DataFrame) -> pd.Series:
 
 
 def start_and_end(query: Query, model: str) -> tuple[str, str]:
-    """States of the query's cells and of the answer; the labels of the cells tell, else the direction does.
+    """States of the query's cells and of its target, from the labels of the cells or else the direction.
 
     Raises
     ------
     Unsupported
-        The input cells are in several states, or in the one that is asked for.
+        The input cells are in several states, or in the target state.
     """
     start, end = (_state(query.perturbation, dose) for dose in (query.start_dose, query.dose))
     if query.direction == "p2n":
@@ -33,10 +33,10 @@ def start_and_end(query: Query, model: str) -> tuple[str, str]:
     if "perturbation" in query.cells.obs:
         states = cell_states(query.cells.obs).unique()
         if len(states) != 1:
-            raise Unsupported(f"{model} moves cells of one state; the input cells are {', '.join(sorted(states))}.")
+            raise Unsupported(f"{model} takes input cells of one state; these are {', '.join(sorted(states))}.")
         start = str(states[0])
     if start == end:
-        raise Unsupported(f"{model} tells states apart by perturbation and dose; input and target are both '{start}'.")
+        raise Unsupported(f"{model} needs two states; input and target are both '{start}'.")
     return start, end
 
 

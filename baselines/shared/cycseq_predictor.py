@@ -1,10 +1,10 @@
-"""CycSeq behind the contract: a thin adapter that both CycSeq plugins share; the method is the package `cycseq`."""
+"""Adapter of the package `cycseq` to the contract, shared by all CycSeq plugins."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ LIMITS = (
 REFUSE, ANNOTATION = "refuse", "annotation"
 
 
+@dataclass
 class CycSeqPredictor:
     """Pre-train on all contexts, fine-tune on each, translate draws of the query's cells.
 
@@ -50,21 +51,15 @@ class CycSeqPredictor:
         most alike by the data set's gene annotation (and the sum of its parts' for a combination).
     """
 
-    def __init__(
-        self,
-        variant: str = "paper",
-        pretrain_epochs: int | None = None,
-        finetune_epochs: int | None = None,
-        draws: int | None = None,
-        unseen: str = REFUSE,
-    ) -> None:
-        if unseen not in (REFUSE, ANNOTATION):
-            raise ValueError(f"unseen is {unseen!r}; expected '{REFUSE}' or '{ANNOTATION}'.")
-        self.variant = variant
-        self.pretrain_epochs = pretrain_epochs
-        self.finetune_epochs = finetune_epochs
-        self.draws = draws
-        self.unseen = unseen
+    variant: str = "paper"
+    pretrain_epochs: int | None = None
+    finetune_epochs: int | None = None
+    draws: int | None = None
+    unseen: str = REFUSE
+
+    def __post_init__(self) -> None:
+        if self.unseen not in (REFUSE, ANNOTATION):
+            raise ValueError(f"unseen is {self.unseen!r}; expected '{REFUSE}' or '{ANNOTATION}'.")
 
     def fit(self, train: Train, *, seed: int) -> None:
         """Pre-train, then fine-tune on every context that has perturbed cells and controls."""
@@ -95,7 +90,7 @@ class CycSeqPredictor:
     def predict(self, query: Query) -> Prediction:
         """Translate the query's cells, averaged into draws; latent means, no sampling.
 
-        From one dose to another: to controls, then each draw to the dose that is asked for.
+        From one dose to another: to controls, then each draw to the query's dose.
         """
         from cycseq import UnknownPerturbation
 
@@ -124,7 +119,7 @@ class CycSeqPredictor:
         )
 
     def save(self, folder: Path) -> None:
-        """Write the trained model, and the annotation it answers with."""
+        """Write the trained model, and its annotation of unseen perturbations."""
         self.model.save(folder / "cycseq.pt")
         if self.policy.annotation is not None:
             terms = {gene: sorted(own) for gene, own in sorted(self.policy.annotation.items())}

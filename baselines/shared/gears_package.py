@@ -1,7 +1,7 @@
 """The package `gears` (cell-gears 0.1.2) made to run offline, on cells that are all training cells.
 
-What it would do silently and wrong is refused here: training a perturbation as control, and keeping an untrained
-network. Its folder is one context's and one fold's alone, because its co-expression file is named after neither.
+Two silent faults raise here: training a perturbation as control, and keeping an untrained network. Each context and fold
+needs a folder of its own, because the name of the package's co-expression file contains neither.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from baselines._global_seed import seeded_and_quiet
+from baselines.shared.global_seed import seeded_and_quiet
 from benchmarks.contract import CONTROL
 from benchmarks.errors import ContractError
 
@@ -159,8 +159,8 @@ def run_network(network: Any, x: sp.csr_matrix, nodes: list[int], device: str) -
 def import_gears() -> ModuleType:
     """Import the package; on import it seeds Torch, silences warnings and scanpy, which is all put back.
 
-    It also imports dcor, for a score of genetic interactions that is not used here; dcor compiles itself on import, for
-    half a minute in a fresh environment. So the import finds a stand-in that refuses to be called, for that moment only.
+    It also imports dcor, for a score that is not used here; dcor compiles itself on import, for half a minute in a fresh
+    environment. During the import a stand-in takes its place, which raises when it is called.
     """
     if "gears" in sys.modules:
         return sys.modules["gears"]

@@ -1,6 +1,4 @@
-"""Mean changes of the training perturbations, which most simple predictors are made of."""
-
-from collections.abc import Callable
+"""Mean changes of the training perturbations, on which most simple predictors are built."""
 
 import numpy as np
 import pandas as pd
@@ -32,8 +30,8 @@ def effects(train: Train) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        Rows `LEVELS` (dose in nM, 0 for none), columns genes; contexts without training controls are left out. `changes`
-        takes from it what a query asks for.
+        Rows `LEVELS` (dose in nM, 0 for none), columns genes; contexts without training controls are left out.
+        `changes` takes the rows of a query's doses.
     """
     means = group_means(train)
     controls = means.xs(CONTROL, level="perturbation").groupby(level="context").first()
@@ -79,7 +77,7 @@ def shifted(query: Query, effect: np.ndarray, note: str = "") -> Prediction:
 
 
 def mean_effect_of(context: str, table: pd.DataFrame) -> tuple[np.ndarray, str]:
-    """Mean change of a context's training perturbations; of all contexts where it has none, said in the note.
+    """Mean change of a context's training perturbations; of all contexts where it has none, with a note.
 
     Raises
     ------
@@ -90,5 +88,5 @@ def mean_effect_of(context: str, table: pd.DataFrame) -> tuple[np.ndarray, str]:
         raise Unsupported("no training perturbation has cells at both doses")
     if context in table.index.get_level_values("context"):
         return table.xs(context, level="context").mean(axis=0).to_numpy(), ""
-    by_context: Callable = table.groupby(level="context").mean
-    return by_context().mean(axis=0).to_numpy(), f"no training perturbation in {context}: mean of all contexts"
+    contexts = table.groupby(level="context").mean()
+    return contexts.mean(axis=0).to_numpy(), f"no training perturbation in {context}: mean of all contexts"

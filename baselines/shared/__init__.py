@@ -1,0 +1,1 @@
+"""What several predictors share; it is importable in an isolated model's environment too."""
