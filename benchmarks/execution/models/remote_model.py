@@ -43,6 +43,9 @@ THREADS = (
 first only: with the others numba sums in another order in a child than in this process, and scores of GEARS move by 1e-6."""
 
 
+SECONDS_TO_END = 5.0
+
+
 class Stopped(BaseException):
     """The run is ended while this model works; nothing is recorded."""
 
@@ -191,17 +194,20 @@ def _start_isolated(record: Baseline, folder: Path, threads: int) -> tuple[Conne
     return ours, process
 
 
-def _wait(process: BaseProcess | subprocess.Popen) -> int | None:
-    """Wait for a process; returns its exit code."""
+def _wait(process: BaseProcess | subprocess.Popen, seconds: float | None = None) -> int | None:
+    """Wait for a process, so long at most; returns its exit code, or None while it runs."""
     if isinstance(process, subprocess.Popen):
-        return process.wait()
-    process.join()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        return process.returncode
+    process.join(seconds)
     return process.exitcode
 
 
 def _end(process: BaseProcess | subprocess.Popen, connection: Connection, folder: Path) -> None:
-    """End a process with all its children, and remove its files."""
+    """End a process with all its children, and remove its files. A process that is idle ends by itself."""
     connection.close()
+    _wait(process, SECONDS_TO_END)
     if process.pid:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)

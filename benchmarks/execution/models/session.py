@@ -30,6 +30,7 @@ class Session:
     def __init__(self, connection: Connection, folder: Path) -> None:
         self.connection = connection
         self.folder = folder
+        self.busy = False
         self.model: LocalModel
         self.requests: dict[str, Callable[..., object]] = {
             "build": self.build,
@@ -41,10 +42,12 @@ class Session:
 
     def serve(self) -> None:
         """Serve requests until the harness closes the connection."""
-        requests: queue.Queue[dict[str, Any]] = queue.Queue()
+        requests: queue.Queue[dict[str, Any] | None] = queue.Queue()
         threading.Thread(target=self._read, args=(requests,), daemon=True).start()
-        while True:
-            self.answer(requests.get())
+        while (request := requests.get()) is not None:
+            self.busy = True
+            self.answer(request)
+            self.busy = False
 
     def answer(self, request: dict[str, Any]) -> None:
         """Do what is requested; send the result, or why it failed."""
@@ -84,12 +87,14 @@ class Session:
         """Send how far training is."""
         self.send(progress=[int(done), int(total), str(text)])
 
-    def _read(self, requests: queue.Queue[dict[str, Any]]) -> None:
+    def _read(self, requests: queue.Queue[dict[str, Any] | None]) -> None:
         try:
             while True:
                 requests.put(json.loads(self.connection.recv_bytes()))
         except (EOFError, OSError):
-            os._exit(0)
+            if self.busy:
+                os._exit(0)
+            requests.put(None)  # the process ends by itself, and releases what the predictor holds
 
 
 def serve_unit(connection: Connection, folder: Path) -> None:
