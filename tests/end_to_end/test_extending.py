@@ -70,13 +70,6 @@ app = typer.Typer()
 def main() -> None:
     print("added command")
 '''
-READER = """
-from benchmarks.data.sources import load_reader
-from pathlib import Path
-
-def read(files):
-    return load_reader(Path(__file__).parents[1] / "smoke_simulated" / "read.py")(files)
-"""
 FILES = {
     "baselines/added_model.py": BASELINE,
     "benchmarks/scoring/metrics/added_metric.py": METRIC,
@@ -125,7 +118,7 @@ def test_extensions_are_listed(project: Path) -> None:
         assert name in listed
     assert "added" in command(project, "--help")
     assert "added command" in command(project, "added")
-    assert "added_data" in command(project, "data", "info", "added_data")
+    assert "simulated screen" in command(project, "data", "info", "added_data")
 
 
 def test_extensions_work_in_a_run(project: Path) -> None:
