@@ -161,7 +161,7 @@ def test_the_code_of_a_reader_that_is_loaded_by_name_counts():
 def test_the_code_that_readers_share_counts(monkeypatch, tmp_path):
     before = sources.hash_shared_code()
     shared = {folder.name for folder in sources.SHARED}
-    assert shared == {"upstream", "simulation"}
+    assert shared == {"readers", "simulation"}
     (tmp_path / "more.py").write_text("x = 1")
     monkeypatch.setattr(sources, "SHARED", (*sources.SHARED, tmp_path))
     assert sources.hash_shared_code() != before
