@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from cycseq import CycSeq, DrawStore, Stage, devices, pretrain
+from cycseq import CycSeq, DrawStore, Stage, devices, parallel, pretrain
 from cycseq.config import from_json, to_json
 from cycseq.data import loader, vocabulary
 from cycseq.data.sampling import hold_out, training_pairs
 from cycseq.files import read_tensors
 from cycseq.model import Critics, Generators, Sizes
 from cycseq.parallel import ALONE, Peers
-from cycseq.training import history, parallel, stage_state
+from cycseq.training import history, stage_state
 from cycseq.training.step import Stepper
 
 
@@ -82,7 +82,7 @@ def test_weighted_shares_have_the_gradient_of_the_whole_batch(screen, make_confi
 @pytest.fixture
 def command(screen, make_config, tmp_path):
     config = make_config(pretrain=Stage("pretrain", 4, 50, 3e-3, "adam", 4))
-    screen.write_h5ad(tmp_path / "cells.h5ad")
+    screen.copy().write_h5ad(tmp_path / "cells.h5ad")  # writing turns text columns into categories
     (tmp_path / "config.json").write_text(to_json(config))
     return [
         *("--draws", str(tmp_path / "draws"), "--cells", str(tmp_path / "cells.h5ad")),
