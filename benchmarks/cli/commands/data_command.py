@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -24,15 +24,12 @@ from benchmarks.cli.options import (
     Values,
     choice,
 )
-from benchmarks.data import cards as cards
-from benchmarks.data.cards import SourceFile
-from benchmarks.data.dataset import present
-from benchmarks.data.download import fetch_all, locate
-from benchmarks.data.own_file import OwnFile, own_source
-from benchmarks.data.sources import Source, builtin
-from benchmarks.data.store.prepared import prepare, prepared
-from benchmarks.data.store.verify import verify
 from benchmarks.errors import BenchmarkError
+
+if TYPE_CHECKING:
+    from benchmarks.data.cards import SourceFile
+    from benchmarks.data.own_file import OwnFile
+    from benchmarks.data.sources import Source
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 console = Console()
@@ -72,7 +69,11 @@ def main(
             _list(data_dir)
             return
         labels = perturbation_key, context_key, batch_key, dose_key, dose_unit, control, separator, values, kind
-        own = OwnFile(h5ad, *labels) if h5ad else None
+        own = None
+        if h5ad:
+            from benchmarks.data.own_file import OwnFile
+
+            own = OwnFile(h5ad, *labels)
         source = _source(name, own)
         if chosen == "info":
             _info(source, data_dir)
@@ -87,12 +88,18 @@ def main(
 
 
 def _source(name: str | None, own: OwnFile | None) -> Source:
+    from benchmarks.data.own_file import own_source
+    from benchmarks.data.sources import builtin
+
     if (name is None) == (own is None):
         raise BenchmarkError("Name a data set, or give a file with --h5ad; one of the two.")
     return own_source(own) if own else builtin(str(name))
 
 
 def _list(data_dir: Path | None) -> None:
+    from benchmarks.data import cards
+    from benchmarks.data.dataset import present
+
     table = Table(box=None, padding=(0, 2))
     for title in ("name", "what", "cells", "size", "files"):
         table.add_column(title, no_wrap=title != "what")
@@ -105,6 +112,9 @@ def _list(data_dir: Path | None) -> None:
 
 
 def _info(source: Source, data_dir: Path | None) -> None:
+    from benchmarks.data.download import locate
+    from benchmarks.data.store.prepared import prepared
+
     card, found = source.card, prepared(source, data_dir)
     unseen = [file.filename for file in card.files if not file.sha256]
     lines = {
@@ -135,6 +145,8 @@ def _state(file: SourceFile, here: bool) -> str:
 
 
 def _fetch(source: Source, data_dir: Path | None) -> None:
+    from benchmarks.data.download import fetch_all, locate
+
     files = source.card.files
     import pooch
 
@@ -148,6 +160,8 @@ def _fetch(source: Source, data_dir: Path | None) -> None:
 
 
 def _prepare(source: Source, data_dir: Path | None) -> None:
+    from benchmarks.data.store.prepared import prepare
+
     with console.status(f"preparing {source.card.name}") as status:
         found = prepare(source, data_dir, status.update)
     store = found.store
@@ -158,6 +172,8 @@ def _prepare(source: Source, data_dir: Path | None) -> None:
 
 
 def _verify(source: Source, data_dir: Path | None) -> None:
+    from benchmarks.data.store.verify import verify
+
     findings = verify(source, data_dir)
     for finding in findings:
         _say(f"{'ok     ' if finding.ok else 'DAMAGED'} {finding.what}: {finding.text}")
@@ -166,6 +182,8 @@ def _verify(source: Source, data_dir: Path | None) -> None:
 
 
 def _summarise(source: Source, data_dir: Path | None, out: Path) -> None:
+    from benchmarks.data.store.prepared import prepare
+
     store = prepare(source, data_dir, _say).store
     from benchmarks.data import summary
     from reports.figures.data_summary_figure import draw_cells
@@ -195,7 +213,3 @@ def _bytes(size: int) -> str:
 
 def _say(text: str) -> None:
     say(console, text)
-
-
-if __name__ == "__main__":
-    app()
