@@ -1,11 +1,17 @@
 """Effects that add: a combination is the sum of its parts, a perturbation in a new context the context's mean and its own."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
-from anndata import AnnData
 
 from baselines.shared.effects import changes, effects, mean_effect_of, shifted, step_of
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 
 class Additive:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
 
 from baselines.shared.scvi_training import quiet_training, read_weights, save_weights, training_arguments
 from baselines.shared.settings import check_settings
 from baselines.shared.states import cell_states, start_and_end
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import ContractError, Unsupported
+
+if TYPE_CHECKING:
+    pass
 
 ATTRIBUTES = ("state", "context")
 N_LATENT = 128
@@ -60,6 +62,7 @@ class Biolord:
             raise ContractError(f"biolord: answer is '{self.answer}'; expected one of {', '.join(ANSWERS)}.")
 
     def fit(self, train: Train, *, seed: int) -> None:
+        from anndata import AnnData
         from biolord import Biolord as Package
 
         obs = train.cells.obs

@@ -12,11 +12,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData, read_h5ad
 
 from baselines.shared.global_seed import seeded_and_quiet
 from baselines.shared.scvi_training import (
@@ -30,6 +29,9 @@ from baselines.shared.settings import check_settings
 from baselines.shared.states import cell_states, contexts_with_both, start_and_end
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 MONITOR = "reconstruction_loss_validation"
 """What early stopping watches. scvi's default, the ELBO, counts the KL divergence 20,000 times heavier than the loss
@@ -108,6 +110,8 @@ class ScGen:
         save_weights(self._model.module, folder)
 
     def load(self, folder: Path) -> None:
+        from anndata import read_h5ad
+
         with quiet_training():
             self._model = _network(read_h5ad(folder / "cells.h5ad"))
         self._model.module.load_state_dict(read_weights(folder))
@@ -117,6 +121,8 @@ class ScGen:
 
 def _bare_cells(cells: AnnData, states: np.ndarray, contexts: np.ndarray) -> AnnData:
     """Copy X and the two labels into a new object: scvi writes into what it registers, and allows that only once."""
+    from anndata import AnnData
+
     obs = pd.DataFrame(
         {"perturbation": pd.Categorical(states), "context": pd.Categorical(contexts)}, index=cells.obs_names.copy()
     )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from anndata import AnnData
 
 from baselines.shared.scvi_training import (
     quiet_training,
@@ -22,6 +21,9 @@ from baselines.shared.settings import check_settings
 from baselines.shared.states import cell_states, contexts_with_both, start_and_end
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
+
+if TYPE_CHECKING:
+    pass
 
 MONITOR = "reconstruction_loss_validation"
 LIKELIHOOD: dict[str, Any] = {"gene_likelihood": "normal", "log_variational": False}
@@ -57,6 +59,7 @@ class ScVI:
         check_settings("scvi", self, epochs=1, batch_size=2)
 
     def fit(self, train: Train, *, seed: int) -> None:
+        from anndata import AnnData
         from scvi.model import SCVI
 
         if train.space == "zscore":

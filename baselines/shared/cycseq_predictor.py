@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
-from anndata import AnnData
 
 from benchmarks.contract import CONTROL, Baseline, Can, Direction, Prediction, Query, Train
 from benchmarks.errors import Unsupported
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,6 +156,8 @@ class CycSeqPredictor:
 
 def _as_controls(made: AnnData) -> list[AnnData]:
     """Draws that were translated to controls, one by one, so that they are not averaged again; values below 0 are 0."""
+    from anndata import AnnData
+
     obs = made.obs[["context", "batch"]].assign(perturbation=CONTROL)
     controls = AnnData(sp.csr_matrix(np.maximum(made.X, 0.0)), obs=obs, var=made.var[[]])
     return [controls[[number]].copy() for number in range(controls.n_obs)]

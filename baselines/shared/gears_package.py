@@ -13,16 +13,18 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from anndata import AnnData
 
 from baselines.shared.global_seed import seeded_and_quiet
 from benchmarks.contract import CONTROL
 from benchmarks.errors import ContractError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 PREDICTED_VALUES = 200_000
 """Cells × genes predicted at once: bounds the memory at about 1 GB."""
@@ -37,6 +39,8 @@ def condition_name(perturbation: str) -> str:
 
 def gears_cells(cells: AnnData) -> AnnData:
     """Copy the cells [cell, gene] into the form the package takes: a CSR matrix, and its names of columns."""
+    from anndata import AnnData
+
     conditions = cells.obs["perturbation"].astype(str).map(condition_name)
     obs = pd.DataFrame({"condition": conditions.to_numpy(), "cell_type": "cells"}, index=cells.obs_names.copy())
     var = pd.DataFrame({"gene_name": cells.var_names.to_numpy()}, index=cells.var_names.copy())
