@@ -30,7 +30,7 @@ DIGESTS = "sha256.json"
 AT_ONCE = 4
 """Files downloaded side by side."""
 NAMED = 3
-"""Missing files that an error tells in full."""
+"""Missing files that an error describes in full."""
 
 
 def cache_dir() -> Path:
@@ -261,7 +261,7 @@ def _resuming(target: Path, stop: Event) -> Callable[[str, str, object], None]:
                 response.raise_for_status()
                 have = have if response.status_code == requests.codes.partial_content else 0
                 _receive(response, part, have, stop)
-            # else the part is as long as the file or longer: the digest will tell
+            # else the part is as long as the file or longer: the digest will show it
         os.replace(part, output_file)
 
     return download

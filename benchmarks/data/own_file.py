@@ -38,7 +38,7 @@ class OwnFile:
     separator: str = "+"
     """What joins the parts of a combination."""
     values: str = "auto"
-    """What X holds: one of `SOURCE_SPACES`; "auto" tells it from a sample."""
+    """What X holds: one of `SOURCE_SPACES`; "auto" finds it from a sample."""
     kind: str = "CRISPR"
     """What was done to the cells: one of `KINDS`."""
     source: str = "real"

@@ -20,7 +20,7 @@ Space = Literal["counts", "ln", "log2", "zscore"]
 SOURCE_SPACES = get_args(Space)
 """Spaces a data set may come in: raw counts; natural-log or log2 values of normalised counts; z-scores."""
 SAMPLE = 500
-"""Cells from which the space of a file is told."""
+"""Cells from which the space of a file is found."""
 LARGEST_LOG = 30.0
 """No logarithm of a count, natural or base 2, is as large."""
 NEGATIVE_SHARE = 0.2
@@ -49,7 +49,7 @@ def condition_name(label: str, separator: str = "+") -> str:
 
 
 def tell_space(matrix: Any, source: str) -> Space:
-    """Tell what values are, from a sample of cells spread over them: whole numbers, z-scores, else natural logarithms.
+    """Find what values are, from a sample of cells spread over them: whole numbers, z-scores, else natural logarithms.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def validate_block(block: AnnData, *, dataset: str, space: str) -> None:
 
 
 def validate_labels(obs: pd.DataFrame, *, dataset: str) -> None:
-    """Check what only the labels of all cells can tell.
+    """Check what only the labels of all cells show.
 
     Raises
     ------

@@ -108,7 +108,7 @@ def _inside(entries: Iterable[Entries], grid: Grid) -> Iterator[Entries]:
 
 
 def _by_cell(cells: np.ndarray) -> bool:
-    """Tell cell by cell from gene by gene, where the cells of one gene rise too."""
+    """Distinguish cell by cell from gene by gene, where the cells of one gene rise too."""
     steps = np.diff(cells)
     return bool((steps >= 0).all() and (not len(steps) or (steps == 0).any()))
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 
 from benchmarks.data.schema import condition_name
-from benchmarks.data.simulation.design import Condition
+from benchmarks.data.simulation.design import SimulatedState
 from benchmarks.errors import DataError
 
 KINDS: Mapping[str, tuple[float, float]] = MappingProxyType(
@@ -30,7 +30,7 @@ PUSH = 1.5
 class Pairs:
     """Combinations and the truth about them."""
 
-    conditions: tuple[Condition, ...]
+    conditions: tuple[SimulatedState, ...]
     kinds: Mapping[str, str]
     """Combination → kind of interaction: for tests and references, never for a predictor."""
 
@@ -71,6 +71,6 @@ def draw_pairs(
         first, second = KINDS[kind]
         name = condition_name(f"{targets[a]}+{targets[b]}")
         push = (int(rng.integers(n_modules)), PUSH) if kind == "new" else None
-        conditions.append(Condition(name, ((int(a), first), (int(b), second)), push=push))
+        conditions.append(SimulatedState(name, ((int(a), first), (int(b), second)), push=push))
         labels[name] = str(kind)
     return Pairs(tuple(conditions), MappingProxyType(labels))

@@ -15,8 +15,8 @@ LEAST_COUNTS = 60
 
 
 @dataclass(frozen=True)
-class Condition:
-    """One perturbed condition: which targets are acted on, how strongly, and what they do only together."""
+class SimulatedState:
+    """One perturbed state of a screen: its targets, how strongly each is acted on, and what they do only together."""
 
     perturbation: str
     """Label: a gene, a compound, or a combination "A+B"."""
@@ -36,7 +36,7 @@ class Design:
     """Names of the contexts."""
     targets: tuple[str, ...]
     """Names of the genes acted on; all are measured."""
-    conditions: tuple[Condition, ...]
+    conditions: tuple[SimulatedState, ...]
     """Every perturbed condition; each is in every context."""
     n_genes: int = 1000
     """Genes measured."""
@@ -130,9 +130,9 @@ class Design:
             seen.add(key)
 
 
-def singles(targets: tuple[str, ...]) -> tuple[Condition, ...]:
+def singles(targets: tuple[str, ...]) -> tuple[SimulatedState, ...]:
     """One condition for each target: its full perturbation, under the target's name."""
-    return tuple(Condition(name, ((number, 1.0),)) for number, name in enumerate(targets))
+    return tuple(SimulatedState(name, ((number, 1.0),)) for number, name in enumerate(targets))
 
 
 def numbered(prefix: str, n: int, first: tuple[str, ...] = ()) -> tuple[str, ...]:

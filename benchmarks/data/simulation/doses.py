@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.data.simulation.design import Condition
+from benchmarks.data.simulation.design import SimulatedState
 from benchmarks.errors import DataError
 
 DOSES_NM = (10.0, 100.0, 1_000.0, 10_000.0)
@@ -61,7 +61,7 @@ def draw_compounds(
         little at the doses given.
     active
         Compounds whose main target answers most between the two highest doses (half at 0.6 to 6 µM): those that a suite
-        tests at the highest dose, where a compound that is saturated or does nothing could rank nobody.
+        tests at the highest dose, where a compound that is saturated or does nothing could not rank models.
     """
     main = rng.permutation(np.arange(len(names)) % n_targets)
     compounds = {}
@@ -83,10 +83,10 @@ def draw_compounds(
     return compounds
 
 
-def dosed(compounds: dict[str, tuple[Hill, ...]], doses: Sequence[float] = DOSES_NM) -> tuple[Condition, ...]:
+def dosed(compounds: dict[str, tuple[Hill, ...]], doses: Sequence[float] = DOSES_NM) -> tuple[SimulatedState, ...]:
     """Make one condition for each compound and dose (nM)."""
     return tuple(
-        Condition(name, tuple((curve.target, curve(dose)) for curve in curves), dose)
+        SimulatedState(name, tuple((curve.target, curve(dose)) for curve in curves), dose)
         for name, curves in compounds.items()
         for dose in doses
     )

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 
 from benchmarks.contract import CONTROL
 from benchmarks.data.schema import Reading
-from benchmarks.data.simulation.design import Condition, Design
+from benchmarks.data.simulation.design import Design, SimulatedState
 from benchmarks.data.simulation.sparse_counts import draw_sparse_counts
 from benchmarks.data.simulation.terms import annotate
 from benchmarks.data.simulation.truth import expect_log2
@@ -159,7 +159,9 @@ class Screen:
         )
         return AnnData(X=counts, obs=obs, var=pd.DataFrame(index=pd.Index(self.world.genes, dtype=object)))
 
-    def _profiles(self, model: Context, conditions: Sequence[Condition]) -> Float[np.ndarray, "state replicate gene"]:
+    def _profiles(
+        self, model: Context, conditions: Sequence[SimulatedState]
+    ) -> Float[np.ndarray, "state replicate gene"]:
         """Expected shares of the counts: of controls, of escaped cells, then of each condition."""
         shift = np.zeros((2 + len(conditions), 1, self.design.n_genes))
         shift[1:] += model.stress
@@ -168,7 +170,7 @@ class Screen:
         share = model.control * np.exp(shift)
         return share / share.sum(axis=-1, keepdims=True)
 
-    def _escape(self, condition: Condition) -> float:
+    def _escape(self, condition: SimulatedState) -> float:
         """Share of a condition's cells that escape: the mean of its parts'."""
         return float(np.mean([self.world.escape[number] for number, _ in condition.parts]))
 

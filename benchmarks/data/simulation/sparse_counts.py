@@ -1,6 +1,6 @@
 """Negative binomial counts written straight into a sparse matrix: several times faster than drawing every entry with NumPy.
 
-Most entries are 0 or small, and those are found by inversion: one uniform number is held against the distribution,
+Most entries are 0 or small, and those are found by inversion: one uniform number is compared with the distribution,
 summed up from 0. Entries of a large mean are drawn as gamma-Poisson. Both are exact.
 """
 

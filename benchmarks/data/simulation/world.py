@@ -18,7 +18,7 @@ import scipy.sparse as sp
 from jaxtyping import Float, Int
 from scipy.sparse.linalg import splu
 
-from benchmarks.data.simulation.design import Condition, Design
+from benchmarks.data.simulation.design import Design, SimulatedState
 from benchmarks.data.simulation.network import draw_loads, draw_modules, draw_programme, limit_radius
 
 
@@ -75,7 +75,9 @@ class Context:
     solver: Any
     """Factors of I − A (SuperLU)."""
 
-    def responses(self, conditions: Sequence[Condition], world: World, design: Design) -> Float[np.ndarray, "n gene"]:
+    def responses(
+        self, conditions: Sequence[SimulatedState], world: World, design: Design
+    ) -> Float[np.ndarray, "n gene"]:
         """Work out the ln fold change of cells that do not escape, stress left out, for some conditions."""
         weights = np.zeros((len(conditions), len(world.targets)))
         pushed = np.zeros((len(conditions), len(world.genes)))

@@ -17,7 +17,7 @@ from benchmarks.errors import StoreError
 
 
 def clear(folder: Path) -> None:
-    """Remove a task's folder and make it anew."""
+    """Make a folder empty, whether it is there or not; raises `StoreError`."""
     shutil.rmtree(folder, ignore_errors=True)
     try:
         folder.mkdir(parents=True)
@@ -50,7 +50,7 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _umask() -> int:
-    """Tell which permissions this process takes away from new files; there is no other way than to set it and put it back."""
+    """Permissions that this process takes away from new files; they can only be read by setting them."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

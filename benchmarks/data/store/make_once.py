@@ -14,8 +14,8 @@ from filelock import FileLock, Timeout
 
 from benchmarks.errors import StoreError
 
-Teller = Callable[[str], None]
-"""Called with what is being done, for a person to read."""
+Progress = Callable[[str], None]
+"""Called with a line of text on what is being done."""
 MARGIN = 64 << 20
 """Bytes of a disk that are never filled."""
 REASONS = {
@@ -27,11 +27,11 @@ REASONS = {
 }
 
 
-def silent(text: str) -> None:
-    """Say nothing: the teller of work that nobody watches."""
+def ignore_progress(text: str) -> None:
+    """Discard a report."""
 
 
-def make_once(folder: Path, make: Callable[[Path], None], tell: Teller = silent) -> bool:
+def make_once(folder: Path, make: Callable[[Path], None], report: Progress = ignore_progress) -> bool:
     """Make a folder if it is not there; it appears under its name only once it is complete.
 
     Parameters
@@ -40,7 +40,7 @@ def make_once(folder: Path, make: Callable[[Path], None], tell: Teller = silent)
         The folder.
     make
         Fills the empty folder it is given.
-    tell
+    report
         Called where another process has to be waited for.
 
     Returns
@@ -55,7 +55,7 @@ def make_once(folder: Path, make: Callable[[Path], None], tell: Teller = silent)
     """
     if folder.is_dir():
         return False
-    with refusals(folder), _alone(folder, tell):
+    with refusals(folder), _alone(folder, report):
         if folder.is_dir():
             return False
         _remove_half_made(folder)
@@ -95,14 +95,14 @@ def refusals(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _alone(folder: Path, tell: Teller) -> Iterator[None]:
+def _alone(folder: Path, report: Progress) -> Iterator[None]:
     """Keep other processes from making the same folder; wait for one that does."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.parent / f".{folder.name}.lock")
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        tell(f"another process is making {folder.name}; waiting for it")
+        report(f"another process is making {folder.name}; waiting for it")
         lock.acquire()
     try:
         yield

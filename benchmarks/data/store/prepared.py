@@ -18,7 +18,7 @@ from benchmarks.data.download import Found, cache_dir, fetch_all, known_sha256, 
 from benchmarks.data.schema import Reading
 from benchmarks.data.sources import Source
 from benchmarks.data.store.cell_store import VERSION, CellStore
-from benchmarks.data.store.make_once import Teller, make_once, need_space, silent
+from benchmarks.data.store.make_once import Progress, ignore_progress, make_once, need_space
 from benchmarks.data.store.store_writer import write_cells
 from benchmarks.errors import DataError
 
@@ -61,7 +61,7 @@ class Prepared:
         return tuple(json.loads((self.store.folder / NOTES).read_text(encoding="utf-8")))
 
 
-def prepare(source: Source, data_dir: Path | None = None, tell: Teller = silent) -> Prepared:
+def prepare(source: Source, data_dir: Path | None = None, report: Progress = ignore_progress) -> Prepared:
     """Open a data set's store, which is made first if it is not in the cache.
 
     The store is of these files, read by this code: where either changes, another is made.
@@ -72,7 +72,7 @@ def prepare(source: Source, data_dir: Path | None = None, tell: Teller = silent)
         From `reader.builtin` or `own.own_source`.
     data_dir
         Folder searched for local copies of the files.
-    tell
+    report
         Called with what is being done.
 
     Raises
@@ -82,7 +82,7 @@ def prepare(source: Source, data_dir: Path | None = None, tell: Teller = silent)
     """
     found = {**fetch_all(source.card.files, data_dir), **_own_files(source)}
     folder = store_folder(source, found)
-    make_once(folder, lambda making: _make(making, source, found, tell), tell)
+    make_once(folder, lambda making: _make(making, source, found, report), report)
     return Prepared(source, CellStore.open(folder))
 
 
@@ -109,7 +109,7 @@ def store_folder(source: Source, found: Mapping[str, Found]) -> Path:
     return cache_dir() / "cells" / f"{source.card.name}-{key[:16]}"
 
 
-def _make(folder: Path, source: Source, found: Mapping[str, Found], tell: Teller) -> None:
+def _make(folder: Path, source: Source, found: Mapping[str, Found], report: Progress) -> None:
     name = source.card.name
     paths = {key: file.path for key, file in found.items()}
     upstream = sum(path.stat().st_size for path in paths.values())
@@ -125,7 +125,7 @@ def _make(folder: Path, source: Source, found: Mapping[str, Found], tell: Teller
         dataset=name,
         space=source.card.space,
         files={file.path.name: file.sha256 for file in found.values()},
-        tell=tell,
+        report=report,
     )
     _write_json(folder / ANNOTATION, {gene: sorted(terms) for gene, terms in reading.annotation.items()})
     _write_json(folder / NOTES, list(reading.notes))

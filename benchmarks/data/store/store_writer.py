@@ -16,7 +16,7 @@ from anndata.io import write_elem
 from benchmarks.data.schema import TEXT_COLUMNS, validate_labels
 from benchmarks.data.store.cell_store import ABOUT, CELLS, FORMAT, SORTED_BY, VERSION
 from benchmarks.data.store.external_sort import RUN_BYTES, Spool, sort_order
-from benchmarks.data.store.make_once import Teller, need_space, silent
+from benchmarks.data.store.make_once import Progress, ignore_progress, need_space
 from benchmarks.data.store.sparse_rows import DiskRows
 
 PIECES = 4
@@ -32,7 +32,7 @@ def write_cells(
     dataset: str,
     space: str,
     files: Mapping[str, str] | None = None,
-    tell: Teller = silent,
+    report: Progress = ignore_progress,
     run_bytes: int = RUN_BYTES,
 ) -> None:
     """Write cells to an empty folder; `CellStore.open` opens it then.
@@ -49,7 +49,7 @@ def write_cells(
         Name and expression space of the data set.
     files
         Upstream file name → sha256 of what is read.
-    tell
+    report
         Called with how far it is.
     run_bytes
         Bytes of values and indices sorted at a time.
@@ -67,12 +67,12 @@ def write_cells(
     spooling.mkdir()
     spool = Spool(spooling, dataset, space, run_bytes)
     try:
-        _take(spool, blocks, tell)
+        _take(spool, blocks, report)
         rows, written, obs = spool.finish()
         validate_labels(obs, dataset=dataset)
-        digest = _finish_hash(spool, rows, written, obs, tell)
+        digest = _finish_hash(spool, rows, written, obs, report)
         need_space(folder, 8 * int(rows.ends[-1]) + LABEL_BYTES * len(obs), f"The store of {dataset}")
-        _write_h5ad(folder / CELLS, (rows, written), obs, spool, tell)
+        _write_h5ad(folder / CELLS, (rows, written), obs, spool, report)
     finally:
         spool.close()
     shutil.rmtree(spooling)
@@ -90,26 +90,26 @@ def write_cells(
     (folder / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 
-def _take(spool: Spool, blocks: Iterable[AnnData], tell: Teller) -> None:
+def _take(spool: Spool, blocks: Iterable[AnnData], report: Progress) -> None:
     n_cells = 0
     for block in blocks:
         spool.add(block)
         n_cells += block.n_obs
-        tell(f"{n_cells:,} cells read")
+        report(f"{n_cells:,} cells read")
 
 
-def _finish_hash(spool: Spool, rows: DiskRows, written: np.ndarray, obs: pd.DataFrame, tell: Teller) -> str:
+def _finish_hash(spool: Spool, rows: DiskRows, written: np.ndarray, obs: pd.DataFrame, report: Progress) -> str:
     """Hash gene indices and labels in the reader's order; the values were hashed when they came."""
     lengths = np.diff(rows.ends)[written]
     ends = np.concatenate([[0], np.cumsum(lengths)])
     for places in _pieces(written, lengths, spool.run_bytes // PIECES):
         spool.content.indices(rows.read(places).indices)
-    tell("content hashed")
+    report("content hashed")
     return spool.content.finish(ends, obs, spool.genes)
 
 
 def _write_h5ad(
-    path: Path, spooled: tuple[DiskRows, np.ndarray], obs: pd.DataFrame, spool: Spool, tell: Teller
+    path: Path, spooled: tuple[DiskRows, np.ndarray], obs: pd.DataFrame, spool: Spool, report: Progress
 ) -> None:
     rows, written = spooled
     order = sort_order(obs)
@@ -133,7 +133,7 @@ def _write_h5ad(
             x = rows.read(places)
             data[start : start + x.nnz], indices[start : start + x.nnz] = x.data, x.indices
             start, done = start + x.nnz, done + len(places)
-            tell(f"{done:,} of {len(obs):,} cells written")
+            report(f"{done:,} of {len(obs):,} cells written")
 
 
 def _pieces(places: np.ndarray, lengths: np.ndarray, n_bytes: int) -> Iterator[np.ndarray]:

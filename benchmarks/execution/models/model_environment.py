@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.contract import Baseline
 from benchmarks.data.download import cache_dir
-from benchmarks.data.store.make_once import Teller, make_once, silent
+from benchmarks.data.store.make_once import Progress, ignore_progress, make_once
 from benchmarks.errors import IsolationError
 from benchmarks.execution.models import serve
 from benchmarks.registry import FOLDER as BASELINES
@@ -78,14 +78,14 @@ def environment_of(record: Baseline) -> Environment:
     return Environment(record.name, record.requirements)
 
 
-def create(environment: Environment, tell: Teller = silent) -> bool:
+def create(environment: Environment, report: Progress = ignore_progress) -> bool:
     """Make an environment if it is not there; it appears under its name only once it works.
 
     Parameters
     ----------
     environment
         From `environment_of`.
-    tell
+    report
         Called with what is being done.
 
     Returns
@@ -106,7 +106,7 @@ def create(environment: Environment, tell: Teller = silent) -> bool:
         shutil.rmtree(environment.folder)
 
     def make(folder: Path) -> None:
-        tell(f"making {environment.model}'s environment: {', '.join(environment.requirements)}")
+        report(f"making {environment.model}'s environment: {', '.join(environment.requirements)}")
         python = str(folder / "bin" / "python")
         making, installing = install_commands(folder, environment.all_requirements)
         _run(making, environment)
@@ -130,7 +130,7 @@ def create(environment: Environment, tell: Teller = silent) -> bool:
         ]
         subprocess.run(compiling, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
-    return make_once(environment.folder, make, tell)
+    return make_once(environment.folder, make, report)
 
 
 def install_commands(folder: Path, requirements: list[str]) -> tuple[list[str], list[str]]:

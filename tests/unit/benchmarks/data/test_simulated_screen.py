@@ -12,7 +12,7 @@ from scipy import stats
 from benchmarks.data.schema import validate
 from benchmarks.data.simulation import screen as screen_module
 from benchmarks.data.simulation.combinations import KINDS, PUSH, draw_pairs
-from benchmarks.data.simulation.design import Condition, Design, numbered, singles
+from benchmarks.data.simulation.design import Design, SimulatedState, numbered, singles
 from benchmarks.data.simulation.doses import DOSES_NM, Hill, dosed, draw_compounds
 from benchmarks.data.simulation.screen import Screen
 from benchmarks.data.simulation.sparse_counts import LARGE_MEAN, draw_sparse_counts
@@ -259,11 +259,11 @@ def test_annotation_has_true_terms_for_every_gene():
         ({"cells": 0.0}, "expected positive numbers"),
         ({"counts_per_gene": 0.1}, "so that no cell is empty"),
         ({"strengths": {"nobody": 1.0}}, "expected names of its targets"),
-        ({"conditions": (Condition("B+A", ((0, 1.0),)),)}, "expected 'A\\+B'"),
-        ({"conditions": (Condition("control", ((0, 1.0),)),)}, "not 'control'"),
-        ({"conditions": (Condition("A", ((12, 1.0),)),)}, "numbers from 0 to 11"),
-        ({"conditions": (Condition("A", ((0, 1.0),), push=(8, 1.0)),)}, "expected 0 to 7"),
-        ({"conditions": (Condition("A", ((0, 1.0),)), Condition("A", ((1, 1.0),)))}, "twice"),
+        ({"conditions": (SimulatedState("B+A", ((0, 1.0),)),)}, "expected 'A\\+B'"),
+        ({"conditions": (SimulatedState("control", ((0, 1.0),)),)}, "not 'control'"),
+        ({"conditions": (SimulatedState("A", ((12, 1.0),)),)}, "numbers from 0 to 11"),
+        ({"conditions": (SimulatedState("A", ((0, 1.0),), push=(8, 1.0)),)}, "expected 0 to 7"),
+        ({"conditions": (SimulatedState("A", ((0, 1.0),)), SimulatedState("A", ((1, 1.0),)))}, "twice"),
     ],
 )
 def test_designs_no_screen_can_be_made_of(wrong, message):
