@@ -89,7 +89,7 @@ def _check_size(found: Prepared) -> None:
             f"{found.card.name} has {found.store.n_obs:,} cells with {size:.2f} GB of values; runs hold all cells in "
             f"memory, about {COPIES} times over, and load at most {limit:g} GB. On a machine with {COPIES * size:.0f} GB of "
             f"memory or more set CYCSEQ_IN_MEMORY_GB={size + 1:.0f}. The prepared cells are in {found.store.folder} and can "
-            "be read by condition: benchmarks.data.CellStore.open."
+            "be read by condition: benchmarks.data.store.cell_store.CellStore.open."
         )
 
 
