@@ -98,14 +98,7 @@ def run_study(
 ) -> tuple[list[Path], int]:
     """Run what is not there yet, then write the tables, the page and the figures.
 
-    Parameters
-    ----------
-    study
-        What is compared.
-    out
-        Folder of runs and tables; what it holds of the study is kept.
-    execution, watch
-        As for `run`.
+    `out` is the folder of runs and tables; what it holds of the study is kept.
 
     Returns
     -------
@@ -127,14 +120,11 @@ def run_study(
 def summarise(folders: Sequence[Path]) -> pd.DataFrame:
     """Summarise the scores of runs of one question; a model that several of them have is taken from the first."""
     tables = [load(folder) for folder in folders]
-    scores, seen = [], set[str]()
-    for table in tables:
-        scores.append(table.scores[~table.scores["model"].isin(seen)])
-        seen |= set(table.scores["model"].unique())
-    joined = pd.concat(scores, ignore_index=True)
-    other = {"n2p": "_p2n", "p2n": "_n2p"}
-    own = [not model.endswith(other[d]) for model, d in zip(joined["model"], joined["direction"], strict=True)]
-    return summarise_seeds(joined[own], tables[0].metrics)
+    scores = pd.concat([table.scores.assign(run=place) for place, table in enumerate(tables)], ignore_index=True)
+    first = scores.groupby("model", observed=True)["run"].transform("min")
+    other = scores["direction"].map({"n2p": "_p2n", "p2n": "_n2p"})
+    own = [not model.endswith(end) for model, end in zip(scores["model"], other, strict=True)]
+    return summarise_seeds(scores[(scores["run"] == first) & own].drop(columns="run"), tables[0].metrics)
 
 
 def _both(names: Sequence[str]) -> tuple[str, ...]:

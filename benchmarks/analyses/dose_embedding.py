@@ -6,9 +6,11 @@ nearest real neighbours that have the predicted dose, beside chance and the same
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,10 +18,14 @@ import pandas as pd
 from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.errors import BenchmarkError
 from benchmarks.execution.load_run import Asked, FinishedRun, choose
+from benchmarks.execution.models.extras import needing
 from benchmarks.scoring.table import take
 from benchmarks.scoring.training_summary import summarise_training
 from benchmarks.seeds import derive
 from reports.figures.dose_embedding_figure import CELL_COLUMNS, NEIGHBOUR_COLUMNS, REAL, draw_embedding
+
+if TYPE_CHECKING:
+    from sklearn.decomposition import PCA
 
 MOST_CELLS = 100
 """Cells of a dose, real ones and each model's, that are looked at; more are subsampled."""
@@ -28,7 +34,6 @@ LEAST = 5
 """Fewest real cells of a dose; a dose with fewer is left out."""
 SAME = 3
 """Decimals of a principal component to which two cells are the same point of the picture."""
-INSTALL = "pip install 'cycseq-bench[phate]'"
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,13 @@ def embed(run: FinishedRun, compounds: tuple[str, ...] = (), wanted: tuple[str, 
             "The cells of an integrated run differ from fold to fold; embed a run without --integration."
         )
     models = run.models("n2p", wanted)
-    groups = _by_compound(asked)
-    drawn = {_key(a) for a in (choose(asked, compounds) if compounds else asked)}
-    drawn = drawn if compounds else set(list(groups)[:2])
+    asked.sort(key=lambda a: (a.condition.perturbation, a.condition.context, a.dose))
+    groups = {key: list(own) for key, own in groupby(asked, key=_key)}
+    drawn = [_key(a) for a in choose(asked, compounds)] if compounds else list(groups)[:2]
+    folds = {a.split.fold: a.split for a in asked}
     spaces = {
-        a.split.fold: summarise_training(run.plan.cells, a.split.train, _seed(run, "space")).components for a in asked
+        fold: summarise_training(run.plan.cells, split.train, _seed(run, "space")).components
+        for fold, split in folds.items()
     }
     neighbours, cells = [], []
     for key, own in groups.items():
@@ -80,9 +87,8 @@ def embed(run: FinishedRun, compounds: tuple[str, ...] = (), wanted: tuple[str, 
         labels = run.labels() | {"direction": "n2p", "context": key[0], "perturbation": key[1]}
         for one in own:
             space = spaces[one.split.fold]
-            found = right_doses(
-                space.transform(take(run.plan.cells, pool.positions)), pool, _placed(run, one, models, space)
-            )
+            pool_x = space.transform(take(run.plan.cells, pool.positions))
+            found = right_doses(pool_x, pool, _placed(run, [one], models, space))
             neighbours.append(found.assign(**labels, fold=one.split.fold))
         if key in drawn:
             cells.append(_embedded(run, own, models, pool, spaces[own[0].split.fold]).assign(**labels))
@@ -122,7 +128,7 @@ def pool_of(run: FinishedRun, asked: list[Asked]) -> Pool:
     return Pool(positions[order], np.repeat(list(places), size)[order])
 
 
-def right_doses(pool_x: np.ndarray, pool: Pool, placed: Iterator[Placed]) -> pd.DataFrame:
+def right_doses(pool_x: np.ndarray, pool: Pool, placed: Iterable[Placed]) -> pd.DataFrame:
     """Count, for every model, how many of its cells' nearest real neighbours are of the predicted dose.
 
     Parameters
@@ -145,55 +151,46 @@ def right_doses(pool_x: np.ndarray, pool: Pool, placed: Iterator[Placed]) -> pd.
     counts = pd.Series(pool.doses).value_counts()
     k = int(min(NEIGHBOURS, counts.min() - 1))
     search = NearestNeighbors(n_neighbors=k + 1).fit(pool_x)
-    rows = []
-    asked: float | None = None
-    for cells in placed:
-        near = search.kneighbors(cells.x, n_neighbors=k, return_distance=False)
-        rows.append(_row(cells.model, cells.dose, cells.unit, pool.doses[near] == cells.dose, counts))
-        asked = cells.dose
-    if asked is not None and asked in counts:
-        own = np.flatnonzero(pool.doses == asked)
+    found = [(cells, search.kneighbors(cells.x, n_neighbors=k, return_distance=False)) for cells in placed]
+    if found and (dose := found[-1][0].dose) in counts:
+        own = np.flatnonzero(pool.doses == dose)
         near = search.kneighbors(pool_x[own], return_distance=False)
         others = np.stack([row[row != place][:k] for row, place in zip(near, own, strict=True)])
-        rows.append(_row(REAL, asked, "cell", pool.doses[others] == asked, counts))
-    return pd.DataFrame(rows)
+        found.append((Placed(REAL, dose, "cell", pool_x[own]), others))
+    return pd.DataFrame(
+        {
+            "model": cells.model,
+            "dose": cells.dose,
+            "unit": cells.unit,
+            "n_cells": len(near),
+            "k": k,
+            "n_doses": len(counts),
+            "share": float((pool.doses[near] == cells.dose).mean()),
+            "chance": float(counts.get(cells.dose, 0) / counts.sum()),
+        }
+        for cells, near in found
+    )
 
 
-def _row(model: str, dose: float, unit: str, right: np.ndarray, counts: pd.Series) -> dict[str, object]:
-    return {
-        "model": model,
-        "dose": dose,
-        "unit": unit,
-        "n_cells": len(right),
-        "k": right.shape[1],
-        "n_doses": len(counts),
-        "share": float(right.mean()),
-        "chance": float(counts.get(dose, 0) / counts.sum()),
-    }
+def _placed(run: FinishedRun, asked: list[Asked], models: list[str], space: PCA) -> Iterator[Placed]:
+    """Read the predicted cells of some conditions with a dose, model by model."""
+    for one in asked:
+        for model in models:
+            prediction = run.prediction(one, model)
+            if prediction is not None and one.dose is not None:
+                values = prediction.values
+                generator = np.random.default_rng(_seed(run, "predicted", model, one.name))
+                rows = np.sort(generator.permutation(len(values))[:MOST_CELLS])
+                yield Placed(model, one.dose, prediction.unit, space.transform(values[rows]))
 
 
-def _placed(run: FinishedRun, asked: Asked, models: list[str], space: object) -> Iterator[Placed]:
-    """Read the predicted cells of one condition, model by model."""
-    for model in models:
-        prediction = run.prediction(asked, model)
-        if prediction is not None and asked.dose is not None:
-            values = prediction.values
-            generator = np.random.default_rng(_seed(run, "predicted", model, asked.name))
-            rows = generator.permutation(len(values))[:MOST_CELLS]
-            yield Placed(model, asked.dose, prediction.unit, space.transform(values[np.sort(rows)]))  # type: ignore[attr-defined]
-
-
-def _embedded(run: FinishedRun, asked: list[Asked], models: list[str], pool: Pool, space: object) -> pd.DataFrame:
+def _embedded(run: FinishedRun, asked: list[Asked], models: list[str], pool: Pool, space: PCA) -> pd.DataFrame:
     """Embed a compound's real cells and all its predicted ones together."""
-    try:
-        import phate  # GPL-2, and seconds to import: an extra
-    except ImportError as error:
-        raise BenchmarkError(
-            f"The embedding needs the package phate (GPL-2), which is not installed: {INSTALL}."
-        ) from error
-    real = space.transform(take(run.plan.cells, pool.positions))  # type: ignore[attr-defined]
+    with needing("phate"):  # GPL-2, and seconds to import: an extra
+        import phate
+    real = space.transform(take(run.plan.cells, pool.positions))
     parts = [Placed(REAL, d, "cell", real[pool.doses == d]) for d in np.unique(pool.doses)]
-    parts += [part for one in asked for part in _placed(run, one, models, space)]
+    parts += _placed(run, asked, models, space)
     # models may predict the very same cells; PHATE needs distinct points
     x, back = np.unique(np.round(np.vstack([part.x for part in parts]), SAME), axis=0, return_inverse=True)
     seed = _seed(run, "phate", *_key(asked[0]))
@@ -202,13 +199,6 @@ def _embedded(run: FinishedRun, asked: list[Asked], models: list[str], pool: Poo
     sizes = [len(part.x) for part in parts]
     columns = {name: np.repeat([getattr(part, name) for part in parts], sizes) for name in ("model", "dose", "unit")}
     return pd.DataFrame(columns | {"x": place[:, 0], "y": place[:, 1]})
-
-
-def _by_compound(asked: list[Asked]) -> dict[tuple[str, str], list[Asked]]:
-    groups: dict[tuple[str, str], list[Asked]] = {}
-    for one in sorted(asked, key=lambda a: (a.condition.perturbation, a.condition.context, a.dose or 0.0)):
-        groups.setdefault(_key(one), []).append(one)
-    return groups
 
 
 def _key(asked: Asked) -> tuple[str, str]:

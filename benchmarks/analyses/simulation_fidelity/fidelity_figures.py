@@ -8,11 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from benchmarks.analyses.simulation_fidelity.count_statistics import SAME_CELLS, Counts, first_cells, gene_table
-from reports.figures.style import GREY, new_figure, save, settings
+from reports.figures import style
 
 PANELS = (
     ("e_distance", "E-distance to controls (log2; linear below 0.1)"),
@@ -20,89 +18,67 @@ PANELS = (
     ("delta_mean", "pearson_delta of the others' mean effect"),
     ("delta_halves", "pearson_delta of split halves"),
 )
-
 COLOURS = dict(zip(("real", "simulated"), sns.color_palette("colorblind").as_hex(), strict=False))
 
 
+@style.settings()
 def draw_counts(real: Mapping[str, Counts], twin: Mapping[str, Counts], names: tuple[str, str], stem: Path) -> Path:
     """Draw mean against variance, detection against mean, and depth, real beside simulated; returns the path.
 
     Genes are drawn from the same number of cells on both sides: fewer cells scatter more.
     """
-    with settings():
-        figure = new_figure(9.5)
-        axes = figure.subplots(3, 2, sharex="row", sharey="row")
-        for column, (contexts, name, kind) in enumerate(((real, names[0], "REAL"), (twin, names[1], "SIMULATED"))):
-            _variance(axes[0, column], contexts)
-            _detection(axes[1, column], contexts)
-            _depth(axes[2, column], contexts)
-            axes[0, column].set_title(f"{kind}: {name}")
-        figure.suptitle(f"Counts of control cells: {names[1]} (simulated) beside real data", x=0.01, ha="left")
-        return save(figure, stem, svg=False)[0]
+    figure = style.new_figure(9.5)
+    axes = figure.subplots(3, 2, sharex="row", sharey="row")
+    for column, contexts, kind, name in zip(axes.T, (real, twin), ("REAL", "SIMULATED"), names, strict=True):
+        variance, detection, depth = column
+        variance.set_title(f"{kind}: {name}")
+        for context, counts in contexts.items():
+            genes = gene_table(first_cells(counts))
+            seen = (genes.mean > 0) & (genes.variance > 0)
+            dots = {"s": 3, "alpha": 0.4, "label": context, "rasterized": True}
+            variance.scatter(genes.mean[seen], genes.variance[seen], **dots)
+            detection.scatter(genes.mean[seen], 1 - genes.detected[seen], **dots)
+            median = np.median(counts.depth)
+            label = f"{context}, median {median:,.0f}"
+            sns.kdeplot(x=np.log(counts.depth / median), ax=depth, label=label, linewidth=1.2)
+        line = np.geomspace(1e-3, 1e2, 50)
+        variance.plot(line, line, color=style.GREY, linewidth=1, label="Poisson")
+        variance.plot(line, line + 0.5 * line**2, color=style.GREY, linewidth=1, linestyle="--", label="dispersion 0.5")
+        detection.plot(line, np.exp(-line), color=style.GREY, linewidth=1)
+        mean = f"mean count ({SAME_CELLS} cells"
+        variance.set(xscale="log", yscale="log", xlabel=f"{mean})", ylabel="variance of the count")
+        detection.set(xscale="log", xlabel=f"{mean}; line: Poisson)", ylabel="share of cells without a count")
+        depth.set(xlabel="ln of depth over the context's median depth", ylabel="density of cells")
+        variance.legend(fontsize=7, markerscale=3)
+        depth.legend(fontsize=7)
+    figure.suptitle(f"Counts of control cells: {names[1]} (simulated) beside real data", x=0.01, ha="left")
+    return style.save(figure, stem, svg=False)[0]
 
 
+@style.settings()
 def draw_effects(table: pd.DataFrame, stem: Path) -> Path:
     """Draw how large effects are and how well they are predicted, one row a context, real first; returns the path."""
     order = ["source", "dataset", "context"]
-    rows = [(key, group) for key, group in table.sort_values(order).groupby(order, sort=False)]
-    with settings():
-        figure = new_figure(2.5 + 0.42 * len(rows))
-        axes = figure.subplots(2, 2, sharey=True)
-        for ax, (column, title) in zip(axes.flat, PANELS, strict=True):
-            for place, ((source, _, _), group) in enumerate(rows):
-                _row(ax, place, group[column].to_numpy(), COLOURS[source])
-            ax.set(xlabel=title, yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.6))
-            ax.set_yticklabels([f"{context} · {name}" for (_, name, context), _ in rows], fontsize=8)
-            ax.axvline(0, color=GREY, linewidth=0.6)
-        axes[0, 0].set_xscale("symlog", linthresh=0.1)
-        axes[0, 0].set_xticks([-0.1, 0, 0.1, 1, 10], ["−0.1", "0", "0.1", "1", "10"])
-        axes[0, 1].set_xlim(min(0.9, float(table["r2_copy"].quantile(0.01))), 1.0)
-        marks = [Line2D([], [], marker="o", linestyle="", color=colour, label=name) for name, colour in COLOURS.items()]
-        figure.legend(handles=marks, loc="outside lower center", ncols=2)
-        figure.suptitle(
-            "Effects, a real grid beside simulated twins: a dot is a condition, the bar the quartiles",
-            x=0.01,
-            ha="left",
-        )
-        return save(figure, stem, svg=False)[0]
-
-
-def _row(ax: Axes, place: int, values: np.ndarray, colour: str) -> None:
-    """One context: every condition a dot, quartiles a bar, the median a stroke."""
-    spread = np.linspace(-0.25, 0.25, len(values))[np.argsort(np.random.default_rng(0).random(len(values)))]
-    ax.scatter(values, place + spread, s=5, color=colour, alpha=0.45, linewidths=0)
-    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-    ax.plot([low, high], [place, place], color="black", linewidth=1.2)
-    ax.plot([middle, middle], [place - 0.3, place + 0.3], color="black", linewidth=1.6)
-
-
-def _variance(ax: Axes, contexts: Mapping[str, Counts]) -> None:
-    for name, counts in contexts.items():
-        genes = gene_table(first_cells(counts))
-        seen = (genes.mean > 0) & (genes.variance > 0)
-        ax.scatter(genes.mean[seen], genes.variance[seen], s=3, alpha=0.4, label=name, rasterized=True)
-    line = np.geomspace(1e-3, 1e2, 50)
-    ax.plot(line, line, color=GREY, linewidth=1, label="Poisson")
-    ax.plot(line, line + 0.5 * line**2, color=GREY, linewidth=1, linestyle="--", label="dispersion 0.5")
-    ax.set(xscale="log", yscale="log", xlabel=f"mean count ({SAME_CELLS} cells)", ylabel="variance of the count")
-    ax.legend(fontsize=7, markerscale=3)
-
-
-def _detection(ax: Axes, contexts: Mapping[str, Counts]) -> None:
-    for name, counts in contexts.items():
-        genes = gene_table(first_cells(counts))
-        seen = genes.mean > 0
-        ax.scatter(genes.mean[seen], 1 - genes.detected[seen], s=3, alpha=0.4, label=name, rasterized=True)
-    line = np.geomspace(1e-3, 1e2, 50)
-    ax.plot(line, np.exp(-line), color=GREY, linewidth=1)
-    ax.set(
-        xscale="log", xlabel=f"mean count ({SAME_CELLS} cells; line: Poisson)", ylabel="share of cells without a count"
-    )
-
-
-def _depth(ax: Axes, contexts: Mapping[str, Counts]) -> None:
-    for name, counts in contexts.items():
-        depth = np.log(counts.depth / np.median(counts.depth))
-        sns.kdeplot(x=depth, ax=ax, label=f"{name}, median {np.median(counts.depth):,.0f}", linewidth=1.2)
-    ax.set(xlabel="ln of depth over the context's median depth", ylabel="density of cells")
-    ax.legend(fontsize=7)
+    rows = list(table.sort_values(order).groupby(order, sort=False))
+    figure = style.new_figure(2.5 + 0.42 * len(rows))
+    panels = figure.subplots(2, 2, sharey=True)
+    for axes, (column, title) in zip(panels.flat, PANELS, strict=True):
+        for place, ((source, _, _), group) in enumerate(rows):
+            values = group[column].to_numpy()
+            spread = np.linspace(-0.25, 0.25, len(values))[np.argsort(np.random.default_rng(0).random(len(values)))]
+            axes.scatter(values, place + spread, s=5, color=COLOURS[source], alpha=0.45, linewidths=0)
+            low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+            axes.plot([low, high], [place, place], color="black", linewidth=1.2)
+            axes.plot([middle, middle], [place - 0.3, place + 0.3], color="black", linewidth=1.6)
+        style.label_lines(axes, [f"{context} · {name}" for (_, name, context), _ in rows], fontsize=8)
+        axes.axvline(0, color=style.GREY, linewidth=0.6)
+        axes.set_xlabel(title)
+    panels[0, 0].set_xscale("symlog", linthresh=0.1)
+    panels[0, 0].set_xticks([-0.1, 0, 0.1, 1, 10], ["−0.1", "0", "0.1", "1", "10"])
+    panels[0, 1].set_xlim(min(0.9, float(table["r2_copy"].quantile(0.01))), 1.0)
+    for name, colour in COLOURS.items():
+        panels[0, 0].plot([], [], "o", color=colour, label=name)
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    title = "Effects, a real grid beside simulated twins: a dot is a condition, the bar the quartiles"
+    figure.suptitle(title, x=0.01, ha="left")
+    return style.save(figure, stem, svg=False)[0]

@@ -2,45 +2,66 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.analyses.simulation_fidelity.bands import BANDS, DIFFERENCES, check
-from benchmarks.analyses.simulation_fidelity.count_statistics import Counts, control_counts, summary
+from benchmarks.analyses.simulation_fidelity.count_statistics import (
+    BANDS,
+    Counts,
+    control_counts,
+    outside_bands,
+    summary,
+)
 from benchmarks.analyses.simulation_fidelity.effect_sizes import effect_table
 from benchmarks.data import cards
 from benchmarks.data.dataset import load_dataset
+from reports.formatting import bullets, markdown_table
 
 TINY = ("smoke_simulated",)
 """Simulated data sets that are too small to compare."""
-COUNTS = (
-    ("cells", "cells", 0),
-    ("genes", "genes", 0),
-    ("median_depth", "median depth", 0),
-    ("median_panel_counts", "of it in the panel", 0),
-    ("sd_ln_depth", "sd ln depth", 2),
-    ("sd_ln_mean", "sd ln mean", 2),
-    ("entries_detected", "detected", 2),
-    ("detected_0.1_0.3", "at mean 0.1–0.3", 2),
-    ("detected_0.3_1", "0.3–1", 2),
-    ("detected_1_3", "1–3", 2),
-    ("detected_3_10", "3–10", 2),
-    ("dispersion_0.3_1", "dispersion at 0.3–1", 2),
-    ("dispersion_1_3", "1–3", 2),
-    ("dispersion_spread_1_10", "its spread, 1–10", 2),
-    ("variance_by_mean_1_3", "variance / mean at 1–3", 2),
+COUNTS = {
+    "cells": "cells",
+    "genes": "genes",
+    "median_depth": "median depth",
+    "median_panel_counts": "of it in the panel",
+    "sd_ln_depth": "sd ln depth",
+    "sd_ln_mean": "sd ln mean",
+    "entries_detected": "detected",
+    "detected_0.1_0.3": "at mean 0.1–0.3",
+    "detected_0.3_1": "0.3–1",
+    "detected_1_3": "1–3",
+    "detected_3_10": "3–10",
+    "dispersion_0.3_1": "dispersion at 0.3–1",
+    "dispersion_1_3": "1–3",
+    "dispersion_spread_1_10": "its spread, 1–10",
+    "variance_by_mean_1_3": "variance / mean at 1–3",
+}
+WHOLE_NUMBERS = ("cells", "genes", "median_depth", "median_panel_counts", "conditions")
+EFFECTS = {
+    "e_distance": "E-distance",
+    "e_significant": "significant",
+    "r2_copy": "r² of copying the control",
+    "delta_mean": "mean effect",
+    "delta_mean_shared": "mean effect, shared control",
+    "delta_halves": "split halves",
+}
+DIFFERENCES = (
+    "Panel: the twins measure genes over the whole range of expression and detect 0.3 to 0.4 of all entries; the real panel "
+    "is 500 highly variable genes and detects 0.03 to 0.16. So statistics are compared at one mean, not over all genes.",
+    "Effects: the nine genes of the real glioma lines act so weakly that their split halves do not agree (pearson_delta "
+    "about 0). A data set where nothing can be predicted ranks no model, so the twins' knock-outs run from nothing to strong, "
+    "and about a third can be detected at 100 cells.",
+    "Shared change: every perturbed cell of a twin carries a stress programme that controls lack, so that the mean effect "
+    "of other perturbations is a baseline worth beating. In the real gliomas it scores 0.05 to 0.07 with disjoint controls.",
+    "Sign: the real K562 cells are activated and the gliomas inhibited, so signs flip between contexts; in the twins a "
+    "perturbation has one sign and its response correlates between contexts.",
+    "Depth: the twins' cells vary less in depth (sd of ln 0.35; sciplex_simulated 0.5) than the gliomas' (0.5 to 0.65), as "
+    "those of the real K562 do (0.37).",
+    "Cells: counts are unimodal. No cell cycle, no subpopulation and no guide that kills its cells is simulated.",
 )
-EFFECTS = (
-    ("e_distance", "E-distance"),
-    ("e_significant", "significant"),
-    ("r2_copy", "r² of copying the control"),
-    ("delta_mean", "mean effect"),
-    ("delta_mean_shared", "mean effect, shared control"),
-    ("delta_halves", "split halves"),
-)
+"""Where simulated data differ from real ones on purpose."""
 PAGE = """# Fidelity of the simulated data sets
 
 Real control cells beside **simulated** ones (every data set whose name ends in `_simulated`). Counts of the real file are
@@ -80,20 +101,9 @@ def default_twins() -> list[str]:
 
 
 def write_report(out: Path, names: Sequence[str], data_dir: Path | None, seed: int, say: Callable[[str], None]) -> Path:
-    """Measure data sets one after another and write tables, figures and fidelity.md; returns the page's path.
+    """Measure data sets, the real one first, and write tables, figures and fidelity.md to `out`; returns the page's path.
 
-    Parameters
-    ----------
-    out
-        Folder to write to.
-    names
-        Data sets, the real one first.
-    data_dir
-        Folder with local copies of data files.
-    seed
-        Seed of halves and permutations.
-    say
-        Called with a line of progress for each data set.
+    `say` is called with a line of progress for each data set.
 
     Raises
     ------
@@ -110,9 +120,7 @@ def write_report(out: Path, names: Sequence[str], data_dir: Path | None, seed: i
         dataset = load_dataset(name, data_dir=data_dir)
         counts = {context: control_counts(dataset, context) for context in sorted(set(dataset.cells.obs["context"]))}
         labels = {"source": dataset.card.source, "dataset": dataset.card.name}
-        statistics += [
-            pd.concat([pd.Series(labels | {"context": context}), summary(own)]) for context, own in counts.items()
-        ]
+        statistics += [labels | {"context": context, **summary(own)} for context, own in counts.items()]
         effects.append(effect_table(dataset, seed))
         real = real or counts
         if len(effects) > 1:
@@ -134,38 +142,32 @@ def page_text(statistics: pd.DataFrame, effects: pd.DataFrame, figures: Sequence
     statistics
         One row a context: dataset, source, context and the values of `count_statistics.summary`.
     effects
-        One row a condition, from `effect_sizes.effect_table`.
+        One row a condition, from `effect_table`.
     figures
-        File names of the figures, beside the page.
+        Names of the figures beside the page.
     """
-    count_rows = (
-        [row["dataset"], row["context"], *(_number(float(row[name]), digits) for name, _, digits in COUNTS)]
-        for _, row in statistics.iterrows()
-    )
-    effect_rows = (
-        [dataset, context, str(len(group)), *(_number(float(group[name].mean()), 2) for name, _ in EFFECTS)]
-        for (_, dataset, context), group in effects.groupby(["source", "dataset", "context"])
-    )
+    labels = ["source", "dataset", "context"]
+    groups = effects.groupby(labels)
+    means = groups[list(EFFECTS)].mean().assign(conditions=groups.size()).reset_index()
     outside = [
-        f"{row.context} ({row.dataset}): {name} is {statistics[name].iloc[index]:.2f}"
-        for index, row in enumerate(statistics.itertuples())
-        if row.source == "simulated"
-        for name, holds in check(statistics.iloc[index]).items()
-        if not holds
+        f"{row['context']} ({row['dataset']}): {name} is {row[name]:.2f}"
+        for _, row in statistics[statistics["source"] == "simulated"].iterrows()
+        for name in outside_bands(row)
     ]
     return PAGE.format(
-        counts=_table(["data set", "context", *(title for _, title, _ in COUNTS)], count_rows),
-        bands="; ".join(f"{b.statistic} {b.low:.2f} to {b.high:.2f}" for b in BANDS),
+        counts=_table(statistics, COUNTS),
+        bands="; ".join(f"{name} {low:.2f} to {high:.2f}" for name, (low, high) in BANDS.items()),
         outside="; ".join(outside) or "none",
-        effects=_table(["data set", "context", "conditions", *(title for _, title in EFFECTS)], effect_rows),
-        differences="\n".join(f"- {text}" for text in DIFFERENCES),
+        effects=_table(means, {"conditions": "conditions"} | EFFECTS),
+        differences=bullets(DIFFERENCES),
         figures="\n".join(f"![simulated data beside real data: {name}]({name})" for name in figures),
     )
 
 
-def _number(value: float, digits: int) -> str:
-    return "–" if math.isnan(value) else f"{value:,.{digits}f}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *rows])
+def _table(rows: pd.DataFrame, columns: Mapping[str, str]) -> str:
+    """Lay out some columns (name → title) behind data set and context."""
+    texts = rows[["dataset", "context"]].copy()
+    for name in columns:
+        digits = 0 if name in WHOLE_NUMBERS else 2
+        texts[name] = ["–" if pd.isna(value) else f"{value:,.{digits}f}" for value in rows[name]]
+    return markdown_table(["data set", "context", *columns.values()], texts.to_numpy().tolist())
