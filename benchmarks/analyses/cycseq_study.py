@@ -80,16 +80,12 @@ class Study:
 def find_questions(suites: Sequence[str] | None, protocol: str | None = None) -> tuple[Question, ...]:
     """Choose the questions of some suites (None: all but smoke) and of a protocol; raises `BenchmarkError` for none."""
     every = (*QUESTIONS, SMOKE)
-    chosen = {q.suite for q in QUESTIONS} if suites is None else set(suites)
-    known, protocols = {q.suite for q in every}, sorted({str(q.protocol) for q in every})
-    if not chosen or chosen - known:
-        given = ",".join(suites or ())
-        raise BenchmarkError(f"--only {given}: expected some of {', '.join(sorted(known))}, separated by commas.")
-    if protocol is not None and protocol not in protocols:
-        raise BenchmarkError(f"--protocol {protocol}: expected one of {', '.join(protocols)}.")
-    found = tuple(q for q in every if q.suite in chosen and protocol in (None, q.protocol))
-    if not found:
-        raise BenchmarkError(f"--only and --protocol {protocol}: no question is of both; leave one out.")
+    wanted = {q.suite for q in QUESTIONS} if suites is None else set(suites)
+    found = tuple(q for q in every if q.suite in wanted and protocol in (None, q.protocol))
+    if not found or wanted - {q.suite for q in every}:
+        given = f"--only {','.join(suites or ())} --protocol {protocol or ''}"
+        known = ", ".join(f"{q.suite} {q.protocol}" for q in every)
+        raise BenchmarkError(f"{given}: expected suites, and a protocol, of these questions: {known}.")
     return found
 
 

@@ -38,23 +38,23 @@ SAME = 3
 
 @dataclass(frozen=True)
 class Pool:
-    """Real cells of one compound in one context, equally many of every dose."""
+    """Real cells of one compound in one context, equally many of every dose: positions in the data set, doses in nM [cell].
+
+    The dose of controls is 0.
+    """
 
     positions: np.ndarray
-    """Where they are in the data set's cells."""
     doses: np.ndarray
-    """nM [cell]; 0 for controls."""
 
 
 @dataclass(frozen=True)
 class Placed:
-    """Cells of one state in the space of principal components."""
+    """Cells of one state in the space of principal components: `x` [cell, component]."""
 
     model: str
     dose: float
     unit: str
     x: np.ndarray
-    """[cell, component]."""
 
 
 def embed(run: FinishedRun, compounds: tuple[str, ...] = (), wanted: tuple[str, ...] = ()) -> list[Path]:
@@ -69,9 +69,7 @@ def embed(run: FinishedRun, compounds: tuple[str, ...] = (), wanted: tuple[str, 
     if not asked:
         raise BenchmarkError(f"{run.folder} has no doses; give a run of a suite with compounds, such as sciplex.")
     if run.plan.integration:
-        raise BenchmarkError(
-            "The cells of an integrated run differ from fold to fold; embed a run without --integration."
-        )
+        raise BenchmarkError("Cells of an integrated run differ from fold to fold; embed a run without --integration.")
     models = run.models("n2p", wanted)
     asked.sort(key=lambda a: (a.condition.perturbation, a.condition.context, a.dose))
     groups = {key: list(own) for key, own in groupby(asked, key=_key)}
@@ -108,8 +106,7 @@ def pool_of(run: FinishedRun, asked: list[Asked]) -> Pool:
     """
     obs, own = run.plan.cells.obs, asked[0].condition
     here = (obs["context"] == own.context).to_numpy()
-    inputs = np.unique(np.concatenate([a.condition.input(a.direction) for a in asked]))
-    here[inputs] = False
+    here[np.concatenate([a.condition.input(a.direction) for a in asked])] = False
     control = obs["is_control"].to_numpy()
     dose = np.where(control, 0.0, obs["dose"].to_numpy(dtype=float))
     here &= control | (obs["perturbation"] == own.perturbation).to_numpy()
@@ -131,14 +128,7 @@ def pool_of(run: FinishedRun, asked: list[Asked]) -> Pool:
 def right_doses(pool_x: np.ndarray, pool: Pool, placed: Iterable[Placed]) -> pd.DataFrame:
     """Count, for every model, how many of its cells' nearest real neighbours are of the predicted dose.
 
-    Parameters
-    ----------
-    pool_x
-        Real cells [cell, component].
-    pool
-        Their doses.
-    placed
-        Predicted cells.
+    `pool_x` are the cells of `pool` [cell, component], `placed` the predicted ones.
 
     Returns
     -------

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,12 +52,8 @@ def run_audits(
 ) -> tuple[list[Path], int]:
     """Run what is not there yet in `out`, then write tables, figures and the page.
 
-    Parameters
-    ----------
-    question
-        The suite's own; the audits change its protocol and integration.
-    audits
-        Some of `AUDITS`. A suite of one direction has no audit of its direction.
+    The audits, some of `AUDITS`, change protocol and integration of the suite's own question. A suite of one direction has
+    no audit of its direction.
 
     Returns
     -------
@@ -71,39 +68,31 @@ def run_audits(
     for name in audits:
         if name not in AUDITS:
             raise UnknownName("audit", name, AUDITS)
-    runs = _Runs(question, out / "runs", replace(execution or Execution(), figures=False), watch)
+    execution, failures = replace(execution or Execution(), figures=False), []
+
+    def run_with(**changes: Any) -> tuple[Plan, Path]:
+        """Run the question with some changes, or go on with that run; returns its plan and folder."""
+        asked = replace(question, **changes)
+        plan = make_plan(asked, execution.data_dir)
+        folder = out / "runs" / f"{plan.suite.name}-{plan.protocol}-{asked.integration}-{asked.preset}"
+        failures.append(run(plan, folder, execution, watch).failures)
+        return plan, folder
+
     tables: dict[str, pd.DataFrame] = {}
     if {"protocols", "direction"} & set(audits):
-        plan, folder = runs.run()
+        plan, folder = run_with()
         honest = load(folder)
         if "protocols" in audits:
-            tables["protocols"] = compare_protocols(honest, load(runs.run(protocol=LEAKY, folds=1)[1]))
+            tables["protocols"] = compare_protocols(honest, load(run_with(protocol=LEAKY, folds=1)[1]))
         if "direction" in audits and len(plan.directions) > 1:
             answers = wrong_answers(FinishedRun(folder, plan))
             tables["direction"] = direction_audit.judge_directions(honest, answers)
             tables["direction_metrics"] = direction_audit.rate_metrics(answers, honest.metrics)
     if "integration" in audits:
-        folders = {str(m): runs.run(protocol=INTEGRATED, integration=m, folds=1)[1] for m in METHODS}
+        folders = {str(m): run_with(protocol=INTEGRATED, integration=m, folds=1)[1] for m in METHODS}
         effects = {m: pd.read_csv(f / "integration" / "effects.csv") for m, f in folders.items() if m != "none"}
         tables["integration"] = compare_integrations({m: load(f) for m, f in folders.items()}, effects)
-    return write_audits(tables, MEANING, out), runs.failures
-
-
-@dataclass
-class _Runs:
-    question: Question
-    folder: Path
-    execution: Execution
-    watch: Watcher
-    failures: int = 0
-
-    def run(self, **changes: object) -> tuple[Plan, Path]:
-        """Run the question with some changes, or go on with that run; returns its plan and folder."""
-        question = replace(self.question, **changes)  # type: ignore[arg-type]
-        plan = make_plan(question, self.execution.data_dir)
-        folder = self.folder / f"{plan.suite.name}-{plan.protocol}-{question.integration}-{question.preset}"
-        self.failures += run(plan, folder, self.execution, self.watch).failures
-        return plan, folder
+    return write_audits(tables, MEANING, out), sum(failures)
 
 
 def wrong_answers(finished: FinishedRun) -> pd.DataFrame:
@@ -117,11 +106,6 @@ def wrong_answers(finished: FinishedRun) -> pd.DataFrame:
     -------
     DataFrame
         Rows of scores.csv (`SCORE_COLUMNS`): every metric of the planted predictors, `direction_audit.METRICS` of models.
-
-    Raises
-    ------
-    BenchmarkError
-        The run does not have both directions.
     """
     asked = finished.asked("n2p")
     finished.asked("p2n")
@@ -161,13 +145,12 @@ def _planted(question: ScoredFold, train: np.ndarray) -> dict[str, Answers]:
 
 def _turned(finished: FinishedRun, asked: list[Asked], question: ScoredFold, model: str) -> Answers:
     """Add a model's predicted change of n2p to the input of p2n."""
-    found: Answers = []
-    for one, start in zip(asked, question.start, strict=True):
-        prediction = finished.prediction(one, model)
-        if prediction is not None:
-            change = start + prediction.mean() - mean_profile(take(question.cells, one.condition.input("n2p")))
-        found.append(None if prediction is None else _mean(change))
-    return found
+    inputs = (mean_profile(take(question.cells, one.condition.input("n2p"))) for one in asked)
+    predictions = (finished.prediction(one, model) for one in asked)
+    return [
+        None if prediction is None else _mean(start + prediction.mean() - before)
+        for prediction, start, before in zip(predictions, question.start, inputs, strict=True)
+    ]
 
 
 def _mean(profile: np.ndarray) -> Prediction:

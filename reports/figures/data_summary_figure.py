@@ -38,7 +38,13 @@ def draw_cells(conditions: pd.DataFrame, cells: pd.DataFrame, title: str, unit: 
     cells = cells.assign(context=cells["context"].where(cells["context"].isin(largest), OTHERS).astype(str))
     figure = style.new_figure(5.6)
     (sizes, controls), (depths, detected) = figure.subplots(2, 2)
-    _draw_sizes(sizes, conditions)
+    perturbed = conditions.loc[~conditions["is_control"], "cells"].sort_values(ascending=False)
+    median = conditions.loc[conditions["is_control"], "cells"].median()
+    sizes.step(range(1, len(perturbed) + 1), perturbed, where="mid", color="#0173b2", label="perturbed conditions")
+    sizes.axhline(median, color=style.GREY, ls="--", lw=1, label="controls of a context, median")
+    sizes.set(yscale="log", xlabel="condition, by size", ylabel="cells")
+    _plain_ticks(sizes.yaxis)
+    sizes.legend(fontsize=8, loc="lower left")
     shares = 100 * cells.groupby("context")["is_control"].mean().sort_index(ascending=False)
     controls.barh(shares.index, shares, color=shares.index.map(colours))
     controls.set(xlabel="controls, % of cells", xlim=(0, max(1.0, 1.1 * shares.max())))
@@ -48,16 +54,6 @@ def draw_cells(conditions: pd.DataFrame, cells: pd.DataFrame, title: str, unit: 
     detected.set_xlabel("genes detected in a cell")
     figure.suptitle(title, x=0.01, ha="left")
     return figure
-
-
-def _draw_sizes(axes: Axes, conditions: pd.DataFrame) -> None:
-    perturbed = conditions.loc[~conditions["is_control"], "cells"].sort_values(ascending=False)
-    median = conditions.loc[conditions["is_control"], "cells"].median()
-    axes.step(range(1, len(perturbed) + 1), perturbed, where="mid", color="#0173b2", label="perturbed conditions")
-    axes.axhline(median, color=style.GREY, ls="--", lw=1, label="controls of a context, median")
-    axes.set(yscale="log", xlabel="condition, by size", ylabel="cells")
-    _plain_ticks(axes.yaxis)
-    axes.legend(fontsize=8, loc="lower left")
 
 
 def _draw_spread(axes: Axes, values: pd.Series, contexts: pd.Series, colours: dict[str, str]) -> None:

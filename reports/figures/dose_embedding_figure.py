@@ -113,7 +113,7 @@ def _draw_shares(neighbours: pd.DataFrame) -> Figure:
         rows = table[table["dose"] == dose]
         axes.axvline(100 * rows["chance"].mean(), color=style.GREY, linestyle="--", linewidth=1.2, label="chance")
         for marker, own in (("o", rows[rows["unit"] == "cell"]), ("D", rows[rows["unit"] != "cell"])):
-            style.draw_intervals(axes, own, models, colours, linewidth=2.2, marker=marker)
+            style.draw_intervals(axes, own, models, colours, marker=marker)
         axes.set_title(f"asked for {name_dose(dose)}", loc="left")
         axes.set_xlabel("neighbours of that dose, %")
     units = table.drop_duplicates("model").set_index("model")["unit"]

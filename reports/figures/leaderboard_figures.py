@@ -78,20 +78,14 @@ def draw_ranking(task: Task, board: pd.DataFrame, colours: Mapping[str, str]) ->
     for axes, metric in zip(panels, shown, strict=True):
         rows = ordered_models(board, metric)
         ranked = rows[(rows["kind"] == "model") & rows["mean"].notna()]
-        style.draw_intervals(axes, ranked, list(models["model"]), colours, linewidth=2.2, markersize=7)
+        style.draw_intervals(axes, ranked, list(models["model"]), colours)
         _draw_references(axes, rows[rows["kind"] == "reference"], ranked)
         axes.set_xlabel(_AXIS_LABELS.get(metric, f"{metric}\n(see the table of metrics)"))
     style.label_lines(panels[0], models["model"].where(~models["status"].isin(FAILED), models["model"] + "\n(failed)"))
+    look: dict[str, Any] = {"fontsize": 8, "va": "center", "style": "italic", "bbox": style.WHITE}
     for row in models[models["mean"].isna()].itertuples():
-        panels[0].annotate(
-            shorten(f"{row.status}: {row.reason}", 60),
-            (0.02, row.Index),
-            fontsize=8,
-            va="center",
-            xycoords=("axes fraction", "data"),
-            style="italic",
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
-        )
+        text = shorten(f"{row.status}: {row.reason}", 60)
+        panels[0].text(0.02, row.Index, text, transform=panels[0].get_yaxis_transform(), **look)
     panels[0].plot([], [], "o", color=style.GREY, label="grey dots: brackets, nothing learnt per perturbation")
     title = f"Ranking by {headline(board)}: mean over contexts, 95 % interval"
     return style.finish(figure, title, task, panels[0], ncols=2)
@@ -199,10 +193,9 @@ def draw_time(task: Task, board: pd.DataFrame, costs: pd.DataFrame, colours: Map
     models = models.assign(time=models["fit_seconds"].clip(lower=_SHORTEST))
     figure = style.new_figure(4.6)
     axes = figure.subplots()
-    for row in models.itertuples():
-        bar = [[row.mean - row.low], [row.high - row.mean]]
-        look: dict[str, Any] = {"color": colours[row.model], "markersize": 8, "elinewidth": 1.2, "alpha": 0.9}
-        axes.errorbar(row.time, row.mean, yerr=bar, fmt="o", **look)
+    own_colours = [colours[model] for model in models["model"]]
+    axes.vlines(models["time"], models["low"], models["high"], colors=own_colours, linewidth=1.2)
+    axes.scatter(models["time"], models["mean"], s=64, c=own_colours, zorder=2)
     for row in rows[rows["model"] == "ceiling"].itertuples():
         axes.axhspan(row.low, row.high, color=style.REFERENCE, alpha=0.08, linewidth=0)
         axes.axhline(row.mean, color=style.REFERENCE, linestyle="--", linewidth=1.2, label="ceiling (reference)")

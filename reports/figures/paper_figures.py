@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.figures import style
@@ -39,7 +38,7 @@ def draw_lines(results: Results, direction: str) -> Figure:
     for line, context in zip(panels, contexts, strict=True):
         for axes, metric in zip(line, metrics, strict=True):
             own = rows[(rows["context"] == context) & (rows["metric"] == metric)]
-            style.draw_intervals(axes, own, order, colours, markersize=5)
+            style.draw_intervals(axes, own, order, colours)
             known = own.set_index("model")["mean"]
             for name, line_style, colour, label in _COPY_AND_CEILING:
                 if name in known:
@@ -66,7 +65,10 @@ def draw_triangular(table: pd.DataFrame, results: Results, direction: str) -> Fi
         for column, (colour, marker, label, shift) in _TRIANGLE.items():
             look: dict[str, Any] = {"color": colour, "markersize": 4.5, "alpha": 0.9, "label": label}
             axes.plot(rows[column], np.arange(len(order)) + shift, marker, **look)
-        _write_margins(axes, rows)
+        for place, row in enumerate(rows.to_dict("records")):
+            look = {"fontsize": 8, "va": "center", "fontweight": "bold" if row.get("copies_input") == 1 else "normal"}
+            text = "" if pd.isna(row["copy_margin"]) else number(row["copy_margin"], 3)
+            axes.text(1.02, place, text, transform=axes.get_yaxis_transform(), **look)
         axes.set_title(f"{name} in {rows['context'].dropna().iloc[0]}", loc="left")
         axes.set_xlabel("r2_pearson (no unit)", fontsize=9)
         axes.grid(axis="y", color=style.RULE)
@@ -74,14 +76,6 @@ def draw_triangular(table: pd.DataFrame, results: Results, direction: str) -> Fi
     style.label_lines(panels[0], list(words), fontsize=8.5)
     title = "Is the output nearer the target than the input? Right: copy_margin, bold where flagged as a copy"
     return style.finish(figure, title, results.task(direction), panels[0], ncols=3)
-
-
-def _write_margins(axes: Axes, rows: pd.DataFrame) -> None:
-    flags = rows.get("copies_input", pd.Series(0, rows.index))
-    for place, (margin, flag) in enumerate(zip(rows["copy_margin"], flags, strict=True)):
-        if pd.notna(margin):
-            look: dict[str, Any] = {"fontsize": 8, "va": "center", "fontweight": "bold" if flag == 1 else "normal"}
-            axes.text(1.02, place, number(margin, 3), transform=axes.get_yaxis_transform(), **look)
 
 
 def draw_stages(table: pd.DataFrame, results: Results, direction: str) -> Figure:

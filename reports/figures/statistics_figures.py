@@ -138,8 +138,7 @@ def _draw_scaled(
         axes.plot(values, range(len(values)), marker, label=model, **look)
     for place in np.flatnonzero(scaled.isna().all(axis="columns")).tolist():
         text = "uninformative" if quality["informative"].iloc[place] is not None else "no ceiling or baseline"
-        box: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
-        axes.text(0.5, place, text, ha="center", va="center", fontsize=8, style="italic", bbox=box)
+        axes.text(0.5, place, text, ha="center", va="center", fontsize=8, style="italic", bbox=style.WHITE)
     axes.set(xlim=(_EDGE[0] - 0.08, _EDGE[1] + 0.08), xlabel="scaled score (beyond the edges: drawn there)")
     axes.grid(axis="y", color=style.RULE)
 

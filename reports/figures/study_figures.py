@@ -33,7 +33,7 @@ def draw_study(table: pd.DataFrame, out: Path) -> list[Path]:
         panels = figure.subplots(len(groups), 1, squeeze=False)[:, 0]
         for axes, (task, own) in zip(panels, groups, strict=True):
             names = [model for model in own["model"] if model != CEILING]
-            style.draw_intervals(axes, own, names, {name: _KINDS[kind_of(name)][0] for name in names}, linewidth=2.2)
+            style.draw_intervals(axes, own, names, {name: _KINDS[kind_of(name)][0] for name in names})
             for mean in own.loc[own["model"] == CEILING, "mean"]:
                 axes.axvline(mean, color=style.REFERENCE, linestyle="--", linewidth=1.3)
             axes.axvline(0, color=style.GREY, linewidth=0.8)

@@ -27,6 +27,8 @@ WIDTH = 8.0
 GREY = "#6b6b6b"
 REFERENCE = "#111111"
 RULE = "#e6e6e6"
+WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+"""Box behind a text that lies on lines."""
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p", "*", "h")
 _PALETTE = sns.color_palette("colorblind").as_hex()
 _OWN = {
@@ -116,11 +118,8 @@ def draw_intervals(
     rows: pd.DataFrame,
     order: Sequence[str],
     colours: Mapping[str, str],
-    *,
-    shift: float = 0.0,
     marker: str = "o",
-    linewidth: float = 2,
-    markersize: float = 6,
+    shift: float = 0,
 ) -> None:
     """Draw `mean` of each row as a dot on the line of its `model`, a bar from `low` to `high` where there is an interval.
 
@@ -128,11 +127,11 @@ def draw_intervals(
     """
     axes.grid(axis="y", color=RULE)
     for place, model in enumerate(order):
+        at = place + shift
         for row in rows[rows["model"] == model].itertuples():
-            at = place + shift
             if np.isfinite(row.low):
-                axes.plot([row.low, row.high], [at, at], color=colours[model], linewidth=linewidth)
-            axes.plot(row.mean, at, marker, color=colours[model], markersize=markersize)
+                axes.plot([row.low, row.high], [at, at], color=colours[model], linewidth=2.2)
+            axes.plot(row.mean, at, marker, color=colours[model], markersize=6)
 
 
 def draw_heatmap(

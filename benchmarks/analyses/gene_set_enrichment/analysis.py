@@ -9,15 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.analyses.gene_set_enrichment.prerank import (
-    Enriched,
-    GeneSets,
-    agree,
-    annotation_sets,
-    enrich,
-    read_gene_sets,
-    usable_sets,
-)
+from benchmarks.analyses.gene_set_enrichment import prerank
+from benchmarks.analyses.gene_set_enrichment.prerank import Enriched, GeneSets
 from benchmarks.contract import Direction
 from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.errors import DataError, UnknownName
@@ -95,7 +88,7 @@ def analyse(run: FinishedRun, request: EnrichmentRequest) -> Enrichment:
                 sums.append(_label(side.running[side.running["gene_set"].isin(shown)], labels))
             if model != TRUTH:
                 true = other_half if model == CEILING else found[TRUTH]
-                agreements.append(labels | agree(true.table, side.table))
+                agreements.append(labels | prerank.agree(true.table, side.table))
     return Enrichment(
         pd.concat(tables, ignore_index=True), pd.DataFrame(agreements), pd.concat(sums, ignore_index=True)
     )
@@ -118,8 +111,10 @@ def gene_sets(run: FinishedRun, request: EnrichmentRequest) -> GeneSets:
     dataset = run.plan.dataset
     if request.gene_sets is None and not dataset.annotation:
         raise DataError(f"{dataset.card.name} has no gene annotation; name a GMT file with --gene-sets.")
-    sets = read_gene_sets(request.gene_sets) if request.gene_sets else annotation_sets(dataset.annotation)
-    return usable_sets(sets, run.plan.cells.var_names, request.min_size, request.max_size)
+    sets = (
+        prerank.read_gene_sets(request.gene_sets) if request.gene_sets else prerank.annotation_sets(dataset.annotation)
+    )
+    return prerank.usable_sets(sets, run.plan.cells.var_names, request.min_size, request.max_size)
 
 
 def strongest(run: FinishedRun, every: list[Asked], n: int) -> list[Asked]:
@@ -151,10 +146,12 @@ def _sides(
     keep = np.ones(cells.n_vars, dtype=bool)
     keep[own_genes(asked, cells.var_names)] = False
     genes = list(cells.var_names[keep])
-    left = usable_sets(sets, genes, request.min_size, request.max_size)
+    left = prerank.usable_sets(sets, genes, request.min_size, request.max_size)
 
     def side(name: str, change: np.ndarray) -> tuple[str, Enriched]:
-        return name, enrich(change[keep], genes, left, permutations=request.permutations, seed=derive(seed, name))
+        return name, prerank.enrich(
+            change[keep], genes, left, permutations=request.permutations, seed=derive(seed, name)
+        )
 
     true, start = changes(cells, asked)
     yield side(TRUTH, true)

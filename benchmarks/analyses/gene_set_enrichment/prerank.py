@@ -24,8 +24,6 @@ TIE = 1e-7
 """Share of the largest change of the random noise that orders equal changes."""
 SIGNIFICANT = 0.05
 """False discovery rate below which a set counts as enriched."""
-TOP = 10
-"""Sets of largest |NES| that are compared."""
 
 
 def read_gene_sets(path: Path) -> GeneSets:
@@ -80,12 +78,12 @@ def usable_sets(sets: GeneSets, genes: Iterable[str], least: int, most: int) -> 
     cut = {name: tuple(gene for gene in own if gene in measured) for name, own in sets.items()}
     kept = {name: own for name, own in cut.items() if least <= len(own) <= most}
     if not kept:
-        largest = max((len(own) for own in cut.values()), default=0)
-        examples = next((own[0] for own in sets.values()), "none"), min(measured, default="none")
+        largest = max(map(len, cut.values()), default=0)
+        there = next((own[0] for own in sets.values()), "none")
         raise DataError(
             f"None of {len(sets)} gene sets has {least} to {most} of the {len(measured)} measured genes (the largest has "
-            f"{largest}). Genes are named like '{examples[0]}' there and '{examples[1]}' in the data. Give sets of these genes "
-            "with --gene-sets, leave the option out for the data set's own annotation, or lower --min-size."
+            f"{largest}). Genes are named like '{there}' there and '{min(measured, default='none')}' in the data. Give sets "
+            "of these genes with --gene-sets, leave it out for the data set's own annotation, or lower --min-size."
         )
     return kept
 
@@ -107,18 +105,8 @@ def enrich(
 ) -> Enriched:
     """Rank genes by their change and test every set for lying at one end.
 
-    Parameters
-    ----------
-    change
-        Change of mean expression [gene], log2.
-    genes
-        Names [gene].
-    sets
-        From `usable_sets`, of these genes.
-    permutations
-        Random gene sets of each size that scores are normalised by.
-    seed
-        Seed of the permutations and of the order of equal changes.
+    `change` [gene] is that of mean expression, log2, of `genes`; `sets` are from `usable_sets`. Scores are normalised by those
+    of `permutations` random sets of each size. Random are these sets and the order of equal changes.
 
     Raises
     ------
@@ -158,15 +146,11 @@ def enrich(
     return Enriched(pd.DataFrame(rows, columns=list(COLUMNS)), pd.concat(sums, ignore_index=True))
 
 
-def agree(true: pd.DataFrame, predicted: pd.DataFrame, top: int = TOP) -> dict[str, float]:
+def agree(true: pd.DataFrame, predicted: pd.DataFrame, top: int = 10) -> dict[str, float]:
     """Compare the enrichment of a prediction with the truth's.
 
-    Parameters
-    ----------
-    true, predicted
-        `Enriched.table`; an empty one of a constant change enriches nothing and scores 0, as in every metric of the change.
-    top
-        Sets of largest |NES| that are compared; at most half of all sets.
+    Both are an `Enriched.table`; an empty one of a constant change enriches nothing and scores 0, as in every metric of the
+    change. The `top` sets of largest |NES| are compared, at most half of all.
 
     Returns
     -------
