@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
 
 from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.errors import BenchmarkError
@@ -23,9 +24,6 @@ from benchmarks.scoring.table import take
 from benchmarks.scoring.training_summary import summarise_training
 from benchmarks.seeds import derive
 from reports.figures.dose_embedding_figure import CELL_COLUMNS, NEIGHBOUR_COLUMNS, REAL, draw_embedding
-
-if TYPE_CHECKING:
-    from sklearn.decomposition import PCA
 
 MOST_CELLS = 100
 """Cells of a dose, real ones and each model's, that are looked at; more are subsampled."""
@@ -136,8 +134,6 @@ def right_doses(pool_x: np.ndarray, pool: Pool, placed: Iterable[Placed]) -> pd.
         One row per model, and one of the real cells of that dose among the others: `share` of `k` neighbours, mean over
         cells; `chance`, the dose's share of the real cells. A mean or a draw lies where no single cell does; `unit` says so.
     """
-    from sklearn.neighbors import NearestNeighbors  # slow to import
-
     counts = pd.Series(pool.doses).value_counts()
     k = int(min(NEIGHBOURS, counts.min() - 1))
     search = NearestNeighbors(n_neighbors=k + 1).fit(pool_x)

@@ -71,7 +71,8 @@ def _draw_cells(cells: pd.DataFrame, neighbours: pd.DataFrame, what: str) -> Fig
     models = [REAL, *sorted(set(cells["model"]) - {REAL})][: 1 + _MOST]
     doses = sorted(set(cells["dose"]))
     colours = dict(zip(doses, ["#bdbdbd", *sns.color_palette("plasma", len(doses) - 1).as_hex()], strict=True))
-    figure, panels = style.grid_of_panels(len(models), 1.7, 2.1, "PHATE 1", "PHATE 2 (no unit)")
+    figure, panels = style.grid_of_panels(len(models), 1.7, 2.1, "", "")
+    panels[0].set(xlabel="PHATE 1", ylabel="PHATE 2 (no unit)")
     for axes, model in zip(panels, models, strict=True):
         axes.set(xticks=[], yticks=[])
         if model != REAL:

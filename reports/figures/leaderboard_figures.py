@@ -100,11 +100,8 @@ def _draw_references(axes: Axes, references: pd.DataFrame, models: pd.DataFrame)
     known = references[references["mean"].notna() & (references["model"] != "other_controls")]  # it lies at no_change
     for row in known.itertuples():
         label = f"{row.model} (reference) {number(row.mean, 2)}"
-        look: dict[str, Any] = {
-            "color": style.REFERENCE,
-            "linestyle": _REFERENCE_LINES.get(row.model, "-"),
-            "linewidth": 1.3,
-        }
+        line = _REFERENCE_LINES.get(row.model, "-")
+        look: dict[str, Any] = {"color": style.REFERENCE, "linestyle": line, "linewidth": 1.3}
         if min(ends) - reach <= row.mean <= max(ends) + reach:
             axes.axvspan(row.low, row.high, color=style.REFERENCE, alpha=0.10, linewidth=0)
             axes.axvline(row.mean, label=label, **look)
@@ -179,7 +176,8 @@ def _draw_triangle(axes: Axes, points: pd.DataFrame, edge: float, colour: str) -
     axes.axvline(middle, color=style.GREY, linewidth=0.8, linestyle=":")
     axes.scatter(points["sim_ip"], points["sim_tp"], s=12, color=colour, alpha=0.7, linewidths=0)
     axes.set(xlim=ends, ylim=ends, aspect="equal")
-    axes.locator_params(nbins=3)
+    axes.xaxis.set_major_locator(MaxNLocator(3))
+    axes.yaxis.set_major_locator(MaxNLocator(3))
 
 
 def draw_time(task: Task, board: pd.DataFrame, costs: pd.DataFrame, colours: Mapping[str, str]) -> Figure | None:

@@ -69,9 +69,9 @@ def draw_sensitivity(task: Task, table: pd.DataFrame) -> Figure | None:
     if subsets.empty:
         return None
     words = {"metric": "", "context": "context ", "cells": "cells: ", "fold": "fold ", "seed": "seed "}
-    lines = {
-        by: subsets[subsets["by"] == by].assign(line=word + subsets["subset"].astype(str)) for by, word in words.items()
-    }
+    pairs = zip(subsets["by"], subsets["subset"], strict=True)
+    subsets = subsets.assign(line=[f"{words[by]}{subset}" for by, subset in pairs])
+    lines = {by: subsets[subsets["by"] == by] for by in words}
     if len(lines["context"]) > _SOME:
         lines["context"] = lines["context"].sort_values(["tau", "subset"]).head(_SOME)
     found = {

@@ -13,12 +13,13 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from adjustText import adjust_text
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patheffects import withStroke
+from matplotlib.text import Annotation
+from matplotlib.transforms import Bbox
 
 from reports.task_labels import Task
 
@@ -56,6 +57,12 @@ _SETTINGS: Any = {
     "axes.axisbelow": True,
     "legend.frameon": False,
 }
+_PLACES = [
+    (size * x, size * y)
+    for size in (8, 16, 26, 37, 50)
+    for x, y in ((1, 0), (-1, 0), (0.7, 1), (0.7, -1), (-0.7, 1), (-0.7, -1), (0, 1.2), (0, -1.2))
+]
+"""Offsets of a label from its point, in points, those tried first at the front."""
 
 
 @contextmanager
@@ -110,7 +117,7 @@ def grid_of_panels(n: int, base: float, row: float, xlabel: str, ylabel: str) ->
 def label_lines(axes: Axes, names: Sequence[str], **style: Any) -> None:
     """Label the lines of a plot with a line per name, the first at the top."""
     axes.set_yticks(range(len(names)), names, **style)
-    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_ylim(len(names) - 0.5, -0.5)
 
 
 def draw_intervals(
@@ -192,7 +199,9 @@ def save(figure: Figure, stem: Path, *, svg: bool) -> list[Path]:
 
 
 def place_labels(axes: Axes, points: np.ndarray, labels: Sequence[str], bars: np.ndarray) -> None:
-    """Write a label beside each point where it covers no other label, no point and no error bar.
+    """Write a label beside each point where it covers fewest other labels, points and error bars.
+
+    A thin line joins the far labels to their points.
 
     Parameters
     ----------
@@ -204,17 +213,25 @@ def place_labels(axes: Axes, points: np.ndarray, labels: Sequence[str], bars: np
         Lower and upper end of each point's error bar [point, 2], data coordinates.
     """
     axes.figure.canvas.draw()
-    halo = withStroke(linewidth=3, foreground="white")
-    texts = [
-        axes.text(x, y, label, fontsize=9, va="center", path_effects=[halo], zorder=5)
-        for (x, y), label in zip(points, labels, strict=True)
+    pixels, dot = axes.transData.transform, axes.figure.dpi / 18
+    taken = [Bbox(pixels([point, point])).padded(dot) for point in points]
+    taken += [
+        Bbox(pixels([(x, low), (x, high)])).padded(dot / 3) for (x, _), (low, high) in zip(points, bars, strict=True)
     ]
-    adjust_text(
-        texts,
-        np.tile(points[:, 0], 3),
-        np.concatenate([points[:, 1], *np.transpose(bars)]),
-        ax=axes,
-        iter_lim=400,
-        expand=(1.15, 1.35),
-        arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6},
-    )
+    font: dict[str, Any] = {"fontsize": 9, "path_effects": [withStroke(linewidth=3, foreground="white")], "zorder": 5}
+    for point, label in sorted(zip(points.tolist(), labels, strict=True), key=lambda item: (item[0][1], item[1])):
+        text = axes.annotate(label, point, (0, 0), textcoords="offset points", va="center", **font)
+        crowding = {place: _crowding(text, place, taken) for place in _PLACES}
+        place = min(crowding, key=crowding.__getitem__)
+        _crowding(text, place, taken)
+        taken.append(text.get_window_extent())
+        if np.hypot(*place) > 13:
+            line = {"arrowstyle": "-", "color": GREY, "linewidth": 0.6}
+            axes.annotate("", point, place, textcoords="offset points", arrowprops=line)
+
+
+def _crowding(text: Annotation, place: tuple[float, float], taken: Sequence[Bbox]) -> int:
+    """Move a label to an offset; returns how many boxes it covers there, and 1 more where it leaves the panel."""
+    text.set(position=place, ha="left" if place[0] > 0 else "right" if place[0] < 0 else "center")
+    box, frame = text.get_window_extent().padded(2), text.axes.get_window_extent()
+    return box.count_overlaps(taken) + int(not all(frame.contains(*corner) for corner in (box.min, box.max)))

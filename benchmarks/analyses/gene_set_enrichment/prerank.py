@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gzip
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -59,11 +60,8 @@ def read_gene_sets(path: Path) -> GeneSets:
 
 def annotation_sets(annotation: Annotation) -> GeneSets:
     """Turn gene → terms into term → genes."""
-    sets: dict[str, list[str]] = defaultdict(list)
-    for gene, terms in annotation.items():
-        for term in terms:
-            sets[term].append(gene)
-    return {term: tuple(sorted(genes)) for term, genes in sorted(sets.items())}
+    pairs = sorted((term, gene) for gene, terms in annotation.items() for term in terms)
+    return {term: tuple(gene for _, gene in own) for term, own in groupby(pairs, key=itemgetter(0))}
 
 
 def usable_sets(sets: GeneSets, genes: Iterable[str], least: int, most: int) -> GeneSets:

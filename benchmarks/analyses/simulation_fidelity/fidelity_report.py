@@ -236,11 +236,11 @@ def draw_effects(table: pd.DataFrame, stem: Path) -> Path:
         style.label_lines(axes, [f"{context} · {name}" for (_, name, context), _ in rows], fontsize=8)
         axes.axvline(0, color=style.GREY, linewidth=0.6)
         axes.set_xlabel(title)
+    for name, colour in COLOURS.items():
+        panels[0, 0].plot([], [], "o", color=colour, label=name)
     panels[0, 0].set_xscale("symlog", linthresh=0.1)
     panels[0, 0].set_xticks([-0.1, 0, 0.1, 1, 10], ["−0.1", "0", "0.1", "1", "10"])
     panels[0, 1].set_xlim(min(0.9, float(table["r2_copy"].quantile(0.01))), 1.0)
-    for name, colour in COLOURS.items():
-        panels[0, 0].plot([], [], "o", color=colour, label=name)
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     title = "Effects, a real grid beside simulated twins: a dot is a condition, the bar the quartiles"
     figure.suptitle(title, x=0.01, ha="left")
