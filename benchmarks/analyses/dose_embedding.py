@@ -72,10 +72,9 @@ def embed(run: FinishedRun, compounds: tuple[str, ...] = (), wanted: tuple[str, 
     asked.sort(key=lambda a: (a.condition.perturbation, a.condition.context, a.dose))
     groups = {key: list(own) for key, own in groupby(asked, key=_key)}
     drawn = [_key(a) for a in choose(asked, compounds)] if compounds else list(groups)[:2]
-    folds = {a.split.fold: a.split for a in asked}
     spaces = {
-        fold: summarise_training(run.plan.cells, split.train, _seed(run, "space")).components
-        for fold, split in folds.items()
+        split.fold: summarise_training(run.plan.cells, split.train, _seed(run, "space")).components
+        for split in run.plan.splits
     }
     neighbours, cells = [], []
     for key, own in groups.items():

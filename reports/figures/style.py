@@ -201,16 +201,7 @@ def save(figure: Figure, stem: Path, *, svg: bool) -> list[Path]:
 def place_labels(axes: Axes, points: np.ndarray, labels: Sequence[str], bars: np.ndarray) -> None:
     """Write a label beside each point where it covers fewest other labels, points and error bars.
 
-    A thin line joins the far labels to their points.
-
-    Parameters
-    ----------
-    points
-        Data coordinates [point, 2].
-    labels
-        One label per point.
-    bars
-        Lower and upper end of each point's error bar [point, 2], data coordinates.
+    Points and both ends of their error bars [point, 2] are in data coordinates. A thin line joins far labels to their points.
     """
     axes.figure.canvas.draw()
     pixels, dot = axes.transData.transform, axes.figure.dpi / 18
@@ -221,17 +212,17 @@ def place_labels(axes: Axes, points: np.ndarray, labels: Sequence[str], bars: np
     font: dict[str, Any] = {"fontsize": 9, "path_effects": [withStroke(linewidth=3, foreground="white")], "zorder": 5}
     for point, label in sorted(zip(points.tolist(), labels, strict=True), key=lambda item: (item[0][1], item[1])):
         text = axes.annotate(label, point, (0, 0), textcoords="offset points", va="center", **font)
-        crowding = {place: _crowding(text, place, taken) for place in _PLACES}
+        crowding = {place: _crowding(axes, text, place, taken) for place in _PLACES}
         place = min(crowding, key=crowding.__getitem__)
-        _crowding(text, place, taken)
+        _crowding(axes, text, place, taken)
         taken.append(text.get_window_extent())
         if np.hypot(*place) > 13:
             line = {"arrowstyle": "-", "color": GREY, "linewidth": 0.6}
             axes.annotate("", point, place, textcoords="offset points", arrowprops=line)
 
 
-def _crowding(text: Annotation, place: tuple[float, float], taken: Sequence[Bbox]) -> int:
+def _crowding(axes: Axes, text: Annotation, place: tuple[float, float], taken: Sequence[Bbox]) -> int:
     """Move a label to an offset; returns how many boxes it covers there, and 1 more where it leaves the panel."""
     text.set(position=place, ha="left" if place[0] > 0 else "right" if place[0] < 0 else "center")
-    box, frame = text.get_window_extent().padded(2), text.axes.get_window_extent()
+    box, frame = text.get_window_extent().padded(2), axes.get_window_extent()
     return box.count_overlaps(taken) + int(not all(frame.contains(*corner) for corner in (box.min, box.max)))

@@ -25,8 +25,6 @@ from benchmarks.data.dataset import load_dataset
 from reports.figures import style
 from reports.formatting import bullets, markdown_table
 
-TINY = ("smoke_simulated",)
-"""Simulated data sets that are too small to compare."""
 COUNTS = {
     "cells": "cells",
     "genes": "genes",
@@ -109,8 +107,8 @@ Means over conditions of at most 100 cells; significant: share with p < 0.05 by 
 
 
 def default_twins() -> list[str]:
-    """Name all simulated data sets but the tiny one."""
-    return [n for n in cards.available() if cards.read_card(n).source == "simulated" and n not in TINY]
+    """Name all simulated data sets but one, which is too small to compare."""
+    return [n for n in cards.available() if cards.read_card(n).source == "simulated" and n != "smoke_simulated"]
 
 
 def write_report(out: Path, names: Sequence[str], data_dir: Path | None, seed: int, say: Callable[[str], None]) -> Path:
@@ -146,16 +144,9 @@ def write_report(out: Path, names: Sequence[str], data_dir: Path | None, seed: i
 
 
 def page_text(statistics: pd.DataFrame, effects: pd.DataFrame, figures: Sequence[str]) -> str:
-    """Write the page in Markdown.
+    """Write the page in Markdown, with links to the figures beside it.
 
-    Parameters
-    ----------
-    statistics
-        One row a context: dataset, source, context and the values of `count_statistics.summary`.
-    effects
-        One row a condition, from `effect_table`.
-    figures
-        Names of the figures beside the page.
+    `statistics` has a row a context (dataset, source, context and the values of `summary`), `effects` a row a condition.
     """
     labels = ["source", "dataset", "context"]
     groups = effects.groupby(labels)
