@@ -80,16 +80,12 @@ class Study:
 def find_questions(suites: Sequence[str] | None, protocol: str | None = None) -> tuple[Question, ...]:
     """Choose the questions of some suites (None: all but smoke) and of a protocol; raises `BenchmarkError` for none."""
     every = (*QUESTIONS, SMOKE)
-    chosen = {q.suite for q in QUESTIONS} if suites is None else set(suites)
-    known, protocols = {q.suite for q in every}, sorted({str(q.protocol) for q in every})
-    if not chosen or chosen - known:
-        given = ",".join(suites or ())
-        raise BenchmarkError(f"--only {given}: expected some of {', '.join(sorted(known))}, separated by commas.")
-    if protocol is not None and protocol not in protocols:
-        raise BenchmarkError(f"--protocol {protocol}: expected one of {', '.join(protocols)}.")
-    found = tuple(q for q in every if q.suite in chosen and protocol in (None, q.protocol))
-    if not found:
-        raise BenchmarkError(f"--only and --protocol {protocol}: no question is of both; leave one out.")
+    wanted = {q.suite for q in QUESTIONS} if suites is None else set(suites)
+    found = tuple(q for q in every if q.suite in wanted and protocol in (None, q.protocol))
+    if not found or wanted - {q.suite for q in every}:
+        given = f"--only {','.join(suites or ())} --protocol {protocol or ''}"
+        known = ", ".join(f"{q.suite} {q.protocol}" for q in every)
+        raise BenchmarkError(f"{given}: expected suites, and a protocol, of these questions: {known}.")
     return found
 
 
@@ -98,14 +94,7 @@ def run_study(
 ) -> tuple[list[Path], int]:
     """Run what is not there yet, then write the tables, the page and the figures.
 
-    Parameters
-    ----------
-    study
-        What is compared.
-    out
-        Folder of runs and tables; what it holds of the study is kept.
-    execution, watch
-        As for `run`.
+    `out` is the folder of runs and tables; what it holds of the study is kept.
 
     Returns
     -------
@@ -127,14 +116,11 @@ def run_study(
 def summarise(folders: Sequence[Path]) -> pd.DataFrame:
     """Summarise the scores of runs of one question; a model that several of them have is taken from the first."""
     tables = [load(folder) for folder in folders]
-    scores, seen = [], set[str]()
-    for table in tables:
-        scores.append(table.scores[~table.scores["model"].isin(seen)])
-        seen |= set(table.scores["model"].unique())
-    joined = pd.concat(scores, ignore_index=True)
-    other = {"n2p": "_p2n", "p2n": "_n2p"}
-    own = [not model.endswith(other[d]) for model, d in zip(joined["model"], joined["direction"], strict=True)]
-    return summarise_seeds(joined[own], tables[0].metrics)
+    scores = pd.concat([table.scores.assign(run=place) for place, table in enumerate(tables)], ignore_index=True)
+    first = scores.groupby("model", observed=True)["run"].transform("min")
+    other = scores["direction"].map({"n2p": "_p2n", "p2n": "_n2p"})
+    own = [not model.endswith(end) for model, end in zip(scores["model"], other, strict=True)]
+    return summarise_seeds(scores[(scores["run"] == first) & own].drop(columns="run"), tables[0].metrics)
 
 
 def _both(names: Sequence[str]) -> tuple[str, ...]:

@@ -6,16 +6,20 @@ nearest real neighbours that have the predicted dose, beside chance and the same
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
 
 from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.errors import BenchmarkError
 from benchmarks.execution.load_run import Asked, FinishedRun, choose
+from benchmarks.execution.models.extras import needing
 from benchmarks.scoring.table import take
 from benchmarks.scoring.training_summary import summarise_training
 from benchmarks.seeds import derive
@@ -28,28 +32,27 @@ LEAST = 5
 """Fewest real cells of a dose; a dose with fewer is left out."""
 SAME = 3
 """Decimals of a principal component to which two cells are the same point of the picture."""
-INSTALL = "pip install 'cycseq-bench[phate]'"
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Real cells of one compound in one context, equally many of every dose."""
+    """Real cells of one compound in one context, equally many of every dose: positions in the data set, doses in nM [cell].
+
+    The dose of controls is 0.
+    """
 
     positions: np.ndarray
-    """Where they are in the data set's cells."""
     doses: np.ndarray
-    """nM [cell]; 0 for controls."""
 
 
 @dataclass(frozen=True)
 class Placed:
-    """Cells of one state in the space of principal components."""
+    """Cells of one state in the space of principal components: `x` [cell, component]."""
 
     model: str
     dose: float
     unit: str
     x: np.ndarray
-    """[cell, component]."""
 
 
 def embed(run: FinishedRun, compounds: tuple[str, ...] = (), wanted: tuple[str, ...] = ()) -> list[Path]:
@@ -64,15 +67,14 @@ def embed(run: FinishedRun, compounds: tuple[str, ...] = (), wanted: tuple[str, 
     if not asked:
         raise BenchmarkError(f"{run.folder} has no doses; give a run of a suite with compounds, such as sciplex.")
     if run.plan.integration:
-        raise BenchmarkError(
-            "The cells of an integrated run differ from fold to fold; embed a run without --integration."
-        )
+        raise BenchmarkError("Cells of an integrated run differ from fold to fold; embed a run without --integration.")
     models = run.models("n2p", wanted)
-    groups = _by_compound(asked)
-    drawn = {_key(a) for a in (choose(asked, compounds) if compounds else asked)}
-    drawn = drawn if compounds else set(list(groups)[:2])
+    asked.sort(key=lambda a: (a.condition.perturbation, a.condition.context, a.dose))
+    groups = {key: list(own) for key, own in groupby(asked, key=_key)}
+    drawn = [_key(a) for a in choose(asked, compounds)] if compounds else list(groups)[:2]
     spaces = {
-        a.split.fold: summarise_training(run.plan.cells, a.split.train, _seed(run, "space")).components for a in asked
+        split.fold: summarise_training(run.plan.cells, split.train, _seed(run, "space")).components
+        for split in run.plan.splits
     }
     neighbours, cells = [], []
     for key, own in groups.items():
@@ -80,9 +82,8 @@ def embed(run: FinishedRun, compounds: tuple[str, ...] = (), wanted: tuple[str, 
         labels = run.labels() | {"direction": "n2p", "context": key[0], "perturbation": key[1]}
         for one in own:
             space = spaces[one.split.fold]
-            found = right_doses(
-                space.transform(take(run.plan.cells, pool.positions)), pool, _placed(run, one, models, space)
-            )
+            pool_x = space.transform(take(run.plan.cells, pool.positions))
+            found = right_doses(pool_x, pool, _placed(run, [one], models, space))
             neighbours.append(found.assign(**labels, fold=one.split.fold))
         if key in drawn:
             cells.append(_embedded(run, own, models, pool, spaces[own[0].split.fold]).assign(**labels))
@@ -102,8 +103,7 @@ def pool_of(run: FinishedRun, asked: list[Asked]) -> Pool:
     """
     obs, own = run.plan.cells.obs, asked[0].condition
     here = (obs["context"] == own.context).to_numpy()
-    inputs = np.unique(np.concatenate([a.condition.input(a.direction) for a in asked]))
-    here[inputs] = False
+    here[np.concatenate([a.condition.input(a.direction) for a in asked])] = False
     control = obs["is_control"].to_numpy()
     dose = np.where(control, 0.0, obs["dose"].to_numpy(dtype=float))
     here &= control | (obs["perturbation"] == own.perturbation).to_numpy()
@@ -122,17 +122,10 @@ def pool_of(run: FinishedRun, asked: list[Asked]) -> Pool:
     return Pool(positions[order], np.repeat(list(places), size)[order])
 
 
-def right_doses(pool_x: np.ndarray, pool: Pool, placed: Iterator[Placed]) -> pd.DataFrame:
+def right_doses(pool_x: np.ndarray, pool: Pool, placed: Iterable[Placed]) -> pd.DataFrame:
     """Count, for every model, how many of its cells' nearest real neighbours are of the predicted dose.
 
-    Parameters
-    ----------
-    pool_x
-        Real cells [cell, component].
-    pool
-        Their doses.
-    placed
-        Predicted cells.
+    `pool_x` are the cells of `pool` [cell, component], `placed` the predicted ones.
 
     Returns
     -------
@@ -140,60 +133,49 @@ def right_doses(pool_x: np.ndarray, pool: Pool, placed: Iterator[Placed]) -> pd.
         One row per model, and one of the real cells of that dose among the others: `share` of `k` neighbours, mean over
         cells; `chance`, the dose's share of the real cells. A mean or a draw lies where no single cell does; `unit` says so.
     """
-    from sklearn.neighbors import NearestNeighbors  # slow to import
-
     counts = pd.Series(pool.doses).value_counts()
     k = int(min(NEIGHBOURS, counts.min() - 1))
     search = NearestNeighbors(n_neighbors=k + 1).fit(pool_x)
-    rows = []
-    asked: float | None = None
-    for cells in placed:
-        near = search.kneighbors(cells.x, n_neighbors=k, return_distance=False)
-        rows.append(_row(cells.model, cells.dose, cells.unit, pool.doses[near] == cells.dose, counts))
-        asked = cells.dose
-    if asked is not None and asked in counts:
-        own = np.flatnonzero(pool.doses == asked)
+    found = [(cells, search.kneighbors(cells.x, n_neighbors=k, return_distance=False)) for cells in placed]
+    if found and (dose := found[-1][0].dose) in counts:
+        own = np.flatnonzero(pool.doses == dose)
         near = search.kneighbors(pool_x[own], return_distance=False)
         others = np.stack([row[row != place][:k] for row, place in zip(near, own, strict=True)])
-        rows.append(_row(REAL, asked, "cell", pool.doses[others] == asked, counts))
-    return pd.DataFrame(rows)
+        found.append((Placed(REAL, dose, "cell", pool_x[own]), others))
+    return pd.DataFrame(
+        {
+            "model": cells.model,
+            "dose": cells.dose,
+            "unit": cells.unit,
+            "n_cells": len(near),
+            "k": k,
+            "n_doses": len(counts),
+            "share": float((pool.doses[near] == cells.dose).mean()),
+            "chance": float(counts.get(cells.dose, 0) / counts.sum()),
+        }
+        for cells, near in found
+    )
 
 
-def _row(model: str, dose: float, unit: str, right: np.ndarray, counts: pd.Series) -> dict[str, object]:
-    return {
-        "model": model,
-        "dose": dose,
-        "unit": unit,
-        "n_cells": len(right),
-        "k": right.shape[1],
-        "n_doses": len(counts),
-        "share": float(right.mean()),
-        "chance": float(counts.get(dose, 0) / counts.sum()),
-    }
+def _placed(run: FinishedRun, asked: list[Asked], models: list[str], space: PCA) -> Iterator[Placed]:
+    """Read the predicted cells of some conditions with a dose, model by model."""
+    for one in asked:
+        for model in models:
+            prediction = run.prediction(one, model)
+            if prediction is not None and one.dose is not None:
+                values = prediction.values
+                generator = np.random.default_rng(_seed(run, "predicted", model, one.name))
+                rows = np.sort(generator.permutation(len(values))[:MOST_CELLS])
+                yield Placed(model, one.dose, prediction.unit, space.transform(values[rows]))
 
 
-def _placed(run: FinishedRun, asked: Asked, models: list[str], space: object) -> Iterator[Placed]:
-    """Read the predicted cells of one condition, model by model."""
-    for model in models:
-        prediction = run.prediction(asked, model)
-        if prediction is not None and asked.dose is not None:
-            values = prediction.values
-            generator = np.random.default_rng(_seed(run, "predicted", model, asked.name))
-            rows = generator.permutation(len(values))[:MOST_CELLS]
-            yield Placed(model, asked.dose, prediction.unit, space.transform(values[np.sort(rows)]))  # type: ignore[attr-defined]
-
-
-def _embedded(run: FinishedRun, asked: list[Asked], models: list[str], pool: Pool, space: object) -> pd.DataFrame:
+def _embedded(run: FinishedRun, asked: list[Asked], models: list[str], pool: Pool, space: PCA) -> pd.DataFrame:
     """Embed a compound's real cells and all its predicted ones together."""
-    try:
-        import phate  # GPL-2, and seconds to import: an extra
-    except ImportError as error:
-        raise BenchmarkError(
-            f"The embedding needs the package phate (GPL-2), which is not installed: {INSTALL}."
-        ) from error
-    real = space.transform(take(run.plan.cells, pool.positions))  # type: ignore[attr-defined]
+    with needing("phate"):  # GPL-2, and seconds to import: an extra
+        import phate
+    real = space.transform(take(run.plan.cells, pool.positions))
     parts = [Placed(REAL, d, "cell", real[pool.doses == d]) for d in np.unique(pool.doses)]
-    parts += [part for one in asked for part in _placed(run, one, models, space)]
+    parts += _placed(run, asked, models, space)
     # models may predict the very same cells; PHATE needs distinct points
     x, back = np.unique(np.round(np.vstack([part.x for part in parts]), SAME), axis=0, return_inverse=True)
     seed = _seed(run, "phate", *_key(asked[0]))
@@ -202,13 +184,6 @@ def _embedded(run: FinishedRun, asked: list[Asked], models: list[str], pool: Poo
     sizes = [len(part.x) for part in parts]
     columns = {name: np.repeat([getattr(part, name) for part in parts], sizes) for name in ("model", "dose", "unit")}
     return pd.DataFrame(columns | {"x": place[:, 0], "y": place[:, 1]})
-
-
-def _by_compound(asked: list[Asked]) -> dict[tuple[str, str], list[Asked]]:
-    groups: dict[tuple[str, str], list[Asked]] = {}
-    for one in sorted(asked, key=lambda a: (a.condition.perturbation, a.condition.context, a.dose or 0.0)):
-        groups.setdefault(_key(one), []).append(one)
-    return groups
 
 
 def _key(asked: Asked) -> tuple[str, str]:

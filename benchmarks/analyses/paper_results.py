@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
 
 from benchmarks.analyses.dose_embedding import embed
@@ -14,40 +13,22 @@ from benchmarks.tasks.suites import SCIPLEX
 from reports.pages.paper.paper_page import write_paper
 from reports.tables import ReportError
 
-Step = Callable[[], list[Path]]
-
 
 def write_all(folders: Mapping[str, Path], out: Path, data_dir: Path | None = None) -> Iterator[str]:
-    """Analyse finished runs and write the page; a step that fails yields its reason and stops no other.
-
-    Parameters
-    ----------
-    folders
-        Suite → folder of its finished run.
-    out
-        Folder of the page.
-    data_dir
-        Folder with local copies of data files.
+    """Analyse finished runs (suite → folder) and write the page to `out`; a step that fails stops no other.
 
     Yields
     ------
     A line for each step: what was written, or why not.
     """
-    drugs, steps = folders.get(SCIPLEX.name), dict[str, Step]()
-    if drugs is not None:
-        steps["enrichment (Figure 6)"] = partial(_enrich, drugs, data_dir)
-        steps["cells by dose (Figure 5)"] = partial(_embed, drugs, data_dir)
-    steps["the paper's page"] = partial(write_paper, folders, out)  # last: it shows what the others made
+    steps: dict[str, Callable[[], list[Path]]] = {}
+    if drugs := folders.get(SCIPLEX.name):
+        request, folder = EnrichmentRequest(), drugs / "enrichment"
+        steps["enrichment (Figure 6)"] = lambda: write(analyse(reopen(drugs, data_dir), request), folder)
+        steps["cells by dose (Figure 5)"] = lambda: embed(reopen(drugs, data_dir))
+    steps["the paper's page"] = lambda: write_paper(folders, out)  # last: it shows what the others made
     for name, step in steps.items():
         try:
             yield f"{name}: {step()[-1]}"
         except (BenchmarkError, ReportError) as error:
             yield f"{name}: not made. {type(error).__name__}: {error}"
-
-
-def _enrich(run: Path, data_dir: Path | None) -> list[Path]:
-    return write(analyse(reopen(run, data_dir), EnrichmentRequest()), run / "enrichment")
-
-
-def _embed(run: Path, data_dir: Path | None) -> list[Path]:
-    return embed(reopen(run, data_dir))

@@ -2,100 +2,69 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from scipy.optimize import isotonic_regression
 
-from reports.figures.style import (
-    GREY,
-    REFERENCE,
-    draw_mean,
-    label_lines,
-    legend_below,
-    model_colours,
-    new_figure,
-    save,
-    set_title,
-)
+from reports.figures import style
 from reports.formatting import number
 from reports.stats.audits.protocol_audit import TASK
 from reports.tables import GROUP
 from reports.task_labels import Task
 
 _SHOWN = ("pearson_delta", "r2_pearson")
-_MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">")
-_APART = 0.045
-"""Least distance of two labels, as a share of the axis."""
 
 
 def draw_protocols(table: pd.DataFrame, folder: Path) -> list[Path]:
     """Draw a slope figure per direction: every model under the honest and under the leaky protocol."""
     paths = []
-    for key, own in table.groupby(list(TASK), sort=True):
-        suite, dataset, source, direction = map(str, key)
+    for (suite, dataset, source, direction), own in _models(table).groupby(list(TASK), sort=True):
         protocol = str(own["honest_protocol"].iloc[0])
-        own = own[(own["kind"] == "model") | (own["model"] == "ceiling")]
         metrics = [metric for metric in _SHOWN if metric in set(own["metric"])]
-        figure = new_figure(5.2)
-        panels = figure.subplots(1, len(metrics), squeeze=False)[0]
-        colours = model_colours(own.loc[own["kind"] == "model", "model"])
+        figure, panels = style.row_of_panels(len(metrics), 5.2)
+        colours = style.model_colours(own["model"])
         for axes, metric in zip(panels, metrics, strict=True):
             _draw_slopes(axes, own[own["metric"] == metric], colours)
             axes.set_xticks([0, 1], [f"{protocol}\n(held out)", "resampled\n(LEAKY: trained on)"])
             axes.set_title(f"{metric} (no unit)", loc="left")
-        set_title(
-            figure,
-            "How much of a score is leakage? The same models and conditions",
-            Task(suite, dataset, source, protocol, direction),
-        )
-        paths += save(figure, folder / f"protocols-{suite}-{direction}", svg=False)
+        task = Task(suite, dataset, source, protocol, direction)
+        style.finish(figure, "How much of a score is leakage? The same models and conditions", task)
+        paths += style.save(figure, folder / f"protocols-{suite}-{direction}", svg=False)
     return paths
 
 
+def _models(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of models and of the ceiling."""
+    return table[(table["kind"] == "model") | (table["model"] == "ceiling")]
+
+
 def _draw_slopes(axes: Axes, rows: pd.DataFrame, colours: dict[str, str]) -> None:
-    ends = rows["leaky"].to_numpy(dtype=float)
-    for _, row in rows.iterrows():
-        reference = row["kind"] == "reference"
-        colour = REFERENCE if reference else colours[row["model"]]
-        style = "--" if reference else "-"
-        axes.plot([0, 1], [row["honest"], row["leaky"]], style, color=colour, marker="o", markersize=4.5, linewidth=1.6)
     values = rows[["honest", "leaky"]].to_numpy(dtype=float)
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     room = max(high - low, 1e-3)
-    for place, at in zip(np.argsort(ends), _spread(np.sort(ends), _APART * room * 1.12), strict=True):
-        row = rows.iloc[int(place)]
-        reference = row["kind"] == "reference"
-        axes.plot([1.02, 1.07], [row["leaky"], at], color=GREY, linewidth=0.5, clip_on=False)
-        axes.text(
-            1.08,
-            at,
-            f"{row['model']} {number(row['leaky'], 2)}",
-            fontsize=8,
-            va="center",
-            color=REFERENCE if reference else colours[row["model"]],
-            style="italic" if reference else "normal",
-        )
+    rows = rows.sort_values("leaky")
+    gaps = 0.05 * room * np.arange(len(rows))
+    places = isotonic_regression(rows["leaky"] - gaps).x + gaps  # as near as labels may lie to each other
+    for row, place in zip(rows.itertuples(), places, strict=True):
+        colour, ceiling = colours[row.model], row.model == "ceiling"
+        look: dict[str, Any] = {"color": colour, "linestyle": "--" if ceiling else "-", "linewidth": 1.6}
+        axes.plot([0, 1], [row.honest, row.leaky], marker="o", markersize=4.5, **look)
+        axes.plot([1.02, 1.07], [row.leaky, place], color=style.GREY, linewidth=0.5, clip_on=False)
+        text: dict[str, Any] = {
+            "color": colour,
+            "style": "italic" if ceiling else "normal",
+            "fontsize": 8,
+            "va": "center",
+        }
+        axes.text(1.08, place, f"{row.model} {number(row.leaky, 2)}", **text)
     if low <= 0:
-        axes.plot([-0.12, 1.0], [0, 0], color=GREY, linewidth=0.8, zorder=0)
+        axes.plot([-0.12, 1.0], [0, 0], color=style.GREY, linewidth=0.8, zorder=0)
     axes.set(xlim=(-0.12, 1.95), ylim=(low - 0.06 * room, high + 0.06 * room))
-
-
-def _spread(values: np.ndarray, apart: float) -> np.ndarray:
-    """Move sorted values so that neighbours are at least `apart` from each other, about their own middle."""
-    placed = values.astype(float).copy()
-    for _ in range(200):
-        gaps = np.diff(placed)
-        close = np.flatnonzero(gaps < apart - 1e-12)
-        if not len(close):
-            break
-        for place in close:
-            push = (apart - (placed[place + 1] - placed[place])) / 2
-            if push > 0:
-                placed[place] -= push
-                placed[place + 1] += push
-    return placed
 
 
 def draw_directions(table: pd.DataFrame, folder: Path) -> list[Path]:
@@ -105,25 +74,21 @@ def draw_directions(table: pd.DataFrame, folder: Path) -> list[Path]:
         task = Task(*map(str, key))
         best = own[own["answer"] == "p2n"].set_index("model")["pearson_delta"]
         names = sorted(set(own["model"]), key=lambda name: (-best.get(name, -np.inf), name))
-        figure = new_figure(1.9 + 0.32 * len(names))
+        figure = style.new_figure(1.9 + 0.32 * len(names))
         axes = figure.subplots()
-        axes.axvline(0, color=GREY, linewidth=0.9)
-        for answer, colour, marker, label in (
-            ("p2n", "#0173b2", "o", "answer to what was asked (p2n)"),
-            ("n2p", "#d55e00", "D", "its n2p change, handed in as p2n"),
+        axes.axvline(0, color=style.GREY, linewidth=0.9)
+        for answer, colour, marker, shift, label in (
+            ("p2n", "#0173b2", "o", -0.13, "answer to what was asked (p2n)"),
+            ("n2p", "#d55e00", "D", 0.13, "its n2p change, handed in as p2n"),
         ):
-            rows = own[own["answer"] == answer]
-            shift = -0.13 if answer == "p2n" else 0.13
-            for place, name in enumerate(names):
-                for row in rows[rows["model"] == name].itertuples():
-                    draw_mean(axes, place + shift, (row.pearson_delta, row.low, row.high), colour, marker=marker)
+            rows = own[own["answer"] == answer].assign(mean=own["pearson_delta"])
+            style.draw_intervals(axes, rows, names, dict.fromkeys(names, colour), shift=shift, marker=marker)
             axes.plot([], [], marker, color=colour, label=label)
-        label_lines(axes, [f"{n} (reference)" if n == "planted" else n for n in names])
-        axes.grid(axis="y", color="#e6e6e6")
+        style.label_lines(axes, [f"{n} (reference)" if n == "planted" else n for n in names])
         axes.set_xlabel("pearson_delta (no unit); below 0: moves the wrong way")
-        legend_below(figure, axes, ncols=2)
-        set_title(figure, "Is an answer in the wrong direction caught? Mean and 95 % interval", task)
-        paths += save(figure, folder / f"direction-{task.suite}", svg=False)
+        title = "Is an answer in the wrong direction caught? Mean and 95 % interval"
+        style.finish(figure, title, task, axes, ncols=2)
+        paths += style.save(figure, folder / f"direction-{task.suite}", svg=False)
     return paths
 
 
@@ -131,39 +96,24 @@ def draw_integrations(table: pd.DataFrame, folder: Path) -> list[Path]:
     """Draw scores by method, a panel per metric, a line per model, the ceiling dashed."""
     paths = []
     for (suite, direction), own in table.groupby(["suite", "direction"], sort=True):
-        first = own.iloc[0]
-        task = Task(*(str(first[column]) for column in GROUP))
-        methods = list(dict.fromkeys(own["method"]))
         left = own.drop_duplicates("method").set_index("method")["effect_left"]
-        shown = own[(own["kind"] == "model") | (own["model"] == "ceiling")]
-        colours = model_colours(shown.loc[shown["kind"] == "model", "model"])
-        figure = new_figure(4.8)
-        panels = figure.subplots(1, len(_SHOWN), squeeze=False)[0]
+        words = [f"{m.replace('_', ' ')}\neffect left: {100 * share:.0f} %" for m, share in left.items()]
+        shown = _models(own)
+        colours = style.model_colours(shown["model"])
+        figure, panels = style.row_of_panels(len(_SHOWN), 4.8)
         for axes, metric in zip(panels, _SHOWN, strict=True):
-            _draw_methods(axes, shown[shown["metric"] == metric], methods, colours)
-            words = [f"{m.replace('_', ' ')}\neffect left: {100 * left[m]:.0f} %" for m in methods]
-            axes.set_xticks(range(len(methods)), words, fontsize=8.5)
+            means = shown[shown["metric"] == metric].pivot(index="method", columns="model", values="mean")
+            for (model, values), marker in zip(means.reindex(left.index).items(), cycle(style.MARKERS), strict=False):
+                line, label = ("--", "ceiling (reference)") if model == "ceiling" else ("-", model)
+                look: dict[str, Any] = {"marker": marker, "color": colours[model], "markersize": 5, "linewidth": 1.4}
+                axes.plot(values.to_numpy(), line, label=label, **look)
+            if means.min(axis=None) <= 0:
+                axes.axhline(0, color=style.GREY, linewidth=0.8)
+            axes.set_xticks(range(len(left)), words, fontsize=8.5)
+            axes.set_xlim(-0.3, len(left) - 0.7)
             axes.set_title(f"{metric} (no unit)", loc="left")
-        legend_below(figure, panels[0], ncols=4, fontsize=8.5)
-        set_title(figure, "Scores without integration, with technical and with per-condition ComBat", task)
-        paths += save(figure, folder / f"integration-{suite}-{direction}", svg=False)
+        task = Task(*own.iloc[0][list(GROUP)].astype(str))
+        title = "Scores without integration, with technical and with per-condition ComBat"
+        style.finish(figure, title, task, panels[0], ncols=4, fontsize=8.5)
+        paths += style.save(figure, folder / f"integration-{suite}-{direction}", svg=False)
     return paths
-
-
-def _draw_methods(axes: Axes, rows: pd.DataFrame, methods: list[str], colours: dict[str, str]) -> None:
-    for place, model in enumerate(sorted(set(rows["model"]))):
-        own = rows[rows["model"] == model].set_index("method").reindex(methods)
-        reference = model == "ceiling"
-        axes.plot(
-            range(len(methods)),
-            own["mean"],
-            "--" if reference else "-",
-            marker=_MARKERS[place % len(_MARKERS)],
-            color=REFERENCE if reference else colours[model],
-            markersize=5,
-            linewidth=1.4,
-            label=f"{model} (reference)" if reference else model,
-        )
-    if rows["mean"].min() <= 0:
-        axes.axhline(0, color=GREY, linewidth=0.8)
-    axes.set_xlim(-0.3, len(methods) - 0.7)

@@ -8,15 +8,16 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-from reports.figures.style import GREY, new_figure, settings
+from reports.figures import style
 
 MOST_CONTEXTS = 8
 """Contexts drawn apart; the cells of further ones are drawn together."""
 OTHERS = "others"
 
 
+@style.settings()
 def draw_cells(conditions: pd.DataFrame, cells: pd.DataFrame, title: str, unit: str) -> Figure:
     """Draw the four panels.
 
@@ -33,49 +34,37 @@ def draw_cells(conditions: pd.DataFrame, cells: pd.DataFrame, title: str, unit: 
     """
     largest = cells["context"].value_counts().index[:MOST_CONTEXTS]
     names = sorted(map(str, largest))
-    colours = dict(zip(names, sns.color_palette("colorblind", len(names)).as_hex(), strict=True)) | {OTHERS: GREY}
-    grouped = cells.assign(context=cells["context"].where(cells["context"].isin(largest), OTHERS).astype(str))
-    with settings():
-        figure = new_figure(5.6)
-        axes = figure.subplots(2, 2)
-        _draw_sizes(axes[0, 0], conditions)
-        _draw_shares(axes[0, 1], grouped, colours)
-        _draw_spread(axes[1, 0], grouped, "depth", colours)
-        _draw_spread(axes[1, 1], grouped, "detected", colours)
-        axes[1, 0].set_xlabel(f"{unit} in a cell")
-        axes[1, 1].set_xlabel("genes detected in a cell")
-        figure.suptitle(title, x=0.01, ha="left")
+    colours = dict(zip(names, sns.color_palette("colorblind", len(names)).as_hex(), strict=True)) | {OTHERS: style.GREY}
+    cells = cells.assign(context=cells["context"].where(cells["context"].isin(largest), OTHERS).astype(str))
+    figure = style.new_figure(5.6)
+    (sizes, controls), (depths, detected) = figure.subplots(2, 2)
+    perturbed = conditions.loc[~conditions["is_control"], "cells"].sort_values(ascending=False)
+    median = conditions.loc[conditions["is_control"], "cells"].median()
+    sizes.step(range(1, len(perturbed) + 1), perturbed, where="mid", color="#0173b2", label="perturbed conditions")
+    sizes.axhline(median, color=style.GREY, ls="--", lw=1, label="controls of a context, median")
+    sizes.set(yscale="log", xlabel="condition, by size", ylabel="cells")
+    _plain_ticks(sizes.yaxis)
+    sizes.legend(fontsize=8, loc="lower left")
+    shares = 100 * cells.groupby("context")["is_control"].mean().sort_index(ascending=False)
+    controls.barh(shares.index, shares, color=shares.index.map(colours))
+    controls.set(xlabel="controls, % of cells", xlim=(0, max(1.0, 1.1 * shares.max())))
+    _draw_spread(depths, cells["depth"], cells["context"], colours)
+    _draw_spread(detected, cells["detected"], cells["context"], colours)
+    depths.set_xlabel(f"{unit} in a cell")
+    detected.set_xlabel("genes detected in a cell")
+    figure.suptitle(title, x=0.01, ha="left")
     return figure
 
 
-def _draw_sizes(axes: Axes, conditions: pd.DataFrame) -> None:
-    perturbed = np.sort(conditions.loc[~conditions["is_control"], "cells"].to_numpy())[::-1]
-    controls = conditions.loc[conditions["is_control"], "cells"].to_numpy()
-    axes.step(np.arange(1, len(perturbed) + 1), perturbed, where="mid", color="#0173b2", label="perturbed conditions")
-    axes.axhline(np.median(controls), color=GREY, ls="--", lw=1, label="controls of a context, median")
-    axes.set(yscale="log", xlabel="condition, by size", ylabel="cells")
-    _plain_ticks(axes.yaxis)
-    axes.legend(fontsize=8, loc="lower left")
-
-
-def _draw_shares(axes: Axes, cells: pd.DataFrame, colours: dict[str, str]) -> None:
-    shares = cells.groupby("context")["is_control"].mean().sort_index(ascending=False)
-    axes.barh(shares.index, 100 * shares, color=[colours[name] for name in shares.index])
-    axes.set(xlabel="controls, % of cells", xlim=(0, max(1.0, 110 * shares.max())))
-
-
-def _draw_spread(axes: Axes, cells: pd.DataFrame, column: str, colours: dict[str, str]) -> None:
-    positive = cells[column].min() > 0
-    low, high = cells[column].quantile([0.001, 0.999])
-    if positive and high > 3 * low:
+def _draw_spread(axes: Axes, values: pd.Series, contexts: pd.Series, colours: dict[str, str]) -> None:
+    low, high = values.quantile([0.001, 0.999])
+    edges = np.linspace(low, max(high, low + 1e-6), 40)
+    if values.min() > 0 and high > 3 * low:
         edges = np.geomspace(low, high, 40)
         axes.set_xscale("log")
         _plain_ticks(axes.xaxis)
-    else:
-        edges = np.linspace(low, max(high, low + 1e-6), 40)
-    for name, own in cells.groupby("context"):
-        heights = np.histogram(own[column], edges)[0] / len(own)
-        axes.stairs(heights, edges, color=colours[str(name)], label=str(name))
+    for name, own in values.groupby(contexts):
+        axes.stairs(np.histogram(own, edges)[0] / len(own), edges, color=colours[name])
     axes.set(ylabel="share of cells", yticks=[])
 
 
@@ -83,4 +72,4 @@ def _plain_ticks(axis: Axis) -> None:
     """Label a logarithmic axis at 1, 2 and 5, in plain numbers."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))

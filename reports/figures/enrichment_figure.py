@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.figures.style import GREY, grid_of_panels, save, set_title, settings
+from reports.figures import style
 from reports.formatting import number, shorten
 from reports.tables import GROUP, read_table
 from reports.task_labels import BRACKETS, Task
 
-ENRICHMENT_KEYS = (*GROUP, "fold", "context", "perturbation", "dose", "model")
+CONDITION_KEYS = (*GROUP, "fold", "context", "perturbation", "dose")
+ENRICHMENT_KEYS = (*CONDITION_KEYS, "model")
 TRUTH = "truth"
 """Name of the true change among the models of enrichment.csv."""
 SHOWN = 3
 """Gene sets in a plot."""
 _MOST_MODELS = 7
-_COLOURS = (0, 1, 2, 4, 5)
+_COLOURS = [sns.color_palette("colorblind").as_hex()[place] for place in (0, 1, 2, 4, 5)]
 
 
+@style.settings()
 def draw_enrichment(folder: Path, out: Path | None = None) -> list[Path]:
     """Draw one figure per condition from `enrichment.csv`, `agreement.csv` and `running.csv`; returns the paths.
 
@@ -33,16 +35,14 @@ def draw_enrichment(folder: Path, out: Path | None = None) -> list[Path]:
         A table that is missing or cannot be read.
     """
     tables = read_enrichment(folder)
+    keys = list(CONDITION_KEYS)
     paths = []
-    keys = [*GROUP, "fold", "context", "perturbation", "dose"]
-    for key, running in tables["running"].groupby(keys, sort=True, dropna=False):
-        labels = dict(zip(keys, key, strict=True))
-        own = {name: _of(table, labels) for name, table in tables.items()}
-        with settings():
-            figure = _draw(
-                Task(*(str(labels[k]) for k in GROUP)), labels, own, list(dict.fromkeys(running["gene_set"]))
-            )
-            paths += save(figure, (out or folder) / _stem(labels), svg=False)
+    for _, running in tables["running"].groupby(keys, sort=True, dropna=False):
+        first = running[keys].head(1)
+        own = {name: table.merge(first, on=keys) for name, table in tables.items()}
+        condition = first.iloc[0]
+        name = style.file_name(f"{condition['direction']}-{name_condition(condition)}")
+        paths += style.save(_draw(condition, **own), (out or folder) / name, svg=False)
     return paths
 
 
@@ -56,87 +56,49 @@ def read_enrichment(folder: Path) -> dict[str, pd.DataFrame]:
     return {name: read_table(folder / f"{name}.csv", columns) for name, columns in numbers.items()}
 
 
-def name_condition(labels: dict[str, object] | pd.Series) -> str:
+def name_condition(labels: pd.Series) -> str:
     """Name a condition: context, perturbation and, where it has one, dose."""
     dose = labels["dose"]
     return f"{labels['context']}/{labels['perturbation']}" + ("" if pd.isna(dose) else f" {dose:g} nM")
 
 
-def _stem(labels: dict[str, object]) -> str:
-    text = f"{labels['direction']}-{name_condition(labels)}"
-    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in text)
-
-
-def _of(table: pd.DataFrame, labels: dict[str, object]) -> pd.DataFrame:
-    keep = pd.Series(True, index=table.index)
-    for name, value in labels.items():
-        keep &= table[name].isna() if pd.isna(value) else table[name] == value
-    return table[keep]
-
-
-def _draw(task: Task, labels: dict[str, object], own: dict[str, pd.DataFrame], sets: list[str]) -> Figure:
+def _draw(condition: pd.Series, enrichment: pd.DataFrame, agreement: pd.DataFrame, running: pd.DataFrame) -> Figure:
     """Draw a panel for the truth and one for each model, models by falling agreement; brackets only where there is room."""
-    running, agreement = (
-        own["running"],
-        own["agreement"].sort_values(["spearman_nes", "model"], ascending=[False, True]),
-    )
-    have = set(running["model"])
-    models = [m for m in agreement["model"] if m in have and m not in BRACKETS]
-    models += [m for m in agreement["model"] if m in have and m in BRACKETS]
-    models = models[:_MOST_MODELS]
-    shown = [TRUTH, *[m for m in agreement["model"] if m in models]]
-    figure, panels = grid_of_panels(len(shown), 1.9, 2.2)
-    n_columns = min(4, len(shown))
-    palette = sns.color_palette("colorblind").as_hex()
-    colours = {name: palette[_COLOURS[n % len(_COLOURS)]] for n, name in enumerate(sets)}
+    agreement = agreement[agreement["model"].isin(running["model"])]
+    agreement = agreement.sort_values(["spearman_nes", "model"], ascending=[False, True]).set_index("model")
+    kept = sorted(agreement.index, key=BRACKETS.__contains__)[:_MOST_MODELS]
+    shown = [TRUTH, *(model for model in agreement.index if model in kept)]
+    figure, panels = style.grid_of_panels(len(shown), 1.9, 2.2, "gene, by falling change", "running sum")
+    sets = list(dict.fromkeys(running["gene_set"]))
     lowest = float(running["running"].min())
-    for place, (axes, model) in enumerate(zip(panels, shown, strict=True)):
-        _draw_panel(axes, running[running["model"] == model], own["enrichment"], colours, lowest)
-        axes.set_title(_title(model, agreement), fontsize=9)
-        if place + n_columns >= len(shown):
-            axes.tick_params(labelbottom=True)
-            axes.set_xlabel("gene, by falling change", fontsize=9)
-        if place % n_columns == 0:
-            axes.set_ylabel("running sum", fontsize=9)
-    handles = [axes_line for axes_line in panels[0].get_lines() if axes_line.get_label() in colours]
-    figure.legend(
-        handles, [shorten(h.get_label(), 60) for h in handles], loc="outside lower center", ncols=1, fontsize=8.5
-    )
-    set_title(figure, f"Gene-set enrichment of the true and of predicted changes: {name_condition(labels)}", task)
-    return figure
+    for axes, model in zip(panels, shown, strict=True):
+        scores = enrichment[enrichment["model"] == model].set_index("gene_set")
+        _draw_sums(axes, running[running["model"] == model], scores, sets, lowest)
+        title = "truth\n(NES and FDR in the panels)"
+        if model != TRUTH:
+            words = f"{model} (reference)" if model == "ceiling" else model
+            title = f"{words}\nagreement with truth: {number(agreement.loc[model, 'spearman_nes'], 2)}"
+        axes.set_title(title, fontsize=9)
+    what = f"Gene-set enrichment of the true and of predicted changes: {name_condition(condition)}"
+    return style.finish(figure, what, Task(*condition[list(GROUP)].astype(str)), panels[0], ncols=1, fontsize=8.5)
 
 
-def _draw_panel(
-    axes: Axes, running: pd.DataFrame, enrichment: pd.DataFrame, colours: dict[str, str], lowest: float
-) -> None:
+def _draw_sums(axes: Axes, running: pd.DataFrame, scores: pd.DataFrame, sets: list[str], lowest: float) -> None:
     """Draw the running sums of one change, the sets' genes as ticks beneath, and each set's score."""
-    axes.axhline(0, color=GREY, linewidth=0.8)
-    model = running["model"].iloc[0]
-    scores = enrichment[enrichment["model"] == model].set_index("gene_set")
-    texts = []
-    for place, (name, colour) in enumerate(colours.items()):
+    axes.axhline(0, color=style.GREY, linewidth=0.8)
+    height = 0.99
+    for place, name in enumerate(sets):
         line = running[running["gene_set"] == name].sort_values("rank")
         if line.empty:
             continue
-        axes.plot(line["rank"], line["running"], color=colour, linewidth=1.5, label=name)
-        hits = line.loc[line["hit"], "rank"]
-        axes.vlines(hits, lowest - 0.12 * (place + 2), lowest - 0.12 * (place + 1.15), color=colour, linewidth=0.5)
-        texts.append((f"{number(scores.loc[name, 'nes'], 2)}, {_fdr(scores.loc[name, 'fdr'])}", colour))
-    for place, (text, colour) in enumerate(texts):
-        axes.text(
-            0.98, 0.99 - 0.09 * place, text, color=colour, fontsize=7.5, ha="right", va="top", transform=axes.transAxes
-        )
-    axes.set_ylim(lowest - 0.12 * (len(colours) + 1.3), 1.25)
-    axes.set_yticks(np.array([-0.5, 0.0, 0.5, 1.0])[np.array([-0.5, 0.0, 0.5, 1.0]) >= min(lowest, 0.0) - 0.1])
-
-
-def _fdr(value: float) -> str:
-    return "FDR < 0.001" if value < 0.001 else f"FDR {value:.2g}"
-
-
-def _title(model: str, agreement: pd.DataFrame) -> str:
-    if model == TRUTH:
-        return "truth\n(NES and FDR in the panels)"
-    rho = agreement.loc[agreement["model"] == model, "spearman_nes"].iloc[0]
-    words = f"{model} (reference)" if model == "ceiling" else model
-    return f"{words}\nagreement with truth: {number(rho, 2)}"
+        colour = _COLOURS[place % len(_COLOURS)]
+        axes.plot(line["rank"], line["running"], color=colour, linewidth=1.5, label=shorten(name, 60))
+        ends = lowest - 0.12 * (place + 2), lowest - 0.12 * (place + 1.15)
+        axes.vlines(line.loc[line["hit"], "rank"], *ends, color=colour, linewidth=0.5)
+        nes, fdr = scores.loc[name, ["nes", "fdr"]]
+        text = f"{number(nes, 2)}, FDR {'< 0.001' if fdr < 0.001 else f'{fdr:.2g}'}"
+        look: dict[str, Any] = {"fontsize": 7.5, "ha": "right", "va": "top", "transform": axes.transAxes}
+        axes.text(0.98, height, text, color=colour, **look)
+        height -= 0.09
+    axes.set_ylim(lowest - 0.12 * (len(sets) + 1.3), 1.25)
+    axes.set_yticks([tick for tick in (-0.5, 0.0, 0.5, 1.0) if tick >= min(lowest, 0.0) - 0.1])

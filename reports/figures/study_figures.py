@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
-from reports.figures.style import GREY, REFERENCE, draw_mean, label_lines, legend_below, new_figure, save, settings
+from reports.figures import style
 from reports.stats.study_summary import CEILING, METRICS, kind_of, short_name
-from reports.task_labels import Task, tasks
+from reports.task_labels import tasks
 
 _KINDS = {
     "cycseq_plus": ("#0173b2", "CycSeq plus"),
@@ -20,37 +20,31 @@ _KINDS = {
 """Kind of model → colour-blind-safe colour and legend."""
 
 
+@style.settings()
 def draw_study(table: pd.DataFrame, out: Path) -> list[Path]:
     """Draw a figure per protocol and direction, a panel per task; returns the paths."""
-    shown = table[table["metric"] == METRICS[0]]
+    shown = table[(table["metric"] == METRICS[0]) & table["mean"].notna()].sort_values("mean", ascending=False)
     paths: list[Path] = []
     for (protocol, direction), rows in shown.groupby(["protocol", "direction"], sort=True):
-        groups = list(tasks(rows.assign(audit="")))
-        longest = max((own["mean"].notna() & (own["model"] != CEILING)).sum() for _, own in groups)
-        with settings():
-            figure = new_figure(1.5 + 0.24 * longest * len(groups))
-            panels = figure.subplots(len(groups), 1, squeeze=False)[:, 0]
-            for axes, (task, own) in zip(panels, groups, strict=True):
-                _draw_models(axes, task, own)
-            panels[-1].set_xlabel("pearson_delta (correlation of true and predicted change, no unit)")
-            for colour, label in _KINDS.values():
-                panels[0].plot([], [], "o", color=colour, label=label)
-            panels[0].plot([], [], color=REFERENCE, linestyle="--", label="ceiling")
-            legend_below(figure, panels[0], ncols=3)
-            figure.suptitle(f"{protocol}, {direction}: mean and 95 % interval", fontsize=11, x=0.01, ha="left")
-            paths += save(figure, out / f"study-{protocol}-{direction}", svg=False)
+        rows = rows.assign(audit="", model=[short_name(model, direction) for model in rows["model"]])
+        groups = list(tasks(rows))
+        longest = max((own["model"] != CEILING).sum() for _, own in groups)
+        figure = style.new_figure(1.5 + 0.24 * longest * len(groups))
+        panels = figure.subplots(len(groups), 1, squeeze=False)[:, 0]
+        for axes, (task, own) in zip(panels, groups, strict=True):
+            names = [model for model in own["model"] if model != CEILING]
+            style.draw_intervals(axes, own, names, {name: _KINDS[kind_of(name)][0] for name in names})
+            for mean in own.loc[own["model"] == CEILING, "mean"]:
+                axes.axvline(mean, color=style.REFERENCE, linestyle="--", linewidth=1.3)
+            axes.axvline(0, color=style.GREY, linewidth=0.8)
+            style.label_lines(axes, names, fontsize=9)
+            axes.set_title(f"{task.suite}: {task.dataset}" + ", SIMULATED" * (task.source == "simulated"), loc="left")
+        panels[-1].set_xlabel("pearson_delta (correlation of true and predicted change, no unit)")
+        marks = [
+            Line2D([], [], marker="o", linestyle="", color=colour, label=label) for colour, label in _KINDS.values()
+        ]
+        marks.append(Line2D([], [], color=style.REFERENCE, linestyle="--", label="ceiling"))
+        figure.legend(handles=marks, loc="outside lower center", ncols=3, fontsize=9)
+        figure.suptitle(f"{protocol}, {direction}: mean and 95 % interval", fontsize=11, x=0.01, ha="left")
+        paths += style.save(figure, out / f"study-{protocol}-{direction}", svg=False)
     return paths
-
-
-def _draw_models(axes: Axes, task: Task, rows: pd.DataFrame) -> None:
-    models = rows[(rows["model"] != CEILING) & rows["mean"].notna()].sort_values("mean", ascending=False)
-    names = [short_name(model, task.direction) for model in models["model"]]
-    for place, (name, row) in enumerate(zip(names, models.itertuples(), strict=True)):
-        draw_mean(axes, place, (row.mean, row.low, row.high), _KINDS[kind_of(name)][0], linewidth=2.2)
-    for mean in rows.loc[rows["model"] == CEILING, "mean"].dropna():
-        axes.axvline(mean, color=REFERENCE, linestyle="--", linewidth=1.3)
-    axes.axvline(0, color=GREY, linewidth=0.8)
-    label_lines(axes, names, fontsize=9)
-    axes.grid(axis="y", color="#e6e6e6")
-    title = f"{task.suite}: {task.dataset}" + (", SIMULATED" if task.source == "simulated" else "")
-    axes.set_title(title, loc="left")

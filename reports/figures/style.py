@@ -2,38 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patheffects import withStroke
+from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
-from reports.task_labels import BRACKETS, Task
+from reports.task_labels import Task
 
 WIDTH = 8.0
 """Inches; at 150 dots per inch and shown 900 pixels wide, 9 points are 14 pixels high."""
 GREY = "#6b6b6b"
 REFERENCE = "#111111"
+RULE = "#e6e6e6"
+WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+"""Box behind a text that lies on lines."""
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p", "*", "h")
+_PALETTE = sns.color_palette("colorblind").as_hex()
 _OWN = {
-    "cycseq_n2p": 3,
-    "cycseq_p2n": 3,
-    "cycseq_plus_n2p": 9,
-    "cycseq_plus_p2n": 9,
-    "scgen": 0,
-    "gears": 2,
-    "linear": 4,
-    "context_transfer": 1,
+    "cycseq_n2p": _PALETTE[3],
+    "cycseq_p2n": _PALETTE[3],
+    "cycseq_plus_n2p": _PALETTE[9],
+    "cycseq_plus_p2n": _PALETTE[9],
+    "scgen": _PALETTE[0],
+    "gears": _PALETTE[2],
+    "linear": _PALETTE[4],
+    "context_transfer": _PALETTE[1],
+    "no_change": "#9a9a9a",
+    "train_mean": "#5c5c5c",
+    "train_control": "#303030",
+    "ceiling": REFERENCE,
 }
-_FREE = (5, 8, 6)
-_BRACKET_GREYS = {"no_change": "#9a9a9a", "train_mean": "#5c5c5c", "train_control": "#303030"}
+_FREE = tuple(_PALETTE[place] for place in (5, 8, 6))
 _SETTINGS: Any = {
     "svg.hashsalt": "cycseq-bench",
     "font.family": "DejaVu Sans",
@@ -44,31 +57,29 @@ _SETTINGS: Any = {
     "axes.axisbelow": True,
     "legend.frameon": False,
 }
-_OFFSETS = tuple(
-    (radius * x, radius * y)
-    for radius in (1.0, 2.0, 3.2, 4.6, 6.2)
+_PLACES = [
+    (size * x, size * y)
+    for size in (8, 16, 26, 37, 50)
     for x, y in ((1, 0), (-1, 0), (0.7, 1), (0.7, -1), (-0.7, 1), (-0.7, -1), (0, 1.2), (0, -1.2))
-)
+]
+"""Offsets of a label from its point, in points, those tried first at the front."""
 
 
-def settings() -> AbstractContextManager[None]:
-    """Return a context in which figures are drawn and saved; the global settings are restored at its end."""
-    return mpl.rc_context(_SETTINGS)
+@contextmanager
+def settings() -> Iterator[None]:
+    """Draw and save figures in this context, or in a function that it decorates; global settings are restored at its end."""
+    with mpl.rc_context(_SETTINGS):
+        yield
 
 
 def model_colours(models: Iterable[str]) -> dict[str, str]:
-    """Give each model a colour-blind-safe colour, the same in every figure; brackets are grey.
+    """Give each model a colour-blind-safe colour, the same in every figure; brackets are grey, the ceiling is black.
 
     The models of this project keep their colour in every results folder; others take the free ones in alphabetical
     order, and share them when there are more than three.
     """
-    palette = sns.color_palette("colorblind").as_hex()
-    names = sorted(set(models))
-    others = [name for name in names if name not in _OWN and name not in BRACKETS]
-    free = {name: _FREE[number % len(_FREE)] for number, name in enumerate(others)}
-    return {
-        name: _BRACKET_GREYS[name] if name in BRACKETS else palette[_OWN.get(name, free.get(name, 0))] for name in names
-    }
+    free = cycle(_FREE)
+    return {name: _OWN[name] if name in _OWN else next(free) for name in sorted(set(models))}
 
 
 def new_figure(height: float) -> Figure:
@@ -78,66 +89,102 @@ def new_figure(height: float) -> Figure:
     return figure
 
 
-def grid_of_panels(n: int, base: float, row: float = 2.1) -> tuple[Figure, np.ndarray]:
-    """Return a figure of `base` inches plus `row` per row of panels, and its n panels, at most four in a row, with shared axes."""
+def row_of_panels(n: int, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
+    """Return a figure and its n panels, side by side; options as of `Figure.subplots`."""
+    figure = new_figure(height)
+    return figure, figure.subplots(1, n, squeeze=False, **options)[0]
+
+
+def grid_of_panels(n: int, base: float, row: float, xlabel: str, ylabel: str) -> tuple[Figure, np.ndarray]:
+    """Return a figure of `base` inches plus `row` per row of panels, and its n panels, at most four in a row.
+
+    They share both axes, labelled below the lowest panel of each column and beside the first of each row.
+    """
     n_columns = min(4, n)
     n_rows = -(-n // n_columns)
     figure = new_figure(base + row * n_rows)
     panels = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for axes in panels[n:]:
-        axes.set_visible(False)
+    for place, axes in enumerate(panels):
+        axes.set_visible(place < n)
+        if n - n_columns <= place < n:
+            axes.tick_params(labelbottom=True)
+            axes.set_xlabel(xlabel, fontsize=9)
+        if place % n_columns == 0:
+            axes.set_ylabel(ylabel, fontsize=9)
     return figure, panels[:n]
 
 
 def label_lines(axes: Axes, names: Sequence[str], **style: Any) -> None:
     """Label the lines of a plot with a line per name, the first at the top."""
     axes.set_yticks(range(len(names)), names, **style)
-    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_ylim(len(names) - 0.5, -0.5)
 
 
-def legend_below(figure: Figure, axes: Axes, *, ncols: int, fontsize: float = 9) -> None:
-    """Write the legend of one panel below all of them."""
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=ncols, fontsize=fontsize)
-
-
-def draw_mean(
+def draw_intervals(
     axes: Axes,
-    place: float,
-    summary: tuple[float, float, float],
-    colour: str,
-    *,
-    linewidth: float = 2,
-    markersize: float = 6,
+    rows: pd.DataFrame,
+    order: Sequence[str],
+    colours: Mapping[str, str],
     marker: str = "o",
+    shift: float = 0,
 ) -> None:
-    """Draw (mean, low, high) as a dot on a horizontal bar at line `place`; no bar where there is no interval."""
-    mean, low, high = summary
-    if np.isfinite(low):
-        axes.plot([low, high], [place, place], color=colour, linewidth=linewidth)
-    axes.plot(mean, place, marker, color=colour, markersize=markersize)
+    """Draw `mean` of each row as a dot on the line of its `model`, a bar from `low` to `high` where there is an interval.
+
+    Lines are numbered as in `order`, with a thin rule on each; `shift` moves dots and bars below it.
+    """
+    axes.grid(axis="y", color=RULE)
+    for place, model in enumerate(order):
+        at = place + shift
+        for row in rows[rows["model"] == model].itertuples():
+            if np.isfinite(row.low):
+                axes.plot([row.low, row.high], [at, at], color=colours[model], linewidth=2.2)
+            axes.plot(row.mean, at, marker, color=colours[model], markersize=6)
 
 
-def write_in_cell(axes: Axes, cell: tuple[int, int], text: str, colour: str, **style: Any) -> None:
-    """Write a text into the cell (row, column) of a heatmap."""
-    axes.text(cell[1], cell[0], text, ha="center", va="center", color=colour, **style)
+def draw_heatmap(
+    axes: Axes, values: pd.DataFrame, texts: pd.DataFrame, bold: Any = False, fontsize: float = 8, **look: Any
+) -> AxesImage:
+    """Draw a table as coloured cells, with its column labels and a text in each cell, black or white by what is beneath.
+
+    Parameters
+    ----------
+    values, texts, bold
+        [row, column]; `bold` may be one for all.
+    look
+        As of `Axes.imshow`.
+    """
+    image = axes.imshow(values, aspect="auto", **look)
+    weights = np.broadcast_to(np.where(bold, "bold", "normal"), values.shape)
+    for (i, j), value in np.ndenumerate(values.to_numpy()):
+        dark = np.isfinite(value) and np.dot(image.to_rgba(value)[:3], (0.299, 0.587, 0.114)) < 0.5
+        font: dict[str, Any] = {"fontsize": fontsize, "fontweight": weights[i, j], "ha": "center", "va": "center"}
+        axes.text(j, i, texts.iloc[i, j], color="white" if dark else "black", **font)
+    axes.set_xticks(range(values.shape[1]), values.columns)
+    return image
 
 
-def set_title(figure: Figure, what: str, task: Task) -> None:
-    """Write the title: what is shown, of which task, and the task's warnings where they cannot be missed."""
+def finish(
+    figure: Figure,
+    what: str,
+    task: Task,
+    legend_of: Axes | None = None,
+    *,
+    ncols: int = 1,
+    fontsize: float = 9,
+    loc: Any = "outside lower center",
+) -> Figure:
+    """Write the title (what is shown, of which task, and the task's warnings) and the legend of one panel below all."""
+    if legend_of is not None:
+        figure.legend(*legend_of.get_legend_handles_labels(), loc=loc, ncols=ncols, fontsize=fontsize)
     lines = [what, task.title, *([" · ".join(task.warnings)] if task.warnings else [])]
-    figure.suptitle(
-        "\n".join(lines),
-        fontsize=11,
-        x=0.01,
-        ha="left",
-        fontweight="bold" if task.leak else "normal",
-        color="#a32100" if task.leak else "black",
-    )
+    colour, weight = ("#a32100", "bold") if task.leak else ("black", "normal")
+    figure.suptitle("\n".join(lines), fontsize=11, x=0.01, ha="left", fontweight=weight, color=colour)
+    return figure
 
 
-def readable_on(background: np.ndarray) -> str:
-    """Return black or white, whichever is read better on a colour (red, green, blue, …; 0 to 1)."""
-    return "white" if np.dot(background[:3], (0.299, 0.587, 0.114)) < 0.5 else "black"
+def file_name(text: str) -> str:
+    """Replace what is no letter, digit, "-", "_" or "." by "_"."""
+    return re.sub(r"[^\w.-]", "_", text)
 
 
 def save(figure: Figure, stem: Path, *, svg: bool) -> list[Path]:
@@ -151,73 +198,31 @@ def save(figure: Figure, stem: Path, *, svg: bool) -> list[Path]:
     return paths
 
 
-def place_labels(axes: Axes, points: np.ndarray, labels: Sequence[str], lines: Sequence[tuple[float, float]]) -> None:
-    """Write a label beside each point where it covers no other label, no point and no error bar.
+def place_labels(axes: Axes, points: np.ndarray, labels: Sequence[str], bars: np.ndarray) -> None:
+    """Write a label beside each point where it covers fewest other labels, points and error bars.
 
-    Each label takes the first free place of a list that goes outwards; a thin line joins the far ones to their points.
-
-    Parameters
-    ----------
-    points
-        Data coordinates [point, 2].
-    labels
-        One label per point.
-    lines
-        Lower and upper end of each point's error bar, data coordinates.
+    Points and both ends of their error bars [point, 2] are in data coordinates. A thin line joins far labels to their points.
     """
-    figure = axes.figure
-    figure.canvas.draw()
-    spots = axes.transData.transform(points)
-    scale = figure.dpi / 72
-    step, thick = 8 * scale, 3 * scale
-    taken = [Bbox.from_bounds(x - step / 2, y - step / 2, step, step) for x, y in spots]
-    for (x, _), (low, high) in zip(points, lines, strict=True):
-        (left, bottom), (_, top) = axes.transData.transform([(x, low), (x, high)])
-        taken.append(Bbox.from_extents(left - thick / 2, bottom, left + thick / 2, top))
-    frame = axes.get_window_extent()
-    for point, spot, label in sorted(zip(points, spots, labels, strict=True), key=lambda item: (item[1][1], item[2])):
-        text = axes.annotate(
-            label,
-            point,
-            xytext=(0, 0),
-            textcoords="offset points",
-            fontsize=9,
-            va="center",
-            path_effects=[withStroke(linewidth=3, foreground="white")],
-            zorder=5,
-        )
-        dx, dy, box = _free_place(spot, np.add(text.get_window_extent().size, 2 * scale), step, taken, frame)
-        taken.append(box)
-        text.set(position=(dx / scale, dy / scale), ha="left" if dx > 0 else "right" if dx < 0 else "center")
-        if np.hypot(dx, dy) > 1.6 * step:
-            axes.annotate(
-                "",
-                point,
-                xytext=(dx / scale, dy / scale),
-                textcoords="offset points",
-                arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6},
-            )
+    axes.figure.canvas.draw()
+    pixels, dot = axes.transData.transform, axes.figure.dpi / 18
+    taken = [Bbox(pixels([point, point])).padded(dot) for point in points]
+    taken += [
+        Bbox(pixels([(x, low), (x, high)])).padded(dot / 3) for (x, _), (low, high) in zip(points, bars, strict=True)
+    ]
+    font: dict[str, Any] = {"fontsize": 9, "path_effects": [withStroke(linewidth=3, foreground="white")], "zorder": 5}
+    for point, label in sorted(zip(points.tolist(), labels, strict=True), key=lambda item: (item[0][1], item[1])):
+        text = axes.annotate(label, point, (0, 0), textcoords="offset points", va="center", **font)
+        crowding = {place: _crowding(axes, text, place, taken) for place in _PLACES}
+        place = min(crowding, key=crowding.__getitem__)
+        _crowding(axes, text, place, taken)
+        taken.append(text.get_window_extent())
+        if np.hypot(*place) > 13:
+            line = {"arrowstyle": "-", "color": GREY, "linewidth": 0.6}
+            axes.annotate("", point, place, textcoords="offset points", arrowprops=line)
 
 
-def _free_place(
-    spot: np.ndarray, size: np.ndarray, step: float, taken: Sequence[Bbox], frame: Bbox
-) -> tuple[float, float, Bbox]:
-    """Return the offset, in pixels, and the box of the first place that overlaps least of what is taken."""
-    best: tuple[float, float, float, Bbox] | None = None
-    for x, y in _OFFSETS:
-        dx, dy = x * step, y * step
-        left = spot[0] + dx - (0 if dx > 0 else size[0] if dx < 0 else size[0] / 2)
-        box = Bbox.from_bounds(left, spot[1] + dy - size[1] / 2, size[0], size[1])
-        outside = box.width * box.height - _overlap(box, frame)
-        cost = outside + sum(_overlap(box, other) for other in taken)
-        if best is None or cost < best[0] - 1e-6:
-            best = (cost, dx, dy, box)
-    if best is None:
-        raise RuntimeError("no place for a label: the list of places is empty.")
-    return best[1:]
-
-
-def _overlap(one: Bbox, other: Bbox) -> float:
-    """Return the area two boxes share, in square pixels."""
-    both = Bbox.intersection(one, other)
-    return 0.0 if both is None else both.width * both.height
+def _crowding(axes: Axes, text: Annotation, place: tuple[float, float], taken: Sequence[Bbox]) -> int:
+    """Move a label to an offset; returns how many boxes it covers there, and 1 more where it leaves the panel."""
+    text.set(position=place, ha="left" if place[0] > 0 else "right" if place[0] < 0 else "center")
+    box, frame = text.get_window_extent().padded(2), axes.get_window_extent()
+    return box.count_overlaps(taken) + int(not all(frame.contains(*corner) for corner in (box.min, box.max)))

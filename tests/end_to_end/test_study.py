@@ -5,20 +5,15 @@ import pytest
 
 from benchmarks.analyses import cycseq_study
 from benchmarks.errors import StoreError
+from benchmarks.execution.settings import Execution
 
 
 @pytest.mark.slow
 def test_study_writes_tables_resumes_and_refuses_another_run(tmp_path):
-    wanted = cycseq_study.Study(
-        tmp_path,
-        questions=(cycseq_study.SMOKE,),
-        variants=("cycseq_plus",),
-        ablations=(),
-        others=("linear",),
-        seeds=2,
-        jobs=2,
-    )
-    assert cycseq_study.run_study(wanted, tmp_path)[1] == 0
+    smoke = (cycseq_study.SMOKE,)
+    wanted = cycseq_study.Study(questions=smoke, variants=("cycseq_plus",), ablations=(), others=("linear",), seeds=2)
+    execution = Execution(jobs=2)
+    assert cycseq_study.run_study(wanted, tmp_path, execution)[1] == 0
     table = pd.read_csv(tmp_path / "study.csv")
     own = table[(table["metric"] == "pearson_delta") & (table["direction"] == "n2p")].set_index("model")
     assert own.loc["cycseq_plus_n2p", "n_seeds"] == 2
@@ -30,9 +25,9 @@ def test_study_writes_tables_resumes_and_refuses_another_run(tmp_path):
     outcomes = sorted((tmp_path / "runs").rglob("outcome.json"))
     times = [path.stat().st_mtime_ns for path in outcomes]
     assert len(outcomes) > 5
-    assert cycseq_study.run_study(wanted, tmp_path)[1] == 0
+    assert cycseq_study.run_study(wanted, tmp_path, execution)[1] == 0
     assert [path.stat().st_mtime_ns for path in outcomes] == times  # nothing is trained twice
     manifest = next((tmp_path / "runs").rglob("manifest.json"))
     manifest.write_text(manifest.read_text().replace('"key": "', '"key": "0'))
     with pytest.raises(StoreError, match=r"manifest|other data"):
-        cycseq_study.run_study(wanted, tmp_path)
+        cycseq_study.run_study(wanted, tmp_path, execution)

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.analyses.gene_set_enrichment.agreement import AGREEMENT_COLUMNS, agree
-from benchmarks.analyses.gene_set_enrichment.gene_sets import GeneSets, annotation_sets, read_gene_sets, usable_sets
-from benchmarks.analyses.gene_set_enrichment.prerank import Enriched, enrich
+from benchmarks.analyses.gene_set_enrichment import prerank
+from benchmarks.analyses.gene_set_enrichment.prerank import Enriched, GeneSets
 from benchmarks.contract import Direction
 from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.errors import DataError, UnknownName
 from benchmarks.execution.load_run import Asked, FinishedRun, changes, choose, half_changes, own_genes
 from benchmarks.seeds import derive
-from reports.figures.enrichment_figure import ENRICHMENT_KEYS, SHOWN, TRUTH, draw_enrichment
+from reports.figures.enrichment_figure import SHOWN, TRUTH, draw_enrichment
 
 CEILING = "ceiling"
+_OTHER_HALF = "ceiling's truth"
 PAPERS_COMPOUND = "Temsirolimus"
 """Compound of the CycSeq paper's Figure 6 (printed as Temozolomide); a default condition wherever it was tested."""
 
@@ -47,7 +47,7 @@ class EnrichmentRequest:
 
 @dataclass(frozen=True)
 class Enrichment:
-    """Tables of an analysis; each begins with `ENRICHMENT_KEYS`."""
+    """Tables of an analysis; each begins with `enrichment_figure.ENRICHMENT_KEYS`."""
 
     enrichment: pd.DataFrame
     agreement: pd.DataFrame
@@ -79,24 +79,31 @@ def analyse(run: FinishedRun, request: EnrichmentRequest) -> Enrichment:
             "dose": np.nan if asked.dose is None else asked.dose,
         }
         found = dict(_sides(run, asked, models, sets, request))
+        other_half = found.pop(_OTHER_HALF)
         shown = _shown(found[TRUTH], sets, request.show)
         for model, side in found.items():
-            if model != _OTHER_HALF and len(side.table):
-                tables.append(side.table.assign(**keys, model=model))
-                sums.append(side.running[side.running["gene_set"].isin(shown)].assign(**keys, model=model))
-        for model in [name for name in found if name not in (TRUTH, _OTHER_HALF)]:
-            true = found[_OTHER_HALF if model == CEILING else TRUTH]
-            agreements.append(keys | {"model": model} | agree(true.table, found[model].table))
-    agreement = pd.DataFrame(agreements)[[*ENRICHMENT_KEYS, *AGREEMENT_COLUMNS]]
-    return Enrichment(_ordered(pd.concat(tables)), agreement, _ordered(pd.concat(sums)))
+            labels = keys | {"model": model}
+            if len(side.table):
+                tables.append(_label(side.table, labels))
+                sums.append(_label(side.running[side.running["gene_set"].isin(shown)], labels))
+            if model != TRUTH:
+                true = other_half if model == CEILING else found[TRUTH]
+                agreements.append(labels | prerank.agree(true.table, side.table))
+    return Enrichment(
+        pd.concat(tables, ignore_index=True), pd.DataFrame(agreements), pd.concat(sums, ignore_index=True)
+    )
+
+
+def _label(table: pd.DataFrame, labels: dict[str, object]) -> pd.DataFrame:
+    return pd.concat([pd.DataFrame(labels, index=table.index), table], axis="columns")
 
 
 def write(found: Enrichment, folder: Path) -> list[Path]:
     """Write the three tables and a figure per condition; raises `StoreError`."""
-    tables = {"enrichment": found.enrichment, "agreement": found.agreement, "running": found.running}
-    for name, table in tables.items():
-        write_csv(table, folder / f"{name}.csv")
-    return [*(folder / f"{name}.csv" for name in tables), *draw_enrichment(folder)]
+    paths = {folder / f"{name}.csv": table for name, table in vars(found).items()}
+    for path, table in paths.items():
+        write_csv(table, path)
+    return [*paths, *draw_enrichment(folder)]
 
 
 def gene_sets(run: FinishedRun, request: EnrichmentRequest) -> GeneSets:
@@ -104,8 +111,10 @@ def gene_sets(run: FinishedRun, request: EnrichmentRequest) -> GeneSets:
     dataset = run.plan.dataset
     if request.gene_sets is None and not dataset.annotation:
         raise DataError(f"{dataset.card.name} has no gene annotation; name a GMT file with --gene-sets.")
-    sets = read_gene_sets(request.gene_sets) if request.gene_sets else annotation_sets(dataset.annotation)
-    return usable_sets(sets, run.plan.cells.var_names, request.min_size, request.max_size)
+    sets = (
+        prerank.read_gene_sets(request.gene_sets) if request.gene_sets else prerank.annotation_sets(dataset.annotation)
+    )
+    return prerank.usable_sets(sets, run.plan.cells.var_names, request.min_size, request.max_size)
 
 
 def strongest(run: FinishedRun, every: list[Asked], n: int) -> list[Asked]:
@@ -115,25 +124,17 @@ def strongest(run: FinishedRun, every: list[Asked], n: int) -> list[Asked]:
     """
     table = pd.read_csv(run.folder / "conditions.csv")
     table = table[table["direction"] == every[0].direction]
-    doses = table["dose"] if "dose" in table else pd.Series(np.nan, index=table.index)
-    keys = zip(table["fold"], table["context"], table["perturbation"], doses.fillna(-1.0), strict=True)
+    doses = table["dose"].fillna(-1.0)
+    keys = zip(table["fold"], table["context"], table["perturbation"], doses, strict=True)
     counts = dict(zip(keys, table["n_significant_genes"], strict=True))
 
-    def strength(asked: Asked) -> int:
-        own = asked.condition
-        return counts.get(
-            (asked.split.fold, own.context, own.perturbation, -1.0 if asked.dose is None else asked.dose), 0
-        )
+    def order(asked: Asked) -> tuple[float, str, int]:
+        own, dose = asked.condition, -1.0 if asked.dose is None else asked.dose
+        return -counts.get((asked.split.fold, own.context, own.perturbation, dose), 0), asked.name, asked.split.fold
 
-    def of_paper(asked: Asked) -> bool:
-        return PAPERS_COMPOUND.casefold() in asked.condition.perturbation.casefold()
-
-    ordered = sorted(every, key=lambda a: (-strength(a), a.name, a.split.fold))
-    first = [asked for asked in ordered if of_paper(asked)][:1]
-    return (first + [asked for asked in ordered if asked not in first])[:n]
-
-
-_OTHER_HALF = "ceiling's truth"
+    ordered = sorted(every, key=order)
+    first = [a for a in ordered if PAPERS_COMPOUND.casefold() in a.condition.perturbation.casefold()][:1]
+    return [*first, *(a for a in ordered if a not in first)][:n]
 
 
 def _sides(
@@ -145,10 +146,12 @@ def _sides(
     keep = np.ones(cells.n_vars, dtype=bool)
     keep[own_genes(asked, cells.var_names)] = False
     genes = list(cells.var_names[keep])
-    left = usable_sets(sets, genes, request.min_size, request.max_size)
+    left = prerank.usable_sets(sets, genes, request.min_size, request.max_size)
 
     def side(name: str, change: np.ndarray) -> tuple[str, Enriched]:
-        return name, enrich(change[keep], genes, left, permutations=request.permutations, seed=derive(seed, name))
+        return name, prerank.enrich(
+            change[keep], genes, left, permutations=request.permutations, seed=derive(seed, name)
+        )
 
     true, start = changes(cells, asked)
     yield side(TRUTH, true)
@@ -163,15 +166,10 @@ def _sides(
 
 def _shown(truth: Enriched, sets: GeneSets, wanted: tuple[str, ...]) -> list[str]:
     """Sets to draw: those wanted, else the truth's of largest |NES|."""
+    for name in wanted:
+        if name not in sets:
+            raise UnknownName("gene set", name, sets)
     if wanted:
-        for name in wanted:
-            if name not in sets:
-                raise UnknownName("gene set", name, sets)
         return list(wanted)
     table = truth.table.assign(size=truth.table["nes"].abs()).sort_values(["size", "gene_set"], ascending=[False, True])
     return list(table["gene_set"].head(SHOWN))
-
-
-def _ordered(table: pd.DataFrame) -> pd.DataFrame:
-    rest = [column for column in table if column not in ENRICHMENT_KEYS]
-    return table[[*ENRICHMENT_KEYS, *rest]].reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""Statistics of the counts of control cells: mean, variance, detection, depth.
+"""Statistics of the counts of control cells (mean, variance, detection, depth), and the bands that simulated cells lie in.
 
 Values that come as ln(CP10k + 1) are turned back into counts: a cell's smallest value belongs to one count, and all others
 are whole multiples of it. Cells where that does not hold are left out and counted.
@@ -26,6 +26,26 @@ SAME_CELLS = 100
 """Cells that a spread over genes is estimated from, in every context: it holds the estimates' own noise."""
 LEAST_GENES = 5
 """A range with fewer genes says nothing."""
+_REAL = (
+    ("sd_ln_depth", 0.28, 0.66, 0.05),
+    ("sd_ln_mean", 0.80, 1.81, 0.10),
+    ("detected_0.1_0.3", 0.12, 0.16, 0.03),
+    ("detected_0.3_1", 0.27, 0.34, 0.06),
+    ("detected_1_3", 0.53, 0.65, 0.06),
+    ("detected_3_10", 0.72, 0.94, 0.03),
+    ("dispersion_0.3_1", 0.37, 1.41, 0.10),
+    ("dispersion_1_3", 0.37, 1.33, 0.10),
+    ("variance_by_mean_1_3", 1.8, 5.6, 0.2),
+    ("dispersion_spread_1_10", 0.71, 1.03, 0.15),  # the three gliomas alone
+)
+"""Statistic, lowest and highest value of six populations of real control cells, and how far beyond simulated ones may lie.
+
+The populations are the four lines of PerturBench's development file (Norman et al. 2019, K562; McFaline-Figueroa et al.
+2024, three gliomas; counts restored; measured by this package) and, of Kang et al. 2018, CD4 T cells and monocytes
+(datasets/cropseq_simulated/README.md).
+"""
+BANDS = {statistic: (low - margin, high + margin) for statistic, low, high, margin in _REAL}
+"""Statistic → lower and upper end."""
 
 
 @dataclass(frozen=True)
@@ -42,26 +62,19 @@ class Counts:
 
 @dataclass(frozen=True)
 class GeneTable:
-    """One context's genes, controls only."""
+    """Controls of one context [gene]: mean, variance and share of cells with a count; depth's part in the variance included.
 
-    mean: Float[np.ndarray, "gene"]
-    """Mean count."""
-    variance: Float[np.ndarray, "gene"]
-    """Variance of the count over cells, depth's part in it included."""
-    detected: Float[np.ndarray, "gene"]
-    """Share of cells with a count."""
-    dispersion: Float[np.ndarray, "gene"]
-    """Negative binomial dispersion at known depth, by moments; may be negative for genes of few counts."""
+    `dispersion` is the negative binomial's at known depth, by moments; it may be negative for genes of few counts.
+    """
+
+    mean: np.ndarray
+    variance: np.ndarray
+    detected: np.ndarray
+    dispersion: np.ndarray
 
 
 def control_counts(dataset: Dataset, context: str) -> Counts:
-    """Take a context's control cells (of the first arm, where there are several) as counts.
-
-    Raises
-    ------
-    DataError
-        The data are in a space that counts cannot be restored from.
-    """
+    """Take a context's control cells (of `first_arm`) as counts; raises `DataError` where they cannot be restored."""
     obs = dataset.cells.obs
     chosen = obs["is_control"] & (obs["context"] == context) & (obs["arm"] == first_arm(dataset))
     x = dataset.cells.X[chosen.to_numpy()].astype(np.float64)
@@ -111,9 +124,9 @@ def gene_table(counts: Counts) -> GeneTable:
     return GeneTable(mean, (squares - mean**2) * n / max(1, n - 1), detected, dispersion)
 
 
-def first_cells(counts: Counts, n: int = SAME_CELLS) -> Counts:
-    """Take the first n cells, so that two contexts are looked at with the same noise."""
-    return Counts(counts.matrix[:n], counts.depth[:n], counts.left_out)
+def first_cells(counts: Counts) -> Counts:
+    """Take `SAME_CELLS` cells, so that two contexts are looked at with the same noise."""
+    return Counts(counts.matrix[:SAME_CELLS], counts.depth[:SAME_CELLS], counts.left_out)
 
 
 def summary(counts: Counts) -> pd.Series:
@@ -127,28 +140,28 @@ def summary(counts: Counts) -> pd.Series:
         the ratio of the quartiles over genes of mean 1 to 10, estimated from 100 cells.
     """
     genes = gene_table(counts)
-    panel = np.asarray(counts.matrix.sum(axis=1)).ravel()
     values = {
-        "cells": float(counts.matrix.shape[0]),
-        "cells_left_out": float(counts.left_out),
-        "genes": float(counts.matrix.shape[1]),
-        "median_depth": float(np.median(counts.depth)),
-        "median_panel_counts": float(np.median(panel)),
-        "sd_ln_depth": float(np.log(counts.depth).std()),
-        "sd_ln_mean": float(np.log(genes.mean[genes.mean > 0]).std()),
-        "entries_detected": float(genes.detected.mean()),
+        "cells": counts.matrix.shape[0],
+        "cells_left_out": counts.left_out,
+        "genes": counts.matrix.shape[1],
+        "median_depth": np.median(counts.depth),
+        "median_panel_counts": np.median(np.asarray(counts.matrix.sum(axis=1)).ravel()),
+        "sd_ln_depth": np.log(counts.depth).std(),
+        "sd_ln_mean": np.log(genes.mean[genes.mean > 0]).std(),
+        "entries_detected": genes.detected.mean(),
+    }
+    columns = {
+        "detected": genes.detected,
+        "dispersion": genes.dispersion,
+        "variance_by_mean": genes.variance / np.maximum(genes.mean, 1e-12),
     }
     for low, high in BINS:
         chosen = (genes.mean > low) & (genes.mean <= high)
         enough = chosen.sum() >= LEAST_GENES
-        for name, value in (
-            ("detected", genes.detected),
-            ("dispersion", genes.dispersion),
-            ("variance_by_mean", genes.variance / np.maximum(genes.mean, 1e-12)),
-        ):
-            values[f"{name}_{low:g}_{high:g}"] = float(np.median(value[chosen])) if enough else math.nan
+        for name, value in columns.items():
+            values[f"{name}_{low:g}_{high:g}"] = np.median(value[chosen]) if enough else math.nan
     values["dispersion_spread_1_10"] = _spread(gene_table(first_cells(counts)))
-    return pd.Series(values)
+    return pd.Series(values, dtype=float)
 
 
 def _spread(genes: GeneTable) -> float:
@@ -158,3 +171,8 @@ def _spread(genes: GeneTable) -> float:
         return math.nan
     low, high = np.quantile(np.maximum(genes.dispersion[chosen], 0.02), [0.25, 0.75])
     return float(np.log(high / low))
+
+
+def outside_bands(statistics: pd.Series) -> list[str]:
+    """Name the statistics of `summary` that do not lie in their band, or are NaN."""
+    return [name for name, (low, high) in BANDS.items() if not low <= statistics[name] <= high]

@@ -12,12 +12,10 @@ from typer.testing import CliRunner
 from benchmarks.analyses.dose_embedding import Placed, Pool, embed, pool_of, right_doses
 from benchmarks.cli.commands.embedding_command import app
 from benchmarks.data.own_file import OwnFile
-from benchmarks.errors import UnknownName
 from benchmarks.execution.load_run import reopen
 from benchmarks.execution.plan import make_plan
 from benchmarks.execution.runner import run
 from benchmarks.execution.settings import Execution
-from benchmarks.tasks.protocol import find_protocol
 from benchmarks.tasks.question import Question
 from reports.figures.dose_embedding_figure import (
     CELL_COLUMNS,
@@ -94,14 +92,6 @@ def neighbours(**shares):
     return pd.DataFrame(rows)[list(NEIGHBOUR_COLUMNS)]
 
 
-def known(protocol):
-    try:
-        find_protocol(protocol)
-    except UnknownName:
-        return False
-    return True
-
-
 def write_doses(path):
     """Two contexts, three compounds at four doses, each raising genes of its own with the dose; log2(CP10k + 1)."""
     rng, base = np.random.default_rng(0), np.random.default_rng(42).gamma(2.0, 2.0, size=40) + 0.5
@@ -124,23 +114,14 @@ def write_doses(path):
     cells.write_h5ad(path)
 
 
-@pytest.mark.skipif(not known("low_to_high_dose"), reason="needs the protocol low_to_high_dose")
 def test_embed_run_with_doses(tmp_path):
     pytest.importorskip("phate")
     write_doses(tmp_path / "doses.h5ad")
     (tmp_path / "terms.json").write_text('{"G1": ["term"]}')
-    own = OwnFile(
-        tmp_path / "doses.h5ad", context="context", dose="dose", values="log2", kind="drug", source="simulated"
-    )
-    request = Question(
-        suite="own",
-        own=own,
-        models=("context_transfer",),
-        protocol="low_to_high_dose",
-        directions=("n2p",),
-        folds=1,
-        annotation=tmp_path / "terms.json",
-    )
+    file, terms = tmp_path / "doses.h5ad", tmp_path / "terms.json"
+    own = OwnFile(file, context="context", dose="dose", values="log2", kind="drug", source="simulated")
+    what = {"models": ("context_transfer",), "protocol": "low_to_high_dose", "directions": ("n2p",), "folds": 1}
+    request = Question(suite="own", own=own, annotation=terms, **what)
     run(make_plan(request), tmp_path / "run", Execution(figures=False))
     finished = reopen(tmp_path / "run")
     first = finished.asked("n2p")[0]

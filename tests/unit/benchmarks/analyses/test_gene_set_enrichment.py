@@ -9,9 +9,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.analyses.gene_set_enrichment.agreement import agree
-from benchmarks.analyses.gene_set_enrichment.gene_sets import annotation_sets, read_gene_sets, usable_sets
-from benchmarks.analyses.gene_set_enrichment.prerank import enrich
+from benchmarks.analyses.gene_set_enrichment.prerank import (
+    agree,
+    annotation_sets,
+    enrich,
+    read_gene_sets,
+    usable_sets,
+)
 from benchmarks.cli.commands.enrichment_command import app
 from benchmarks.errors import DataError
 

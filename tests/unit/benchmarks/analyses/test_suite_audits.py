@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.analyses.wrong_direction import wrong_answers
+from benchmarks.analyses.suite_audits import wrong_answers
 from benchmarks.cli.commands.audits_command import app
 from benchmarks.execution.load_run import reopen
 from reports import load
