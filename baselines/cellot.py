@@ -7,8 +7,6 @@ dual takes its place: the same problem, stable, milliseconds a step.
 Runs in an environment of its own: jax and flax beside scvi-tools break the latter.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,8 +18,9 @@ import pandas as pd
 import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator, svds
 
-from baselines.shared.settings import check_settings
-from baselines.shared.states import cell_states, contexts_with_both, start_and_end
+from baselines.shared.persistence import load_attributes, save_attributes
+from baselines.shared.settings import checked
+from baselines.shared.states import contexts_with_both, labels_of, start_and_end
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 
@@ -56,13 +55,11 @@ class CellOT:
     iterations: int = 100_000
     batch_size: int = 64
     components: int = 50
-
-    def __post_init__(self) -> None:
-        check_settings("cellot", self, iterations=1, batch_size=1, components=1)
+    __post_init__ = checked(iterations=1, batch_size=1, components=1)
+    save = save_attributes
 
     def fit(self, train: Train, *, seed: int) -> None:
-        obs = train.cells.obs
-        labels = pd.DataFrame({"state": cell_states(obs).to_numpy(), "context": obs["context"].astype(str).to_numpy()})
+        labels = labels_of(train.cells.obs)
         rng = np.random.default_rng(seed)
         x = sp.csr_matrix(train.cells.X)
         self._mean, self._axes, self._scale = principal_components(x, self.components, rng)
@@ -70,7 +67,7 @@ class CellOT:
         pairs = _pairs(labels)
         if not pairs:
             raise Unsupported("CellOT needs a context with training controls and training cells of a perturbation.")
-        self._seen = labels.drop_duplicates(ignore_index=True)
+        self._seen = set(labels.itertuples(index=False, name=None))
         _set_up_jax(train.device)
         solver = Duals(scores.shape[1], self.iterations, seed)
         self._maps: dict[str, dict[str, Any]] = {}
@@ -83,8 +80,8 @@ class CellOT:
             self._maps[state] = solver.train(*batches, report)
 
     def predict(self, query: Query) -> Prediction:
-        start, end = start_and_end(query, "CellOT")
-        contexts_with_both(self._seen, *sorted((start, end), key=lambda state: state != CONTROL), "CellOT")
+        start, end = start_and_end(query)
+        contexts_with_both(self._seen, *sorted((start, end), key=lambda state: state != CONTROL))
         x = sp.csr_matrix(query.cells.X)
         before = scores = self._scores(x)
         for state, side in ((start, "back"), (end, "forth")):
@@ -96,22 +93,9 @@ class CellOT:
         change = (scores - before) * self._scale
         return Prediction(x.toarray() + change @ self._axes, unit="cell")
 
-    def save(self, folder: Path) -> None:
-        from flax.serialization import msgpack_serialize
-
-        np.savez(folder / "components.npz", mean=self._mean, axes=self._axes, scale=self._scale)
-        np.savez(folder / "seen.npz", **{k: self._seen[k].to_numpy(dtype=str) for k in self._seen})
-        (folder / "maps.msgpack").write_bytes(msgpack_serialize(self._maps))
-
     def load(self, folder: Path) -> None:
         _set_up_jax("cpu")
-        from flax.serialization import msgpack_restore
-
-        with np.load(folder / "components.npz") as stored:
-            self._mean, self._axes, self._scale = stored["mean"], stored["axes"], float(stored["scale"])
-        with np.load(folder / "seen.npz") as stored:
-            self._seen = pd.DataFrame(dict(stored))
-        self._maps = msgpack_restore((folder / "maps.msgpack").read_bytes())
+        load_attributes(self, folder)
 
     def _scores(self, x: sp.csr_matrix) -> np.ndarray:
         """Scaled principal components [cell, component] of cells, float32."""

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from benchmarks import registry
 from benchmarks.cli.commands import check_command
-from benchmarks.conformance import checks
+from benchmarks.conformance import capabilities, checks
 from benchmarks.conformance.checks import Screen
 from benchmarks.contract import Can
 from benchmarks.registry import FOLDER, TEMPLATE
@@ -47,7 +47,7 @@ def test_built_in_predictor_keeps_the_contract(name: str, screen: Screen) -> Non
     [pytest.param(n, marks=pytest.mark.slow if RECORDS[n].full_training else ()) for n in sorted(TRAININGS.values())],
 )
 def test_built_in_predictor_has_the_capabilities_of_its_record(name: str, screen: Screen) -> None:
-    results = checks.check_abilities(RECORDS[name], screen)
+    results = capabilities.check_abilities(RECORDS[name], screen)
     assert [r.name for r in results] == [f"can_{entry.name}" for entry in fields(Can)], "states all of them"
     assert not {r.name: r.problem for r in results if r.problem}
 
@@ -69,8 +69,8 @@ def test_built_in_predictor_has_the_capabilities_of_its_record(name: str, screen
 def test_wrong_capabilities_are_found(stated: str, predict: str, words: str, screen: Screen, tmp_path: Path) -> None:
     (tmp_path / "boasts.py").write_text(plugins.HEAD.format(name="boasts", fit="pass", predict=predict))
     record = registry.from_file(tmp_path / "boasts.py")[0]
-    assert checks.check_abilities(record, screen) == [], "capabilities that are not stated are not checked"
-    results = checks.check_abilities(replace(record, can=Can(combination=stated, dose=stated)), screen)  # type: ignore[arg-type]
+    assert capabilities.check_abilities(record, screen) == [], "capabilities that are not stated are not checked"
+    results = capabilities.check_abilities(replace(record, can=Can(combination=stated, dose=stated)), screen)  # type: ignore[arg-type]
     assert [r.name for r in results] == ["can_combination", "can_dose"]
     assert all(words in r.problem for r in results)
 

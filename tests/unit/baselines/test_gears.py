@@ -18,7 +18,7 @@ from anndata import AnnData
 
 from baselines.gears import BASELINE, Gears, choose_validation, similarity_graph
 from baselines.shared.gears_package import AlternatePasses, gears_cells, import_gears, load_cells, prepare_data
-from baselines.shared.global_seed import seeded_and_quiet
+from baselines.shared.training import seeded_and_quiet
 from benchmarks.contract import CONTROL, Query, Train
 from benchmarks.errors import ContractError, Unsupported
 
@@ -219,7 +219,7 @@ def test_validation_conditions(fitted):
     assert set(chosen) < set(conditions) - {"ctrl"}
     with pytest.raises(Unsupported, match="two perturbations"):
         choose_validation(["ctrl", "G000+ctrl"], seed=0)
-    (validated,) = fitted._models["one"].validation
+    _, (validated,), _ = fitted._models["one"]
     assert "validation only" in fitted.predict(_query(validated.removesuffix("+ctrl"))).note
 
 
@@ -272,6 +272,8 @@ def test_refuses_impossible_settings(setting, value):
 
 
 def test_alternate_passes():
-    loader = AlternatePasses([1, 2, 3])
+    epochs = []
+    loader = AlternatePasses([1, 2, 3], epochs.append)
     assert [list(loader) for _ in range(4)] == [[1, 2, 3], [1], [1, 2, 3], [1]]
+    assert epochs == [1, 2]
     assert len(loader) == 3

@@ -16,8 +16,7 @@ import torch
 from anndata import AnnData
 
 from baselines.scgen import BASELINE, ScGen
-from baselines.shared.global_seed import seeded_and_quiet
-from baselines.shared.scvi_training import training_and_validation_cells
+from baselines.shared.training import seeded_and_quiet, training_and_validation_cells
 from benchmarks.contract import CONTROL, Query, Train, no_report
 from benchmarks.errors import ContractError, Unsupported
 
