@@ -28,15 +28,6 @@ class Biolord:
 
     All training cells are trained on, for all epochs: the package's early stopping uses cells with untrained codes.
 
-    Parameters
-    ----------
-    epochs
-        Passes over the training cells; 500 at most in the authors' script for sci-Plex.
-    batch_size
-        Cells per step; 512 there.
-    answer
-        "decoded" or "moved".
-
     Source
     ------
     Piran, Cohen, Hoshen, Nitzan, Nature Biotechnology 42, 1678-1683 (2024), doi:10.1038/s41587-023-02079-x; training length
@@ -44,8 +35,11 @@ class Biolord:
     """
 
     epochs: int = 500
+    """Passes over the training cells; 500 at most in the authors' script for sci-Plex."""
     batch_size: int = 512
+    """Cells per step; 512 there."""
     answer: str = "decoded"
+    """"decoded" or "moved"."""
     __post_init__ = checked(epochs=1, batch_size=2, answer=("decoded", "moved"))
     save, load = save_attributes, load_attributes
 

@@ -37,25 +37,18 @@ class CycSeqPredictor:
 
     One training serves both directions: the two generators are trained together. Cells that are alone in their
     condition are left out of training: all draws of it would be the one cell.
-
-    Parameters
-    ----------
-    variant
-        Preset of the package; `cycseq.PRESETS` lists them.
-    pretrain_epochs, finetune_epochs
-        Most epochs of the two stages; 0 leaves a stage out, and None is the preset's.
-    draws
-        N_R, draws of each (context, perturbation, batch); None is the preset's.
-    unseen
-        A perturbation never trained on: "refuse", or "annotation" to take the embeddings of those trained on that are
-        most alike by the data set's gene annotation (and the sum of its parts' for a combination).
     """
 
     variant: str = "paper"
+    """Preset of the package; `cycseq.PRESETS` lists them."""
     pretrain_epochs: int | None = None
     finetune_epochs: int | None = None
+    """Most epochs of the two stages; 0 leaves a stage out, and None is the preset's."""
     draws: int | None = None
+    """N_R, draws of each (context, perturbation, batch); None is the preset's."""
     unseen: str = "refuse"
+    """A perturbation never trained on: "refuse", or "annotation" to take the embeddings of those trained on that are
+    most alike by the data set's gene annotation (and the sum of its parts' for a combination)."""
     __post_init__ = checked(unseen=("refuse", "annotation"))
 
     def fit(self, train: Train, *, seed: int) -> None:

@@ -46,18 +46,6 @@ class Gears:
     epoch and are not trained on; a prediction for one of them says so. So do predictions of a context in which cells
     were left out: the package would train a perturbation that is missing from the graph as control.
 
-    Parameters
-    ----------
-    epochs
-        Passes over the training cells; 20 in the authors' README.
-    batch_size
-        Cells per step; 32 in the authors' README.
-    max_cells_per_condition
-        Training cells kept of a perturbation; None for all. Of controls, four times as many.
-    graph
-        Genes of the graph: "annotated", all genes that have annotation, so that an unmeasured target can be
-        predicted, or "measured", only the measured and the trained ones among them, which is faster.
-
     Source
     ------
     Roohani, Huang, Leskovec, Nature Biotechnology 42, 927-935 (2024), doi:10.1038/s41587-023-01905-6; training length
@@ -65,9 +53,14 @@ class Gears:
     """
 
     epochs: int = 20
+    """Passes over the training cells; 20 in the authors' README."""
     batch_size: int = 32
+    """Cells per step; 32 in the authors' README."""
     max_cells_per_condition: int | None = None
+    """Training cells kept of a perturbation; None for all. Of controls, four times as many."""
     graph: str = "annotated"
+    """Genes of the graph: "annotated", all genes that have annotation, so that an unmeasured target can be predicted,
+    or "measured", only the measured and the trained ones among them, which is faster."""
     __post_init__ = checked(epochs=1, batch_size=2, max_cells_per_condition=MIN_CELLS, graph=("annotated", "measured"))
 
     def fit(self, train: Train, *, seed: int) -> None:

@@ -61,23 +61,17 @@ class GrnPropagation:
     activation; mean over at least 3 perturbations more than 2 standard errors above 0), the gene is raised by that mean,
     not set to 0. The other training perturbations are not used.
 
-    Parameters
-    ----------
-    n_components
-        Most components of the controls.
-    ridge
-        λ, as a multiple of the mean variance of a gene.
-    n_steps
-        Times the change passes through the network; CellOracle's 3.
-
     Source
     ------
     Kamimoto et al., Nature 614, 742–751, 2023, doi:10.1038/s41586-022-05688-9.
     """
 
     n_components: int = 50
+    """Most components of the controls."""
     ridge: float = 0.1
+    """λ, as a multiple of the mean variance of a gene."""
     n_steps: int = 3
+    """Times the change passes through the network; CellOracle's 3."""
     __post_init__ = checked(n_components=1, n_steps=1, positive=("ridge",))
     save, load = save_attributes, load_attributes
 

@@ -34,17 +34,13 @@ class GsfaLike:
     Unlike GSFA, which samples factors, sparse loadings and sparse effects together from their joint posterior, factors
     are found without looking at the perturbations, loadings are dense, and effects are shrunk, not selected.
 
-    Parameters
-    ----------
-    n_factors
-        Factors, at most.
-
     Source
     ------
     Zhou, Luo, Liang, Chen & He, Nature Methods 20, 1693–1703, 2023, doi:10.1038/s41592-023-02017-4.
     """
 
     n_factors: int = 20
+    """Factors, at most."""
     __post_init__ = checked(n_factors=1)
     save, load = save_attributes, load_attributes
 

@@ -26,11 +26,6 @@ class Knn:
     Of neighbours with a similarity above 0 the nearest are taken, weighted by it; without one the answer is the mean
     effect, and the prediction says so. Ties go to the name that sorts first.
 
-    Parameters
-    ----------
-    n_neighbours
-        Most neighbours to take.
-
     Source
     ------
     Cover & Hart, IEEE Transactions on Information Theory 13(1), 21–27, 1967, doi:10.1109/TIT.1967.1053964 (the rule of the
@@ -38,6 +33,7 @@ class Knn:
     """
 
     n_neighbours: int = 3
+    """Most neighbours to take."""
     __post_init__ = checked(n_neighbours=1)
 
     def fit(self, train: Train, *, seed: int) -> None:

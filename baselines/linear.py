@@ -17,20 +17,15 @@ class Linear:
     W = (AᵀA + λI)⁻¹ Aᵀ (Y − b) Bᵀ (BBᵀ + λI)⁻¹. A perturbation's change is A W b_p + b; one without an embedding (a gene
     that is not measured) falls back to b, and the prediction says so. A combination's embedding is the sum of its parts'.
 
-    Parameters
-    ----------
-    n_components
-        K; the paper's 10.
-    ridge
-        λ; the paper's 0.1.
-
     Source
     ------
     Ahlmann-Eltze, Huber & Anders, Nature Methods 22(8), 1657–1661, 2025, doi:10.1038/s41592-025-02772-6.
     """
 
     n_components: int = 10
+    """K; the paper's 10."""
     ridge: float = 0.1
+    """λ; the paper's 0.1."""
 
     def fit(self, train: Train, *, seed: int) -> None:
         self.genes = {gene: i for i, gene in enumerate(train.cells.var_names)}

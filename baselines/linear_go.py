@@ -27,13 +27,6 @@ class LinearGo:
     sum of its parts'. A perturbation without a term in common with a training perturbation falls back to b, and the
     prediction says so.
 
-    Parameters
-    ----------
-    n_components
-        K; the paper's 10.
-    ridge
-        λ; the paper's 0.1.
-
     Source
     ------
     Ahlmann-Eltze, Huber & Anders, Nature Methods 22(8), 1657–1661, 2025, doi:10.1038/s41592-025-02772-6. Their
@@ -41,7 +34,9 @@ class LinearGo:
     """
 
     n_components: int = 10
+    """K; the paper's 10."""
     ridge: float = 0.1
+    """λ; the paper's 0.1."""
     __post_init__ = checked(n_components=1, positive=("ridge",))
 
     def fit(self, train: Train, *, seed: int) -> None:

@@ -33,17 +33,6 @@ class OtBarycentric:
     answer is the input cell, plus T(z) − S(z) (without `debias` T(z) − z) back in genes, plus that part of the mean
     change between the states that lies outside the components.
 
-    Parameters
-    ----------
-    n_components
-        Principal components.
-    epsilon
-        Entropic regularisation ε, as a share of the mean cost between start and end cells.
-    debias
-        Whether to take S off.
-    max_cells
-        Most cells on either side of a plan, drawn with the query's seed; a plan takes their product in memory.
-
     Source
     ------
     Cuturi, NeurIPS 2013, arXiv:1306.0895 (entropic transport); Pooladian & Niles-Weed 2021, arXiv:2109.12004 (the map
@@ -52,9 +41,13 @@ class OtBarycentric:
     """
 
     n_components: int = 50
+    """Principal components."""
     epsilon: float = 0.05
+    """Entropic regularisation ε, as a share of the mean cost between start and end cells."""
     debias: bool = True
+    """Whether to take S off."""
     max_cells: int = 500
+    """Most cells on either side of a plan, drawn with the query's seed; a plan takes their product in memory."""
     __post_init__ = checked(n_components=1, max_cells=1, positive=("epsilon",))
     save, load = save_attributes, load_attributes
 

@@ -33,16 +33,6 @@ class ScGen:
     the side that is present everywhere (the controls) would also hold contexts where the other is missing, and the
     vector would carry the difference between contexts besides the perturbation. Values are as decoded, not clipped at 0.
 
-    Parameters
-    ----------
-    epochs
-        Most passes over the training cells; 100 in the authors' tutorial.
-    batch_size
-        Cells per step; 32 in the authors' tutorial.
-    patience
-        Epochs without a lower reconstruction error on a tenth of the training cells, after which training stops; 25 in
-        the authors' tutorial.
-
     Source
     ------
     Lotfollahi, Wolf, Theis, Nature Methods 16, 715-721 (2019), doi:10.1038/s41592-019-0494-8; training length from
@@ -50,8 +40,12 @@ class ScGen:
     """
 
     epochs: int = 100
+    """Most passes over the training cells; 100 in the authors' tutorial."""
     batch_size: int = 32
+    """Cells per step; 32 in the authors' tutorial."""
     patience: int = 25
+    """Epochs without a lower reconstruction error on a tenth of the training cells, after which training stops; 25 in
+    the authors' tutorial."""
     __post_init__ = checked(epochs=1, batch_size=2, patience=1)
 
     def fit(self, train: Train, *, seed: int) -> None:

@@ -27,13 +27,6 @@ class ScVI:
     A query's cells are encoded (mean of the posterior), moved by the latent difference of the two states' means, averaged
     over the contexts that have training cells in both states, each weighing the same, and decoded with their own totals.
 
-    Parameters
-    ----------
-    epochs
-        Passes over the training cells; 400 is the package's default below 20,000 cells.
-    batch_size
-        Cells per step; 128 in the package.
-
     Source
     ------
     Lopez, Regier, Cole, Jordan, Yosef, Nature Methods 15, 1053-1058 (2018), doi:10.1038/s41592-018-0229-2, in scvi-tools
@@ -41,7 +34,9 @@ class ScVI:
     """
 
     epochs: int = 400
+    """Passes over the training cells; 400 is the package's default below 20,000 cells."""
     batch_size: int = 128
+    """Cells per step; 128 in the package."""
     __post_init__ = checked(epochs=1, batch_size=2)
     save, load = save_attributes, load_attributes
 

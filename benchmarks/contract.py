@@ -122,18 +122,12 @@ class Prediction:
             "Prediction",
             (self.unit in get_args(Unit), f"unit is {self.unit!r}; expected one of {', '.join(get_args(Unit))}"),
             (values.ndim == 2 and values.size, f"values has shape {values.shape}; expected [profile, gene], not empty"),
-            (
-                self.unit != "mean" or n_rows == 1,
-                f"values has {n_rows} rows with unit 'mean'; expected one mean profile",
-            ),
+            (self.unit != "mean" or n_rows == 1, f"values has {n_rows} rows with unit 'mean'; expected one"),
             (
                 not bad,
-                f"values has {bad} NaN or infinite values of {values.size}; return finite numbers, or raise Unsupported",
+                f"values has {bad} NaN or infinite values of {values.size}; return finite ones, or raise Unsupported",
             ),
-            (
-                weighted,
-                f"weights has shape {getattr(weights, 'shape', None)} for {n_rows} rows; expected one positive number a row",
-            ),
+            (weighted, f"weights do not fit; expected one positive number for each of {n_rows} rows"),
         )
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "weights", weights)
