@@ -1,17 +1,10 @@
 """Effects that add: a combination is the sum of its parts, a perturbation in a new context the context's mean and its own."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
 from baselines.shared.effects import changes, effects, mean_effect_of, shifted, step_of
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 
 class Additive:
@@ -35,7 +28,7 @@ class Additive:
 
     def fit(self, train: Train, *, seed: int) -> None:
         self.effects = effects(train)
-        self.noise = cell_noise(train.cells)
+        self.noise = cell_noise(train)
 
     def predict(self, query: Query) -> Prediction:
         table = changes(self.effects, step_of(query))
@@ -46,11 +39,12 @@ class Additive:
         parts = query.perturbation.split("+")
         found = {part: single_effect(query.context, part, mean, table) for part in parts}
         unknown = [part for part in parts if found[part] is None]
-        if len(unknown) == len(parts):
-            return shifted(query, mean, _join(note, f"{' and '.join(unknown)} not trained on: mean effect"))
+        effect, place = mean, ""  # once, where no part is known
+        if len(unknown) < len(parts):
+            effect = np.sum([mean if found[part] is None else found[part] for part in parts], axis=0)
+            place = " in its place"
         if unknown:
-            note = _join(note, f"{' and '.join(unknown)} not trained on: mean effect in its place")
-        effect = np.sum([mean if found[part] is None else found[part] for part in parts], axis=0)
+            note = "; ".join(filter(None, (note, f"{' and '.join(unknown)} not trained on: mean effect{place}")))
         return shifted(query, effect, note)
 
 
@@ -64,15 +58,7 @@ def single_effect(context: str, perturbation: str, mean: np.ndarray, table: pd.D
 
 
 def shrunken_means(table: pd.DataFrame, noise: pd.Series) -> pd.DataFrame:
-    """Mean change of each context, moved towards the mean over contexts by the share that noise explains.
-
-    Parameters
-    ----------
-    table
-        Changes; rows (context, perturbation), columns genes.
-    noise
-        Noise variance of each context's mean change, summed over genes.
-    """
+    """Mean change of each context, moved towards the mean over contexts by the share that `cell_noise` explains."""
     means = table.groupby(level="context").mean()
     away = means - means.mean(axis=0)
     own, n = noise.loc[means.index].to_numpy(), len(means)
@@ -82,13 +68,13 @@ def shrunken_means(table: pd.DataFrame, noise: pd.Series) -> pd.DataFrame:
     return means - away.mul(1 - share, axis=0)
 
 
-def cell_noise(cells: AnnData) -> pd.Series:
+def cell_noise(train: Train) -> pd.Series:
     """Noise variance of each context's mean change, summed over genes: all cells vary as its controls do (0 if it has one)."""
-    contexts = cells.obs["context"].astype(str).to_numpy()
-    control = (cells.obs["perturbation"] == CONTROL).to_numpy()
+    contexts = train.cells.obs["context"].astype(str).to_numpy()
+    control = (train.cells.obs["perturbation"] == CONTROL).to_numpy()
     found = {}
     for context in sorted(set(contexts[control])):
-        x = cells.X[control & (contexts == context)].astype(np.float64)
+        x = train.cells.X[control & (contexts == context)].astype(np.float64)
         n, n_perturbed = x.shape[0], int((~control & (contexts == context)).sum())
         spread = x.power(2).sum() - n * (np.asarray(x.mean(axis=0)) ** 2).sum()
         found[context] = spread / max(1, n - 1) * (1 / n + 1 / max(1, n_perturbed))
@@ -96,13 +82,7 @@ def cell_noise(cells: AnnData) -> pd.Series:
 
 
 def carry_over(beyond: pd.DataFrame) -> float:
-    """Slope, in [0, 1], of what a perturbation does beyond the mean effect on its mean over the other contexts.
-
-    Parameters
-    ----------
-    beyond
-        Changes less the mean change of their context; rows (context, perturbation), columns genes.
-    """
+    """Slope, in [0, 1], of changes less the mean change of their context on the perturbation's mean in other contexts."""
     codes, _ = pd.factorize(beyond.index.get_level_values("perturbation"))
     if not len(codes):
         return 0.0
@@ -113,10 +93,6 @@ def carry_over(beyond: pd.DataFrame) -> float:
     others = (sums[codes] - values)[several] / (counts[codes][several, None] - 1)
     spread = float((others**2).sum())
     return float(np.clip((others * values[several]).sum() / spread, 0, 1)) if spread > 0 else 0.0
-
-
-def _join(*notes: str) -> str:
-    return "; ".join(filter(None, notes))
 
 
 BASELINE = Baseline(

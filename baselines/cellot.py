@@ -7,10 +7,8 @@ dual takes its place: the same problem, stable, milliseconds a step.
 Runs in an environment of its own: jax and flax beside scvi-tools break the latter.
 """
 
-from __future__ import annotations
-
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +18,14 @@ import pandas as pd
 import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator, svds
 
-from baselines.shared.settings import check_settings
-from baselines.shared.states import cell_states, contexts_with_both, start_and_end
+from baselines.shared.persistence import load_attributes, save_attributes
+from baselines.shared.settings import checked
+from baselines.shared.states import contexts_with_both, labels_of, start_and_end
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 
 REPORT_EVERY = 50
+Report = Callable[[int, int, str], None]
 
 
 @dataclass
@@ -37,15 +37,6 @@ class CellOT:
     the authors use an autoencoder's latent space; what the components leave of a cell stays as it was. One potential maps
     controls to perturbed cells, the other back; from dose to dose a cell goes back and forth.
 
-    Parameters
-    ----------
-    iterations
-        Steps of both potentials; 100,000 in the authors' configuration.
-    batch_size
-        Cells of either side per step; 64 in the authors' configuration for Kang's cells.
-    components
-        Principal components; 50 latent dimensions in the authors' configuration.
-
     Source
     ------
     Bunne et al., Nature Methods 20, 1759-1768 (2023), doi:10.1038/s41592-023-01969-x; settings from configs/ of
@@ -54,15 +45,16 @@ class CellOT:
     """
 
     iterations: int = 100_000
+    """Steps of both potentials; 100,000 in the authors' configuration."""
     batch_size: int = 64
+    """Cells of either side per step; 64 in the authors' configuration for Kang's cells."""
     components: int = 50
-
-    def __post_init__(self) -> None:
-        check_settings("cellot", self, iterations=1, batch_size=1, components=1)
+    """Principal components; 50 latent dimensions in the authors' configuration."""
+    __post_init__ = checked(iterations=1, batch_size=1, components=1)
+    save = save_attributes
 
     def fit(self, train: Train, *, seed: int) -> None:
-        obs = train.cells.obs
-        labels = pd.DataFrame({"state": cell_states(obs).to_numpy(), "context": obs["context"].astype(str).to_numpy()})
+        labels = labels_of(train.cells.obs)
         rng = np.random.default_rng(seed)
         x = sp.csr_matrix(train.cells.X)
         self._mean, self._axes, self._scale = principal_components(x, self.components, rng)
@@ -70,21 +62,14 @@ class CellOT:
         pairs = _pairs(labels)
         if not pairs:
             raise Unsupported("CellOT needs a context with training controls and training cells of a perturbation.")
-        self._seen = labels.drop_duplicates(ignore_index=True)
+        self._seen = set(labels.itertuples(index=False, name=None))
         _set_up_jax(train.device)
-        solver = Duals(scores.shape[1], self.iterations, seed)
-        self._maps: dict[str, dict[str, Any]] = {}
-        for number, (state, sides) in enumerate(pairs.items()):
-
-            def report(step: int, state: str = state, done: int = number * self.iterations) -> None:
-                train.report(done + step, len(pairs) * self.iterations, f"{state}, step {step}")
-
-            batches = [_batches(scores, rows, self.batch_size, rng) for rows in sides]
-            self._maps[state] = solver.train(*batches, report)
+        batches = {p: [_batches(scores, rows, self.batch_size, rng) for rows in sides] for p, sides in pairs.items()}
+        self._maps = train_maps(batches, scores.shape[1], self.iterations, seed, train.report)
 
     def predict(self, query: Query) -> Prediction:
-        start, end = start_and_end(query, "CellOT")
-        contexts_with_both(self._seen, *sorted((start, end), key=lambda state: state != CONTROL), "CellOT")
+        start, end = start_and_end(query)
+        contexts_with_both(self._seen, *sorted((start, end), key=lambda state: state != CONTROL))
         x = sp.csr_matrix(query.cells.X)
         before = scores = self._scores(x)
         for state, side in ((start, "back"), (end, "forth")):
@@ -96,22 +81,9 @@ class CellOT:
         change = (scores - before) * self._scale
         return Prediction(x.toarray() + change @ self._axes, unit="cell")
 
-    def save(self, folder: Path) -> None:
-        from flax.serialization import msgpack_serialize
-
-        np.savez(folder / "components.npz", mean=self._mean, axes=self._axes, scale=self._scale)
-        np.savez(folder / "seen.npz", **{k: self._seen[k].to_numpy(dtype=str) for k in self._seen})
-        (folder / "maps.msgpack").write_bytes(msgpack_serialize(self._maps))
-
     def load(self, folder: Path) -> None:
         _set_up_jax("cpu")
-        from flax.serialization import msgpack_restore
-
-        with np.load(folder / "components.npz") as stored:
-            self._mean, self._axes, self._scale = stored["mean"], stored["axes"], float(stored["scale"])
-        with np.load(folder / "seen.npz") as stored:
-            self._seen = pd.DataFrame(dict(stored))
-        self._maps = msgpack_restore((folder / "maps.msgpack").read_bytes())
+        load_attributes(self, folder)
 
     def _scores(self, x: sp.csr_matrix) -> np.ndarray:
         """Scaled principal components [cell, component] of cells, float32."""
@@ -126,45 +98,39 @@ class CellOT:
         return moved
 
 
-class Duals:
-    """ott-jax's solver, compiled once and restarted for every perturbation."""
+def train_maps(
+    batches: Mapping[str, list[Iterator[np.ndarray]]], n: int, iterations: int, seed: int, report: Report
+) -> dict[str, dict[str, Any]]:
+    """Train a pair of potentials for each state, given batches [cell, component] of its controls and of its cells.
 
-    def __init__(self, n: int, iterations: int, seed: int) -> None:
-        import jax
-        from ott.neural.methods.expectile_neural_dual import ExpectileNeuralDual
+    Returns the potentials' parameters: "forth" from controls to cells and "back".
+    """
+    import jax
+    from ott.neural.methods.expectile_neural_dual import ExpectileNeuralDual
 
-        self.keys = jax.random.key(seed % 2**32)
-        self.solver = ExpectileNeuralDual(n, num_train_iters=iterations, valid_freq=iterations + 1, rng=self.keys)
-        self.shape = (n,)
+    keys = jax.random.key(seed % 2**32)
+    solver = ExpectileNeuralDual(n, num_train_iters=iterations, valid_freq=iterations + 1, rng=keys)  # compiled once
+    maps = {}
+    for number, (state, sides) in enumerate(batches.items()):
 
-    def train(
-        self, source: Iterator[np.ndarray], target: Iterator[np.ndarray], report: Callable[[int], None]
-    ) -> dict[str, Any]:
-        """Train a new pair of potentials; returns their parameters, "forth" from source to target and "back"."""
-        import jax
-
-        solver = self.solver
-        self.keys, forth, back = jax.random.split(self.keys, 3)
-        solver.state_f = solver.neural_f.create_train_state(forth, solver.state_f.tx, self.shape)
-        solver.state_g = solver.neural_g.create_train_state(back, solver.state_g.tx, self.shape)
-
-        def after_step(step: int, potentials: Any) -> None:
+        def after_step(step: int, potentials: Any, state: str = state, before: int = number * iterations) -> None:
             if (step + 1) % REPORT_EVERY == 0:
-                report(step + 1)
+                report(before + step + 1, len(batches) * iterations, f"{state}, step {step + 1}")
 
-        solver(source, target, source, target, callback=after_step)
-        states = {"forth": solver.state_f, "back": solver.state_g}
-        return {name: jax.tree.map(np.asarray, state.params) for name, state in states.items()}
+        keys, forth, back = jax.random.split(keys, 3)
+        solver.state_f = solver.neural_f.create_train_state(forth, solver.state_f.tx, (n,))
+        solver.state_g = solver.neural_g.create_train_state(back, solver.state_g.tx, (n,))
+        solver(*sides, *sides, callback=after_step)
+        trained = {"forth": solver.state_f, "back": solver.state_g}
+        maps[state] = {side: jax.tree.map(np.asarray, network.params) for side, network in trained.items()}
+    return maps
 
 
 def principal_components(x: sp.csr_matrix, most: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
     """First principal components of cells [cell, gene], which stay sparse.
 
-    Returns
-    -------
-    tuple
-        Mean [gene]; axes [component, gene]; the root mean variance of the components, which brings them near 1 without
-        changing how distances compare.
+    Returns their mean [gene], axes [component, gene], and the root mean variance of the components, which brings them near 1
+    without changing how distances compare.
     """
     mean = np.asarray(x.mean(axis=0)).ravel()
     ones = np.ones(x.shape[0])
@@ -182,9 +148,9 @@ def principal_components(x: sp.csr_matrix, most: int, rng: np.random.Generator) 
 
 def _pairs(labels: pd.DataFrame) -> dict[str, tuple[list[np.ndarray], list[np.ndarray]]]:
     """State → rows of controls and rows of its cells, one array for every context that has both."""
-    rows = {key: np.asarray(found) for key, found in labels.groupby(["state", "context"], observed=True).groups.items()}
+    rows = labels.groupby(["state", "context"]).indices
     found: dict[str, tuple[list[np.ndarray], list[np.ndarray]]] = {}
-    for (state, context), cells in rows.items():
+    for (state, context), cells in sorted(rows.items()):
         if state != CONTROL and (CONTROL, context) in rows:
             controls, perturbed = found.setdefault(state, ([], []))
             controls.append(rows[CONTROL, context])

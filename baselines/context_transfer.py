@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from baselines.shared.effects import changes, effects, shifted, step_of
+from baselines.shared.effects import Step, changes, effects, shifted, step_of
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 
@@ -23,20 +23,17 @@ class ContextTransfer:
             doses = self.effects.xs(query.perturbation, level="perturbation").index.get_level_values("dose")
             below = max((dose for dose in doses if dose < query.start_dose), default=None)
             rows = self._elsewhere(query, (below, query.start_dose))
-            note = (
-                f"; step from {f'{below:g} nM' if below else 'controls'} to {query.start_dose:g} nM taken for the next"
-            )
+            start = f"{below:g} nM" if below else "controls"
+            note = f"; step from {start} to {query.start_dose:g} nM taken for the next"
         if rows.empty:
             raise Unsupported(f"{query.perturbation} was trained on in no context but {query.context}")
         contexts = ", ".join(rows.index.get_level_values("context"))
         return shifted(query, rows.mean(axis=0).to_numpy(), f"from {contexts}{note}")
 
-    def _elsewhere(self, query: Query, step: tuple[float | None, float | None]) -> pd.DataFrame:
+    def _elsewhere(self, query: Query, step: Step) -> pd.DataFrame:
         table = changes(self.effects, step)
-        return table[
-            (table.index.get_level_values("perturbation") == query.perturbation)
-            & (table.index.get_level_values("context") != query.context)
-        ]
+        contexts, perturbations = map(table.index.get_level_values, ("context", "perturbation"))
+        return table[(perturbations == query.perturbation) & (contexts != query.context)]
 
 
 BASELINE = Baseline(

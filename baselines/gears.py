@@ -5,19 +5,16 @@ training cells of one context at a time, the gene graph and a validation set, an
 own cells (the package's `predict` averages over random training controls, and caches).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
+from baselines.shared.annotation import term_matrix
 from baselines.shared.gears_package import (
     condition_name,
     gears_cells,
@@ -26,10 +23,10 @@ from baselines.shared.gears_package import (
     run_network,
     train_network,
 )
-from baselines.shared.global_seed import Report, seeded_and_quiet
-from baselines.shared.settings import check_settings
+from baselines.shared.settings import checked
+from baselines.shared.training import seeded_and_quiet
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
-from benchmarks.errors import ContractError, Unsupported
+from benchmarks.errors import Unsupported
 
 MIN_CELLS = 2
 """Fewest training cells of a condition: the package's t-test needs two."""
@@ -39,7 +36,6 @@ N_NEIGHBOURS = 20
 VALIDATION_SHARE = 0.1
 CONTROLS_PER_CONDITION = 4
 """Controls kept for every perturbed cell of a condition, where cells are limited."""
-GRAPHS = ("annotated", "measured")
 
 
 @dataclass
@@ -50,18 +46,6 @@ class Gears:
     epoch and are not trained on; a prediction for one of them says so. So do predictions of a context in which cells
     were left out: the package would train a perturbation that is missing from the graph as control.
 
-    Parameters
-    ----------
-    epochs
-        Passes over the training cells; 20 in the authors' README.
-    batch_size
-        Cells per step; 32 in the authors' README.
-    max_cells_per_condition
-        Training cells kept of a perturbation; None for all. Of controls, four times as many.
-    graph
-        Genes of the graph: "annotated", all genes that have annotation, so that an unmeasured target can be
-        predicted, or "measured", only the measured and the trained ones among them, which is faster.
-
     Source
     ------
     Roohani, Huang, Leskovec, Nature Biotechnology 42, 927-935 (2024), doi:10.1038/s41587-023-01905-6; training length
@@ -69,14 +53,15 @@ class Gears:
     """
 
     epochs: int = 20
+    """Passes over the training cells; 20 in the authors' README."""
     batch_size: int = 32
+    """Cells per step; 32 in the authors' README."""
     max_cells_per_condition: int | None = None
+    """Training cells kept of a perturbation; None for all. Of controls, four times as many."""
     graph: str = "annotated"
-
-    def __post_init__(self) -> None:
-        check_settings("gears", self, epochs=1, batch_size=2, max_cells_per_condition=MIN_CELLS)
-        if self.graph not in GRAPHS:
-            raise ContractError(f"gears: graph is '{self.graph}'; expected one of {', '.join(GRAPHS)}.")
+    """Genes of the graph: "annotated", all genes that have annotation, so that an unmeasured target can be predicted,
+    or "measured", only the measured and the trained ones among them, which is faster."""
+    __post_init__ = checked(epochs=1, batch_size=2, max_cells_per_condition=MIN_CELLS, graph=("annotated", "measured"))
 
     def fit(self, train: Train, *, seed: int) -> None:
         if train.perturbation_type != "CRISPR":
@@ -94,18 +79,22 @@ class Gears:
             )
         gene_graph = similarity_graph(genes, train.annotation)
         terms = {gene: set(train.annotation[gene]) for gene in genes}
-        self._models: dict[str, ContextModel] = {}
+        self._models: dict[str, tuple[Any, list[str], str]] = {}  # network, conditions that chose its epoch, note
         for number, (context, (rows, note)) in enumerate(parts.items()):
             cells = gears_cells(train.cells[rows])
             validation = choose_validation(cells.obs["condition"].unique(), seed)
+
+            def done(epoch: int, context: str = context, before: int = number * self.epochs) -> None:
+                report(before + epoch, len(parts) * self.epochs, f"context {context}, epoch {epoch}")
+
             with (
                 TemporaryDirectory(dir=train.workdir, prefix="gears_") as folder,
                 seeded_and_quiet(seed, train.report) as report,
             ):
                 data = prepare_data(cells, validation, terms, Path(folder))
-                load_cells(data, self.batch_size, partial(self._report, report, context, number, len(parts)))
+                load_cells(data, self.batch_size, done)
                 network = train_network(data, gene_graph, self.epochs, train.device)
-            self._models[context] = ContextModel(network, frozenset(validation), note)
+            self._models[context] = network, validation, note
 
     def predict(self, query: Query) -> Prediction:
         problem = self._problem(query.perturbation)
@@ -118,16 +107,11 @@ class Gears:
                 f"GEARS has no model of context '{query.context}': it needs controls and two "
                 "perturbations of annotated genes in that context among the training cells."
             )
-        model = self._models[query.context]
+        network, validation, note = self._models[query.context]
         nodes = [self._nodes[gene] for gene in query.perturbation.split("+")]
-        notes = [model.note] if model.note else []
-        if condition_name(query.perturbation) in model.validation:
-            notes.append("its training cells served as validation only")
-        values = run_network(model.network, query.cells.X, nodes, self._device)
-        return Prediction(values, unit="cell", note="; ".join(notes))
-
-    def _report(self, report: Report, context: str, number: int, n_contexts: int, epoch: int) -> None:
-        report(number * self.epochs + epoch, n_contexts * self.epochs, f"context {context}, epoch {epoch}")
+        if condition_name(query.perturbation) in validation:
+            note = "; ".join(filter(None, (note, "its training cells served as validation only")))
+        return Prediction(run_network(network, query.cells.X, nodes, self._device), unit="cell", note=note)
 
     def _graph_genes(self, train: Train) -> list[str]:
         """List the genes of the graph, sorted: the package numbers its nodes so."""
@@ -148,26 +132,24 @@ class Gears:
     def _trainable_contexts(self, obs: pd.DataFrame, seed: int) -> dict[str, tuple[np.ndarray, str]]:
         """Map each context that can be trained to its training cells' positions and a note on those left out."""
         rng = np.random.default_rng(seed)
+        cells = obs[["context", "perturbation"]].astype(str).groupby(["context", "perturbation"]).indices
         parts = {}
-        perturbations, contexts = obs["perturbation"].astype(str).to_numpy(), obs["context"].astype(str).to_numpy()
-        for context in np.unique(contexts):
-            inside = np.flatnonzero(contexts == context)
-            names, sizes = np.unique(perturbations[inside], return_counts=True)
-            kept = [
-                name
-                for name, size in zip(names, sizes, strict=True)
-                if size >= MIN_CELLS and (name == CONTROL or not self._problem(name))
-            ]
+        for context in sorted({context for context, _ in cells}):
+            own = {name: rows for (inside, name), rows in sorted(cells.items()) if inside == context}
+            kept = {
+                name: rows
+                for name, rows in own.items()
+                if len(rows) >= MIN_CELLS and (name == CONTROL or not self._problem(name))
+            }
             if CONTROL not in kept or len(kept) < 3:
                 continue
-            usable = [inside[perturbations[inside] == name] for name in kept]
-            n_left_out = len(inside) - sum(map(len, usable))
+            left_out = [len(rows) for name, rows in own.items() if name not in kept]
             note = (
-                f"left out of training: {n_left_out} cells of {len(names) - len(kept)} perturbations (no place in the "
-                f"gene graph, or fewer than {MIN_CELLS} cells)"
+                f"left out of training: {sum(left_out)} cells of {len(left_out)} perturbations (no place in the gene graph, "
+                f"or fewer than {MIN_CELLS} cells)"
             )
-            rows = [self._at_most(found, name, rng) for found, name in zip(usable, kept, strict=True)]
-            parts[str(context)] = np.sort(np.concatenate(rows)), note if n_left_out else ""
+            rows = np.sort(np.concatenate([self._at_most(rows, name, rng) for name, rows in kept.items()]))
+            parts[context] = rows, note if left_out else ""
         return parts
 
     def _at_most(self, rows: np.ndarray, perturbation: str, rng: np.random.Generator) -> np.ndarray:
@@ -177,24 +159,11 @@ class Gears:
         return rng.choice(rows, size=min(most, len(rows)), replace=False)
 
 
-@dataclass(frozen=True)
-class ContextModel:
-    """The trained network of one context."""
-
-    network: Any
-    validation: frozenset[str]
-    """Conditions used to choose the epoch, in the package's names."""
-    note: str
-
-
 def choose_validation(conditions: Iterable[str], seed: int) -> list[str]:
     """Draw a tenth of the perturbed conditions, at least one; the others and the controls are trained on.
 
-    Raises
-    ------
-    Unsupported
-        Fewer than two perturbed conditions: with controls only on either side the package would keep an untrained
-        network, or train none.
+    Raises `Unsupported` for fewer than two: with controls only on either side the package would keep an untrained network,
+    or train none.
     """
     perturbed = sorted(set(conditions) - {"ctrl"})
     if len(perturbed) < 2:
@@ -206,20 +175,12 @@ def choose_validation(conditions: Iterable[str], seed: int) -> list[str]:
 def similarity_graph(genes: list[str], annotation: Mapping[str, frozenset[str]]) -> tuple[Any, Any]:
     """Build the gene graph: each gene's 20 most similar genes and itself, by Jaccard similarity of their terms.
 
-    Returns
-    -------
-    tuple
-        Torch tensors: edges from similar gene to gene, int64 [2, edge], and similarities, float32 [edge].
+    Returns Torch tensors: edges from similar gene to gene, int64 [2, edge], and similarities, float32 [edge].
     """
     import torch
 
-    sizes = np.array([len(annotation[gene]) for gene in genes])
-    number = {term: n for n, term in enumerate(sorted({term for gene in genes for term in annotation[gene]}))}
-    columns = np.array([number[term] for gene in genes for term in sorted(annotation[gene])])
-    has_term = sp.csr_matrix(
-        (np.ones(len(columns), np.int32), (np.repeat(np.arange(len(genes)), sizes), columns)),
-        shape=(len(genes), len(number)),
-    )
+    _, has_term = term_matrix(genes, annotation)
+    sizes = np.diff(has_term.indptr)
     edges, weights = [], []
     for start in range(0, len(genes), 512):
         shared = (has_term[start : start + 512] @ has_term.T).tocoo()

@@ -1,15 +1,14 @@
 """A gene network fitted on control cells, in which a knock-out spreads for a few steps: a plain relative of CellOracle."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from baselines.shared.components import components, control_means
-from baselines.shared.effects import changes, effects, shifted
+from baselines.shared.components import components
+from baselines.shared.effects import changes, control_means, effects, own_changes, shifted
 from baselines.shared.persistence import load_attributes, save_attributes
-from baselines.shared.settings import check_settings
+from baselines.shared.settings import checked
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 
@@ -41,7 +40,7 @@ class Network:
         return (self.loadings @ (self.kept * (change @ self.loadings)) - own * change) / (1 - own)
 
     def spread(self, genes: list[int], changes: list[float], n_steps: int) -> np.ndarray:
-        """Hold genes at a change and let it spread; no gene falls below 0 [gene]."""
+        """Hold genes at a change and let it spread [gene]; no gene falls below 0."""
         change = np.zeros(len(self.control))
         change[genes] = changes
         for _ in range(n_steps):
@@ -62,26 +61,19 @@ class GrnPropagation:
     activation; mean over at least 3 perturbations more than 2 standard errors above 0), the gene is raised by that mean,
     not set to 0. The other training perturbations are not used.
 
-    Parameters
-    ----------
-    n_components
-        Most components of the controls.
-    ridge
-        λ, as a multiple of the mean variance of a gene.
-    n_steps
-        Times the change passes through the network; CellOracle's 3.
-
     Source
     ------
     Kamimoto et al., Nature 614, 742–751, 2023, doi:10.1038/s41586-022-05688-9.
     """
 
     n_components: int = 50
+    """Most components of the controls."""
     ridge: float = 0.1
+    """λ, as a multiple of the mean variance of a gene."""
     n_steps: int = 3
-
-    def __post_init__(self) -> None:
-        check_settings("grn_propagation", self, n_components=1, n_steps=1, positive=("ridge",))
+    """Times the change passes through the network; CellOracle's 3."""
+    __post_init__ = checked(n_components=1, n_steps=1, positive=("ridge",))
+    save, load = save_attributes, load_attributes
 
     def fit(self, train: Train, *, seed: int) -> None:
         if train.perturbation_type != "CRISPR":
@@ -89,16 +81,15 @@ class GrnPropagation:
         if train.space == "zscore":
             raise Unsupported("z-scores have no level 0 to set a knocked-out gene to")
         self.genes = {str(gene): i for i, gene in enumerate(train.cells.var_names)}
-        means = control_means(train)
         obs = train.cells.obs
         self.networks: dict[str, Network] = {}
-        for context, control in means.iterrows():
+        for context, control in control_means(train).iterrows():
             cells = train.cells.X[((obs["context"] == context) & (obs["perturbation"] == CONTROL)).to_numpy()]
             if cells.shape[0] >= MIN_CONTROLS:
-                self.networks[str(context)] = self._network(cells, control.to_numpy(), seed)
+                self.networks[context] = self._network(cells, control.to_numpy(), seed)
         if not self.networks:
             raise Unsupported(f"no context has {MIN_CONTROLS} training controls to fit a network on")
-        self.raised = own_gene_raised(changes(effects(train), (None, None)), self.genes)
+        self.raised = own_gene_raised(changes(effects(train)))
 
     def predict(self, query: Query) -> Prediction:
         if query.dose is not None or query.start_dose is not None:
@@ -117,12 +108,6 @@ class GrnPropagation:
         note = f"activation: own gene raised by {self.raised:.2g}, as in training" if self.raised else ""
         return shifted(query, network.spread(genes, changes, self.n_steps), note)
 
-    def save(self, folder: Path) -> None:
-        save_attributes(self, folder)
-
-    def load(self, folder: Path) -> None:
-        load_attributes(self, folder)
-
     def _network(self, cells: np.ndarray, control: np.ndarray, seed: int) -> Network:
         one = np.zeros(cells.shape[0], dtype=int)
         _, values, loadings = components(cells, control[None], one, self.n_components, seed)
@@ -135,17 +120,9 @@ class GrnPropagation:
         return Network(loadings.T, kept, control)
 
 
-def own_gene_raised(table: pd.DataFrame, genes: dict[str, int]) -> float:
-    """Mean change of the perturbed genes themselves where training perturbations raise them clearly, else 0.
-
-    Parameters
-    ----------
-    table
-        Changes; rows (context, perturbation), columns genes.
-    genes
-        Measured gene → column.
-    """
-    own = [row[genes[p]] for (_, p), row in zip(table.index, table.to_numpy(), strict=True) if p in genes]
+def own_gene_raised(table: pd.DataFrame) -> float:
+    """Mean change of the perturbed genes themselves where training perturbations raise them clearly, else 0."""
+    own = own_changes(table).to_numpy()
     if len(own) < MIN_RAISED:
         return 0.0
     mean, error = float(np.mean(own)), float(np.std(own, ddof=1) / np.sqrt(len(own)))

@@ -1,16 +1,16 @@
 """Gene modules as factors of the cells, and the effect of each perturbation on each factor: a simple relative of GSFA."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from baselines.shared.annotation import term_matrix
 from baselines.shared.components import components, relative_cells
-from baselines.shared.effects import shifted
+from baselines.shared.effects import averaging, shifted
 from baselines.shared.persistence import load_attributes, save_attributes
-from baselines.shared.settings import check_settings
+from baselines.shared.settings import checked
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 
@@ -34,20 +34,15 @@ class GsfaLike:
     Unlike GSFA, which samples factors, sparse loadings and sparse effects together from their joint posterior, factors
     are found without looking at the perturbations, loadings are dense, and effects are shrunk, not selected.
 
-    Parameters
-    ----------
-    n_factors
-        Factors, at most.
-
     Source
     ------
     Zhou, Luo, Liang, Chen & He, Nature Methods 20, 1693–1703, 2023, doi:10.1038/s41592-023-02017-4.
     """
 
     n_factors: int = 20
-
-    def __post_init__(self) -> None:
-        check_settings("gsfa_like", self, n_factors=1)
+    """Factors, at most."""
+    __post_init__ = checked(n_factors=1)
+    save, load = save_attributes, load_attributes
 
     def fit(self, train: Train, *, seed: int) -> None:
         x, obs, controls, group = relative_cells(train)
@@ -68,42 +63,22 @@ class GsfaLike:
         what = "what all perturbations do" if len(unknown) == len(parts) else "left out of the sum"
         return shifted(query, effect, f"{' and '.join(unknown)} not trained on: {what}" if unknown else "")
 
-    def save(self, folder: Path) -> None:
-        save_attributes(self, folder)
-
-    def load(self, folder: Path) -> None:
-        load_attributes(self, folder)
-
 
 def factor_effects(scores: np.ndarray, obs: pd.DataFrame) -> tuple[list[str], np.ndarray]:
-    """Regress scores on the parts of each cell's perturbation, penalised factor by factor.
+    """Regress the scores [cell, factor] of perturbed cells on the parts of their perturbations, penalised factor by factor.
 
-    Parameters
-    ----------
-    scores
-        Factor scores of perturbed cells, relative to controls [cell, factor].
-    obs
-        Their `context` and `perturbation`.
-
-    Returns
-    -------
-    tuple
-        Names of the parts, and coefficients [1 + part, factor]; the first row is what all perturbations share.
+    Returns names of the parts, and coefficients [1 + part, factor]; the first row is what all perturbations share.
     """
-    names = sorted({part for perturbation in obs["perturbation"].unique() for part in perturbation.split("+")})
-    column = {name: 1 + number for number, name in enumerate(names)}
-    pairs = [(i, column[part]) for i, p in enumerate(obs["perturbation"]) for part in p.split("+")]
-    pairs += [(i, 0) for i in range(len(obs))]
-    row, of = np.array(pairs).T
-    design = sp.csr_matrix((np.ones(len(pairs)), (row, of)), shape=(len(obs), 1 + len(names)))
+    names, parts = term_matrix(obs["perturbation"], {p: p.split("+") for p in obs["perturbation"].unique()})
+    design = sp.hstack([np.ones((len(obs), 1)), parts], format="csr")
     gram, moments = (design.T @ design).toarray(), design.T @ scores
     noise, signal = _variances(scores, obs)
-    coefficients = np.zeros((1 + len(names), scores.shape[1]))
+    coefficients = np.zeros((design.shape[1], scores.shape[1]))
     for k in range(scores.shape[1]):
         if signal[k] <= 0:
             coefficients[0, k] = scores[:, k].mean()
             continue
-        penalty = np.full(1 + len(names), noise[k] / signal[k])
+        penalty = np.full(design.shape[1], noise[k] / signal[k])
         penalty[0] = FREE * len(obs)
         coefficients[:, k] = np.linalg.solve(gram + np.diag(penalty), moments[:, k])
     return names, coefficients
@@ -113,8 +88,7 @@ def _variances(scores: np.ndarray, obs: pd.DataFrame) -> tuple[np.ndarray, np.nd
     """Variance of scores within conditions, and of the conditions' means beyond what it explains [factor]."""
     condition = obs.groupby(["context", "perturbation"], sort=True).ngroup().to_numpy()
     counts = np.bincount(condition)
-    mean = sp.csr_matrix((1.0 / counts[condition], (condition, np.arange(len(condition)))))
-    means = np.asarray(mean @ scores)
+    means = averaging(condition) @ scores
     within = ((scores - means[condition]) ** 2).sum(axis=0)
     freedom = len(condition) - len(counts)
     several = counts >= MIN_CELLS

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from baselines.shared.components import control_means
-from baselines.shared.effects import changes, effects, mean_effect_of, shifted, step_of
-from baselines.shared.settings import check_settings
+from baselines.shared.effects import changes, control_means, effects, mean_effect_of, shifted, step_of
+from baselines.shared.settings import checked
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 
 MIN_SHARED = 3
@@ -27,11 +26,6 @@ class Knn:
     Of neighbours with a similarity above 0 the nearest are taken, weighted by it; without one the answer is the mean
     effect, and the prediction says so. Ties go to the name that sorts first.
 
-    Parameters
-    ----------
-    n_neighbours
-        Most neighbours to take.
-
     Source
     ------
     Cover & Hart, IEEE Transactions on Information Theory 13(1), 21–27, 1967, doi:10.1109/TIT.1967.1053964 (the rule of the
@@ -39,9 +33,8 @@ class Knn:
     """
 
     n_neighbours: int = 3
-
-    def __post_init__(self) -> None:
-        check_settings("knn", self, n_neighbours=1)
+    """Most neighbours to take."""
+    __post_init__ = checked(n_neighbours=1)
 
     def fit(self, train: Train, *, seed: int) -> None:
         self.effects = effects(train)
@@ -54,14 +47,14 @@ class Knn:
             return shifted(query, table.loc[(context, perturbation)].to_numpy())
         same = table[table.index.get_level_values("perturbation") == perturbation].droplevel("perturbation")
         if len(same):
-            return self._answer(query, same, self._context_similarity(context, list(same.index), table), table)
+            return self._answer(query, table, same, self._context_similarity(context, list(same.index), table))
         here = table.index.get_level_values("context") == context
         known = table[here].droplevel("context") if here.any() else table.groupby(level="perturbation").mean()
         own = self._features(perturbation)
-        return self._answer(query, known, np.array([jaccard(own, self._features(str(p))) for p in known.index]), table)
+        return self._answer(query, table, known, np.array([jaccard(own, self._features(str(p))) for p in known.index]))
 
     def _answer(
-        self, query: Query, neighbours: pd.DataFrame, similarity: np.ndarray, table: pd.DataFrame
+        self, query: Query, table: pd.DataFrame, neighbours: pd.DataFrame, similarity: np.ndarray
     ) -> Prediction:
         order = np.argsort(-similarity, kind="stable")[: self.n_neighbours]
         order = order[similarity[order] > 0]
@@ -71,14 +64,13 @@ class Knn:
         effect = np.average(neighbours.to_numpy()[order], axis=0, weights=similarity[order])
         return shifted(query, effect, f"from {', '.join(map(str, neighbours.index[order]))}")
 
-    def _context_similarity(self, context: str, others: list[str], effects_: pd.DataFrame) -> np.ndarray:
-        contexts = effects_.index.get_level_values("context")
-        own = effects_[contexts == context].droplevel("context")
-        theirs = [effects_[contexts == other].droplevel("context") for other in others]
-        shared = [own.index.intersection(table.index) for table in theirs]
+    def _context_similarity(self, context: str, others: list[str], table: pd.DataFrame) -> np.ndarray:
+        contexts = table.index.get_level_values("context")
+        own, *theirs = (table[contexts == name].droplevel("context") for name in (context, *others))
+        shared = [own.index.intersection(their.index) for their in theirs]
         if min(map(len, shared)) >= MIN_SHARED:
             pairs = zip(theirs, shared, strict=True)
-            return np.array([_cosine(own.loc[names].to_numpy(), table.loc[names].to_numpy()) for table, names in pairs])
+            return np.array([_cosine(own.loc[names].to_numpy(), their.loc[names].to_numpy()) for their, names in pairs])
         if context not in self.controls.index:
             return np.ones(len(others))
         profile = self.controls.loc[context].to_numpy()

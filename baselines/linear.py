@@ -3,14 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-from baselines.shared.bilinear import ContextModels, gene_embedding
-from baselines.shared.effects import effects, shifted
+from baselines.shared.effects import ContextModels, effects, shifted
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
-
-Model = tuple[np.ndarray, np.ndarray]
-"""A and W of one context."""
 
 
 @dataclass
@@ -22,55 +17,46 @@ class Linear:
     W = (AᵀA + λI)⁻¹ Aᵀ (Y − b) Bᵀ (BBᵀ + λI)⁻¹. A perturbation's change is A W b_p + b; one without an embedding (a gene
     that is not measured) falls back to b, and the prediction says so. A combination's embedding is the sum of its parts'.
 
-    Parameters
-    ----------
-    n_components
-        K; the paper's 10.
-    ridge
-        λ; the paper's 0.1.
-
     Source
     ------
     Ahlmann-Eltze, Huber & Anders, Nature Methods 22(8), 1657–1661, 2025, doi:10.1038/s41592-025-02772-6.
     """
 
     n_components: int = 10
+    """K; the paper's 10."""
     ridge: float = 0.1
+    """λ; the paper's 0.1."""
 
     def fit(self, train: Train, *, seed: int) -> None:
         self.genes = {gene: i for i, gene in enumerate(train.cells.var_names)}
-        self.models = ContextModels(effects(train), self._fit_context)
+        self.models = ContextModels(effects(train), self.n_components, self._fit_context)
 
     def predict(self, query: Query) -> Prediction:
         model, mean, note = self.models.of(query)
         if model is None:
             return shifted(query, mean, note)
-        gene_embedding, weights = model
-        embedding = self._embed(query.perturbation, gene_embedding)
+        a, weights = model
+        embedding = self._embed(query.perturbation, a)
         if embedding is None:
             return shifted(query, mean, f"{query.perturbation} is not among the measured genes: mean effect")
-        return shifted(query, gene_embedding @ weights @ embedding + mean)
+        return shifted(query, a @ weights @ embedding + mean)
 
-    def _fit_context(self, rows: pd.DataFrame) -> "Model | None":
-        embedded = gene_embedding(rows, self.n_components)
-        if embedded is None:
-            return None
-        centred, a = embedded
+    def _fit_context(self, names: list[str], centred: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A and W of one context."""
+        embeddings = {i: self._embed(name, a) for i, name in enumerate(names)}
+        known = [i for i, embedding in embeddings.items() if embedding is not None]
         k = a.shape[1]
-        embeddings = {p: self._embed(str(p), a) for p in rows.index}
-        known = [i for i, p in enumerate(rows.index) if embeddings[p] is not None]
         if not known:
             return a, np.zeros((k, k))
-        b = np.stack([embeddings[rows.index[i]] for i in known], axis=1)
-        eye = self.ridge * np.eye(k)
+        b, eye = np.stack([embeddings[i] for i in known], axis=1), self.ridge * np.eye(k)
         weights = np.linalg.solve(a.T @ a + eye, a.T @ centred[:, known] @ b.T) @ np.linalg.inv(b @ b.T + eye)
         return a, weights
 
-    def _embed(self, perturbation: str, gene_embedding: np.ndarray) -> np.ndarray | None:
+    def _embed(self, perturbation: str, a: np.ndarray) -> np.ndarray | None:
         parts = perturbation.split("+")
         if any(part not in self.genes for part in parts):
             return None
-        return gene_embedding[[self.genes[part] for part in parts]].sum(axis=0)
+        return a[[self.genes[part] for part in parts]].sum(axis=0)
 
 
 BASELINE = Baseline(

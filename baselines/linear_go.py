@@ -4,17 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 
-from baselines.shared.bilinear import ContextModels, gene_embedding
-from baselines.shared.effects import effects, shifted
-from baselines.shared.settings import check_settings
+from baselines.shared.annotation import marked, term_matrix
+from baselines.shared.effects import ContextModels, effects, shifted
+from baselines.shared.settings import checked
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 
 Model = tuple[np.ndarray, np.ndarray, sp.csr_matrix]
-"""A, coefficients [component, perturbation], and terms of the training perturbations, of one context."""
 
 
 @dataclass
@@ -29,13 +27,6 @@ class LinearGo:
     sum of its parts'. A perturbation without a term in common with a training perturbation falls back to b, and the
     prediction says so.
 
-    Parameters
-    ----------
-    n_components
-        K; the paper's 10.
-    ridge
-        λ; the paper's 0.1.
-
     Source
     ------
     Ahlmann-Eltze, Huber & Anders, Nature Methods 22(8), 1657–1661, 2025, doi:10.1038/s41592-025-02772-6. Their
@@ -43,35 +34,33 @@ class LinearGo:
     """
 
     n_components: int = 10
+    """K; the paper's 10."""
     ridge: float = 0.1
-
-    def __post_init__(self) -> None:
-        check_settings("linear_go", self, n_components=1, positive=("ridge",))
+    """λ; the paper's 0.1."""
+    __post_init__ = checked(n_components=1, positive=("ridge",))
 
     def fit(self, train: Train, *, seed: int) -> None:
         if not train.annotation:
             raise Unsupported("linear_go needs gene annotation (gene to terms); give one with --annotation FILE.")
         self.row, self.terms = weighted_terms(train.annotation)
-        self.models = ContextModels(effects(train), self._fit_context)
+        self.models = ContextModels(effects(train), self.n_components, self._fit_context)
 
     def predict(self, query: Query) -> Prediction:
         model, mean, note = self.models.of(query)
         if model is None:
             note = note or f"fewer than two annotated perturbations in {query.context}: mean effect"
             return shifted(query, mean, note)
-        gene_embedding_, weights, known = model
+        a, weights, known = model
         alike = (known @ self._embed([query.perturbation]).T).toarray().ravel()
         if not alike.any():
-            note = f"{query.perturbation} shares no term with a training perturbation: mean effect"
-            return shifted(query, mean, note)
-        return shifted(query, gene_embedding_ @ (weights @ alike) + mean)
+            return shifted(
+                query, mean, f"{query.perturbation} shares no term with a training perturbation: mean effect"
+            )
+        return shifted(query, a @ (weights @ alike) + mean)
 
-    def _fit_context(self, rows: pd.DataFrame) -> "Model | None":
-        embedded = gene_embedding(rows, self.n_components)
-        if embedded is None:
-            return None
-        centred, a = embedded
-        b = self._embed(list(rows.index))
+    def _fit_context(self, names: list[str], centred: np.ndarray, a: np.ndarray) -> Model | None:
+        """A, coefficients [component, perturbation] and terms [perturbation, term] of one context."""
+        b = self._embed(names)
         known = np.flatnonzero(np.diff(b.indptr))
         if not len(known):
             return None
@@ -82,15 +71,8 @@ class LinearGo:
 
     def _embed(self, perturbations: list[str]) -> sp.csr_matrix:
         """Columns of B as rows [perturbation, term]; an unknown gene adds nothing."""
-        pairs = [
-            (number, self.row[part])
-            for number, perturbation in enumerate(perturbations)
-            for part in str(perturbation).split("+")
-            if part in self.row
-        ]
-        number, row = np.array(pairs, dtype=int).reshape(-1, 2).T
-        parts = sp.csr_matrix((np.ones(len(pairs)), (number, row)), shape=(len(perturbations), self.terms.shape[0]))
-        embedding = parts @ self.terms
+        parts = [[self.row[part] for part in name.split("+") if part in self.row] for name in perturbations]
+        embedding = marked(parts, self.terms.shape[0]) @ self.terms
         embedding.eliminate_zeros()
         return embedding
 
@@ -98,22 +80,16 @@ class LinearGo:
 def weighted_terms(annotation: Mapping[str, frozenset[str]]) -> tuple[dict[str, int], sp.csr_matrix]:
     """Number the annotated genes, and weight their terms by how few genes have them.
 
-    Returns
-    -------
-    tuple
-        Gene → row, and the weights ln(genes / genes with the term) [gene, term], rows of length 1 (0 where all weights
-        of a gene are 0).
+    Returns gene → row, and the weights ln(genes / genes with the term) [gene, term], rows of length 1 (0 where all weights
+    of a gene are 0).
     """
     genes = sorted(gene for gene, terms in annotation.items() if terms)
-    columns = {term: number for number, term in enumerate(sorted({t for gene in genes for t in annotation[gene]}))}
-    pairs = [(number, columns[term]) for number, gene in enumerate(genes) for term in sorted(annotation[gene])]
-    row, column = np.array(pairs, dtype=int).T
-    weight = np.log(len(genes) / np.bincount(column))[column]
-    length = np.sqrt(np.bincount(row, weight**2))
-    scaled = np.divide(weight, length[row], out=np.zeros(len(weight)), where=length[row] > 0)
-    return dict(zip(genes, range(len(genes)), strict=True)), sp.csr_matrix(
-        (scaled, (row, column)), shape=(len(genes), len(columns))
-    )
+    terms = term_matrix(genes, annotation)[1].tocoo()
+    weight = np.log(len(genes) / np.bincount(terms.col))[terms.col]
+    length = np.sqrt(np.bincount(terms.row, weight**2))[terms.row]
+    scaled = np.divide(weight, length, out=np.zeros(len(weight)), where=length > 0)
+    rows = {gene: row for row, gene in enumerate(genes)}
+    return rows, sp.csr_matrix((scaled, (terms.row, terms.col)), shape=terms.shape)
 
 
 BASELINE = Baseline(

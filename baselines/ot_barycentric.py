@@ -1,16 +1,15 @@
 """Entropic optimal transport from cells in one state to cells in another, applied to new cells by barycentric projection."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import scipy.sparse as sp
 
 from baselines.shared.components import components, relative_cells
+from baselines.shared.effects import averaging
 from baselines.shared.persistence import load_attributes, save_attributes
-from baselines.shared.settings import check_settings
-from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
+from baselines.shared.settings import checked
+from baselines.shared.states import contexts_with_both, labels_of, start_and_end
+from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 
 MAX_ITERATIONS = 200
@@ -34,17 +33,6 @@ class OtBarycentric:
     answer is the input cell, plus T(z) − S(z) (without `debias` T(z) − z) back in genes, plus that part of the mean
     change between the states that lies outside the components.
 
-    Parameters
-    ----------
-    n_components
-        Principal components.
-    epsilon
-        Entropic regularisation ε, as a share of the mean cost between start and end cells.
-    debias
-        Whether to take S off.
-    max_cells
-        Most cells on either side of a plan, drawn with the query's seed; a plan takes their product in memory.
-
     Source
     ------
     Cuturi, NeurIPS 2013, arXiv:1306.0895 (entropic transport); Pooladian & Niles-Weed 2021, arXiv:2109.12004 (the map
@@ -53,26 +41,39 @@ class OtBarycentric:
     """
 
     n_components: int = 50
+    """Principal components."""
     epsilon: float = 0.05
+    """Entropic regularisation ε, as a share of the mean cost between start and end cells."""
     debias: bool = True
+    """Whether to take S off."""
     max_cells: int = 500
-
-    def __post_init__(self) -> None:
-        check_settings("ot_barycentric", self, n_components=1, max_cells=1, positive=("epsilon",))
+    """Most cells on either side of a plan, drawn with the query's seed; a plan takes their product in memory."""
+    __post_init__ = checked(n_components=1, max_cells=1, positive=("epsilon",))
+    save, load = save_attributes, load_attributes
 
     def fit(self, train: Train, *, seed: int) -> None:
         import ot  # noqa: F401 - a missing package is found here, before any query
 
         x, obs, self.controls, group = relative_cells(train)
-        self.states = obs[["context", "perturbation"]].astype(str).assign(dose=obs["dose"].to_numpy(dtype=float))
         scores, _, self.loadings = components(x, self.controls.to_numpy(), group, self.n_components, seed)
         self.scores = scores.astype(np.float32)
-        self.state, self.means = _state_means(x, self.states, self.controls)
+        self.labels = labels_of(obs)
+        levels = obs[["context", "perturbation"]].astype(str).assign(dose=obs["dose"].to_numpy(dtype=float))
+        self.state = levels.groupby(list(levels), dropna=False, sort=True).ngroup().to_numpy()
+        context = levels["context"].groupby(self.state).first()
+        means = (averaging(self.state) @ x.astype(np.float64)).toarray()
+        self.means = means - self.controls.loc[context].to_numpy()  # relative to controls [state, gene]
 
     def predict(self, query: Query) -> Prediction:
         if query.context not in self.controls.index:
             raise Unsupported(f"no training controls in context {query.context} to take cells relative to")
-        start, end, note = self._sides(query)
+        states = start_and_end(query)
+        contexts = contexts_with_both(set(self.labels.itertuples(index=False, name=None)), *states)
+        if query.context in contexts:
+            contexts = [query.context]
+        note = "" if contexts == [query.context] else f"from {', '.join(contexts)}"
+        inside = self.labels["context"].isin(contexts)
+        start, end = (np.flatnonzero(inside & (self.labels["state"] == state)) for state in states)
         rng = np.random.default_rng(query.seed)
         source, target = (self.scores[self._draw(rows, rng)].astype(np.float64) for rows in (start, end))
         x = query.cells.X.toarray()
@@ -82,35 +83,6 @@ class OtBarycentric:
         change = self._mean(end) - self._mean(start)
         outside = change - (change @ self.loadings.T) @ self.loadings
         return Prediction(x + (moved - start_point) @ self.loadings + outside, unit="cell", note=note)
-
-    def save(self, folder: Path) -> None:
-        save_attributes(self, folder)
-
-    def load(self, folder: Path) -> None:
-        load_attributes(self, folder)
-
-    def _sides(self, query: Query) -> tuple[np.ndarray, np.ndarray, str]:
-        """Training cells in the states of the query's cells and of its answer, and where they are from."""
-        given = query.cells.obs.iloc[0]
-        to_controls = query.direction == "p2n" and query.dose is None
-        start = self._in_state(str(given["perturbation"]), given["dose"])
-        end = self._in_state(*(CONTROL, None) if to_controls else (query.perturbation, query.dose))
-        contexts = self.states["context"].to_numpy()
-        both = sorted(set(contexts[start]) & set(contexts[end]))
-        if not both:
-            target = CONTROL if to_controls else query.perturbation
-            raise Unsupported(f"no context has training cells of both {given['perturbation']} and {target}")
-        if query.context in both:
-            both = [query.context]
-        inside = np.isin(contexts, both)
-        note = "" if both == [query.context] else f"from {', '.join(both)}"
-        return np.flatnonzero(start & inside), np.flatnonzero(end & inside), note
-
-    def _in_state(self, perturbation: str, dose: float | None) -> np.ndarray:
-        found = (self.states["perturbation"] == perturbation).to_numpy()
-        if dose is None or np.isnan(dose) or perturbation == CONTROL:
-            return found
-        return found & (self.states["dose"] == dose).to_numpy()
 
     def _draw(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return np.sort(rng.choice(rows, self.max_cells, replace=False)) if len(rows) > self.max_cells else rows
@@ -139,15 +111,6 @@ def entropic_map(source: np.ndarray, target: np.ndarray, points: np.ndarray, eps
         weights = np.exp(exponent - exponent.max(axis=1, keepdims=True))
         moved[first : first + BATCH] = weights @ target / weights.sum(axis=1, keepdims=True)
     return moved
-
-
-def _state_means(x: sp.csr_matrix, states: pd.DataFrame, controls: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Number each cell's (context, perturbation, dose), and mean these relative to their controls [state, gene]."""
-    state = states.groupby(["context", "perturbation", "dose"], dropna=False, sort=True).ngroup().to_numpy()
-    counts = np.bincount(state)
-    mean = sp.csr_matrix((1.0 / counts[state], (state, np.arange(len(state)))), shape=(len(counts), len(state)))
-    context = states["context"].groupby(state).first()
-    return state, (mean @ x.astype(np.float64)).toarray() - controls.loc[context].to_numpy()
 
 
 BASELINE = Baseline(

@@ -1,11 +1,9 @@
 """The change of the perturbed gene alone."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
-from baselines.shared.effects import changes, effects, group_means, shifted
+from baselines.shared.effects import changes, effects, group_means, own_changes, shifted
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 
@@ -25,7 +23,10 @@ class OwnGene:
             raise Unsupported(f"own_gene changes the perturbed gene; a {train.perturbation_type} is no gene.")
         self.genes = {name: column for column, name in enumerate(train.cells.var_names)}
         self.controls = group_means(train).xs(CONTROL, level="perturbation").droplevel("dose")
-        self.pairs = own_changes(changes(effects(train), (None, None)), self.controls, self.genes)
+        change = own_changes(changes(effects(train)))
+        level = [self.controls.loc[context].iloc[self.genes[gene]] for context, gene in change.index]
+        pairs = change.to_frame("change").assign(level=level).reset_index("context")
+        self.pairs = pairs[pairs["level"] != 0]
         if self.pairs.empty:
             raise Unsupported("no single training perturbation is of a measured gene that the controls express")
 
@@ -43,32 +44,6 @@ class OwnGene:
         columns = [self.genes[gene] for gene in genes]
         effect[columns] = slope(inside if len(inside) else self.pairs) * self.controls.loc[query.context].iloc[columns]
         return shifted(query, effect, note)
-
-
-def own_changes(table: pd.DataFrame, controls: pd.DataFrame, genes: dict[str, int]) -> pd.DataFrame:
-    """List, for each single perturbation of a measured gene, that gene's level in controls and its change.
-
-    Parameters
-    ----------
-    table
-        Changes; rows (context, perturbation), columns genes.
-    controls
-        Mean training controls; rows context, columns genes.
-    genes
-        Measured gene → column.
-
-    Returns
-    -------
-    pd.DataFrame
-        `context`, `level` and `change` (in the cells' space); genes that the controls do not express are left out.
-    """
-    rows: Sequence[tuple[str, float, float]] = [
-        (context, controls.loc[context].iloc[genes[gene]], change[genes[gene]])
-        for (context, gene), change in zip(table.index, table.to_numpy(), strict=True)
-        if gene in genes
-    ]
-    pairs = pd.DataFrame(rows, columns=["context", "level", "change"])
-    return pairs[pairs["level"] != 0]
 
 
 def slope(pairs: pd.DataFrame) -> float:

@@ -6,32 +6,19 @@ import (scgen takes only `Literal` from it), `LossRecorder` is an alias of `Loss
 under the keys `qzm` and `qzv`, which scvi reads.
 """
 
-from __future__ import annotations
-
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
-from baselines.shared.global_seed import seeded_and_quiet
-from baselines.shared.scvi_training import (
-    quiet_training,
-    read_weights,
-    save_weights,
-    training_and_validation_cells,
-    training_arguments,
-)
-from baselines.shared.settings import check_settings
-from baselines.shared.states import cell_states, contexts_with_both, start_and_end
+from baselines.shared.settings import checked
+from baselines.shared.states import contexts_with_both, labelled_copy, labels_of, start_and_end
+from baselines.shared.training import seeded_and_quiet, training_and_validation_cells, training_arguments
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 MONITOR = "reconstruction_loss_validation"
 """What early stopping watches. scvi's default, the ELBO, counts the KL divergence 20,000 times heavier than the loss
@@ -46,16 +33,6 @@ class ScGen:
     the side that is present everywhere (the controls) would also hold contexts where the other is missing, and the
     vector would carry the difference between contexts besides the perturbation. Values are as decoded, not clipped at 0.
 
-    Parameters
-    ----------
-    epochs
-        Most passes over the training cells; 100 in the authors' tutorial.
-    batch_size
-        Cells per step; 32 in the authors' tutorial.
-    patience
-        Epochs without a lower reconstruction error on a tenth of the training cells, after which training stops; 25 in
-        the authors' tutorial.
-
     Source
     ------
     Lotfollahi, Wolf, Theis, Nature Methods 16, 715-721 (2019), doi:10.1038/s41592-019-0494-8; training length from
@@ -63,20 +40,25 @@ class ScGen:
     """
 
     epochs: int = 100
+    """Most passes over the training cells; 100 in the authors' tutorial."""
     batch_size: int = 32
+    """Cells per step; 32 in the authors' tutorial."""
     patience: int = 25
-
-    def __post_init__(self) -> None:
-        check_settings("scgen", self, epochs=1, batch_size=2, patience=1)
+    """Epochs without a lower reconstruction error on a tenth of the training cells, after which training stops; 25 in
+    the authors' tutorial."""
+    __post_init__ = checked(epochs=1, batch_size=2, patience=1)
 
     def fit(self, train: Train, *, seed: int) -> None:
-        states = cell_states(train.cells.obs)
-        if states.nunique() < 2 or CONTROL not in set(states):
-            raise Unsupported(f"scGen needs control and perturbed training cells; these are all {states.unique()}.")
-        cells = _bare_cells(train.cells, states.to_numpy(), train.cells.obs["context"].astype(str).to_numpy())
+        labels = labels_of(train.cells.obs)
+        states = set(labels["state"])
+        if len(states) < 2 or CONTROL not in states:
+            raise Unsupported(f"scGen needs control and perturbed training cells; these are all {sorted(states)}.")
+        cells = labelled_copy(train.cells, labels)
         parts = training_and_validation_cells(cells.n_obs, self.batch_size, seed)
-        with quiet_training(seed, train.report) as report:
-            self._model = _network(cells)
+        with seeded_and_quiet(seed, train.report) as report:
+            package = _import_scgen().SCGEN
+            package.setup_anndata(cells, batch_key="state", labels_key="context")
+            self._model = package(cells)
             self._model.train(
                 batch_size=self.batch_size,
                 datasplitter_kwargs={"external_indexing": parts},
@@ -87,15 +69,14 @@ class ScGen:
             )
 
     def predict(self, query: Query) -> Prediction:
-        start, end = start_and_end(query, "scGen")
-        seen = self._model.adata.obs.rename(columns={"perturbation": "state"})
-        contexts = contexts_with_both(seen, start, end, "scGen")
-        trained = self._model.adata.obs["context"].cat.categories
-        known = query.context in trained
+        start, end = start_and_end(query)
+        seen = set(zip(*(self._model.adata.obs[name] for name in ("state", "context")), strict=True))
+        contexts = contexts_with_both(seen, start, end)
+        known = query.context in {context for _, context in seen}
         # The network reads neither label: for an unseen context any registered one will do.
-        context = query.context if known else contexts[0]
-        cells = _bare_cells(query.cells, np.full(query.cells.n_obs, start), np.full(query.cells.n_obs, context))
-        with quiet_training(query.seed):
+        labels = {"state": start, "context": query.context if known else contexts[0]}
+        cells = labelled_copy(query.cells, pd.DataFrame(labels, index=query.cells.obs_names))
+        with seeded_and_quiet(query.seed):
             predicted, _ = self._model.predict(
                 ctrl_key=start, stim_key=end, adata_to_predict=cells, restrict_arithmetic_to={"context": contexts}
             )
@@ -104,60 +85,37 @@ class ScGen:
         return Prediction(predicted.X, unit="cell", note=note)
 
     def save(self, folder: Path) -> None:
-        obs = self._model.adata.obs
-        cells = _bare_cells(self._model.adata, obs["perturbation"].to_numpy(), obs["context"].to_numpy())
-        cells.write_h5ad(folder / "cells.h5ad")
-        save_weights(self._model.module, folder)
+        with seeded_and_quiet():
+            self._model.save(folder, overwrite=True, save_anndata=True)
 
     def load(self, folder: Path) -> None:
-        from anndata import read_h5ad
-
-        with quiet_training():
-            self._model = _network(read_h5ad(folder / "cells.h5ad"))
-        self._model.module.load_state_dict(read_weights(folder))
-        self._model.module.eval()
-        self._model.is_trained_ = True
-
-
-def _bare_cells(cells: AnnData, states: np.ndarray, contexts: np.ndarray) -> AnnData:
-    """Copy X and the two labels into a new object: scvi writes into what it registers, and allows that only once."""
-    from anndata import AnnData
-
-    obs = pd.DataFrame(
-        {"perturbation": pd.Categorical(states), "context": pd.Categorical(contexts)}, index=cells.obs_names.copy()
-    )
-    return AnnData(cells.X.copy(), obs=obs, var=pd.DataFrame(index=cells.var_names.copy()))
-
-
-def _network(cells: AnnData) -> Any:
-    scgen = _import_scgen()
-    scgen.SCGEN.setup_anndata(cells, batch_key="perturbation", labels_key="context")
-    model = scgen.SCGEN(cells)
-    inference = model.module.inference
-
-    def inference_with_both_names(x: Any) -> dict[str, Any]:
-        outputs = inference(x)
-        return {**outputs, "qzm": outputs["qz_m"], "qzv": outputs["qz_v"]}
-
-    model.module.inference = inference_with_both_names
-    return model
+        with seeded_and_quiet():
+            self._model = _import_scgen().SCGEN.load(folder, accelerator="cpu")
 
 
 def _import_scgen() -> ModuleType:
-    """Import the package `scgen`, with the two names it misses in scvi put in place for the time of the import."""
+    """Import the package `scgen`, mended: what it misses in scvi is there for the time of the import."""
     if "scgen" in sys.modules:
         return sys.modules["scgen"]
     compat: Any = ModuleType("scvi._compat")
     compat.Literal = Literal
-    with seeded_and_quiet(0):
+    with seeded_and_quiet():
         import scvi.module.base
 
         sys.modules["scvi._compat"] = compat
         scvi.module.base.LossRecorder = scvi.module.base.LossOutput
         try:
             import scgen
+            from scgen._scgenvae import SCGENVAE
         finally:
             del sys.modules["scvi._compat"], scvi.module.base.LossRecorder
+    encode = SCGENVAE.inference
+
+    def inference(self: Any, x: Any) -> dict[str, Any]:
+        outputs = encode(self, x)
+        return {**outputs, "qzm": outputs["qz_m"], "qzv": outputs["qz_v"]}
+
+    SCGENVAE.inference = inference
     return scgen
 
 

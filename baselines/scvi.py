@@ -1,29 +1,17 @@
 """scVI: latent arithmetic in the variational autoencoder of scvi-tools: encode, add the mean training change, decode."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 
-from baselines.shared.scvi_training import (
-    quiet_training,
-    read_weights,
-    save_weights,
-    training_and_validation_cells,
-    training_arguments,
-)
-from baselines.shared.settings import check_settings
-from baselines.shared.states import cell_states, contexts_with_both, start_and_end
+from baselines.shared.persistence import load_attributes, save_attributes
+from baselines.shared.settings import checked
+from baselines.shared.states import contexts_with_both, labelled_copy, labels_of, start_and_end
+from baselines.shared.training import seeded_and_quiet, training_and_validation_cells, training_arguments
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
-
-if TYPE_CHECKING:
-    pass
 
 MONITOR = "reconstruction_loss_validation"
 LIKELIHOOD: dict[str, Any] = {"gene_likelihood": "normal", "log_variational": False}
@@ -39,13 +27,6 @@ class ScVI:
     A query's cells are encoded (mean of the posterior), moved by the latent difference of the two states' means, averaged
     over the contexts that have training cells in both states, each weighing the same, and decoded with their own totals.
 
-    Parameters
-    ----------
-    epochs
-        Passes over the training cells; 400 is the package's default below 20,000 cells.
-    batch_size
-        Cells per step; 128 in the package.
-
     Source
     ------
     Lopez, Regier, Cole, Jordan, Yosef, Nature Methods 15, 1053-1058 (2018), doi:10.1038/s41592-018-0229-2, in scvi-tools
@@ -53,21 +34,22 @@ class ScVI:
     """
 
     epochs: int = 400
+    """Passes over the training cells; 400 is the package's default below 20,000 cells."""
     batch_size: int = 128
-
-    def __post_init__(self) -> None:
-        check_settings("scvi", self, epochs=1, batch_size=2)
+    """Cells per step; 128 in the package."""
+    __post_init__ = checked(epochs=1, batch_size=2)
+    save, load = save_attributes, load_attributes
 
     def fit(self, train: Train, *, seed: int) -> None:
-        from anndata import AnnData
         from scvi.model import SCVI
 
         if train.space == "zscore":
             raise Unsupported("scVI decodes shares of a cell's total, and z-scores have none; use a logarithmic space.")
         _check_totals(train.cells.X)
-        cells = AnnData(train.cells.X.copy(), var=pd.DataFrame(index=train.cells.var_names.copy()))
+        labels = labels_of(train.cells.obs)
+        cells = labelled_copy(train.cells, labels)
         parts = training_and_validation_cells(cells.n_obs, self.batch_size, seed)
-        with quiet_training(seed, train.report) as report:
+        with seeded_and_quiet(seed, train.report) as report:
             SCVI.setup_anndata(cells)
             model = SCVI(cells, **LIKELIHOOD)
             model.train(
@@ -78,46 +60,23 @@ class ScVI:
             )
         self._module = model.module.cpu().eval()
         latent, _ = self._encode(cells.X)
-        obs = train.cells.obs
-        labels = pd.DataFrame({"state": cell_states(obs).to_numpy(), "context": obs["context"].astype(str).to_numpy()})
-        groups = labels.assign(row=np.arange(len(labels))).groupby(["state", "context"], observed=True)["row"]
-        self._seen = pd.DataFrame(list(groups.groups), columns=["state", "context"])
-        self._means = np.stack([latent[rows].mean(axis=0) for _, rows in groups])
+        groups = labels.groupby(["state", "context"]).indices
+        self._means = {group: latent[rows].mean(axis=0) for group, rows in groups.items()}
 
     def predict(self, query: Query) -> Prediction:
         import torch
 
-        start, end = start_and_end(query, "scVI")
-        contexts = contexts_with_both(self._seen, start, end, "scVI")
-        change = np.mean([self._mean(end, c) - self._mean(start, c) for c in contexts], axis=0)
+        start, end = start_and_end(query)
+        contexts = contexts_with_both(self._means, start, end)
+        change = np.mean([self._means[end, c] - self._means[start, c] for c in contexts], axis=0)
         _check_totals(query.cells.X)
         latent, total = self._encode(query.cells.X)
         moved = torch.as_tensor(latent + change, dtype=torch.float32)
         with torch.no_grad():
             decoded = self._module.generative(moved, total, torch.zeros(len(moved), 1))["px"].mean
-        known = query.context in set(self._seen["context"])
+        known = query.context in {context for _, context in self._means}
         note = "" if known else f"context '{query.context}' not in training"
         return Prediction(decoded.numpy(), unit="cell", note=note)
-
-    def save(self, folder: Path) -> None:
-        save_weights(self._module, folder)
-        seen = {name: self._seen[name].to_numpy(dtype=str) for name in self._seen}
-        np.savez(folder / "means.npz", means=self._means, n_genes=self._module.n_input, **seen)
-
-    def load(self, folder: Path) -> None:
-        with np.load(folder / "means.npz") as stored:
-            self._means = stored["means"]
-            self._seen = pd.DataFrame({name: stored[name] for name in ("state", "context")})
-            n_genes = int(stored["n_genes"])
-        with quiet_training():
-            from scvi.module import VAE
-
-            self._module = VAE(n_input=n_genes, n_batch=1, **LIKELIHOOD)
-        self._module.load_state_dict(read_weights(folder))
-        self._module.eval()
-
-    def _mean(self, state: str, context: str) -> np.ndarray:
-        return self._means[((self._seen["state"] == state) & (self._seen["context"] == context)).to_numpy()][0]
 
     def _encode(self, x: sp.csr_matrix) -> tuple[np.ndarray, Any]:
         """Posterior means [cell, latent], float64, and the logarithm of each cell's total as a Torch tensor [cell, 1]."""

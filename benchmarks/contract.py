@@ -6,9 +6,8 @@ A plugin is one file that ends in a frozen `Baseline` record; see `baselines/_te
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
@@ -25,6 +24,13 @@ Unit = Literal["cell", "draw", "mean"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 CONTROL = "control"
 """Label of unperturbed cells in `obs["perturbation"]`, in every data set."""
+
+
+def _require(what: str, *rules: tuple[object, str]) -> None:
+    """Raise `ContractError` with the text of the first rule that does not hold."""
+    for holds, text in rules:
+        if not holds:
+            raise ContractError(f"{what}: {text}.")
 
 
 def no_report(done: int, total: int, text: str = "") -> None:
@@ -79,32 +85,21 @@ class Query:
 class Prediction:
     """What a predictor answers: profiles in the space of the query's cells.
 
-    Parameters
-    ----------
-    values
-        Predicted expression [profile, gene], or one mean profile [gene].
-    unit
-        "cell": rows are single cells, every metric applies. "draw": rows are means of several cells. "mean": one mean
-        profile. Metrics that need cells get status `needs_cells` for the last two.
-    note
-        What a reader of the table should know, such as "no embedding: fell back to the mean effect".
-    genes
-        Gene names of the columns, if the predictor keeps its own order; must equal the query's.
-    weights
-        Weight of each row in the mean profile, such as the number of cells in a draw; None weighs all alike.
-
-    Raises
-    ------
-    ContractError
-        Empty values, more than two dimensions, NaN or infinite values, an unknown unit, or weights that are not one
-        positive number a row.
+    Raises `ContractError` for empty values, more than two dimensions, NaN or infinite values, an unknown unit, or weights
+    that are not one positive number a row.
     """
 
     values: Float[np.ndarray, "profile gene"]
+    """Predicted expression [profile, gene], or one mean profile [gene]."""
     unit: Unit
+    """"cell": rows are single cells, every metric applies. "draw": rows are means of several cells. "mean": one mean
+    profile. Metrics that need cells get status `needs_cells` for the last two."""
     note: str = ""
+    """What a reader of the table should know, such as "no embedding: fell back to the mean effect"."""
     genes: tuple[str, ...] | None = None
+    """Gene names of the columns, if the predictor keeps its own order; must equal the query's."""
     weights: Float[np.ndarray, "profile"] | None = None
+    """Weight of each row in the mean profile, such as the number of cells in a draw; None weighs all alike."""
 
     def mean(self) -> Float[np.ndarray, "gene"]:
         """Mean profile over rows, weighted, accumulated in float64."""
@@ -113,36 +108,29 @@ class Prediction:
         return np.average(self.values.astype(np.float64), axis=0, weights=self.weights)
 
     def __post_init__(self) -> None:
-        if self.unit not in get_args(Unit):
-            raise ContractError(f"Prediction.unit is {self.unit!r}; expected one of {', '.join(get_args(Unit))}.")
         try:
             values = np.atleast_2d(np.asarray(self.values, dtype=np.float32))
         except (TypeError, ValueError) as error:
             raise ContractError(
-                f"Prediction.values is a {type(self.values).__name__} that is no array of numbers "
-                f"({error}); return a dense NumPy array [profile, gene]."
+                f"Prediction.values is a {type(self.values).__name__} that is no array of numbers ({error}); return a dense "
+                "NumPy array [profile, gene]."
             ) from error
-        if values.ndim != 2 or values.size == 0:
-            raise ContractError(f"Prediction.values has shape {values.shape}; expected [profile, gene], not empty.")
-        if self.unit == "mean" and len(values) != 1:
-            raise ContractError(
-                f"Prediction.values has {len(values)} rows with unit 'mean'; expected one mean profile."
-            )
-        bad = int((~np.isfinite(values)).sum())
-        if bad:
-            raise ContractError(
-                f"Prediction.values has {bad} NaN or infinite values of {values.size}; return finite "
-                "numbers, or raise Unsupported with the reason."
-            )
+        weights = None if self.weights is None else np.asarray(self.weights, dtype=np.float64)
+        n_rows, bad = len(values), int((~np.isfinite(values)).sum())
+        weighted = weights is None or (weights.shape == (n_rows,) and (np.isfinite(weights) & (weights > 0)).all())
+        _require(
+            "Prediction",
+            (self.unit in get_args(Unit), f"unit is {self.unit!r}; expected one of {', '.join(get_args(Unit))}"),
+            (values.ndim == 2 and values.size, f"values has shape {values.shape}; expected [profile, gene], not empty"),
+            (self.unit != "mean" or n_rows == 1, f"values has {n_rows} rows with unit 'mean'; expected one"),
+            (
+                not bad,
+                f"values has {bad} NaN or infinite values of {values.size}; return finite ones, or raise Unsupported",
+            ),
+            (weighted, f"weights do not fit; expected one positive number for each of {n_rows} rows"),
+        )
         object.__setattr__(self, "values", values)
-        if self.weights is not None:
-            weights = np.asarray(self.weights, dtype=np.float64)
-            if weights.shape != (len(values),) or not (np.isfinite(weights) & (weights > 0)).all():
-                raise ContractError(
-                    f"Prediction.weights has shape {weights.shape} for {len(values)} rows; expected one "
-                    "positive number a row."
-                )
-            object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "weights", weights)
 
 
 @runtime_checkable
@@ -173,12 +161,8 @@ class Can:
 
     Each is one of: "yes", it has an answer of its own; "fallback", it answers with something more general (the mean
     effect, say) and the prediction's note says so; "ignored", its answer does not depend on it; "no", it raises
-    `Unsupported`; "", not stated. `benchmarks.check` holds the predictor to what is stated.
-
-    Raises
-    ------
-    ContractError
-        Another word.
+    `Unsupported`; "", not stated. Any other word raises `ContractError`. `benchmarks.check` holds the predictor to what is
+    stated.
     """
 
     unseen_perturbation: Ability = ""
@@ -191,85 +175,65 @@ class Can:
     """The next higher dose of a drug that has training cells at lower doses only, and other drugs at that one, too."""
 
     def __post_init__(self) -> None:
-        for entry in fields(self):
-            given = getattr(self, entry.name)
-            if given not in get_args(Ability):
-                known = ", ".join(filter(None, get_args(Ability)))
-                raise ContractError(f"Can.{entry.name} is {given!r}; expected one of {known}, or '' for not stated.")
+        known = ", ".join(filter(None, get_args(Ability)))
+        rules = (
+            (word in get_args(Ability), f"{name} is {word!r}; expected one of {known}")
+            for name, word in vars(self).items()
+        )
+        _require("Can", *rules)
 
     def __str__(self) -> str:
         """What is stated, such as "unseen perturbation: no, dose: ignored"."""
-        stated = ((entry.name.replace("_", " "), getattr(self, entry.name)) for entry in fields(self))
-        return ", ".join(f"{name}: {word}" for name, word in stated if word) or "abilities not stated"
+        stated = [f"{name.replace('_', ' ')}: {word}" for name, word in vars(self).items() if word]
+        return ", ".join(stated) or "abilities not stated"
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A predictor's entry in the registry: how to build it and what is known of it before it runs.
-
-    Parameters
-    ----------
-    name
-        Name on the leaderboard; the file's name, or the file's name and a suffix.
-    build
-        Callable that makes a `Predictor`; its keyword arguments are the settings that presets and `--set` change.
-    directions
-        Directions the model can take; for the others it gets a row with status `unsupported`.
-    summary
-        One sentence: what it does.
-    source
-        Paper or package: "doi:…" or a URL.
-    limits
-        One sentence: what it cannot take.
-    licence
-        Licence of the wrapped package, where it is not this project's own.
-    settings
-        Settings of every preset; for a record that differs from another of the same `build` and `training` by these.
-    quick
-        Settings of `--preset quick`.
-    full_training
-        The authors' own training length, setting → value. A run below any of them carries `budget=quick`.
-    training
-        Models with the same word here share one seed and, with the same settings, one training; default: the name.
-    can
-        What it answers beyond the conditions it was trained on.
-    extra
-        Name of the extra in pyproject.toml that installs what it imports; a run without it says how to install it.
-    """
+    """A predictor's entry in the registry: how to build it and what is known of it before it runs."""
 
     name: str
+    """Name on the leaderboard; the file's name, or the file's name and a suffix."""
     build: Callable[..., Predictor]
+    """Makes a `Predictor`; its keyword arguments are the settings that presets and `--set` change."""
     directions: tuple[Direction, ...]
+    """Directions the model can take; for the others it gets a row with status `unsupported`."""
     summary: str
+    """One sentence: what it does."""
     source: str
+    """Paper or package: "doi:…" or a URL."""
     limits: str = ""
+    """One sentence: what it cannot take."""
     licence: str = ""
+    """Licence of the wrapped package, where it is not this project's own."""
     settings: Mapping[str, object] = field(default_factory=dict)
+    """Settings of every preset; for a record that differs from another of the same `build` and `training` by these."""
     quick: Mapping[str, object] = field(default_factory=dict)
+    """Settings of `--preset quick`."""
     full_training: Mapping[str, float] = field(default_factory=dict)
+    """The authors' own training length, setting → value. A run below any of them carries `budget=quick`."""
     training: str = ""
+    """Models with the same word here share one seed and, with the same settings, one training; default: the name."""
     can: Can = field(default_factory=Can)
+    """What it answers beyond the conditions it was trained on."""
     extra: str = ""
+    """Name of the extra in pyproject.toml that installs what it imports; a run without it says how to install it."""
     isolated: bool = False
+    """Whether it runs in an environment of its own, because its packages cannot live beside the others."""
     requirements: tuple[str, ...] = ()
+    """Packages of that environment, each pinned as "name==version"."""
 
     def __post_init__(self) -> None:
-        if not self.name.isidentifier():
-            raise ContractError(f"Baseline.name is {self.name!r}; expected letters, digits and underscores.")
-        unknown = [d for d in self.directions if d not in DIRECTIONS]
-        if unknown or not self.directions:
-            raise ContractError(
-                f"Baseline '{self.name}' has directions {self.directions}; expected some of {DIRECTIONS}."
-            )
-        if not callable(self.build):
-            raise ContractError(f"Baseline '{self.name}' has build={self.build!r}; expected a class or function.")
-        loose = [r for r in self.requirements if "==" not in r]
-        if loose or (self.requirements and not self.isolated):
-            raise ContractError(
-                f"Baseline '{self.name}' has requirements {self.requirements} and isolated={self.isolated}; expected "
-                "requirements of an isolated model only, each pinned as 'name==version'."
-            )
+        pinned = all("==" in requirement for requirement in self.requirements)
+        known = self.directions and set(self.directions) <= set(DIRECTIONS)
+        _require(
+            f"Baseline '{self.name}'",
+            (self.name.isidentifier(), "name has more than letters, digits and underscores"),
+            (known, f"directions is {self.directions}; expected some of {DIRECTIONS}"),
+            (callable(self.build), f"build is {self.build!r}; expected a class or function"),
+            (
+                pinned and (self.isolated or not self.requirements),
+                "requirements are pinned ones, of an isolated model only",
+            ),
+        )
         object.__setattr__(self, "training", self.training or self.name)
-        object.__setattr__(self, "settings", MappingProxyType(dict(self.settings)))
-        object.__setattr__(self, "quick", MappingProxyType(dict(self.quick)))
-        object.__setattr__(self, "full_training", MappingProxyType(dict(self.full_training)))

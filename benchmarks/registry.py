@@ -22,19 +22,9 @@ TEMPLATE = FOLDER / "_template.py"
 
 
 def find(name: str, plugins: Sequence[Path] = ()) -> Baseline:
-    """Look a predictor up by its name on the leaderboard.
+    """Look a predictor up by its name on the leaderboard, among the built-in ones and those of plugin files.
 
-    Parameters
-    ----------
-    name
-        Such as "scgen".
-    plugins
-        Files given with `--plugin`.
-
-    Raises
-    ------
-    UnknownName, PluginError
-        There is no such predictor (with the nearest name), or a plugin cannot be used.
+    Raises `UnknownName` (with the nearest name), or `PluginError` for a plugin that cannot be used.
     """
     known = available(plugins)
     if name not in known:
@@ -52,10 +42,8 @@ def available(plugins: Sequence[Path] = ()) -> dict[str, Baseline]:
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         record = entry.load()
         if not isinstance(record, Baseline):
-            raise PluginError(
-                f"Entry point '{entry.name}' of group {ENTRY_POINTS} is a {type(record).__name__} "
-                f"({entry.value}); expected a benchmarks.contract.Baseline."
-            )
+            kind = type(record).__name__
+            raise PluginError(f"Entry point '{entry.name}' ({entry.value}) is a {kind}; expected a Baseline.")
         _add(found, (record,), f"entry point {entry.value}")
     return {name: record for name, (record, _) in sorted(found.items())}
 
@@ -63,9 +51,7 @@ def available(plugins: Sequence[Path] = ()) -> dict[str, Baseline]:
 def from_file(path: Path) -> tuple[Baseline, ...]:
     """Import a plugin file by path and return its records; raises `PluginError`."""
     if not path.is_file() or path.suffix != ".py":
-        raise PluginError(
-            f"Plugin {path} does not exist or is no .py file; give the path of a file like baselines/_template.py."
-        )
+        raise PluginError(f"Plugin {path} does not exist or is no .py file; give a file like baselines/_template.py.")
     name = f"_cycseq_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -96,18 +82,15 @@ def records(module: ModuleType, stem: str) -> tuple[Baseline, ...]:
                 f"{module.__file__} has no BASELINE record (found {type(record).__name__}); end the file "
                 "with BASELINE = Baseline(name=…, build=…, directions=…, summary=…, source=…)."
             )
-        if record.name != stem and not record.name.startswith(f"{stem}_"):
+        if not f"{record.name}_".startswith(f"{stem}_"):
             raise PluginError(
-                f"{module.__file__} holds a record named '{record.name}'; expected the file's name, "
-                f"'{stem}', or '{stem}_…'."
+                f"{module.__file__} holds record '{record.name}'; expected the file's name, '{stem}', or '{stem}_…'."
             )
     return tuple(found)
 
 
 def _add(found: dict[str, tuple[Baseline, str]], new: Sequence[Baseline], origin: str) -> None:
     for record in new:
-        if record.name in found and found[record.name][1] != origin:
-            raise PluginError(
-                f"Two predictors are named '{record.name}': {found[record.name][1]} and {origin}; rename one."
-            )
-        found[record.name] = (record, origin)
+        _, other = found.setdefault(record.name, (record, origin))
+        if other != origin:
+            raise PluginError(f"Two predictors are named '{record.name}': {other} and {origin}; rename one.")

@@ -11,12 +11,10 @@ Not listed among the models: name this file with `--plugin`. What each ablation 
   no perturbed training cells has no model then.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 
-from baselines.shared.cycseq_predictor import QUICK, CycSeqPredictor, records
+from baselines.cycseq import CAN, QUICK, CycSeqPredictor, records
 from benchmarks.contract import Baseline, Prediction, Query
 from benchmarks.errors import Unsupported
 
@@ -41,24 +39,20 @@ class OwnContextOnly(CycSeqPredictor):
     """CycSeq without pre-training: knows the contexts it was trained on one by one, and no other."""
 
     def predict(self, query: Query) -> Prediction:
-        """Translate the query's cells; refuse a context that has no weights of its own."""
         if query.context not in self.model.fine_tuned:
             raise Unsupported(f"without pre-training there is no model of {query.context}: it has no perturbed cells")
         return super().predict(query)
 
 
-def _ablation(name: str, summary: str) -> tuple[Baseline, Baseline]:
-    build = OwnContextOnly if name == "no_pretraining" else CycSeqPredictor
-    first, second = records(
+def _ablation(name: str, summary: str) -> tuple[Baseline, ...]:
+    alone = name == "no_pretraining"
+    return records(
         f"cycseq_{name}",
-        partial(build, variant=f"paper_quick_{name}"),
         f"The paper's recipe {summary}",
+        build=partial(OwnContextOnly if alone else CycSeqPredictor, variant=f"paper_quick_{name}"),
         quick=QUICK | LENGTHS.get(name, {}),
+        can=replace(CAN, unseen_context="no") if alone else CAN,
     )
-    if name != "no_pretraining":
-        return first, second
-    can = replace(first.can, unseen_context="no")
-    return replace(first, can=can), replace(second, can=can)
 
 
 BASELINES = tuple(record for name, summary in SUMMARIES.items() for record in _ablation(name, summary))

@@ -1,33 +1,18 @@
-"""Principal components of sparse cells, each cell taken relative to a mean profile of its group, without densifying."""
+"""Principal components of sparse cells, each cell taken relative to the mean control of its context, without densifying."""
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator, svds
 
-from benchmarks.contract import CONTROL, Train
-
-
-def control_means(train: Train) -> pd.DataFrame:
-    """Mean training control of every context that has one: rows contexts, columns genes, float64."""
-    obs, x = train.cells.obs, train.cells.X
-    control = (obs["perturbation"] == CONTROL).to_numpy()
-    contexts = obs["context"].astype(str).to_numpy()
-    found = {
-        context: np.asarray(x[control & (contexts == context)].mean(axis=0, dtype=np.float64)).ravel()
-        for context in sorted(set(contexts[control]))
-    }
-    return pd.DataFrame.from_dict(found, orient="index", columns=train.cells.var_names)
+from baselines.shared.effects import control_means
+from benchmarks.contract import Train
 
 
 def relative_cells(train: Train) -> tuple[sp.csr_matrix, pd.DataFrame, pd.DataFrame, np.ndarray]:
     """Take the training cells whose context has training controls.
 
-    Returns
-    -------
-    tuple
-        Values [cell, gene] and obs of these cells, the contexts' mean controls [context, gene], and the row of the mean
-        control of each cell [cell].
+    Returns their values [cell, gene] and obs, the contexts' mean controls [context, gene], and each cell's row in these.
     """
     means, obs = control_means(train), train.cells.obs
     kept = obs["context"].isin(means.index).to_numpy()
@@ -38,25 +23,10 @@ def relative_cells(train: Train) -> tuple[sp.csr_matrix, pd.DataFrame, pd.DataFr
 def components(
     x: sp.csr_matrix, means: np.ndarray, group: np.ndarray, n_components: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compute the leading principal components of x − means[group].
+    """Compute the leading principal components of x − means[group]; `seed` draws the start vector.
 
-    Parameters
-    ----------
-    x
-        Cells, sparse [cell, gene].
-    means
-        Mean profiles to subtract [group, gene].
-    group
-        Row of `means` of each cell [cell].
-    n_components
-        Most components; fewer where there are not as many cells or genes.
-    seed
-        Of the start vector.
-
-    Returns
-    -------
-    tuple
-        Scores [cell, component], singular values [component], falling, and loadings, orthonormal [component, gene].
+    Returns scores [cell, component], singular values [component], falling, and loadings, orthonormal [component, gene];
+    fewer than `n_components` where there are not as many cells or genes.
     """
     x = x.astype(np.float64)
     member = sp.csr_matrix((np.ones(len(group)), (np.arange(len(group)), group)), shape=(len(group), len(means)))

@@ -1,5 +1,8 @@
 """Mean changes of the training perturbations, on which most simple predictors are built."""
 
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
@@ -8,6 +11,14 @@ from benchmarks.contract import CONTROL, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 
 LEVELS = ["context", "perturbation", "dose"]
+Step = tuple[float | None, float | None]
+"""Doses in nM that a change leads from and to; None: from controls, or to perturbed cells without a dose."""
+Model = TypeVar("Model")
+
+
+def averaging(group: np.ndarray) -> sp.csr_matrix:
+    """Make the matrix [group, cell] that turns cells into the means of their groups, given each cell's group number."""
+    return sp.csr_matrix((1.0 / np.bincount(group)[group], (group, np.arange(len(group)))))
 
 
 def group_means(train: Train) -> pd.DataFrame:
@@ -16,22 +27,27 @@ def group_means(train: Train) -> pd.DataFrame:
     labels = pd.DataFrame({name: obs[name].astype(str) for name in LEVELS[:2]})
     labels["dose"] = obs["dose"].fillna(0.0).astype(float)
     codes, groups = pd.factorize(pd.MultiIndex.from_frame(labels), sort=True)
-    counts = np.bincount(codes)
-    weights = sp.csr_matrix((1.0 / counts[codes], (codes, np.arange(len(codes)))))
+    means = (averaging(codes) @ train.cells.X.astype(np.float64)).toarray()
     index = pd.MultiIndex.from_tuples(list(groups), names=LEVELS)
-    return pd.DataFrame(
-        (weights @ train.cells.X.astype(np.float64)).toarray(), index=index, columns=train.cells.var_names
-    )
+    return pd.DataFrame(means, index=index, columns=train.cells.var_names)
+
+
+def control_means(train: Train) -> pd.DataFrame:
+    """Mean training control of every context that has one: rows contexts, columns genes, float64."""
+    obs, x = train.cells.obs, train.cells.X
+    control = (obs["perturbation"] == CONTROL).to_numpy()
+    contexts = obs["context"].astype(str).to_numpy()
+    found = {
+        context: np.asarray(x[control & (contexts == context)].mean(axis=0, dtype=np.float64)).ravel()
+        for context in sorted(set(contexts[control]))
+    }
+    return pd.DataFrame.from_dict(found, orient="index", columns=train.cells.var_names)
 
 
 def effects(train: Train) -> pd.DataFrame:
-    """Change of each training condition from the training controls of its context.
+    """Change of each training condition from the training controls of its context, where there are any.
 
-    Returns
-    -------
-    pd.DataFrame
-        Rows `LEVELS` (dose in nM, 0 for none), columns genes; contexts without training controls are left out.
-        `changes` takes the rows of a query's doses.
+    Rows are `LEVELS` (dose in nM, 0 for none), columns genes; `changes` takes the rows of a query's doses.
     """
     means = group_means(train)
     controls = means.xs(CONTROL, level="perturbation").groupby(level="context").first()
@@ -40,34 +56,37 @@ def effects(train: Train) -> pd.DataFrame:
     return perturbed - controls.loc[perturbed.index.get_level_values("context")].to_numpy()
 
 
-def step_of(query: Query) -> tuple[float | None, float | None]:
-    """Doses that an effect leads from and to, nM: from the lower dose or the controls (None) to the perturbed cells."""
+def step_of(query: Query) -> Step:
+    """Doses that an effect leads from and to: from the lower dose or the controls to the perturbed cells."""
     return (query.start_dose, query.dose) if query.direction == "n2p" else (query.dose, query.start_dose)
 
 
-def changes(table: pd.DataFrame, step: tuple[float | None, float | None]) -> pd.DataFrame:
-    """Change from one dose to another of each training perturbation that has both.
+def changes(table: pd.DataFrame, step: Step = (None, None)) -> pd.DataFrame:
+    """Change from one dose to another of each training perturbation that has both, from a table of `effects`.
 
-    Parameters
-    ----------
-    table
-        From `effects`.
-    step
-        Doses in nM that it leads from and to, as `step_of` gives them; None: from controls, or to perturbed cells without
-        a dose.
-
-    Returns
-    -------
-    pd.DataFrame
-        Rows (context, perturbation), columns genes; may have no row.
+    Rows are (context, perturbation), columns genes; there may be no row.
     """
-    start, end = step
-    reached = _at(table, end)
-    return reached if start is None else (reached - _at(table, start).reindex(reached.index)).dropna()
+    reached, start = (
+        table[table.index.get_level_values("dose") == (dose or 0.0)].droplevel("dose") for dose in step[::-1]
+    )
+    return reached if step[0] is None else (reached - start.reindex(reached.index)).dropna()
 
 
-def _at(table: pd.DataFrame, dose: float | None) -> pd.DataFrame:
-    return table[table.index.get_level_values("dose") == (dose or 0.0)].droplevel("dose")
+def own_changes(table: pd.DataFrame) -> pd.Series:
+    """Take from `changes` that of the perturbed gene itself, for each single perturbation of a measured gene."""
+    genes = table.index.get_level_values("perturbation")
+    row, column = np.flatnonzero(genes.isin(table.columns)), table.columns.get_indexer(genes)
+    return pd.Series(table.to_numpy()[row, column[row]], index=table.index[row])
+
+
+def mean_effect_of(context: str, table: pd.DataFrame) -> tuple[np.ndarray, str]:
+    """Mean of a context's `changes`; of all contexts where it has none, with a note; raises `Unsupported` without any."""
+    if table.empty:
+        raise Unsupported("no training perturbation has cells at both doses")
+    if context in table.index.get_level_values("context"):
+        return table.xs(context, level="context").mean(axis=0).to_numpy(), ""
+    contexts = table.groupby(level="context").mean()
+    return contexts.mean(axis=0).to_numpy(), f"no training perturbation in {context}: mean of all contexts"
 
 
 def shifted(query: Query, effect: np.ndarray, note: str = "") -> Prediction:
@@ -76,17 +95,37 @@ def shifted(query: Query, effect: np.ndarray, note: str = "") -> Prediction:
     return Prediction(query.cells.X.toarray() + sign * effect, unit="cell", note=note)
 
 
-def mean_effect_of(context: str, table: pd.DataFrame) -> tuple[np.ndarray, str]:
-    """Mean change of a context's training perturbations; of all contexts where it has none, with a note.
+class ContextModels(Generic[Model]):
+    """One linear model per context and pair of doses, solved on first use.
 
-    Raises
-    ------
-    Unsupported
-        There is no training perturbation at all.
+    `solve` makes a model (or None) from the names of a context's perturbations, their changes less the mean of these
+    [gene, perturbation], and the gene embedding [gene, component]: at most `n_components` leading principal components of
+    these changes, scaled by the singular values. With fewer than two perturbations there is no model.
     """
-    if table.empty:
-        raise Unsupported("no training perturbation has cells at both doses")
-    if context in table.index.get_level_values("context"):
-        return table.xs(context, level="context").mean(axis=0).to_numpy(), ""
-    contexts = table.groupby(level="context").mean()
-    return contexts.mean(axis=0).to_numpy(), f"no training perturbation in {context}: mean of all contexts"
+
+    def __init__(
+        self,
+        effects: pd.DataFrame,
+        n_components: int,
+        solve: Callable[[list[str], np.ndarray, np.ndarray], Model | None],
+    ) -> None:
+        self.effects, self.n_components, self.solve = effects, n_components, solve
+        self.solved: dict[Step, dict[str, Model | None]] = {}
+
+    def of(self, query: Query) -> tuple[Model | None, np.ndarray, str]:
+        """Return the query's model, the mean effect [gene] and the note of `mean_effect_of`; raises `Unsupported`."""
+        step = step_of(query)
+        table = changes(self.effects, step)
+        if step not in self.solved:
+            contexts = table.groupby(level="context", sort=True)
+            self.solved[step] = {str(c): self._solved(rows.droplevel("context")) for c, rows in contexts}
+        return self.solved[step].get(query.context), *mean_effect_of(query.context, table)
+
+    def _solved(self, rows: pd.DataFrame) -> Model | None:
+        k = min(self.n_components, len(rows) - 1)
+        if k < 1:
+            return None
+        measured = rows.to_numpy().T
+        centred = measured - measured.mean(axis=1, keepdims=True)
+        left, values, _ = np.linalg.svd(centred, full_matrices=False)
+        return self.solve(list(map(str, rows.index)), centred, left[:, :k] * values[:k])

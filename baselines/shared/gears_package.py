@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +18,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from baselines.shared.global_seed import seeded_and_quiet
+from baselines.shared.training import seeded_and_quiet
 from benchmarks.contract import CONTROL
 from benchmarks.errors import ContractError
 
@@ -50,10 +49,7 @@ def gears_cells(cells: AnnData) -> AnnData:
 def prepare_data(cells: AnnData, validation: list[str], terms: Mapping[str, set[str]], folder: Path) -> Any:
     """Build the package's cell graphs of one context in `folder`, which must be of this context and fold alone.
 
-    Raises
-    ------
-    ContractError
-        A perturbation that the package would train as control.
+    Raises `ContractError` for a perturbation that the package would train as control.
     """
     (folder / "gene2go_all.pkl").write_bytes(pickle.dumps(dict(terms)))  # found there, the package downloads none
     (folder / "genes.pkl").write_bytes(pickle.dumps(list(terms)))
@@ -76,57 +72,46 @@ def prepare_data(cells: AnnData, validation: list[str], terms: Mapping[str, set[
 def load_cells(data: Any, batch_size: int, done: Callable[[int], None]) -> None:
     """Make the package's data loaders; `done(epoch)` is called at the end of every epoch.
 
-    The package drops an incomplete last batch, so that a batch larger than the training set would train nothing. After each
-    epoch it scores all training cells, to print the score: it gets one batch of them for that, a fifth of the time less.
+    The package drops an incomplete last batch, so that a batch larger than the training set would train nothing.
     """
     n_cells = sum(len(data.dataset_processed[condition]) for condition in data.set2conditions["train"])
     data.get_dataloader(batch_size=min(batch_size, n_cells))
-    data.dataloader["train_loader"] = AlternatePasses(data.dataloader["train_loader"])
-    data.dataloader["val_loader"] = CountedPasses(data.dataloader["val_loader"], done)
+    data.dataloader["train_loader"] = AlternatePasses(data.dataloader["train_loader"], done)
 
 
 class AlternatePasses:
-    """A data loader whose every second pass is one batch long: the package trains in the first, scores in the second.
+    """A data loader whose every second pass is one batch long, and then reports.
 
-    A pass draws all of its random numbers before its first batch, so that the training is the same.
+    Each epoch the package trains in a first pass, and scores all training cells in a second, to print the score: with one
+    batch of them it needs a fifth of the time less. A pass draws all of its random numbers before its first batch, so that
+    the training is the same.
     """
 
-    def __init__(self, loader: Iterable[Any]) -> None:
-        self._loader = loader
-        self._passes = 0
+    def __init__(self, loader: Collection[Any], done: Callable[[int], None]) -> None:
+        self._loader, self._done, self._passes = loader, done, 0
 
     def __len__(self) -> int:
-        return len(self._loader)  # type: ignore[arg-type]
+        return len(self._loader)
 
     def __iter__(self) -> Iterator[Any]:
         self._passes += 1
-        yield from self._loader if self._passes % 2 else islice(self._loader, 1)
-
-
-class CountedPasses:
-    """A data loader that reports each full pass; the package passes over the validation cells once an epoch."""
-
-    def __init__(self, loader: Iterable[Any], done: Callable[[int], None]) -> None:
-        self._loader = loader
-        self._done = done
-        self._passes = 0
-
-    def __iter__(self) -> Iterator[Any]:
-        yield from self._loader
-        self._passes += 1
-        self._done(self._passes)
+        if self._passes % 2:
+            yield from self._loader
+        else:
+            yield from islice(self._loader, 1)
+            self._done(self._passes // 2)
 
 
 def train_network(data: Any, gene_graph: tuple[Any, Any], epochs: int, device: str) -> Any:
     """Let the package train, and return the network of its best epoch.
 
-    Raises
-    ------
-    ContractError
-        The validation error never fell below infinity, so that the package kept the untrained network.
+    Raises `ContractError` where the package kept the untrained network, because no validation error was finite.
     """
-    with series_nonzero():
+    pd.Series.nonzero = lambda self: self.to_numpy().nonzero()  # it indexes a SciPy matrix with a boolean Series
+    try:
         model = import_gears().GEARS(data, device=device)
+    finally:
+        del pd.Series.nonzero
     model.model_initialize(G_go=gene_graph[0], G_go_weight=gene_graph[1])
     untrained = model.best_model
     model.train(epochs=epochs)
@@ -146,7 +131,7 @@ def run_network(network: Any, x: sp.csr_matrix, nodes: list[int], device: str) -
     size = max(1, PREDICTED_VALUES // n_genes)
     network.eval()
     predicted = []
-    with torch.no_grad(), seeded_and_quiet(0):
+    with torch.no_grad(), seeded_and_quiet():
         from torch_geometric.data import Data
 
         for start in range(0, n_cells, size):
@@ -164,46 +149,22 @@ def import_gears() -> ModuleType:
     """Import the package; on import it seeds Torch, silences warnings and scanpy, which is all put back.
 
     It also imports dcor, for a score that is not used here; dcor compiles itself on import, for half a minute in a fresh
-    environment. During the import a stand-in takes its place, which raises when it is called.
+    environment. During the import a stand-in takes its place.
     """
     if "gears" in sys.modules:
         return sys.modules["gears"]
-    with seeded_and_quiet(0), _without_dcor():
-        import scanpy
-
-        verbosity = scanpy.settings.verbosity
-        import gears
-
-        scanpy.settings.verbosity = verbosity
-    return gears
-
-
-@contextmanager
-def _without_dcor() -> Iterator[None]:
-    """Let `from dcor import distance_correlation` bind a function that refuses, unless dcor is imported already."""
-    if "dcor" in sys.modules:
-        yield
-        return
     stand_in: Any = ModuleType("dcor")
-    stand_in.distance_correlation = _refuse_distance_correlation
-    sys.modules["dcor"] = stand_in
+    stand_in.distance_correlation = None
+    stands_in = sys.modules.setdefault("dcor", stand_in) is stand_in
     try:
-        yield
+        with seeded_and_quiet():
+            import scanpy
+
+            verbosity = scanpy.settings.verbosity
+            import gears
+
+            scanpy.settings.verbosity = verbosity
     finally:
-        del sys.modules["dcor"]
-
-
-def _refuse_distance_correlation(*profiles: np.ndarray) -> float:
-    raise ContractError(
-        "gears: genetic-interaction scores (dcor) are not available through this wrapper; import gears yourself."
-    )
-
-
-@contextmanager
-def series_nonzero() -> Iterator[None]:
-    """Give pandas.Series a `nonzero` for a while: the package indexes a SciPy matrix with a boolean Series."""
-    pd.Series.nonzero = lambda self: self.to_numpy().nonzero()
-    try:
-        yield
-    finally:
-        del pd.Series.nonzero
+        if stands_in:
+            del sys.modules["dcor"]
+    return gears

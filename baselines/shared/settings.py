@@ -1,19 +1,27 @@
-"""Checks of the settings that predictors are built with."""
+"""Limits of the settings that predictors are built with."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from benchmarks.errors import ContractError
 
 
-def check_settings(model: str, built: object, *, positive: Sequence[str] = (), **least: int) -> None:
-    """Check settings of a predictor: those in `least` against a minimum, those in `positive` to be above 0.
+def checked(*, positive: Sequence[str] = (), **limits: int | tuple[str, ...]) -> Callable[[object], None]:
+    """Make a `__post_init__` that raises `ContractError` for a setting outside its limits.
 
-    None, for a setting without a limit, passes. Raises `ContractError`.
+    A limit is the least number (None, for a setting without a limit, passes), or the words to choose from; settings named
+    in `positive` have to be above 0.
     """
-    for name, minimum in least.items():
-        value = getattr(built, name)
-        if value is not None and value < minimum:
-            raise ContractError(f"{model}: {name} is {value}; expected at least {minimum}.")
-    for name in positive:
-        if not getattr(built, name) > 0:
-            raise ContractError(f"{model}: {name} is {getattr(built, name)}; expected a number above 0.")
+
+    def check(predictor: object) -> None:
+        for name, limit in (dict.fromkeys(positive, "a number above 0") | limits).items():
+            value = getattr(predictor, name)
+            if isinstance(limit, tuple):
+                fits, expected = value in limit, f"one of {', '.join(limit)}"
+            elif isinstance(limit, int):
+                fits, expected = value is None or value >= limit, f"at least {limit}"
+            else:
+                fits, expected = value > 0, limit
+            if not fits:
+                raise ContractError(f"{type(predictor).__name__}: {name} is {value}; expected {expected}.")
+
+    return check

@@ -9,17 +9,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from anndata import AnnData
 
-from benchmarks.conformance.capabilities import expectation, problems
 from benchmarks.contract import Baseline, Direction, Prediction, Predictor, Query, Train
 from benchmarks.data.dataset import load_dataset
 from benchmarks.data.expression_space import to_space
-from benchmarks.errors import BenchmarkError, ContractError, Unsupported, explain
+from benchmarks.errors import PluginError, Unsupported, explain
 from benchmarks.execution.models.local_model import LocalModel, Model
 from benchmarks.execution.models.model_environment import create, environment_of
 from benchmarks.execution.models.remote_model import RemoteModel
@@ -31,10 +31,10 @@ from benchmarks.tasks.splits import Split, split
 HEAVY = ("torch", "scvi", "scgen", "gears", "biolord", "scanpy", "lightning", "sklearn", "ot", "jax", "ott", "flax")
 """Packages that importing a plugin file may not import: listing models must stay cheap."""
 SEED = 7
-
-
-class Violation(BenchmarkError):
-    """A predictor does not do what the contract asks."""
+RUNS = (
+    "fit and predict run on a tiny screen with the quick settings and leave their cells as they were; predictions are "
+    "finite, one column a gene"
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class CheckResult:
 
     name: str
     expectation: str
-    problem: str
+    problem: str = ""
     """Empty if the check passed."""
 
 
@@ -80,95 +80,106 @@ Answers = list[tuple[Query, Prediction]]
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One training of a predictor, and all its predictions."""
+class Case:
+    """A trained predictor, and all predictions of it and of a second training with the same seed."""
 
+    record: Baseline
+    screen: Screen
     model: Model
-    answers: Answers
+    first: Answers
+    second: Answers
     changed_global_state: bool
 
 
 def open_model(record: Baseline) -> Model:
-    """Build a predictor with its quick settings, in the environment that its record names."""
+    """Build a predictor with its quick settings, in the environment that its record names, which is made if need be."""
     settings = {**record.settings, **record.quick}
-    return RemoteModel(record, settings) if record.isolated else LocalModel(record, settings)
+    if not record.isolated:
+        return LocalModel(record, settings)
+    create(environment_of(record))
+    return RemoteModel(record, settings)
 
 
-def try_out(record: Baseline, screen: Screen) -> Trial:
-    """Build with the quick settings, fit in a fresh working folder, predict every query."""
-    state = _global_state()
+def fitted(record: Baseline, train: Train, seed: int) -> Model:
+    """Build with the quick settings, and fit in a fresh working folder."""
     model = open_model(record)
-    with tempfile.TemporaryDirectory(dir=screen.train.workdir) as folder:
-        model.fit(replace(screen.train, cells=screen.train.cells.copy(), workdir=Path(folder)), seed=SEED)
-    return Trial(model, answers(record, model, screen), _global_state() != state)
+    with tempfile.TemporaryDirectory(dir=train.workdir) as folder:
+        model.fit(replace(train, cells=train.cells.copy(), workdir=Path(folder)), seed=seed)
+    return model
 
 
-def answers(record: Baseline, model: Model, screen: Screen) -> Answers:
-    """All predictions of a model on the screen; conditions it declares unsupported are left out."""
+def try_out(record: Baseline, screen: Screen) -> Case:
+    """Fit twice and predict every query each time."""
+    queries = [query for direction in record.directions for query in screen.queries(direction)]
+    state = _random_state()
+    model = fitted(record, screen.train, SEED)
+    first = _answers(model, queries)
+    second = _answers(fitted(record, screen.train, SEED), queries)
+    return Case(record, screen, model, first, second, _random_state() != state)
+
+
+def _answers(model: Model, queries: list[Query]) -> Answers:
+    """Predict; conditions that a model declares unsupported are left out."""
     found = []
-    for query in (query for direction in record.directions for query in screen.queries(direction)):
-        try:
+    for query in queries:
+        with suppress(Unsupported):
             found.append((query, model.predict(query)))
-        except Unsupported:
-            continue
     return found
 
 
-# --- the checks: (record, screen, two trials with the same seed) → None, or a Violation -------------------------------
+# --- the checks: each returns what is wrong, or "" --------------------------------------------------------------------
 
 
-def has_methods(record: Baseline, screen: Screen, first: Trial, second: Trial) -> None:
+def has_methods(case: Case) -> str:
     """`build()` makes an object with the methods fit and predict, with default and with quick settings."""
-    for made in (record.build(**record.settings), record.build(**{**record.settings, **record.quick})):
+    for settings in (case.record.settings, {**case.record.settings, **case.record.quick}):
+        made = case.record.build(**settings)
         if not isinstance(made, Predictor):
-            raise Violation(f"build made a {type(made).__name__} that lacks fit or predict.")
+            return f"build made a {type(made).__name__} that lacks fit or predict."
+    return ""
 
 
-def says_what_it_is(record: Baseline, screen: Screen, first: Trial, second: Trial) -> None:
+def says_what_it_is(case: Case) -> str:
     """The record has a summary and a source."""
-    if not record.summary.strip() or not record.source.strip():
-        raise Violation("summary or source is empty; a reader of the table needs both.")
+    stated = case.record.summary.strip() and case.record.source.strip()
+    return "" if stated else "summary or source is empty; a reader of the table needs both."
 
 
-def answers_something(record: Baseline, screen: Screen, first: Trial, second: Trial) -> None:
+def answers_something(case: Case) -> str:
     """In each declared direction at least one condition is predicted."""
-    for direction in record.directions:
-        if not any(query.direction == direction for query, _ in first.answers):
-            raise Violation(
-                f"no condition was predicted in direction {direction}; declare only what the model can take."
-            )
+    missing = ", ".join(set(case.record.directions) - {query.direction for query, _ in case.first})
+    return f"no condition was predicted in direction {missing}; state only what the model takes." if missing else ""
 
 
-def repeats_itself(record: Baseline, screen: Screen, first: Trial, second: Trial) -> None:
+def repeats_itself(case: Case) -> str:
     """Two trainings with one seed predict the same, to 1e-5."""
-    _compare(first.answers, second.answers, "two trainings with the same seed")
+    return _difference(case.first, case.second, "two trainings with the same seed")
 
 
-def forgets_queries(record: Baseline, screen: Screen, first: Trial, second: Trial) -> None:
+def forgets_queries(case: Case) -> str:
     """A prediction does not depend on what was asked before."""
-    query, expected = first.answers[0]
-    _compare([(query, expected)], [(query, first.model.predict(query))], "the same query asked twice")
+    return _difference(case.first[:1], _answers(case.model, [case.first[0][0]]), "the same query asked twice")
 
 
-def survives_saving(record: Baseline, screen: Screen, first: Trial, second: Trial) -> None:
+def survives_saving(case: Case) -> str:
     """If it has save and load, the loaded predictor predicts the same."""
-    if not first.model.persistent:
-        return
-    with tempfile.TemporaryDirectory(dir=screen.train.workdir) as folder:
-        first.model.save(Path(folder))
-        restored = open_model(record)
+    if not case.model.persistent:
+        return ""
+    with tempfile.TemporaryDirectory(dir=case.screen.train.workdir) as folder:
+        case.model.save(Path(folder))
+        restored = open_model(case.record)
         restored.load(Path(folder))
-        asked = first.answers[:1] + first.answers[-1:]
-        _compare(asked, [(query, restored.predict(query)) for query, _ in asked], "the saved and the loaded model")
+        asked = case.first[:1] + case.first[-1:]
+        return _difference(asked, _answers(restored, [query for query, _ in asked]), "the saved and the loaded model")
 
 
-def keeps_random_state(record: Baseline, screen: Screen, first: Trial, second: Trial) -> None:
+def keeps_random_state(case: Case) -> str:
     """NumPy's global random state is the same before and after fit and predict."""
-    if first.changed_global_state or second.changed_global_state:
-        raise Violation("the global NumPy generator was used; take np.random.default_rng(seed).")
+    used = case.changed_global_state
+    return "the global NumPy generator was used; take np.random.default_rng(seed)." if used else ""
 
 
-CHECKS: tuple[Callable[[Baseline, Screen, Trial, Trial], None], ...] = (
+CHECKS: tuple[Callable[[Case], str], ...] = (
     has_methods,
     says_what_it_is,
     answers_something,
@@ -180,36 +191,19 @@ CHECKS: tuple[Callable[[Baseline, Screen, Trial, Trial], None], ...] = (
 
 
 def check(record: Baseline, screen: Screen) -> list[CheckResult]:
-    """Run all checks on one record; a fit or prediction that fails is one failed check, and ends it.
-
-    An isolated model is checked in its own environment, which is made first if need be.
-    """
-    expectation = (
-        "fit and predict run on a tiny screen with the quick settings and leave their cells as they were; predictions are "
-        "finite, one column a gene"
-    )
+    """Run all checks on one record; a fit or prediction that fails is one failed check, and ends it."""
     try:
-        if record.isolated:
-            create(environment_of(record))
-        first, second = try_out(record, screen), try_out(record, screen)
+        case = try_out(record, screen)
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and its author wants to read it
-        return [CheckResult("runs", expectation, explain(error))]
-    return [CheckResult("runs", expectation, ""), *(_run(c, record, screen, first, second) for c in CHECKS)]
-
-
-def check_abilities(record: Baseline, screen: Screen) -> list[CheckResult]:
-    """Check what the record states in `can`, each on a training that leaves something out; it is trained twice more."""
-    try:
-        found = problems(record, screen.train, screen.queries(record.directions[0]))
-    except Exception as error:  # noqa: BLE001 - as in check
-        return [CheckResult("can", "it can be trained on a part of the screen, and on doses", explain(error))]
-    return [CheckResult(f"can_{name}", expectation(record, name), problem) for name, problem in found.items()]
-
-
-def _global_state() -> str:
-    """NumPy's global random state."""
-    state = np.random.get_state(legacy=True)  # noqa: NPY002
-    return repr([part.tobytes() if isinstance(part, np.ndarray) else part for part in state])
+        return [CheckResult("runs", RUNS, explain(error))]
+    results = [CheckResult("runs", RUNS)]
+    for function in CHECKS:
+        try:
+            problem = function(case)
+        except Exception as error:  # noqa: BLE001 - as above
+            problem = explain(error)
+        results.append(CheckResult(function.__name__, str(function.__doc__), problem))
+    return results
 
 
 def heavy_imports(*paths: Path) -> list[str]:
@@ -223,30 +217,23 @@ def heavy_imports(*paths: Path) -> list[str]:
     command = [sys.executable, "-c", code, *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Violation(f"a file cannot be imported: {done.stderr.strip().splitlines()[-1]}")
+        raise PluginError(f"a file cannot be imported: {done.stderr.strip().splitlines()[-1]}")
     return done.stdout.splitlines()
 
 
-def _run(
-    function: Callable[[Baseline, Screen, Trial, Trial], None],
-    record: Baseline,
-    screen: Screen,
-    first: Trial,
-    second: Trial,
-) -> CheckResult:
-    expectation = (function.__doc__ or "").strip()
-    try:
-        function(record, screen, first, second)
-    except (Violation, ContractError) as error:
-        return CheckResult(function.__name__, expectation, str(error))
-    except Exception as error:  # noqa: BLE001 - as in check
-        return CheckResult(function.__name__, expectation, explain(error))
-    return CheckResult(function.__name__, expectation, "")
+def _random_state() -> str:
+    return repr(np.random.get_state())  # noqa: NPY002
 
 
-def _compare(first: Answers, second: Answers, what: str) -> None:
+def same_values(first: Prediction, second: Prediction) -> bool:
+    """Whether two predictions have the same values, to 1e-5."""
+    return first.values.shape == second.values.shape and np.allclose(first.values, second.values, atol=1e-5)
+
+
+def _difference(first: Answers, second: Answers, what: str) -> str:
     if len(first) != len(second):
-        raise Violation(f"{what}: {len(first)} and {len(second)} conditions were predicted.")
+        return f"{what}: {len(first)} and {len(second)} conditions were predicted."
     for (query, a), (_, b) in zip(first, second, strict=True):
-        if a.values.shape != b.values.shape or not np.allclose(a.values, b.values, atol=1e-5):
-            raise Violation(f"{what} differ for {query.perturbation} in {query.context} ({query.direction}).")
+        if not same_values(a, b):
+            return f"{what} differ for {query.perturbation} in {query.context} ({query.direction})."
+    return ""

@@ -22,7 +22,7 @@ def main(
     console = Console()
     with exit_statuses(console, "Give the same command again."):
         from benchmarks import registry
-        from benchmarks.conformance import checks
+        from benchmarks.conformance import capabilities, checks
 
         records = registry.from_file(path)
         heavy = ", ".join(checks.heavy_imports(path))
@@ -32,7 +32,7 @@ def main(
             screen = checks.tiny_screen(Path(folder))
             for record in records:
                 say(console, f"{record.name}: {record.summary}")
-                results += checks.check(record, screen) + checks.check_abilities(record, screen)
+                results += checks.check(record, screen) + capabilities.check_abilities(record, screen)
     for result in results:
         console.print("[red]FAIL[/] " if result.problem else "[green]ok[/]   ", end="")
         say(console, f"{result.name}: {result.problem or result.expectation}")

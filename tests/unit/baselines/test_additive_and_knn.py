@@ -86,7 +86,7 @@ def test_mean_effect_is_shrunk_by_noise():
 
 def test_noise_of_mean_change():
     cells = cells_of({("x", CONTROL): [1.0, 5.0], ("x", "A"): [1.0, 5.0]}, n_cells=500, noise=0.5)
-    assert cell_noise(cells)["x"] == pytest.approx(2 * 0.25 * (1 / 500 + 1 / 500), rel=0.1)
+    assert cell_noise(train_of(cells))["x"] == pytest.approx(2 * 0.25 * (1 / 500 + 1 / 500), rel=0.1)
 
 
 def test_additive_recovers_simulated_pairs():

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from baselines.shared.cycseq_predictor import CycSeqPredictor
+from baselines.cycseq import CycSeqPredictor
 from benchmarks import registry
 from benchmarks.contract import Query, Train
-from benchmarks.errors import Unsupported
+from benchmarks.errors import ContractError, Unsupported
 from cycseq import preset
 from tests.unit.baselines.planted import cells_of
 
@@ -88,7 +88,7 @@ def test_higher_dose_is_reached_through_the_controls(screen):
 def test_unseen_perturbations_are_unsupported_by_default(screen, refusing):
     with pytest.raises(Unsupported, match="new"):
         refusing.predict(ask(screen, "new"))
-    with pytest.raises(ValueError, match="unseen"):
+    with pytest.raises(ContractError, match="unseen"):
         QUICK(unseen="guess")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from baselines.shared import cycseq_predictor
+from baselines.cycseq import QUICK
 from benchmarks import registry
 from benchmarks.analyses import cycseq_study
 from cycseq import preset
@@ -12,7 +12,7 @@ from cycseq import preset
 def test_quick_settings_match_presets(name):
     quick = registry.find(name, (cycseq_study.ABLATIONS,)).quick
     config = preset(str(quick.get("variant", "paper_quick")))
-    assert quick["pretrain_epochs"] == config.pretrain.epochs == cycseq_predictor.QUICK["pretrain_epochs"]
+    assert quick["pretrain_epochs"] == config.pretrain.epochs == QUICK["pretrain_epochs"]
     assert quick["draws"] == config.draws_per_condition
     if "no_finetuning" not in name:
         assert quick["finetune_epochs"] == config.finetune.epochs

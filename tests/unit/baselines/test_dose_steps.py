@@ -90,5 +90,5 @@ def test_unseen_step_is_unsupported(train):
         model.predict(Query("x", "D", "n2p", cells([("x", "D", 10.0)]), 0, dose=1000.0, start_dose=10.0))
 
 
-def test_scgen_states_of_doses():
-    assert start_and_end(raised(), "scGen") == ("D at 10.0 nM", "D at 100.0 nM")
+def test_states_of_doses():
+    assert start_and_end(raised()) == ("D at 10.0 nM", "D at 100.0 nM")

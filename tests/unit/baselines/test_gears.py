@@ -18,7 +18,7 @@ from anndata import AnnData
 
 from baselines.gears import BASELINE, Gears, choose_validation, similarity_graph
 from baselines.shared.gears_package import AlternatePasses, gears_cells, import_gears, load_cells, prepare_data
-from baselines.shared.global_seed import seeded_and_quiet
+from baselines.shared.training import seeded_and_quiet
 from benchmarks.contract import CONTROL, Query, Train
 from benchmarks.errors import ContractError, Unsupported
 
@@ -99,14 +99,23 @@ def test_prediction_is_independent_of_batch(fitted):
     np.testing.assert_allclose(fitted.predict(alone).values[0], fitted.predict(query).values[2], rtol=1e-4, atol=1e-4)
 
 
-def test_same_seed_repeats_after_another_training_in_the_same_folder(tmp_path, fitted):
+def test_same_seed_repeats_and_state_stays_unchanged(tmp_path, fitted, monkeypatch, capfd):
     """The package reads a co-expression file of another fold if there is one, and its `predict` answers from a cache."""
-    expected = fitted.predict(_query("G000")).values
-    model = _fitted(tmp_path, _cells()[::-1].copy()[: _cells().n_obs - 4].copy(), seed=2)
-    assert not np.allclose(model.predict(_query("G000")).values, expected)
-    model.fit(_train(tmp_path), seed=1)
-    np.testing.assert_array_equal(model.predict(_query("G000")).values, expected)
-    assert os.listdir(tmp_path) == []
+    (tmp_path / "cwd").mkdir()
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    query = _query("G000")
+    expected = fitted.predict(query).values
+    model = _fitted(tmp_path / "work", _cells()[::-1].copy()[: _cells().n_obs - 4].copy(), seed=2)
+    assert not np.allclose(model.predict(query).values, expected)
+    cells, seen = _cells().copy(), []
+    before = _global_state(), _digest(cells), _digest(query.cells)
+    model.fit(_train(tmp_path / "work", cells, report=lambda *given: seen.append(given[:2])), seed=1)
+    np.testing.assert_array_equal(model.predict(query).values, expected)
+    assert (_global_state(), _digest(cells), _digest(query.cells)) == before
+    assert seen == [(1, 2), (2, 2)], "one report per context and epoch"
+    assert os.listdir(tmp_path / "cwd") == os.listdir(tmp_path / "work") == []
+    assert capfd.readouterr() == ("", "")
 
 
 def test_contexts_are_independent(tmp_path, fitted):
@@ -116,21 +125,6 @@ def test_contexts_are_independent(tmp_path, fitted):
     other = _fitted(tmp_path, cells)
     np.testing.assert_array_equal(other.predict(_query("G000")).values, fitted.predict(_query("G000")).values)
     assert not np.allclose(other.predict(_query("G000", "two")).values, fitted.predict(_query("G000", "two")).values)
-
-
-def test_state_input_and_folders_stay_unchanged(tmp_path, monkeypatch, capfd):
-    (tmp_path / "cwd").mkdir()
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "cwd")
-    cells, query, seen = _cells().copy(), _query("G000"), []
-    before = _global_state(), _digest(cells), _digest(query.cells)
-    model = BASELINE.build(epochs=1, batch_size=16)
-    model.fit(_train(tmp_path / "work", cells, report=lambda *given: seen.append(given[:2])), seed=1)
-    model.predict(query)
-    assert (_global_state(), _digest(cells), _digest(query.cells)) == before
-    assert seen == [(1, 2), (2, 2)], "one report per context and epoch"
-    assert os.listdir(tmp_path / "cwd") == []
-    assert capfd.readouterr() == ("", "")
 
 
 def _global_state() -> tuple:
@@ -219,7 +213,7 @@ def test_validation_conditions(fitted):
     assert set(chosen) < set(conditions) - {"ctrl"}
     with pytest.raises(Unsupported, match="two perturbations"):
         choose_validation(["ctrl", "G000+ctrl"], seed=0)
-    (validated,) = fitted._models["one"].validation
+    _, (validated,), _ = fitted._models["one"]
     assert "validation only" in fitted.predict(_query(validated.removesuffix("+ctrl"))).note
 
 
@@ -272,6 +266,8 @@ def test_refuses_impossible_settings(setting, value):
 
 
 def test_alternate_passes():
-    loader = AlternatePasses([1, 2, 3])
+    epochs = []
+    loader = AlternatePasses([1, 2, 3], epochs.append)
     assert [list(loader) for _ in range(4)] == [[1, 2, 3], [1], [1, 2, 3], [1]]
+    assert epochs == [1, 2]
     assert len(loader) == 3

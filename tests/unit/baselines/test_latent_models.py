@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from baselines import biolord, cellot, scvi
-from baselines.shared.states import cell_states, contexts_with_both, start_and_end
+from baselines.shared.states import contexts_with_both, labels_of, start_and_end
 from benchmarks.conformance.checks import Screen
 from benchmarks.errors import ContractError, Unsupported
 
@@ -48,24 +48,24 @@ def test_biolord_unsupported_queries(screen: Screen) -> None:
 
 def test_states_with_doses(screen: Screen) -> None:
     query = screen.queries("n2p")[0]
-    assert start_and_end(query, "M") == ("control", query.perturbation)
-    assert start_and_end(screen.queries("p2n")[0], "M")[1] == "control"
+    assert start_and_end(query) == ("control", query.perturbation)
+    assert start_and_end(screen.queries("p2n")[0])[1] == "control"
     treated = query.cells.copy()
     treated.obs["perturbation"], treated.obs["dose"] = query.perturbation, 10.0
-    assert set(cell_states(treated.obs)) == {f"{query.perturbation} at 10.0 nM"}
+    assert set(labels_of(treated.obs)["state"]) == {f"{query.perturbation} at 10.0 nM"}
     higher = replace(query, cells=treated, dose=100.0)
-    assert start_and_end(higher, "M") == (f"{query.perturbation} at 10.0 nM", f"{query.perturbation} at 100.0 nM")
+    assert start_and_end(higher) == (f"{query.perturbation} at 10.0 nM", f"{query.perturbation} at 100.0 nM")
     with pytest.raises(Unsupported, match="input and target are both"):
-        start_and_end(replace(higher, dose=10.0), "M")
+        start_and_end(replace(higher, dose=10.0))
 
 
 def test_contexts_with_both_states() -> None:
-    seen = pd.DataFrame({"state": ["control", "A", "control", "B"], "context": ["x", "x", "y", "z"]})
-    assert contexts_with_both(seen, "control", "A", "M") == ["x"]
+    seen = {("control", "x"), ("A", "x"), ("control", "y"), ("B", "z")}
+    assert contexts_with_both(seen, "control", "A") == ["x"]
     with pytest.raises(Unsupported, match="no training cell is 'C'"):
-        contexts_with_both(seen, "control", "C", "M")
+        contexts_with_both(seen, "control", "C")
     with pytest.raises(Unsupported, match="no context has both"):
-        contexts_with_both(seen, "control", "B", "M")
+        contexts_with_both(seen, "control", "B")
 
 
 def test_cellot_components_match_dense_svd() -> None:

@@ -89,11 +89,11 @@ def test_entry_points_bring_predictors(monkeypatch, tmp_path):
 
 
 def test_records_and_predictions_check_themselves():
-    with pytest.raises(ContractError, match="expected letters"):
+    with pytest.raises(ContractError, match="my model"):
         Baseline(name="my model", build=Path, directions=("n2p",), summary="s", source="s")
     with pytest.raises(ContractError, match="expected some of"):
         Baseline(name="m", build=Path, directions=("up",), summary="s", source="s")  # type: ignore[arg-type]
-    with pytest.raises(ContractError, match=r"Can.dose is 'maybe'; expected one of yes, fallback, ignored, no"):
+    with pytest.raises(ContractError, match="dose is 'maybe'"):
         Can(dose="maybe")  # type: ignore[arg-type]
     for values, unit, words in (
         ([[float("nan")]], "cell", "1 NaN"),
