@@ -45,10 +45,7 @@ def to_space(cells: AnnData, source: str, choice: SpaceChoice = "cp10k") -> tupl
 def convert(x: sp.csr_matrix, source: str, choice: SpaceChoice = "cp10k") -> sp.csr_matrix:
     """Bring the values of some cells [cell, gene] into the run's units, in place; see `to_space`.
 
-    Raises
-    ------
-    DataError
-        Cells without any count, which cannot be scaled.
+    Raises `DataError` for cells without any count, which cannot be scaled.
     """
     if source == "ln":
         x.data /= math.log(2)

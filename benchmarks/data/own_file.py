@@ -8,8 +8,9 @@ import re
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal, cast
 
-from benchmarks.data.cards import Card
+from benchmarks.data.cards import Card, Space
 from benchmarks.data.readers.h5ad import Keys, read_h5ads, tell_h5ad_space
 from benchmarks.data.readers.labels import Labelling
 from benchmarks.data.schema import SOURCE_SPACES
@@ -40,8 +41,7 @@ class OwnFile:
     """What X holds: one of `SOURCE_SPACES`; "auto" finds it from a sample."""
     kind: str = "CRISPR"
     """What was done to the cells: one of `KINDS`."""
-    source: str = "real"
-    """"real" or "simulated"."""
+    source: Literal["real", "simulated"] = "real"
 
     @property
     def name(self) -> str:
@@ -68,7 +68,7 @@ def own_source(own: OwnFile) -> Source:
         title=f"{own.path.name}, a file of the user's own",
         source=own.source,
         perturbation_type=own.kind,
-        space=own.values,
+        space=cast(Space, own.values),
         licence="not stated: a file of the user's own",
         citation="not stated: a file of the user's own",
         control_rule=f"cells labelled '{own.control}'" if own.control else "cells with a usual control label",

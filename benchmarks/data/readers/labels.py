@@ -166,9 +166,7 @@ def canonical_obs(
     index = pd.Index(perturbation.index.astype(str))
     text = {"perturbation": perturbation, "context": context, "arm": arm, "batch": batch}
     obs = pd.DataFrame({name: _text(value, len(index)) for name, value in text.items()}, index=index)
-    obs["control_group"] = obs["context"]
-    in_arm = obs["arm"] != "none"
-    obs.loc[in_arm, "control_group"] = obs["context"] + "|" + obs["arm"]
+    obs["control_group"] = np.where(obs["arm"] == "none", obs["context"], obs["context"] + "|" + obs["arm"])
     control = obs["perturbation"] == CONTROL
     obs["dose"] = np.nan if dose is None else np.where(control, np.nan, dose)
     obs = obs.assign(is_control=control.astype(bool))

@@ -20,18 +20,8 @@ def expect_log2(
         E ln(1 + a X_g/S) = ∫ M_S(t) · (1 − M_g((1 + a) t) / M_g(t)) dt/t,    M_S = Π_j M_j,
 
     where M_g(t) = (1 + φ_g m_g (1 − e^−t))^(−1/φ_g) is a negative binomial's transform. Trapezoids in ln t and
-    Gauss-Hermite nodes in ln depth; the error is below 1e-5.
-
-    Parameters
-    ----------
-    profile
-        Expected share of the cell's counts, sums to 1.
-    dispersion
-        φ, negative binomial dispersion.
-    depth
-        Median counts of a cell.
-    depth_sd
-        Standard deviation of ln depth.
+    Gauss-Hermite nodes in ln depth; the error is below 1e-5. The profile is the expected share of the counts (sums to 1),
+    depth the median counts of a cell, `depth_sd` the standard deviation of ln depth.
     """
     nodes, weights = np.polynomial.hermite_e.hermegauss(5)
     step = 0.5

@@ -18,6 +18,7 @@ import scipy.sparse as sp
 from jaxtyping import Float, Int
 from scipy.sparse.linalg import splu
 
+from benchmarks.data.simulation import network
 from benchmarks.data.simulation.conditions import SimulatedState
 from benchmarks.data.simulation.design import Design
 

@@ -68,13 +68,7 @@ class CellStore:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open a store.
-
-        Raises
-        ------
-        DataError
-            There is none, it is damaged, or another version made it.
-        """
+        """Open a store; raises `DataError` if there is none, it is damaged, or another version made it."""
         try:
             about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
             if (about["format"], about["version"]) != (FORMAT, VERSION):
@@ -97,15 +91,7 @@ class CellStore:
     def rows(self, **labels: str | float) -> np.ndarray:
         """Find cells by columns of `SORTED_BY`, such as `rows(context="K562", perturbation="MED30", dose=np.nan)`.
 
-        Returns
-        -------
-        numpy.ndarray
-            Positions in `obs`, ascending.
-
-        Raises
-        ------
-        DataError
-            Unknown column, or no cell has these labels.
+        Returns their positions in `obs`, ascending; raises `DataError` if no cell has these labels.
         """
         unknown = sorted(set(labels) - set(SORTED_BY))
         if unknown:
