@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from benchmarks.data.cards import read_annotation_card
 from benchmarks.data.download import fetch, locate
@@ -70,12 +71,12 @@ def from_card(name: str, data_dir: Path | None) -> Annotation:
 
 def _json_pairs(lines: IO[str], path: Path) -> list[tuple[str, str]]:
     try:
-        table = json.load(lines)
-    except json.JSONDecodeError as error:
-        raise DataError(f"Annotation file {path} is not JSON: {error}.") from error
-    if not isinstance(table, dict) or not all(isinstance(v, list) for v in table.values()):
-        raise DataError(f"Annotation file {path}: expected an object of gene symbol → list of terms.")
-    return [(str(gene), str(term)) for gene, terms in table.items() for term in terms]
+        table = TypeAdapter(dict[str, list[Any]]).validate_json(lines.read())
+    except ValidationError as error:
+        raise DataError(
+            f"Annotation file {path}: expected an object of gene symbol → list of terms: {error.errors()[0]['msg']}."
+        ) from error
+    return [(gene, str(term)) for gene, terms in table.items() for term in terms]
 
 
 def _table_pairs(lines: Iterable[str], columns: tuple[int, ...]) -> Iterator[tuple[str, str]]:

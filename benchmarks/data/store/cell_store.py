@@ -35,15 +35,7 @@ BLOCK_BYTES = 64 << 20
 
 
 class CellStore:
-    """Prepared cells; `CellStore.open(folder)` opens them, which reads no cell.
-
-    Parameters
-    ----------
-    folder
-        The store's folder.
-    about
-        What its `store.json` says.
-    """
+    """Prepared cells; `CellStore.open(folder)` opens them, which reads no cell."""
 
     def __init__(self, folder: Path, about: dict[str, Any]) -> None:
         self.folder = folder

@@ -32,17 +32,7 @@ class FlatArray:
 
 
 class DiskRows:
-    """A CSR matrix whose values and indices stay on disk.
-
-    Parameters
-    ----------
-    data, indices
-        Values (float32) and column indices (int32).
-    ends
-        CSR `indptr` (int64), in memory.
-    n_columns
-        Width of the matrix.
-    """
+    """A CSR matrix whose values (float32) and column indices (int32) stay on disk; `ends` (its `indptr`) is in memory."""
 
     def __init__(self, data: FlatArray, indices: FlatArray, ends: np.ndarray, n_columns: int) -> None:
         self._parts, self.ends, self.n_columns = (data, indices), ends, n_columns

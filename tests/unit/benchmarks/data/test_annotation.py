@@ -69,7 +69,7 @@ def test_json(tmp_path):
     ("name", "content", "words"),
     [
         ("a.json", "[1, 2]", "expected an object"),
-        ("b.json", "{", "is not JSON"),
+        ("b.json", "{", "expected an object"),
         ("c.gaf", "!only a header\n", "no human"),
         ("d.pkl", "x", "Pickles are refused"),
     ],
