@@ -17,6 +17,7 @@ from anndata import AnnData
 
 from benchmarks.conformance.checks import Screen, tiny_screen
 from benchmarks.data.dataset import Dataset, load_dataset
+from benchmarks.data.schema import validate_block, validate_labels
 
 
 def make_cells(sizes: dict[tuple, int], n_genes: int = 40, seed: int = 0) -> AnnData:
@@ -40,6 +41,13 @@ def make_cells(sizes: dict[tuple, int], n_genes: int = 40, seed: int = 0) -> Ann
     return AnnData(
         X=sp.csr_matrix(counts.astype(np.float32)), obs=obs, var=pd.DataFrame(index=[f"g{i}" for i in range(n_genes)])
     )
+
+
+def validate(cells: AnnData, space: str = "counts") -> AnnData:
+    """Check that all cells of a data set are in canonical form."""
+    validate_block(cells, "test", space)
+    validate_labels(cells.obs, "test")
+    return cells
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import gzip
-import json
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from io import TextIOWrapper
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from benchmarks.data.cards import read_annotation_card
 from benchmarks.data.download import fetch, locate
+from benchmarks.data.readers.text_tables import open_text
 from benchmarks.errors import DataError
 
-HUMAN = "9606"
+HUMAN = ("9606", "taxon:9606")
 Annotation = Mapping[str, frozenset[str]]
+GAF = (12, 3, 2, 4)
+"""Columns of a GAF 2.x: taxon, qualifier, gene (its symbol), term."""
+GENE2GO = (0, 4, 1, 2)
+"""The same of gene2go, where the gene is an Entrez id."""
 
 
 def read_annotation(path: Path) -> Annotation:
@@ -35,13 +40,14 @@ def read_annotation(path: Path) -> Annotation:
     if not path.is_file():
         raise DataError(f"Annotation file {path} does not exist; give a GAF, an NCBI gene2go or a JSON file.")
     name = path.name.removesuffix(".gz")
-    with _open(path) as handle:
+    with open_text(path) as lines:
         if name.endswith(".json"):
-            pairs = _json_pairs(handle, path)
+            pairs = _json_pairs(lines, path)
         elif name.endswith(".gaf"):
-            pairs = list(_gaf_pairs(handle))
+            pairs = list(_table_pairs(lines, GAF))
         elif name.startswith("gene2go"):
-            pairs = list(_gene2go_pairs(handle, _symbols(path.parent)))
+            symbols = _symbols(path.parent)
+            pairs = [(symbols[gene], term) for gene, term in _table_pairs(lines, GENE2GO) if gene in symbols]
         else:
             raise DataError(
                 f"Annotation file {path.name} is of no known format; expected *.gaf, gene2go* or *.json, "
@@ -56,65 +62,45 @@ def read_annotation(path: Path) -> Annotation:
 
 
 def from_card(name: str, data_dir: Path | None) -> Annotation:
-    """Read the annotation of a card: from the first of its files that is on this machine, else downloaded.
-
-    Raises
-    ------
-    DownloadError
-        None of the files is here, and none can be downloaded.
-    """
+    """Read the annotation of a card from the first of its files that is here, else downloaded; raises as `download.fetch`."""
     files = read_annotation_card(name).files
     here = (found for found in (locate(file, data_dir) for file in files) if found)
     found = next(here, None) or fetch(files[0], data_dir)
     return read_annotation(found.path)
 
 
-def _open(path: Path) -> IO[str]:
-    if path.suffix == ".gz":
-        return TextIOWrapper(cast(IO[bytes], gzip.open(path, "rb")), encoding="utf-8")
-    return path.open(encoding="utf-8")
-
-
-def _json_pairs(handle: IO[str], path: Path) -> list[tuple[str, str]]:
+def _json_pairs(lines: IO[str], path: Path) -> list[tuple[str, str]]:
     try:
-        table = json.load(handle)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"Annotation file {path} is not JSON: {error}.") from error
-    if not isinstance(table, dict) or not all(isinstance(v, list) for v in table.values()):
-        raise DataError(f"Annotation file {path}: expected an object of gene symbol → list of terms.")
-    return [(str(gene), str(term)) for gene, terms in table.items() for term in terms]
+        table = TypeAdapter(dict[str, list[Any]]).validate_json(lines.read())
+    except ValidationError as error:
+        raise DataError(
+            f"Annotation file {path}: expected an object of gene symbol → list of terms: {error.errors()[0]['msg']}."
+        ) from error
+    return [(gene, str(term)) for gene, terms in table.items() for term in terms]
 
 
-def _gaf_pairs(handle: Iterable[str]) -> Iterable[tuple[str, str]]:
-    """GAF 2.2: column 3 symbol, 4 qualifier, 5 GO id, 13 taxon."""
-    for line in handle:
+def _table_pairs(lines: Iterable[str], columns: tuple[int, ...]) -> Iterator[tuple[str, str]]:
+    """Human genes and terms of a table whose `columns` are taxon, qualifier, gene and term."""
+    for line in lines:
         row = line.rstrip("\n").split("\t")
-        if line.startswith("!") or len(row) < 13:
+        if line.startswith(("!", "#")) or len(row) <= max(columns):
             continue
-        if "NOT" not in row[3].split("|") and row[12].split("|")[0] == f"taxon:{HUMAN}":
-            yield row[2], row[4]
-
-
-def _gene2go_pairs(handle: Iterable[str], symbols: Mapping[str, str]) -> Iterable[tuple[str, str]]:
-    """NCBI gene2go: tax_id, GeneID, GO_ID, Evidence, Qualifier, …"""
-    for line in handle:
-        row = line.rstrip("\n").split("\t")
-        if line.startswith("#") or len(row) < 5 or row[0] != HUMAN or row[4].startswith("NOT"):
-            continue
-        if row[1] in symbols:
-            yield symbols[row[1]], row[2]
+        taxon, qualifier, gene, term = (row[column] for column in columns)
+        if taxon.split("|")[0] in HUMAN and "NOT" not in re.split(r"[| ]", qualifier):
+            yield gene, term
 
 
 def _symbols(folder: Path) -> dict[str, str]:
     """Entrez gene id → symbol, from a file beside gene2go."""
     for path in sorted(folder.iterdir()):
-        if "gene_info" in path.name:
-            with _open(path) as handle:
-                rows = (line.split("\t", 3) for line in handle)
-                return {r[1]: r[2] for r in rows if r[0] == HUMAN}
-        if path.name.startswith("symbol_ensembl_entrez"):
-            with _open(path) as handle:
-                header = handle.readline().rstrip("\n").split("\t")
-                symbol, entrez = header.index("symbol"), header.index("entrez_id")
-                return {r[entrez]: r[symbol] for r in (line.rstrip("\n").split("\t") for line in handle)}
+        named = path.name.startswith("symbol_ensembl_entrez")
+        if not named and "gene_info" not in path.name:
+            continue
+        with open_text(path) as lines:
+            rows = (line.rstrip("\n").split("\t") for line in lines)
+            if named:
+                head = next(rows)
+                symbol, entrez = head.index("symbol"), head.index("entrez_id")
+                return {row[entrez]: row[symbol] for row in rows}
+            return {row[1]: row[2] for row in rows if row[0] in HUMAN}
     raise DataError(f"gene2go names genes by Entrez id; put Homo_sapiens.gene_info.gz (NCBI) beside it in {folder}.")

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from benchmarks.errors import DataError, UnknownName
 
 _PACKAGED = Path(__file__).parents[1] / "_datasets"
 DATASETS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "datasets"
 """Folder of the data sets: inside the installed wheel, or at the top of a checkout."""
+Space = Literal["counts", "ln", "log2", "zscore"]
+_ONLY_THESE = ConfigDict(extra="forbid")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_ONLY_THESE)
 class SourceFile:
     """One upstream file."""
 
@@ -32,7 +37,7 @@ class SourceFile:
     """How a person gets it, in words."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_ONLY_THESE)
 class AnnotationCard:
     """Where a gene annotation comes from; the first of `files` that can be had is used."""
 
@@ -44,7 +49,7 @@ class AnnotationCard:
     files: tuple[SourceFile, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_ONLY_THESE)
 class NamedSet:
     """Perturbations of a data set that are tested together, in its own names."""
 
@@ -54,17 +59,17 @@ class NamedSet:
     """Tested in these contexts only; empty: in all."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_ONLY_THESE)
 class Card:
     """A data set's identity."""
 
     name: str
     title: str
-    source: str
-    """"real" or "simulated"; travels with every number made from the data."""
+    source: Literal["real", "simulated"]
+    """Travels with every number made from the data."""
     perturbation_type: str
-    space: str
-    """Expression space of the values as they come: counts, ln, log2 or zscore."""
+    space: Space
+    """Expression space of the values as they come."""
     licence: str
     citation: str
     control_rule: str
@@ -78,9 +83,8 @@ class Card:
     """Name → conditions that a suite or `--perturbations` can refer to."""
     files: tuple[SourceFile, ...] = ()
 
-    def __post_init__(self) -> None:
-        if self.source not in ("real", "simulated"):
-            raise DataError(f"Card '{self.name}': source is '{self.source}'; expected 'real' or 'simulated'.")
+
+AnyCard = TypeVar("AnyCard", Card, AnnotationCard)
 
 
 def available() -> list[str]:
@@ -98,44 +102,25 @@ def read_card(name: str, root: Path | None = None) -> Card:
     DataError
         The card lacks a field, has one that is not known, or is not valid TOML.
     """
-    table, path = _read_table("data set", name, root or DATASETS)
-    sets = {
-        key: _build(NamedSet, {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}, path)
-        for key, entry in table.get("sets", {}).items()
-    }
-    card: Card = _build(Card, {**table, "sets": sets, "notes": tuple(table.get("notes", ()))}, path)
-    return card
+    return _read(Card, name, root or DATASETS)
 
 
 def read_annotation_card(name: str) -> AnnotationCard:
     """Read the card of a gene annotation; raises as `read_card`."""
-    table, path = _read_table("annotation", name, DATASETS)
-    card: AnnotationCard = _build(AnnotationCard, table, path)
-    return card
+    return _read(AnnotationCard, name, DATASETS)
 
 
-def _read_table(kind: str, name: str, root: Path) -> tuple[dict[str, Any], Path]:
+def _read(kind: type[AnyCard], name: str, root: Path) -> AnyCard:
     path = root / name / "card.toml"
     if not path.is_file():
-        raise UnknownName(kind, name, available())
+        raise UnknownName("data set", name, available())
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        card = TypeAdapter(kind).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"{path}: not valid TOML: {error}.") from error
-    table["files"] = tuple(_build(SourceFile, entry, path) for entry in table.get("files", []))
-    if table.get("name") != name:
-        raise DataError(f"{path}: name is '{table.get('name')}'; expected the folder's name, '{name}'.")
-    return table, path
-
-
-def _build(kind: Any, table: dict[str, Any], path: Path) -> Any:
-    known = {f.name: f for f in fields(kind)}
-    extra = sorted(set(table) - set(known))
-    needed = {n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING}
-    missing = sorted(needed - set(table))
-    if extra or missing:
-        raise DataError(
-            f"{path}: {kind.__name__} lacks {missing or 'nothing'} and has unknown {extra or 'nothing'}; "
-            f"known fields: {', '.join(known)}."
-        )
-    return kind(**table)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise DataError(f"{path}: {wrong}.") from error
+    if card.name != name:
+        raise DataError(f"{path}: name is '{card.name}'; expected the folder's name, '{name}'.")
+    return card

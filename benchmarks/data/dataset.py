@@ -16,7 +16,7 @@ from benchmarks.data.cards import Card
 from benchmarks.data.download import locate
 from benchmarks.data.sources import Source, builtin
 from benchmarks.data.store.prepared import Prepared, prepare
-from benchmarks.errors import DataError, DownloadError
+from benchmarks.errors import DataError, DownloadError, StoreError
 
 IN_MEMORY_GB = 4.0
 """Largest data set that is loaded, GB of its values and gene indices; `CYCSEQ_IN_MEMORY_GB` changes it."""
@@ -62,7 +62,7 @@ def load_dataset(name: str | Source, *, data_dir: Path | None = None, annotation
     _check_size(found)
     terms, warnings = _annotation(found, data_dir, annotation)
     return Dataset(
-        card=found.card,
+        card=found.source.card,
         cells=found.store.to_memory(),
         annotation=terms,
         expectation=found.expectation(),
@@ -86,7 +86,7 @@ def _check_size(found: Prepared) -> None:
     size = found.store.n_bytes / 1e9
     if size > limit:
         raise DataError(
-            f"{found.card.name} has {found.store.n_obs:,} cells with {size:.2f} GB of values; runs hold all cells in "
+            f"{found.source.card.name} has {found.store.n_obs:,} cells with {size:.2f} GB of values; runs hold all cells in "
             f"memory, about {COPIES} times over, and load at most {limit:g} GB. On a machine with {COPIES * size:.0f} GB of "
             f"memory or more set CYCSEQ_IN_MEMORY_GB={size + 1:.0f}. The prepared cells are in {found.store.folder} and can "
             "be read by condition: benchmarks.data.store.cell_store.CellStore.open."
@@ -97,9 +97,11 @@ def _annotation(found: Prepared, data_dir: Path | None, path: Path | None) -> tu
     if path:
         return read_annotation(path), ()
     own = found.annotation()
-    if own or not found.card.annotation:
+    if own or not found.source.card.annotation:
         return own, ()
     try:
-        return from_card(found.card.annotation, data_dir), ()
-    except DownloadError as error:
-        return {}, (f"No gene annotation for {found.card.name}: {error} Models that need one are 'unsupported'.",)
+        return from_card(found.source.card.annotation, data_dir), ()
+    except (DownloadError, StoreError) as error:
+        return {}, (
+            f"No gene annotation for {found.source.card.name}: {error} Models that need one are 'unsupported'.",
+        )

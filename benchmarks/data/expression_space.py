@@ -16,14 +16,10 @@ TARGET_SUM = 10_000.0
 
 
 def to_space(cells: AnnData, source: str, choice: SpaceChoice = "cp10k") -> tuple[AnnData, str]:
-    """Bring cells into the run's expression space.
+    """Bring canonical cells, whose X is in space `source`, into the run's expression space.
 
     Parameters
     ----------
-    cells
-        Canonical cells, X in `source`.
-    source
-        Space of the data set: "counts", "ln", "log2" or "zscore".
     choice
         What counts become: "cp10k", scaled to 10,000 per cell, log2(x + 1); "raw", log2(count + 1) as section 2.2 of the
         CycSeq paper has it.
@@ -49,10 +45,7 @@ def to_space(cells: AnnData, source: str, choice: SpaceChoice = "cp10k") -> tupl
 def convert(x: sp.csr_matrix, source: str, choice: SpaceChoice = "cp10k") -> sp.csr_matrix:
     """Bring the values of some cells [cell, gene] into the run's units, in place; see `to_space`.
 
-    Raises
-    ------
-    DataError
-        Cells without any count, which cannot be scaled.
+    Raises `DataError` for cells without any count, which cannot be scaled.
     """
     if source == "ln":
         x.data /= math.log(2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -12,11 +12,11 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from benchmarks.contract import CONTROL
+from benchmarks.data.cards import Space
 from benchmarks.errors import DataError
 
 TEXT_COLUMNS = ("perturbation", "context", "arm", "batch", "control_group")
 OBS_COLUMNS = (*TEXT_COLUMNS, "dose", "is_control")
-Space = Literal["counts", "ln", "log2", "zscore"]
 SOURCE_SPACES = get_args(Space)
 """Spaces a data set may come in: raw counts; natural-log or log2 values of normalised counts; z-scores."""
 SAMPLE = 500
@@ -51,17 +51,8 @@ def condition_name(label: str, separator: str = "+") -> str:
 def tell_space(matrix: Any, source: str) -> Space:
     """Find what values are, from a sample of cells spread over them: whole numbers, z-scores, else natural logarithms.
 
-    Parameters
-    ----------
-    matrix
-        [cell, gene], in memory or on disk; rows are taken by position.
-    source
-        Where it comes from, for messages.
-
-    Raises
-    ------
-    DataError
-        No value, or fractions too large for logarithms.
+    `matrix` [cell, gene] is in memory or on disk; its rows are taken by position. Raises `DataError` where it has no
+    value, or fractions too large for logarithms.
     """
     n_cells = matrix.shape[0]
     rows = np.unique(np.linspace(0, n_cells - 1, min(SAMPLE, n_cells)).astype(int))
@@ -81,130 +72,86 @@ def tell_space(matrix: Any, source: str) -> Space:
     return "ln"
 
 
-def validate(cells: AnnData, *, dataset: str, space: str) -> AnnData:
-    """Check that cells are in canonical form; returns them unchanged.
+def validate_block(block: AnnData, source: str, space: str) -> None:
+    """Check some of a data set's cells; raises `DataError`.
 
-    Parameters
-    ----------
-    cells
-        AnnData [cell, gene].
-    dataset
-        Name for the error messages.
-    space
-        One of `SOURCE_SPACES`; negative values are allowed in "zscore" only.
-
-    Raises
-    ------
-    DataError
-        As `validate_block` and `validate_labels`, which check the same of cells that come in blocks.
+    Refused are: no cell or gene, duplicated genes, wrong labels (see `validate_labels`) or values (see `check_values`), and
+    cells without counts.
     """
-    validate_block(cells, dataset=dataset, space=space)
-    validate_labels(cells.obs, dataset=dataset)
-    return cells
-
-
-def validate_block(block: AnnData, *, dataset: str, space: str) -> None:
-    """Check all that can be told from some of a data set's cells.
-
-    Raises
-    ------
-    DataError
-        Unknown space, no cell or gene, missing or mistyped column, duplicated genes, combinations not sorted, labels that
-        disagree with `is_control`, or values that are NaN, infinite or negative.
-    """
-    if space not in SOURCE_SPACES:
-        raise DataError(f"{dataset}: expression space is '{space}'; expected one of {', '.join(SOURCE_SPACES)}.")
     if block.n_obs == 0 or block.n_vars == 0:
-        raise DataError(f"{dataset}: {block.n_obs} cells × {block.n_vars} genes; expected at least one of each.")
-    _check_names(block.var_names, "gene", dataset)
-    _check_columns(block.obs, dataset)
-    _check_control_labels(block.obs, dataset)
-    _check_values(block, dataset, space)
+        raise DataError(f"{source}: {block.n_obs} cells × {block.n_vars} genes; expected at least one of each.")
+    _check_unique(block.var_names, "gene", source)
+    _check_columns(block.obs, source)
+    check_values(block.X, source, space)
+    empty = int((np.asarray(block.X.sum(axis=1)).ravel() == 0).sum()) if space == "counts" else 0
+    if empty:
+        raise DataError(
+            f"{source}: {empty} cells have no counts at all and cannot be scaled; leave them out in read.py."
+        )
 
 
-def validate_labels(obs: pd.DataFrame, *, dataset: str) -> None:
-    """Check what only the labels of all cells show.
+def validate_labels(obs: pd.DataFrame, source: str) -> None:
+    """Check the labels of all cells of a data set; raises `DataError`.
 
-    Raises
-    ------
-    DataError
-        Cell names that occur twice, or a context without controls.
+    Refused are: missing, empty or mistyped columns; combinations that are not sorted; labels that disagree with
+    `is_control`; cell names that occur twice; a context without controls.
     """
-    _check_names(obs.index, "cell", dataset)
+    _check_columns(obs, source)
+    _check_unique(obs.index, "cell", source)
     without = sorted(set(obs["context"].unique()) - set(obs.loc[obs["is_control"], "context"].unique()))
     if without:
         raise DataError(
-            f"{dataset}: no control cells in context {', '.join(map(str, without))}; every context needs controls. "
-            "Check the card's control rule."
+            f"{source}: no control cells in context {', '.join(map(str, without[:8]))}; every context needs controls. "
+            "Check the control labels, or leave these contexts out."
         )
 
 
-def _check_names(names: pd.Index, kind: str, dataset: str) -> None:
-    if not names.is_unique:
-        repeated = names[names.duplicated()].unique()
-        raise DataError(
-            f"{dataset}: {len(repeated)} {kind} names occur more than once, such as "
-            f"'{repeated[0]}'; make them unique (sum duplicated genes, prefix cells by batch)."
-        )
-
-
-def _check_columns(obs: pd.DataFrame, dataset: str) -> None:
-    missing = [c for c in OBS_COLUMNS if c not in obs]
-    if missing:
-        raise DataError(
-            f"{dataset}: obs lacks the column(s) {', '.join(missing)}; it has {', '.join(obs.columns)}. "
-            "Name the source columns in the card's [columns] and map them in read.py."
-        )
-    for column in TEXT_COLUMNS:
-        if obs[column].isna().any():
-            raise DataError(
-                f"{dataset}: obs['{column}'] is empty for {int(obs[column].isna().sum())} cells; "
-                "label every cell or drop those cells in read.py."
-            )
-    if not pd.api.types.is_bool_dtype(obs["is_control"]):
-        raise DataError(f"{dataset}: obs['is_control'] has type {obs['is_control'].dtype}; expected bool.")
-    if not pd.api.types.is_float_dtype(obs["dose"]):
-        raise DataError(f"{dataset}: obs['dose'] has type {obs['dose'].dtype}; expected float (nM, NaN for none).")
-    unsorted = [p for p in obs["perturbation"].astype(str).unique() if p != condition_name(p)]
-    if unsorted:
-        raise DataError(
-            f"{dataset}: combination '{unsorted[0]}' is not in canonical order; expected "
-            f"'{condition_name(unsorted[0])}' (parts sorted, joined by '+')."
-        )
-
-
-def _check_control_labels(obs: pd.DataFrame, dataset: str) -> None:
-    control = obs["is_control"].to_numpy()
-    labelled = (obs["perturbation"] == CONTROL).to_numpy()
-    if (control != labelled).any():
-        raise DataError(
-            f"{dataset}: {int((control != labelled).sum())} cells have is_control and perturbation that "
-            f"disagree; a control is labelled '{CONTROL}' and nothing else is."
-        )
-
-
-def _check_values(cells: AnnData, dataset: str, space: str) -> None:
-    x = cells.X
-    if not (sp.issparse(x) or isinstance(x, np.ndarray)):
-        raise DataError(f"{dataset}: X is a {type(x).__name__}; expected a SciPy sparse matrix or NumPy array.")
+def check_values(x: sp.spmatrix | np.ndarray, source: str, space: str) -> None:
+    """Refuse NaN and infinite values, negative ones but in "zscore", fractions in "counts"; raises `DataError`."""
     values = x.data if sp.issparse(x) else x
     bad = int((~np.isfinite(values)).sum())
     if bad:
-        raise DataError(f"{dataset}: X has {bad} NaN or infinite values; remove or impute them in read.py.")
+        raise DataError(f"{source} has {bad} NaN or infinite values; leave out or mend the genes or cells they are in.")
     if space != "zscore" and values.size and values.min() < 0:
         raise DataError(
-            f"{dataset}: X has negative values (lowest {values.min():.3g}) in space '{space}'; only "
-            "'zscore' may have them. State the right space in the card."
+            f"{source} has negative values (lowest {values.min():.3g}) in space '{space}'; are these z-scores? State "
+            "space 'zscore', or give the file of counts."
         )
-    if space == "counts" and values.size and not np.array_equal(values, np.rint(values)):
+    if space == "counts" and not np.array_equal(values, np.rint(values)):
+        kind = "log-normalised" if values.max() < 20 else "normalised"
         raise DataError(
-            f"{dataset}: X has fractions in space 'counts'; expected whole UMI counts. "
-            "State 'ln' or 'log2' in the card if the values are normalised."
+            f"{source} has fractions (largest value {values.max():.4g}) where whole counts are expected: the values look "
+            f"{kind}. Give the file of raw counts, or state the space (ln, log2)."
         )
-    if space == "counts":
-        empty = int((np.asarray(x.sum(axis=1)).ravel() == 0).sum())
-        if empty:
-            raise DataError(
-                f"{dataset}: {empty} cells have no counts at all; drop them in read.py, they cannot be "
-                "scaled to 10,000 per cell."
-            )
+
+
+def _check_unique(names: pd.Index, kind: str, source: str) -> None:
+    if not names.is_unique:
+        repeated = names[names.duplicated()].unique()
+        raise DataError(f"{source}: {len(repeated)} {kind} names occur more than once, such as '{repeated[0]}'.")
+
+
+def _check_columns(obs: pd.DataFrame, source: str) -> None:
+    missing = [c for c in OBS_COLUMNS if c not in obs]
+    if missing:
+        raise DataError(f"{source}: obs lacks the column(s) {', '.join(missing)}; it has {', '.join(obs.columns)}.")
+    for column in TEXT_COLUMNS:
+        if obs[column].isna().any():
+            n_empty = int(obs[column].isna().sum())
+            raise DataError(f"{source}: {n_empty} cells have no {column}; label them or leave them out.")
+    if not pd.api.types.is_bool_dtype(obs["is_control"]) or not pd.api.types.is_float_dtype(obs["dose"]):
+        raise DataError(
+            f"{source}: is_control is {obs['is_control'].dtype} and dose {obs['dose'].dtype}; expected bool and float "
+            "(nM, NaN for none)."
+        )
+    unsorted = [p for p in obs["perturbation"].astype(str).unique() if p != condition_name(p)]
+    if unsorted:
+        raise DataError(
+            f"{source}: combination '{unsorted[0]}' is not in canonical order; expected '{condition_name(unsorted[0])}'."
+        )
+    wrong = int((obs["is_control"] != (obs["perturbation"] == CONTROL)).sum())
+    if wrong:
+        raise DataError(
+            f"{source}: {wrong} cells have is_control and perturbation that disagree; a control is labelled '{CONTROL}' "
+            "and nothing else is."
+        )

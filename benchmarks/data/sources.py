@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib.util
+import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +18,8 @@ from benchmarks.errors import DataError
 
 SHARED = tuple(Path(schema.__file__).parent / name for name in ("readers", "simulation"))
 """Folders of code that several readers share."""
+LOADED = re.compile(r"""load_reader\(["'](\w+)["']\)""")
+"""How a reader's code names another reader that it loads."""
 
 
 @dataclass(frozen=True)
@@ -61,44 +63,25 @@ def load_reader(name: str) -> ModuleType:
 
 def code_hash(name: str) -> str:
     """Hash the code that reads a data set: its folder, those of readers it loads by name, and what readers share."""
-    hasher = hashlib.sha256(hash_shared_code().encode())
-    for folder in sorted(_folders(name)):
-        for path in sorted([*folder.rglob("*.py"), folder / "card.toml"]):
-            hasher.update(f"{path.relative_to(cards.DATASETS).as_posix()}\x1f".encode())
-            hasher.update(path.read_bytes())
-    return hasher.hexdigest()
+    folders, waiting = set[Path](), [name]
+    while waiting:
+        folder = cards.DATASETS / waiting.pop()
+        if folder not in folders:
+            folders.add(folder)
+            waiting += [loaded for path in folder.rglob("*.py") for loaded in LOADED.findall(path.read_text("utf-8"))]
+    return _hash_files(folders, hash_shared_code())
 
 
 def hash_shared_code() -> str:
     """Hash the canonical form, and the parsing and simulating that readers share."""
-    hasher = hashlib.sha256()
-    for path in [Path(schema.__file__), *(path for folder in SHARED for path in sorted(folder.rglob("*.py")))]:
-        hasher.update(f"{path.name}\x1f".encode())
-        hasher.update(path.read_bytes())
+    return _hash_files(SHARED, hashlib.sha256(Path(schema.__file__).read_bytes()).hexdigest())
+
+
+def _hash_files(folders: Iterable[Path], start: str) -> str:
+    """Hash code, cards and tables of some folders."""
+    hasher = hashlib.sha256(start.encode())
+    for folder in sorted(folders):
+        for path in sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".toml", ".csv")):
+            hasher.update(f"{folder.name}/{path.relative_to(folder).as_posix()}\x1f".encode())
+            hasher.update(path.read_bytes())
     return hasher.hexdigest()
-
-
-def _folders(name: str) -> set[Path]:
-    """The data set's folder, and those of the readers it loads: `load_reader("<name>")` with the name written out."""
-    found: set[Path] = set()
-    waiting = [name]
-    while waiting:
-        folder = cards.DATASETS / waiting.pop()
-        if folder in found:
-            continue
-        found.add(folder)
-        for path in folder.rglob("*.py"):
-            waiting += _loaded(ast.parse(path.read_text(encoding="utf-8")))
-    return found
-
-
-def _loaded(tree: ast.AST) -> list[str]:
-    return [
-        node.args[0].value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and "load_reader" in ast.unparse(node.func)
-        and node.args
-        and isinstance(node.args[0], ast.Constant)
-        and isinstance(node.args[0].value, str)
-    ]

@@ -14,9 +14,9 @@ import pandas as pd
 from anndata import AnnData
 
 from benchmarks.contract import CONTROL
-from benchmarks.data.readers.blocks import Source, canonical_blocks
+from benchmarks.data.readers.blocks import canonical_blocks
 from benchmarks.data.readers.gene_columns import GeneMap, map_genes, restore, share
-from benchmarks.data.readers.labels import Cells, canonical_obs, tell_missing
+from benchmarks.data.readers.labels import canonical_obs, tell_missing
 from benchmarks.data.readers.tenx import Triplet, place, read_features, triplet_blocks
 from benchmarks.data.readers.text_tables import read_table
 from benchmarks.data.schema import Reading
@@ -54,13 +54,11 @@ def read(files: Mapping[str, Path]) -> Reading:
     called = pd.concat([run.called for run in runs])
     each = [len(run.called) for run in runs]
     obs = canonical_obs(
-        Cells(
-            perturbation=called,
-            context=pd.Series(np.repeat([run.line for run in runs], each)),
-            arm=pd.Series(np.repeat([ARMS[run.arm] for run in runs], each)),
-            batch=pd.Series(np.repeat([f"{run.line}_{run.arm}" for run in runs], each)),
-        ),
         "cropseq",
+        called,
+        context=pd.Series(np.repeat([run.line for run in runs], each)),
+        batch=pd.Series(np.repeat([f"{run.line}_{run.arm}" for run in runs], each)),
+        arm=pd.Series(np.repeat([ARMS[run.arm] for run in runs], each)),
     )
     return Reading(passing(read_runs(runs, genes, obs, notes), notes), notes=notes)
 
@@ -70,11 +68,11 @@ def open_run(files: Mapping[str, Path], line: str, arm: str, notes: list[str]) -
     name = f"{line}_{arm}"
     triplet = Triplet(*(files[f"{name}_{part}"] for part in ("barcodes", "features", "matrix")))
     calls = call_guides(files[f"{name}_sgRNA"], files[f"{line}_library"], notes)
-    placed = place(triplet.barcodes, pd.Index(calls.index), notes, bare)
-    called = calls.iloc[placed.order]
+    rows, order = place(triplet.barcodes, pd.Index(calls.index), notes, bare)
+    called = calls.iloc[order]
     called.index = [f"{name}_{barcode}" for barcode in called.index]
     symbols, ids = read_features(triplet.features)
-    return Run(line, arm, triplet, placed.rows, called, map_genes(symbols, triplet.features.name, ids, notes=notes))
+    return Run(line, arm, triplet, rows, called, map_genes(symbols, triplet.features.name, ids, notes=notes))
 
 
 def read_runs(runs: list[Run], genes: list[GeneMap], obs: pd.DataFrame, notes: list[str]) -> Iterator[AnnData]:
@@ -84,11 +82,11 @@ def read_runs(runs: list[Run], genes: list[GeneMap], obs: pd.DataFrame, notes: l
         part = obs.iloc[start : start + len(run.called)]
         start += len(part)
         blocks = triplet_blocks(run.triplet, run.rows, len(shared.column))
-        yield from canonical_blocks(blocks, Source(str(run.triplet.matrix), part, shared, notes=notes))
+        yield from canonical_blocks(blocks, part, shared, str(run.triplet.matrix), notes=notes)
 
 
 def call_guides(path: Path, library: Path, notes: list[str]) -> pd.Series:
-    """Call one perturbation per cell.
+    """Call one perturbation per cell: gene or "control", by its bare barcode; cells without a call are left out.
 
     Parameters
     ----------
@@ -96,13 +94,6 @@ def call_guides(path: Path, library: Path, notes: list[str]) -> pd.Series:
         Reads per cell and guide sequence (cell, barcode, umi_count), as get_barcodes.py of the Shendure lab writes them.
     library
         Guide sequence → gene (sequence, gene).
-    notes
-        Takes how many cells have no call, and genes without a cell.
-
-    Returns
-    -------
-    Series
-        Gene or "control" of each called cell, by its bare barcode.
     """
     guides = read_table(library, ("sequence", "gene"))
     targets = [CONTROL if "control" in gene.casefold() else gene for gene in guides["gene"].astype(str)]
@@ -139,18 +130,13 @@ def passing(blocks: Iterable[AnnData], notes: list[str]) -> Iterator[AnnData]:
     seen, kept = 0, 0
     for block in blocks:
         counts = np.asarray(block.X.sum(axis=1)).ravel()
-        good = inside(np.diff(block.X.indptr), GENES_DETECTED) & inside(counts, COUNTS)
+        good = pd.Series(np.diff(block.X.indptr)).between(*GENES_DETECTED) & pd.Series(counts).between(*COUNTS)
         for prefix, limits in (("MT-", MITO), ("RP", RIBO)):
             genes = block.var_names.str.startswith(prefix)
-            good &= inside(np.asarray(block.X[:, genes].sum(axis=1)).ravel() / counts, limits)
+            good &= pd.Series(np.asarray(block.X[:, genes].sum(axis=1)).ravel() / counts).between(*limits)
         seen, kept = seen + len(good), kept + int(good.sum())
         if good.any():
-            yield block[good].copy()
+            yield block[good.to_numpy()].copy()
     if not kept:
         raise DataError(f"cropseq: none of {seen} called cells passes the authors' limits; are these raw counts?")
     notes.append(f"cropseq: {kept} of {seen} called cells pass the authors' limits of quality.")
-
-
-def inside(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    """Say which values are within limits, bounds included."""
-    return (values >= limits[0]) & (values <= limits[1])

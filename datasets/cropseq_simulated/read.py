@@ -1,15 +1,10 @@
 """A simulated twin of the CROP-seq screens of Dufva et al. 2023: five contexts, 26 knock-outs, two arms, raw counts.
 
-Every number is simulated, by `benchmarks/simulation`. The noise-free truth (`expectation`) is integrated from the model,
+Every number is simulated, by `benchmarks/data/simulation`. The noise-free truth (`expectation`) is integrated from the model,
 not estimated from these cells.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
-
-from benchmarks.data.schema import Reading
-from benchmarks.data.simulation.screen import refuse_files
-from benchmarks.data.simulation.two_arms import FROZEN, simulate
+from benchmarks.data.simulation.two_arms import FROZEN, simulated
 
 BENCHMARK_SEED = 1001
 """Seed of the benchmark's data set: a screen that no model was developed on.
@@ -19,10 +14,4 @@ Seeds 1000, 1001, ... were tried in order with `FROZEN` unchanged and no model f
 of detectable knock-outs (README.md, arm noNK) is 0.28 to 0.38 over all contexts and 0.2 to 0.45 in each. Seed 1000
 failed: 0.24 over all, 0.12 in sim_K562.
 """
-
-
-def read(files: Mapping[str, Path]) -> Reading:
-    """Simulate the benchmark's data set: frozen settings, `BENCHMARK_SEED`; `files` is empty."""
-    refuse_files("cropseq_simulated", files)
-    screen = simulate(BENCHMARK_SEED, settings=FROZEN)
-    return Reading([screen.cells], annotation=screen.annotation, expectation=screen.expectation)
+read = simulated(FROZEN, BENCHMARK_SEED)

@@ -14,10 +14,9 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from benchmarks.contract import CONTROL
-from benchmarks.data.readers.blocks import Source, canonical_blocks
+from benchmarks.data.readers.blocks import Grid, canonical_blocks, csr_blocks, make_entries
 from benchmarks.data.readers.gene_columns import map_genes
-from benchmarks.data.readers.labels import Cells, canonical_obs
-from benchmarks.data.readers.sparse_entries import CELLS_PER_BLOCK, Entries, Grid, csr_blocks, select
+from benchmarks.data.readers.labels import canonical_obs
 from benchmarks.data.readers.text_tables import open_text, read_table
 from benchmarks.data.schema import Reading
 from benchmarks.errors import DataError
@@ -37,19 +36,10 @@ def read(files: Mapping[str, Path]) -> Reading:
     return Reading((scaled(block, files["cpm"]) for block in reading.blocks), notes=reading.notes)
 
 
-def read_lines(matrix: Path, metadata: Path, space: str, cells_per_block: int = CELLS_PER_BLOCK) -> Reading:
-    """Read the cells that the metadata know, values as they come.
+def read_lines(matrix: Path, metadata: Path, space: str) -> Reading:
+    """Read the cells of the metadata (those that passed the authors' quality control), values as they come.
 
-    Parameters
-    ----------
-    matrix
-        Text: a line of cell names, then a line per gene.
-    metadata
-        Table of the cells that passed the authors' quality control: NAME, Cell_line, Pool_ID.
-    space
-        "counts", or "log2" for values that may be fractions.
-    cells_per_block
-        Cells in a block.
+    `matrix` is text: a line of cell names, then a line per gene. `space` is "counts", or "log2" for fractions.
     """
     notes: list[str] = []
     table = read_table(metadata, LABELS).set_index("NAME").drop(index="TYPE", errors="ignore")
@@ -66,22 +56,19 @@ def read_lines(matrix: Path, metadata: Path, space: str, cells_per_block: int = 
     )
     table = table.loc[names[known]]
     control = pd.Series(CONTROL, index=table.index)
-    obs = canonical_obs(Cells(control, table["Cell_line"], table["Pool_ID"]), str(metadata))
-    rows = np.where(known, np.cumsum(known) - 1, -1)
-    grid = Grid(len(obs), MOST_GENES, str(matrix), cells_per_block, by_cell=False)
-    return Reading(labelled(matrix, rows, grid, obs, (space, notes)), notes=notes)
+    obs = canonical_obs(str(metadata), control, table["Cell_line"], table["Pool_ID"])
+    grid = Grid(np.where(known, np.cumsum(known) - 1, -1), MOST_GENES, str(matrix), by_cell=False)
+    return Reading(labelled(matrix, grid, obs, space, notes), notes=notes)
 
 
-def labelled(
-    matrix: Path, rows: np.ndarray, grid: Grid, obs: pd.DataFrame, how: tuple[str, list[str]]
-) -> Iterator[AnnData]:
+def labelled(matrix: Path, grid: Grid, obs: pd.DataFrame, space: str, notes: list[str]) -> Iterator[AnnData]:
     """Sort the text by cell, then name the genes, all of which are known once the text has been read."""
     genes: list[str] = []
-    blocks = csr_blocks(select(entries(matrix, len(rows), genes), rows), grid)
+    blocks = csr_blocks(entries(matrix, len(grid.rows), genes), grid)
     first = next(blocks)
-    named = map_genes(genes, matrix.name, notes=how[1])
+    named = map_genes(genes, matrix.name, notes=notes)
     trimmed = (trim(block, len(genes)) for block in itertools.chain([first], blocks))
-    yield from canonical_blocks(trimmed, Source(grid.source, obs, named, *how))
+    yield from canonical_blocks(trimmed, obs, named, grid.source, space, notes)
 
 
 def trim(block: sp.csr_matrix, n_genes: int) -> sp.csr_matrix:
@@ -90,25 +77,19 @@ def trim(block: sp.csr_matrix, n_genes: int) -> sp.csr_matrix:
     return block
 
 
-def entries(path: Path, n_cells: int, genes: list[str]) -> Iterator[Entries]:
+def entries(path: Path, n_cells: int, genes: list[str]) -> Iterator[np.ndarray]:
     """Read the values that are not zero, some genes at once; `genes` takes their names."""
     with open_text(path) as lines:
         lines.readline()
-        parts: list[Entries] = []
-        for line in lines:
-            name, _, values = line.partition("\t")
-            if name.strip('"') in LABEL_LINES:
-                continue
-            genes.append(name.strip().strip('"'))
-            parts.append(parse(values, n_cells, len(genes) - 1, path))
-            if len(parts) == GENES_AT_ONCE:
-                yield joined(parts)
-                parts = []
-        if parts:
-            yield joined(parts)
+        fields = (line.partition("\t") for line in lines)
+        rows = ((name.strip().strip('"'), text) for name, _, text in fields if name.strip('"') not in LABEL_LINES)
+        while some := list(itertools.islice(rows, GENES_AT_ONCE)):
+            first = len(genes)
+            genes += [name for name, _ in some]
+            yield np.concatenate([parse(text, n_cells, first + i, path) for i, (_, text) in enumerate(some)])
 
 
-def parse(text: str, n_cells: int, gene: int, path: Path) -> Entries:
+def parse(text: str, n_cells: int, gene: int, path: Path) -> np.ndarray:
     """Parse one gene's values."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)  # NumPy's way to say that it met something else
@@ -124,12 +105,7 @@ def parse(text: str, n_cells: int, gene: int, path: Path) -> Entries:
             "it again."
         )
     cell = np.flatnonzero(values)
-    return Entries(cell, np.full(len(cell), gene), values[cell])
-
-
-def joined(parts: list[Entries]) -> Entries:
-    """Put entries behind each other."""
-    return Entries(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("cell", "gene", "value")))
+    return make_entries(cell, np.full(len(cell), gene), values[cell])
 
 
 def scaled(block: AnnData, path: Path) -> AnnData:

@@ -1,4 +1,4 @@
-"""Kinker 2020, raw counts: the reader of `kinker` on UMIcount_data.txt."""
+"""Kinker 2020, raw counts of the cells that passed the authors' quality control: the reader of `kinker`, UMIcount_data.txt."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +8,6 @@ from benchmarks.data.sources import load_reader
 
 
 def read(files: Mapping[str, Path]) -> Reading:
-    """Read the raw counts of cells that passed the authors' quality control."""
+    """Read the raw counts."""
     reading: Reading = load_reader("kinker").read_lines(files["umi"], files["metadata"], "counts")
     return reading

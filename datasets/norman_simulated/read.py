@@ -1,18 +1,14 @@
 """A simulated twin of the screen of Norman et al. 2019: activation of single genes and of pairs, in one line.
 
-Every number is simulated, by `benchmarks/simulation`. Half of the pairs change ln expression by the sum of their parts;
+Every number is simulated, by `benchmarks/data/simulation`. Half of the pairs change ln expression by the sum of their parts;
 the others interact (synergy, buffering, epistasis, or something new).
 """
 
-from collections.abc import Mapping
-from pathlib import Path
-
 import numpy as np
 
-from benchmarks.data.schema import Reading
-from benchmarks.data.simulation.combinations import Pairs, draw_pairs
-from benchmarks.data.simulation.design import Design, numbered, singles
-from benchmarks.data.simulation.screen import Screen, refuse_files
+from benchmarks.data.simulation.conditions import Pairs, draw_pairs, numbered, singles
+from benchmarks.data.simulation.design import Design
+from benchmarks.data.simulation.screen import simulated
 
 SEED = 1001
 """Seed of the benchmark's screen; no model was developed on it."""
@@ -26,18 +22,9 @@ def pairs(*, n_singles: int = 36, n_pairs: int = 48, interacting: float = 0.5) -
 
 
 def design(*, n_singles: int = 36, n_pairs: int = 48, interacting: float = 0.5, n_genes: int = 1000) -> Design:
-    """Describe the screen; the defaults are the benchmark's data set.
+    """Describe the screen: genes SIM_P001, ... activated alone and in pairs, a share of which interacts.
 
-    Parameters
-    ----------
-    n_singles
-        Genes activated, SIM_P001, ...; each alone and in some pairs.
-    n_pairs
-        Pairs activated together.
-    interacting
-        Share of pairs that interact: 0 gives sums only, 1 none.
-    n_genes
-        Genes measured.
+    The defaults are the benchmark's data set.
     """
     targets = numbered("SIM_P", n_singles)
     doubles = pairs(n_singles=n_singles, n_pairs=n_pairs, interacting=interacting).conditions
@@ -57,7 +44,4 @@ def design(*, n_singles: int = 36, n_pairs: int = 48, interacting: float = 0.5, 
     )
 
 
-def read(files: Mapping[str, Path]) -> Reading:
-    """Simulate the benchmark's data set; `files` is empty."""
-    refuse_files("norman_simulated", files)
-    return Screen(design(), SEED).reading()
+read = simulated(design, SEED)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData, read_h5ad
 
-from benchmarks.data.readers.labels import Cells, canonical_obs
+from benchmarks.data.readers.labels import canonical_obs
 from benchmarks.data.schema import Reading, condition_name
 
 CONTEXTS = {"k562": "K562"}
@@ -18,5 +18,5 @@ def read(files: Mapping[str, Path]) -> Reading:
     raw = read_h5ad(files["h5ad"])
     perturbation = raw.obs["perturbation"].astype(str).map(condition_name)
     context = raw.obs["cell_type"].astype(str).replace(CONTEXTS)
-    obs = canonical_obs(Cells(perturbation, context, raw.obs["dataset"].astype(str)), str(files["h5ad"]))
+    obs = canonical_obs(str(files["h5ad"]), perturbation, context, raw.obs["dataset"].astype(str))
     return Reading([AnnData(X=raw.X.tocsr().astype(np.float32), obs=obs, var=pd.DataFrame(index=raw.var_names))])

@@ -1,16 +1,12 @@
 """A simulated twin of the Perturb-seq screens of Replogle et al. 2022: CRISPR interference in two lines, few cells each.
 
-Every number is simulated, by `benchmarks/simulation`. Cells per knock-down have a long tail (log-normal). `design` makes
+Every number is simulated, by `benchmarks/data/simulation`. Cells per knock-down have a long tail (log-normal). `design` makes
 the same screen larger: thousands of knock-downs, dozens of contexts, any number of genes; its cells come block by block.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
-
-from benchmarks.data.schema import Reading
-from benchmarks.data.simulation.design import Design, numbered, singles
-from benchmarks.data.simulation.screen import Screen, refuse_files
-from benchmarks.errors import DataError
+from benchmarks.data.simulation.conditions import numbered, singles
+from benchmarks.data.simulation.design import Design
+from benchmarks.data.simulation.screen import simulated
 
 SEED = 1001
 """Seed of the benchmark's screen; no model was developed on it."""
@@ -33,8 +29,6 @@ def design(
     cells
         Median cells of a knock-down in a context.
     """
-    if n_contexts < 1:
-        raise DataError(f"replogle_simulated got {n_contexts} contexts; expected at least 1.")
     targets = numbered("SIM_P", n_perturbations)
     return Design(
         contexts=numbered("sim_L", n_contexts, LINES),
@@ -49,7 +43,4 @@ def design(
     )
 
 
-def read(files: Mapping[str, Path]) -> Reading:
-    """Simulate the benchmark's data set; `files` is empty."""
-    refuse_files("replogle_simulated", files)
-    return Screen(design(), SEED).reading()
+read = simulated(design, SEED)

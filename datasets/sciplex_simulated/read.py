@@ -1,34 +1,22 @@
 """A simulated twin of sci-Plex 3 (Srivatsan et al. 2020): compounds at four doses in three lines.
 
-Every number is simulated, by `benchmarks/simulation`. A compound inhibits one to three targets, each by a Hill curve; a
+Every number is simulated, by `benchmarks/data/simulation`. A compound inhibits one to three targets, each by a Hill curve; a
 dose scales the targets' responses.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
-
 import numpy as np
 
-from benchmarks.data.schema import Reading
-from benchmarks.data.simulation.design import Design, numbered
-from benchmarks.data.simulation.doses import Hill, dosed, draw_compounds
-from benchmarks.data.simulation.screen import Screen, refuse_files
+from benchmarks.data.simulation.conditions import Hill, dosed, draw_compounds, numbered
+from benchmarks.data.simulation.design import Design
+from benchmarks.data.simulation.screen import simulated
 
 SEED = 1001
 """Seed of the benchmark's screen; no model was developed on it."""
-NAMED = (
-    "SIM_Capecitabine",
-    "SIM_Disulfiram",
-    "SIM_Entacapone",
-    "SIM_Meprednisone",
-    "SIM_Mercaptopurine",
-    "SIM_Temsirolimus",
-)
+_PAPER = ("Capecitabine", "Disulfiram", "Entacapone", "Meprednisone", "Mercaptopurine", "Temsirolimus")
+NAMED = tuple(f"SIM_{name}" for name in _PAPER)
 """Names that suites refer to, after the compounds of the CycSeq paper's Table 2 and Figure 6; the cells are simulated."""
 STRENGTH = 4.0
 """Weight of the edges of their main targets, two thirds of the strongest, so that effects stand out from noise."""
-
-
 N_COMPOUNDS, N_TARGETS = 24, 16
 
 
@@ -65,7 +53,4 @@ def design() -> Design:
     )
 
 
-def read(files: Mapping[str, Path]) -> Reading:
-    """Simulate the benchmark's data set; `files` is empty."""
-    refuse_files("sciplex_simulated", files)
-    return Screen(design(), SEED).reading()
+read = simulated(design, SEED)

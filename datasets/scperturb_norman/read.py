@@ -1,11 +1,9 @@
-"""scPerturb's copy of Norman 2019 → canonical AnnData."""
+"""scPerturb's copy of Norman 2019: raw counts of single and double activations → canonical AnnData."""
 
-from collections.abc import Mapping
-from pathlib import Path
+from functools import partial
 
-from benchmarks.data.readers.h5ad import Keys, read_h5ad_blocks
+from benchmarks.data.readers.h5ad import Keys, read_h5ads
 from benchmarks.data.readers.labels import Labelling
-from benchmarks.data.schema import Reading
 
 KEYS = Keys(
     perturbation="perturbation",
@@ -14,9 +12,4 @@ KEYS = Keys(
     gene_ids="ensemble_id",  # their spelling
     labelling=Labelling(separator="_", controls=("control",)),
 )
-
-
-def read(files: Mapping[str, Path]) -> Reading:
-    """Read raw counts of single and double activations."""
-    notes: list[str] = []
-    return Reading(read_h5ad_blocks(files["h5ad"], KEYS, notes=notes), notes=notes)
+read = partial(read_h5ads, keys={"h5ad": KEYS})

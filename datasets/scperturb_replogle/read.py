@@ -1,25 +1,12 @@
-"""scPerturb's copies of Replogle 2022, K562 essential and RPE1 → canonical AnnData."""
+"""scPerturb's copies of Replogle 2022, K562 essential and RPE1: raw counts, with the genes that both have."""
 
-from collections.abc import Mapping
-from pathlib import Path
+from functools import partial
 
-from benchmarks.data.readers.h5ad import Keys, open_h5ad
+from benchmarks.data.readers.h5ad import Keys, read_h5ads
 from benchmarks.data.readers.labels import Labelling
-from benchmarks.data.schema import Reading
-from benchmarks.data.sources import load_reader
 
-
-def read(files: Mapping[str, Path]) -> Reading:
-    """Read raw counts of both lines, with the genes that both have."""
-    notes: list[str] = []
-    original = load_reader("replogle")
-    opened = [open_h5ad(path, keys(original.LINES[key]), notes=notes) for key, path in files.items()]
-    return Reading(original.blocks(opened, notes), notes=notes)
-
-
-def keys(line: str) -> Keys:
-    """Say where the labels of one line are."""
-    return Keys(
+KEYS = {
+    file: Keys(
         perturbation="perturbation",
         context_name=line,
         batch="batch",
@@ -27,3 +14,6 @@ def keys(line: str) -> Keys:
         gene_ids="ensembl_id",
         labelling=Labelling(controls=("control", "non-targeting")),
     )
+    for file, line in {"k562": "K562", "rpe1": "RPE1"}.items()
+}
+read = partial(read_h5ads, keys=KEYS)

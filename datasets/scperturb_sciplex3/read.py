@@ -1,11 +1,9 @@
-"""scPerturb's copy of sci-Plex 3 → canonical AnnData."""
+"""scPerturb's copy of sci-Plex 3: raw counts of human genes; cells whose compound is not known are left out."""
 
-from collections.abc import Mapping
-from pathlib import Path
+from functools import partial
 
-from benchmarks.data.readers.h5ad import Keys, read_h5ad_blocks
+from benchmarks.data.readers.h5ad import Keys, read_h5ads
 from benchmarks.data.readers.labels import Labelling
-from benchmarks.data.schema import Reading
 
 KEYS = Keys(
     perturbation="perturbation",
@@ -16,12 +14,6 @@ KEYS = Keys(
     dose="dose_value",
     gene_ids="ensembl_id",
     id_prefix="ENSG",
-    labelling=Labelling(controls=("control",)),
-    perturbs_genes=False,
+    labelling=Labelling(controls=("control",), genes=False),
 )
-
-
-def read(files: Mapping[str, Path]) -> Reading:
-    """Read raw counts of human genes; cells whose compound is not known are left out."""
-    notes: list[str] = []
-    return Reading(read_h5ad_blocks(files["h5ad"], KEYS, notes=notes), notes=notes)
+read = partial(read_h5ads, keys={"h5ad": KEYS})

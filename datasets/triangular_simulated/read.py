@@ -1,16 +1,13 @@
 """A simulated screen with one strong and one weak knock-down, for the input-copy audit ("triangular validation").
 
-Every number is simulated, by `benchmarks/simulation`. SIM_MED30 and SIM_TTK stand for the two genes of the CycSeq paper's
+Every number is simulated, by `benchmarks/data/simulation`. SIM_MED30 and SIM_TTK stand for the two genes of the CycSeq paper's
 Figure 3; in sim_K562 they have about as many differentially expressed genes as were reported for MED30 and TTK in K562
 (763 and 7). The other 22 knock-downs run from nothing to strong.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
-
-from benchmarks.data.schema import Reading
-from benchmarks.data.simulation.design import Design, numbered, singles
-from benchmarks.data.simulation.screen import Screen, refuse_files
+from benchmarks.data.simulation.conditions import numbered, singles
+from benchmarks.data.simulation.design import Design
+from benchmarks.data.simulation.screen import simulated
 
 SEED = 1001
 """Seed of the benchmark's screen; no model was developed on it."""
@@ -35,7 +32,4 @@ def design() -> Design:
     )
 
 
-def read(files: Mapping[str, Path]) -> Reading:
-    """Simulate the benchmark's data set; `files` is empty."""
-    refuse_files("triangular_simulated", files)
-    return Screen(design(), SEED).reading()
+read = simulated(design, SEED)

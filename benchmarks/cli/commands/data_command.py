@@ -148,9 +148,6 @@ def _fetch(source: Source, data_dir: Path | None) -> None:
     from benchmarks.data.download import fetch_all, locate
 
     files = source.card.files
-    import pooch
-
-    pooch.get_logger().setLevel("WARNING")  # the bars say what is downloaded
     found = fetch_all([file for file in files if file.url or locate(file, data_dir)], data_dir)
     for file in files:
         if file.key in found:
@@ -172,7 +169,7 @@ def _prepare(source: Source, data_dir: Path | None) -> None:
 
 
 def _verify(source: Source, data_dir: Path | None) -> None:
-    from benchmarks.data.store.verify import verify
+    from benchmarks.data.store.prepared import verify
 
     findings = verify(source, data_dir)
     for finding in findings:

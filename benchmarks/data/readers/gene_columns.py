@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,7 @@ import scipy.sparse as sp
 
 from benchmarks.errors import DataError
 
-MONTHS = {
-    m: i + 1 for i, m in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"])
-}
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = (
     "(?P<month>jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?|"
     "dec(ember)?)"
@@ -30,74 +29,22 @@ DATE_FORMS = tuple(
     )
 )
 """What spreadsheets make of a symbol such as MARCH1 or SEPT2; the last form does not say which number is the month."""
-_MARCHF = [
-    "ENSG00000145416",
-    "ENSG00000099785",
-    "ENSG00000173926",
-    "ENSG00000144583",
-    "ENSG00000198060",
-    "ENSG00000145495",
-    "ENSG00000136536",
-    "ENSG00000165406",
-    "ENSG00000139266",
-    "ENSG00000173838",
-    "ENSG00000183654",
-]
-_SEPTIN = [
-    "ENSG00000180096",
-    "ENSG00000168385",
-    "ENSG00000100167",
-    "ENSG00000108387",
-    "ENSG00000184702",
-    "ENSG00000125354",
-    "ENSG00000122545",
-    "ENSG00000164402",
-    "ENSG00000184640",
-    "ENSG00000186522",
-    "ENSG00000138758",
-    "ENSG00000140623",
-]
+DATE_GENES = pd.read_csv(Path(__file__).with_name("date_genes.csv"))
+"""Genes whose former symbols (until 2016–2020) spreadsheets read as dates. Source: HGNC, by org.Hs.eg.db 3.16.0."""
+_BY_FORMER = dict(zip(DATE_GENES["former"], DATE_GENES["symbol"], strict=True))
+_BY_ENSEMBL = dict(zip(DATE_GENES["ensembl"], DATE_GENES["symbol"], strict=True))
 
 
-@dataclass(frozen=True)
-class DateGene:
-    """A gene whose former symbol spreadsheets read as a date. Source: HGNC, by org.Hs.eg.db 3.16.0."""
-
-    symbol: str
-    """The symbol since 2020 (DELEC1, SELENOF: 2016–2018)."""
-    former: str
-    ensembl: str
-    month: int
-    day: int
-
-
-DATE_GENES = (
-    *(DateGene(f"MARCHF{i}", f"MARCH{i}", ensembl, 3, i) for i, ensembl in enumerate(_MARCHF, 1)),
-    *(DateGene(f"SEPTIN{i}", f"SEPT{i}", ensembl, 9, i) for i, ensembl in enumerate(_SEPTIN, 1)),
-    DateGene("SEPTIN14", "SEPT14", "ENSG00000154997", 9, 14),
-    DateGene("SELENOF", "SEP15", "ENSG00000183291", 9, 15),
-    DateGene("MTARC1", "MARC1", "ENSG00000186205", 3, 1),
-    DateGene("MTARC2", "MARC2", "ENSG00000117791", 3, 2),
-    DateGene("DELEC1", "DEC1", "ENSG00000173077", 12, 1),
-)
-_BY_FORMER = {gene.former: gene.symbol for gene in DATE_GENES}
-_BY_ENSEMBL = {gene.ensembl: gene.symbol for gene in DATE_GENES}
-
-
-def is_date(name: str) -> bool:
-    """Say whether a gene's name looks like a date."""
-    return any(form.fullmatch(name) for form in DATE_FORMS)
-
-
-def candidates(name: str) -> list[str]:
-    """List the genes that a date may have been, by their present symbols."""
-    for form in DATE_FORMS[:-1]:
+def candidates(name: str) -> list[str] | None:
+    """List the genes that a date may have been, by their present symbols; None if the name is no date."""
+    for form in DATE_FORMS:
         found = form.fullmatch(name)
         if found:
-            month = found["month"].lower()
-            number = int(month) if month.isdigit() else MONTHS[month[:3]]
-            return [g.symbol for g in DATE_GENES if (g.month, g.day) == (number, int(found["day"]))]
-    return []
+            month, day = (found.groupdict().get(part, "0") for part in ("month", "day"))
+            number = int(month) if month.isdigit() else MONTHS.index(month[:3].lower()) + 1
+            at = (DATE_GENES["month"] == number) & (DATE_GENES["day"] == int(day))
+            return list(DATE_GENES.loc[at, "symbol"])
+    return None
 
 
 def restore(names: Sequence[str], source: str, ids: Sequence[str] = (), notes: list[str] | None = None) -> list[str]:
@@ -108,23 +55,16 @@ def restore(names: Sequence[str], source: str, ids: Sequence[str] = (), notes: l
     names
         Gene symbols, "A+B" for combinations.
     source
-        The file, for messages.
+        The file, for messages and `notes`, which take what was changed.
     ids
         Ensembl ids of the same genes, with or without version; they decide where a date may be two genes.
-    notes
-        Takes a sentence on what was changed.
-
-    Returns
-    -------
-    list of str
-        The symbols.
 
     Raises
     ------
     DataError
         A date that may be more than one gene, or none, and has no id: 1-Mar is MARCH1 or MARC1.
     """
-    present = {part for name in names for part in _restored_former(name).split("+")}
+    present = {_BY_FORMER.get(part, part) for name in names for part in name.split("+")}
     given = list(ids) if len(ids) else [""] * len(names)
     restored = [
         "+".join(_restored(part, identifier.split(".")[0], present, source) for part in name.split("+"))
@@ -139,16 +79,13 @@ def restore(names: Sequence[str], source: str, ids: Sequence[str] = (), notes: l
     return restored
 
 
-def _restored_former(name: str) -> str:
-    return "+".join(_BY_FORMER.get(part, part) for part in name.split("+"))
-
-
 def _restored(name: str, identifier: str, present: set[str], source: str) -> str:
-    if not is_date(name):
+    genes = candidates(name)
+    if genes is None:
         return _BY_FORMER.get(name, name)
     if identifier:
         return _BY_ENSEMBL.get(identifier, identifier)
-    possible = [gene for gene in candidates(name) if gene not in present]
+    possible = [gene for gene in genes if gene not in present]
     if len(possible) != 1:
         told = " or ".join(possible) if possible else "no gene that is known to be turned into this date"
         raise DataError(
@@ -176,6 +113,15 @@ class GeneMap:
         to_genes = sp.csr_matrix((ones, (kept, self.column[kept])), shape=(len(self.column), len(self.names)))
         return (x @ to_genes).tocsr()
 
+    def keep(self, names: pd.Index) -> GeneMap:
+        """Restrict to some genes, in their order."""
+        return GeneMap(names, np.append(names.get_indexer(self.names), -1)[self.column])
+
+    def only(self, wanted: np.ndarray) -> GeneMap:
+        """Restrict to the genes of some source columns, bool [source column]."""
+        kept = self.keep(self.names[np.isin(np.arange(len(self.names)), self.column[wanted])])
+        return GeneMap(kept.names, np.where(wanted, kept.column, -1))
+
 
 def map_genes(
     symbols: Sequence[str],
@@ -192,14 +138,12 @@ def map_genes(
     symbols
         As they come [source column]; an empty one is replaced by its id.
     source
-        The file, for messages.
+        The file, for messages and `notes`, which take what was changed.
     ids
         Ensembl ids [source column], if there are any.
     summed
         Whether columns of one symbol are summed (counts); otherwise each takes its id as name, for values on another
         scale cannot be added.
-    notes
-        Takes what was changed.
 
     Raises
     ------
@@ -214,8 +158,8 @@ def map_genes(
     if twice and not summed:
         if not len(ids):
             raise DataError(
-                f"{source}: {len(twice)} genes occur more than once, such as '{min(twice)}', and have no ids to tell "
-                "them apart. Make the names unique, or keep one of each."
+                f"{source}: {len(twice)} genes occur more than once, such as '{min(twice)}', and have no ids. Make the "
+                "names unique, or keep one of each."
             )
         named = [identifier if name in twice else name for name, identifier in zip(named, ids, strict=True)]
     if twice and notes is not None:
@@ -226,13 +170,7 @@ def map_genes(
 
 
 def share(maps: Iterable[GeneMap], notes: list[str] | None = None) -> list[GeneMap]:
-    """Restrict several files to the genes that all of them have, in the order of the first.
-
-    Raises
-    ------
-    DataError
-        They have none in common.
-    """
+    """Restrict several files to the genes that all have, in the order of the first; raises `DataError` for none in common."""
     every = list(maps)
     common = every[0].names
     for other in every[1:]:
@@ -243,11 +181,4 @@ def share(maps: Iterable[GeneMap], notes: list[str] | None = None) -> list[GeneM
         notes.append(
             f"{len(common)} genes are in every file; the files have {', '.join(str(len(m.names)) for m in every)}."
         )
-    return [GeneMap(common, np.append(common.get_indexer(m.names), -1)[m.column]) for m in every]
-
-
-def only(genes: GeneMap, wanted: np.ndarray) -> GeneMap:
-    """Restrict to the genes of some source columns, bool [source column]."""
-    names = genes.names[np.isin(np.arange(len(genes.names)), genes.column[wanted])]
-    column = np.append(names.get_indexer(genes.names), -1)[genes.column]
-    return GeneMap(names, np.where(wanted, column, -1))
+    return [m.keep(common) for m in every]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -15,10 +16,10 @@ import scipy.sparse as sp
 from anndata import AnnData, read_h5ad
 from anndata.io import read_elem, sparse_dataset
 
-from benchmarks.data.readers.blocks import Source, canonical_blocks
-from benchmarks.data.readers.gene_columns import GeneMap, map_genes, only, restore
+from benchmarks.contract import CONTROL
+from benchmarks.data.readers.blocks import CELLS_PER_BLOCK, Grid, canonical_blocks, csr_blocks, make_entries
+from benchmarks.data.readers.gene_columns import GeneMap, map_genes, share
 from benchmarks.data.readers.labels import (
-    Cells,
     Labelling,
     as_text,
     canonical_obs,
@@ -26,8 +27,8 @@ from benchmarks.data.readers.labels import (
     parse_doses,
     tell_missing,
 )
-from benchmarks.data.readers.sparse_entries import CELLS_PER_BLOCK, Entries, Grid, csr_blocks, select
-from benchmarks.data.readers.text_tables import check_columns, told_apart
+from benchmarks.data.readers.text_tables import check_columns, readable
+from benchmarks.data.schema import Reading, Space, tell_space
 from benchmarks.errors import DataError
 
 BLOCK_BYTES = 16 << 20
@@ -64,57 +65,46 @@ class Keys:
     labelling: Labelling = field(default_factory=Labelling)
     layer: str = "X"
     """"X", "raw", or a name in layers."""
-    perturbs_genes: bool = True
-    """Whether perturbations are genes, whose names may have become dates."""
 
 
 @dataclass(frozen=True)
 class H5ad:
-    """An h5ad whose labels have been read."""
+    """An h5ad whose labels and gene names have been read."""
 
     path: Path
     layer: str
     positions: np.ndarray
     """Rows of the file that are used, increasing, int [cell]."""
-    n_genes: int
-    source: Source
+    obs: pd.DataFrame
+    """Their canonical labels."""
+    genes: GeneMap
 
 
-def read_h5ad_blocks(
-    path: Path, keys: Keys, space: str = "counts", notes: list[str] | None = None
-) -> Iterator[AnnData]:
-    """Read a user's or a study's h5ad without holding its matrix in memory.
+def read_h5ads(files: Mapping[str, Path], keys: Mapping[str, Keys], space: str = "counts") -> Reading:
+    """Read h5ad files one after another, with the genes that all of them have; no matrix is ever whole in memory.
 
-    Parameters
-    ----------
-    path
-        The file.
-    keys
-        Where its labels are.
-    space
-        What its values are: counts, ln, log2 or zscore.
-    notes
-        Takes what was left out or renamed, in words; complete once the blocks have been read.
-
-    Yields
-    ------
-    AnnData
-        Canonical cells; the same genes in the same order in every block.
+    `keys` say where the labels of each of `files` are, `space` what the values are.
 
     Raises
     ------
     DataError
         No h5ad, a column that is missing or there twice, labels or values that are not usable.
     """
-    return h5ad_blocks(open_h5ad(path, keys, space, notes))
+    notes: list[str] = []
+    opened = [open_h5ad(path, keys[key], space, notes) for key, path in files.items()]
+    return Reading(_cells(opened, space, notes), notes=notes)
 
 
-def open_h5ad(path: Path, keys: Keys, space: str = "counts", notes: list[str] | None = None) -> H5ad:
-    """Read the labels and gene names; raises as `read_h5ad_blocks`."""
-    notes = [] if notes is None else notes
+def _cells(opened: list[H5ad], space: str, notes: list[str]) -> Iterator[AnnData]:
+    for h5ad, genes in zip(opened, share([h5ad.genes for h5ad in opened], notes), strict=True):
+        yield from canonical_blocks(matrix_blocks(h5ad), h5ad.obs, genes, str(h5ad.path), space, notes)
+
+
+def open_h5ad(path: Path, keys: Keys, space: str, notes: list[str]) -> H5ad:
+    """Read the labels and gene names; raises as `read_h5ads`."""
     with _opened(path) as handle:
-        obs, var = _frame(handle, "obs", path), _var(handle, keys.layer, path)
-        shape = _shape(_matrix(handle, keys.layer, path))
+        obs, var = _frame(handle, "obs", path), _frame(handle, "raw/var" if keys.layer == "raw" else "var", path)
+        shape = _matrix(handle, keys.layer, path).shape
     if shape != (len(obs), len(var)):
         turned = " It is transposed: expected cell × gene." if shape == (len(var), len(obs)) else ""
         raise DataError(f"{path}: {keys.layer} is {shape}, but obs × var is {(len(obs), len(var))}.{turned}")
@@ -125,92 +115,73 @@ def open_h5ad(path: Path, keys: Keys, space: str = "counts", notes: list[str] | 
         notes.append(
             f"{path.name}: {len(labels) - len(positions)} of {len(labels)} cells have no perturbation label and are left out."
         )
-    kept = obs.iloc[positions]
-    cells = Cells(
-        perturbation=labels.iloc[positions],
+    kept, labels = obs.iloc[positions], labels.iloc[positions]
+    dose = None
+    if keys.dose:  # what a control's dose field holds is of no interest
+        doses = kept[keys.dose].astype("string").mask((labels == CONTROL).to_numpy())
+        dose = parse_doses(doses, str(path), keys.dose_unit)
+    made = canonical_obs(
+        str(path),
+        labels,
         context=kept[keys.context] if keys.context else keys.context_name,
         batch=keys.prefix + as_text(kept[keys.batch]) if keys.batch else path.stem,
         arm=as_text(kept[keys.arm]) + keys.arm_unit if keys.arm else "none",
-        dose=_doses(kept, labels.iloc[positions], keys, str(path)) if keys.dose else None,
+        dose=dose,
     )
     ids = _column(var, keys.gene_ids, path) if keys.gene_ids else []
     genes = map_genes(_column(var, keys.genes, path), path.name, ids, summed=space == "counts", notes=notes)
     if keys.id_prefix:
-        genes = only(genes, np.array([i.startswith(keys.id_prefix) for i in ids], dtype=bool))
-    source = Source(str(path), canonical_obs(cells, str(path)), genes, space, notes)
-    opened = H5ad(path, keys.layer, positions, len(var), source)
-    return _without_gaps(opened) if space == "zscore" else opened
-
-
-def h5ad_blocks(opened: H5ad, genes: GeneMap | None = None) -> Iterator[AnnData]:
-    """Read the cells of an opened h5ad.
-
-    Parameters
-    ----------
-    opened
-        From `open_h5ad`.
-    genes
-        Takes the place of the file's own genes, to read several files alike; see `benchmarks.data.readers.gene_columns.share`.
-    """
-    source = opened.source
-    if genes is not None:
-        source = Source(source.name, source.obs, genes, source.space, source.notes)
-    yield from canonical_blocks(matrix_blocks(opened), source)
+        genes = genes.only(np.array([i.startswith(keys.id_prefix) for i in ids], dtype=bool))
+    opened = H5ad(path, keys.layer, positions, made, genes)
+    return _without_gaps(opened, notes) if space == "zscore" else opened
 
 
 def matrix_blocks(opened: H5ad) -> Iterator[sp.csr_matrix]:
     """Read the rows in use, float32 CSR [cell, source column], block by block."""
     with _opened(opened.path) as handle:
-        element = _matrix(handle, opened.layer, opened.path)
-        if isinstance(element, h5py.Group) and sparse_dataset(element).format == "csc":
-            yield from _by_columns(element, opened)
+        matrix = _matrix(handle, opened.layer, opened.path)
+        n_cells, n_genes = matrix.shape
+        sparse = not isinstance(matrix, h5py.Dataset)
+        if sparse and matrix.format == "csc":
+            rows = np.full(n_cells, -1, dtype=np.int64)
+            rows[opened.positions] = np.arange(len(opened.positions))
+            grid = Grid(rows, n_genes, str(opened.path), CELLS_PER_BLOCK, by_cell=False)
+            yield from csr_blocks(_column_entries(matrix.group), grid)
             return
-        sparse = isinstance(element, h5py.Group)
-        rows = CELLS_PER_BLOCK if sparse else max(1, min(CELLS_PER_BLOCK, BLOCK_BYTES // (4 * max(1, opened.n_genes))))
-        matrix = sparse_dataset(element) if sparse else element
-        for start in range(0, _shape(element)[0], rows):
-            low, high = np.searchsorted(opened.positions, (start, start + rows))
+        step = CELLS_PER_BLOCK if sparse else max(1, min(CELLS_PER_BLOCK, BLOCK_BYTES // (4 * max(1, n_genes))))
+        for start in range(0, n_cells, step):
+            low, high = np.searchsorted(opened.positions, (start, start + step))
             if low < high:
-                block = matrix[start : start + rows][opened.positions[low:high] - start]
+                block = matrix[start : start + step][opened.positions[low:high] - start]
                 yield sp.csr_matrix(block, dtype=np.float32)
 
 
-def _by_columns(element: h5py.Group, opened: H5ad) -> Iterator[sp.csr_matrix]:
-    n_cells = _shape(element)[0]
-    rows = np.full(n_cells, -1, dtype=np.int64)
-    rows[opened.positions] = np.arange(len(opened.positions))
-    grid = Grid(len(opened.positions), opened.n_genes, str(opened.path), CELLS_PER_BLOCK, by_cell=False)
-    yield from csr_blocks(select(_column_entries(element), rows), grid)
+def tell_h5ad_space(path: Path) -> Space:
+    """Find what X of an h5ad holds; see `schema.tell_space`."""
+    with _opened(path) as handle, readable(path):
+        return tell_space(_matrix(handle, "X", path), str(path))
 
 
-def _column_entries(element: h5py.Group) -> Iterator[Entries]:
-    starts = element["indptr"][:]
+def _column_entries(group: h5py.Group) -> Iterator[np.ndarray]:
+    starts = group["indptr"][:]
     for low in range(0, int(starts[-1]), ENTRIES_PER_READ):
         high = min(low + ENTRIES_PER_READ, int(starts[-1]))
         gene = np.searchsorted(starts, np.arange(low, high), side="right") - 1
-        yield Entries(element["indices"][low:high], gene, element["data"][low:high])
+        yield make_entries(group["indices"][low:high], gene, group["data"][low:high])
 
 
-def _without_gaps(opened: H5ad) -> H5ad:
+def _without_gaps(opened: H5ad, notes: list[str]) -> H5ad:
     """Leave out the genes that have a value that is not finite in any cell: one pass through the file."""
-    finite = np.ones(opened.n_genes, dtype=bool)
+    finite = np.ones(len(opened.genes.column), dtype=bool)
     for x in matrix_blocks(opened):
         finite[x.indices[~np.isfinite(x.data)]] = False
-    genes = opened.source.genes
-    lost = np.unique(genes.column[~finite])
-    if not len(lost):
-        return opened
-    names = genes.names.delete(lost)
-    column = np.append(names.get_indexer(genes.names), -1)[genes.column]
-    opened.source.notes.append(
-        f"{opened.path.name}: {len(lost)} genes are NaN or infinite in some cells and are left out: "
-        f"{', '.join(genes.names[lost[:8]])}."
-    )
-    source = Source(opened.source.name, opened.source.obs, GeneMap(names, column), "zscore", opened.source.notes)
-    return H5ad(opened.path, opened.layer, opened.positions, opened.n_genes, source)
-
-
-# --- what is in the file ---------------------------------------------------------------------------------------------
+    genes = opened.genes.only(finite)
+    lost = opened.genes.names[~opened.genes.names.isin(genes.names)]
+    if len(lost):
+        notes.append(
+            f"{opened.path.name}: {len(lost)} genes are NaN or infinite in some cells and are left out: {', '.join(lost[:8])}."
+        )
+    return replace(opened, genes=genes)
 
 
 @contextmanager
@@ -225,28 +196,20 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         yield handle
 
 
-def _matrix(handle: h5py.File, layer: str, path: Path) -> h5py.Group | h5py.Dataset:
+def _matrix(handle: h5py.File, layer: str, path: Path) -> Any:
+    """Open a matrix of the file: an HDF5 data set, or AnnData's sparse one."""
     place = {"X": "X", "raw": "raw/X"}.get(layer, f"layers/{layer}")
     if place not in handle:
         has = [*(p for p in ("X", "raw") if p in handle), *handle.get("layers", ())]
         raise DataError(f"{path} has no matrix '{layer}'; it has {', '.join(has) or 'none'}.")
-    return handle[place]
-
-
-def _shape(element: h5py.Group | h5py.Dataset) -> tuple[int, int]:
-    shape = sparse_dataset(element).shape if isinstance(element, h5py.Group) else element.shape
-    return int(shape[0]), int(shape[1])
-
-
-def _var(handle: h5py.File, layer: str, path: Path) -> pd.DataFrame:
-    return _frame(handle, "raw/var" if layer == "raw" else "var", path)
+    return sparse_dataset(handle[place]) if isinstance(handle[place], h5py.Group) else handle[place]
 
 
 def _frame(handle: h5py.File, name: str, path: Path) -> pd.DataFrame:
     if name not in handle:
         raise DataError(f"{path} has no {name}; is this an h5ad?")
     table = handle[name]
-    with told_apart(path), warnings.catch_warnings():  # warnings are on the layouts of AnnData before 0.8
+    with readable(path), warnings.catch_warnings():  # warnings are on the layouts of AnnData before 0.8
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", PendingDeprecationWarning)
         if isinstance(table, h5py.Group):
@@ -272,14 +235,4 @@ def _perturbations(obs: pd.DataFrame, keys: Keys, source: str, notes: list[str])
     given = obs[keys.perturbation]
     if isinstance(given.dtype, pd.CategoricalDtype):
         tell_missing(given.cat.categories.astype(str), given.astype(str), source, notes)
-    labels = name_perturbations(given, source, keys.labelling, notes)
-    if not keys.perturbs_genes:
-        return labels
-    known = list(labels.dropna().unique())
-    return labels.map(dict(zip(known, restore(known, source, notes=notes), strict=True)))
-
-
-def _doses(obs: pd.DataFrame, labels: pd.Series, keys: Keys, source: str) -> np.ndarray:
-    """Read the doses of the treated cells; what a control's dose field holds is of no interest."""
-    values = obs[keys.dose].astype("string").mask((labels == "control").to_numpy())
-    return parse_doses(values, source, keys.dose_unit)
+    return name_perturbations(given, source, keys.labelling, notes)

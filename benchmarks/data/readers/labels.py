@@ -10,34 +10,19 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.contract import CONTROL
-from benchmarks.data.schema import condition_name
+from benchmarks.data.readers.gene_columns import restore
+from benchmarks.data.schema import condition_name, validate_labels
 from benchmarks.errors import DataError
 
-CONTROL_WORDS = frozenset(
-    [
-        "control",
-        "ctrl",
-        "ctl",
-        "nontargeting",
-        "nontargetting",
-        "nontarget",
-        "negctrl",
-        "negcontrol",
-        "negativecontrol",
-        "nt",
-        "ntc",
-        "vehicle",
-        "dmso",
-        "unperturbed",
-        "untreated",
-        "mock",
-        "pbs",
-    ]
+_CONTROL_WORDS = (
+    "control ctrl ctl nontargeting nontargetting nontarget negctrl negcontrol negativecontrol nt ntc vehicle dmso "
+    "unperturbed untreated mock pbs"
 )
+CONTROL_WORDS = frozenset(_CONTROL_WORDS.split())
 """Labels of controls, without case, blanks, signs and trailing numbers."""
 UNITS = {"pm": 1e-3, "nm": 1.0, "um": 1e3, "µm": 1e3, "μm": 1e3, "mm": 1e6, "m": 1e9}
 """nM in one of each unit."""
-_DOSE = re.compile(r"(?P<number>[-+0-9.eE]+)\s*(?P<unit>[pnuµμm]?M)?", re.IGNORECASE)
+_DOSE = re.compile(r"(?P<number>[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)\s*(?P<unit>[pnuµμm]?M)?", re.IGNORECASE)
 NOTHING = frozenset(("", "na", "nan", "none", "*"))
 """Labels of cells whose perturbation is not known."""
 
@@ -50,6 +35,8 @@ class Labelling:
     """Between the parts of a combination; None: labels are single."""
     controls: tuple[str, ...] = ()
     """Labels of controls, in any case; `CONTROL_WORDS` where none is given."""
+    genes: bool = True
+    """Whether perturbations are genes, whose names may have become dates."""
 
 
 def is_control(label: str, controls: Sequence[str] = ()) -> bool:
@@ -68,11 +55,9 @@ def name_perturbations(labels: pd.Series, source: str, how: Labelling, notes: li
     labels
         As they come [cell]; missing where a cell's perturbation is not known.
     source
-        The file, for messages.
+        The file, for messages and `notes`, which take what was changed.
     how
-        Separator and control labels.
-    notes
-        Takes how many spellings of control there were.
+        How the labels are written.
 
     Returns
     -------
@@ -83,7 +68,7 @@ def name_perturbations(labels: pd.Series, source: str, how: Labelling, notes: li
     Raises
     ------
     DataError
-        No cell is a control, or none has a label.
+        No cell is a control, none has a label, or a date may be more than one gene.
     """
     text = labels.astype("string").str.strip()
     text = text.mask(text.str.casefold().isin(NOTHING))
@@ -95,15 +80,22 @@ def name_perturbations(labels: pd.Series, source: str, how: Labelling, notes: li
     names = {label: _name(label, how) for label in known}
     spellings = sorted(label for label, name in names.items() if name == CONTROL)
     if not spellings:
+        expected = (
+            " or ".join(f"'{c}'" for c in how.controls) or f"one of {', '.join(sorted(CONTROL_WORDS))}, in any case"
+        )
         raise DataError(
-            f"{source}: no cell is a control; expected {_expected(how)}, it has labels such as "
-            f"{', '.join(sorted(known)[:8])}. Name the control's label."
+            f"{source}: no cell is a control; expected {expected}, it has labels such as {', '.join(sorted(known)[:8])}. "
+            "Name the control's label."
         )
     if notes is not None and len(spellings) > 1 and len({s.casefold() for s in spellings}) < len(spellings):
         notes.append(
             f"{source}: controls are spelled in {len(spellings)} ways ({', '.join(spellings[:4])}); all are taken."
         )
-    return text.map(names)
+    named = text.map(names)
+    if not how.genes:
+        return named
+    kept = list(named.dropna().unique())
+    return named.map(dict(zip(kept, restore(kept, source, notes=notes), strict=True)))
 
 
 def _name(label: str, how: Labelling) -> str:
@@ -116,10 +108,6 @@ def _name(label: str, how: Labelling) -> str:
     return condition_name("+".join(sorted(set(kept)))) if kept else CONTROL
 
 
-def _expected(how: Labelling) -> str:
-    return " or ".join(f"'{c}'" for c in how.controls) or f"one of {', '.join(sorted(CONTROL_WORDS))}, in any case"
-
-
 def parse_doses(values: pd.Series, source: str, unit: str = "nM") -> np.ndarray:
     """Read doses, with or without a unit, as nM.
 
@@ -127,8 +115,6 @@ def parse_doses(values: pd.Series, source: str, unit: str = "nM") -> np.ndarray:
     ----------
     values
         Numbers or text such as "10", "1e3", "0.1 uM" [cell]; missing is NaN.
-    source
-        The file, for messages.
     unit
         Of values that name none: pM, nM, uM, mM or M.
 
@@ -153,55 +139,39 @@ def parse_doses(values: pd.Series, source: str, unit: str = "nM") -> np.ndarray:
 
 def _dose(label: str, unit: str) -> float:
     found = _DOSE.fullmatch(label)
-    if not found:
-        return np.nan
-    try:
-        return float(found["number"]) * UNITS[(found["unit"] or unit).casefold()]
-    except ValueError:
-        return np.nan
+    return float(found["number"]) * UNITS[(found["unit"] or unit).casefold()] if found else np.nan
 
 
-@dataclass(frozen=True)
-class Cells:
-    """What is known of some cells, before it is canonical; columns are [cell] or one value for all."""
+def canonical_obs(
+    source: str,
+    perturbation: pd.Series,
+    context: pd.Series | str,
+    batch: pd.Series | str,
+    arm: pd.Series | str = "none",
+    dose: np.ndarray | None = None,
+) -> pd.DataFrame:
+    """Make the obs table of canonical cells; raises as `schema.validate_labels`.
 
-    perturbation: pd.Series
-    """Canonical names; the index names the cells."""
-    context: pd.Series | str
-    batch: pd.Series | str
-    arm: pd.Series | str = "none"
-    dose: np.ndarray | None = None
-    """nM; None where perturbations have no dose. A control's dose is NaN whatever is given."""
-
-
-def canonical_obs(cells: Cells, source: str) -> pd.DataFrame:
-    """Make the obs table of canonical cells.
-
-    Raises
-    ------
-    DataError
-        A cell has no context or batch; cells of one name; a context without controls.
+    Parameters
+    ----------
+    source
+        The file, for messages.
+    perturbation
+        Canonical names [cell]; the index names the cells.
+    context, batch, arm
+        As they come: [cell], or one text for all.
+    dose
+        nM [cell]; None where perturbations have no dose. A control's dose is NaN whatever is given.
     """
-    index = pd.Index(cells.perturbation.index.astype(str))
-    text = {"perturbation": cells.perturbation, "context": cells.context, "arm": cells.arm, "batch": cells.batch}
+    index = pd.Index(perturbation.index.astype(str))
+    text = {"perturbation": perturbation, "context": context, "arm": arm, "batch": batch}
     obs = pd.DataFrame({name: _text(value, len(index)) for name, value in text.items()}, index=index)
-    for column in obs.columns:
-        if obs[column].isna().any():
-            raise DataError(
-                f"{source}: {int(obs[column].isna().sum())} cells have no {column}; label them or leave them out."
-            )
-    if not index.is_unique:
-        raise DataError(
-            f"{source}: cell '{index[index.duplicated()][0]}' occurs more than once; make the names unique."
-        )
-    obs["control_group"] = obs["context"]
-    in_arm = obs["arm"] != "none"
-    obs.loc[in_arm, "control_group"] = obs["context"] + "|" + obs["arm"]
+    obs["control_group"] = np.where(obs["arm"] == "none", obs["context"], obs["context"] + "|" + obs["arm"])
     control = obs["perturbation"] == CONTROL
-    obs["dose"] = np.nan if cells.dose is None else np.where(control, np.nan, cells.dose)
-    check_controls(obs["context"], control, source)
-    obs = obs.astype(dict.fromkeys((*text, "control_group"), "category"))
-    return obs.assign(is_control=control.astype(bool))
+    obs["dose"] = np.nan if dose is None else np.where(control, np.nan, dose)
+    obs = obs.assign(is_control=control.astype(bool))
+    validate_labels(obs, source)
+    return obs.astype(dict.fromkeys((*text, "control_group"), "category"))
 
 
 def as_text(values: pd.Series) -> pd.Series:
@@ -216,16 +186,6 @@ def _text(value: pd.Series | str, n: int) -> np.ndarray:
     if isinstance(value, str):
         return np.full(n, value, dtype=object)
     return as_text(value).to_numpy(dtype=object, na_value=None)
-
-
-def check_controls(context: pd.Series, control: pd.Series, source: str) -> None:
-    """Refuse contexts without controls; raises `DataError`."""
-    without = sorted(set(context) - set(context[control.to_numpy()]))
-    if without:
-        raise DataError(
-            f"{source}: no control cells in context {', '.join(without[:8])}; every context needs controls. Check the "
-            "control labels, or leave these contexts out."
-        )
 
 
 def tell_missing(wanted: Iterable[str], found: Iterable[str], source: str, notes: list[str]) -> None:

@@ -8,7 +8,6 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
@@ -21,51 +20,27 @@ ROWS_PER_CHUNK = 1 << 19
 """Lines of a long table held at once."""
 GZIP_MAGIC = b"\x1f\x8b"
 BLANKS = r"\s+"
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a table is written."""
-
-    sep: str = "\t"
-    """Separator; `BLANKS` for any number of blanks."""
-    header: bool = True
-    """Whether the first line names the columns; otherwise they are called "0", "1", …"""
+"""Separator: any number of blanks."""
 
 
 @contextmanager
-def told_apart(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while a file is read into a `DataError` that says what to do.
-
-    Raises
-    ------
-    DataError
-        The file ends early, is not what its name says, or its lines do not have the same fields.
-    """
+def readable(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while a file is read into a `DataError` that names it and says what to do."""
     try:
         yield
-    except (EOFError, zlib.error) as error:
+    except (EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
         raise DataError(
-            f"{path} ends before its compressed content does ({error}): it is truncated or damaged. Delete it and get "
-            "it again."
-        ) from error
-    except gzip.BadGzipFile as error:
-        raise DataError(f"{path} is not a gzip file ({error}). Delete it and get it again, or gzip it.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not text in UTF-8 ({error}). Is this the upstream file?") from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
-        raise DataError(
-            f"{path} is not the table that was expected ({error}). It is damaged, cut off in the middle of a line, or "
-            "another file; get it again."
+            f"{path} is not the text or table that was expected ({type(error).__name__}: {error}). It is truncated, damaged "
+            "or another file: delete it and get it again."
         ) from error
 
 
 @contextmanager
 def open_text(path: Path) -> Iterator[IO[str]]:
-    """Open a text file, gzipped or plain by its content, whatever its name says; raises as `told_apart`."""
+    """Open a text file, gzipped or plain by its content, whatever its name says; raises as `readable`."""
     with path.open("rb") as handle:
         zipped = handle.read(2) == GZIP_MAGIC
-    with told_apart(path):
+    with readable(path):
         if zipped:
             with gzip.open(path, "rt", encoding="utf-8") as lines:
                 yield cast(IO[str], lines)
@@ -77,44 +52,40 @@ def open_text(path: Path) -> Iterator[IO[str]]:
 
 
 def read_table(
-    path: Path, needed: Sequence[str] = (), layout: Layout | None = None, numbers: Sequence[str] = ()
+    path: Path, needed: Sequence[str] = (), *, sep: str = "\t", header: bool = True, numbers: Sequence[str] = ()
 ) -> pd.DataFrame:
     """Read a table that has one row per cell, gene or guide.
 
     Parameters
     ----------
     path
-        The file, gzipped or plain.
+        The file, gzipped or plain; empty fields and "NA" are missing.
     needed
         Columns that must be there and are kept; all are kept where none is named.
-    layout
-        How it is written; tab-separated with a header by default.
+    sep
+        Separator; `BLANKS` for any number of blanks.
+    header
+        Whether the first line names the columns; otherwise they are called "0", "1", …
     numbers
         Columns of numbers; all others are text, each text held once.
-
-    Returns
-    -------
-    DataFrame
-        Empty fields and "NA" are missing.
 
     Raises
     ------
     DataError
         A column is missing or two have one name; the file is truncated; it has no rows; a number is none.
     """
-    layout = layout or Layout()
-    columns = name_columns(path, layout)
-    check_columns([c for c in columns if c], needed, path)
+    columns = _name_columns(path, sep, header)
     used = list(needed) or [c for c in columns if c]
+    check_columns([c for c in columns if c], needed, path)
     with open_text(path) as lines:
         table = pd.read_csv(
             lines,
-            sep=layout.sep,
+            sep=sep,
             header=None,
             names=columns,
             usecols=used,
             index_col=False,
-            skiprows=int(layout.header),
+            skiprows=int(header),
             dtype={c: np.float64 if c in numbers else "category" for c in used},
         )
     if table.empty:
@@ -122,7 +93,7 @@ def read_table(
     return table[used].astype({c: object for c in used if c not in numbers})
 
 
-def name_columns(path: Path, layout: Layout) -> list[str]:
+def _name_columns(path: Path, sep: str, header: bool) -> list[str]:
     """Name a table's columns; pandas would rename the second of two columns of one name without a word.
 
     R writes the names of rows without a heading: that column is called "".
@@ -131,11 +102,11 @@ def name_columns(path: Path, layout: Layout) -> list[str]:
         head = [lines.readline(), lines.readline()]
     if not head[0].strip():
         raise DataError(f"{path} is empty. Delete it and get it again.")
-    sep = " " if layout.sep == BLANKS else layout.sep
+    sep = " " if sep == BLANKS else sep
     first, second = (
         [field.strip() for field in next(csv.reader([line], delimiter=sep, skipinitialspace=True), [])] for line in head
     )
-    if not layout.header:
+    if not header:
         return [str(i) for i in range(len(first))]
     return ["", *first] if len(second) == len(first) + 1 else first
 
@@ -145,8 +116,7 @@ def check_columns(columns: Sequence[str], needed: Sequence[str], source: object)
     twice = [name for name, n in Counter(columns).items() if n > 1]
     if twice:
         raise DataError(
-            f"{source}: {len(twice)} column names occur more than once, such as '{twice[0]}'; it cannot be told which "
-            "is meant. Rename or remove one of the two."
+            f"{source}: {len(twice)} column names occur more than once, such as '{twice[0]}'. Rename or remove one of them."
         )
     missing = [name for name in needed if name not in columns]
     if missing:
@@ -156,28 +126,15 @@ def check_columns(columns: Sequence[str], needed: Sequence[str], source: object)
         )
 
 
-def table_chunks(path: Path, sep: str, dtypes: Mapping[str, type], skip: int = 0) -> Iterator[pd.DataFrame]:
-    """Read a long table of numbers chunk by chunk, `ROWS_PER_CHUNK` lines at once; raises as `told_apart`.
-
-    Parameters
-    ----------
-    path
-        The file, gzipped or plain.
-    sep
-        Separator.
-    dtypes
-        Columns in order, and their types.
-    skip
-        Lines before the table.
-    """
-    with open_text(path) as lines:
-        yield from pd.read_csv(
-            lines,
-            sep=sep,
-            header=None,
-            names=list(dtypes),
-            index_col=False,
-            skiprows=skip,
-            dtype=dict(dtypes),
-            chunksize=ROWS_PER_CHUNK,
-        )
+def table_chunks(lines: IO[str], sep: str, dtypes: Mapping[str, type]) -> Iterator[pd.DataFrame]:
+    """Read the first columns of a long table without a header, in order and of these types, `ROWS_PER_CHUNK` lines at once."""
+    yield from pd.read_csv(
+        lines,
+        sep=sep,
+        header=None,
+        names=list(dtypes),
+        usecols=range(len(dtypes)),
+        index_col=False,
+        dtype=dict(dtypes),
+        chunksize=ROWS_PER_CHUNK,
+    )

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from benchmarks.contract import CONTROL
 from benchmarks.data.schema import condition_name
+from benchmarks.data.simulation.conditions import SimulatedState
 from benchmarks.errors import DataError
 
 LEAST_COUNTS = 60
 """Median counts of a cell: with fewer, cells without any count would turn up."""
 
 
-@dataclass(frozen=True)
-class SimulatedState:
-    """One perturbed state of a screen: its targets, how strongly each is acted on, and what they do only together."""
-
-    perturbation: str
-    """Label: a gene, a compound, or a combination "A+B"."""
-    parts: tuple[tuple[int, float], ...]
-    """(number of the target, weight): the weight multiplies the target's response; 1 is its full perturbation."""
-    dose: float = math.nan
-    """nM; NaN for none."""
-    push: tuple[int, float] | None = None
-    """(module, ln push on its hub): what a combination does beyond its parts."""
+def require(what: str, expected: Mapping[str, bool]) -> None:
+    """Raise `DataError` for the first expectation that does not hold."""
+    for text, holds in expected.items():
+        if not holds:
+            raise DataError(f"{what} makes no screen; expected {text}.")
 
 
 @dataclass(frozen=True)
@@ -78,64 +71,33 @@ class Design:
     """Share of true gene-module terms missing from the annotation, and of false ones in it."""
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.targets) <= self.n_genes // 2:
-            raise DataError(
-                f"Design has {len(self.targets)} targets and {self.n_genes} genes; expected at least 1 target and at "
-                f"most half of the genes ({self.n_genes // 2})."
-            )
-        if self.n_modules < 6 or self.replicates < 1 or not self.contexts or not self.conditions:
-            raise DataError(
-                f"Design has {self.n_modules} modules, {self.replicates} replicates, {len(self.contexts)} contexts and "
-                f"{len(self.conditions)} conditions; expected at least 6, 1, 1 and 1."
-            )
-        if min(self.least_cells, self.control_cells) < 1 or not self.cells > 0 or self.cells_sd < 0:
-            raise DataError(
-                f"Design asks for {self.cells} cells a condition (sd {self.cells_sd}, at least {self.least_cells}) and "
-                f"{self.control_cells} controls; expected positive numbers and a spread that is not negative."
-            )
-        if self.counts_per_gene * self.n_genes < LEAST_COUNTS:
-            raise DataError(
-                f"Design asks for {self.counts_per_gene} counts a gene and {self.n_genes} genes; expected at least "
-                f"{LEAST_COUNTS} counts a cell, so that no cell is empty."
-            )
-        for kind, names in (("context", self.contexts), ("target", self.targets)):
-            if len(set(names)) < len(names):
-                raise DataError(f"Design names a {kind} twice: {', '.join(names)}; give every {kind} its own name.")
-        unknown = sorted(set(self.strengths) - set(self.targets))
-        if unknown:
-            raise DataError(f"Design.strengths names {', '.join(unknown)}; expected names of its targets.")
-        self._check_conditions()
-
-    def _check_conditions(self) -> None:
-        seen = set()
+        n_targets, states = len(self.targets), [(c.perturbation, f"{c.dose:g}") for c in self.conditions]
+        require(
+            "Design",
+            {
+                "at least 1 target, and at most half of the genes": 1 <= n_targets <= self.n_genes // 2,
+                "at least 6 modules and 1 replicate": self.n_modules >= 6 and self.replicates >= 1,
+                "at least 1 context and 1 condition": bool(self.contexts and self.conditions),
+                "positive numbers of cells": min(self.least_cells, self.control_cells) >= 1 and self.cells > 0,
+                "a spread of cells that is not negative": self.cells_sd >= 0,
+                f"{LEAST_COUNTS} counts a cell, so that none is empty": self.counts_per_gene * self.n_genes
+                >= LEAST_COUNTS,
+                "every context once": len(set(self.contexts)) == len(self.contexts),
+                "every target once": len(set(self.targets)) == n_targets,
+                "strengths of its targets only": set(self.strengths) <= set(self.targets),
+                "every condition once": len(set(states)) == len(states),
+            },
+        )
         for condition in self.conditions:
-            name, numbers = condition.perturbation, [number for number, _ in condition.parts]
-            if name != condition_name(name) or name == CONTROL:
-                raise DataError(
-                    f"Condition '{name}' has no canonical name; expected '{condition_name(name)}', and not '{CONTROL}'."
-                )
-            if not numbers or not all(0 <= number < len(self.targets) for number in numbers):
-                raise DataError(
-                    f"Condition '{name}' acts on targets {numbers}; expected numbers from 0 to {len(self.targets) - 1}."
-                )
-            if condition.push is not None and not 0 <= condition.push[0] < self.n_modules:
-                raise DataError(
-                    f"Condition '{name}' pushes module {condition.push[0]}; expected 0 to {self.n_modules - 1}."
-                )
-            key = (name, f"{condition.dose:g}")
-            if key in seen:
-                raise DataError(
-                    f"Condition '{name}' is in the design twice (dose {condition.dose:g} nM); list it once."
-                )
-            seen.add(key)
-
-
-def singles(targets: tuple[str, ...]) -> tuple[SimulatedState, ...]:
-    """One condition for each target: its full perturbation, under the target's name."""
-    return tuple(SimulatedState(name, ((number, 1.0),)) for number, name in enumerate(targets))
-
-
-def numbered(prefix: str, n: int, first: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Give n names: those of `first`, then prefix and number."""
-    width = max(3, len(str(n)))
-    return (*first[:n], *(f"{prefix}{i + 1:0{width}d}" for i in range(len(first), n)))
+            name, push = condition.perturbation, condition.push
+            numbers = [number for number, _ in condition.parts]
+            require(
+                f"Condition '{name}'",
+                {
+                    f"the name '{condition_name(name)}'": name == condition_name(name),
+                    f"another name than '{CONTROL}'": name != CONTROL,
+                    f"targets from 0 to {n_targets - 1}": bool(numbers)
+                    and 0 <= min(numbers) <= max(numbers) < n_targets,
+                    f"a module from 0 to {self.n_modules - 1}": push is None or 0 <= push[0] < self.n_modules,
+                },
+            )

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float, Int
 
-from benchmarks.errors import DataError
+from benchmarks.data.simulation.design import require
 
 ARMS = ("noNK", "NK")
 CONTROL_STATE, ESCAPED_STATE, FIRST_KNOCKOUT = 0, 1, 2
@@ -62,26 +62,16 @@ class Settings:
     """Share of true gene-module terms missing from the annotation, and of false ones in it."""
 
     def __post_init__(self) -> None:
-        if not 2 <= self.n_knockouts <= self.n_genes // 4:
-            raise DataError(
-                f"Settings.n_knockouts is {self.n_knockouts} with {self.n_genes} genes; expected at least "
-                f"2 and at most a quarter of the genes ({self.n_genes // 4})."
-            )
-        if self.n_modules < 6 or self.replicates < 1 or not self.contexts:
-            raise DataError(
-                f"Settings has {self.n_modules} modules, {self.replicates} replicates and "
-                f"{len(self.contexts)} contexts; expected at least 6, 1 and 1."
-            )
-        if min(*self.knockout_cells, *self.control_cells) < self.replicates:
-            raise DataError(
-                f"Settings asks for {self.knockout_cells} cells a knock-out and {self.control_cells} "
-                f"controls; expected at least one for each of {self.replicates} replicates."
-            )
-
-    @property
-    def depth(self) -> float:
-        """Median counts of a cell."""
-        return self.counts_per_gene * self.n_genes
+        require(
+            "Settings",
+            {
+                "at least 2 knock-outs, and at most a quarter of the genes": 2 <= self.n_knockouts <= self.n_genes // 4,
+                "at least 6 modules and 1 replicate": self.n_modules >= 6 and self.replicates >= 1,
+                "at least 1 context": bool(self.contexts),
+                "at least 1 cell of a condition for each replicate": self.replicates
+                <= min(*self.knockout_cells, *self.control_cells),
+            },
+        )
 
 
 @dataclass(frozen=True)
@@ -124,7 +114,7 @@ def build_network(rng: np.random.Generator, settings: Settings) -> Network:
     common, own = rng.normal(0, 1.25, n_genes), rng.normal(0, 1.0, (n_contexts, n_genes))
     common[targets] = 0.3 + np.abs(common[targets])  # a knock-out is of a gene that the line expresses
     own[:, targets] *= 0.25
-    depth = settings.depth * np.exp(rng.normal(0, 0.15, n_contexts))
+    depth = settings.counts_per_gene * n_genes * np.exp(rng.normal(0, 0.15, n_contexts))
     batch = rng.normal(0, settings.batch_sd, (n_contexts, settings.replicates, n_genes))
     log_mean = (common + own)[:, None, None, None] + batch[:, None, None]  # context, arm, state, replicate, gene
     shift = np.zeros((n_contexts, len(ARMS), FIRST_KNOCKOUT + len(targets), 1, n_genes))
@@ -171,32 +161,42 @@ def draw_regulation(
     A knock-out's weight is shared by the contexts to its own degree (0.4 to 1); the rest goes, in each context, to a
     hub of that context's own. A module's edges are shared at 0.8. Spectral radius at most 0.8.
     """
-    n_genes, n_modules = members.shape
+    n_genes = len(members)
     candidates = members.copy()
     candidates[targets] = False
     hubs = np.array([rng.choice(np.flatnonzero(c)) if c.any() else m for m, c in enumerate(candidates.T)])
     strength = settings.reach * rng.permutation((np.arange(len(targets)) / (len(targets) - 1)) ** 3)
     shared = rng.uniform(0.4, 1.0, len(targets))
-    to_hubs = members[targets] * rng.uniform(0.6, 1.0, (len(targets), n_modules))
-    to_hubs *= np.where(rng.random(to_hubs.shape) < 0.95, 1, -1)
+    to_hubs = draw_to_hubs(rng, members[targets])
     loads = draw_loads(rng, members)
     direct = rng.standard_normal((n_genes, len(targets))) * (rng.random((n_genes, len(targets))) < 0.012)
     background = rng.normal(0, 0.15, (n_genes, n_genes)) * (rng.random((n_genes, n_genes)) < 1 / n_genes)
     matrices = []
     for _ in settings.contexts:
         active = strength * (rng.random(len(targets)) >= settings.inactive)
-        own = np.zeros_like(to_hubs)
-        own[np.arange(len(targets)), rng.integers(n_modules, size=len(targets))] = rng.uniform(0.6, 1.0, len(targets))
+        here = draw_own_hubs(rng, to_hubs, shared)
         a = background.copy()
         a[:, hubs] += np.sqrt(0.8) * loads + np.sqrt(0.2) * draw_loads(rng, members)
         a[:, targets] += 0.25 * active * direct
-        a[np.ix_(hubs, targets)] += (
-            active[:, None] * (np.sqrt(shared)[:, None] * to_hubs + np.sqrt(1 - shared)[:, None] * own)
-        ).T
+        a[np.ix_(hubs, targets)] += (active[:, None] * here).T
         a[targets] *= 0.25  # knock-outs stand upstream: little feeds back on them
         np.fill_diagonal(a, 0)
         matrices.append(limit_radius(sp.csr_matrix(a)))
     return tuple(matrices)
+
+
+def draw_to_hubs(rng: np.random.Generator, members: np.ndarray) -> np.ndarray:
+    """Draw edges from targets to the hubs of their modules [target, module], before strength."""
+    edges = members * rng.uniform(0.6, 1.0, members.shape)
+    return edges * np.where(rng.random(edges.shape) < 0.95, 1, -1)
+
+
+def draw_own_hubs(rng: np.random.Generator, to_hubs: np.ndarray, shared: np.ndarray) -> np.ndarray:
+    """Mix a context's edges to hubs: those that all contexts share, by their degree, and one of its own for each target."""
+    n_targets, n_modules = to_hubs.shape
+    own = np.zeros_like(to_hubs)
+    own[np.arange(n_targets), rng.integers(n_modules, size=n_targets)] = rng.uniform(0.6, 1.0, n_targets)
+    return np.sqrt(shared)[:, None] * to_hubs + np.sqrt(1 - shared)[:, None] * own
 
 
 def draw_loads(rng: np.random.Generator, members: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ Every context and every block has a random stream of its own, so a block is the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,12 +19,11 @@ from jaxtyping import Float, Int
 
 from benchmarks.contract import CONTROL
 from benchmarks.data.schema import Reading
-from benchmarks.data.simulation.design import Design, SimulatedState
+from benchmarks.data.simulation.conditions import SimulatedState
+from benchmarks.data.simulation.design import Design
 from benchmarks.data.simulation.sparse_counts import draw_sparse_counts
-from benchmarks.data.simulation.terms import annotate
-from benchmarks.data.simulation.truth import expect_log2
+from benchmarks.data.simulation.truth import annotate, expect_conditions
 from benchmarks.data.simulation.world import Context, World, draw_context, draw_world
-from benchmarks.errors import DataError
 
 ARM = "none"
 BLOCK_VALUES = 8_000_000
@@ -66,11 +65,8 @@ class Screen:
         return draw_context(self._stream(_CONTEXT, number), number, self.world, self.design)
 
     def reading(self, *, truth: bool = True) -> Reading:
-        """Give what a data set's `read.py` returns, the truth by dose where there are doses; without `truth` for screens
-        too large to integrate it.
-        """
-        dosed = any(not math.isnan(condition.dose) for condition in self.design.conditions)
-        return Reading(self.blocks(), self.annotation, self.expectation(by_dose=dosed) if truth else None)
+        """Give what a data set's `read.py` returns; without `truth` for screens too large to integrate it."""
+        return Reading(self.blocks(), self.annotation, self.expectation() if truth else None)
 
     def blocks(self) -> Iterator[AnnData]:
         """Draw the cells in canonical form, context by context, controls first."""
@@ -83,30 +79,18 @@ class Screen:
                 done += cells.n_obs
                 yield cells
 
-    def expectation(self, *, by_dose: bool = False) -> pd.DataFrame:
+    def expectation(self) -> pd.DataFrame:
         """Work out the expected log2(CP10k + 1) of every condition, noise-free.
-
-        Parameters
-        ----------
-        by_dose
-            True: one row for each dose, and "dose" (nM) as a fourth level of the index. False: doses of one perturbation
-            are averaged, weighted by their cells.
 
         Returns
         -------
-        pd.DataFrame
-            [condition, gene], indexed by (context, arm, perturbation).
+        pandas.DataFrame
+            [condition, gene], indexed by (context, arm, perturbation), and by dose (nM) where conditions have one.
         """
         tables = [self._expect(number) for number in range(len(self.design.contexts))]
         table = pd.concat(tables).set_axis(pd.Index(self.world.genes, dtype=object), axis=1)
-        if by_dose:
-            return table.droplevel("cells").sort_index()
-        levels = ["context", "arm", "perturbation"]
-        if not table.index.droplevel(["dose", "cells"]).duplicated().any():
-            return table.droplevel(["dose", "cells"]).sort_index()
-        cells = table.index.get_level_values("cells").to_numpy()
-        summed = table.mul(cells, axis=0).groupby(level=levels).sum()
-        return summed.div(pd.Series(cells, table.index).groupby(level=levels).sum(), axis=0)
+        dosed = any(not math.isnan(condition.dose) for condition in self.design.conditions)
+        return (table if dosed else table.droplevel("dose")).sort_index()
 
     def _stream(self, *key: int) -> np.random.Generator:
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.seed, spawn_key=key)))
@@ -132,11 +116,9 @@ class Screen:
         conditions = [design.conditions[c] for c, _ in chunk if c >= 0]
         states = self._profiles(model, conditions)
         escape = np.array([0.0, *(self._escape(c) for c in conditions)])
-        row, rows = 0, []
-        for condition, size in chunk:
-            row += condition >= 0
-            rows.append(np.full(size, row if condition >= 0 else 0))
-        which = np.concatenate(rows)  # 0 is control, then the block's conditions
+        perturbed, sizes = np.array([c >= 0 for c, _ in chunk]), [size for _, size in chunk]
+        # 0 is control, then the block's conditions
+        which = np.repeat(np.where(perturbed, np.cumsum(perturbed), 0), sizes)
         escaped = (which > 0) & (rng.random(len(which)) < escape[which])
         state = np.where(which == 0, 0, np.where(escaped, 1, which + 1))
         replicate = (np.arange(len(which)) + rng.integers(design.replicates)) % design.replicates
@@ -176,23 +158,16 @@ class Screen:
 
     def _expect(self, number: int) -> pd.DataFrame:
         design, model = self.design, self.context(number)
-        noise = (model.dispersion, model.depth, design.depth_sd)
+        escape = np.array([self._escape(c) for c in design.conditions])
         profiles = self._profiles(model, design.conditions)
-        states = np.stack([np.mean([expect_log2(p, *noise) for p in state], axis=0) for state in profiles])
-        escape = np.array([self._escape(c) for c in design.conditions])[:, None]
-        mixed = np.concatenate([states[:1], (1 - escape) * states[2:] + escape * states[1]])
         rows = [(CONTROL, np.nan), *((c.perturbation, c.dose) for c in design.conditions)]
-        cells = [design.control_cells, *self.sizes[number]]
         index = pd.MultiIndex.from_tuples(
-            [(design.contexts[number], ARM, *row, n) for row, n in zip(rows, cells, strict=True)],
-            names=["context", "arm", "perturbation", "dose", "cells"],
+            [(design.contexts[number], ARM, *row) for row in rows], names=["context", "arm", "perturbation", "dose"]
         )
-        return pd.DataFrame(mixed, index=index)
+        expected = expect_conditions(profiles, escape, model.dispersion, model.depth, design.depth_sd)
+        return pd.DataFrame(expected, index=index)
 
 
-def refuse_files(name: str, files: Mapping[str, Path]) -> None:
-    """Raise `DataError` if a simulated data set is given files to read."""
-    if files:
-        raise DataError(
-            f"{name} is simulated and reads no files; got {', '.join(sorted(files))}. Remove [[files]] from its card."
-        )
+def simulated(design: Callable[[], Design], seed: int) -> Callable[[Mapping[str, Path]], Reading]:
+    """Make the `read` of a simulated data set, which has no files."""
+    return lambda files: Screen(design(), seed).reading()

@@ -24,18 +24,7 @@ def draw_sparse_counts(
 ) -> sp.csr_matrix:
     """Draw raw counts of some cells, CSR float32 [cell, gene].
 
-    Parameters
-    ----------
-    profiles
-        Expected share of the counts, in each state.
-    state
-        Row of `profiles` that each cell follows.
-    depth
-        Expected counts of each cell.
-    dispersion
-        φ of the negative binomial: variance = mean + φ mean².
-    rng
-        Where the randomness comes from.
+    A cell of state s has expected counts depth × profiles[s] (shares); dispersion φ gives variance = mean + φ mean².
     """
     shape = len(state), profiles.shape[1]
     values, columns, starts = _draw(rng, profiles, state, depth, dispersion, 1 / dispersion)

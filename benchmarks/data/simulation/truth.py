@@ -1,4 +1,4 @@
-"""The noise-free truth: expected log2(CP10k + 1), integrated from the model, not estimated from cells."""
+"""The truth behind simulated cells: expected log2(CP10k + 1), integrated from the model, and the annotation of the genes."""
 
 from __future__ import annotations
 
@@ -20,18 +20,8 @@ def expect_log2(
         E ln(1 + a X_g/S) = ∫ M_S(t) · (1 − M_g((1 + a) t) / M_g(t)) dt/t,    M_S = Π_j M_j,
 
     where M_g(t) = (1 + φ_g m_g (1 − e^−t))^(−1/φ_g) is a negative binomial's transform. Trapezoids in ln t and
-    Gauss-Hermite nodes in ln depth; the error is below 1e-5.
-
-    Parameters
-    ----------
-    profile
-        Expected share of the cell's counts, sums to 1.
-    dispersion
-        φ, negative binomial dispersion.
-    depth
-        Median counts of a cell.
-    depth_sd
-        Standard deviation of ln depth.
+    Gauss-Hermite nodes in ln depth; the error is below 1e-5. The profile is the expected share of the counts (sums to 1),
+    depth the median counts of a cell, `depth_sd` the standard deviation of ln depth.
     """
     nodes, weights = np.polynomial.hermite_e.hermegauss(5)
     step = 0.5
@@ -44,3 +34,35 @@ def expect_log2(
         far = -np.log1p(-dispersion * counts * profile * np.expm1(-(1 + SCALE) * t)) / dispersion
         total += weight * step * (np.exp(near.sum(axis=1, keepdims=True)) * (1 - np.exp(far - near))).sum(axis=0)
     return total / np.log(2)
+
+
+def expect_conditions(
+    profiles: Float[np.ndarray, "state replicate gene"],
+    escape: Float[np.ndarray, "condition"],
+    dispersion: Float[np.ndarray, "gene"],
+    depth: float,
+    depth_sd: float,
+) -> Float[np.ndarray, "1+condition gene"]:
+    """Expected log2(CP10k + 1) of control and of every condition, over replicates, escaped and other cells.
+
+    States of `profiles` are control, escaped cells, then the conditions; `escape` is the share of a condition's cells
+    that escape.
+    """
+    noise = (dispersion, depth, depth_sd)
+    states = np.stack([np.mean([expect_log2(profile, *noise) for profile in state], axis=0) for state in profiles])
+    share = escape[:, None]
+    return np.concatenate([states[:1], (1 - share) * states[2:] + share * states[1]])
+
+
+def annotate(
+    genes: tuple[str, ...], members: np.ndarray, rng: np.random.Generator, noise: float
+) -> dict[str, frozenset[str]]:
+    """Write out the modules as terms, a share of them missing and as many false; every gene keeps a true one."""
+    kept = members & (rng.random(members.shape) >= noise)
+    lost = ~kept.any(axis=1)
+    kept[lost] = members[lost]
+    false = ~members & (rng.random(members.shape) < noise * members.mean() / (1 - members.mean()))
+    return {
+        gene: frozenset(f"SIMM{m + 1:02d}" for m in np.flatnonzero(row))
+        for gene, row in zip(genes, kept | false, strict=True)
+    }

@@ -6,19 +6,23 @@ Here cells are drawn from it: some escape their knock-out, depth is log-normal, 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from anndata import AnnData
+from jaxtyping import Int
 
 from benchmarks.contract import CONTROL
+from benchmarks.data.schema import Reading
 from benchmarks.data.simulation import network as model
-from benchmarks.data.simulation.negative_binomial import Rows, draw_counts
 from benchmarks.data.simulation.network import Network, Settings
-from benchmarks.data.simulation.terms import annotate
-from benchmarks.data.simulation.truth import expect_log2
+from benchmarks.data.simulation.truth import annotate, expect_conditions
 
+CELLS_PER_BLOCK = 1000
 FROZEN = Settings()
 """Settings of `cropseq_simulated`; never changed, so that its cells stay what they are."""
 
@@ -38,25 +42,7 @@ class Simulation:
 
 
 def simulate(seed: int = 0, *, settings: Settings = FROZEN) -> Simulation:
-    """Simulate the screen; the same seed gives the same cells.
-
-    Parameters
-    ----------
-    seed
-        Seed of three independent streams (PCG64): network, annotation, cells.
-    settings
-        What to simulate.
-
-    Returns
-    -------
-    Simulation
-        Cells in raw counts, annotation, noise-free profiles in log2(CP10k + 1), and the model itself.
-
-    Raises
-    ------
-    DataError
-        By `Settings`, for numbers no screen can be made of.
-    """
+    """Simulate the screen; the same seed, of three independent streams (network, annotation, cells), gives the same cells."""
     for_network, for_annotation, for_cells = (
         np.random.Generator(np.random.PCG64(stream)) for stream in np.random.SeedSequence(seed).spawn(3)
     )
@@ -67,6 +53,16 @@ def simulate(seed: int = 0, *, settings: Settings = FROZEN) -> Simulation:
         expectation=expect_screen(network, settings),
         network=network,
     )
+
+
+def simulated(settings: Settings, seed: int) -> Callable[[Mapping[str, Path]], Reading]:
+    """Make the `read` of such a data set, which has no files."""
+
+    def read(files: Mapping[str, Path]) -> Reading:
+        screen = simulate(seed, settings=settings)
+        return Reading([screen.cells], screen.annotation, screen.expectation)
+
+    return read
 
 
 def draw_screen(network: Network, rng: np.random.Generator, settings: Settings) -> AnnData:
@@ -86,7 +82,7 @@ def draw_screen(network: Network, rng: np.random.Generator, settings: Settings) 
     obs = pd.concat(groups)
     text = obs.columns.difference(["dose", "is_control"])
     obs[text] = obs[text].astype("category")
-    counts = draw_counts(network, Rows(*np.concatenate(rows, axis=1)), rng, settings.depth_sd)
+    counts = draw_counts(network, np.concatenate(rows, axis=1), rng, settings.depth_sd)
     return AnnData(X=counts, obs=obs, var=pd.DataFrame(index=pd.Index(network.genes, dtype=object)))
 
 
@@ -108,20 +104,32 @@ def _label(network: Network, knockout: np.ndarray, replicate: np.ndarray, contex
     )
 
 
+def draw_counts(
+    network: Network, rows: Int[np.ndarray, "4 cell"], rng: np.random.Generator, depth_sd: float
+) -> sp.csr_matrix:
+    """Draw raw counts [cell, gene]: log-normal depth, negative binomial (gamma-Poisson) around the expected profile.
+
+    `rows` are the first four indices (context, arm, state, replicate) of each cell's profile in `network.profiles`.
+    """
+    blocks = []
+    for start in range(0, rows.shape[1], CELLS_PER_BLOCK):
+        context, arm, state, replicate = rows[:, start : start + CELLS_PER_BLOCK]
+        depth = network.depth[context] * np.exp(depth_sd * rng.standard_normal(len(state)))
+        dispersion = network.dispersion[context]
+        mean = depth[:, None] * network.profiles[context, arm, state, replicate]
+        mean *= dispersion * rng.standard_gamma(1 / dispersion)
+        blocks.append(sp.csr_matrix(rng.poisson(mean).astype(np.float32)))
+    return sp.vstack(blocks, format="csr")
+
+
 def expect_screen(network: Network, settings: Settings) -> pd.DataFrame:
     """Work out each condition's expected log2(CP10k + 1) over replicates, escaped and other cells: noise-free."""
-    first, escape, conditions, names = model.FIRST_KNOCKOUT, network.escape[:, None], [], []
+    conditions, names = [], []
     for c, context in enumerate(settings.contexts):
         for a, arm in enumerate(model.ARMS):
             noise = (network.dispersion[c], network.depth[c], settings.depth_sd)
-            states = np.stack(
-                [
-                    np.mean([expect_log2(profile, *noise) for profile in state], axis=0)
-                    for state in network.profiles[c, a]
-                ]
-            )
-            mixed = (1 - escape) * states[first:] + escape * states[model.ESCAPED_STATE]
-            conditions += [states[model.CONTROL_STATE], *mixed]
+            conditions.append(expect_conditions(network.profiles[c, a], network.escape, *noise))
             names += [(context, arm, CONTROL), *((context, arm, network.genes[t]) for t in network.targets)]
     index = pd.MultiIndex.from_tuples(names, names=["context", "arm", "perturbation"])
-    return pd.DataFrame(np.stack(conditions), index=index, columns=pd.Index(network.genes, dtype=object)).sort_index()
+    columns = pd.Index(network.genes, dtype=object)
+    return pd.DataFrame(np.concatenate(conditions), index=index, columns=columns).sort_index()

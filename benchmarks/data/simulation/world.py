@@ -18,8 +18,9 @@ import scipy.sparse as sp
 from jaxtyping import Float, Int
 from scipy.sparse.linalg import splu
 
-from benchmarks.data.simulation.design import Design, SimulatedState
-from benchmarks.data.simulation.network import draw_loads, draw_modules, draw_programme, limit_radius
+from benchmarks.data.simulation import network
+from benchmarks.data.simulation.conditions import SimulatedState
+from benchmarks.data.simulation.design import Design
 
 
 @dataclass(frozen=True)
@@ -98,13 +99,12 @@ def draw_world(rng: np.random.Generator, design: Design) -> World:
     """Draw what all contexts share."""
     n_genes, n_targets = design.n_genes, len(design.targets)
     targets = np.sort(rng.choice(n_genes, n_targets, replace=False))
-    members = draw_modules(rng, targets, n_genes, design.n_modules)
+    members = network.draw_modules(rng, targets, n_genes, design.n_modules)
     candidates = members.copy()
     candidates[targets] = False
     free = np.setdiff1d(np.arange(n_genes), targets)
     hubs = np.array([rng.choice(np.flatnonzero(c) if c.any() else free) for c in candidates.T])
-    to_hubs = members[targets] * rng.uniform(0.6, 1.0, (n_targets, design.n_modules))
-    to_hubs *= np.where(rng.random(to_hubs.shape) < 0.95, 1, -1)
+    to_hubs = network.draw_to_hubs(rng, members[targets])
     baseline = rng.normal(0, 1.25, n_genes)
     baseline[targets] = 0.3 + np.abs(baseline[targets])  # what is perturbed is expressed
     names = np.array([f"SIMG{i + 1:05d}" for i in range(n_genes)], dtype=object)
@@ -114,14 +114,14 @@ def draw_world(rng: np.random.Generator, design: Design) -> World:
         targets=targets,
         members=members,
         hubs=hubs,
-        loads=draw_loads(rng, members),
+        loads=network.draw_loads(rng, members),
         background=_drop_columns(_sparse(rng, (n_genes, n_genes), 1 / n_genes, 0.15), targets),
         strength=_strengths(rng, design),
         shared=rng.uniform(0.4, 1.0, n_targets),
         to_hubs=to_hubs,
         direct=_sparse(rng, (n_targets, n_genes), 0.012, 0.25),
         escape=rng.uniform(*design.escape, n_targets),
-        stress=draw_programme(
+        stress=network.draw_programme(
             rng, targets, design.stress, share=0.06, n_contexts=len(design.contexts), n_genes=n_genes
         ),
         baseline=baseline,
@@ -134,17 +134,15 @@ def draw_context(rng: np.random.Generator, number: int, world: World, design: De
     n_genes, n_targets = len(world.genes), len(world.targets)
     fixed = np.array([name in design.strengths for name in design.targets])
     active = world.strength * ((rng.random(n_targets) >= design.inactive) | fixed)
-    own = np.zeros_like(world.to_hubs)
-    own[np.arange(n_targets), rng.integers(design.n_modules, size=n_targets)] = rng.uniform(0.6, 1.0, n_targets)
-    to_hubs = np.sqrt(world.shared)[:, None] * world.to_hubs + np.sqrt(1 - world.shared)[:, None] * own
+    to_hubs = network.draw_own_hubs(rng, world.to_hubs, world.shared)
     placed = sp.csr_matrix(
         (np.ones(design.n_modules), (np.arange(design.n_modules), world.hubs)), (design.n_modules, n_genes)
     )
     edges = sp.diags(active) @ (sp.csr_matrix(to_hubs) @ placed + world.direct)
-    loads = np.sqrt(0.8) * world.loads + np.sqrt(0.2) * draw_loads(rng, world.members)
+    loads = np.sqrt(0.8) * world.loads + np.sqrt(0.2) * network.draw_loads(rng, world.members)
     a = (world.background + sp.csr_matrix(loads) @ placed).tolil()
     a.setdiag(0)
-    a = limit_radius(a.tocsr())
+    a = network.limit_radius(a.tocsr())
     log_mean = world.baseline + rng.normal(0, 1.0, n_genes) * np.where(
         np.isin(np.arange(n_genes), world.targets), 0.25, 1
     )

@@ -1,69 +1,144 @@
-"""Files that are written whole or not at all."""
+"""Files and folders that are written whole or not at all."""
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from benchmarks.errors import StoreError
+
+Progress = Callable[[str], None]
+"""Called with a line of text on what is being done."""
+MARGIN = 64 << 20
+"""Bytes of a disk that are never filled."""
+
+
+def ignore_progress(text: str) -> None:
+    """Discard a report."""
 
 
 def clear(folder: Path) -> None:
     """Make a folder empty, whether it is there or not; raises `StoreError`."""
     shutil.rmtree(folder, ignore_errors=True)
-    try:
+    with _refusals(folder, _RESUME):
         folder.mkdir(parents=True)
-    except OSError as error:
-        raise StoreError(_refused(folder, error)) from error
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON whole or not at all."""
+    """Write JSON whole or not at all; raises `StoreError`."""
     with atomic(path) as handle:
         handle.write(json.dumps(content, indent=1, sort_keys=True, default=str).encode())
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that appears under its name only once it is complete; raises `StoreError` if the disk refuses."""
-    partial = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as handle:
-            partial = Path(handle.name)
-            yield handle.file
-        partial.chmod(0o666 & ~_umask())  # temporary files are made for their owner alone; results are for the lab
-        os.replace(partial, path)
-    except OSError as error:
-        raise StoreError(_refused(path, error)) from error
-    finally:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    """Permissions that this process takes away from new files; they can only be read by setting them."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-def _refused(path: Path, error: OSError) -> str:
-    return (
-        f"{path} cannot be written: {error.strerror or error}. What was finished is kept; free space or choose "
-        "another --out, then run the same command with --resume."
-    )
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a table whole or not at all; raises `StoreError`."""
     with atomic(path) as handle:
         handle.write(table.to_csv(index=False, float_format="%.10g").encode())
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that appears under its name only once it is complete; raises `StoreError` if the disk refuses."""
+    partial = _temporary(path)
+    try:
+        with _refusals(path, _RESUME):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("xb") as handle:
+                yield handle
+            os.replace(partial, path)
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
+def make_once(folder: Path, make: Callable[[Path], None], report: Progress = ignore_progress) -> bool:
+    """Make a folder of the cache if it is not there; it appears under its name only once it is complete.
+
+    Parameters
+    ----------
+    make
+        Fills the empty folder it is given; called by one process at a time.
+    report
+        Called where another process has to be waited for.
+
+    Returns
+    -------
+    bool
+        Whether it was made now; False if it was there, or another process made it in the meantime.
+
+    Raises
+    ------
+    StoreError
+        The disk refuses.
+    """
+    if folder.is_dir():
+        return False
+    with _refusals(folder, _MOVE_CACHE), _alone(folder, report):
+        if folder.is_dir():
+            return False
+        for path in folder.parent.glob(f".{folder.name}.*"):
+            if path.is_dir():  # left behind by a process that was killed
+                shutil.rmtree(path)
+        making = _temporary(folder)
+        making.mkdir()
+        try:
+            make(making)
+            for path in filter(Path.is_file, making.rglob("*")):
+                with path.open("rb") as handle:
+                    os.fsync(handle.fileno())  # files are on the disk before their folder gets its name
+            os.rename(making, folder)
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+    return True
+
+
+def need_space(folder: Path, needed: int, what: str) -> None:
+    """Raise `StoreError` if the disk of a folder, which need not exist yet, has fewer free bytes than are needed."""
+    while not folder.is_dir():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < needed + MARGIN:
+        raise StoreError(
+            f"{what} needs {needed / 1e9:.2f} GB; the disk of {folder} has {free / 1e9:.2f} GB free. {_MOVE_CACHE}"
+        )
+
+
+_RESUME = "What was finished is kept; free space or choose another --out, then run the same command with --resume."
+_MOVE_CACHE = "Free some space, or move the cache to another disk with CYCSEQ_CACHE."
+
+
+@contextmanager
+def _refusals(path: Path, remedy: str) -> Iterator[None]:
+    """Turn what a disk refuses into a `StoreError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror or error}. {remedy}") from error
+
+
+@contextmanager
+def _alone(folder: Path, report: Progress) -> Iterator[None]:
+    """Keep other processes from making the same folder; wait for one that does."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.parent / f".{folder.name}.lock")
+    try:
+        held = lock.acquire(blocking=False)
+    except Timeout:
+        report(f"another process is making {folder.name}; waiting for it")
+        held = lock.acquire()
+    with held:
+        yield
+
+
+def _temporary(path: Path) -> Path:
+    """Name for a file or folder beside `path` while it is made, with the permissions of any other."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")

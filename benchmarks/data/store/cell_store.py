@@ -35,15 +35,7 @@ BLOCK_BYTES = 64 << 20
 
 
 class CellStore:
-    """Prepared cells; `CellStore.open(folder)` opens them, which reads no cell.
-
-    Parameters
-    ----------
-    folder
-        The store's folder.
-    about
-        What its `store.json` says.
-    """
+    """Prepared cells; `CellStore.open(folder)` opens them, which reads no cell."""
 
     def __init__(self, folder: Path, about: dict[str, Any]) -> None:
         self.folder = folder
@@ -60,19 +52,15 @@ class CellStore:
             self._position: np.ndarray = file["obs/position"][:]
             ends = file["X/indptr"][:]
             starts = [file[f"X/{name}"].id.get_offset() or 0 for name in ("data", "indices")]
-        values = FlatArray(folder / CELLS, np.float32, starts[0])
-        indices = FlatArray(folder / CELLS, np.int32, starts[1])
+        values, indices = (FlatArray(folder / CELLS, t, at) for t, at in zip(("<f4", "<i4"), starts, strict=True))
         self._disk = DiskRows(values, indices, ends, len(self.var_names))
+        self.n_obs, self.n_vars = len(self._position), len(self.var_names)
+        self.n_bytes = 8 * int(ends[-1])
+        """Bytes that all values and gene indices take in memory."""
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open a store.
-
-        Raises
-        ------
-        DataError
-            There is none, it is damaged, or another version made it.
-        """
+        """Open a store; raises `DataError` if there is none, it is damaged, or another version made it."""
         try:
             about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
             if (about["format"], about["version"]) != (FORMAT, VERSION):
@@ -87,43 +75,15 @@ class CellStore:
                 "there, and prepare the data again."
             ) from error
 
-    @property
-    def n_obs(self) -> int:
-        """Number of cells."""
-        return len(self._position)
-
-    @property
-    def n_vars(self) -> int:
-        """Number of genes."""
-        return len(self.var_names)
-
-    @property
-    def n_bytes(self) -> int:
-        """Bytes that all values and gene indices take in memory."""
-        return 8 * int(self._disk.ends[-1])
-
     @cached_property
     def obs(self) -> pd.DataFrame:
         """Labels of all cells, in the reader's order."""
         return self._stored_obs.iloc[self._rank]
 
     def rows(self, **labels: str | float) -> np.ndarray:
-        """Find cells by their labels, such as `rows(context="K562", perturbation="MED30")`.
+        """Find cells by columns of `SORTED_BY`, such as `rows(context="K562", perturbation="MED30", dose=np.nan)`.
 
-        Parameters
-        ----------
-        labels
-            Column of `SORTED_BY` → value; NaN finds cells without a dose.
-
-        Returns
-        -------
-        numpy.ndarray
-            Positions in `obs`, ascending.
-
-        Raises
-        ------
-        DataError
-            Unknown column, or no cell has these labels.
+        Returns their positions in `obs`, ascending; raises `DataError` if no cell has these labels.
         """
         unknown = sorted(set(labels) - set(SORTED_BY))
         if unknown:
@@ -136,36 +96,8 @@ class CellStore:
         found = self.conditions.loc[keep, ["start", "stop"]].itertuples(index=False)
         return np.sort(np.concatenate([self._position[start:stop] for start, stop in found]))
 
-    def groups(self, rows: np.ndarray) -> Iterator[tuple[pd.Series, np.ndarray]]:
-        """Go through some cells condition by condition, in the order on disk.
-
-        Parameters
-        ----------
-        rows
-            Positions in `obs`.
-
-        Yields
-        ------
-        pandas.Series, numpy.ndarray
-            A condition's labels (a row of `conditions`) and the positions in `obs` of those of its cells that are in
-            `rows`, at least one.
-        """
-        wanted = np.zeros(self.n_obs, dtype=bool)
-        wanted[rows] = True
-        for _, condition in self.conditions.iterrows():
-            members = self._position[condition["start"] : condition["stop"]]
-            members = members[wanted[members]]
-            if len(members):
-                yield condition, members
-
     def values(self, rows: np.ndarray) -> sp.csr_matrix:
-        """Read the values of some cells [cell, gene], in the order asked for.
-
-        Parameters
-        ----------
-        rows
-            Positions in `obs`; one may occur more than once.
-        """
+        """Read the values of some cells [cell, gene], in the order asked for; `rows` are positions in `obs`."""
         return self._disk.read(self._rank[rows])
 
     def read(self, rows: np.ndarray) -> AnnData:
@@ -173,14 +105,8 @@ class CellStore:
         return self._cells(self.values(rows), self.obs.iloc[rows])
 
     def blocks(self, n_bytes: int = BLOCK_BYTES) -> Iterator[AnnData]:
-        """Read all cells, block by block, in the order on disk; `obs["position"]` is each one's place in `obs`.
-
-        Parameters
-        ----------
-        n_bytes
-            Bytes of values and indices in a block, about; a block has at least one cell.
-        """
-        for first, last in self._spans(n_bytes):
+        """Read all cells, about `n_bytes` at a time, in the order on disk; `obs["position"]` is each one's place in `obs`."""
+        for first, last in spans(self._disk.ends, n_bytes):
             obs = self._stored_obs.iloc[first:last].assign(position=self._position[first:last])
             yield self._cells(self._disk.read_range(first, last), obs)
 
@@ -189,7 +115,7 @@ class CellStore:
         lengths = np.diff(self._disk.ends)[self._rank]
         ends = np.concatenate([[0], np.cumsum(lengths)])
         data, indices = np.empty(ends[-1], np.float32), np.empty(ends[-1], np.int32)
-        for first, last in self._spans(BLOCK_BYTES):
+        for first, last in spans(self._disk.ends, BLOCK_BYTES):
             block = self._disk.read_range(first, last)
             shift = ends[self._position[first:last]] - block.indptr[:-1]
             place = np.repeat(shift, np.diff(block.indptr)) + np.arange(block.nnz)
@@ -222,10 +148,6 @@ class CellStore:
 
     def _cells(self, x: sp.csr_matrix, obs: pd.DataFrame) -> AnnData:
         return AnnData(X=x, obs=obs.copy(), var=pd.DataFrame(index=self.var_names))
-
-    def _spans(self, n_bytes: int) -> Iterator[tuple[int, int]]:
-        """Ranges of rows on disk of about `n_bytes` each."""
-        return spans(self._disk.ends, n_bytes)
 
     def _in_order(self) -> Iterator[np.ndarray]:
         """Rows on disk in the reader's order, some at a time."""

@@ -6,6 +6,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +14,13 @@ import pandas as pd
 from anndata import AnnData, read_h5ad
 
 from benchmarks.data.annotation import Annotation
-from benchmarks.data.cards import Card
-from benchmarks.data.download import Found, cache_dir, fetch_all, known_sha256, locate
-from benchmarks.data.schema import Reading
+from benchmarks.data.cards import Card, SourceFile
+from benchmarks.data.download import Found, cache_dir, fetch_all, known_sha256, locate, sha256_of
 from benchmarks.data.sources import Source
+from benchmarks.data.store.atomic_files import Progress, ignore_progress, make_once, need_space
 from benchmarks.data.store.cell_store import VERSION, CellStore
-from benchmarks.data.store.make_once import Progress, ignore_progress, make_once, need_space
 from benchmarks.data.store.store_writer import write_cells
-from benchmarks.errors import DataError
+from benchmarks.errors import DataError, DownloadError
 
 ANNOTATION, EXPECTATION, NOTES = "annotation.json", "expectation.h5ad", "notes.json"
 UNREADABLE = (OSError, EOFError, KeyError, ValueError, zlib.error)
@@ -33,11 +33,6 @@ class Prepared:
 
     source: Source
     store: CellStore
-
-    @property
-    def card(self) -> Card:
-        """The data set's identity."""
-        return self.source.card
 
     def annotation(self) -> Annotation:
         """Gene → terms, where the data set brings its own."""
@@ -61,6 +56,15 @@ class Prepared:
         return tuple(json.loads((self.store.folder / NOTES).read_text(encoding="utf-8")))
 
 
+@dataclass(frozen=True)
+class Finding:
+    """What one check of `verify` found."""
+
+    what: str
+    ok: bool
+    text: str
+
+
 def prepare(source: Source, data_dir: Path | None = None, report: Progress = ignore_progress) -> Prepared:
     """Open a data set's store, which is made first if it is not in the cache.
 
@@ -69,7 +73,7 @@ def prepare(source: Source, data_dir: Path | None = None, report: Progress = ign
     Parameters
     ----------
     source
-        From `reader.builtin` or `own.own_source`.
+        From `sources.builtin` or `own_file.own_source`.
     data_dir
         Folder searched for local copies of the files.
     report
@@ -95,11 +99,12 @@ def prepared(source: Source, data_dir: Path | None = None) -> Prepared | None:
     return Prepared(source, CellStore.open(folder)) if folder.is_dir() else None
 
 
-def _own_files(source: Source) -> dict[str, Found]:
-    for path in source.paths.values():
-        if not path.is_file():
-            raise DataError(f"{path} does not exist; expected a file of cells.")
-    return {key: Found(path, known_sha256(path)) for key, path in source.paths.items()}
+def verify(source: Source, data_dir: Path | None = None) -> list[Finding]:
+    """Hash every file of a data set and its prepared cells again; nothing is downloaded or made."""
+    findings = [_verify_file(file, data_dir) for file in source.card.files]
+    if all(finding.ok for finding in findings):
+        findings.append(_verify_store(source, data_dir))
+    return findings
 
 
 def store_folder(source: Source, found: Mapping[str, Found]) -> Path:
@@ -109,46 +114,74 @@ def store_folder(source: Source, found: Mapping[str, Found]) -> Path:
     return cache_dir() / "cells" / f"{source.card.name}-{key[:16]}"
 
 
+def _own_files(source: Source) -> dict[str, Found]:
+    return {key: Found(path, known_sha256(path)) for key, path in source.paths.items()}
+
+
 def _make(folder: Path, source: Source, found: Mapping[str, Found], report: Progress) -> None:
-    name = source.card.name
     paths = {key: file.path for key, file in found.items()}
     upstream = sum(path.stat().st_size for path in paths.values())
-    need_space(folder, 2 * upstream, f"Preparing {name} from {upstream / 1e9:.2f} GB of files")
-    where = ", ".join(map(str, paths.values())) or "nothing"
-    try:
-        reading: Reading = source.read(paths)
-    except UNREADABLE as error:
-        raise _unreadable(source.card, where, error) from error
+    need_space(folder, 2 * upstream, f"Preparing {source.card.name} from {upstream / 1e9:.2f} GB of files")
+    with _readable(source.card, paths):
+        reading = source.read(paths)
     write_cells(
         folder,
-        _guarded(reading.blocks, source.card, where),
-        dataset=name,
+        _guarded(reading.blocks, source.card, paths),
+        dataset=source.card.name,
         space=source.card.space,
         files={file.path.name: file.sha256 for file in found.values()},
         report=report,
     )
-    _write_json(folder / ANNOTATION, {gene: sorted(terms) for gene, terms in reading.annotation.items()})
-    _write_json(folder / NOTES, list(reading.notes))
+    annotation = {gene: sorted(terms) for gene, terms in reading.annotation.items()}
+    for name, content in ((ANNOTATION, annotation), (NOTES, list(reading.notes))):
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")
     if reading.expectation is not None:
         table = reading.expectation
         obs = table.index.to_frame().astype(str).set_axis([str(i) for i in range(len(table))], axis=0)
         AnnData(X=table.to_numpy(), obs=obs, var=pd.DataFrame(index=table.columns)).write_h5ad(folder / EXPECTATION)
 
 
-def _guarded(blocks: Iterable[AnnData], card: Card, where: str) -> Iterator[AnnData]:
-    """Pass blocks on; what goes wrong in reading them says of which files."""
-    try:
+def _guarded(blocks: Iterable[AnnData], card: Card, paths: Mapping[str, Path]) -> Iterator[AnnData]:
+    with _readable(card, paths):
         yield from blocks
+
+
+@contextmanager
+def _readable(card: Card, paths: Mapping[str, Path]) -> Iterator[None]:
+    """Say of which files it is that something goes wrong in reading."""
+    try:
+        yield
     except UNREADABLE as error:
-        raise _unreadable(card, where, error) from error
+        where = ", ".join(map(str, paths.values())) or "nothing"
+        raise DataError(
+            f"{card.name}: reading {where} failed: {type(error).__name__}: {error}. The card's columns are "
+            f"{dict(card.columns)}; is this the upstream file?"
+        ) from error
 
 
-def _unreadable(card: Card, where: str, error: Exception) -> DataError:
-    return DataError(
-        f"{card.name}: reading {where} failed: {type(error).__name__}: {error}. The card's columns are "
-        f"{dict(card.columns)}; is this the upstream file?"
+def _verify_file(file: SourceFile, data_dir: Path | None) -> Finding:
+    try:
+        found = locate(file, data_dir)
+    except DownloadError as error:
+        return Finding(file.filename, False, str(error))
+    if not found:
+        return Finding(file.filename, True, "not on this machine")
+    digest = sha256_of(found.path)
+    ok = digest == (file.sha256 or found.sha256)
+    known = "as its card says" if file.sha256 else "its card knows none"
+    return Finding(str(found.path), ok, f"sha256 {digest}, {known if ok else 'another than before'}")
+
+
+def _verify_store(source: Source, data_dir: Path | None) -> Finding:
+    try:
+        found = prepared(source, data_dir)
+        if not found:
+            return Finding("prepared cells", True, "none")
+        digest = found.store.recompute_digest()
+    except DataError as error:
+        return Finding("prepared cells", False, str(error))
+    ok = digest == found.store.digest
+    known = (
+        "as when it was made" if ok else f"not {found.store.digest} as then. Delete the folder and prepare it again."
     )
-
-
-def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content), encoding="utf-8")
+    return Finding(str(found.store.folder), ok, f"digest {digest}, {known}")

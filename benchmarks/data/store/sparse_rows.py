@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,50 +14,25 @@ GAP = 1 << 14
 """Values up to which what lies between two wanted rows is read with them and dropped: one read is cheaper than two."""
 
 
+@dataclass(frozen=True)
 class FlatArray:
-    """A one-dimensional array that lies in one piece in a file.
+    """A one-dimensional array that lies in one piece in a file, which is open only while it is read."""
 
-    Parameters
-    ----------
-    path
-        The file; it is open only while it is read.
-    dtype
-        Type of the numbers, little-endian.
-    start
-        Byte at which the array begins.
-    """
+    path: Path
+    dtype: str
+    start: int = 0
+    """Byte at which the array begins."""
 
-    def __init__(self, path: Path, dtype: type[np.generic], start: int = 0) -> None:
-        self.path, self.dtype, self.start = path, np.dtype(dtype).newbyteorder("<"), start
-
-    def read_into(self, out: np.ndarray, first: int) -> None:
-        """Fill an array with the numbers from `first` on; raises `DataError` where the file ends too early."""
-        if not out.size:
-            return
-        view, done = out.data.cast("B"), 0
-        with self.path.open("rb", buffering=0) as file:
-            file.seek(self.start + first * self.dtype.itemsize)
-            while done < len(view):
-                count = file.readinto(view[done:])
-                if not count:
-                    raise DataError(
-                        f"{self.path} ends too early: it is damaged. Delete its folder and prepare it again."
-                    )
-                done += count
+    def read(self, first: int, count: int) -> np.ndarray:
+        """Read `count` numbers from `first` on; raises `DataError` where the file ends too early."""
+        found = np.fromfile(self.path, self.dtype, count, offset=self.start + first * np.dtype(self.dtype).itemsize)
+        if len(found) < count:
+            raise DataError(f"{self.path} ends too early: it is damaged. Delete its folder and prepare it again.")
+        return found
 
 
 class DiskRows:
-    """A CSR matrix whose values and indices stay on disk.
-
-    Parameters
-    ----------
-    data, indices
-        Values (float32) and column indices (int32).
-    ends
-        CSR `indptr` (int64), in memory.
-    n_columns
-        Width of the matrix.
-    """
+    """A CSR matrix whose values (float32) and column indices (int32) stay on disk; `ends` (its `indptr`) is in memory."""
 
     def __init__(self, data: FlatArray, indices: FlatArray, ends: np.ndarray, n_columns: int) -> None:
         self._parts, self.ends, self.n_columns = (data, indices), ends, n_columns
@@ -80,12 +56,10 @@ class DiskRows:
     def _ranges(self, firsts: np.ndarray, lasts: np.ndarray) -> sp.csr_matrix:
         """Read ranges of rows, one below the other."""
         lengths = [np.diff(self.ends[first : last + 1]) for first, last in zip(firsts, lasts, strict=True)]
+        starts, counts = self.ends[firsts], self.ends[lasts] - self.ends[firsts]
+        data, indices = (
+            np.concatenate([part.read(int(start), int(n)) for start, n in zip(starts, counts, strict=True)])
+            for part in self._parts
+        )
         ends = np.concatenate([[0], *lengths]).cumsum()
-        arrays = np.empty(ends[-1], np.float32), np.empty(ends[-1], np.int32)
-        done = 0
-        for first, last in zip(firsts, lasts, strict=True):
-            start, count = int(self.ends[first]), int(self.ends[last] - self.ends[first])
-            for part, out in zip(self._parts, arrays, strict=True):
-                part.read_into(out[done : done + count], start)
-            done += count
-        return sp.csr_matrix((*arrays, ends), shape=(len(ends) - 1, self.n_columns))
+        return sp.csr_matrix((data, indices, ends), shape=(len(ends) - 1, self.n_columns))

@@ -1,24 +1,30 @@
-"""From a reader's blocks to a store of cells: streamed, sorted on disk, hashed on the way."""
+"""From a reader's blocks to a store of cells: checked, hashed, sorted on disk in runs that fit in memory."""
 
 from __future__ import annotations
 
 import json
-import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from anndata import AnnData
 from anndata.io import write_elem
 
-from benchmarks.data.schema import TEXT_COLUMNS, validate_labels
-from benchmarks.data.store.cell_store import ABOUT, CELLS, FORMAT, SORTED_BY, VERSION
-from benchmarks.data.store.external_sort import RUN_BYTES, Spool, sort_order
-from benchmarks.data.store.make_once import Progress, ignore_progress, need_space
-from benchmarks.data.store.sparse_rows import DiskRows
+from benchmarks.data.schema import OBS_COLUMNS, TEXT_COLUMNS, validate_block, validate_labels
+from benchmarks.data.store.atomic_files import Progress, ignore_progress, need_space
+from benchmarks.data.store.cell_store import ABOUT, CELLS, FORMAT, SORTED_BY, VERSION, spans
+from benchmarks.data.store.content_hash import ContentHash
+from benchmarks.data.store.sparse_rows import DiskRows, FlatArray
+from benchmarks.errors import DataError
 
+RUN_BYTES = 256 << 20
+"""Values and indices sorted at a time. Cells of a condition lie side by side in each run, so that they are later gathered
+in as many reads as there are runs, whatever order they came in."""
 PIECES = 4
 """Pieces a run is gathered in: what is sorted at a time is read back in parts."""
 LABEL_BYTES = 200
@@ -41,16 +47,10 @@ def write_cells(
 
     Parameters
     ----------
-    folder
-        An empty folder.
     blocks
         Cells in canonical form (see `benchmarks.data.schema.Reading`).
-    dataset, space
-        Name and expression space of the data set.
     files
         Upstream file name → sha256 of what is read.
-    report
-        Called with how far it is.
     run_bytes
         Bytes of values and indices sorted at a time.
 
@@ -58,24 +58,24 @@ def write_cells(
     ------
     DataError
         Cells that are not in canonical form, or none.
-    StoreError
-        Not enough room on the disk.
-    OSError
-        The disk refuses.
+    StoreError, OSError
+        Not enough room on the disk, or it refuses.
     """
-    spooling = folder / "spool"
-    spooling.mkdir()
-    spool = Spool(spooling, dataset, space, run_bytes)
-    try:
-        _take(spool, blocks, report)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary, closing(Spool(Path(temporary), run_bytes)) as spool:
+        n_cells = 0
+        for block in blocks:
+            validate_block(block, dataset, space)
+            spool.add(block)
+            n_cells += block.n_obs
+            report(f"{n_cells:,} cells read")
+        if not n_cells:
+            raise DataError(f"{dataset}: the reader gave no cells.")
         rows, written, obs = spool.finish()
-        validate_labels(obs, dataset=dataset)
-        digest = _finish_hash(spool, rows, written, obs, report)
+        validate_labels(obs, dataset)
+        digest = _finish_hash(spool, rows, written, obs)
+        report("content hashed")
         need_space(folder, 8 * int(rows.ends[-1]) + LABEL_BYTES * len(obs), f"The store of {dataset}")
         _write_h5ad(folder / CELLS, (rows, written), obs, spool, report)
-    finally:
-        spool.close()
-    shutil.rmtree(spooling)
     about = {
         "format": FORMAT,
         "version": VERSION,
@@ -90,29 +90,83 @@ def write_cells(
     (folder / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 
-def _take(spool: Spool, blocks: Iterable[AnnData], report: Progress) -> None:
-    n_cells = 0
-    for block in blocks:
-        spool.add(block)
-        n_cells += block.n_obs
-        report(f"{n_cells:,} cells read")
+class Spool:
+    """Temporary files of cells: blocks in the reader's order become runs, each sorted by condition; values are hashed."""
+
+    def __init__(self, folder: Path, run_bytes: int) -> None:
+        self.run_bytes = run_bytes
+        self.genes = pd.Index([])
+        self.content = ContentHash()
+        self._paths = folder / "values", folder / "indices"
+        self._files = [path.open("wb") for path in self._paths]
+        self._waiting: list[tuple[sp.csr_matrix, pd.DataFrame]] = []
+        self._waiting_bytes = 0
+        self._obs: list[pd.DataFrame] = []
+        self._written: list[np.ndarray] = []
+        self._lengths: list[np.ndarray] = []
+        self._n_cells = 0
+
+    def add(self, block: AnnData) -> None:
+        """Take the next cells; raises `DataError` for other genes than before, `StoreError` where there is no room."""
+        if not self._obs:
+            self.genes = block.var_names.astype(str)
+        if not block.var_names.astype(str).equals(self.genes):
+            raise DataError("Blocks of cells have different genes; a reader gives the same genes in the same order.")
+        x = sp.csr_matrix(block.X, dtype=np.float32, copy=True)
+        x.sum_duplicates()  # sorts the indices too
+        obs = block.obs[list(OBS_COLUMNS)].astype({**dict.fromkeys(TEXT_COLUMNS, str), "dose": np.float64})
+        obs.index = block.obs_names.astype(str)
+        self.content.values(x.data)
+        self._obs.append(obs)
+        for first, last in spans(x.indptr, self.run_bytes):
+            self._waiting.append((x[first:last] if last - first < x.shape[0] else x, obs.iloc[first:last]))
+            self._waiting_bytes += 8 * int(x.indptr[last] - x.indptr[first])
+            if self._waiting_bytes >= self.run_bytes:
+                self._write_run()
+
+    def finish(self) -> tuple[DiskRows, np.ndarray, pd.DataFrame]:
+        """Write what waits, and end: the spooled values, the row there of each cell, and its labels, in the reader's order."""
+        if self._waiting:
+            self._write_run()
+        self.close()
+        ends = np.concatenate([[0], *self._lengths]).cumsum()
+        written = np.empty(self._n_cells, dtype=np.int64)
+        written[np.concatenate(self._written)] = np.arange(self._n_cells)
+        values, indices = FlatArray(self._paths[0], "<f4"), FlatArray(self._paths[1], "<i4")
+        return DiskRows(values, indices, ends, len(self.genes)), written, pd.concat(self._obs)
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files:
+            file.close()
+
+    def _write_run(self) -> None:
+        matrices, frames = zip(*self._waiting, strict=True)
+        x, obs = sp.vstack(matrices, format="csr"), pd.concat(frames)
+        need_space(self._paths[0].parent, 8 * x.nnz, "Preparing these cells")
+        order = _sort_order(obs)
+        x = x[order]
+        for file, numbers in zip(self._files, (x.data, x.indices.astype(np.int32, copy=False)), strict=True):
+            file.write(np.ascontiguousarray(numbers).data)
+        self._lengths.append(np.diff(x.indptr).astype(np.int64))
+        self._written.append(self._n_cells + order)
+        self._n_cells += len(order)
+        self._waiting, self._waiting_bytes = [], 0
 
 
-def _finish_hash(spool: Spool, rows: DiskRows, written: np.ndarray, obs: pd.DataFrame, report: Progress) -> str:
+def _finish_hash(spool: Spool, rows: DiskRows, written: np.ndarray, obs: pd.DataFrame) -> str:
     """Hash gene indices and labels in the reader's order; the values were hashed when they came."""
     lengths = np.diff(rows.ends)[written]
-    ends = np.concatenate([[0], np.cumsum(lengths)])
     for places in _pieces(written, lengths, spool.run_bytes // PIECES):
         spool.content.indices(rows.read(places).indices)
-    report("content hashed")
-    return spool.content.finish(ends, obs, spool.genes)
+    return spool.content.finish(np.concatenate([[0], np.cumsum(lengths)]), obs, spool.genes)
 
 
 def _write_h5ad(
     path: Path, spooled: tuple[DiskRows, np.ndarray], obs: pd.DataFrame, spool: Spool, report: Progress
 ) -> None:
     rows, written = spooled
-    order = sort_order(obs)
+    order = _sort_order(obs)
     lengths = np.diff(rows.ends)[written[order]]
     ends = np.concatenate([[0], np.cumsum(lengths)])
     stored = obs.iloc[order].assign(position=order)
@@ -134,6 +188,12 @@ def _write_h5ad(
             data[start : start + x.nnz], indices[start : start + x.nnz] = x.data, x.indices
             start, done = start + x.nnz, done + len(places)
             report(f"{done:,} of {len(obs):,} cells written")
+
+
+def _sort_order(obs: pd.DataFrame) -> np.ndarray:
+    """Order cells by `SORTED_BY`, missing doses last; ties keep their order."""
+    codes = [pd.factorize(obs[column], sort=True)[0].astype(np.int64) for column in SORTED_BY]
+    return np.lexsort([np.where(column < 0, len(obs), column) for column in reversed(codes)])
 
 
 def _pieces(places: np.ndarray, lengths: np.ndarray, n_bytes: int) -> Iterator[np.ndarray]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.contract import Baseline
 from benchmarks.data.download import cache_dir
-from benchmarks.data.store.make_once import Progress, ignore_progress, make_once
+from benchmarks.data.store.atomic_files import Progress, ignore_progress, make_once
 from benchmarks.errors import IsolationError
 from benchmarks.execution.models import serve
 from benchmarks.registry import FOLDER as BASELINES

@@ -65,6 +65,8 @@ MAKERS: dict[str, Callable[[Path], Files]] = {
     ),
     "scperturb_sciplex3": lambda folder: harmonised(folder, ("h5ad",), DOSES, "ensembl_id"),
 }
+SUMMARISED = ("cropseq", "replogle_zscore", "sciplex3")
+"""Of counts in arms, of z-scores, of doses."""
 
 
 def test_every_real_data_set_is_here():
@@ -87,7 +89,8 @@ def test_the_commands_take_files_as_the_study_has_them(name, tmp_path, monkeypat
     assert "all files are here" in run("fetch", name)
     assert " cells × " in run("prepare", name)
     assert "damaged" not in run("verify", name)
-    run("summary", name, "--out", str(tmp_path / "out"))
-    table = pd.read_csv(tmp_path / "out" / name / "conditions.csv")
-    assert table["cells"].sum() > 0
-    assert (tmp_path / "out" / name / "cells.png").stat().st_size > 5_000
+    if name in SUMMARISED:
+        run("summary", name, "--out", str(tmp_path / "out"))
+        table = pd.read_csv(tmp_path / "out" / name / "conditions.csv")
+        assert table["cells"].sum() > 0
+        assert (tmp_path / "out" / name / "cells.png").stat().st_size > 5_000

@@ -10,8 +10,9 @@ from anndata import AnnData
 
 from benchmarks.data.cards import read_card
 from benchmarks.data.dataset import load_dataset, present
-from benchmarks.data.schema import Reading, validate
+from benchmarks.data.schema import Reading
 from benchmarks.data.sources import load_reader
+from tests.conftest import validate
 from tests.unit.datasets import upstream_files as upstream
 from tests.unit.datasets.upstream_files import Study
 
@@ -26,7 +27,7 @@ def gather(reading: Reading, name: str) -> AnnData:
         obs=pd.concat([b.obs for b in blocks]),
         var=blocks[0].var,
     )
-    return validate(cells, dataset=name, space=read_card(name).space)
+    return validate(cells, read_card(name).space)
 
 
 def read(name: str, study: Study) -> AnnData:

@@ -23,9 +23,8 @@ from benchmarks.cli.exit_codes import EXIT_USAGE
 from benchmarks.data.cards import read_card
 from benchmarks.data.dataset import Dataset
 from benchmarks.data.simulation import network
-from benchmarks.data.simulation.negative_binomial import Rows, draw_counts
 from benchmarks.data.simulation.screen import Screen
-from benchmarks.data.simulation.two_arms import FROZEN
+from benchmarks.data.simulation.two_arms import FROZEN, draw_counts
 from benchmarks.data.sources import load_reader
 from benchmarks.errors import DataError
 from benchmarks.scoring.metrics.distribution import e_distance
@@ -44,7 +43,7 @@ def frozen_controls(n=400):
     stream = np.random.SeedSequence(load_reader("cropseq_simulated").BENCHMARK_SEED).spawn(3)[0]
     model = network.build_network(np.random.Generator(np.random.PCG64(stream)), FROZEN)
     none = np.zeros(n, int)
-    rows = Rows(none, none, np.full(n, network.CONTROL_STATE), np.arange(n) % FROZEN.replicates)
+    rows = np.stack([none, none, np.full(n, network.CONTROL_STATE), np.arange(n) % FROZEN.replicates])
     return whole(draw_counts(model, rows, np.random.default_rng(0), FROZEN.depth_sd))
 
 

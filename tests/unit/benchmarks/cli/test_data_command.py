@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,15 +13,14 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.cli.commands.data_command import app
-from benchmarks.data import download, sources, summary
+from benchmarks.data import cards, download, sources, summary
 from benchmarks.data.cards import SourceFile
 from benchmarks.data.dataset import load_dataset
 from benchmarks.data.own_file import OwnFile, own_source
 from benchmarks.data.sources import builtin, code_hash
 from benchmarks.data.store.cell_store import CELLS
-from benchmarks.data.store.prepared import prepare
-from benchmarks.data.store.verify import verify
-from benchmarks.errors import DataError, DownloadError
+from benchmarks.data.store.prepared import prepare, verify
+from benchmarks.errors import DataError, DownloadError, StoreError
 from benchmarks.execution.plan import make_plan
 from benchmarks.tasks.question import Question
 from tests.conftest import make_cells
@@ -96,7 +96,7 @@ def test_what_is_wrong_with_an_own_file_is_told(mine, tmp_path):
         with pytest.raises(DataError, match=words):
             load_dataset(own_source(own))
     mine.write_bytes(b"no hdf5")
-    with pytest.raises(DataError, match="no readable h5ad"):
+    with pytest.raises(DataError, match="cannot be opened as h5ad"):
         own_source(OwnFile(mine))
 
 
@@ -152,10 +152,15 @@ def test_data_larger_than_the_limit_are_refused_with_what_to_do(monkeypatch):
         load_dataset("smoke_simulated")
 
 
-def test_the_code_of_a_reader_that_is_loaded_by_name_counts():
-    assert code_hash("replogle_rpe1") != code_hash("replogle_k562")
-    names = {folder.name for folder in sources._folders("replogle_rpe1")}
-    assert names == {"replogle_rpe1", "replogle"}
+def test_the_code_of_a_reader_that_is_loaded_by_name_counts(tmp_path, monkeypatch):
+    for name in ("replogle", "replogle_rpe1", "jost"):
+        shutil.copytree(cards.DATASETS / name, tmp_path / name)
+    monkeypatch.setattr(cards, "DATASETS", tmp_path)
+    before = code_hash("replogle_rpe1")
+    (tmp_path / "jost" / "read.py").write_text("changed = 1")
+    assert code_hash("replogle_rpe1") == before
+    (tmp_path / "replogle" / "read.py").write_text("changed = 1")
+    assert code_hash("replogle_rpe1") != before
 
 
 def test_the_code_that_readers_share_counts(monkeypatch, tmp_path):
@@ -180,7 +185,7 @@ def test_measured_cells_are_those_of_the_matrix():
 
 def test_no_room_for_a_download_and_no_way_to_get_it_are_told_before_anything_comes(own_cache):
     big = SourceFile("x", "big.h5ad", url="http://127.0.0.1:9/big.h5ad", size=10**18)
-    with pytest.raises(DownloadError, match=r"need 1000000000.00 GB"):
+    with pytest.raises(StoreError, match=r"1000000000\.00 GB"):
         download.fetch_all([big], None)
     login = SourceFile("y", "calls.txt", where="Synapse, with an account")
     with pytest.raises(DownloadError, match="Synapse, with an account"):

