@@ -117,10 +117,10 @@ def summarise(folders: Sequence[Path]) -> pd.DataFrame:
     """Summarise the scores of runs of one question; a model that several of them have is taken from the first."""
     tables = [load(folder) for folder in folders]
     scores = pd.concat([table.scores.assign(run=place) for place, table in enumerate(tables)], ignore_index=True)
-    first = scores.groupby("model", observed=True)["run"].transform("min")
+    scores = scores[scores["run"] == scores.groupby("model", observed=True)["run"].transform("min")].drop(columns="run")
     other = scores["direction"].map({"n2p": "_p2n", "p2n": "_n2p"})
     own = [not model.endswith(end) for model, end in zip(scores["model"], other, strict=True)]
-    return summarise_seeds(scores[(scores["run"] == first) & own].drop(columns="run"), tables[0].metrics)
+    return summarise_seeds(scores[own], tables[0].metrics)
 
 
 def _both(names: Sequence[str]) -> tuple[str, ...]:
