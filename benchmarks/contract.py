@@ -30,7 +30,7 @@ def _require(what: str, *rules: tuple[object, str]) -> None:
     """Raise `ContractError` with the text of the first rule that does not hold."""
     for holds, text in rules:
         if not holds:
-            raise ContractError(f"{what}: {text}.")
+            raise ContractError(f"{what}.{text}.")
 
 
 def no_report(done: int, total: int, text: str = "") -> None:
@@ -233,7 +233,7 @@ class Baseline:
             (callable(self.build), f"build is {self.build!r}; expected a class or function"),
             (
                 pinned and (self.isolated or not self.requirements),
-                "requirements are pinned ones, of an isolated model only",
+                "requirements has to be pinned ones, of an isolated model only",
             ),
         )
         object.__setattr__(self, "training", self.training or self.name)
