@@ -106,9 +106,9 @@ def validate_labels(obs: pd.DataFrame, source: str) -> None:
         )
 
 
-def check_values(x: sp.spmatrix | np.ndarray, source: str, space: str) -> None:
+def check_values(x: Any, source: str, space: str) -> None:
     """Refuse NaN and infinite values, negative ones but in "zscore", fractions in "counts"; raises `DataError`."""
-    values = x.data if sp.issparse(x) else x
+    values: np.ndarray = x.data if sp.issparse(x) else x
     bad = int((~np.isfinite(values)).sum())
     if bad:
         raise DataError(f"{source} has {bad} NaN or infinite values; leave out or mend the genes or cells they are in.")
