@@ -13,7 +13,7 @@ HEADLINE = "pearson_delta"
 """The metric that orders the models."""
 BRACKETS = ("no_change", "train_mean", "train_control")
 """Ranked models that learn nothing about a perturbation's own effect."""
-_ARROWS = {"n2p": "control → perturbed (n2p)", "p2n": "perturbed → control (p2n)"}
+ARROWS = {"n2p": "control → perturbed (n2p)", "p2n": "perturbed → control (p2n)"}
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Task:
     @property
     def title(self) -> str:
         """Dataset, protocol and direction on one line."""
-        return f"{self.dataset}, protocol {self.protocol}, {_ARROWS.get(self.direction, self.direction)}"
+        return f"{self.dataset}, protocol {self.protocol}, {ARROWS.get(self.direction, self.direction)}"
 
     def select(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of this task, told by those columns of `GROUP` that the table has."""

@@ -19,9 +19,7 @@ from benchmarks.tasks.batch_correction.batches import MEANING, METHODS
 from benchmarks.tasks.question import Question
 from reports import load
 from reports.pages.audits_page import write_audits
-from reports.stats.audits.direction_audit import judge_directions, rate_metrics
-from reports.stats.audits.integration_audit import compare_integrations
-from reports.stats.audits.protocol_audit import compare_protocols
+from reports.stats.audits import compare_integrations, compare_protocols, judge_directions, rate_metrics
 
 AUDITS = ("protocols", "direction", "integration")
 LEAKY = "resampled"

@@ -18,7 +18,7 @@ from benchmarks.scoring.training_summary import summarise_training
 from benchmarks.scoring.truth_summary import TruthSummary, summarise_truth
 from benchmarks.seeds import derive
 from benchmarks.tasks.splits import Split
-from reports.stats.audits.direction_audit import AS_N2P, BLIND, METRICS, RIGHT
+from reports.stats.audits import AS_N2P, BLIND, DIRECTION_METRICS, RIGHT
 from reports.tables import SCORE_COLUMNS
 
 Answers = list[Prediction | None]
@@ -35,7 +35,7 @@ def wrong_answers(run: FinishedRun) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Rows of scores.csv (`SCORE_COLUMNS`): every metric of the planted predictors, those of `reports.stats.audits.direction_audit` of models.
+        Rows of scores.csv (`SCORE_COLUMNS`): every metric of the planted predictors, `DIRECTION_METRICS` of models.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def _scored(
         for c, p, found in zip(question.contexts, question.perturbations, given, strict=True)
     ]
     output = summarise_predictions(question, target, given.__getitem__)
-    shown = BENCHMARK_METRICS if model in (RIGHT, BLIND) else [find_metric(name) for name in METRICS]
+    shown = BENCHMARK_METRICS if model in (RIGHT, BLIND) else [find_metric(name) for name in DIRECTION_METRICS]
     values = evaluate(question, target, output, metrics=shown)
     return score_rows(question, target, values, endings).assign(
         **run.labels(),

@@ -20,7 +20,7 @@ from reports.figures.style import (
     set_title,
 )
 from reports.formatting import number
-from reports.stats.audits.protocol_audit import TASK
+from reports.stats.audits import TASK
 from reports.tables import GROUP
 from reports.task_labels import Task
 

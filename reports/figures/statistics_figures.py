@@ -22,8 +22,7 @@ from reports.figures.style import (
 )
 from reports.formatting import number, shorten
 from reports.stats.metric_quality import MIXTURES
-from reports.stats.ranks import ALPHA
-from reports.stats.sensitivity import EVERYTHING
+from reports.stats.ranks import ALPHA, EVERYTHING
 from reports.task_labels import Task, headline, lead_metric, ordered_models
 
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p", "*", "h")

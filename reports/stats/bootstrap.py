@@ -11,17 +11,9 @@ INTERVAL = (2.5, 97.5)
 
 
 def mean_weights(sizes: tuple[int, ...]) -> np.ndarray:
-    """Return the weight of each condition in the mean over contexts of means over conditions.
+    """Return the weight [condition] of each condition in the mean over contexts of means over conditions.
 
-    Parameters
-    ----------
-    sizes
-        Number of conditions of each context; conditions are in the order of their contexts.
-
-    Returns
-    -------
-    ndarray [condition]
-        Weights that sum to 1.
+    `sizes` are the numbers of conditions of the contexts, `context_sizes`; conditions are in the order of their contexts.
     """
     return np.repeat(1.0 / (len(sizes) * np.asarray(sizes, dtype=float)), sizes)
 
@@ -39,18 +31,9 @@ def draw_weights(sizes: tuple[int, ...], n_boot: int, seed: int) -> np.ndarray:
     m · n trials. The draws depend on the sizes and the seed alone: all models get the same ones, so differences are
     paired, and one more model changes no interval of another.
 
-    Parameters
-    ----------
-    sizes
-        Number of conditions of each context.
-    n_boot
-        Number of draws.
-    seed
-        Seed of the generator.
-
     Returns
     -------
-    ndarray [draw, condition]
+    ndarray [n_boot draws, condition]
         Read-only; each row sums to 1.
     """
     rng = np.random.default_rng(seed)
@@ -69,10 +52,8 @@ def draw_means(values: np.ndarray, sizes: tuple[int, ...], *, n_boot: int, seed:
     ----------
     values
         Scores [condition, column], conditions in the order of their contexts, all finite.
-    sizes
-        Number of conditions of each context; with one context, conditions alone are resampled.
-    n_boot, seed
-        As for `draw_weights`.
+    sizes, n_boot, seed
+        As for `draw_weights`; with one context, conditions alone are resampled.
 
     Returns
     -------

@@ -5,7 +5,7 @@ The rules, in the order they apply:
 1. A condition's value is the mean over its seeds and folds.
 2. A condition on which a model failed, or which it declined while it took others, takes the value `no_change` has
    there. It is counted and the first reason is named; it is never dropped.
-3. A condition that has no such score whoever predicts it (`too_few_genes`, …) is left out for everybody alike.
+3. A condition that has no such score for any model (`too_few_genes`, …) is left out for every model alike.
 """
 
 from __future__ import annotations
@@ -54,8 +54,10 @@ def condition_values(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFram
     left_out = np.zeros(cell.max() + 1, dtype=bool)
     left_out[cell[rows["status"].isin(LEFT_OUT).to_numpy() & is_model]] = True
     value = rows["value"].to_numpy(dtype=float)
-    copies = _mean_of(value, cell, rows["model"].eq("no_change").to_numpy())
-    value = np.where((flags["failed"] | flags["declined"]) & is_model, copies[cell], value)
+    copies = rows["model"].eq("no_change").to_numpy() & np.isfinite(value)
+    counts, sums = (np.bincount(cell[copies], weights, minlength=len(left_out)) for weights in (None, value[copies]))
+    copied = np.divide(sums, counts, out=np.full(len(counts), np.nan), where=counts > 0)
+    value = np.where((flags["failed"] | flags["declined"]) & is_model, copied[cell], value)
     # rows that are not ok come first within a condition, so that "first" names them
     pair = rows.groupby(_LABELS, sort=True, observed=True).ngroup().to_numpy()
     order = np.lexsort((rows["seed"], rows["fold"], own, pair))
@@ -83,14 +85,6 @@ def name_conditions(rows: pd.DataFrame) -> pd.Series:
     doses = rows["dose"].astype("category")
     words = doses.cat.rename_categories([f" {dose:g} nM" for dose in doses.cat.categories]).astype(object).fillna("")
     return (rows["perturbation"].astype(object) + words).astype("category")
-
-
-def _mean_of(value: np.ndarray, cell: np.ndarray, which: np.ndarray) -> np.ndarray:
-    """Return the mean over the rows marked in `which` of each cell [cell]; NaN where none of them has a value."""
-    use = which & np.isfinite(value)
-    counts = np.bincount(cell[use], minlength=cell.max() + 1)
-    sums = np.bincount(cell[use], weights=value[use], minlength=cell.max() + 1)
-    return np.divide(sums, counts, out=np.full(len(counts), np.nan), where=counts > 0)
 
 
 def _complete(scores: pd.DataFrame) -> pd.DataFrame:
@@ -121,7 +115,8 @@ def _complete(scores: pd.DataFrame) -> pd.DataFrame:
 def _worst(scores: pd.DataFrame) -> pd.DataFrame:
     """Return budget and audit per model and task: "quick" where any row is, and the first audit that is not clean."""
     facts = scores[[*_MODEL, "budget", "audit"]].drop_duplicates()
-    facts = facts.assign(clean=facts["audit"] == "clean", full=facts["budget"] == "full")
-    audits = facts.sort_values([*_MODEL, "clean", "audit"]).groupby(_MODEL, observed=True)["audit"].first()
-    budgets = facts.sort_values([*_MODEL, "full", "budget"]).groupby(_MODEL, observed=True)["budget"].first()
-    return pd.concat([budgets, audits], axis=1).reset_index()
+    worst = []
+    for name, good in (("budget", "full"), ("audit", "clean")):
+        ordered = facts.assign(good=facts[name] == good).sort_values([*_MODEL, "good", name])
+        worst.append(ordered.groupby(_MODEL, observed=True)[name].first())
+    return pd.concat(worst, axis=1).reset_index()

@@ -15,7 +15,7 @@ from reports.stats.aggregate import rank_settled
 from reports.stats.condition_values import condition_values, name_conditions
 from reports.stats.paired_comparison import holm, paired_gain, signed_rank
 from reports.stats.score_matrix import ScoreMatrix, score_matrices
-from reports.tables import Tables, load
+from reports.tables import Tables
 from reports.task_labels import Task, tasks
 
 COPY = "no_change"
@@ -35,11 +35,6 @@ class Results:
 
     folder: Path
     tables: Tables
-
-    @classmethod
-    def of(cls, folder: Path) -> Results:
-        """Read a run's folder; raises `ReportError`."""
-        return cls(folder, load(folder))
 
     @cached_property
     def settled(self) -> pd.DataFrame:
@@ -71,15 +66,13 @@ class Results:
 
     def rows(self, direction: str, metrics: Sequence[str], level: str = "suite") -> pd.DataFrame:
         """Rows of the leaderboard at one level, in its order."""
-        board = self.board
-        keep = (board["direction"] == direction) & (board["level"] == level) & board["metric"].isin(metrics)
-        return board[keep].reset_index(drop=True)
+        chosen = (self.board["direction"] == direction) & (self.board["level"] == level)
+        return self.board[chosen & self.board["metric"].isin(metrics)].reset_index(drop=True)
 
     def matrices(self, direction: str, metrics: Sequence[str]) -> list[ScoreMatrix]:
         """Values [condition, model] of some metrics."""
-        table = self.tables.metrics[self.tables.metrics["metric"].isin(metrics)]
-        settled = self.settled[self.settled["metric"].isin(metrics) & (self.settled["direction"] == direction)]
-        return list(score_matrices(settled, table))
+        settled = self.settled[self.settled["direction"] == direction]
+        return list(score_matrices(settled, self.tables.metrics, only=metrics))
 
 
 def _plain(table: pd.DataFrame) -> pd.DataFrame:
@@ -125,10 +118,8 @@ def stages(results: Results) -> pd.DataFrame:
         tuned = f"{match['base']}_{match['direction']}" if match else ""
         if match and tuned in present:
             for matrix in results.matrices(match["direction"], METRICS):
-                contexts = ["", *np.unique(matrix.contexts)]
                 labels = {"model": match["base"], "direction": match["direction"], "metric": matrix.metric}
-                for context in contexts:
-                    part = matrix if not context else matrix.rows(matrix.contexts == context)
+                for context, part in [("", matrix), *matrix.by_context()]:
                     found = _stage(part, pretrained, tuned)
                     rows += [labels | {"context": context} | found] if found else []
     table = pd.DataFrame(rows)

@@ -10,8 +10,8 @@ from reports.stats.aggregate import rank_settled
 from reports.stats.condition_values import condition_values
 from reports.stats.metric_quality import rate_metrics
 from reports.stats.paired_comparison import compare
-from reports.stats.ranks import rank_models
-from reports.stats.sensitivity import rank_sensitivity
+from reports.stats.ranks import rank_models, rank_sensitivity
+from reports.stats.score_matrix import score_matrices
 from reports.tables import Tables
 
 
@@ -38,17 +38,11 @@ class RunStatistics:
 
 def analyse(tables: Tables, *, n_boot: int, seed: int) -> RunStatistics:
     """Compute all statistics of a run; `n_boot` and `seed` are those of the bootstrap."""
-    metrics, draws = tables.metrics, {"n_boot": n_boot, "seed": seed}
-    settled = condition_values(tables.scores, metrics)
-    board = rank_settled(settled, metrics, **draws)
-    friedman, wins = rank_models(settled, metrics)
-    return RunStatistics(
-        tables,
-        settled,
-        leaderboard=board,
-        comparison=compare(settled, metrics, **draws),
-        quality=rate_metrics(settled, metrics, board, tables.planted, **draws),
-        friedman=friedman,
-        wins=wins,
-        sensitivity=rank_sensitivity(tables.scores, settled, board, metrics),
-    )
+    settled = condition_values(tables.scores, tables.metrics)
+    board = rank_settled(settled, tables.metrics, n_boot=n_boot, seed=seed)
+    matrices = list(score_matrices(settled, tables.metrics))
+    comparison = compare(matrices, n_boot=n_boot, seed=seed)
+    quality = rate_metrics(matrices, board, tables.planted, n_boot=n_boot, seed=seed)
+    friedman, wins = rank_models(matrices)
+    sensitivity = rank_sensitivity(matrices, board, tables)
+    return RunStatistics(tables, settled, board, comparison, quality, friedman, wins, sensitivity)

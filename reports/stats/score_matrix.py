@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,10 @@ class ScoreMatrix:
     metric: str
     sign: float
     """1 where higher is better, −1 where lower is: sign × value grows with quality."""
+    scored: bool
+    """Whether the metric ranks models."""
+    judged: bool
+    """Whether the metric has a best value."""
     contexts: np.ndarray
     """[condition], sorted."""
     conditions: np.ndarray
@@ -50,12 +55,12 @@ class ScoreMatrix:
         """Task and metric as the first columns of a row of results."""
         return dict(zip((*GROUP, "metric"), (*self.task, self.metric), strict=True))
 
-    @property
+    @cached_property
     def kept(self) -> np.ndarray:
         """[condition, model]: what enters a mean; a reference only where it has a value, models everywhere alike."""
         return self.present & ~self.left_out & (self.own | self.is_model)
 
-    @property
+    @cached_property
     def ranked(self) -> np.ndarray:
         """[model]: models with a value on every condition kept, some of it their own or in place of a failure."""
         filled = (self.kept & np.isfinite(self.value)).sum(axis=0)
@@ -63,10 +68,15 @@ class ScoreMatrix:
         gave = (self.kept & (self.any_own | (self.failed & (self.status != "missing")))).any(axis=0)
         return self.is_model & full & gave
 
-    def rows(self, which: np.ndarray | slice) -> ScoreMatrix:
+    def rows(self, which: np.ndarray) -> ScoreMatrix:
         """Return the matrix of some of the conditions."""
         arrays = ("contexts", "conditions", "present", "value", "n_truth_cells", "status", "reason", *_FLAGS)
         return replace(self, **{name: getattr(self, name)[which] for name in arrays})
+
+    def by_context(self) -> Iterator[tuple[str, ScoreMatrix]]:
+        """Yield the name and the matrix of each context."""
+        for context in np.unique(self.contexts):
+            yield context, self.rows(self.contexts == context)
 
     def column(self, model: str) -> int | None:
         """Return the place of a model or reference; None where the task has none of that name."""
@@ -75,58 +85,55 @@ class ScoreMatrix:
     def table(self) -> tuple[np.ndarray, np.ndarray, list[str]]:
         """Return the values [condition, model] of ranked models, the context of each condition, and the models' names.
 
-        Conditions that are left out for everybody are not in it; values are as given, not turned by `sign`.
+        Conditions that are left out for every model are not in it; values are as given, not turned by `sign`.
         """
-        ranked = self.ranked
-        keep = self.kept[:, ranked].all(axis=1)
-        names = [name for name, use in zip(self.models, ranked, strict=True) if use]
-        return self.value[keep][:, ranked], self.contexts[keep], names
+        keep = self.kept[:, self.ranked].all(axis=1)
+        return self.value[keep][:, self.ranked], self.contexts[keep], np.array(self.models)[self.ranked].tolist()
 
 
-def score_matrices(settled: pd.DataFrame, metrics: pd.DataFrame) -> Iterator[ScoreMatrix]:
-    """Split what `condition_values` returned into its panels, by task in alphabetical order, then by metric as in `metrics`."""
-    position = {name: number for number, name in enumerate(metrics["metric"])}
-    better = metrics.set_index("metric")["higher_is_better"]
-    order = settled["metric"].astype(object).map(position)
+def score_matrices(
+    settled: pd.DataFrame, metrics: pd.DataFrame, only: Collection[str] | None = None
+) -> Iterator[ScoreMatrix]:
+    """Split what `condition_values` returned by task in alphabetical order, then by metric as in `metrics`.
+
+    `only` names the metrics that are wanted; None takes all of them.
+    """
+    facts = metrics.set_index("metric")
+    if only is not None:
+        settled = settled[settled["metric"].isin(only)]
+    order = settled["metric"].astype(object).map({name: place for place, name in enumerate(facts.index)})
     for key, rows in settled.assign(order=order).groupby([*GROUP, "order"], sort=True, observed=True):
-        metric = str(rows["metric"].iloc[0])
-        yield _panel(key[:-1], metric, 1.0 if better[metric] else -1.0, rows)
+        yield _panel(key[:-1], facts.loc[rows["metric"].iloc[0]], rows)
 
 
-def _panel(task: tuple[str, ...], metric: str, sign: float, rows: pd.DataFrame) -> ScoreMatrix:
+def _panel(task: tuple[str, ...], metric: pd.Series, rows: pd.DataFrame) -> ScoreMatrix:
     """Lay the rows of one task and metric out as arrays."""
     place = rows.groupby(["context", "condition"], sort=True, observed=True).ngroup().to_numpy()
-    who = rows.groupby(["kind", "model"], sort=True, observed=True).ngroup().to_numpy()
-    shape = (place.max() + 1, who.max() + 1)
-    first_place, first_who = _first(place), _first(who)
+    which = rows.groupby(["kind", "model"], sort=True, observed=True).ngroup().to_numpy()
+    first_place, first_which = (np.unique(codes, return_index=True)[1] for codes in (place, which))
+    shape = (len(first_place), len(first_which))
 
-    def spread(name: str, fill: object, dtype: type) -> np.ndarray:
+    def spread(values: object, fill: object, dtype: type) -> np.ndarray:
         array = np.full(shape, fill, dtype=dtype)
-        array[place, who] = rows[name].to_numpy()
+        array[place, which] = values
         return array
 
-    cells = spread("n_truth_cells", np.nan, float)
-    known = np.isfinite(cells)
-    counts = known.sum(axis=1)
-    present = np.zeros(shape, dtype=bool)
-    present[place, who] = True
+    cells = spread(rows["n_truth_cells"], np.nan, float)
+    counts = np.isfinite(cells).sum(axis=1)
     return ScoreMatrix(
         task=task,
-        metric=metric,
-        sign=sign,
+        metric=str(metric.name),
+        sign=1.0 if metric["higher_is_better"] else -1.0,
+        scored=bool(metric["scored"]),
+        judged=bool(pd.notna(metric["best"])),
         contexts=rows["context"].to_numpy()[first_place],
         conditions=rows["condition"].to_numpy()[first_place],
-        models=tuple(rows["model"].to_numpy()[first_who]),
-        is_model=rows["kind"].to_numpy()[first_who] == "model",
-        present=present,
-        value=spread("value", np.nan, float),
-        n_truth_cells=np.where(counts > 0, np.where(known, cells, 0.0).sum(axis=1) / np.maximum(counts, 1), np.nan),
-        status=spread("status", "", object),
-        reason=spread("reason", "", object),
-        **{name: spread(name, False, bool) for name in _FLAGS},
+        models=tuple(rows["model"].to_numpy()[first_which]),
+        is_model=rows["kind"].to_numpy()[first_which] == "model",
+        present=spread(True, False, bool),
+        value=spread(rows["value"], np.nan, float),
+        n_truth_cells=np.divide(np.nansum(cells, axis=1), counts, out=np.full(len(counts), np.nan), where=counts > 0),
+        status=spread(rows["status"], "", object),
+        reason=spread(rows["reason"], "", object),
+        **{name: spread(rows[name], False, bool) for name in _FLAGS},
     )
-
-
-def _first(codes: np.ndarray) -> np.ndarray:
-    """Return where each code 0, 1, … occurs first."""
-    return np.unique(codes, return_index=True)[1]

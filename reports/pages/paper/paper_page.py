@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reports.figures.dose_embedding_figure import REAL, draw_embedding, read_neighbours, summarise
+from reports.figures.dose_embedding_figure import draw_embedding, read_neighbours, summarise
 from reports.figures.enrichment_figure import draw_enrichment, read_enrichment
 from reports.figures.paper_figures import draw_lines, draw_stages, draw_triangular
 from reports.figures.style import save, settings
@@ -32,7 +32,7 @@ from reports.pages.paper.paper_sentences import (
 )
 from reports.pages.paper.paper_tables import lay_out, of_paper, table_of_compounds, table_of_lines
 from reports.stats.paper_scores import Results, stages, triangular
-from reports.task_labels import BRACKETS
+from reports.tables import load
 
 LEAD = "pearson_delta"
 
@@ -57,6 +57,10 @@ class Part:
         self.files += paths
         return picture(paths[0], self.out)
 
+    def add_table(self, table: pd.DataFrame, name: str) -> None:
+        """Save a table."""
+        self.files.append(save_table(table, self.out / f"{name}.csv"))
+
     def summaries(self, direction: str, *metrics: str) -> Iterator[str]:
         """Yield the summary of some metrics, and the models without a value."""
         yield from (summary_of_metric(self.results, direction, metric) for metric in metrics)
@@ -66,20 +70,18 @@ class Part:
 def _table1(part: Part) -> None:
     """Table 1: every model by line, both directions."""
     table = table_of_lines(part.results)
-    part.files.append(save_table(table, part.out / "table1.csv"))
-    for direction in part.results.directions:
-        names = sorted(set(table.loc[table["direction"] == direction, "name"]))
-        summaries = part.summaries(direction, "r2_pearson", LEAD)
-        part.add_direction(direction, lay_out(table, direction, names), *summaries)
+    part.add_table(table, "table1")
+    for direction, own in table.groupby("direction"):
+        text = lay_out(own, sorted(set(own["name"])))
+        part.add_direction(direction, text, *part.summaries(direction, "r2_pearson", LEAD))
 
 
 def _table2(part: Part) -> None:
     """Table 2: every model by compound."""
     table = table_of_compounds(part.results)
-    part.files.append(save_table(table, part.out / "table2.csv"))
-    for direction in part.results.directions:
-        names = of_paper(sorted(set(table.loc[table["direction"] == direction, "name"])))
-        part.add_direction(direction, lay_out(table, direction, names), *part.summaries(direction, LEAD))
+    part.add_table(table, "table2")
+    for direction, own in table.groupby("direction"):
+        part.add_direction(direction, lay_out(own, of_paper(set(own["name"]))), *part.summaries(direction, LEAD))
     if (part.results.tables.scores["protocol"] == "low_to_high_dose").any():
         part.blocks.append(
             "The input is the same compound's cells at the next lower dose, so copying it is no copy of the control."
@@ -97,10 +99,10 @@ def _figure2(part: Part) -> None:
 def _figure3(part: Part) -> None:
     """Figure 3: is the output nearer the target than the input?"""
     table = triangular(part.results)
-    part.files.append(save_table(table, part.out / "figure3.csv"))
-    for direction in sorted(set(table["direction"])):
+    part.add_table(table, "figure3")
+    for direction, own in table.groupby("direction"):
         link = part.add_figure(draw_triangular(table, part.results, direction), f"figure3-{direction}")
-        part.add_direction(direction, link, _triangular_summary(table, direction))
+        part.add_direction(direction, link, summary_of_triangle(own))
 
 
 def _figure4(part: Part) -> None:
@@ -112,10 +114,10 @@ def _figure4(part: Part) -> None:
             "`python -m benchmarks.run --suite cropseq --models cycseq_n2p,cycseq_p2n,cycseq_pretrained_n2p,cycseq_pretrained_p2n`."
         )
         return
-    part.files.append(save_table(table, part.out / "figure4.csv"))
-    for direction in sorted(set(table["direction"])):
+    part.add_table(table, "figure4")
+    for direction, own in table.groupby("direction"):
         link = part.add_figure(draw_stages(table, part.results, direction), f"figure4-{direction}")
-        part.add_direction(direction, link, _stage_table(table[table["direction"] == direction]))
+        part.add_direction(direction, link, *_stage_blocks(own))
 
 
 def _figure5(part: Part) -> None:
@@ -125,20 +127,19 @@ def _figure5(part: Part) -> None:
         part.blocks.append(f"Not made yet: `python -m benchmarks.embedding {part.results.folder}`.")
         return
     part.files += draw_embedding(folder, part.out)
-    table = summarise(read_neighbours(folder))
+    table = summarise(read_neighbours(folder)).sort_values(["dose", "share"], ascending=[True, False])
     lines = [
-        [
-            str(row.model),
-            str(row.unit),
-            f"{row.dose:g} nM",
-            f"{100 * row.share:.0f} %" + interval(100 * row.low, 100 * row.high, 0),
-            percent(row.chance),
-        ]
-        for row in table.sort_values(["dose", "share"], ascending=[True, False]).itertuples()
+        {
+            "model": str(row.model),
+            "unit": str(row.unit),
+            "dose of the prediction": f"{row.dose:g} nM",
+            "right dose": f"{100 * row.share:.0f} %" + interval(100 * row.low, 100 * row.high, 0),
+            "chance": percent(row.chance),
+        }
+        for row in table.itertuples()
     ]
-    header = ["model", "unit", "dose of the prediction", "right dose", "chance"]
     part.blocks += [picture(path, part.out) for path in part.files]
-    part.blocks += [_dose_summary(table), markdown_table(header, lines)]
+    part.blocks += [summary_of_doses(table), markdown_table(lines)]
 
 
 def _figure6(part: Part) -> None:
@@ -152,7 +153,7 @@ def _figure6(part: Part) -> None:
         return
     part.files += draw_enrichment(folder, part.out)
     part.blocks += [picture(path, part.out) for path in part.files]
-    part.blocks.append(_enrichment_table(read_enrichment(folder)["agreement"]))
+    part.blocks += _enrichment_blocks(read_enrichment(folder)["agreement"])
 
 
 SECTIONS: Mapping[str, tuple[str, Callable[[Part], None]]] = {
@@ -187,7 +188,7 @@ def write_paper(folders: Mapping[str, Path], out: Path) -> list[Path]:
     ReportError
         Tables of a run that are missing or cannot be reported.
     """
-    runs = {suite: Results.of(folder) for suite, folder in folders.items()}
+    runs = {suite: Results(folder, load(folder)) for suite, folder in folders.items()}
     out.mkdir(parents=True, exist_ok=True)
     blocks, files = ["# The paper's tables and figures, and ours beside them", *_how_to_read(runs)], []
     for title, (suite, build) in SECTIONS.items():
@@ -202,12 +203,8 @@ def write_paper(folders: Mapping[str, Path], out: Path) -> list[Path]:
         heading = f"## {title} ({task.suite})" if build is _figure6 else f"## {title}"
         blocks += [" — ".join((heading, *task.warnings)), *part.blocks]
         files += part.files
-    losses = [line for suite, results in runs.items() for line in _losses(suite, results)]
-    blocks += [
-        "## Models worse than a copy of the input",
-        bullets(losses) or "No suite was run.",
-        "## Reference scores",
-    ]
+    losses = bullets(line for suite, results in runs.items() for line in _losses(suite, results))
+    blocks += ["## Models worse than a copy of the input", losses or "No suite was run.", "## Reference scores"]
     blocks.append(bullets(f"{suite}: {calibration_sentence(results)}" for suite, results in runs.items()))
     return [*files, save_page(blocks, out / "paper.md")]
 
@@ -236,80 +233,44 @@ def _how_to_read(runs: Mapping[str, Results]) -> Iterator[str]:
 def _losses(suite: str, results: Results) -> list[str]:
     """List the metrics and models for which copying the input is better, a line per direction."""
     where = f"{suite} (simulated)" if results.simulated else suite
-    sentences = losses_to_copying(results)
-    return [f"{where}, {sentence}" for sentence in sentences] or [
-        f"{where}: none; every model is better than `no_change` or equal to it."
-    ]
+    sentences = [f"{where}, {sentence}" for sentence in losses_to_copying(results)]
+    return sentences or [f"{where}: none; every model is better than `no_change` or equal to it."]
 
 
-def _triangular_summary(table: pd.DataFrame, direction: str) -> str:
-    own = table[(table["direction"] == direction) & (table["kind"] == "model") & ~table["model"].isin(BRACKETS)]
-    if own.empty:
-        return "No model has a value."
-    means = own.groupby("model")[["sim_tp", "sim_ip", "copy_margin"]].mean()
-    flagged = own.groupby("model")["copies_input"].mean() if "copies_input" in own else pd.Series(dtype=float)
-    nearer = sorted(means.index[means["copy_margin"] > 0])
-    best = means["copy_margin"].idxmax()
-    text = f"Nearer the target than the input on average: {', '.join(nearer) if nearer else 'no model'}; the widest margin has "
-    text += f"{best}, {number(means.loc[best, 'copy_margin'], 3)} (sim(target, output) {number(means.loc[best, 'sim_tp'], 2)})."
-    copies = sorted(flagged.index[flagged > 0])
-    return text + (
-        f" Flagged as copies on some gene: {', '.join(copies)}." if copies else " None is flagged as a copy."
-    )
-
-
-def _stage_table(table: pd.DataFrame) -> str:
-    lines = []
-    for row in table.itertuples():
-        lines.append(
-            [
-                str(row.model),
-                str(row.metric),
-                str(row.context) or "all lines",
-                number(row.pretrained, 4),
-                number(row.finetuned, 4),
-                with_interval(row.gain, row.low, row.high, 4),
-                f"{row.p_holm:.2g}",
-            ]
-        )
+def _stage_blocks(table: pd.DataFrame) -> Iterator[str]:
+    """Write a sentence on what fine-tuning adds over all lines, and the table of every line."""
     whole = table[table["context"] == ""]
-    better, worse = whole[whole["low"] > 0], whole[whole["high"] < 0]
-    sentence = "Over all lines, fine-tuning is better beyond the bootstrap error in: "
-    sentence += ", ".join(f"{r.model} {r.metric}" for r in better.itertuples()) or "nothing"
-    sentence += "; worse in: " + (", ".join(f"{r.model} {r.metric}" for r in worse.itertuples()) or "nothing") + "."
-    header = ["model", "metric", "line", "pre-trained", "fine-tuned", "gain", "p (Wilcoxon, Holm)"]
-    return f"{sentence}\n\n{markdown_table(header, lines, left=3)}"
-
-
-def _dose_summary(table: pd.DataFrame) -> str:
-    means = table.groupby("model")[["share", "chance"]].mean()
-    real = means.loc[REAL] if REAL in means.index else None
-    rest = means.drop(index=REAL, errors="ignore").sort_values("share", ascending=False)
-    best = rest.iloc[0]
-    text = f"Of the nearest measured neighbours of the cells {rest.index[0]} predicts, {100 * best['share']:.0f} % are of the predicted "
-    text += f"dose; chance gives {100 * best['chance']:.0f} %"
-    return text + (f", measured cells of that dose {100 * real['share']:.0f} %." if real is not None else ".")
-
-
-def _enrichment_table(agreement: pd.DataFrame) -> str:
-    means = agreement.groupby("model")[["spearman_nes", "top_overlap", "top_chance", "sign_share"]].mean()
-    means = means.sort_values("spearman_nes", ascending=False)
+    better, worse = (
+        ", ".join(f"{row.model} {row.metric}" for row in rows.itertuples()) or "nothing"
+        for rows in (whole[whole["low"] > 0], whole[whole["high"] < 0])
+    )
+    yield f"Over all lines, fine-tuning is better beyond the bootstrap error in: {better}; worse in: {worse}."
     lines = [
-        [
-            str(model),
-            number(row["spearman_nes"], 2),
-            percent(row["top_overlap"]),
-            percent(row["top_chance"]),
-            percent(row["sign_share"]),
-        ]
-        for model, row in means.iterrows()
+        {
+            "model": str(row.model),
+            "metric": str(row.metric),
+            "line": str(row.context) or "all lines",
+            "pre-trained": number(row.pretrained, 4),
+            "fine-tuned": number(row.finetuned, 4),
+            "gain": with_interval(row.gain, row.low, row.high, 4),
+            "p (Wilcoxon, Holm)": f"{row.p_holm:.2g}",
+        }
+        for row in table.itertuples()
     ]
-    n = agreement[["context", "perturbation", "dose"]].drop_duplicates().shape[0]
-    header = [
-        "model",
-        "Spearman of NES with the truth's",
-        "top sets shared",
-        "chance",
-        "right sign of significant sets",
+    yield markdown_table(lines, left=3)
+
+
+def _enrichment_blocks(agreement: pd.DataFrame) -> Iterator[str]:
+    yield f"Means over {len(agreement[['context', 'perturbation', 'dose']].drop_duplicates())} conditions."
+    means = agreement.groupby("model")[["spearman_nes", "top_overlap", "top_chance", "sign_share"]].mean()
+    lines = [
+        {
+            "model": str(row.Index),
+            "Spearman of NES with the truth's": number(row.spearman_nes, 2),
+            "top sets shared": percent(row.top_overlap),
+            "chance": percent(row.top_chance),
+            "right sign of significant sets": percent(row.sign_share),
+        }
+        for row in means.sort_values("spearman_nes", ascending=False).itertuples()
     ]
-    return f"Means over {n} conditions.\n\n" + markdown_table(header, lines, left=1)
+    yield markdown_table(lines, left=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from reports.figures.dose_embedding_figure import REAL
 from reports.formatting import decimals, number, shorten, with_interval
 from reports.stats.paired_comparison import paired_gain
 from reports.stats.paper_scores import COPY, N_BOOT, Results
@@ -87,3 +88,29 @@ def calibration_sentence(results: Results) -> str:
 def _span(values: pd.Series) -> str:
     low, high = number(values.min(), 2), number(values.max(), 2)
     return low if low == high else f"{low} to {high}"
+
+
+def summary_of_triangle(table: pd.DataFrame) -> str:
+    """Name the models nearer the target than the input, and those flagged as copies, in one direction of Figure 3."""
+    own = table[(table["kind"] == "model") & ~table["model"].isin(BRACKETS)]
+    if own.empty:
+        return "No model has a value."
+    means = own.groupby("model")[["sim_tp", "sim_ip", "copy_margin"]].mean()
+    flagged = own.groupby("model")["copies_input"].mean() if "copies_input" in own else pd.Series(dtype=float)
+    nearer = ", ".join(sorted(means.index[means["copy_margin"] > 0])) or "no model"
+    best = means.loc[means["copy_margin"].idxmax()]
+    text = f"Nearer the target than the input on average: {nearer}; the widest margin has {best.name}, "
+    text += f"{number(best['copy_margin'], 3)} (sim(target, output) {number(best['sim_tp'], 2)})."
+    copies = ", ".join(sorted(flagged.index[flagged > 0]))
+    return text + (f" Flagged as copies on some gene: {copies}." if copies else " None is flagged as a copy.")
+
+
+def summary_of_doses(table: pd.DataFrame) -> str:
+    """Say how many neighbours of the best model's cells are of the predicted dose."""
+    means = table.groupby("model")[["share", "chance"]].mean()
+    best = means.drop(index=REAL, errors="ignore").sort_values("share", ascending=False).iloc[0]
+    text = f"Of the nearest measured neighbours of the cells {best.name} predicts, {100 * best['share']:.0f} % are of the predicted "
+    text += f"dose; chance gives {100 * best['chance']:.0f} %"
+    if REAL not in means.index:
+        return text + "."
+    return text + f", measured cells of that dose {100 * means.loc[REAL, 'share']:.0f} %."

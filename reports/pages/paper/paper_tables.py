@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import pandas as pd
 
 from reports.formatting import decimals, markdown_table, number
-from reports.pages.paper.published import NOTE, published
 from reports.stats.paper_scores import Results, mean_by
 from reports.task_labels import BRACKETS
 
@@ -17,6 +17,13 @@ LEAD = "pearson_delta"
 """Shown first, since the others score a copy of the input high."""
 COMPOUNDS = ("Capecitabine", "Disulfiram", "Entacapone", "Meprednisone", "Mercaptopurine")
 LINE = "K562"
+NOTE = (
+    "Published values are those of CycSeq, IJCAI 2025: Tables 1 and 2, and the text on Figure 3. Its R² is the squared Pearson "
+    "correlation (r2_pearson here), its line MM1 is MM1S. They were measured on draws of cells that were trained on, with "
+    "NK-exposed against unexposed cells as the two sides of the CROP-seq lines, after another pre-processing: they are shown for "
+    "orientation, and a difference to ours is not an error of either. scGen's and GEARS's direction is not stated there; they "
+    "stand with n2p."
+)
 COLUMNS = ("direction", "name", "dose", "model", "kind", "metric", "mean", "n_conditions", "published")
 
 
@@ -25,11 +32,9 @@ def table_of_lines(results: Results) -> pd.DataFrame:
 
     `published` holds the paper's value where the cells are real, and nothing where they are simulated.
     """
-    parts = []
-    for direction in results.directions:
-        rows = results.rows(direction, (LEAD, *METRICS), level="context")
-        parts.append(rows.rename(columns={"context": "name"}).assign(dose=""))
-    return _with_published(results, pd.concat(parts, ignore_index=True), "table1")
+    parts = [results.rows(direction, (LEAD, *METRICS), level="context") for direction in results.directions]
+    table = pd.concat(parts, ignore_index=True).rename(columns={"context": "name"})
+    return _with_published(results, table.assign(dose=""), "table1")
 
 
 def table_of_compounds(results: Results) -> pd.DataFrame:
@@ -48,16 +53,20 @@ def table_of_compounds(results: Results) -> pd.DataFrame:
     return _with_published(results, table.rename(columns={"perturbation": "name"}), "table2")
 
 
+def published(item: str) -> pd.DataFrame:
+    """Read what the paper prints in "table1", "table2" or "figure3": model, direction, name, metric, value."""
+    table = pd.read_csv(Path(__file__).with_name("published.csv"))
+    return table[table["item"] == item].drop(columns="item")
+
+
 def _with_published(results: Results, table: pd.DataFrame, item: str) -> pd.DataFrame:
     """Add the paper's values, beside real cells only."""
     table = table.assign(published=pd.NA)
     if not results.simulated:
-        known = {
-            (row.model, row.direction, row.name_, row.metric): row.value
-            for row in published(item).rename(columns={"name": "name_"}).itertuples()
-        }
-        keys = zip(table["model"], table["direction"], table["name"].map(plain), table["metric"], strict=True)
-        table["published"] = [known.get(key) for key in keys]
+        keys = ["model", "direction", "name", "metric"]
+        known = published(item).set_index(keys)["value"]
+        named = table.assign(name=table["name"].map(plain))[keys]
+        table["published"] = [known.get(key) for key in named.itertuples(index=False, name=None)]
         table.loc[table["dose"] != "", "published"] = None
     return table[list(COLUMNS)]
 
@@ -69,38 +78,36 @@ def plain(name: object) -> str:
     return text.split(" ")[0]
 
 
-def of_paper(names: Sequence[str]) -> list[str]:
+def of_paper(names: Iterable[str]) -> list[str]:
     """Keep the paper's five compounds, in its order; all of them where none is there."""
-    found = [name for compound in COMPOUNDS for name in names if plain(name) == compound]
+    found = [name for compound in COMPOUNDS for name in sorted(names) if plain(name) == compound]
     return found or sorted(names)
 
 
-def lay_out(table: pd.DataFrame, direction: str, names: Sequence[str]) -> str:
+def lay_out(table: pd.DataFrame, names: Sequence[str]) -> str:
     """Write one direction as Markdown: a line a model, a column a name, r2_pearson / MAE / MSE in a cell.
 
     The paper's own values stand in a line of their own beneath the model's, where there are any.
     """
-    rows = table[(table["direction"] == direction) & (table["dose"] == "") & table["name"].isin(names)]
+    rows = table[(table["dose"] == "") & table["name"].isin(names)]
     rows = rows[rows.groupby("model")["mean"].transform(lambda means: means.notna().any())]
-    wide = rows.pivot(index="model", columns=["name", "metric"], values="mean")
-    printed = rows.dropna(subset="published")
-    places = {
-        metric: decimals(rows.loc[(rows["metric"] == metric) & (rows["kind"] == "model"), "mean"]) for metric in METRICS
-    }
+    models = rows[rows["kind"] == "model"]
+    places = {metric: decimals(models.loc[models["metric"] == metric, "mean"]) for metric in METRICS}
     lead = rows[rows["metric"] == LEAD].groupby("model")["mean"].mean()
+    columns = {name: f"{name}: {' / '.join(METRICS)}" for name in names}
     lines = []
     for model in _order(rows):
-        cells = [_cell(wide.loc[model], name, places) for name in names]
-        first = number(lead[model], 3) if pd.notna(lead.get(model)) else "–"
-        lines.append([_name(model, rows), first, *cells])
-        own = printed[printed["model"] == model].pivot(index="model", columns=["name", "metric"], values="published")
-        if len(own):
-            lines.append(
-                ["published", "not given", *(_cell(own.loc[model], n, dict.fromkeys(METRICS, 3)) for n in names)]
-            )
-    header = ["model", f"{LEAD}, mean", *(f"{name}: {' / '.join(METRICS)}" for name in names)]
-    notes = [] if printed.empty else [NOTE]
-    return "\n\n".join([markdown_table(header, lines, left=1), *notes])
+        own = rows[rows["model"] == model].set_index(["name", "metric"])
+        line = {"model": _name(model, own), f"{LEAD}, mean": number(lead.get(model), 3)}
+        lines.append(line | {title: _cell(own["mean"], name, places) for name, title in columns.items()})
+        if own["published"].notna().any():
+            line = {"model": "published", f"{LEAD}, mean": "not given"}
+            printed = {
+                title: _cell(own["published"], name, dict.fromkeys(METRICS, 3)) for name, title in columns.items()
+            }
+            lines.append(line | printed)
+    notes = [NOTE] if rows["published"].notna().any() else []
+    return "\n\n".join([markdown_table(lines, left=1), *notes])
 
 
 def _order(rows: pd.DataFrame) -> list[str]:
@@ -111,17 +118,14 @@ def _order(rows: pd.DataFrame) -> list[str]:
 
 
 def _name(model: str, rows: pd.DataFrame) -> str:
-    if (rows.loc[rows["model"] == model, "kind"] == "reference").any():
+    if (rows["kind"] == "reference").any():
         return f"*{model}*"
     return f"{model} (bracket)" if model in BRACKETS else model
 
 
 def _cell(values: pd.Series, name: str, places: dict[str, int]) -> str:
     """Write r2_pearson / MAE / MSE of one name; – where there is no value."""
-    found = [values.get((name, metric)) for metric in METRICS]
-    if all(pd.isna(value) for value in found):
+    found = {metric: values.get((name, metric)) for metric in METRICS}
+    if all(pd.isna(value) for value in found.values()):
         return "–"
-    return " / ".join(
-        "–" if pd.isna(value) else number(float(str(value)), places[metric])
-        for value, metric in zip(found, METRICS, strict=True)
-    )
+    return " / ".join(number(value, places[metric]) for metric, value in found.items())

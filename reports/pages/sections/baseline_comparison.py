@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from reports.formatting import interval, number
 from reports.pages.page_sections import Section, TaskData
 
@@ -16,25 +14,19 @@ def write(data: TaskData) -> str:
     places = data.places[data.lead]
     sentences = []
     for baseline, tests in comparison.groupby("baseline", sort=False):
-        tests = tests.sort_values(["gain", "model"], ascending=[False, True])
-        texts = pd.Series(
-            [
-                f"{row.model} {'+' * (row.gain > 0)}{number(row.gain, places)}{interval(row.low, row.high, places)}"
-                for row in tests.itertuples()
-            ],
-            index=tests.index,
-        )
+        better, worse, unclear = list[str](), list[str](), list[str]()
+        for row in tests.sort_values(["gain", "model"], ascending=[False, True]).itertuples():
+            group = better if row.low > 0 else worse if row.high < 0 else unclear
+            sign = "+" if row.gain > 0 else ""
+            group.append(f"{row.model} {sign}{number(row.gain, places)}{interval(row.low, row.high, places)}")
         name = f"`{baseline}` ({number(means[baseline, data.lead], places)})"
         if tests["low"].isna().all():
-            sentences.append(
-                f"{data.lead}, difference to {name}: {', '.join(texts)}; no interval, since there is one condition."
-            )
+            difference = f"{data.lead}, difference to {name}: {', '.join(unclear)}"
+            sentences.append(f"{difference}; no interval, since there is one condition.")
             continue
-        better, worse = texts[tests["low"] > 0], texts[tests["high"] < 0]
-        unclear = texts.drop(better.index).drop(worse.index)
         sentence = f"Models better than {name} in {data.lead}: {', '.join(better) or '**none**'}"
-        sentence += f"; not significantly different: {', '.join(unclear)}" if len(unclear) else ""
-        sentence += f"; worse: {', '.join(worse)}" if len(worse) else ""
+        sentence += f"; not significantly different: {', '.join(unclear)}" if unclear else ""
+        sentence += f"; worse: {', '.join(worse)}" if worse else ""
         sentences.append(sentence + " (difference, positive where better, and its 95 % interval by paired bootstrap).")
     return "\n\n".join(sentences)
 

@@ -23,20 +23,15 @@ def write(run: RunStatistics) -> str:
     if models.empty:
         return ""
     rows = [
-        [
-            f"`{row['model']}`",
-            row["directions"].replace(" ", ", "),
-            *(row[ability] or "–" for ability in ABILITIES),
-            " ".join(filter(None, (row["summary"], row["limits"]))),
-            row["source"],
-        ]
+        {"model": f"`{row['model']}`", "directions": row["directions"].replace(" ", ", ")}
+        | {ability.replace("_", " "): row[ability] or "–" for ability in ABILITIES}
+        | {"what it is": " ".join(filter(None, (row["summary"], row["limits"]))), "source": row["source"]}
         for _, row in models.iterrows()
     ]
-    used = {label for row in rows for label in row[2 : 2 + len(ABILITIES)]}
+    used = set(models[list(ABILITIES)].replace("", "–").to_numpy().ravel())
     legend = "; ".join(f"*{label}*: {meaning}" for label, meaning in LABELS.items() if label in used)
-    header = ["model", "directions", *(ability.replace("_", " ") for ability in ABILITIES), "what it is", "source"]
     intro = "What each model predicts outside its training cells, as its record states and `benchmarks.check` tests."
-    return f"{intro} {legend}.\n\n{markdown_table(header, rows, left=len(header))}"
+    return f"{intro} {legend}.\n\n{markdown_table(rows, left=len(rows[0]))}"
 
 
 SECTION = Section("Models", 20, write, per_task=False)

@@ -13,9 +13,7 @@ from reports.pages.index_page import Entry, write_index
 from reports.pages.leaderboard_page import leaderboard_blocks
 from reports.pages.paper.paper_page import write_paper
 from reports.pages.study_page import write_study
-from reports.stats.audits.direction_audit import COLUMNS as DIRECTION_COLUMNS
-from reports.stats.audits.integration_audit import compare_integrations
-from reports.stats.audits.protocol_audit import compare_protocols
+from reports.stats.audits import DIRECTION_COLUMNS, compare_integrations, compare_protocols
 from reports.stats.run_statistics import analyse
 from reports.stats.study_summary import summarise_seeds
 from reports.tables import MODEL_COLUMNS, load

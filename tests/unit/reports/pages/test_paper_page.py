@@ -6,8 +6,7 @@ import pytest
 
 from reports.pages.paper.paper_page import write_paper
 from reports.pages.paper.paper_sentences import calibration_sentence, losses_to_copying
-from reports.pages.paper.paper_tables import lay_out, of_paper, plain, table_of_compounds, table_of_lines
-from reports.pages.paper.published import published
+from reports.pages.paper.paper_tables import lay_out, of_paper, plain, published, table_of_compounds, table_of_lines
 from reports.paper import find_runs, main
 from reports.stats.paper_scores import Results, stages, triangular
 from reports.tables import COST_COLUMNS, ReportError, Tables, check_metrics, check_scores
@@ -74,9 +73,9 @@ def test_published_values_stand_beside_real_cells_only():
     assert own.loc[("cycseq_n2p", "K562", "r2_pearson"), "mean"] == pytest.approx(0.94 - 0.015)
     assert pd.isna(own.loc[("train_mean", "K562", "mse"), "published"])
     assert twin["published"].isna().all()
-    assert "0.835 / 0.031 / 0.002" in lay_out(real, "n2p", LINES)
-    assert "published" not in lay_out(twin, "n2p", LINES)
-    assert "0.835" not in lay_out(twin, "n2p", LINES)
+    assert "0.835 / 0.031 / 0.002" in lay_out(real, LINES)
+    assert "published" not in lay_out(twin, LINES)
+    assert "0.835" not in lay_out(twin, LINES)
 
 
 def test_compounds_are_the_papers_in_k562_by_dose_and_over_doses():
