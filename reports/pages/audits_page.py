@@ -16,7 +16,7 @@ from reports.task_labels import Task
 
 
 def write_audits(tables: Mapping[str, pd.DataFrame], methods: Mapping[str, str], out: Path) -> list[Path]:
-    """Write a CSV table and figures per audit, and audits.md.
+    """Write a CSV table and figures per audit, and audits.md, to the folder `out`.
 
     Parameters
     ----------
@@ -25,8 +25,6 @@ def write_audits(tables: Mapping[str, pd.DataFrame], methods: Mapping[str, str],
         returned, "direction_metrics" → what `rate_metrics` did; any of them.
     methods
         Method of integration → what it does to the data.
-    out
-        Folder; made if it does not exist.
     """
     out.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []

@@ -19,12 +19,7 @@ _BESIDE = ("r2_pearson", "mse", "pds_cosine", "e_distance")
 def print_summary(leaderboard: pd.DataFrame, console: Console) -> None:
     """Print one table per task (models by rank, what is not ranked, references), and beneath it failures and missing values.
 
-    Parameters
-    ----------
-    leaderboard
-        What `aggregate.leaderboard` returned, or `tables.read_leaderboard` read back.
-    console
-        Where to print.
+    `leaderboard` is what `aggregate.leaderboard` returned, or `tables.read_leaderboard` read back.
     """
     for task, board in tasks(leaderboard):
         lead = lead_metric(board)
@@ -43,15 +38,7 @@ def print_summary(leaderboard: pd.DataFrame, console: Console) -> None:
 
 
 def print_index(summary: pd.DataFrame, console: Console) -> None:
-    """Print one table over several suites: a row a model, a column a task.
-
-    Parameters
-    ----------
-    summary
-        What `index_page.write_index` returned; may have no row.
-    console
-        Where to print.
-    """
+    """Print one table over several suites, a row a model, a column a task, from what `write_index` returned."""
     found = list(tasks(summary)) if len(summary) else []
     if not found:
         return

@@ -34,19 +34,9 @@ class Entry:
 
 
 def write_index(entries: Sequence[Entry], out: Path) -> pd.DataFrame:
-    """Write `summary.csv` and `index.md` of several suites.
+    """Write `summary.csv` and `index.md` of several suites, those that could not be run too, to the folder `out`.
 
-    Parameters
-    ----------
-    entries
-        The suites, those that could not be run too; the others' folders hold a `leaderboard.csv`.
-    out
-        Where the two go.
-
-    Returns
-    -------
-    DataFrame
-        The rows of every suite's leaderboard that the table is made of: level suite, all metrics.
+    Returns the rows of level suite of every leaderboard, all metrics.
     """
     boards = [read_leaderboard(entry.folder / "leaderboard.csv") for entry in entries if not entry.problem]
     summary = pd.concat(boards, ignore_index=True) if boards else pd.DataFrame(columns=["level"])

@@ -20,14 +20,9 @@ marks a model that declined or failed (the task's own table has the reason), an 
 
 
 def write_study(table: pd.DataFrame, out: Path) -> list[Path]:
-    """Write study.csv, study.md and one figure for each protocol and direction.
+    """Write study.csv, study.md and one figure for each protocol and direction to the folder `out`.
 
-    Parameters
-    ----------
-    table
-        What `study_summary.summarise_seeds` returned, of all tasks.
-    out
-        Folder, made if it does not exist.
+    `table` is what `study_summary.summarise_seeds` returned, of all tasks.
     """
     out.mkdir(parents=True, exist_ok=True)
     csv, figures = save_table(table, out / "study.csv"), draw_study(table, out)

@@ -28,16 +28,9 @@ COLUMNS = (
 
 
 def leaderboard(scores: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Aggregate scores into one row per model, metric and level.
+    """Aggregate scores into one row per model, metric and level, metrics in the order of `metrics`.
 
-    Parameters
-    ----------
-    scores
-        One row per condition × metric × model × seed (`tables.SCORE_COLUMNS`).
-    metrics
-        One row per metric (`tables.METRIC_COLUMNS`); its order is the order of the rows.
-    n_boot, seed
-        Draws and seed of the bootstrap.
+    `scores` and `metrics` are tables as in `tables.Tables`; `n_boot` and `seed` are draws and seed of the bootstrap.
 
     Returns
     -------

@@ -39,14 +39,7 @@ INTEGRATION_COLUMNS = (
 def compare_protocols(honest: Tables, leaky: Tables, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Compare scores of one suite under its own protocol and under one that leaks: how much of a score is leakage?
 
-    Only conditions that both test are compared, each with itself.
-
-    Parameters
-    ----------
-    honest, leaky
-        Tables of the two runs.
-    n_boot, seed
-        Draws and seed of the paired hierarchical bootstrap.
+    Only conditions that both runs test are compared, each with itself.
 
     Returns
     -------
@@ -110,16 +103,9 @@ def _pair(one: ScoreMatrix, other: ScoreMatrix, model: str) -> tuple[np.ndarray,
 
 
 def judge_directions(run: Tables, answers: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Rank answers in the wrong direction beside the right ones and decide which are caught.
+    """Rank answers in the wrong direction beside the right ones of a run of p2n, and decide which are caught.
 
-    Parameters
-    ----------
-    run
-        Tables of a run with the direction p2n.
-    answers
-        Scores of answers in the wrong direction and of the planted predictors, as rows of scores.csv.
-    n_boot, seed
-        Draws and seed of the bootstrap.
+    `answers` are the scores of answers in the wrong direction and of the planted predictors, as rows of scores.csv.
 
     Returns
     -------
@@ -167,14 +153,7 @@ def _verdict(mean: float, low: float, high: float) -> str:
 def rate_metrics(answers: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Test for every metric whether it depends on the direction: is the planted effect better reversed than unchanged?
 
-    Parameters
-    ----------
-    answers
-        As for `judge_directions`; the planted predictors' rows are used.
-    metrics
-        One row per metric (`tables.METRIC_COLUMNS`).
-    n_boot, seed
-        Draws and seed of the bootstrap.
+    `answers` are as for `judge_directions`; the planted predictors' rows are used.
 
     Returns
     -------
@@ -206,14 +185,7 @@ def compare_integrations(
     Scores in the unit of the data (mse) are of another space under each method and are not to be compared across; the
     correlations are without unit, but their truth has changed with the cells.
 
-    Parameters
-    ----------
-    runs
-        Method → tables of a run.
-    effects
-        Method → the run's `integration/effects.csv`; none for the cells as they are.
-    n_boot, seed
-        Draws and seed of the bootstrap.
+    `runs` are the tables of a run by method, and `effects` its `integration/effects.csv`; none for the cells as they are.
 
     Returns
     -------

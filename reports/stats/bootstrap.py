@@ -25,16 +25,11 @@ def mean_over_contexts(values: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray
 
 @lru_cache(maxsize=8)
 def draw_weights(sizes: tuple[int, ...], n_boot: int, seed: int) -> np.ndarray:
-    """Return the weights of `mean_weights` under resampling of contexts, then of conditions within each drawn context.
+    """Return weights [draw, condition] of the mean when contexts, then conditions within each of them, are resampled.
 
     A context drawn m times is resampled m times on its own, so the counts of its n conditions are multinomial with
     m · n trials. The draws depend on the sizes and the seed alone: all models get the same ones, so differences are
-    paired, and one more model changes no interval of another.
-
-    Returns
-    -------
-    ndarray [n_boot draws, condition]
-        Read-only; each row sums to 1.
+    paired, and one more model changes no interval of another. The array is read-only; each row sums to 1.
     """
     rng = np.random.default_rng(seed)
     n_contexts = len(sizes)
@@ -46,19 +41,10 @@ def draw_weights(sizes: tuple[int, ...], n_boot: int, seed: int) -> np.ndarray:
 
 
 def draw_means(values: np.ndarray, sizes: tuple[int, ...], *, n_boot: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean of each column of scores, and its bootstrap draws: the same draws for every column.
+    """Return the means [column] of scores, and their bootstrap draws [draw, column]: the same draws for every column.
 
-    Parameters
-    ----------
-    values
-        Scores [condition, column], conditions in the order of their contexts, all finite.
-    sizes, n_boot, seed
-        As for `draw_weights`; with one context, conditions alone are resampled.
-
-    Returns
-    -------
-    tuple of ndarray
-        Means [column] and draws [draw, column]. The draws of a single condition are NaN: it has no interval.
+    `values` are scores [condition, column], conditions in the order of their contexts, all finite. With one context,
+    conditions alone are resampled; the draws of a single condition are NaN: it has no interval.
 
     Source
     ------

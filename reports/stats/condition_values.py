@@ -21,14 +21,7 @@ _LABELS = [*_MODEL, "metric", "context", "condition"]
 
 
 def condition_values(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
-    """Give every model one value per condition and metric, by rules 1 to 3.
-
-    Parameters
-    ----------
-    scores
-        One row per condition × metric × model × seed (`tables.SCORE_COLUMNS`).
-    metrics
-        One row per metric (`tables.METRIC_COLUMNS`).
+    """Give every model one value per condition and metric, by rules 1 to 3; tables as in `tables.Tables`.
 
     Returns
     -------
@@ -94,22 +87,13 @@ def _complete(scores: pd.DataFrame) -> pd.DataFrame:
     """
     scores = scores.assign(cell=scores.groupby(_CELL, sort=True, observed=True).ngroup())
     rows = scores[scores["kind"] == "model"]
-    if rows.empty:
+    expected = rows[[*_CELL, "cell"]].drop_duplicates("cell").merge(rows[_MODEL].drop_duplicates(), on=list(GROUP))
+    found = expected.merge(rows[["cell", "model"]].drop_duplicates(), how="left", indicator="found")["found"]
+    missing = expected[(found == "left_only").to_numpy()]
+    if missing.empty:
         return scores
-    number = rows.groupby(_MODEL, sort=True, observed=True).ngroup().to_numpy()
-    # of each cell, and of each model, one row that carries its labels
-    cells = rows[[*_CELL, "cell"]].drop_duplicates("cell")
-    models = rows.assign(number=number)[[*_MODEL, "number"]].drop_duplicates("number").sort_values("number")
-    tasks = pd.concat([cells, models])[list(GROUP)].groupby(list(GROUP), sort=True, observed=True).ngroup().to_numpy()
-    pairs = cells["cell"].to_numpy()[:, None] * len(models) + np.arange(len(models))
-    expected = tasks[: len(cells), None] == tasks[len(cells) :]
-    which, who = np.nonzero(expected & ~np.isin(pairs, rows["cell"].to_numpy() * len(models) + number))
-    if not len(which):
-        return scores
-    missing = cells.iloc[which].reset_index(drop=True).join(models.iloc[who][["model", "kind"]].reset_index(drop=True))
     missing = missing.assign(status="missing", reason="no row in scores.csv", fold=0, seed=0)
-    whole = pd.concat([scores, missing], ignore_index=True)
-    return whole.astype({"status": "category", "reason": "category"})
+    return pd.concat([scores, missing], ignore_index=True).astype({"status": "category", "reason": "category"})
 
 
 def _worst(scores: pd.DataFrame) -> pd.DataFrame:

@@ -65,12 +65,7 @@ class Calibration:
 
 
 def calibrate(matrix: ScoreMatrix, *, n_boot: int, seed: int) -> Calibration | None:
-    """Compare the ceiling with the task's baseline, over the conditions on which both have a value.
-
-    Returns
-    -------
-    Calibration or None
-        None where there is no ceiling, no baseline, or no condition with both.
+    """Compare the ceiling with the task's baseline, over the conditions on which both have a value; None without any.
 
     Source
     ------
@@ -93,10 +88,7 @@ def calibrate(matrix: ScoreMatrix, *, n_boot: int, seed: int) -> Calibration | N
 def scale(matrix: ScoreMatrix, column: int, calibration: Calibration) -> float:
     """Return (mean − baseline) / (ceiling − baseline) of one model, over the conditions on which all three have a value.
 
-    Returns
-    -------
-    float
-        0 at the baseline, 1 at the ceiling, not clipped; NaN where no such condition is there or the two are equal.
+    It is 0 at the baseline, 1 at the ceiling, not clipped; NaN where there is no such condition or the two are equal.
     """
     rows = calibration.rows & matrix.kept[:, column] & np.isfinite(matrix.value[:, column])
     if not rows.any():
@@ -108,25 +100,12 @@ def scale(matrix: ScoreMatrix, column: int, calibration: Calibration) -> float:
 
 
 def rate_metrics(
-    matrices: Iterable[ScoreMatrix],
-    board: pd.DataFrame,
-    planted: pd.DataFrame,
-    *,
-    n_boot: int = 2000,
-    seed: int = 0,
+    matrices: Iterable[ScoreMatrix], board: pd.DataFrame, planted: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
     """Rate every metric that has a best value, in every task.
 
-    Parameters
-    ----------
-    matrices
-        What `score_matrices` yielded.
-    board
-        What `aggregate.leaderboard` returned for the same scores.
-    planted
-        Scores of predictors of known quality (`tables.PLANTED_COLUMNS` and `dose`); may have no row.
-    n_boot, seed
-        Draws and seed of the bootstrap.
+    `matrices` are what `score_matrices` yielded, `board` is the leaderboard of the same scores, and `planted` is a table
+    as in `tables.Tables`.
 
     Returns
     -------

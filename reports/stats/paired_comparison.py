@@ -21,12 +21,7 @@ COLUMNS = (*GROUP, "metric", "baseline", "model", *TESTS[:3], "n_conditions", *T
 def compare(matrices: Iterable[ScoreMatrix], *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Compare every ranked model with the baselines of its task, on every scored metric.
 
-    Parameters
-    ----------
-    matrices
-        What `score_matrices` yielded: failed conditions take the value of no_change here too.
-    n_boot, seed
-        Draws and seed of the bootstrap.
+    `matrices` are what `score_matrices` yielded: failed conditions take the value of no_change here too.
 
     Returns
     -------
@@ -60,13 +55,9 @@ def compare(matrices: Iterable[ScoreMatrix], *, n_boot: int = 2000, seed: int = 
 def paired_gain(
     matrix: ScoreMatrix, model: str, other: str, *, n_boot: int = 2000, seed: int = 0
 ) -> dict[str, float] | None:
-    """Return how much better a model is than another over the same conditions.
+    """Return how much better a model is than another over the same conditions; None where one has no ranked value.
 
-    Returns
-    -------
-    dict or None
-        `gain`, `low`, `high` (paired hierarchical bootstrap, positive where better), `n_conditions`; None where one of the
-        two has no ranked value.
+    The keys are `gain`, `low`, `high` (paired hierarchical bootstrap, positive where better) and `n_conditions`.
     """
     values, contexts, names = matrix.table()
     if model not in names or other not in names or not len(values):

@@ -29,10 +29,9 @@ SENSITIVITY_COLUMNS = (*GROUP, "headline", "by", "subset", "model", "mean", "ran
 def rank_models(matrices: Iterable[ScoreMatrix]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rank the models of every task on every scored metric, condition by condition.
 
-    Parameters
-    ----------
-    matrices
-        What `score_matrices` yielded: failed conditions take the value of no_change here too.
+    `matrices` are what `score_matrices` yielded: failed conditions take the value of no_change here too. Conditions count
+    alike here, whatever their context, and as if they were independent; the intervals of the leaderboard, which draw
+    contexts first, are the more careful answer.
 
     Returns
     -------
@@ -43,11 +42,6 @@ def rank_models(matrices: Iterable[ScoreMatrix]) -> tuple[pd.DataFrame, pd.DataF
     wins : DataFrame
         Columns `WIN_COLUMNS`, one row per ordered pair. `wins` is the share of conditions on which `model` is better
         than `other`, ties counting half; `p_holm` is Wilcoxon's p corrected for all pairs of the metric.
-
-    Notes
-    -----
-    Conditions count alike here, whatever their context, and as if they were independent; the intervals of the
-    leaderboard, which draw contexts first, are the more careful answer.
 
     Source
     ------
@@ -66,15 +60,8 @@ def rank_models(matrices: Iterable[ScoreMatrix]) -> tuple[pd.DataFrame, pd.DataF
 def friedman(goodness: np.ndarray) -> tuple[np.ndarray, float, float]:
     """Return the mean ranks [model], χ² and p of Friedman's test with correction for ties.
 
-    Parameters
-    ----------
-    goodness
-        Scores [condition, model], more is better.
-
-    Returns
-    -------
-    tuple
-        χ² is 0 and p is 1 where all models tie on every condition; both are NaN below three models.
+    Of `goodness` [condition, model], more is better. χ² is 0 and p is 1 where all models tie on every condition; both are
+    NaN below three models.
     """
     from scipy.stats import rankdata  # slow to import
 
@@ -129,14 +116,8 @@ def _win_rows(goodness: np.ndarray, models: Sequence[str]) -> Iterator[dict[str,
 def rank_sensitivity(matrices: Iterable[ScoreMatrix], board: pd.DataFrame, tables: Tables) -> pd.DataFrame:
     """Rank the models of each task on parts of what the leaderboard is made of.
 
-    Parameters
-    ----------
-    matrices
-        What `score_matrices` yielded.
-    board
-        What `aggregate.leaderboard` made of the same scores; it tells each task's headline.
-    tables
-        The scores and metrics.
+    `matrices` are what `score_matrices` yielded, and `board`, the leaderboard of the same scores, names each task's
+    headline.
 
     Returns
     -------

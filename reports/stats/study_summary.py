@@ -25,16 +25,7 @@ COLUMNS = (
 
 
 def summarise_seeds(scores: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Aggregate the scores of a task whose models were run with one or several seeds.
-
-    Parameters
-    ----------
-    scores
-        One row per condition × metric × model × seed (`tables.SCORE_COLUMNS`).
-    metrics
-        One row per metric (`tables.METRIC_COLUMNS`).
-    n_boot, seed
-        Draws and seed of the bootstrap.
+    """Aggregate the scores of a task whose models were run with one or several seeds; tables as in `tables.Tables`.
 
     Returns
     -------
