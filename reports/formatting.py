@@ -45,10 +45,8 @@ def interval(low: float, high: float, places: int) -> str:
 
 def seconds(value: float) -> str:
     """Write a time in seconds with a readable unit."""
-    if pd.isna(value):
-        return "–"
-    if value < 1:
-        return "< 1 s"
+    if pd.isna(value) or value < 1:
+        return "–" if pd.isna(value) else "< 1 s"
     return f"{value:.0f} s" if value < 120 else f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.1f} h"
 
 

@@ -79,11 +79,8 @@ def describe_trouble(row: pd.Series) -> str:
     reason = str(row["reason"]).split(f"{UNINFORMATIVE}: ")[0].rstrip("; ")
     if not reason:
         return ""
-    counts = [
-        f"{row[column]} of {row['n_conditions']} conditions {word}"
-        for column, word in (("n_failed", "failed"), ("n_unsupported", "declined"))
-        if row[column]
-    ]
+    words = {"n_failed": "failed", "n_unsupported": "declined"}
+    counts = [f"{row[n]} of {row['n_conditions']} conditions {word}" for n, word in words.items() if row[n]]
     if row["status"] in ("ok", UNINFORMATIVE):
         return f"{' and '.join(counts)}, first {reason}"
     everything = ", every condition scored as no_change" if pd.notna(row["mean"]) else ""
@@ -104,14 +101,6 @@ def headline(board: pd.DataFrame) -> str:
 
 
 def fit_costs(costs: pd.DataFrame, task: Task) -> pd.DataFrame:
-    """Return seconds to fit of a task's models, mean over folds and seeds, and whether the training was shared.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by model; columns `fit_seconds` (float) and `shared_training` (bool).
-    """
+    """Return by model the `fit_seconds`, mean over folds and seeds, and whether it is of a `shared_training`."""
     rows = task.select(costs).dropna(subset="fit_seconds")
-    return rows.groupby("model", observed=True).agg(
-        fit_seconds=("fit_seconds", "mean"), shared_training=("shared_training", "any")
-    )
+    return rows.groupby("model", observed=True).agg({"fit_seconds": "mean", "shared_training": "any"})

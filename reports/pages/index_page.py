@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from reports.formatting import markdown_table, number, save_page, save_table, seconds, shorten
-from reports.pages.sections.copying import sentences_below_trivial
+from reports.pages.sections.task_summary import sentences_below_trivial
 from reports.tables import read_leaderboard
 from reports.task_labels import BRACKETS, Task, headline, lead_metric, ordered_models, tasks, why_uninformative
 

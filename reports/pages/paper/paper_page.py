@@ -35,31 +35,32 @@ from reports.stats.paper_scores import Results, stages, triangular
 from reports.tables import load
 
 LEAD = "pearson_delta"
+_HEADINGS = {"n2p": "### Control to perturbed (n2p)", "p2n": "### Perturbed to control (p2n)"}
 
 
 @dataclass
 class Part:
-    """What is written of one table or figure of the paper, and the files beside the page."""
+    """What a table or figure of the paper is made from, and the files beside the page."""
 
     results: Results
     out: Path
-    blocks: list[str] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
 
-    def add_direction(self, direction: str, *blocks: str) -> None:
-        """Add a heading and what is written of one direction."""
-        title = "Control to perturbed (n2p)" if direction == "n2p" else "Perturbed to control (p2n)"
-        self.blocks += [f"### {title}", *blocks]
-
-    def add_figure(self, figure: Figure, name: str) -> str:
+    def figure(self, figure: Figure, name: str) -> str:
         """Save a figure as PNG and SVG; returns the link to it."""
         paths = save(figure, self.out / name, svg=True)
         self.files += paths
         return picture(paths[0], self.out)
 
-    def add_table(self, table: pd.DataFrame, name: str) -> None:
-        """Save a table."""
+    def pictures(self, paths: list[Path]) -> list[str]:
+        """Add figures that are saved already; returns the links to them."""
+        self.files += paths
+        return [picture(path, self.out) for path in paths]
+
+    def by_direction(self, table: pd.DataFrame, name: str) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Save a table; yields each direction and its rows."""
         self.files.append(save_table(table, self.out / f"{name}.csv"))
+        yield from table.groupby("direction")
 
     def summaries(self, direction: str, *metrics: str) -> Iterator[str]:
         """Yield the summary of some metrics, and the models without a value."""
@@ -67,96 +68,84 @@ class Part:
         yield declined_models(self.results, direction)
 
 
-def _table1(part: Part) -> None:
+def _table1(part: Part) -> Iterator[str]:
     """Table 1: every model by line, both directions."""
-    table = table_of_lines(part.results)
-    part.add_table(table, "table1")
-    for direction, own in table.groupby("direction"):
-        text = lay_out(own, sorted(set(own["name"])))
-        part.add_direction(direction, text, *part.summaries(direction, "r2_pearson", LEAD))
+    for direction, own in part.by_direction(table_of_lines(part.results), "table1"):
+        yield from (_HEADINGS[direction], lay_out(own, sorted(set(own["name"]))))
+        yield from part.summaries(direction, "r2_pearson", LEAD)
 
 
-def _table2(part: Part) -> None:
+def _table2(part: Part) -> Iterator[str]:
     """Table 2: every model by compound."""
-    table = table_of_compounds(part.results)
-    part.add_table(table, "table2")
-    for direction, own in table.groupby("direction"):
-        part.add_direction(direction, lay_out(own, of_paper(set(own["name"]))), *part.summaries(direction, LEAD))
+    for direction, own in part.by_direction(table_of_compounds(part.results), "table2"):
+        yield from (_HEADINGS[direction], lay_out(own, of_paper(set(own["name"]))))
+        yield from part.summaries(direction, LEAD)
     if (part.results.tables.scores["protocol"] == "low_to_high_dose").any():
-        part.blocks.append(
-            "The input is the same compound's cells at the next lower dose, so copying it is no copy of the control."
-        )
-    part.blocks.append("Each dose step is a line of `table2.csv`.")
+        yield "The input is the same compound's cells at the next lower dose, so copying it is no copy of the control."
+    yield "Each dose step is a line of `table2.csv`."
 
 
-def _figure2(part: Part) -> None:
+def _figure2(part: Part) -> Iterator[str]:
     """Figure 2: every metric by model and line."""
     for direction in part.results.directions:
-        link = part.add_figure(draw_lines(part.results, direction), f"figure2-{direction}")
-        part.add_direction(direction, link, *part.summaries(direction, LEAD, "r2_pearson"))
+        link = part.figure(draw_lines(part.results, direction), f"figure2-{direction}")
+        yield from (_HEADINGS[direction], link, *part.summaries(direction, LEAD, "r2_pearson"))
 
 
-def _figure3(part: Part) -> None:
+def _figure3(part: Part) -> Iterator[str]:
     """Figure 3: is the output nearer the target than the input?"""
     table = triangular(part.results)
-    part.add_table(table, "figure3")
-    for direction, own in table.groupby("direction"):
-        link = part.add_figure(draw_triangular(table, part.results, direction), f"figure3-{direction}")
-        part.add_direction(direction, link, summary_of_triangle(own))
+    for direction, own in part.by_direction(table, "figure3"):
+        link = part.figure(draw_triangular(table, part.results, direction), f"figure3-{direction}")
+        yield from (_HEADINGS[direction], link, summary_of_triangle(own))
 
 
-def _figure4(part: Part) -> None:
+def _figure4(part: Part) -> Iterator[str]:
     """Figure 4: pre-trained and fine-tuned models."""
     table = stages(part.results)
     if table.empty:
-        part.blocks.append(
-            "No model was run both pre-trained and fine-tuned. Run "
-            "`python -m benchmarks.run --suite cropseq --models cycseq_n2p,cycseq_p2n,cycseq_pretrained_n2p,cycseq_pretrained_p2n`."
+        yield (
+            "No model was run both pre-trained and fine-tuned. Run `python -m benchmarks.run --suite cropseq --models "
+            "cycseq_n2p,cycseq_p2n,cycseq_pretrained_n2p,cycseq_pretrained_p2n`."
         )
         return
-    part.add_table(table, "figure4")
-    for direction, own in table.groupby("direction"):
-        link = part.add_figure(draw_stages(table, part.results, direction), f"figure4-{direction}")
-        part.add_direction(direction, link, *_stage_blocks(own))
+    for direction, own in part.by_direction(table, "figure4"):
+        link = part.figure(draw_stages(table, part.results, direction), f"figure4-{direction}")
+        yield from (_HEADINGS[direction], link, *_stage_blocks(own))
 
 
-def _figure5(part: Part) -> None:
+def _figure5(part: Part) -> Iterator[str]:
     """Figure 5: measured and predicted cells by dose."""
     folder = part.results.folder / "embedding"
     if not (folder / "neighbours.csv").is_file():
-        part.blocks.append(f"Not made yet: `python -m benchmarks.embedding {part.results.folder}`.")
+        yield f"Not made yet: `python -m benchmarks.embedding {part.results.folder}`."
         return
-    part.files += draw_embedding(folder, part.out)
+    yield from part.pictures(draw_embedding(folder, part.out))
     table = summarise(read_neighbours(folder)).sort_values(["dose", "share"], ascending=[True, False])
+    yield summary_of_doses(table)
     lines = [
-        {
-            "model": str(row.model),
-            "unit": str(row.unit),
-            "dose of the prediction": f"{row.dose:g} nM",
-            "right dose": f"{100 * row.share:.0f} %" + interval(100 * row.low, 100 * row.high, 0),
-            "chance": percent(row.chance),
-        }
+        {"model": str(row.model), "unit": str(row.unit), "dose of the prediction": f"{row.dose:g} nM"}
+        | {"right dose": f"{100 * row.share:.0f} %" + interval(100 * row.low, 100 * row.high, 0)}
+        | {"chance": percent(row.chance)}
         for row in table.itertuples()
     ]
-    part.blocks += [picture(path, part.out) for path in part.files]
-    part.blocks += [summary_of_doses(table), markdown_table(lines)]
+    yield markdown_table(lines)
 
 
-def _figure6(part: Part) -> None:
+def _figure6(part: Part) -> Iterator[str]:
     """Figure 6: gene-set enrichment."""
     folder = part.results.folder / "enrichment"
     if not (folder / "agreement.csv").is_file():
-        part.blocks.append(
+        yield (
             f"Not made yet: `python -m benchmarks.enrichment {part.results.folder} --gene-sets FILE.gmt` (without --gene-sets: "
             "the data set's own annotation). The paper's compound is Temsirolimus (it prints Temozolomide)."
         )
         return
-    part.files += draw_enrichment(folder, part.out)
-    part.blocks += [picture(path, part.out) for path in part.files]
-    part.blocks += _enrichment_blocks(read_enrichment(folder)["agreement"])
+    yield from part.pictures(draw_enrichment(folder, part.out))
+    yield from _enrichment_blocks(read_enrichment(folder)["agreement"])
 
 
-SECTIONS: Mapping[str, tuple[str, Callable[[Part], None]]] = {
+SECTIONS: Mapping[str, tuple[str, Callable[[Part], Iterator[str]]]] = {
     "Table 1: models by line": ("cropseq", _table1),
     "Figure 2: models by line, cross-line transfer": ("replogle", _figure2),
     "Figure 3: triangular validation": ("triangular", _figure3),
@@ -182,11 +171,6 @@ def write_paper(folders: Mapping[str, Path], out: Path) -> list[Path]:
     -------
     list of Path
         The files written, the page last.
-
-    Raises
-    ------
-    ReportError
-        Tables of a run that are missing or cannot be reported.
     """
     runs = {suite: Results(folder, load(folder)) for suite, folder in folders.items()}
     out.mkdir(parents=True, exist_ok=True)
@@ -198,10 +182,10 @@ def write_paper(folders: Mapping[str, Path], out: Path) -> list[Path]:
             continue
         part = Part(results, out)
         with settings():
-            build(part)
+            written = list(build(part))
         task = results.task(results.directions[0])
         heading = f"## {title} ({task.suite})" if build is _figure6 else f"## {title}"
-        blocks += [" — ".join((heading, *task.warnings)), *part.blocks]
+        blocks += [" — ".join((heading, *task.warnings)), *written]
         files += part.files
     losses = bullets(line for suite, results in runs.items() for line in _losses(suite, results))
     blocks += ["## Models worse than a copy of the input", losses or "No suite was run.", "## Reference scores"]
@@ -246,15 +230,9 @@ def _stage_blocks(table: pd.DataFrame) -> Iterator[str]:
     )
     yield f"Over all lines, fine-tuning is better beyond the bootstrap error in: {better}; worse in: {worse}."
     lines = [
-        {
-            "model": str(row.model),
-            "metric": str(row.metric),
-            "line": str(row.context) or "all lines",
-            "pre-trained": number(row.pretrained, 4),
-            "fine-tuned": number(row.finetuned, 4),
-            "gain": with_interval(row.gain, row.low, row.high, 4),
-            "p (Wilcoxon, Holm)": f"{row.p_holm:.2g}",
-        }
+        {"model": str(row.model), "metric": str(row.metric), "line": str(row.context) or "all lines"}
+        | {"pre-trained": number(row.pretrained, 4), "fine-tuned": number(row.finetuned, 4)}
+        | {"gain": with_interval(row.gain, row.low, row.high, 4), "p (Wilcoxon, Holm)": f"{row.p_holm:.2g}"}
         for row in table.itertuples()
     ]
     yield markdown_table(lines, left=3)
@@ -264,13 +242,9 @@ def _enrichment_blocks(agreement: pd.DataFrame) -> Iterator[str]:
     yield f"Means over {len(agreement[['context', 'perturbation', 'dose']].drop_duplicates())} conditions."
     means = agreement.groupby("model")[["spearman_nes", "top_overlap", "top_chance", "sign_share"]].mean()
     lines = [
-        {
-            "model": str(row.Index),
-            "Spearman of NES with the truth's": number(row.spearman_nes, 2),
-            "top sets shared": percent(row.top_overlap),
-            "chance": percent(row.top_chance),
-            "right sign of significant sets": percent(row.sign_share),
-        }
+        {"model": str(row.Index), "Spearman of NES with the truth's": number(row.spearman_nes, 2)}
+        | {"top sets shared": percent(row.top_overlap), "chance": percent(row.top_chance)}
+        | {"right sign of significant sets": percent(row.sign_share)}
         for row in means.sort_values("spearman_nes", ascending=False).itertuples()
     ]
     yield markdown_table(lines, left=1)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 
 from reports.pages.paper.paper_page import write_paper
 from reports.pages.paper.paper_sentences import calibration_sentence, losses_to_copying
@@ -139,7 +140,7 @@ def test_a_folder_of_runs_becomes_a_page(tmp_path):
         tmp_path / "triangular", scores(("SIM_MED30", "SIM_TTK"), lines=("sim_K562",), suite="triangular", **twin)
     )
     write_run(tmp_path / "replogle", scores(lines=("K562", "RPE1"), suite="replogle", source="real"))
-    assert main([str(tmp_path)]) == 0
+    main(tmp_path)
     page = (tmp_path / "paper" / "paper.md").read_text()
     assert "SIMULATED data in: cropseq, triangular" in page
     assert "Not run: `python -m benchmarks.run --suite sciplex`" in page
@@ -162,5 +163,6 @@ def test_what_was_not_analysed_says_which_command_does_it(tmp_path):
 def test_a_folder_without_runs_is_refused(tmp_path, capsys):
     with pytest.raises(ReportError, match="holds no run"):
         find_runs(tmp_path)
-    assert main([str(tmp_path)]) == 2
+    with pytest.raises(typer.Exit):
+        main(tmp_path)
     assert "holds no run" in capsys.readouterr().err

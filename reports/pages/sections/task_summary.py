@@ -1,13 +1,13 @@
-"""Scores of a copy of the input, and the models that score below a trivial prediction."""
+"""What a task is, and in words: its models beside the baselines, and what copying the input scores."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from reports.formatting import number
+from reports.formatting import interval, number
 from reports.pages.page_sections import Section, TaskData
-from reports.task_labels import HEADLINE, ordered_models
+from reports.task_labels import HEADLINE, ordered_models, why_uninformative
 
 _INFLATED = 0.1
 """Difference of two scores from which a shared control is said to raise them."""
@@ -18,9 +18,51 @@ _TRIVIAL = (
 
 
 def write(data: TaskData) -> str:
-    """Write what the input itself scores, what sharing the control adds, and which models are below a baseline."""
+    """Write heading and size, models better and worse than the baselines, and those below a trivial prediction."""
     below = [f"{text[0].upper()}{text[1:]}." for text in sentences_below_trivial(data.board)]
-    return "\n\n".join([" ".join(filter(None, (_copy(data), _shared(data)))), *below]).strip()
+    copies = " ".join(filter(None, (_copy(data), _shared(data))))
+    return "\n\n".join(filter(None, [_heading(data), _baselines(data), copies, *below]))
+
+
+def _heading(data: TaskData) -> str:
+    task, board = data.task, data.board
+    in_contexts = (board["level"] == "context") & (board["metric"] == data.lead)
+    contexts, conditions = board.loc[in_contexts, "context"].nunique(), int(data.leaders["n_conditions"].max())
+    parts = ["## " + " — ".join((task.title, *task.warnings))]
+    parts.append(f"Suite {task.suite}; {contexts} contexts, {conditions} conditions.")
+    if task.leak:
+        parts.append(f"**Result of the leakage audit:** {task.leak}. These scores do not measure generalisation.")
+    reason = why_uninformative(board, data.lead)
+    if reason:
+        parts.append(
+            f"**{data.lead} is uninformative here, so there are no ranks:** {reason}. Lines are sorted by mean."
+        )
+    return "\n\n".join(parts)
+
+
+def _baselines(data: TaskData) -> str:
+    """List, for each baseline, the models that are better, worse, and not different from it."""
+    means = data.suite.set_index(["model", "metric"])["mean"]
+    comparison = data.task.select(data.run.comparison)
+    comparison = comparison[comparison["metric"] == data.lead]
+    places = data.places[data.lead]
+    sentences = []
+    for baseline, tests in comparison.groupby("baseline", sort=False):
+        better, worse, unclear = list[str](), list[str](), list[str]()
+        for row in tests.sort_values(["gain", "model"], ascending=[False, True]).itertuples():
+            group = better if row.low > 0 else worse if row.high < 0 else unclear
+            sign = "+" if row.gain > 0 else ""
+            group.append(f"{row.model} {sign}{number(row.gain, places)}{interval(row.low, row.high, places)}")
+        name = f"`{baseline}` ({number(means[baseline, data.lead], places)})"
+        if tests["low"].isna().all():
+            difference = f"{data.lead}, difference to {name}: {', '.join(unclear)}"
+            sentences.append(f"{difference}; no interval, since there is one condition.")
+            continue
+        sentence = f"Models better than {name} in {data.lead}: {', '.join(better) or '**none**'}"
+        sentence += f"; not significantly different: {', '.join(unclear)}" if unclear else ""
+        sentence += f"; worse: {', '.join(worse)}" if worse else ""
+        sentences.append(sentence + " (difference, positive where better, and its 95 % interval by paired bootstrap).")
+    return "\n\n".join(sentences)
 
 
 def sentences_below_trivial(board: pd.DataFrame) -> list[str]:
@@ -74,4 +116,4 @@ def _shared(data: TaskData) -> str:
     return text[0].upper() + text[1:] + "."
 
 
-SECTION = Section("", 30, write)
+SECTION = Section("", 10, write)
