@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from reports.pages.paper.paper_page import write_paper
+from reports.pages.paper_page import write_paper
 from reports.tables import ReportError
 
 

@@ -58,17 +58,12 @@ class Tables:
 def load(folder: Path) -> Tables:
     """Read and check `scores.csv`, `metrics.csv`, `costs.csv` and, where there are any, `planted.csv` and `models.csv`.
 
-    A `metrics.csv` of version 0.1, which names no families, is read as one family "metrics".
-
     Raises
     ------
     ReportError
         A file that is missing, empty or no CSV table, a missing column, or values that cannot be reported.
     """
-    metrics = read_table(folder / "metrics.csv", numbers=("best",))
-    if "family" not in metrics and "undefined" not in metrics:
-        metrics = metrics.assign(family="metrics", undefined="")
-    check_metrics(metrics)
+    metrics = check_metrics(read_table(folder / "metrics.csv", numbers=("best",)))
     scores = read_table(folder / "scores.csv", numbers=("value", "dose", "n_truth_cells"), words=_TEXT)
     scores = check_scores(scores, metrics)
     costs = _require(read_table(folder / "costs.csv", numbers=_COSTS), COST_COLUMNS, "costs.csv")
@@ -86,7 +81,7 @@ def load(folder: Path) -> Tables:
 def _read_optional(
     path: Path, columns: tuple[str, ...], numbers: tuple[str, ...] = (), words: tuple[str, ...] = ()
 ) -> pd.DataFrame:
-    """Read a table that external scoring and runs of version 0.1 do not have; without the file it has no row."""
+    """Read a table that external scoring does not have; without the file it has no row."""
     if not path.is_file():
         return pd.DataFrame(columns=list(columns))
     return _require(read_table(path, numbers, words), columns, path.name)
@@ -119,13 +114,7 @@ def read_table(path: Path, numbers: tuple[str, ...], words: tuple[str, ...] = ()
 
 
 def check_metrics(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Check the table of metrics; returns it unchanged.
-
-    Raises
-    ------
-    ReportError
-        Missing column, a metric named twice, or `higher_is_better` and `scored` that are not True or False.
-    """
+    """Check the table of metrics: its columns, no metric twice, True or False where it must be; returns it unchanged."""
     _require(metrics, METRIC_COLUMNS, "metrics.csv")
     twice = metrics.loc[metrics["metric"].duplicated(), "metric"].tolist()
     if twice:
@@ -143,8 +132,8 @@ def check_scores(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     ReportError
-        Missing column, no row, an unknown status, kind, source or metric, a row without a condition or given twice, a
-        model of two kinds, or a row with status ok and no finite value.
+        No row or a missing column, an unknown status, kind, source or metric, a row without a condition or given twice,
+        a model of two kinds, or status ok without a finite value.
     """
     _require(scores, SCORE_COLUMNS, "scores.csv")
     if scores.empty:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ from reports.figures.audit_figures import draw_directions, draw_integrations, dr
 from reports.figures.style import settings
 from reports.formatting import bullets, markdown_table, number, percent, picture, save_page, save_table, with_interval
 from reports.task_labels import Task
+
+Blocks = Callable[[pd.DataFrame], Iterator[str]]
 
 
 def write_audits(tables: Mapping[str, pd.DataFrame], methods: Mapping[str, str], out: Path) -> list[Path]:
@@ -33,13 +34,13 @@ def write_audits(tables: Mapping[str, pd.DataFrame], methods: Mapping[str, str],
         paths.append(save_table(table, out / f"{name}.csv"))
         if name not in AUDITS:
             continue
-        audit = AUDITS[name]
+        title, intro, write, draw = AUDITS[name]
         with settings():
-            figures = audit.draw(table, out)
-        blocks += [f"## {audit.title}", audit.intro]
+            figures = draw(table, out)
+        blocks += [f"## {title}", intro]
         if (table["source"] == "simulated").any():
             blocks.append("**SIMULATED data**: these results do not describe real cells.")
-        blocks += audit.blocks(table)
+        blocks += write(table)
         if name == "direction" and "direction_metrics" in tables:
             blocks.append(_sensitive_metrics(tables["direction_metrics"]))
         if name == "integration":
@@ -147,18 +148,8 @@ def _heading(rows: pd.DataFrame, protocol: str) -> str:
     return " — ".join((f"### {task.suite}: {task.title}", *task.warnings))
 
 
-@dataclass(frozen=True)
-class Audit:
-    """One audit: its heading, its explanation, its tables and its figures."""
-
-    title: str
-    intro: str
-    blocks: Callable[[pd.DataFrame], Iterator[str]]
-    draw: Callable[[pd.DataFrame, Path], list[Path]]
-
-
-AUDITS = {
-    "protocols": Audit(
+AUDITS: dict[str, tuple[str, str, Blocks, Callable[[pd.DataFrame, Path], list[Path]]]] = {
+    "protocols": (
         "Protocol: how much of a score is leakage",
         """\
 The same models, the same conditions: once held out, once under `resampled`, the CycSeq paper's protocol, in which a test
@@ -169,7 +160,7 @@ cells.""",
         _protocols,
         draw_protocols,
     ),
-    "direction": Audit(
+    "direction": (
         "Direction: is a wrong answer caught",
         """\
 Every model's n2p change (controls to perturbed) is scored as an answer to p2n (perturbed to controls), whose true change
@@ -179,7 +170,7 @@ as p2n requires, it must score; unchanged, it must be caught. An answer is caugh
         _direction,
         draw_directions,
     ),
-    "integration": Audit(
+    "integration": (
         "Integration: what batch correction does to scores",
         """\
 The same models under `held_out_cells` (per-condition ComBat cannot be estimated where a condition is held out) on cells as

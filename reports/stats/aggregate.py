@@ -14,10 +14,9 @@ import numpy as np
 import pandas as pd
 
 from reports.stats.bootstrap import context_sizes, draw_means, mean_intervals
-from reports.stats.condition_values import condition_values
+from reports.stats.condition_values import ScoreMatrix, condition_values, score_matrices
 from reports.stats.metric_quality import calibrate, scale
 from reports.stats.paired_comparison import holm
-from reports.stats.score_matrix import ScoreMatrix, score_matrices
 from reports.tables import GROUP, UNINFORMATIVE, ReportError
 
 COLUMNS = (

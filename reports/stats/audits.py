@@ -9,8 +9,7 @@ import pandas as pd
 
 from reports.stats.aggregate import leaderboard
 from reports.stats.bootstrap import mean_intervals
-from reports.stats.condition_values import condition_values
-from reports.stats.score_matrix import ScoreMatrix, score_matrices
+from reports.stats.condition_values import ScoreMatrix, condition_values, score_matrices
 from reports.tables import GROUP, Tables
 
 METRICS = ("pearson_delta", "r2_pearson", "mse")

@@ -11,8 +11,7 @@ import pandas as pd
 
 from reports.formatting import interval
 from reports.stats.bootstrap import context_sizes, draw_means, interval_of, mean_intervals, mean_over_contexts
-from reports.stats.condition_values import name_conditions
-from reports.stats.score_matrix import ScoreMatrix
+from reports.stats.condition_values import ScoreMatrix, name_conditions
 from reports.tables import GROUP
 
 CEILING = "ceiling"

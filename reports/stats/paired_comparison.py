@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from reports.stats.bootstrap import mean_intervals
-from reports.stats.score_matrix import ScoreMatrix
+from reports.stats.condition_values import ScoreMatrix
 from reports.tables import GROUP
 
 EXACT = 50

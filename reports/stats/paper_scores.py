@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 
 from reports.stats.aggregate import rank_settled
-from reports.stats.condition_values import condition_values, name_conditions
+from reports.stats.condition_values import ScoreMatrix, condition_values, name_conditions, score_matrices
 from reports.stats.paired_comparison import holm, paired_gain, signed_rank
-from reports.stats.score_matrix import ScoreMatrix, score_matrices
 from reports.tables import Tables
 from reports.task_labels import Task, tasks
 

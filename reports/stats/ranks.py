@@ -10,9 +10,8 @@ import pandas as pd
 from scipy.special import chdtrc
 
 from reports.stats.bootstrap import context_sizes, mean_over_contexts
-from reports.stats.condition_values import condition_values
+from reports.stats.condition_values import ScoreMatrix, condition_values, score_matrices
 from reports.stats.paired_comparison import holm, signed_rank
-from reports.stats.score_matrix import ScoreMatrix, score_matrices
 from reports.tables import GROUP, Tables
 from reports.task_labels import lead_metric
 

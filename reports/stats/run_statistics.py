@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from reports.stats.aggregate import rank_settled
-from reports.stats.condition_values import condition_values
+from reports.stats.condition_values import condition_values, score_matrices
 from reports.stats.metric_quality import rate_metrics
 from reports.stats.paired_comparison import compare
 from reports.stats.ranks import rank_models, rank_sensitivity
-from reports.stats.score_matrix import score_matrices
 from reports.tables import Tables
 
 

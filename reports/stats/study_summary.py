@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from reports.stats.bootstrap import context_sizes, draw_weights, interval_of, mean_over_contexts
-from reports.stats.condition_values import condition_values
+from reports.stats.condition_values import ScoreMatrix, condition_values, score_matrices
 from reports.stats.metric_quality import CEILING
-from reports.stats.score_matrix import ScoreMatrix, score_matrices
 from reports.tables import GROUP
 
 METRICS = ("pearson_delta", "r2_pearson", "mse")

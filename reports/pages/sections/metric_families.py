@@ -12,7 +12,6 @@ _FAMILIES = {
     "expression": "Differential expression",
     "distribution": "Distribution",
     "audit": "Input-copy audit",
-    "metrics": "All metrics",
 }
 
 

@@ -11,7 +11,7 @@ from reports.formatting import save_page
 from reports.pages.audits_page import write_audits
 from reports.pages.index_page import Entry, write_index
 from reports.pages.leaderboard_page import leaderboard_blocks
-from reports.pages.paper.paper_page import write_paper
+from reports.pages.paper_page import write_paper
 from reports.pages.study_page import write_study
 from reports.stats.audits import DIRECTION_COLUMNS, compare_integrations, compare_protocols
 from reports.stats.run_statistics import analyse

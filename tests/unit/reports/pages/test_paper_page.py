@@ -5,9 +5,17 @@ import pandas as pd
 import pytest
 import typer
 
-from reports.pages.paper.paper_page import write_paper
-from reports.pages.paper.paper_sentences import calibration_sentence, losses_to_copying
-from reports.pages.paper.paper_tables import lay_out, of_paper, plain, published, table_of_compounds, table_of_lines
+from reports.pages.paper_page import write_paper
+from reports.pages.paper_text import (
+    calibration_sentence,
+    lay_out,
+    losses_to_copying,
+    of_paper,
+    plain,
+    published,
+    table_of_compounds,
+    table_of_lines,
+)
 from reports.paper import find_runs, main
 from reports.stats.paper_scores import Results, stages, triangular
 from reports.tables import COST_COLUMNS, ReportError, Tables, check_metrics, check_scores

@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 
 from reports.stats.aggregate import rank_settled
-from reports.stats.condition_values import condition_values
+from reports.stats.condition_values import condition_values, score_matrices
 from reports.stats.metric_quality import planted_tau, rate_metrics
-from reports.stats.score_matrix import score_matrices
 from reports.tables import PLANTED_COLUMNS
 from tests.unit.reports.result_tables import metrics_table, planted_rows, score_rows
 

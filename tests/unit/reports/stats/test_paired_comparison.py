@@ -8,9 +8,8 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 
 from reports.stats.aggregate import leaderboard
-from reports.stats.condition_values import condition_values
+from reports.stats.condition_values import condition_values, score_matrices
 from reports.stats.paired_comparison import compare, holm
-from reports.stats.score_matrix import score_matrices
 from tests.unit.reports.result_tables import metrics_table, run_scores, score_rows
 
 METRICS = metrics_table()

@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 from scipy.stats import friedmanchisquare
 
-from reports.stats.condition_values import condition_values
+from reports.stats.condition_values import condition_values, score_matrices
 from reports.stats.ranks import critical_difference, friedman, rank_models
-from reports.stats.score_matrix import score_matrices
 from tests.unit.reports.result_tables import metrics_table, score_rows
 
 METRICS = metrics_table()

@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 
 from reports.stats.aggregate import rank_settled
-from reports.stats.condition_values import condition_values
+from reports.stats.condition_values import condition_values, score_matrices
 from reports.stats.ranks import order_agreement, rank_sensitivity
-from reports.stats.score_matrix import score_matrices
 from reports.tables import Tables, check_scores
 from tests.unit.reports.result_tables import metrics_table, score_rows
 

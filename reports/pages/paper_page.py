@@ -13,28 +13,11 @@ from reports.figures.dose_embedding_figure import draw_embedding, read_neighbour
 from reports.figures.enrichment_figure import draw_enrichment, read_enrichment
 from reports.figures.paper_figures import draw_lines, draw_stages, draw_triangular
 from reports.figures.style import save, settings
-from reports.formatting import (
-    bullets,
-    interval,
-    markdown_table,
-    number,
-    percent,
-    picture,
-    save_page,
-    save_table,
-    with_interval,
-)
-from reports.pages.paper.paper_sentences import (
-    calibration_sentence,
-    declined_models,
-    losses_to_copying,
-    summary_of_metric,
-)
-from reports.pages.paper.paper_tables import lay_out, of_paper, table_of_compounds, table_of_lines
+from reports.formatting import bullets, picture, save_page, save_table
+from reports.pages import paper_text as text
 from reports.stats.paper_scores import Results, stages, triangular
 from reports.tables import load
 
-LEAD = "pearson_delta"
 _HEADINGS = {"n2p": "### Control to perturbed (n2p)", "p2n": "### Perturbed to control (p2n)"}
 
 
@@ -64,22 +47,22 @@ class Part:
 
     def summaries(self, direction: str, *metrics: str) -> Iterator[str]:
         """Yield the summary of some metrics, and the models without a value."""
-        yield from (summary_of_metric(self.results, direction, metric) for metric in metrics)
-        yield declined_models(self.results, direction)
+        yield from (text.summary_of_metric(self.results, direction, metric) for metric in metrics)
+        yield text.declined_models(self.results, direction)
 
 
 def _table1(part: Part) -> Iterator[str]:
     """Table 1: every model by line, both directions."""
-    for direction, own in part.by_direction(table_of_lines(part.results), "table1"):
-        yield from (_HEADINGS[direction], lay_out(own, sorted(set(own["name"]))))
-        yield from part.summaries(direction, "r2_pearson", LEAD)
+    for direction, own in part.by_direction(text.table_of_lines(part.results), "table1"):
+        yield from (_HEADINGS[direction], text.lay_out(own, sorted(set(own["name"]))))
+        yield from part.summaries(direction, "r2_pearson", text.LEAD)
 
 
 def _table2(part: Part) -> Iterator[str]:
     """Table 2: every model by compound."""
-    for direction, own in part.by_direction(table_of_compounds(part.results), "table2"):
-        yield from (_HEADINGS[direction], lay_out(own, of_paper(set(own["name"]))))
-        yield from part.summaries(direction, LEAD)
+    for direction, own in part.by_direction(text.table_of_compounds(part.results), "table2"):
+        yield from (_HEADINGS[direction], text.lay_out(own, text.of_paper(set(own["name"]))))
+        yield from part.summaries(direction, text.LEAD)
     if (part.results.tables.scores["protocol"] == "low_to_high_dose").any():
         yield "The input is the same compound's cells at the next lower dose, so copying it is no copy of the control."
     yield "Each dose step is a line of `table2.csv`."
@@ -89,7 +72,7 @@ def _figure2(part: Part) -> Iterator[str]:
     """Figure 2: every metric by model and line."""
     for direction in part.results.directions:
         link = part.figure(draw_lines(part.results, direction), f"figure2-{direction}")
-        yield from (_HEADINGS[direction], link, *part.summaries(direction, LEAD, "r2_pearson"))
+        yield from (_HEADINGS[direction], link, *part.summaries(direction, text.LEAD, "r2_pearson"))
 
 
 def _figure3(part: Part) -> Iterator[str]:
@@ -97,7 +80,7 @@ def _figure3(part: Part) -> Iterator[str]:
     table = triangular(part.results)
     for direction, own in part.by_direction(table, "figure3"):
         link = part.figure(draw_triangular(table, part.results, direction), f"figure3-{direction}")
-        yield from (_HEADINGS[direction], link, summary_of_triangle(own))
+        yield from (_HEADINGS[direction], link, text.summary_of_triangle(own))
 
 
 def _figure4(part: Part) -> Iterator[str]:
@@ -111,7 +94,7 @@ def _figure4(part: Part) -> Iterator[str]:
         return
     for direction, own in part.by_direction(table, "figure4"):
         link = part.figure(draw_stages(table, part.results, direction), f"figure4-{direction}")
-        yield from (_HEADINGS[direction], link, *_stage_blocks(own))
+        yield from (_HEADINGS[direction], link, *text.blocks_of_stages(own))
 
 
 def _figure5(part: Part) -> Iterator[str]:
@@ -122,14 +105,7 @@ def _figure5(part: Part) -> Iterator[str]:
         return
     yield from part.pictures(draw_embedding(folder, part.out))
     table = summarise(read_neighbours(folder)).sort_values(["dose", "share"], ascending=[True, False])
-    yield summary_of_doses(table)
-    lines = [
-        {"model": str(row.model), "unit": str(row.unit), "dose of the prediction": f"{row.dose:g} nM"}
-        | {"right dose": f"{100 * row.share:.0f} %" + interval(100 * row.low, 100 * row.high, 0)}
-        | {"chance": percent(row.chance)}
-        for row in table.itertuples()
-    ]
-    yield markdown_table(lines)
+    yield from text.blocks_of_doses(table)
 
 
 def _figure6(part: Part) -> Iterator[str]:
@@ -142,7 +118,7 @@ def _figure6(part: Part) -> Iterator[str]:
         )
         return
     yield from part.pictures(draw_enrichment(folder, part.out))
-    yield from _enrichment_blocks(read_enrichment(folder)["agreement"])
+    yield from text.blocks_of_enrichment(read_enrichment(folder)["agreement"])
 
 
 SECTIONS: Mapping[str, tuple[str, Callable[[Part], Iterator[str]]]] = {
@@ -189,7 +165,7 @@ def write_paper(folders: Mapping[str, Path], out: Path) -> list[Path]:
         files += part.files
     losses = bullets(line for suite, results in runs.items() for line in _losses(suite, results))
     blocks += ["## Models worse than a copy of the input", losses or "No suite was run.", "## Reference scores"]
-    blocks.append(bullets(f"{suite}: {calibration_sentence(results)}" for suite, results in runs.items()))
+    blocks.append(bullets(f"{suite}: {text.calibration_sentence(results)}" for suite, results in runs.items()))
     return [*files, save_page(blocks, out / "paper.md")]
 
 
@@ -217,34 +193,5 @@ def _how_to_read(runs: Mapping[str, Results]) -> Iterator[str]:
 def _losses(suite: str, results: Results) -> list[str]:
     """List the metrics and models for which copying the input is better, a line per direction."""
     where = f"{suite} (simulated)" if results.simulated else suite
-    sentences = [f"{where}, {sentence}" for sentence in losses_to_copying(results)]
+    sentences = [f"{where}, {sentence}" for sentence in text.losses_to_copying(results)]
     return sentences or [f"{where}: none; every model is better than `no_change` or equal to it."]
-
-
-def _stage_blocks(table: pd.DataFrame) -> Iterator[str]:
-    """Write a sentence on what fine-tuning adds over all lines, and the table of every line."""
-    whole = table[table["context"] == ""]
-    better, worse = (
-        ", ".join(f"{row.model} {row.metric}" for row in rows.itertuples()) or "nothing"
-        for rows in (whole[whole["low"] > 0], whole[whole["high"] < 0])
-    )
-    yield f"Over all lines, fine-tuning is better beyond the bootstrap error in: {better}; worse in: {worse}."
-    lines = [
-        {"model": str(row.model), "metric": str(row.metric), "line": str(row.context) or "all lines"}
-        | {"pre-trained": number(row.pretrained, 4), "fine-tuned": number(row.finetuned, 4)}
-        | {"gain": with_interval(row.gain, row.low, row.high, 4), "p (Wilcoxon, Holm)": f"{row.p_holm:.2g}"}
-        for row in table.itertuples()
-    ]
-    yield markdown_table(lines, left=3)
-
-
-def _enrichment_blocks(agreement: pd.DataFrame) -> Iterator[str]:
-    yield f"Means over {len(agreement[['context', 'perturbation', 'dose']].drop_duplicates())} conditions."
-    means = agreement.groupby("model")[["spearman_nes", "top_overlap", "top_chance", "sign_share"]].mean()
-    lines = [
-        {"model": str(row.Index), "Spearman of NES with the truth's": number(row.spearman_nes, 2)}
-        | {"top sets shared": percent(row.top_overlap), "chance": percent(row.top_chance)}
-        | {"right sign of significant sets": percent(row.sign_share)}
-        for row in means.sort_values("spearman_nes", ascending=False).itertuples()
-    ]
-    yield markdown_table(lines, left=1)
