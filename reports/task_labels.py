@@ -71,6 +71,13 @@ def ordered_models(board: pd.DataFrame, metric: str) -> pd.DataFrame:
     return board[(board["level"] == "suite") & (board["metric"] == metric)].reset_index(drop=True)
 
 
+def marked(model: str, kind: str, bracket: str = "") -> str:
+    """Write a name: references in italics, and `bracket` behind models that learn nothing of a perturbation's effect."""
+    if kind == "reference":
+        return f"*{model}*"
+    return f"{model}{bracket}" if model in BRACKETS else str(model)
+
+
 def describe_trouble(row: pd.Series) -> str:
     """Say why a row of the leaderboard has no value, or not only its model's own; "" where there is nothing to say.
 

@@ -11,7 +11,7 @@ import pandas as pd
 from reports.figures.audit_figures import draw_directions, draw_integrations, draw_protocols
 from reports.figures.style import settings
 from reports.formatting import bullets, markdown_table, number, percent, picture, save_page, save_table, with_interval
-from reports.task_labels import Task
+from reports.task_labels import Task, marked
 
 Blocks = Callable[[pd.DataFrame], Iterator[str]]
 
@@ -65,17 +65,13 @@ def _by_direction(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
     yield from (own for _, own in shown.groupby("direction", sort=True))
 
 
-def _name(model: object, kind: object) -> str:
-    return f"*{model}*" if kind == "reference" else str(model)
-
-
 def _protocols(table: pd.DataFrame) -> Iterator[str]:
     for own in _by_direction(table):
         protocol = str(own["honest_protocol"].iloc[0])
         lines = [
             {
                 "metric": str(row.metric),
-                "model": _name(row.model, row.kind),
+                "model": marked(row.model, row.kind),
                 protocol: number(row.honest, 3),
                 "resampled (LEAKY)": number(row.leaky, 3),
                 "gain": with_interval(row.gain, row.low, row.high, 3),
@@ -127,7 +123,9 @@ def _integration(table: pd.DataFrame) -> Iterator[str]:
         lines = []
         for (metric, kind, model), rows in own.groupby(["metric", "kind", "model"], sort=True):
             found = {row.method: with_interval(row.mean, row.low, row.high, 3) for row in rows.itertuples()}
-            lines.append({"metric": str(metric), "model": _name(model, kind)} | {m: found.get(m, "–") for m in methods})
+            lines.append(
+                {"metric": str(metric), "model": marked(model, kind)} | {m: found.get(m, "–") for m in methods}
+            )
         left = map(percent, own.drop_duplicates("method")["effect_left"])
         lines.append({"metric": "effect left", "model": ""} | dict(zip(methods, left, strict=True)))
         yield _heading(own, str(own["protocol"].iloc[0]))

@@ -11,7 +11,7 @@ import pandas as pd
 from reports.formatting import markdown_table, number, save_page, save_table, seconds, shorten
 from reports.pages.sections.task_summary import sentences_below_trivial
 from reports.tables import read_leaderboard
-from reports.task_labels import BRACKETS, Task, headline, lead_metric, ordered_models, tasks, why_uninformative
+from reports.task_labels import Task, headline, lead_metric, marked, ordered_models, tasks, why_uninformative
 
 _READING = (
     "Mean of each suite's headline metric; 0 is copying the input, *references* are never ranked, † brackets. Models are "
@@ -59,7 +59,7 @@ def table_rows(found: Sequence[tuple[Task, pd.DataFrame]]) -> list[dict[str, str
     places = ranks.mean(axis=1).fillna(2.0)  # models without a value anywhere come last
     references = set(kinds.index[kinds == "reference"])
     return [
-        {"model": f"*{name}*" if name in references else f"{name} †" if name in BRACKETS else str(name)}
+        {"model": marked(name, "reference" if name in references else "model", " †")}
         | {column: _cell(rows.loc[name]) if name in rows.index else "" for column, rows in leaders.items()}
         for name in sorted(places.index, key=lambda name: (name in references, places[name], name))
     ]

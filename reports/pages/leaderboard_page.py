@@ -21,7 +21,7 @@ truth or are no prediction at all, and are never ranked."""
 
 
 def write_reports(folder: Path, *, n_boot: int = 2000, seed: int = 0, figures: bool = True) -> list[Path]:
-    """Make the CSV tables, `leaderboard.md` and `figures/` from the tables of a results folder.
+    """Make the CSV tables, `leaderboard.md` and `figures/` from the tables of a results folder; returns the files written.
 
     The CSV tables are `leaderboard`, `comparison` (paired, with the baselines), `quality` (of the metrics), `friedman`,
     `wins` and `sensitivity` (of the models' order).
@@ -29,21 +29,16 @@ def write_reports(folder: Path, *, n_boot: int = 2000, seed: int = 0, figures: b
     Parameters
     ----------
     folder
-        Holds `scores.csv`, `metrics.csv`, `costs.csv` and, where predictors were planted, `planted.csv`.
+        Holds the tables that `tables.load` reads.
     n_boot, seed
         Draws and seed of the bootstrap; the same tables and the same values give the same files.
     figures
         Whether to draw `figures/`, which takes most of the time.
 
-    Returns
-    -------
-    list of Path
-        The files written.
-
     Raises
     ------
     ReportError
-        Tables that are missing or cannot be reported; see `tables.load`.
+        Tables that are missing or cannot be reported.
     """
     run = analyse(load(folder), n_boot=n_boot, seed=seed)
     written = [save_table(table, folder / f"{name}.csv") for name, table in run.results.items()]

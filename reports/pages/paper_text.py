@@ -11,7 +11,7 @@ from reports.figures.dose_embedding_figure import REAL
 from reports.formatting import decimals, interval, markdown_table, number, percent, shorten, with_interval
 from reports.stats.paired_comparison import paired_gain
 from reports.stats.paper_scores import COPY, LINE, N_BOOT, Results, mean_by
-from reports.task_labels import BRACKETS, why_uninformative
+from reports.task_labels import BRACKETS, marked, why_uninformative
 
 METRICS = ("r2_pearson", "mae", "mse")
 """What the paper's tables hold."""
@@ -100,7 +100,7 @@ def lay_out(table: pd.DataFrame, names: Sequence[str]) -> str:
     lines = []
     for model in _order(rows):
         own = rows[rows["model"] == model].set_index(["name", "metric"])
-        line = {"model": _name(model, own), f"{LEAD}, mean": number(lead.get(model), 3)}
+        line = {"model": marked(model, own["kind"].iloc[0], " (bracket)"), f"{LEAD}, mean": number(lead.get(model), 3)}
         lines.append(line | {title: _cell(own["mean"], name, places) for name, title in columns.items()})
         if own["published"].notna().any():
             line = {"model": "published", f"{LEAD}, mean": "not given"}
@@ -117,12 +117,6 @@ def _order(rows: pd.DataFrame) -> list[str]:
     means = rows[rows["metric"] == LEAD].groupby(["kind", "model"], sort=True)["mean"].mean().reset_index()
     means = means.assign(fall=-means["mean"].fillna(-2.0), reference=means["kind"] == "reference")
     return list(means.sort_values(["reference", "fall", "model"])["model"])
-
-
-def _name(model: str, rows: pd.DataFrame) -> str:
-    if (rows["kind"] == "reference").any():
-        return f"*{model}*"
-    return f"{model} (bracket)" if model in BRACKETS else model
 
 
 def _cell(values: pd.Series, name: str, places: dict[str, int]) -> str:

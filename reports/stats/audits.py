@@ -68,16 +68,22 @@ def _protocol_rows(honest: ScoreMatrix, leaky: ScoreMatrix, n_boot: int, seed: i
     both = names[0].isin(names[1])
     one, other = honest.rows(both), leaky.rows(names[1].get_indexer(names[0][both]))
     rows = []
-    for place, model in enumerate(one.models):
-        pair = _pair(one, other, model)
-        if pair is None:
-            continue
-        values, contexts = pair
+    for model in (name for name in one.models if name in other.models):
+        sides = [(matrix, matrix.models.index(model)) for matrix in (one, other)]
+        values, kept, own = (
+            np.column_stack([getattr(matrix, name)[:, place] for matrix, place in sides])
+            for name in ("value", "kept", "any_own")
+        )
+        keep = kept.all(axis=1) & np.isfinite(values).all(axis=1)
+        if not own[keep].any(axis=0).all():
+            continue  # no value under one of the protocols
+        values = values[keep]
         gain = one.sign * (values[:, 1] - values[:, 0])
-        means, low, high = mean_intervals(np.column_stack([values, gain]), contexts, n_boot=n_boot, seed=seed)
+        columns = np.column_stack([values, gain])
+        means, low, high = mean_intervals(columns, one.contexts[keep], n_boot=n_boot, seed=seed)
         rows.append(
             {name: honest.labels[name] for name in (*TASK, "metric")}
-            | {"model": model, "kind": "model" if one.is_model[place] else "reference"}
+            | {"model": model, "kind": "model" if one.is_model[sides[0][1]] else "reference"}
             | {"honest_protocol": honest.labels["protocol"], "n_conditions": len(values)}
             | dict(zip(("honest", "leaky", "gain"), means.tolist(), strict=True))
             | {"low": low[2], "high": high[2]}
@@ -88,17 +94,6 @@ def _protocol_rows(honest: ScoreMatrix, leaky: ScoreMatrix, n_boot: int, seed: i
             left, whole = (one.sign * (row[side] - floor[side]) for side in ("honest", "leaky"))
             row["share"] = 1 - left / whole if whole > 0 else np.nan
     return rows
-
-
-def _pair(one: ScoreMatrix, other: ScoreMatrix, model: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Values [condition, honest and leaky] of a model where it has both, and their contexts; None where it has none."""
-    first, second = one.column(model), other.column(model)
-    if first is None or second is None:
-        return None
-    values = np.column_stack([one.value[:, first], other.value[:, second]])
-    keep = one.kept[:, first] & other.kept[:, second] & np.isfinite(values).all(axis=1)
-    own = bool(one.any_own[keep, first].any() and other.any_own[keep, second].any())
-    return (values[keep], one.contexts[keep]) if keep.any() and own else None
 
 
 def judge_directions(run: Tables, answers: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
@@ -142,11 +137,9 @@ def _models_of_suite(scores: pd.DataFrame, metrics: pd.DataFrame, n_boot: int, s
 
 
 def _verdict(mean: float, low: float, high: float) -> str:
-    if mean == 0 and low == 0 and high == 0:
+    if mean == low == high == 0:
         return "no change"
-    if high < 0:
-        return "caught"
-    return "right way" if low > 0 else "not told apart"
+    return "caught" if high < 0 else "right way" if low > 0 else "not told apart"
 
 
 def rate_metrics(answers: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:

@@ -143,12 +143,10 @@ def _calibration_row(
         return means.get((*matrix.task, metric, model), np.nan)
 
     ceiling = calibration.ceiling_mean if calibration else look_up(matrix.metric, CEILING)
-    correlation = _CORRELATION.match(matrix.metric) is not None and ceiling > 0
-    row: dict[str, object] = {"informative": None, "ceiling_mean": ceiling}
-    row["ceiling_full_depth"] = 2 * ceiling / (1 + ceiling) if correlation else np.nan
-    row["other_controls"] = look_up(matrix.metric, "other_controls")
-    if calibration is not None:
-        row |= vars(calibration) | {"informative": calibration.informative}
+    row: dict[str, object] = {"ceiling_mean": ceiling, "other_controls": look_up(matrix.metric, "other_controls")}
+    if _CORRELATION.match(matrix.metric) and ceiling > 0:
+        row["ceiling_full_depth"] = 2 * ceiling / (1 + ceiling)
+    row |= vars(calibration) | {"informative": calibration.informative} if calibration else {"informative": None}
     if not np.isnan(look_up(shared, CEILING)) or not np.isnan(look_up(shared, "other_controls")):
         row |= {"shared": shared, "ceiling_shared": look_up(shared, CEILING)}
         row["other_controls_shared"] = look_up(shared, "other_controls")
@@ -161,21 +159,16 @@ def _planted_blocks(planted: pd.DataFrame) -> dict[tuple[str, ...], pd.DataFrame
     rows = planted[planted["status"] == "ok"]
     if rows.empty:
         return {}
+    rows = rows.assign(condition=name_conditions(rows))
     keys = [*GROUP, "metric", "mixture"]
-    groups = rows.assign(condition=name_conditions(rows)).groupby(
-        [*keys, "context", "condition", "share"], sort=True, observed=True
-    )
-    wide = groups["value"].mean().unstack("share")
-    return dict(iter(wide.groupby(keys, sort=True, observed=True)))
+    means = rows.groupby([*keys, "context", "condition", "share"], sort=True, observed=True)["value"].mean()
+    return dict(iter(means.unstack("share").groupby(keys, sort=True, observed=True)))
 
 
 def _rank_recovery(
     matrix: ScoreMatrix, blocks: Mapping[tuple[str, ...], pd.DataFrame], n_boot: int, seed: int
 ) -> dict[str, object]:
-    """Say how well a metric orders planted predictors: `TAUS` and "orders".
-
-    Only conditions that have a value at every share of a mixture are used.
-    """
+    """Say how well a metric orders planted predictors, over the conditions with a value at every share of a mixture."""
     found: dict[str, object] = {}
     lows = []
     for mixture in MIXTURES:

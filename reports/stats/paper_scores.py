@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reports.stats.aggregate import rank_settled
+from reports.stats.aggregate import leaderboard
 from reports.stats.condition_values import ScoreMatrix, condition_values, name_conditions, score_matrices
 from reports.stats.paired_comparison import holm, paired_gain, signed_rank
 from reports.tables import Tables
@@ -46,8 +46,7 @@ class Results:
     @cached_property
     def board(self) -> pd.DataFrame:
         """The leaderboard (`aggregate.COLUMNS`)."""
-        settled = condition_values(self.tables.scores, self.tables.metrics)
-        return _plain(rank_settled(settled, self.tables.metrics, n_boot=N_BOOT))
+        return _plain(leaderboard(self.tables.scores, self.tables.metrics, n_boot=N_BOOT))
 
     @property
     def simulated(self) -> bool:

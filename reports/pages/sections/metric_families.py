@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from reports.formatting import markdown_table
-from reports.pages.page_sections import Section, TaskData, model_title
+from reports.pages.page_sections import BRACKET, Section, TaskData
+from reports.task_labels import marked
 
 _FAMILIES = {
     "profile": "Profile",
@@ -18,8 +19,9 @@ _FAMILIES = {
 def write(data: TaskData) -> str:
     """Write a line per metric and a column per model that has a value of any; the best ranked model in bold."""
     valued = set(data.suite.loc[data.suite["mean"].notna(), "model"])
-    names = data.suite.drop_duplicates("model").set_index("model", drop=False)
-    columns = {model: model_title(names.loc[model]) for model in data.leaders["model"] if model in valued}
+    columns = {
+        row.model: marked(row.model, row.kind, BRACKET) for row in data.leaders.itertuples() if row.model in valued
+    }
     if not columns:
         return ""
     best = {(row.model, row.metric) for row in data.suite.itertuples() if row.rank == 1}

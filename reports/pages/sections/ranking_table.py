@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from reports.formatting import bullets, markdown_table, mean_or_status, number, seconds, shorten
-from reports.pages.page_sections import MARKS, Section, TaskData, model_title
+from reports.pages.page_sections import BRACKET, MARKS, Section, TaskData
 from reports.stats.ranks import ALPHA
-from reports.task_labels import describe_trouble, fit_costs
+from reports.task_labels import describe_trouble, fit_costs, marked
 
 BESIDE = ("mse", "r2_pearson", "pds_cosine", "des", "e_distance")
 """Metrics beside the headline; all others are in the tables of their families."""
@@ -34,7 +34,7 @@ def _table(data: TaskData) -> Iterator[str]:
         shared = " †" if bool(fits["shared_training"].get(model, False)) else ""
         cells = {metric: data.cells.get((model, metric), "–") if pd.notna(row["mean"]) else "–" for metric in others}
         lines.append(
-            {"rank": _rank(row), "model": model_title(row)}
+            {"rank": _rank(row), "model": marked(model, row["kind"], BRACKET)}
             | {data.metric_title(data.lead): number(row["mean"], places) if exact else mean_or_status(row, places)}
             | {"scaled": number(row["scaled"], 2)}
             | {data.metric_title(metric): cell for metric, cell in cells.items()}
