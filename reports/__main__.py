@@ -1,7 +1,5 @@
 """`python -m reports RESULTS_FOLDER` remakes the leaderboard and the figures from the CSV files there."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Annotated

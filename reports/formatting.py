@@ -1,7 +1,5 @@
 """Numbers and tables as text, the same in Markdown and on the console."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Command line: `python -m reports.paper DIR` writes DIR/paper/paper.md for a finished `--suite all` folder."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """The result tables a report is made from: their columns, how to read them, and what makes them unusable."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

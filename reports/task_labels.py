@@ -1,7 +1,5 @@
 """One task of the leaderboard: what its models share, and how it is named in tables and figures."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

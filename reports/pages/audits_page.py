@@ -1,7 +1,5 @@
 """The audits of a suite on one page."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The leaderboard on the console, at the end of a run."""
 
-from __future__ import annotations
-
 import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Console

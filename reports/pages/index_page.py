@@ -1,7 +1,5 @@
 """Several suites on one page: a table of all models, and links to the page of each suite."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """All reports of a results folder; the page `leaderboard.md` is the sections of `reports/pages/sections/`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 

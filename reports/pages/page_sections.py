@@ -1,7 +1,5 @@
 """What a section of the leaderboard page is, what it is written from, and how sections are found."""
 
-from __future__ import annotations
-
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The page: every table and figure of section 3 of the CycSeq paper beside its counterpart here, with a summary of each."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,8 +102,7 @@ def _figure5(part: Part) -> Iterator[str]:
         yield f"Not made yet: `python -m benchmarks.embedding {part.results.folder}`."
         return
     yield from part.pictures(draw_embedding(folder, part.out))
-    table = summarise(read_neighbours(folder)).sort_values(["dose", "share"], ascending=[True, False])
-    yield from text.blocks_of_doses(table)
+    yield from text.blocks_of_doses(summarise(read_neighbours(folder)))
 
 
 def _figure6(part: Part) -> Iterator[str]:
@@ -163,7 +160,7 @@ def write_paper(folders: Mapping[str, Path], out: Path) -> list[Path]:
         heading = f"## {title} ({task.suite})" if build is _figure6 else f"## {title}"
         blocks += [" — ".join((heading, *task.warnings)), *written]
         files += part.files
-    losses = bullets(line for suite, results in runs.items() for line in _losses(suite, results))
+    losses = bullets(line for suite, results in runs.items() for line in text.losses_to_copying(suite, results))
     blocks += ["## Models worse than a copy of the input", losses or "No suite was run.", "## Reference scores"]
     blocks.append(bullets(f"{suite}: {text.calibration_sentence(results)}" for suite, results in runs.items()))
     return [*files, save_page(blocks, out / "paper.md")]
@@ -188,10 +185,3 @@ def _how_to_read(runs: Mapping[str, Results]) -> Iterator[str]:
             f"**SIMULATED data in: {', '.join(simulated)}.** Those numbers describe how models behave where the truth is known, "
             "not real cells; no published value stands beside them."
         )
-
-
-def _losses(suite: str, results: Results) -> list[str]:
-    """List the metrics and models for which copying the input is better, a line per direction."""
-    where = f"{suite} (simulated)" if results.simulated else suite
-    sentences = [f"{where}, {sentence}" for sentence in text.losses_to_copying(results)]
-    return sentences or [f"{where}: none; every model is better than `no_change` or equal to it."]

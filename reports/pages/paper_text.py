@@ -1,7 +1,5 @@
 """Tables and sentences of the paper's page: counterparts of its tables, and what the results of a run say."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -161,26 +159,23 @@ def declined_models(results: Results, direction: str) -> str:
     return f"Without a value: {'; '.join(parts)}."
 
 
-def losses_to_copying(results: Results) -> list[str]:
-    """List for every direction the models that are worse than a copy of the input, by metric; none where there are none."""
+def losses_to_copying(suite: str, results: Results) -> list[str]:
+    """List for every direction the models that are worse than a copy of the input, by metric; one sentence where none is."""
+    where = f"{suite} (simulated)" if results.simulated else suite
     sentences = []
     for direction in results.directions:
         parts = []
         for matrix in results.matrices(direction, (LEAD, "r2_pearson", "mse", "mae")):
-            sure, unsure = list[str](), list[str]()
-            for model in matrix.table()[2]:
-                found = None if model in BRACKETS else paired_gain(matrix, model, COPY, n_boot=N_BOOT)
-                if found is not None and found["gain"] < 0:
-                    (sure if found["high"] < 0 else unsure).append(model)
-            if sure or unsure:
-                parts.append(f"{matrix.metric}: {_beaten(sure, unsure)}")
+            models = [model for model in matrix.table()[2] if model not in BRACKETS]
+            gains = {model: paired_gain(matrix, model, COPY, n_boot=N_BOOT) for model in models}
+            worse = {model: gain for model, gain in gains.items() if gain is not None and gain["gain"] < 0}
+            sure = [model for model, gain in worse.items() if gain["high"] < 0]
+            unsure = [f"{model} (not beyond the bootstrap error)" for model in worse if model not in sure]
+            if worse:
+                parts.append(f"{matrix.metric}: {', '.join(sure + unsure)}")
         if parts:
-            sentences.append(f"{_WAYS[direction]}: worse than `no_change` in {'; in '.join(parts)}.")
-    return sentences
-
-
-def _beaten(sure: list[str], unsure: list[str]) -> str:
-    return ", ".join([*sure, *(f"{model} (not beyond the bootstrap error)" for model in unsure)])
+            sentences.append(f"{where}, {_WAYS[direction]}: worse than `no_change` in {'; in '.join(parts)}.")
+    return sentences or [f"{where}: none; every model is better than `no_change` or equal to it."]
 
 
 def calibration_sentence(results: Results) -> str:
@@ -247,7 +242,7 @@ def blocks_of_doses(table: pd.DataFrame) -> Iterator[str]:
         {"model": str(row.model), "unit": str(row.unit), "dose of the prediction": f"{row.dose:g} nM"}
         | {"right dose": f"{100 * row.share:.0f} %" + interval(100 * row.low, 100 * row.high, 0)}
         | {"chance": percent(row.chance)}
-        for row in table.itertuples()
+        for row in table.sort_values(["dose", "share"], ascending=[True, False]).itertuples()
     ]
     yield markdown_table(lines)
 

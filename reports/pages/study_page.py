@@ -1,7 +1,5 @@
 """The study's page: an overview over all tasks, and a table per task."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

@@ -8,8 +8,6 @@ The rules, after those of `condition_values`:
    keep their means and have neither rank nor scaled value. Without ceiling or baseline, only the scaled value is missing.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """Audits of a suite: effects of leakage, of the direction and of batch correction on its scores."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Means over conditions within contexts, then over contexts, and their hierarchical bootstrap."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

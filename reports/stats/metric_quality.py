@@ -1,7 +1,5 @@
 """How good a metric is: does it see the ceiling above the baseline, and can it order predictors of known quality?"""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

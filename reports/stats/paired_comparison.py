@@ -1,7 +1,5 @@
 """Paired differences between models over the same conditions: to the baselines, and between two models."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

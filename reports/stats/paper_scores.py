@@ -1,7 +1,5 @@
 """Results of a run in the form that the paper's tables and figures need."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The order of the models: Friedman's test, Nemenyi's critical difference, wins, and how the order depends on the data."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 

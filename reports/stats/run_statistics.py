@@ -1,7 +1,5 @@
 """All result tables of a run that are computed from its scores."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import pandas as pd

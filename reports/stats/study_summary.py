@@ -1,7 +1,5 @@
 """Scores of several seeds as one table: means, and gains over the mean effect, with intervals over conditions and seeds."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

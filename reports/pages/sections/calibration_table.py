@@ -1,7 +1,5 @@
 """Ceiling, baseline and rank recovery of the metrics of a task."""
 
-from __future__ import annotations
-
 from reports.formatting import markdown_table, number, percent, with_interval
 from reports.pages.page_sections import Section, TaskData
 from reports.stats.metric_quality import MIXTURES

@@ -1,7 +1,5 @@
 """One table per family of metrics."""
 
-from __future__ import annotations
-
 from reports.formatting import markdown_table
 from reports.pages.page_sections import BRACKET, Section, TaskData
 from reports.task_labels import marked

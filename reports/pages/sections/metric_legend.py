@@ -1,7 +1,5 @@
 """What each metric is, and which way is better."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from reports.formatting import markdown_table

@@ -1,7 +1,5 @@
 """Values that are missing: how many, of which models, and why."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from reports.formatting import bullets, markdown_table, shorten

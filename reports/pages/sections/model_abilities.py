@@ -1,7 +1,5 @@
 """What each model is, and what it can predict."""
 
-from __future__ import annotations
-
 from reports.formatting import markdown_table
 from reports.pages.page_sections import Section
 from reports.stats.run_statistics import RunStatistics

@@ -1,7 +1,5 @@
 """The table that ranks the models of a task, tests of their order, and notes on models without values of their own."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

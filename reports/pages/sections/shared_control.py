@@ -1,7 +1,5 @@
 """Scores of metrics that have a form with a shared control, in both forms."""
 
-from __future__ import annotations
-
 from reports.formatting import markdown_table, number
 from reports.pages.page_sections import Section, TaskData
 

@@ -1,7 +1,5 @@
 """What a task is, and in words: its models beside the baselines, and what copying the input scores."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 
