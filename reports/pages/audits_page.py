@@ -57,10 +57,10 @@ def _sensitive_metrics(table: pd.DataFrame) -> str:
     )
 
 
-def _by_direction(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Yield the rows of each direction that the page shows."""
+def _by_direction(table: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return the rows of each direction that the page shows."""
     shown = table[table["metric"].isin(("pearson_delta", "r2_pearson"))]
-    yield from (own for _, own in shown.groupby("direction", sort=True))
+    return [own for _, own in shown.groupby("direction", sort=True)]
 
 
 def _protocols(table: pd.DataFrame) -> Iterator[str]:
@@ -139,8 +139,7 @@ def _integration(table: pd.DataFrame) -> Iterator[str]:
 
 
 def _heading(rows: pd.DataFrame, protocol: str) -> str:
-    suite, dataset, source, direction = rows.iloc[0][["suite", "dataset", "source", "direction"]].astype(str)
-    task = Task(suite, dataset, source, protocol, direction)
+    task = Task(protocol=protocol, **rows.iloc[0][["suite", "dataset", "source", "direction"]].astype(str))
     return " — ".join((f"### {task.suite}: {task.title}", *task.warnings))
 
 

@@ -130,20 +130,11 @@ SECTIONS: Mapping[str, tuple[str, Callable[[Part], Iterator[str]]]] = {
 
 
 def write_paper(folders: Mapping[str, Path], out: Path) -> list[Path]:
-    """Write `paper.md` with the tables and figures of the paper and ours.
+    """Write `paper.md` with the tables and figures of the paper and ours to a folder; returns the files, the page last.
 
-    Parameters
-    ----------
-    folders
-        Suite ("cropseq", "replogle", "sciplex", "triangular"; others get their sentences) → folder of its finished run. A
-        suite that is missing is a line with the command that runs it.
-    out
-        Folder to write to; made if it does not exist.
-
-    Returns
-    -------
-    list of Path
-        The files written, the page last.
+    `folders` maps suites ("cropseq", "replogle", "sciplex", "triangular"; others get their sentences) to the folders of
+    finished runs. A suite that is missing is a line with the command that runs it. Tables that cannot be reported raise
+    `ReportError`.
     """
     runs = {suite: Results(folder, load(folder)) for suite, folder in folders.items()}
     out.mkdir(parents=True, exist_ok=True)

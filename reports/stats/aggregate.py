@@ -80,11 +80,11 @@ def _summarise(matrix: ScoreMatrix, level: str, context: str, n_boot: int, seed:
     scaled, rank = np.full((2, len(matrix.models)), np.nan)
     if calibration is not None and calibration.informative:
         scaled = np.array([scale(matrix, column, calibration) if valued[column] else np.nan for column in every])
-    if calibration is not None and not calibration.informative:
+    elif calibration is not None:
         blunt, why = matrix.is_model & valued, f"{UNINFORMATIVE}: {calibration.reason}"
         status = np.where(blunt & (status == "ok"), UNINFORMATIVE, status)
         reason = [(f"{text}; {why}" if text else why) if use else text for use, text in zip(blunt, reason, strict=True)]
-    elif matrix.scored:
+    if matrix.scored and (calibration is None or calibration.informative):
         rank = np.where(np.isfinite(goodness), (goodness[:, None] > goodness).sum(axis=0) + 1.0, np.nan)
     columns = {
         "model": matrix.models,
@@ -103,11 +103,8 @@ def _summarise(matrix: ScoreMatrix, level: str, context: str, n_boot: int, seed:
         "goodness": goodness,
     }
     labels = matrix.labels | {"level": level, "context": context}
-    rows = (
-        dict(zip(columns, row, strict=True))
-        for row in zip(*(np.asarray(column).tolist() for column in columns.values()), strict=True)
-    )
-    return [labels | row for row, use in zip(rows, matrix.present.any(axis=0), strict=True) if use]
+    rows = zip(*(np.asarray(column)[matrix.present.any(axis=0)].tolist() for column in columns.values()), strict=True)
+    return [labels | dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def _means(matrix: ScoreMatrix, valued: np.ndarray, n_boot: int, seed: int) -> tuple[np.ndarray, ...]:

@@ -100,12 +100,9 @@ def triangular(results: Results) -> pd.DataFrame:
 def stages(results: Results) -> pd.DataFrame:
     """Figure 4's numbers: what fine-tuning adds to the pre-trained model, per metric, over all lines and in each.
 
-    Returns
-    -------
-    DataFrame
-        Columns model, direction, metric, context ("" for all lines), pretrained, finetuned, gain (positive where the
-        fine-tuned is better), low, high, p_wilcoxon, p_holm (over all metrics of a model and level), n_conditions. No row
-        where no model was run both ways.
+    The columns are model, direction, metric, context ("" for all lines), pretrained, finetuned, gain (positive where the
+    fine-tuned is better), low, high, p_wilcoxon, p_holm (over all metrics of a model and level) and n_conditions. No row
+    where no model was run both ways.
     """
     rows = []
     present = sorted(set(results.tables.scores["model"]))

@@ -153,17 +153,14 @@ def order_agreement(one: dict[str, float], other: dict[str, float]) -> float:
     return float(kendalltau(first, second).statistic)
 
 
-Subset = tuple[str, str, ScoreMatrix]
-"""What a part of the data is chosen by, which part it is, and its values."""
-
-
-def _subsets(matrices: Iterable[ScoreMatrix], leads: dict[tuple[str, ...], str]) -> Iterator[Subset]:
+def _subsets(
+    matrices: Iterable[ScoreMatrix], leads: dict[tuple[str, ...], str]
+) -> Iterator[tuple[str, str, ScoreMatrix]]:
     """Yield each scored metric, then the headline's whole, its contexts, and its conditions by number of cells."""
     for matrix in matrices:
-        headline = matrix.metric == leads[matrix.task]
         if matrix.scored or matrix.metric in leads.values():
             yield "metric", matrix.metric, matrix
-        if not headline:
+        if matrix.metric != leads[matrix.task]:
             continue
         yield EVERYTHING, "", matrix
         contexts = list(matrix.by_context())
@@ -175,7 +172,7 @@ def _subsets(matrices: Iterable[ScoreMatrix], leads: dict[tuple[str, ...], str])
             yield "cells", "many", matrix.rows(many)
 
 
-def _folds_and_seeds(tables: Tables, leads: dict[tuple[str, ...], str]) -> Iterator[Subset]:
+def _folds_and_seeds(tables: Tables, leads: dict[tuple[str, ...], str]) -> Iterator[tuple[str, str, ScoreMatrix]]:
     """Yield the headline of each task in each fold and with each seed, where there are several."""
     for task, rows in tables.scores.groupby(list(GROUP), sort=True, observed=True):
         headline = rows[rows["metric"] == leads[task]]

@@ -29,8 +29,7 @@ class RunStatistics:
     @property
     def results(self) -> dict[str, pd.DataFrame]:
         """Name of each CSV file → its table."""
-        names = ("leaderboard", "comparison", "quality", "friedman", "wins", "sensitivity")
-        return {name: getattr(self, name) for name in names}
+        return {name: table for name, table in vars(self).items() if name not in ("tables", "settled")}
 
 
 def analyse(tables: Tables, *, n_boot: int, seed: int) -> RunStatistics:
