@@ -55,10 +55,14 @@ def table_rows(found: Sequence[tuple[Task, pd.DataFrame]]) -> list[dict[str, str
     kinds = pd.concat([rows["kind"] for rows in leaders.values()])
     ranks = pd.concat([rows["mean"].rank(ascending=False, pct=True) for rows in leaders.values()], axis=1)
     places = ranks.mean(axis=1).fillna(2.0)  # models without a value anywhere come last
+    texts = {
+        column: rows["mean"].map(lambda mean: number(mean, 3)).where(rows["mean"].notna(), rows["status"])
+        for column, rows in leaders.items()
+    }
     references = set(kinds.index[kinds == "reference"])
     return [
         {"model": marked(name, "reference" if name in references else "model", " †")}
-        | {column: _cell(rows.loc[name]) if name in rows.index else "" for column, rows in leaders.items()}
+        | {column: cells.get(name, "") for column, cells in texts.items()}
         for name in sorted(places.index, key=lambda name: (name in references, places[name], name))
     ]
 
@@ -66,10 +70,6 @@ def table_rows(found: Sequence[tuple[Task, pd.DataFrame]]) -> list[dict[str, str
 def column_name(task: Task) -> str:
     """Head of a task's column: suite, direction, and whether the cells are simulated."""
     return f"{task.suite} {task.direction}{' (simulated)' if task.source == 'simulated' else ''}"
-
-
-def _cell(row: pd.Series) -> str:
-    return number(row["mean"], 3) if pd.notna(row["mean"]) else str(row["status"])
 
 
 def _entry(entry: Entry, out: Path) -> str:

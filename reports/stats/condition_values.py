@@ -8,11 +8,10 @@ The rules, in the order they apply:
 3. A condition that has no such score for any model (`too_few_genes`, …) is left out for every model alike.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -86,10 +85,7 @@ def name_conditions(rows: pd.DataFrame) -> pd.Series:
 
 
 def _complete(scores: pd.DataFrame) -> pd.DataFrame:
-    """Add a row with status "missing" wherever a model has none for a condition that another model has.
-
-    The column `cell` numbers the (task, metric, condition) of each row.
-    """
+    """Number the (task, metric, condition) of each row in a column `cell`, and add rows for conditions a model misses."""
     scores = scores.assign(cell=scores.groupby(_CELL, sort=True, observed=True).ngroup())
     rows = scores[scores["kind"] == "model"]
     expected = rows[[*_CELL, "cell"]].drop_duplicates("cell").merge(rows[_MODEL].drop_duplicates(), on=list(GROUP))
@@ -165,12 +161,12 @@ class ScoreMatrix:
         gave = (self.kept & (self.any_own | (self.failed & (self.status != "missing")))).any(axis=0)
         return self.is_model & full & gave
 
-    def rows(self, which: np.ndarray) -> ScoreMatrix:
+    def rows(self, which: np.ndarray) -> Self:
         """Return the matrix of some of the conditions."""
         arrays = ("contexts", "conditions", "present", "value", "n_truth_cells", "status", "reason", *_FLAGS)
         return replace(self, **{name: getattr(self, name)[which] for name in arrays})
 
-    def by_context(self) -> Iterator[tuple[str, ScoreMatrix]]:
+    def by_context(self) -> Iterator[tuple[str, Self]]:
         """Yield the name and the matrix of each context."""
         for context in np.unique(self.contexts):
             yield context, self.rows(self.contexts == context)
@@ -191,10 +187,7 @@ class ScoreMatrix:
 def score_matrices(
     settled: pd.DataFrame, metrics: pd.DataFrame, only: Collection[str] | None = None
 ) -> Iterator[ScoreMatrix]:
-    """Split what `condition_values` returned by task in alphabetical order, then by metric as in `metrics`.
-
-    `only` names the metrics that are wanted; None takes all of them.
-    """
+    """Split what `condition_values` returned by task, then by metric as in `metrics`; `only` names the metrics wanted."""
     facts = metrics.set_index("metric")
     if only is not None:
         settled = settled[settled["metric"].isin(only)]

@@ -64,10 +64,7 @@ def _baselines(data: TaskData) -> str:
 
 
 def sentences_below_trivial(board: pd.DataFrame) -> list[str]:
-    """List, for each trivial prediction that was run, the models with a lower mean; none where there is no such model.
-
-    `board` holds one task's rows of the leaderboard.
-    """
+    """List, for each trivial prediction that was run, the models with a lower mean in a task's rows of the leaderboard."""
     found = []
     for trivial, metric, what in _TRIVIAL:
         rows = ordered_models(board, metric).set_index("model")
