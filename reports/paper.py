@@ -27,8 +27,7 @@ def find_runs(folder: Path) -> dict[str, Path]:
     found = {path.parent.name: path.parent for path in sorted(folder.glob("*/scores.csv"))}
     if not found:
         raise ReportError(
-            f"{folder} holds no run; expected a folder per suite with scores.csv in it, as `python -m benchmarks.run --suite all` "
-            "leaves behind."
+            f"{folder} holds no run; expected a folder per suite, as `benchmarks.run --suite all` leaves."
         )
     return found
 

@@ -61,7 +61,10 @@ def load(folder: Path) -> Tables:
     ReportError
         A file that is missing, empty or no CSV table, a missing column, or values that cannot be reported.
     """
-    metrics = check_metrics(read_table(folder / "metrics.csv", numbers=("best",)))
+    metrics = read_table(folder / "metrics.csv", numbers=("best",))
+    if "family" not in metrics and "undefined" not in metrics:  # of the first version, which names no families
+        metrics = metrics.assign(family="metrics", undefined="")
+    check_metrics(metrics)
     scores = read_table(folder / "scores.csv", numbers=("value", "dose", "n_truth_cells"), words=_TEXT)
     scores = check_scores(scores, metrics)
     costs = _require(read_table(folder / "costs.csv", numbers=_COSTS), COST_COLUMNS, "costs.csv")
@@ -147,9 +150,7 @@ def check_scores(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     _refuse(scores, ok & ~np.isfinite(scores["value"]), "have status ok and no finite value")
     _refuse(scores, scores.duplicated(list(_ROW)), "are given twice")
     kinds = scores[["model", "kind"]].drop_duplicates()["model"]
-    if kinds.duplicated().any():
-        name = kinds[kinds.duplicated()].iloc[0]
-        raise ReportError(f"scores.csv: '{name}' is a model in some rows and a reference in others.")
+    _refuse(scores, scores["model"].isin(kinds[kinds.duplicated()]), "are of a model in some and a reference in others")
     return scores
 
 
@@ -158,8 +159,7 @@ def _check_planted(planted: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame
     bad = (planted["status"] == "ok") & ~np.isfinite(planted["value"].astype(float))
     _refuse(planted, bad, "have status ok and no finite value", "planted.csv")
     planted = planted.assign(share=planted["share"].astype(float))
-    if not planted["share"].between(0, 1).all():
-        raise ReportError(f"planted.csv: column 'share' holds {planted['share'].unique().tolist()}; expected 0 to 1.")
+    _refuse(planted, ~planted["share"].between(0, 1), "have a share outside 0 to 1", "planted.csv")
     return planted if "dose" in planted else planted.assign(dose=np.nan)
 
 

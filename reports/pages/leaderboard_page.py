@@ -45,10 +45,7 @@ def write_reports(folder: Path, *, n_boot: int = 2000, seed: int = 0, figures: b
         from reports.figures.leaderboard_figures import write_figures  # matplotlib and seaborn are slow to import
 
         drawn = write_figures(run, folder / "figures")
-    links = {
-        slug: [path.relative_to(folder).as_posix() for path in paths if path.suffix == ".png"]
-        for slug, paths in drawn.items()
-    }
+    links = {slug: [f"figures/{path.name}" for path in paths if path.suffix == ".png"] for slug, paths in drawn.items()}
     page = save_page(leaderboard_blocks(run, links), folder / "leaderboard.md")
     return [*written, page, *(path for paths in drawn.values() for path in paths)]
 

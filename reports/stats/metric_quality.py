@@ -177,8 +177,8 @@ def _rank_recovery(
         sizes = context_sizes(block.index.get_level_values("context").to_numpy())
         means, draws = draw_means(matrix.sign * block.to_numpy(), sizes, n_boot=n_boot, seed=seed)
         low, high = interval_of(planted_tau(draws)[:, None])
-        found |= {f"tau_{mixture}": planted_tau(means[None])[0]}
-        found |= {f"tau_{mixture}_low": low[0], f"tau_{mixture}_high": high[0]}
+        names = (f"tau_{mixture}", f"tau_{mixture}_low", f"tau_{mixture}_high")
+        found |= dict(zip(names, (planted_tau(means[None])[0], low[0], high[0]), strict=True))
         lows.append(low[0])
     return found | {"orders": all(low > 0 for low in lows)} if lows else {}
 

@@ -35,10 +35,10 @@ def compare(matrices: Iterable[ScoreMatrix], *, n_boot: int = 2000, seed: int = 
     rows: list[dict[str, object]] = []
     for matrix in matrices:
         values, contexts, models = matrix.table()
-        for baseline in [name for name in BASELINES if name in models and matrix.scored and len(values)]:
+        if not matrix.scored or not len(values) or len(models) == 1:
+            continue
+        for baseline in (name for name in BASELINES if name in models):
             others = [place for place, name in enumerate(models) if name != baseline]
-            if not others:
-                continue
             gains = matrix.sign * (values[:, others] - values[:, models.index(baseline)][:, None])
             p = signed_rank(gains)
             tests = (*mean_intervals(gains, contexts, n_boot=n_boot, seed=seed), p, holm(p))

@@ -11,6 +11,7 @@ _FAMILIES = {
     "expression": "Differential expression",
     "distribution": "Distribution",
     "audit": "Input-copy audit",
+    "metrics": "All metrics",
 }
 
 

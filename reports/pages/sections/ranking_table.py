@@ -29,10 +29,12 @@ def _table(data: TaskData) -> Iterator[str]:
     lines = []
     for _, row in data.leaders.iterrows():
         model, exact = row["model"], row["low"] == row["high"]
+        rank = f"{row['rank']:.0f}" if row["rank"] > 0 else "–"
+        alike = " ≈" if row["rank"] > 1 and row["p_best"] >= ALPHA else ""
         shared = " †" if bool(fits["shared_training"].get(model, False)) else ""
         cells = {metric: data.cells.get((model, metric), "–") if pd.notna(row["mean"]) else "–" for metric in others}
         lines.append(
-            {"rank": _rank(row), "model": marked(model, row["kind"], BRACKET)}
+            {"rank": rank + alike, "model": marked(model, row["kind"], BRACKET)}
             | {data.metric_title(data.lead): number(row["mean"], places) if exact else mean_or_status(row, places)}
             | {"scaled": number(row["scaled"], 2)}
             | {data.metric_title(metric): cell for metric, cell in cells.items()}
@@ -48,12 +50,6 @@ def _table(data: TaskData) -> Iterator[str]:
     for mark, meaning in MARKS.items():
         bearers = [metric for metric, text in data.marks.items() if mark in text]
         yield f"{mark} {meaning}: {', '.join(bearers)}." if bearers else ""
-
-
-def _rank(row: pd.Series) -> str:
-    if not row["rank"] > 0:
-        return "–"
-    return f"{row['rank']:.0f}" + (" ≈" if row["rank"] > 1 and row["p_best"] >= ALPHA else "")
 
 
 def _facts(row: pd.Series) -> dict[str, str]:
