@@ -18,8 +18,8 @@ from reports.pages.paper_text import (
 )
 from reports.paper import find_runs, main
 from reports.stats.paper_scores import Results, stages, triangular
-from reports.tables import COST_COLUMNS, ReportError, Tables, check_metrics, check_scores
-from tests.unit.reports.result_tables import metrics_table, score_rows
+from reports.tables import ReportError, Tables, check_metrics, check_scores
+from tests.unit.reports.result_tables import metrics_table, score_rows, write_tables
 
 LINES = ("K562", "LP1", "MM1S")
 MODELS = {
@@ -54,14 +54,6 @@ def results(table, folder=None):
     return Results(
         folder, Tables(check_scores(table, metrics), metrics, pd.DataFrame(), pd.DataFrame(), pd.DataFrame())
     )
-
-
-def write_run(folder, table):
-    folder.mkdir(parents=True)
-    table.to_csv(folder / "scores.csv", index=False)
-    metrics_table().to_csv(folder / "metrics.csv", index=False)
-    pd.DataFrame(columns=list(COST_COLUMNS)).to_csv(folder / "costs.csv", index=False)
-    return folder
 
 
 def test_published_values_are_those_of_the_paper():
@@ -144,11 +136,11 @@ def test_the_yardsticks_are_named():
 
 def test_a_folder_of_runs_becomes_a_page(tmp_path):
     twin = {"source": "simulated"}
-    write_run(tmp_path / "cropseq", scores(**twin))
-    write_run(
+    write_tables(tmp_path / "cropseq", scores(**twin))
+    write_tables(
         tmp_path / "triangular", scores(("SIM_MED30", "SIM_TTK"), lines=("sim_K562",), suite="triangular", **twin)
     )
-    write_run(tmp_path / "replogle", scores(lines=("K562", "RPE1"), suite="replogle", source="real"))
+    write_tables(tmp_path / "replogle", scores(lines=("K562", "RPE1"), suite="replogle", source="real"))
     main(tmp_path)
     page = (tmp_path / "paper" / "paper.md").read_text()
     assert "SIMULATED data in: cropseq, triangular" in page
@@ -163,7 +155,7 @@ def test_a_folder_of_runs_becomes_a_page(tmp_path):
 
 
 def test_what_was_not_analysed_says_which_command_does_it(tmp_path):
-    folder = write_run(tmp_path / "sciplex", scores(("Disulfiram",), suite="sciplex", dose=1000.0))
+    folder = write_tables(tmp_path / "sciplex", scores(("Disulfiram",), suite="sciplex", dose=1000.0))
     page = write_paper({"sciplex": folder}, tmp_path / "out")[-1].read_text()
     assert f"`python -m benchmarks.embedding {folder}`" in page
     assert f"`python -m benchmarks.enrichment {folder} --gene-sets FILE.gmt`" in page
