@@ -29,9 +29,7 @@ class Part:
 
     def figure(self, figure: Figure, name: str) -> str:
         """Save a figure as PNG and SVG; returns the link to it."""
-        paths = save(figure, self.out / name, svg=True)
-        self.files += paths
-        return picture(paths[0], self.out)
+        return self.pictures(save(figure, self.out / name, svg=True))[0]
 
     def pictures(self, paths: list[Path]) -> list[str]:
         """Add figures that are saved already; returns the links to them."""

@@ -83,7 +83,7 @@ def _summarise(matrix: ScoreMatrix, level: str, context: str, n_boot: int, seed:
     elif calibration is not None:
         blunt, why = matrix.is_model & valued, f"{UNINFORMATIVE}: {calibration.reason}"
         status = np.where(blunt & (status == "ok"), UNINFORMATIVE, status)
-        reason = [(f"{text}; {why}" if text else why) if use else text for use, text in zip(blunt, reason, strict=True)]
+        reason = np.where(blunt, [f"{text}; {why}" if text else why for text in reason], reason)
     if matrix.scored and (calibration is None or calibration.informative):
         rank = np.where(np.isfinite(goodness), (goodness[:, None] > goodness).sum(axis=0) + 1.0, np.nan)
     columns = {

@@ -1,6 +1,7 @@
 """Audits of a suite: effects of leakage, of the direction and of batch correction on its scores."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,7 +58,7 @@ def _by_task(tables: Tables) -> dict[tuple[str, ...], ScoreMatrix]:
     """Return the matrices of `METRICS` by `TASK` and metric, that is, without the protocol."""
     scores = tables.scores[tables.scores["metric"].isin(METRICS)]
     matrices = score_matrices(condition_values(scores, tables.metrics), tables.metrics)
-    return {tuple(matrix.labels[name] for name in (*TASK, "metric")): matrix for matrix in matrices}
+    return {tuple(str(matrix.labels[name]) for name in (*TASK, "metric")): matrix for matrix in matrices}
 
 
 def _protocol_rows(honest: ScoreMatrix, leaky: ScoreMatrix, n_boot: int, seed: int) -> list[dict[str, object]]:
@@ -65,7 +66,7 @@ def _protocol_rows(honest: ScoreMatrix, leaky: ScoreMatrix, n_boot: int, seed: i
     names = [pd.MultiIndex.from_arrays([matrix.contexts, matrix.conditions]) for matrix in (honest, leaky)]
     both = names[0].isin(names[1])
     one, other = honest.rows(both), leaky.rows(names[1].get_indexer(names[0][both]))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for model in (name for name in one.models if name in other.models):
         sides = [(matrix, matrix.models.index(model)) for matrix in (one, other)]
         values, kept, own = (

@@ -204,7 +204,7 @@ def _panel(task: tuple[str, ...], metric: pd.Series, rows: pd.DataFrame) -> Scor
     shape = (len(first_place), len(first_which))
 
     def spread(values: object, fill: object, dtype: type) -> np.ndarray:
-        array = np.full(shape, fill, dtype=dtype)
+        array: np.ndarray = np.full(shape, fill, dtype=dtype)
         array[place, which] = values
         return array
 

@@ -79,7 +79,9 @@ def calibrate(matrix: ScoreMatrix, *, n_boot: int, seed: int) -> Calibration | N
     gain = matrix.sign * (pair[:, 1] - pair[:, 0])
     values = np.column_stack([pair, gain])
     means, low, high = mean_intervals(values, matrix.contexts[rows], n_boot=n_boot, seed=seed)
-    return Calibration(name, *means.tolist(), float(low[2]), float(high[2]), float((gain > 0).mean()), rows)
+    baseline_mean, ceiling_mean, better = means.tolist()
+    share = float((gain > 0).mean())
+    return Calibration(name, baseline_mean, ceiling_mean, better, float(low[2]), float(high[2]), share, rows)
 
 
 def scale(matrix: ScoreMatrix, column: int, calibration: Calibration) -> float:

@@ -99,12 +99,10 @@ def _friedman_rows(goodness: np.ndarray, models: Sequence[str]) -> list[dict[str
 
 def _win_rows(goodness: np.ndarray, models: Sequence[str]) -> Iterator[dict[str, object]]:
     i, j = np.triu_indices(len(models), k=1)
-    if not len(i):
-        return
     apart = goodness[:, i] - goodness[:, j]
     wins = ((apart > 0) + 0.5 * (apart == 0)).mean(axis=0)
     p = signed_rank(apart)
-    for a, b, share, raw, corrected in zip(i, j, wins, p, holm(p), strict=True):
+    for a, b, share, raw, corrected in zip(i.tolist(), j.tolist(), wins, p, holm(p), strict=True):
         facts = {"n_conditions": len(goodness), "p_wilcoxon": raw, "p_holm": corrected}
         yield {"model": models[a], "other": models[b], "wins": share} | facts
         yield {"model": models[b], "other": models[a], "wins": 1 - share} | facts
@@ -132,7 +130,8 @@ def rank_sensitivity(matrices: Iterable[ScoreMatrix], board: pd.DataFrame, table
     for by, subset, matrix in subsets:
         goodness = _goodness(matrix)
         ranks = pd.Series(goodness, dtype=float).rank(ascending=False)
-        head = dict(zip(GROUP, matrix.task, strict=True)) | {"headline": leads[matrix.task], "by": by, "subset": subset}
+        head: dict[str, object] = dict(zip(GROUP, matrix.task, strict=True))
+        head |= {"headline": leads[matrix.task], "by": by, "subset": subset}
         head["n_conditions"] = int(matrix.kept[:, matrix.ranked].any(axis=1).sum())
         head |= {"n_models": len(goodness), "tau": order_agreement(goodness, whole.get(matrix.task, {}))}
         rows += [
