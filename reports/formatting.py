@@ -1,8 +1,6 @@
 """Numbers and tables as text, the same in Markdown and on the console."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +10,7 @@ import pandas as pd
 def decimals(values: pd.Series) -> int:
     """Choose decimals that show three significant digits of a typical value of one metric: 2 to 5."""
     sizes = values.abs()[lambda size: size > 1e-12].dropna()
-    if sizes.empty:
-        return 3
-    return int(np.clip(2 - np.floor(np.log10(sizes.median())), 2, 5))
+    return 3 if sizes.empty else int(np.clip(2 - np.floor(np.log10(sizes.median())), 2, 5))
 
 
 def number(value: float | None, places: int) -> str:
@@ -47,10 +43,8 @@ def interval(low: float, high: float, places: int) -> str:
 
 def seconds(value: float) -> str:
     """Write a time in seconds with a readable unit."""
-    if pd.isna(value):
-        return "–"
-    if value < 1:
-        return "< 1 s"
+    if pd.isna(value) or value < 1:
+        return "–" if pd.isna(value) else "< 1 s"
     return f"{value:.0f} s" if value < 120 else f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.1f} h"
 
 
@@ -60,10 +54,19 @@ def shorten(text: str, width: int) -> str:
     return line if len(line) <= width else line[: width - 1].rstrip() + "…"
 
 
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 2) -> str:
-    """Lay out a GitHub-flavoured Markdown table; the first `left` columns are aligned left, the others right."""
-    lines = [header, [":--" if number < left else "--:" for number in range(len(header))], *rows]
-    return "\n".join("| " + " | ".join(_escape(cell) for cell in line) + " |" for line in lines)
+def markdown_table(rows: Sequence[Mapping[str, str]], *, left: int = 2) -> str:
+    """Lay out rows, each column → cell, as a GitHub-flavoured Markdown table; "" without rows.
+
+    The first `left` columns are aligned left, the others right.
+    """
+    if not rows:
+        return ""
+    header = list(rows[0])
+    rule = [":--" if place < left else "--:" for place in range(len(header))]
+    lines = [header, rule, *(row.values() for row in rows)]
+    return "\n".join(
+        "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
 
 
 def bullets(lines: Iterable[str]) -> str:
@@ -86,7 +89,3 @@ def save_page(blocks: Iterable[str], path: Path) -> Path:
     """Write a Markdown page of blocks, empty ones left out; returns the path."""
     path.write_text("\n\n".join(filter(None, blocks)) + "\n", encoding="utf-8")
     return path
-
-
-def _escape(cell: str) -> str:
-    return " ".join(cell.split()).replace("|", "\\|")

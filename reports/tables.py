@@ -1,7 +1,5 @@
 """The result tables a report is made from: their columns, how to read them, and what makes them unusable."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,45 +9,13 @@ import pandas as pd
 GROUP = ("suite", "dataset", "source", "protocol", "direction")
 """What models are compared within; never across."""
 SCORE_COLUMNS = (
-    *GROUP,
-    "fold",
-    "seed",
-    "model",
-    "kind",
-    "context",
-    "perturbation",
-    "dose",
-    "metric",
-    "value",
-    "status",
-    "reason",
-    "budget",
-    "audit",
-    "n_truth_cells",
+    *(*GROUP, "fold", "seed", "model", "kind", "context", "perturbation", "dose", "metric"),
+    *("value", "status", "reason", "budget", "audit", "n_truth_cells"),
 )
 METRIC_COLUMNS = ("metric", "family", "best", "higher_is_better", "scored", "undefined", "summary", "source")
-PLANTED_COLUMNS = (
-    *GROUP,
-    "fold",
-    "mixture",
-    "share",
-    "context",
-    "perturbation",
-    "metric",
-    "value",
-    "status",
-)
-COST_COLUMNS = (
-    "model",
-    "direction",
-    "protocol",
-    "fold",
-    "seed",
-    "fit_seconds",
-    "predict_seconds",
-    "peak_memory_mb",
-    "shared_training",
-)
+PLANTED_COLUMNS = (*GROUP, "fold", "mixture", "share", "context", "perturbation", "metric", "value", "status")
+_COSTS = ("fit_seconds", "predict_seconds", "peak_memory_mb")
+COST_COLUMNS = ("model", "direction", "protocol", "fold", "seed", *_COSTS, "shared_training")
 ABILITIES = ("unseen_perturbation", "unseen_context", "combination", "dose")
 """What a model may be able to answer: yes, fallback, ignored, no, or "" for not stated."""
 MODEL_COLUMNS = ("model", "directions", *ABILITIES, "summary", "limits", "source", "licence", "extra")
@@ -58,7 +24,7 @@ FAILED = ("failed", "timeout", "missing")
 DECLINED = ("unsupported", "needs_cells")
 """Statuses of what a model cannot give."""
 LEFT_OUT = ("too_few_genes", "too_few_conditions")
-"""Statuses of a condition that has no such score, whoever predicts it."""
+"""Statuses of a condition that has no such score for any model."""
 UNINFORMATIVE = "uninformative"
 """Status of a row of the leaderboard whose metric cannot tell the task's ceiling from its baseline."""
 STATUSES = ("ok", *FAILED[:2], *DECLINED, *LEFT_OUT)
@@ -68,7 +34,7 @@ _ROW = (*GROUP, "model", "fold", "seed", "context", "perturbation", "dose", "met
 
 
 class ReportError(ValueError):
-    """Result tables that no honest report can be made from."""
+    """Result tables that cannot be reported."""
 
 
 @dataclass(frozen=True)
@@ -90,56 +56,36 @@ class Tables:
 def load(folder: Path) -> Tables:
     """Read and check `scores.csv`, `metrics.csv`, `costs.csv` and, where there are any, `planted.csv` and `models.csv`.
 
-    A `metrics.csv` of version 0.1, which names no families, is read as one family "metrics".
-
     Raises
     ------
     ReportError
         A file that is missing, empty or no CSV table, a missing column, or values that cannot be reported.
     """
     metrics = read_table(folder / "metrics.csv", numbers=("best",))
-    if "family" not in metrics and "undefined" not in metrics:
+    if "family" not in metrics and "undefined" not in metrics:  # of the first version, which names no families
         metrics = metrics.assign(family="metrics", undefined="")
     check_metrics(metrics)
-    scores = check_scores(
-        read_table(folder / "scores.csv", numbers=("value", "dose", "n_truth_cells"), words=_TEXT), metrics
-    )
-    costs = read_table(folder / "costs.csv", numbers=("fit_seconds", "predict_seconds", "peak_memory_mb"))
-    _require(costs, COST_COLUMNS, "costs.csv")
+    scores = read_table(folder / "scores.csv", numbers=("value", "dose", "n_truth_cells"), words=_TEXT)
+    scores = check_scores(scores, metrics)
+    costs = _require(read_table(folder / "costs.csv", numbers=_COSTS), COST_COLUMNS, "costs.csv")
     datasets = sorted(set(scores["dataset"]))
     if len(datasets) > 1 and "dataset" not in costs:
         raise ReportError(
             f"costs.csv has no column 'dataset', but scores.csv holds {', '.join(datasets)}; write the "
             "column, so that no fit is counted for the wrong data set."
         )
-    return Tables(
-        scores, metrics, costs, _load_planted(folder / "planted.csv", metrics), _load_models(folder / "models.csv")
-    )
+    planted = _read_optional(folder / "planted.csv", PLANTED_COLUMNS, ("value", "share", "dose"), _PLANTED_TEXT)
+    models = _read_optional(folder / "models.csv", MODEL_COLUMNS)
+    return Tables(scores, metrics, costs, _check_planted(planted, metrics), models)
 
 
-def _load_planted(path: Path, metrics: pd.DataFrame) -> pd.DataFrame:
-    """Read `planted.csv`; a table without a row where there is none (external scoring, runs of version 0.1)."""
+def _read_optional(
+    path: Path, columns: tuple[str, ...], numbers: tuple[str, ...] = (), words: tuple[str, ...] = ()
+) -> pd.DataFrame:
+    """Read a table that external scoring does not have; without the file it has no row."""
     if not path.is_file():
-        return pd.DataFrame(columns=[*PLANTED_COLUMNS, "dose"])
-    planted = read_table(path, numbers=("value", "share", "dose"), words=_PLANTED_TEXT)
-    _require(planted, PLANTED_COLUMNS, "planted.csv")
-    _require_known(planted, "metric", tuple(metrics["metric"]), "planted.csv")
-    bad = (planted["status"] == "ok") & ~np.isfinite(planted["value"].astype(float))
-    if bad.any():
-        raise ReportError(f"planted.csv: {bad.sum()} rows have status ok and no finite value; score the run again.")
-    planted["share"] = planted["share"].astype(float)
-    if not planted["share"].between(0, 1).all():
-        raise ReportError(f"planted.csv: column 'share' holds {planted['share'].unique().tolist()}; expected 0 to 1.")
-    return planted if "dose" in planted else planted.assign(dose=np.nan)
-
-
-def _load_models(path: Path) -> pd.DataFrame:
-    """Read `models.csv`; a table without a row where there is none (external scoring, runs of version 0.1)."""
-    if not path.is_file():
-        return pd.DataFrame(columns=list(MODEL_COLUMNS))
-    models = read_table(path, numbers=())
-    _require(models, MODEL_COLUMNS, "models.csv")
-    return models
+        return pd.DataFrame(columns=list(columns))
+    return _require(read_table(path, numbers, words), columns, path.name)
 
 
 def read_leaderboard(path: Path) -> pd.DataFrame:
@@ -156,13 +102,9 @@ def read_table(path: Path, numbers: tuple[str, ...], words: tuple[str, ...] = ()
         raise ReportError(
             f"{path} does not exist; expected a results folder with scores.csv, metrics.csv and costs.csv."
         )
+    missing = {name: ["", "nan", "NaN"] for name in numbers}
     try:
-        table = pd.read_csv(
-            path,
-            keep_default_na=False,
-            na_values={name: ["", "nan", "NaN"] for name in numbers},
-            dtype=dict.fromkeys(words, "category"),
-        )
+        table = pd.read_csv(path, keep_default_na=False, na_values=missing, dtype=dict.fromkeys(words, "category"))
     except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise ReportError(f"{path} is no CSV table ({error}); run the benchmark again.") from error
     for name in set(numbers).intersection(table.columns):
@@ -172,33 +114,16 @@ def read_table(path: Path, numbers: tuple[str, ...], words: tuple[str, ...] = ()
     return table
 
 
-def _require(table: pd.DataFrame, columns: tuple[str, ...], name: str) -> None:
-    missing = [column for column in columns if column not in table]
-    if missing:
-        raise ReportError(
-            f"{name} lacks {', '.join(missing)}; it has {', '.join(map(str, table.columns))}. "
-            "Write it with the runner of the same version."
-        )
-
-
 def check_metrics(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Check the table of metrics; returns it unchanged.
-
-    Raises
-    ------
-    ReportError
-        Missing column, a metric named twice, or `higher_is_better` and `scored` that are not True or False.
-    """
+    """Check the table of metrics: its columns, no metric twice, True or False where it must be; returns it unchanged."""
     _require(metrics, METRIC_COLUMNS, "metrics.csv")
     twice = metrics.loc[metrics["metric"].duplicated(), "metric"].tolist()
     if twice:
         raise ReportError(f"metrics.csv names {', '.join(twice)} more than once; expected one row per metric.")
     for column in ("higher_is_better", "scored"):
         if not pd.api.types.is_bool_dtype(metrics[column]):
-            raise ReportError(
-                f"metrics.csv: column '{column}' holds {metrics[column].unique().tolist()}; "
-                "expected True or False in every row."
-            )
+            found = metrics[column].unique().tolist()
+            raise ReportError(f"metrics.csv: column '{column}' holds {found}; expected True or False in every row.")
     return metrics
 
 
@@ -208,46 +133,34 @@ def check_scores(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     ReportError
-        Missing column, no row, an unknown status, kind, source or metric, a row without a condition or given twice, a
-        model of two kinds, or a row with status ok and no finite value.
+        No row or a missing column, an unknown status, kind, source or metric, a row without a condition or given twice,
+        a model of two kinds, or status ok without a finite value.
     """
     _require(scores, SCORE_COLUMNS, "scores.csv")
     if scores.empty:
         raise ReportError("scores.csv has no row; expected one per condition, metric and model. Run the benchmark.")
-    scores = scores.copy()
-    for column in _TEXT:
-        scores[column] = _categories(scores[column])
-    _require_known(scores, "status", STATUSES)
-    _require_known(scores, "kind", ("model", "reference"))
-    _require_known(scores, "source", ("simulated", "real"))
-    _require_known(scores, "metric", tuple(metrics["metric"]))
-    unnamed = (scores["context"] == "") | (scores["perturbation"] == "")
-    if unnamed.any():
-        raise ReportError(
-            f"scores.csv: {unnamed.sum()} rows name no condition, first "
-            f"{_name_row(scores[unnamed].iloc[0])}; expected a context and a perturbation in every row."
-        )
+    scores = scores.assign(**{column: _categories(scores[column]) for column in _TEXT})
+    known = {"status": STATUSES, "kind": ("model", "reference"), "source": ("simulated", "real")}
+    for column, words in (known | {"metric": tuple(metrics["metric"])}).items():
+        _require_known(scores, column, words, "scores.csv")
+    _refuse(scores, (scores["context"] == "") | (scores["perturbation"] == ""), "name no condition")
     ok = scores["status"] == "ok"
     scores["value"] = pd.to_numeric(scores["value"]).where(ok)
     scores["dose"] = pd.to_numeric(scores["dose"])
-    bad = ok & ~np.isfinite(scores["value"])
-    if bad.any():
-        raise ReportError(
-            f"scores.csv: {bad.sum()} rows have status ok and no finite value, first "
-            f"{_name_row(scores[bad].iloc[0])}; a score that cannot be computed needs its own status."
-        )
-    twice = scores.duplicated(list(_ROW))
-    if twice.any():
-        raise ReportError(
-            f"scores.csv: {twice.sum()} rows given twice, first {_name_row(scores[twice].iloc[0])}; "
-            "expected one row per condition, metric, model, fold and seed."
-        )
+    _refuse(scores, ok & ~np.isfinite(scores["value"]), "have status ok and no finite value")
+    _refuse(scores, scores.duplicated(list(_ROW)), "are given twice")
     kinds = scores[["model", "kind"]].drop_duplicates()["model"]
-    if kinds.duplicated().any():
-        raise ReportError(
-            f"scores.csv: '{kinds[kinds.duplicated()].iloc[0]}' is a model in some rows and a reference in others."
-        )
+    _refuse(scores, scores["model"].isin(kinds[kinds.duplicated()]), "are of a model in some and a reference in others")
     return scores
+
+
+def _check_planted(planted: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
+    _require_known(planted, "metric", tuple(metrics["metric"]), "planted.csv")
+    bad = (planted["status"] == "ok") & ~np.isfinite(planted["value"].astype(float))
+    _refuse(planted, bad, "have status ok and no finite value", "planted.csv")
+    planted = planted.assign(share=planted["share"].astype(float))
+    _refuse(planted, ~planted["share"].between(0, 1), "have a share outside 0 to 1", "planted.csv")
+    return planted if "dose" in planted else planted.assign(dose=np.nan)
 
 
 def _categories(column: pd.Series) -> pd.Series:
@@ -260,13 +173,22 @@ def _categories(column: pd.Series) -> pd.Series:
     return used.cat.reorder_categories(sorted(used.cat.categories))
 
 
-def _require_known(table: pd.DataFrame, column: str, known: tuple[str, ...], name: str = "scores.csv") -> None:
-    unknown = sorted(set(table[column].unique()) - set(known))
+def _require(table: pd.DataFrame, columns: tuple[str, ...], name: str) -> pd.DataFrame:
+    missing = [column for column in columns if column not in table]
+    if missing:
+        has = ", ".join(map(str, table.columns))
+        raise ReportError(f"{name} lacks {', '.join(missing)}; it has {has}. Write it with the runner of this version.")
+    return table
+
+
+def _require_known(table: pd.DataFrame, column: str, known: tuple[str, ...], name: str) -> None:
+    unknown = ", ".join(map(repr, sorted(set(table[column].unique()) - set(known))))
     if unknown:
-        raise ReportError(
-            f"{name}: column '{column}' holds {', '.join(map(repr, unknown))}; expected one of {', '.join(known)}."
-        )
+        raise ReportError(f"{name}: column '{column}' holds {unknown}; expected one of {', '.join(known)}.")
 
 
-def _name_row(row: pd.Series) -> str:
-    return ", ".join(f"{column}={row[column]}" for column in _ROW)
+def _refuse(table: pd.DataFrame, bad: pd.Series, problem: str, name: str = "scores.csv") -> None:
+    """Raise an error that counts the rows marked in `bad` and names the first; nothing where there are none."""
+    if bad.any():
+        first = ", ".join(f"{column}={value}" for column, value in table[bad].iloc[0].items() if column in _ROW)
+        raise ReportError(f"{name}: {bad.sum()} rows {problem}, first {first}. Score the run again.")

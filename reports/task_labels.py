@@ -1,7 +1,5 @@
 """One task of the leaderboard: what its models share, and how it is named in tables and figures."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,7 +11,7 @@ HEADLINE = "pearson_delta"
 """The metric that orders the models."""
 BRACKETS = ("no_change", "train_mean", "train_control")
 """Ranked models that learn nothing about a perturbation's own effect."""
-_ARROWS = {"n2p": "control → perturbed (n2p)", "p2n": "perturbed → control (p2n)"}
+ARROWS = {"n2p": "control → perturbed (n2p)", "p2n": "perturbed → control (p2n)"}
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Task:
     @property
     def title(self) -> str:
         """Dataset, protocol and direction on one line."""
-        return f"{self.dataset}, protocol {self.protocol}, {_ARROWS.get(self.direction, self.direction)}"
+        return f"{self.dataset}, protocol {self.protocol}, {ARROWS.get(self.direction, self.direction)}"
 
     def select(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of this task, told by those columns of `GROUP` that the table has."""
@@ -71,6 +69,13 @@ def ordered_models(board: pd.DataFrame, metric: str) -> pd.DataFrame:
     return board[(board["level"] == "suite") & (board["metric"] == metric)].reset_index(drop=True)
 
 
+def marked(model: str, kind: str, bracket: str = "") -> str:
+    """Write a name: references in italics, and `bracket` behind models that learn nothing of a perturbation's effect."""
+    if kind == "reference":
+        return f"*{model}*"
+    return f"{model}{bracket}" if model in BRACKETS else str(model)
+
+
 def describe_trouble(row: pd.Series) -> str:
     """Say why a row of the leaderboard has no value, or not only its model's own; "" where there is nothing to say.
 
@@ -79,11 +84,8 @@ def describe_trouble(row: pd.Series) -> str:
     reason = str(row["reason"]).split(f"{UNINFORMATIVE}: ")[0].rstrip("; ")
     if not reason:
         return ""
-    counts = [
-        f"{row[column]} of {row['n_conditions']} conditions {word}"
-        for column, word in (("n_failed", "failed"), ("n_unsupported", "declined"))
-        if row[column]
-    ]
+    words = {"n_failed": "failed", "n_unsupported": "declined"}
+    counts = [f"{row[n]} of {row['n_conditions']} conditions {word}" for n, word in words.items() if row[n]]
     if row["status"] in ("ok", UNINFORMATIVE):
         return f"{' and '.join(counts)}, first {reason}"
     everything = ", every condition scored as no_change" if pd.notna(row["mean"]) else ""
@@ -104,14 +106,6 @@ def headline(board: pd.DataFrame) -> str:
 
 
 def fit_costs(costs: pd.DataFrame, task: Task) -> pd.DataFrame:
-    """Return seconds to fit of a task's models, mean over folds and seeds, and whether the training was shared.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by model; columns `fit_seconds` (float) and `shared_training` (bool).
-    """
+    """Return by model the `fit_seconds`, mean over folds and seeds, and whether it is of a `shared_training`."""
     rows = task.select(costs).dropna(subset="fit_seconds")
-    return rows.groupby("model", observed=True).agg(
-        fit_seconds=("fit_seconds", "mean"), shared_training=("shared_training", "any")
-    )
+    return rows.groupby("model", observed=True).agg({"fit_seconds": "mean", "shared_training": "any"})

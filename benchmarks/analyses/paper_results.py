@@ -10,7 +10,7 @@ from benchmarks.analyses.gene_set_enrichment.analysis import EnrichmentRequest, 
 from benchmarks.errors import BenchmarkError
 from benchmarks.execution.load_run import reopen
 from benchmarks.tasks.suites import SCIPLEX
-from reports.pages.paper.paper_page import write_paper
+from reports.pages.paper_page import write_paper
 from reports.tables import ReportError
 
 

@@ -30,9 +30,8 @@ from benchmarks.tasks.batch_correction.batches import MEANING, METHODS
 from benchmarks.tasks.question import Question
 from reports import load
 from reports.pages.audits_page import write_audits
-from reports.stats.audits import direction_audit
-from reports.stats.audits.integration_audit import compare_integrations
-from reports.stats.audits.protocol_audit import compare_protocols
+from reports.stats import audits as audit_tables
+from reports.stats.audits import compare_integrations, compare_protocols
 from reports.tables import SCORE_COLUMNS
 
 AUDITS = ("protocols", "direction", "integration")
@@ -86,8 +85,8 @@ def run_audits(
             tables["protocols"] = compare_protocols(honest, load(run_with(protocol=LEAKY, folds=1)[1]))
         if "direction" in audits and len(plan.directions) > 1:
             answers = wrong_answers(FinishedRun(folder, plan))
-            tables["direction"] = direction_audit.judge_directions(honest, answers)
-            tables["direction_metrics"] = direction_audit.rate_metrics(answers, honest.metrics)
+            tables["direction"] = audit_tables.judge_directions(honest, answers)
+            tables["direction_metrics"] = audit_tables.rate_metrics(answers, honest.metrics)
     if "integration" in audits:
         folders = {str(m): run_with(protocol=INTEGRATED, integration=m, folds=1)[1] for m in METHODS}
         effects = {m: pd.read_csv(f / "integration" / "effects.csv") for m, f in folders.items() if m != "none"}
@@ -105,7 +104,7 @@ def wrong_answers(finished: FinishedRun) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Rows of scores.csv (`SCORE_COLUMNS`): every metric of the planted predictors, `direction_audit.METRICS` of models.
+        Rows of scores.csv (`SCORE_COLUMNS`): every metric of the planted predictors, `audit_tables.DIRECTION_METRICS` of models.
     """
     asked = finished.asked("n2p")
     finished.asked("p2n")
@@ -119,8 +118,7 @@ def wrong_answers(finished: FinishedRun) -> pd.DataFrame:
         own = [one for one in asked if one.split is fold]
         answers = _planted(question, fold.train)
         answers |= {
-            f"{model}{direction_audit.AS_N2P}": _turned(finished, own, question, model)
-            for model in finished.models("n2p")
+            f"{model}{audit_tables.AS_N2P}": _turned(finished, own, question, model) for model in finished.models("n2p")
         }
         labels = finished.labels() | {"direction": "p2n", "fold": fold.fold, "seed": 0, "kind": "model", "dose": np.nan}
         tables += [
@@ -139,7 +137,7 @@ def _planted(question: ScoredFold, train: np.ndarray) -> dict[str, Answers]:
     pairs = list(zip(question.contexts, question.start, strict=True))
     return {
         name: [_mean(start + sign * (start - means[c])) if c in means else None for c, start in pairs]
-        for name, sign in ((direction_audit.RIGHT, -1.0), (direction_audit.BLIND, 1.0))
+        for name, sign in ((audit_tables.RIGHT, -1.0), (audit_tables.BLIND, 1.0))
     }
 
 
@@ -163,6 +161,6 @@ def _score(question: ScoredFold, target: TruthSummary, model: str, given: Answer
         for c, p, found in zip(question.contexts, question.perturbations, given, strict=True)
     ]
     output = summarise_predictions(question, target, given.__getitem__)
-    planted = model in (direction_audit.RIGHT, direction_audit.BLIND)
-    shown = METRICS if planted else [find_metric(name) for name in direction_audit.METRICS]
+    planted = model in (audit_tables.RIGHT, audit_tables.BLIND)
+    shown = METRICS if planted else [find_metric(name) for name in audit_tables.DIRECTION_METRICS]
     return score_rows(question, target, evaluate(question, target, output, metrics=shown), endings)

@@ -13,7 +13,7 @@ from scipy.optimize import isotonic_regression
 
 from reports.figures import style
 from reports.formatting import number
-from reports.stats.audits.protocol_audit import TASK
+from reports.stats.audits import TASK
 from reports.tables import GROUP
 from reports.task_labels import Task
 

@@ -15,8 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from reports.figures import style
 from reports.formatting import number, shorten
 from reports.stats.metric_quality import MIXTURES
-from reports.stats.ranks import ALPHA
-from reports.stats.sensitivity import EVERYTHING
+from reports.stats.ranks import ALPHA, EVERYTHING
 from reports.task_labels import Task, headline, lead_metric, ordered_models
 
 _EDGE = (-1.0, 1.6)

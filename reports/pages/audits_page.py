@@ -1,9 +1,6 @@
 """The audits of a suite on one page."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +8,14 @@ import pandas as pd
 
 from reports.figures.audit_figures import draw_directions, draw_integrations, draw_protocols
 from reports.figures.style import settings
-from reports.formatting import (
-    bullets,
-    markdown_table,
-    number,
-    percent,
-    picture,
-    save_page,
-    save_table,
-    with_interval,
-)
-from reports.task_labels import Task
+from reports.formatting import bullets, markdown_table, number, percent, picture, save_page, save_table, with_interval
+from reports.task_labels import Task, marked
+
+Blocks = Callable[[pd.DataFrame], Iterator[str]]
 
 
 def write_audits(tables: Mapping[str, pd.DataFrame], methods: Mapping[str, str], out: Path) -> list[Path]:
-    """Write a CSV table and figures per audit, and audits.md.
+    """Write a CSV table and figures per audit, and audits.md, to the folder `out`.
 
     Parameters
     ----------
@@ -34,8 +24,6 @@ def write_audits(tables: Mapping[str, pd.DataFrame], methods: Mapping[str, str],
         returned, "direction_metrics" → what `rate_metrics` did; any of them.
     methods
         Method of integration → what it does to the data.
-    out
-        Folder; made if it does not exist.
     """
     out.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
@@ -44,13 +32,13 @@ def write_audits(tables: Mapping[str, pd.DataFrame], methods: Mapping[str, str],
         paths.append(save_table(table, out / f"{name}.csv"))
         if name not in AUDITS:
             continue
-        audit = AUDITS[name]
+        title, intro, write, draw = AUDITS[name]
         with settings():
-            figures = audit.draw(table, out)
-        blocks += [f"## {audit.title}", audit.intro]
+            figures = draw(table, out)
+        blocks += [f"## {title}", intro]
         if (table["source"] == "simulated").any():
             blocks.append("**SIMULATED data**: these results do not describe real cells.")
-        blocks += audit.blocks(table)
+        blocks += write(table)
         if name == "direction" and "direction_metrics" in tables:
             blocks.append(_sensitive_metrics(tables["direction_metrics"]))
         if name == "integration":
@@ -62,34 +50,40 @@ def write_audits(tables: Mapping[str, pd.DataFrame], methods: Mapping[str, str],
 
 def _sensitive_metrics(table: pd.DataFrame) -> str:
     """Count the metrics that depend on the direction of the planted effect, and name those that do not."""
-    blind = list(table.loc[~table["sees"], "metric"])
-    text = (
-        f"{int(table['sees'].sum())} of {len(table)} metrics score the planted effect better reversed than unchanged, "
+    blind = ", ".join(table.loc[~table["sees"], "metric"])
+    return (
+        f"{int(table['sees'].sum())} of {len(table)} metrics score the planted effect better reversed than unchanged, beyond "
+        "the bootstrap error (`direction_metrics.csv`)" + (f"; not: {blind}." if blind else ".")
     )
-    text += "beyond the bootstrap error (`direction_metrics.csv`)"
-    return text + (f"; not: {', '.join(blind)}." if blind else ".")
 
 
-def _by_direction(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Yield the rows of each direction that the page shows."""
+def _by_direction(table: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return the rows of each direction that the page shows."""
     shown = table[table["metric"].isin(("pearson_delta", "r2_pearson"))]
-    yield from (own for _, own in shown.groupby("direction", sort=True))
-
-
-def _name(model: object, kind: object) -> str:
-    return f"*{model}*" if kind == "reference" else str(model)
+    return [own for _, own in shown.groupby("direction", sort=True)]
 
 
 def _protocols(table: pd.DataFrame) -> Iterator[str]:
     for own in _by_direction(table):
-        lines = []
-        for row in own.sort_values(["metric", "kind", "leaky"], ascending=[True, True, False]).itertuples():
-            scores = (number(row.honest, 3), number(row.leaky, 3), with_interval(row.gain, row.low, row.high, 3))
-            lines.append([str(row.metric), _name(row.model, row.kind), *scores, _share(row)])
-        protocol, n = str(own["honest_protocol"].iloc[0]), int(own["n_conditions"].max())
-        yield f"{_heading(own, protocol)}: {n} conditions"
-        yield markdown_table(["metric", "model", protocol, "resampled (LEAKY)", "gain", "leakage"], lines)
-        yield _leakage_sentence(own)
+        protocol = str(own["honest_protocol"].iloc[0])
+        lines = [
+            {
+                "metric": str(row.metric),
+                "model": marked(row.model, row.kind),
+                protocol: number(row.honest, 3),
+                "resampled (LEAKY)": number(row.leaky, 3),
+                "gain": with_interval(row.gain, row.low, row.high, 3),
+                "leakage": _share(row),
+            }
+            for row in own.sort_values(["metric", "kind", "leaky"], ascending=[True, True, False]).itertuples()
+        ]
+        yield f"{_heading(own, protocol)}: {int(own['n_conditions'].max())} conditions"
+        yield markdown_table(lines)
+        raised = own[(own["metric"] == "pearson_delta") & (own["kind"] == "model") & (own["low"] > 0)]
+        raised = raised.sort_values("gain", ascending=False)
+        named = ", ".join(f"{row.model} by {number(row.gain, 2)}" for row in raised.itertuples())
+        which = f"beyond the bootstrap error of: {named}." if named else "of no model beyond the bootstrap error."
+        yield f"Training on the test cells raises `pearson_delta` {which}"
 
 
 def _share(row: Any) -> str:
@@ -99,32 +93,21 @@ def _share(row: Any) -> str:
     return "all" if row.share >= 1 else "none" if row.share <= 0 else percent(row.share)
 
 
-def _leakage_sentence(own: pd.DataFrame) -> str:
-    rows = own[(own["metric"] == "pearson_delta") & (own["kind"] == "model") & (own["low"] > 0)]
-    if rows.empty:
-        return "Training on the test cells raises `pearson_delta` of no model beyond the bootstrap error."
-    rows = rows.sort_values("gain", ascending=False)
-    named = ", ".join(f"{row.model} by {number(row.gain, 2)}" for row in rows.itertuples())
-    return f"Training on the test cells raises `pearson_delta` beyond the bootstrap error of: {named}."
-
-
 def _direction(table: pd.DataFrame) -> Iterator[str]:
     lines = [
-        [
-            str(row.model),
-            "p2n (required)" if row.answer == "p2n" else "n2p change",
-            with_interval(row.pearson_delta, row.low, row.high, 3),
-            number(row.scaled, 2),
-            number(row.r2_pearson, 3),
-            percent(row.copies_input),
-            str(row.verdict),
-        ]
+        {
+            "model": str(row.model),
+            "answer": "p2n (required)" if row.answer == "p2n" else "n2p change",
+            "pearson_delta": with_interval(row.pearson_delta, row.low, row.high, 3),
+            "scaled": number(row.scaled, 2),
+            "r2_pearson": number(row.r2_pearson, 3),
+            "flagged as copies": percent(row.copies_input),
+            "verdict": str(row.verdict),
+        }
         for row in table.itertuples()
     ]
     yield _heading(table, str(table["protocol"].iloc[0]))
-    yield markdown_table(
-        ["model", "answer", "pearson_delta", "scaled", "r2_pearson", "flagged as copies", "verdict"], lines
-    )
+    yield markdown_table(lines)
     wrong = table[(table["answer"] == "n2p") & (table["model"] != "planted")]
     rest = wrong[wrong["verdict"] != "caught"]
     text = f"{len(wrong) - len(rest)} of {len(wrong)} models are caught when their n2p change is scored as p2n"
@@ -138,10 +121,13 @@ def _integration(table: pd.DataFrame) -> Iterator[str]:
         lines = []
         for (metric, kind, model), rows in own.groupby(["metric", "kind", "model"], sort=True):
             found = {row.method: with_interval(row.mean, row.low, row.high, 3) for row in rows.itertuples()}
-            lines.append([str(metric), _name(model, kind), *(found.get(method, "–") for method in methods)])
-        lines.append(["effect left", "", *map(percent, own.drop_duplicates("method")["effect_left"])])
+            lines.append(
+                {"metric": str(metric), "model": marked(model, kind)} | {m: found.get(m, "–") for m in methods}
+            )
+        left = map(percent, own.drop_duplicates("method")["effect_left"])
+        lines.append({"metric": "effect left", "model": ""} | dict(zip(methods, left, strict=True)))
         yield _heading(own, str(own["protocol"].iloc[0]))
-        yield markdown_table(["metric", "model", *methods], lines)
+        yield markdown_table(lines)
         controls = (own["metric"] == "pearson_delta") & (own["model"] == "other_controls") & (own["low"] > 0)
         for row in own[controls].itertuples():
             yield (
@@ -153,23 +139,12 @@ def _integration(table: pd.DataFrame) -> Iterator[str]:
 
 
 def _heading(rows: pd.DataFrame, protocol: str) -> str:
-    suite, dataset, source, direction = rows.iloc[0][["suite", "dataset", "source", "direction"]].astype(str)
-    task = Task(suite, dataset, source, protocol, direction)
+    task = Task(protocol=protocol, **rows.iloc[0][["suite", "dataset", "source", "direction"]].astype(str))
     return " — ".join((f"### {task.suite}: {task.title}", *task.warnings))
 
 
-@dataclass(frozen=True)
-class Audit:
-    """One audit: its heading, its explanation, its tables and its figures."""
-
-    title: str
-    intro: str
-    blocks: Callable[[pd.DataFrame], Iterator[str]]
-    draw: Callable[[pd.DataFrame, Path], list[Path]]
-
-
-AUDITS = {
-    "protocols": Audit(
+AUDITS: dict[str, tuple[str, str, Blocks, Callable[[pd.DataFrame, Path], list[Path]]]] = {
+    "protocols": (
         "Protocol: how much of a score is leakage",
         """\
 The same models, the same conditions: once held out, once under `resampled`, the CycSeq paper's protocol, in which a test
@@ -180,7 +155,7 @@ cells.""",
         _protocols,
         draw_protocols,
     ),
-    "direction": Audit(
+    "direction": (
         "Direction: is a wrong answer caught",
         """\
 Every model's n2p change (controls to perturbed) is scored as an answer to p2n (perturbed to controls), whose true change
@@ -190,7 +165,7 @@ as p2n requires, it must score; unchanged, it must be caught. An answer is caugh
         _direction,
         draw_directions,
     ),
-    "integration": Audit(
+    "integration": (
         "Integration: what batch correction does to scores",
         """\
 The same models under `held_out_cells` (per-condition ComBat cannot be estimated where a condition is held out) on cells as

@@ -1,7 +1,5 @@
 """The leaderboard on the console, at the end of a run."""
 
-from __future__ import annotations
-
 import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -19,42 +17,26 @@ _BESIDE = ("r2_pearson", "mse", "pds_cosine", "e_distance")
 def print_summary(leaderboard: pd.DataFrame, console: Console) -> None:
     """Print one table per task (models by rank, what is not ranked, references), and beneath it failures and missing values.
 
-    Parameters
-    ----------
-    leaderboard
-        What `aggregate.leaderboard` returned, or `tables.read_leaderboard` read back.
-    console
-        Where to print.
+    `leaderboard` is what `aggregate.leaderboard` returned, or `tables.read_leaderboard` read back.
     """
     for task, board in tasks(leaderboard):
-        leaders = ordered_models(board, lead_metric(board))
+        lead = lead_metric(board)
+        leaders = ordered_models(board, lead)
         console.print(_table(task, board, leaders, console.width))
         models = leaders[leaders["kind"] == "model"]
-        for _, row in models.iterrows():
-            trouble = describe_trouble(row)
-            if trouble:
-                console.print(f"  {row['model']}: {shorten(trouble, 200)}", markup=False, highlight=False)
-        blunt = why_uninformative(board, lead_metric(board))
-        if blunt:
-            console.print(
-                f"  {lead_metric(board)} is uninformative here, no ranks: {blunt}", markup=False, highlight=False
-            )
+        troubles = {row["model"]: describe_trouble(row) for _, row in models.iterrows()}
+        notes = [f"{model}: {shorten(trouble, 200)}" for model, trouble in troubles.items() if trouble]
+        blunt = why_uninformative(board, lead)
+        notes += [f"{lead} is uninformative here, no ranks: {blunt}"] if blunt else []
         quick = list(models.loc[(models["budget"] == "quick") & models["mean"].notna(), "model"])
-        if quick:
-            console.print(f"  below the authors' training length (budget quick): {', '.join(quick)}", highlight=False)
+        notes += [f"below the authors' training length (budget quick): {', '.join(quick)}"] if quick else []
+        for note in notes:
+            console.print(f"  {note}", markup=False, highlight=False)
         console.print()
 
 
 def print_index(summary: pd.DataFrame, console: Console) -> None:
-    """Print one table over several suites: a row a model, a column a task.
-
-    Parameters
-    ----------
-    summary
-        What `index.write_index` returned; may have no row.
-    console
-        Where to print.
-    """
+    """Print one table over several suites, a row a model, a column a task, from what `write_index` returned."""
     found = list(tasks(summary)) if len(summary) else []
     if not found:
         return
@@ -65,7 +47,8 @@ def print_index(summary: pd.DataFrame, console: Console) -> None:
     for task, _ in found:
         suite = task.suite if len(task.suite) <= _HEAD else f"{task.suite[: _HEAD - 1]}."
         table.add_column(f"{suite}\n{task.direction}", justify="right", no_wrap=True)
-    for name, *cells in table_rows(found):
+    for row in table_rows(found):
+        name, *cells = row.values()
         table.add_row(name, *(cell if cell[-1:].isdigit() or not cell else "–" for cell in cells))
     console.print("All suites" + (f"; SIMULATED: {which}" if simulated else ""), highlight=False)
     console.print(table)
@@ -78,14 +61,11 @@ def print_index(summary: pd.DataFrame, console: Console) -> None:
 
 def _table(task: Task, board: pd.DataFrame, leaders: pd.DataFrame, width: int) -> Table:
     """Build the table of one task, with as many metrics beside the headline as fit into `width` characters."""
-    lead = lead_metric(board)
-    suite = board[board["level"] == "suite"]
+    lead, suite = lead_metric(board), board[board["level"] == "suite"]
+    means = suite[suite["kind"] == "model"].groupby("metric")["mean"]
+    places = {metric: decimals(own) for metric, own in means}
+    headline = [mean_or_status(row, places.get(lead, 3)) for _, row in leaders.iterrows()]
     beside = [metric for metric in _BESIDE if metric != lead and metric in set(suite["metric"])]
-    places = {
-        metric: decimals(suite.loc[(suite["metric"] == metric) & (suite["kind"] == "model"), "mean"])
-        for metric in (lead, *beside)
-    }
-    headline = [mean_or_status(row, places[lead]) for _, row in leaders.iterrows()]
     beside = beside[: max(0, (width - 8 - leaders["model"].str.len().max() - max(map(len, headline))) // 9)]
     table = Table(
         title="\n".join((task.title, *task.warnings)),
@@ -96,20 +76,12 @@ def _table(task: Task, board: pd.DataFrame, leaders: pd.DataFrame, width: int) -
         caption_justify="left",
         caption="mean [95 % interval]; * bracket; –: no value; dim: not ranked",
     )
-    table.add_column("#", justify="right", no_wrap=True)
-    table.add_column("model", no_wrap=True)
-    table.add_column(lead, justify="right", no_wrap=True)
-    for metric in beside:
-        table.add_column(metric.replace("_", "_\n"), justify="right", no_wrap=True)
+    for column in ("#", "model", lead, *(metric.replace("_", "_\n") for metric in beside)):
+        table.add_column(column, justify="left" if column == "model" else "right", no_wrap=True)
     cells = suite.set_index(["model", "metric"])["mean"]
     for text, (_, row) in zip(headline, leaders.iterrows(), strict=True):
-        others = [number(cells.get((row["model"], metric)), places[metric]) for metric in beside]
+        rank = f"{row['rank']:.0f}" if row["rank"] > 0 else ""
+        others = [number(cells.get((row["model"], metric)), places.get(metric, 3)) for metric in beside]
         style = "dim" if row["kind"] == "reference" or pd.isna(row["mean"]) else None
-        table.add_row(
-            f"{row['rank']:.0f}" if row["rank"] > 0 else "",
-            row["model"] + "*" * (row["model"] in BRACKETS),
-            text,
-            *others,
-            style=style,
-        )
+        table.add_row(rank, row["model"] + "*" * (row["model"] in BRACKETS), text, *others, style=style)
     return table

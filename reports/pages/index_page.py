@@ -1,7 +1,5 @@
 """Several suites on one page: a table of all models, and links to the page of each suite."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from reports.formatting import markdown_table, number, save_page, save_table, seconds, shorten
-from reports.pages.trivial_baselines import sentences_below_trivial
+from reports.pages.sections.task_summary import sentences_below_trivial
 from reports.tables import read_leaderboard
-from reports.task_labels import BRACKETS, Task, headline, lead_metric, ordered_models, tasks, why_uninformative
+from reports.task_labels import Task, headline, lead_metric, marked, ordered_models, tasks, why_uninformative
 
-PLACES = 3
 _READING = (
     "Mean of each suite's headline metric; 0 is copying the input, *references* are never ranked, † brackets. Models are "
     "compared within a column, never across: intervals, ranks and reasons are on each suite's page."
@@ -35,19 +32,9 @@ class Entry:
 
 
 def write_index(entries: Sequence[Entry], out: Path) -> pd.DataFrame:
-    """Write `summary.csv` and `index.md` of several suites.
+    """Write `summary.csv` and `index.md` of several suites, those that could not be run too, to the folder `out`.
 
-    Parameters
-    ----------
-    entries
-        The suites, those that could not be run too; the others' folders hold a `leaderboard.csv`.
-    out
-        Where the two go.
-
-    Returns
-    -------
-    DataFrame
-        The rows of every suite's leaderboard that the table is made of: level suite, all metrics.
+    Returns the rows of level suite of every leaderboard, all metrics.
     """
     boards = [read_leaderboard(entry.folder / "leaderboard.csv") for entry in entries if not entry.problem]
     summary = pd.concat(boards, ignore_index=True) if boards else pd.DataFrame(columns=["level"])
@@ -56,47 +43,33 @@ def write_index(entries: Sequence[Entry], out: Path) -> pd.DataFrame:
     found = list(tasks(summary)) if len(summary) else []
     lines = ["# All suites", *(_entry(entry, out) for entry in entries)]
     if found:
-        header = ["model", *(column_name(task) for task, _ in found)]
-        lines += ["## Change from the start, all models", _READING, markdown_table(header, table_rows(found), left=1)]
+        lines += ["## Change from the start, all models", _READING, markdown_table(table_rows(found), left=1)]
         lines += [text for task, board in found for text in _notes(task, board)]
     save_page(lines, out / "index.md")
     return summary
 
 
-def table_rows(found: Sequence[tuple[Task, pd.DataFrame]]) -> list[list[str]]:
+def table_rows(found: Sequence[tuple[Task, pd.DataFrame]]) -> list[dict[str, str]]:
     """Return one row per model and one column per task: models in the order of their mean rank, then references."""
-    leaders = [ordered_models(board, lead_metric(board)).set_index("model") for _, board in found]
-    names = list(dict.fromkeys(name for rows in leaders for name in rows.index))
-    references = {name for rows in leaders for name in rows.index[rows["kind"] == "reference"]}
-    place = {name: _mean_place(name, leaders) for name in names}
-    ordered = sorted(names, key=lambda name: (name in references, place[name], name))
+    leaders = {column_name(task): ordered_models(board, lead_metric(board)).set_index("model") for task, board in found}
+    kinds = pd.concat([rows["kind"] for rows in leaders.values()])
+    ranks = pd.concat([rows["mean"].rank(ascending=False, pct=True) for rows in leaders.values()], axis=1)
+    places = ranks.mean(axis=1).fillna(2.0)  # models without a value anywhere come last
+    texts = {
+        column: rows["mean"].map(lambda mean: number(mean, 3)).where(rows["mean"].notna(), rows["status"])
+        for column, rows in leaders.items()
+    }
+    references = set(kinds.index[kinds == "reference"])
     return [
-        [_mark(name, references), *(_cell(rows.loc[name]) if name in rows.index else "" for rows in leaders)]
-        for name in ordered
+        {"model": marked(name, "reference" if name in references else "model", " †")}
+        | {column: cells.get(name, "") for column, cells in texts.items()}
+        for name in sorted(places.index, key=lambda name: (name in references, places[name], name))
     ]
 
 
 def column_name(task: Task) -> str:
     """Head of a task's column: suite, direction, and whether the cells are simulated."""
     return f"{task.suite} {task.direction}{' (simulated)' if task.source == 'simulated' else ''}"
-
-
-def _mean_place(name: str, leaders: Sequence[pd.DataFrame]) -> float:
-    """Return the mean relative rank of a model; models without a value anywhere come last."""
-    places = [
-        rows["mean"].rank(ascending=False, pct=True)[name]
-        for rows in leaders
-        if name in rows.index and pd.notna(rows.loc[name, "mean"])
-    ]
-    return sum(places) / len(places) if places else 2.0
-
-
-def _mark(name: str, references: set[str]) -> str:
-    return f"*{name}*" if name in references else f"{name} †" if name in BRACKETS else name
-
-
-def _cell(row: pd.Series) -> str:
-    return number(row["mean"], PLACES) if pd.notna(row["mean"]) else str(row["status"])
 
 
 def _entry(entry: Entry, out: Path) -> str:
@@ -110,8 +83,6 @@ def _entry(entry: Entry, out: Path) -> str:
 
 def _notes(task: Task, board: pd.DataFrame) -> list[str]:
     """Write why a task's metric is uninformative, and which models are below a trivial prediction."""
-    found = []
     blunt = why_uninformative(board, lead_metric(board))
-    if blunt:
-        found.append(f"{headline(board)}: {shorten(blunt, 300)}")
+    found = [f"{headline(board)}: {shorten(blunt, 300)}"] if blunt else []
     return [f"**{column_name(task)}**: {text}." for text in (*found, *sentences_below_trivial(board))]

@@ -1,11 +1,12 @@
-"""The page `leaderboard.md`: an introduction, and the sections of `reports/pages/sections/`."""
-
-from __future__ import annotations
+"""All reports of a results folder; the page `leaderboard.md` is the sections of `reports/pages/sections/`."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
+from reports.formatting import save_page, save_table
 from reports.pages.page_sections import TaskData, find_sections
-from reports.stats.run_statistics import RunStatistics
+from reports.stats.run_statistics import RunStatistics, analyse
+from reports.tables import load
 from reports.task_labels import tasks
 
 READING = """\
@@ -15,6 +16,38 @@ baseline and 1 at the ceiling, not clipped. Models are ranked within one task, n
 failed, or which it declined while it took others, counts with the score of `no_change` there. Lines marked *bracket* are
 ranked models that learn nothing about a perturbation's own effect; lines in italics are references, which have seen the
 truth or are no prediction at all, and are never ranked."""
+
+
+def write_reports(folder: Path, *, n_boot: int = 2000, seed: int = 0, figures: bool = True) -> list[Path]:
+    """Make the CSV tables, `leaderboard.md` and `figures/` from the tables of a results folder; returns the files written.
+
+    The CSV tables are `leaderboard`, `comparison` (paired, with the baselines), `quality` (of the metrics), `friedman`,
+    `wins` and `sensitivity` (of the models' order).
+
+    Parameters
+    ----------
+    folder
+        Holds the tables that `tables.load` reads.
+    n_boot, seed
+        Draws and seed of the bootstrap; the same tables and the same values give the same files.
+    figures
+        Whether to draw `figures/`, which takes most of the time.
+
+    Raises
+    ------
+    ReportError
+        Tables that are missing or cannot be reported.
+    """
+    run = analyse(load(folder), n_boot=n_boot, seed=seed)
+    written = [save_table(table, folder / f"{name}.csv") for name, table in run.results.items()]
+    drawn: dict[str, list[Path]] = {}
+    if figures:
+        from reports.figures.leaderboard_figures import write_figures  # matplotlib and seaborn are slow to import
+
+        drawn = write_figures(run, folder / "figures")
+    links = {slug: [f"figures/{path.name}" for path in paths if path.suffix == ".png"] for slug, paths in drawn.items()}
+    page = save_page(leaderboard_blocks(run, links), folder / "leaderboard.md")
+    return [*written, page, *(path for paths in drawn.values() for path in paths)]
 
 
 def leaderboard_blocks(run: RunStatistics, figures: Mapping[str, Sequence[str]]) -> Iterator[str]:

@@ -1,7 +1,5 @@
 """What a section of the leaderboard page is, what it is written from, and how sections are found."""
 
-from __future__ import annotations
-
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +12,9 @@ import pandas as pd
 from reports.formatting import decimals, number
 from reports.pages import sections
 from reports.stats.run_statistics import RunStatistics
-from reports.task_labels import BRACKETS, Task, lead_metric, ordered_models
+from reports.task_labels import Task, lead_metric, ordered_models
 
+BRACKET = " (*bracket*)"
 _WEAK = 0.5
 """Share of the conditions below which the ceiling is not better than the baseline on most of them."""
 MARKS = {
@@ -114,10 +113,3 @@ def find_sections() -> list[Section]:
     """Import every module of `reports/pages/sections/`; returns their `SECTION` records in the order of the page."""
     modules = [import_module(f"{sections.__name__}.{found.name}") for found in pkgutil.iter_modules(sections.__path__)]
     return sorted((module.SECTION for module in modules), key=lambda section: (not section.per_task, section.order))
-
-
-def model_title(row: pd.Series) -> str:
-    """Write a model's name: references in italics, brackets marked."""
-    if row["kind"] == "reference":
-        return f"*{row['model']}*"
-    return f"{row['model']} (*bracket*)" if row["model"] in BRACKETS else str(row["model"])

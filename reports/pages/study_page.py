@@ -1,16 +1,14 @@
 """The study's page: an overview over all tasks, and a table per task."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd
 
 from reports.figures.study_figures import draw_study
 from reports.formatting import decimals, markdown_table, picture, save_page, save_table, shorten, with_interval
-from reports.pages.study_overview import overview
-from reports.stats.study_summary import BASELINE, CEILING, METRICS, short_name
-from reports.task_labels import tasks
+from reports.stats.metric_quality import CEILING
+from reports.stats.study_summary import BASELINE, KINDS, METRICS, kind_of, short_name
+from reports.task_labels import ARROWS, BRACKETS, tasks
 
 _NOTE = """\
 Means over contexts of means over conditions of means over seeds; in brackets the 95 % interval of a bootstrap that draws
@@ -20,49 +18,86 @@ marks a model that declined or failed (the task's own table has the reason), an 
 
 
 def write_study(table: pd.DataFrame, out: Path) -> list[Path]:
-    """Write study.csv, study.md and one figure for each protocol and direction.
+    """Write study.csv, study.md and one figure for each protocol and direction to the folder `out`.
 
-    Parameters
-    ----------
-    table
-        What `study_summary.summarise_seeds` returned, of all tasks.
-    out
-        Folder, made if it does not exist.
+    `table` is what `study_summary.summarise_seeds` returned, of all tasks.
     """
     out.mkdir(parents=True, exist_ok=True)
     csv, figures = save_table(table, out / "study.csv"), draw_study(table, out)
-    blocks = ["# Study", _NOTE, *(picture(path, out) for path in figures), *overview(table)]
+    blocks = ["# Study", _NOTE, *(picture(path, out) for path in figures), *_overview(table)]
     for task, rows in tasks(table.assign(audit="")):
-        blocks += [f"## {task.suite}: {task.title}", *task.warnings, _markdown(rows)]
+        blocks += [f"## {task.suite}: {task.title}", *task.warnings, f"{int(rows['n_conditions'].max())} conditions."]
+        blocks.append(_task_table(rows, task.direction))
     return [csv, save_page(blocks, out / "study.md"), *figures]
 
 
-def _markdown(rows: pd.DataFrame) -> str:
-    """Write a line per model, best pearson_delta first, the ceiling last."""
-    places = {metric: decimals(rows.loc[rows["metric"] == metric, "mean"]) for metric in METRICS}
-    direction = str(rows["direction"].iloc[0])
+def _overview(table: pd.DataFrame) -> list[str]:
+    """Write titles and tables in turn, a line per model and a column per task.
+
+    For each direction these are the metrics without a unit, which different data may show side by side, and the gain
+    over the mean effect in the first of them.
+    """
+    blocks: list[str] = []
+    for direction, part in table.groupby("direction", sort=True):
+        for metric in METRICS[:2]:
+            rows = part[part["metric"] == metric]
+            if rows["mean"].notna().any():
+                way = ARROWS.get(str(direction), str(direction)).removesuffix(f" ({direction})")
+                blocks += [f"`{metric}`, {way}:", _side_by_side(rows, str(direction))]
+            if metric == METRICS[0] and rows["gain"].notna().any():
+                blocks += [f"The same, as paired difference to `{BASELINE}`:"]
+                blocks.append(_side_by_side(rows[rows["model"] != BASELINE], str(direction), "gain"))
+    return blocks
+
+
+def _side_by_side(rows: pd.DataFrame, direction: str, value: str = "mean") -> str:
+    """Write one table of means, or of gains: variants, ablations, others, then trivial baselines, and the ceiling."""
+    questions = [
+        (f"{task.suite}{' (simulated)' if task.source == 'simulated' else ''}, {task.protocol.replace('_', ' ')}", own)
+        for task, own in tasks(rows.assign(audit=""))
+    ]
+
+    def place(model: str) -> tuple[bool, bool, int, str]:
+        return model == CEILING, model in BRACKETS, KINDS.index(kind_of(short_name(model, direction))), model
+
     lines = []
-    for model in _ordered(rows):
-        own = rows[rows["model"] == model].set_index("metric")
-        first = own.loc[METRICS[0]]
-        if pd.isna(first["mean"]):
-            lines.append(
-                [short_name(model, direction), shorten(f"{first['status']}: {first['reason']}", 90), *[""] * 4]
-            )
-            continue
-        cells = [with_interval(own.loc[m, "mean"], own.loc[m, "low"], own.loc[m, "high"], places[m]) for m in METRICS]
-        gain = ""
-        if pd.notna(first["gain"]) and model != BASELINE:
-            gain = with_interval(first["gain"], first["gain_low"], first["gain_high"], places[METRICS[0]])
-        seeds = "" if pd.isna(first["n_seeds"]) else f"{first['n_seeds']:.0f}"
-        lines.append([short_name(model, direction), cells[0], gain, cells[1], cells[2], seeds])
-    header = ("model", METRICS[0], "gain", METRICS[1], METRICS[2], "seeds")
-    conditions = int(rows["n_conditions"].max())
-    return f"{conditions} conditions.\n\n" + markdown_table(header, lines, left=1)
+    for model in sorted(rows["model"].unique(), key=place):
+        name = short_name(model, direction)
+        line = {"model": f"*{name}*" if model == CEILING else f"`{name}`"}
+        line |= {title: _cell(own[own["model"] == model], value) for title, own in questions}
+        if set(line.values()) - {line["model"], "", "–"}:
+            lines.append(line)
+    return markdown_table(lines, left=1)
 
 
-def _ordered(rows: pd.DataFrame) -> list[str]:
-    """Models by falling pearson_delta, those without a value next, the ceiling last."""
-    own = rows[rows["metric"] == METRICS[0]]
-    own = own.assign(last=own["model"] == CEILING, lost=own["mean"].isna(), falling=-own["mean"])
-    return list(own.sort_values(["last", "lost", "falling", "model"])["model"])
+def _cell(own: pd.DataFrame, value: str, places: int = 3) -> str:
+    """Write a mean or a gain; "" for a model that was not run or has no gain, a dash for one without a mean."""
+    if own.empty:
+        return ""
+    row = own.iloc[0]
+    if pd.isna(row["mean"]):
+        return "–"
+    ends = ("low", "high") if value == "mean" else (f"{value}_low", f"{value}_high")
+    return "" if pd.isna(row[value]) else with_interval(row[value], row[ends[0]], row[ends[1]], places)
+
+
+def _task_table(rows: pd.DataFrame, direction: str) -> str:
+    """Write a line per model: best pearson_delta first, those without a value next, the ceiling last."""
+    places = {metric: decimals(rows.loc[rows["metric"] == metric, "mean"]) for metric in METRICS}
+    leads = rows[rows["metric"] == METRICS[0]]
+    leads = leads.assign(last=leads["model"] == CEILING, lost=leads["mean"].isna(), falling=-leads["mean"])
+    lines = []
+    for _, lead in leads.sort_values(["last", "lost", "falling", "model"]).iterrows():
+        own = rows[rows["model"] == lead["model"]]
+        first, *rest = [_cell(own[own["metric"] == metric], "mean", places[metric]) for metric in METRICS]
+        valued, gains = pd.notna(lead["mean"]), own[(own["metric"] == METRICS[0]) & (own["model"] != BASELINE)]
+        gain, seeds = _cell(gains, "gain", places[METRICS[0]]), lead["n_seeds"]
+        cells = (gain, *rest, "" if pd.isna(seeds) else f"{seeds:.0f}") if valued else ("",) * 4
+        lines.append(
+            {
+                "model": short_name(lead["model"], direction),
+                METRICS[0]: first if valued else shorten(f"{lead['status']}: {lead['reason']}", 90),
+            }
+            | dict(zip(("gain", *METRICS[1:], "seeds"), cells, strict=True))
+        )
+    return markdown_table(lines, left=1)

@@ -8,55 +8,26 @@ The rules, after those of `condition_values`:
    keep their means and have neither rank nor scaled value. Without ceiling or baseline, only the scaled value is missing.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 
 from reports.stats.bootstrap import context_sizes, draw_means, mean_intervals
-from reports.stats.calibration import Calibration, calibrate, scale
-from reports.stats.condition_values import condition_values
+from reports.stats.condition_values import ScoreMatrix, condition_values, score_matrices
+from reports.stats.metric_quality import calibrate, scale
 from reports.stats.paired_comparison import holm
-from reports.stats.score_matrix import ScoreMatrix, score_matrices
 from reports.tables import GROUP, UNINFORMATIVE, ReportError
 
 COLUMNS = (
-    *GROUP,
-    "level",
-    "context",
-    "model",
-    "kind",
-    "metric",
-    "mean",
-    "low",
-    "high",
-    "scaled",
-    "n_conditions",
-    "n_failed",
-    "n_unsupported",
-    "n_left_out",
-    "status",
-    "reason",
-    "budget",
-    "audit",
-    "rank",
-    "p_best",
+    *(*GROUP, "level", "context", "model", "kind", "metric", "mean", "low", "high", "scaled"),
+    *("n_conditions", "n_failed", "n_unsupported", "n_left_out"),
+    *("status", "reason", "budget", "audit", "rank", "p_best"),
 )
 
 
 def leaderboard(scores: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Aggregate scores into one row per model, metric and level.
+    """Aggregate scores into one row per model, metric and level, metrics in the order of `metrics`.
 
-    Parameters
-    ----------
-    scores
-        One row per condition × metric × model × seed (`tables.SCORE_COLUMNS`).
-    metrics
-        One row per metric (`tables.METRIC_COLUMNS`); its order is the order of the rows.
-    n_boot
-        Bootstrap draws of the 95 % interval.
-    seed
-        Seed of the draws.
+    `scores` and `metrics` are tables as in `tables.Tables`; `n_boot` and `seed` are draws and seed of the bootstrap.
 
     Returns
     -------
@@ -85,36 +56,40 @@ def rank_settled(settled: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 
     """Make the leaderboard of `leaderboard` from what `condition_values` returned."""
     if n_boot < 1:
         raise ReportError(f"n_boot is {n_boot}; expected at least 1, and 2,000 or more for a report.")
-    scored = set(metrics.loc[metrics["scored"], "metric"])
     rows: list[dict[str, object]] = []
     for matrix in score_matrices(settled, metrics):
-        levels = [("suite", "", matrix)]
-        levels += [("context", name, matrix.rows(matrix.contexts == name)) for name in np.unique(matrix.contexts)]
-        for level, context, part in levels:
-            places = matrix.labels | {"level": level, "context": context}
-            rows += [places | row for row in _summarise(part, matrix.metric in scored, n_boot, seed)]
-    board = pd.DataFrame(rows)
+        rows += _summarise(matrix, "suite", "", n_boot, seed)
+        for context, part in matrix.by_context():
+            rows += _summarise(part, "context", context, n_boot, seed)
     facts = settled[[*GROUP, "model", "kind", "budget", "audit"]].drop_duplicates()
-    board = board.merge(facts, on=[*GROUP, "model"], how="left")
-    return _sort(board, metrics)[list(COLUMNS)]
+    board = pd.DataFrame(rows).merge(facts, on=[*GROUP, "model"], how="left")
+    # task, suite before contexts, metric as in metrics.csv, models before references, best first
+    place = board["metric"].map({name: number for number, name in enumerate(metrics["metric"])})
+    board = board.assign(within=board["level"] != "suite", place=place, goodness=-board["goodness"])
+    keys = [*GROUP, "within", "context", "place", "kind", "goodness", "model"]
+    return board.sort_values(keys, kind="stable", na_position="last", ignore_index=True)[list(COLUMNS)]
 
 
-def _summarise(matrix: ScoreMatrix, scored: bool, n_boot: int, seed: int) -> list[dict[str, object]]:
+def _summarise(matrix: ScoreMatrix, level: str, context: str, n_boot: int, seed: int) -> list[dict[str, object]]:
     """Return one row per model and reference of one metric at one level."""
-    kept = matrix.kept
-    every = range(len(matrix.models))
-    verdicts = [_judge(matrix, kept, column) for column in every]
-    valued = np.array([has_mean for _, _, has_mean in verdicts])
-    mean, low, high = _means(matrix, kept, valued, n_boot, seed)
+    kept, every = matrix.kept, range(len(matrix.models))
+    status, reason, valued = map(np.array, zip(*(_judge(matrix, column) for column in every), strict=True))
+    mean, low, high = _means(matrix, valued, n_boot, seed)
     goodness = np.where(matrix.is_model, matrix.sign * mean, np.nan)
-    calibration = calibrate(matrix, n_boot=n_boot, seed=seed) if scored else None
+    calibration = calibrate(matrix, n_boot=n_boot, seed=seed) if matrix.scored else None
     scaled, rank = np.full((2, len(matrix.models)), np.nan)
     if calibration is not None and calibration.informative:
         scaled = np.array([scale(matrix, column, calibration) if valued[column] else np.nan for column in every])
-    if scored and (calibration is None or calibration.informative):
-        better = (goodness[:, None] > goodness).sum(axis=0)
-        rank = np.where(np.isfinite(goodness), better + 1.0, np.nan)
-    numbers = {
+    elif calibration is not None:
+        blunt, why = matrix.is_model & valued, f"{UNINFORMATIVE}: {calibration.reason}"
+        status = np.where(blunt & (status == "ok"), UNINFORMATIVE, status)
+        reason = np.where(blunt, [f"{text}; {why}" if text else why for text in reason], reason)
+    if matrix.scored and (calibration is None or calibration.informative):
+        rank = np.where(np.isfinite(goodness), (goodness[:, None] > goodness).sum(axis=0) + 1.0, np.nan)
+    columns = {
+        "model": matrix.models,
+        "status": status,
+        "reason": reason,
         "mean": mean,
         "low": low,
         "high": high,
@@ -127,33 +102,18 @@ def _summarise(matrix: ScoreMatrix, scored: bool, n_boot: int, seed: int) -> lis
         "p_best": _against_best(matrix, rank, n_boot, seed),
         "goodness": goodness,
     }
-    columns = {name: values.tolist() for name, values in numbers.items()}
-    outcomes = [_mark(verdicts[column], calibration, bool(matrix.is_model[column])) for column in every]
-    return [
-        {"model": matrix.models[column], "status": outcomes[column][0], "reason": outcomes[column][1]}
-        | {name: values[column] for name, values in columns.items()}
-        for column in np.flatnonzero(matrix.present.any(axis=0))
-    ]
+    labels = matrix.labels | {"level": level, "context": context}
+    rows = zip(*(np.asarray(column)[matrix.present.any(axis=0)].tolist() for column in columns.values()), strict=True)
+    return [labels | dict(zip(columns, row, strict=True)) for row in rows]
 
 
-def _mark(verdict: tuple[str, str, bool], calibration: Calibration | None, is_model: bool) -> tuple[str, str]:
-    """Return status and reason of a row, "uninformative" where the metric cannot rank and there is no worse status."""
-    status, reason, has_mean = verdict
-    if calibration is None or calibration.informative or not (is_model and has_mean):
-        return status, reason
-    why = f"{UNINFORMATIVE}: {calibration.reason}"
-    return (UNINFORMATIVE if status == "ok" else status), f"{reason}; {why}" if reason else why
-
-
-def _means(
-    matrix: ScoreMatrix, kept: np.ndarray, valued: np.ndarray, n_boot: int, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _means(matrix: ScoreMatrix, valued: np.ndarray, n_boot: int, seed: int) -> tuple[np.ndarray, ...]:
     """Return mean and ends of the interval [model], NaN where a model has no mean."""
     mean, low, high = np.full((3, len(matrix.models)), np.nan)
     left = np.flatnonzero(valued)
     while len(left):  # once for all models, and once for each reference that lacks conditions
-        rows = kept[:, left[0]]
-        alike = left[(kept[:, left] == rows[:, None]).all(axis=0)]
+        rows = matrix.kept[:, left[0]]
+        alike = left[(matrix.kept[:, left] == rows[:, None]).all(axis=0)]
         values = matrix.value[rows][:, alike]
         mean[alike], low[alike], high[alike] = mean_intervals(values, matrix.contexts[rows], n_boot=n_boot, seed=seed)
         left = np.setdiff1d(left, alike)
@@ -180,9 +140,9 @@ def _against_best(matrix: ScoreMatrix, rank: np.ndarray, n_boot: int, seed: int)
     return p
 
 
-def _judge(matrix: ScoreMatrix, kept: np.ndarray, column: int) -> tuple[str, str, bool]:
-    """Return a model's status and reason, and whether it has a mean; `kept` [condition, model] enters the mean."""
-    used = np.flatnonzero(kept[:, column])
+def _judge(matrix: ScoreMatrix, column: int) -> tuple[str, str, bool]:
+    """Return a model's status and reason, and whether it has a mean."""
+    used = np.flatnonzero(matrix.kept[:, column])
     cells = used if len(used) else np.flatnonzero(matrix.present[:, column])
     failed, declined = matrix.failed[cells, column], matrix.declined[cells, column]
     troubled = cells[(failed | declined) if len(used) else ~matrix.own[cells, column]]
@@ -200,12 +160,3 @@ def _judge(matrix: ScoreMatrix, kept: np.ndarray, column: int) -> tuple[str, str
     if np.isnan(matrix.value[used, column]).any():
         return status, f"{reason} (not ranked: no value of no_change to take its place)", False
     return "ok" if ran else status, reason, True
-
-
-def _sort(board: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
-    """Order rows by task, suite before contexts, metric as in metrics.csv, models before references, best first."""
-    position = {name: number for number, name in enumerate(metrics["metric"])}
-    order = board.assign(level_=board["level"] != "suite", metric_=board["metric"].map(position))
-    order["goodness"] = -order["goodness"]
-    keys = [*GROUP, "level_", "context", "metric_", "kind", "goodness", "model"]
-    return order.sort_values(keys, kind="stable", na_position="last", ignore_index=True)

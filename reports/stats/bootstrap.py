@@ -1,7 +1,5 @@
 """Means over conditions within contexts, then over contexts, and their hierarchical bootstrap."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np
@@ -11,17 +9,9 @@ INTERVAL = (2.5, 97.5)
 
 
 def mean_weights(sizes: tuple[int, ...]) -> np.ndarray:
-    """Return the weight of each condition in the mean over contexts of means over conditions.
+    """Return the weight [condition] of each condition in the mean over contexts of means over conditions.
 
-    Parameters
-    ----------
-    sizes
-        Number of conditions of each context; conditions are in the order of their contexts.
-
-    Returns
-    -------
-    ndarray [condition]
-        Weights that sum to 1.
+    `sizes` are the numbers of conditions of the contexts, `context_sizes`; conditions are in the order of their contexts.
     """
     return np.repeat(1.0 / (len(sizes) * np.asarray(sizes, dtype=float)), sizes)
 
@@ -33,25 +23,11 @@ def mean_over_contexts(values: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray
 
 @lru_cache(maxsize=8)
 def draw_weights(sizes: tuple[int, ...], n_boot: int, seed: int) -> np.ndarray:
-    """Return the weights of `mean_weights` under resampling of contexts, then of conditions within each drawn context.
+    """Return weights [draw, condition] of the mean when contexts, then conditions within each of them, are resampled.
 
     A context drawn m times is resampled m times on its own, so the counts of its n conditions are multinomial with
     m · n trials. The draws depend on the sizes and the seed alone: all models get the same ones, so differences are
-    paired, and one more model changes no interval of another.
-
-    Parameters
-    ----------
-    sizes
-        Number of conditions of each context.
-    n_boot
-        Number of draws.
-    seed
-        Seed of the generator.
-
-    Returns
-    -------
-    ndarray [draw, condition]
-        Read-only; each row sums to 1.
+    paired, and one more model changes no interval of another. The array is read-only; each row sums to 1.
     """
     rng = np.random.default_rng(seed)
     n_contexts = len(sizes)
@@ -63,21 +39,10 @@ def draw_weights(sizes: tuple[int, ...], n_boot: int, seed: int) -> np.ndarray:
 
 
 def draw_means(values: np.ndarray, sizes: tuple[int, ...], *, n_boot: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean of each column of scores, and its bootstrap draws: the same draws for every column.
+    """Return the means [column] of scores, and their bootstrap draws [draw, column]: the same draws for every column.
 
-    Parameters
-    ----------
-    values
-        Scores [condition, column], conditions in the order of their contexts, all finite.
-    sizes
-        Number of conditions of each context; with one context, conditions alone are resampled.
-    n_boot, seed
-        As for `draw_weights`.
-
-    Returns
-    -------
-    tuple of ndarray
-        Means [column] and draws [draw, column]. The draws of a single condition are NaN: it has no interval.
+    `values` are scores [condition, column], conditions in the order of their contexts, all finite. With one context,
+    conditions alone are resampled; the draws of a single condition are NaN: it has no interval.
 
     Source
     ------

@@ -5,10 +5,13 @@ The rules, in the order they apply:
 1. A condition's value is the mean over its seeds and folds.
 2. A condition on which a model failed, or which it declined while it took others, takes the value `no_change` has
    there. It is counted and the first reason is named; it is never dropped.
-3. A condition that has no such score whoever predicts it (`too_few_genes`, …) is left out for everybody alike.
+3. A condition that has no such score for any model (`too_few_genes`, …) is left out for every model alike.
 """
 
-from __future__ import annotations
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -18,17 +21,11 @@ from reports.tables import DECLINED, FAILED, GROUP, LEFT_OUT, check_metrics, che
 _CELL = [*GROUP, "metric", "context", "condition"]
 _MODEL = [*GROUP, "model", "kind"]
 _LABELS = [*_MODEL, "metric", "context", "condition"]
+_FLAGS = ("own", "any_own", "failed", "declined", "left_out")
 
 
 def condition_values(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
-    """Give every model one value per condition and metric, by rules 1 to 3.
-
-    Parameters
-    ----------
-    scores
-        One row per condition × metric × model × seed (`tables.SCORE_COLUMNS`).
-    metrics
-        One row per metric (`tables.METRIC_COLUMNS`).
+    """Give every model one value per condition and metric, by rules 1 to 3; tables as in `tables.Tables`.
 
     Returns
     -------
@@ -54,8 +51,10 @@ def condition_values(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFram
     left_out = np.zeros(cell.max() + 1, dtype=bool)
     left_out[cell[rows["status"].isin(LEFT_OUT).to_numpy() & is_model]] = True
     value = rows["value"].to_numpy(dtype=float)
-    copies = _mean_of(value, cell, rows["model"].eq("no_change").to_numpy())
-    value = np.where((flags["failed"] | flags["declined"]) & is_model, copies[cell], value)
+    copies = rows["model"].eq("no_change").to_numpy() & np.isfinite(value)
+    counts, sums = (np.bincount(cell[copies], weights, minlength=len(left_out)) for weights in (None, value[copies]))
+    copied = np.divide(sums, counts, out=np.full(len(counts), np.nan), where=counts > 0)
+    value = np.where((flags["failed"] | flags["declined"]) & is_model, copied[cell], value)
     # rows that are not ok come first within a condition, so that "first" names them
     pair = rows.groupby(_LABELS, sort=True, observed=True).ngroup().to_numpy()
     order = np.lexsort((rows["seed"], rows["fold"], own, pair))
@@ -85,43 +84,146 @@ def name_conditions(rows: pd.DataFrame) -> pd.Series:
     return (rows["perturbation"].astype(object) + words).astype("category")
 
 
-def _mean_of(value: np.ndarray, cell: np.ndarray, which: np.ndarray) -> np.ndarray:
-    """Return the mean over the rows marked in `which` of each cell [cell]; NaN where none of them has a value."""
-    use = which & np.isfinite(value)
-    counts = np.bincount(cell[use], minlength=cell.max() + 1)
-    sums = np.bincount(cell[use], weights=value[use], minlength=cell.max() + 1)
-    return np.divide(sums, counts, out=np.full(len(counts), np.nan), where=counts > 0)
-
-
 def _complete(scores: pd.DataFrame) -> pd.DataFrame:
-    """Add a row with status "missing" wherever a model has none for a condition that another model has.
-
-    The column `cell` numbers the (task, metric, condition) of each row.
-    """
+    """Number the (task, metric, condition) of each row in a column `cell`, and add rows for conditions a model misses."""
     scores = scores.assign(cell=scores.groupby(_CELL, sort=True, observed=True).ngroup())
     rows = scores[scores["kind"] == "model"]
-    if rows.empty:
+    expected = rows[[*_CELL, "cell"]].drop_duplicates("cell").merge(rows[_MODEL].drop_duplicates(), on=list(GROUP))
+    found = expected.merge(rows[["cell", "model"]].drop_duplicates(), how="left", indicator="found")["found"]
+    missing = expected[(found == "left_only").to_numpy()]
+    if missing.empty:
         return scores
-    number = rows.groupby(_MODEL, sort=True, observed=True).ngroup().to_numpy()
-    # of each cell, and of each model, one row that carries its labels
-    cells = rows[[*_CELL, "cell"]].drop_duplicates("cell")
-    models = rows.assign(number=number)[[*_MODEL, "number"]].drop_duplicates("number").sort_values("number")
-    tasks = pd.concat([cells, models])[list(GROUP)].groupby(list(GROUP), sort=True, observed=True).ngroup().to_numpy()
-    pairs = cells["cell"].to_numpy()[:, None] * len(models) + np.arange(len(models))
-    expected = tasks[: len(cells), None] == tasks[len(cells) :]
-    which, who = np.nonzero(expected & ~np.isin(pairs, rows["cell"].to_numpy() * len(models) + number))
-    if not len(which):
-        return scores
-    missing = cells.iloc[which].reset_index(drop=True).join(models.iloc[who][["model", "kind"]].reset_index(drop=True))
     missing = missing.assign(status="missing", reason="no row in scores.csv", fold=0, seed=0)
-    whole = pd.concat([scores, missing], ignore_index=True)
-    return whole.astype({"status": "category", "reason": "category"})
+    return pd.concat([scores, missing], ignore_index=True).astype({"status": "category", "reason": "category"})
 
 
 def _worst(scores: pd.DataFrame) -> pd.DataFrame:
     """Return budget and audit per model and task: "quick" where any row is, and the first audit that is not clean."""
     facts = scores[[*_MODEL, "budget", "audit"]].drop_duplicates()
-    facts = facts.assign(clean=facts["audit"] == "clean", full=facts["budget"] == "full")
-    audits = facts.sort_values([*_MODEL, "clean", "audit"]).groupby(_MODEL, observed=True)["audit"].first()
-    budgets = facts.sort_values([*_MODEL, "full", "budget"]).groupby(_MODEL, observed=True)["budget"].first()
-    return pd.concat([budgets, audits], axis=1).reset_index()
+    worst = []
+    for name, good in (("budget", "full"), ("audit", "clean")):
+        ordered = facts.assign(good=facts[name] == good).sort_values([*_MODEL, "good", name])
+        worst.append(ordered.groupby(_MODEL, observed=True)[name].first())
+    return pd.concat(worst, axis=1).reset_index()
+
+
+@dataclass(frozen=True)
+class ScoreMatrix:
+    """One metric of one task; `own`, `any_own`, `failed`, `declined`, `left_out` as `condition_values` explains them."""
+
+    task: tuple[str, ...]
+    """Values of `GROUP`."""
+    metric: str
+    sign: float
+    """1 where higher is better, −1 where lower is: sign × value grows with quality."""
+    scored: bool
+    """Whether the metric ranks models."""
+    judged: bool
+    """Whether the metric has a best value."""
+    contexts: np.ndarray
+    """[condition], sorted."""
+    conditions: np.ndarray
+    """[condition], sorted within a context."""
+    models: tuple[str, ...]
+    """Names in sorted order, models before references."""
+    is_model: np.ndarray
+    """[model]."""
+    present: np.ndarray
+    """[condition, model]: whether there is a row; references may lack some."""
+    value: np.ndarray
+    """[condition, model], NaN where there is none."""
+    n_truth_cells: np.ndarray
+    """[condition], mean over seeds and folds."""
+    own: np.ndarray
+    any_own: np.ndarray
+    failed: np.ndarray
+    declined: np.ndarray
+    left_out: np.ndarray
+    status: np.ndarray
+    """[condition, model], "" where there is no row; `reason` alike."""
+    reason: np.ndarray
+
+    @property
+    def labels(self) -> dict[str, object]:
+        """Task and metric as the first columns of a row of results."""
+        return dict(zip((*GROUP, "metric"), (*self.task, self.metric), strict=True))
+
+    @cached_property
+    def kept(self) -> np.ndarray:
+        """[condition, model]: what enters a mean; a reference only where it has a value, models everywhere alike."""
+        return self.present & ~self.left_out & (self.own | self.is_model)
+
+    @cached_property
+    def ranked(self) -> np.ndarray:
+        """[model]: models with a value on every condition kept, some of it their own or in place of a failure."""
+        filled = (self.kept & np.isfinite(self.value)).sum(axis=0)
+        full = (filled == self.kept.sum(axis=0)) & (filled > 0)
+        gave = (self.kept & (self.any_own | (self.failed & (self.status != "missing")))).any(axis=0)
+        return self.is_model & full & gave
+
+    def rows(self, which: np.ndarray) -> Self:
+        """Return the matrix of some of the conditions."""
+        arrays = ("contexts", "conditions", "present", "value", "n_truth_cells", "status", "reason", *_FLAGS)
+        return replace(self, **{name: getattr(self, name)[which] for name in arrays})
+
+    def by_context(self) -> Iterator[tuple[str, Self]]:
+        """Yield the name and the matrix of each context."""
+        for context in np.unique(self.contexts):
+            yield context, self.rows(self.contexts == context)
+
+    def column(self, model: str) -> int | None:
+        """Return the place of a model or reference; None where the task has none of that name."""
+        return self.models.index(model) if model in self.models else None
+
+    def table(self) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        """Return the values [condition, model] of ranked models, the context of each condition, and the models' names.
+
+        Conditions that are left out for every model are not in it; values are as given, not turned by `sign`.
+        """
+        keep = self.kept[:, self.ranked].all(axis=1)
+        return self.value[keep][:, self.ranked], self.contexts[keep], np.array(self.models)[self.ranked].tolist()
+
+
+def score_matrices(
+    settled: pd.DataFrame, metrics: pd.DataFrame, only: Collection[str] | None = None
+) -> Iterator[ScoreMatrix]:
+    """Split what `condition_values` returned by task, then by metric as in `metrics`; `only` names the metrics wanted."""
+    facts = metrics.set_index("metric")
+    if only is not None:
+        settled = settled[settled["metric"].isin(only)]
+    order = settled["metric"].astype(object).map({name: place for place, name in enumerate(facts.index)})
+    for key, rows in settled.assign(order=order).groupby([*GROUP, "order"], sort=True, observed=True):
+        yield _panel(key[:-1], facts.loc[rows["metric"].iloc[0]], rows)
+
+
+def _panel(task: tuple[str, ...], metric: pd.Series, rows: pd.DataFrame) -> ScoreMatrix:
+    """Lay the rows of one task and metric out as arrays."""
+    place = rows.groupby(["context", "condition"], sort=True, observed=True).ngroup().to_numpy()
+    which = rows.groupby(["kind", "model"], sort=True, observed=True).ngroup().to_numpy()
+    first_place, first_which = (np.unique(codes, return_index=True)[1] for codes in (place, which))
+    shape = (len(first_place), len(first_which))
+
+    def spread(values: object, fill: object, dtype: type) -> np.ndarray:
+        array: np.ndarray = np.full(shape, fill, dtype=dtype)
+        array[place, which] = values
+        return array
+
+    cells = spread(rows["n_truth_cells"], np.nan, float)
+    counts = np.isfinite(cells).sum(axis=1)
+    return ScoreMatrix(
+        task=task,
+        metric=str(metric.name),
+        sign=1.0 if metric["higher_is_better"] else -1.0,
+        scored=bool(metric["scored"]),
+        judged=bool(pd.notna(metric["best"])),
+        contexts=rows["context"].to_numpy()[first_place],
+        conditions=rows["condition"].to_numpy()[first_place],
+        models=tuple(rows["model"].to_numpy()[first_which]),
+        is_model=rows["kind"].to_numpy()[first_which] == "model",
+        present=spread(True, False, bool),
+        value=spread(rows["value"], np.nan, float),
+        n_truth_cells=np.divide(np.nansum(cells, axis=1), counts, out=np.full(len(counts), np.nan), where=counts > 0),
+        status=spread(rows["status"], "", object),
+        reason=spread(rows["reason"], "", object),
+        **{name: spread(rows[name], False, bool) for name in _FLAGS},
+    )

@@ -1,66 +1,110 @@
 """How good a metric is: does it see the ceiling above the baseline, and can it order predictors of known quality?"""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from reports.stats.bootstrap import context_sizes, draw_means, interval_of
-from reports.stats.calibration import CEILING, Calibration, calibrate
-from reports.stats.condition_values import name_conditions
-from reports.stats.score_matrix import ScoreMatrix, score_matrices
+from reports.formatting import interval
+from reports.stats.bootstrap import context_sizes, draw_means, interval_of, mean_intervals, mean_over_contexts
+from reports.stats.condition_values import ScoreMatrix, name_conditions
 from reports.tables import GROUP
 
+CEILING = "ceiling"
 MIXTURES = ("noise", "mean_effect", "input")
 """What planted predictors are mixed with, as in planted.csv."""
 TAUS = tuple(f"tau_{mixture}{end}" for mixture in MIXTURES for end in ("", "_low", "_high"))
-SHARED = ("shared", "other_controls", "other_controls_shared", "baseline_shared", "ceiling_shared")
 COLUMNS = (
-    *GROUP,
-    "metric",
-    "baseline",
-    "baseline_mean",
-    "ceiling_mean",
-    "gain",
-    "gain_low",
-    "gain_high",
-    "ceiling_full_depth",
-    "share",
-    "informative",
-    *TAUS,
-    "orders",
-    *SHARED,
+    *(*GROUP, "metric", "baseline", "baseline_mean", "ceiling_mean", "gain", "gain_low", "gain_high"),
+    *("ceiling_full_depth", "share", "informative", *TAUS, "orders"),
+    *("shared", "other_controls", "other_controls_shared", "baseline_shared", "ceiling_shared"),
 )
 _CORRELATION = re.compile(r"(pearson|spearman|cosine)_delta|de_lfc_spearman$")
 _TIE = 1e-9
 """Two means nearer than this, relative to the largest of them, are tied: their sums differ by rounding only."""
 
 
+def baseline_of(direction: str) -> str:
+    """Name the baseline that `scaled` is measured from: train_control for p2n, train_mean otherwise."""
+    return "train_control" if direction == "p2n" else "train_mean"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Ceiling and baseline of one metric over the same conditions."""
+
+    baseline: str
+    baseline_mean: float
+    ceiling_mean: float
+    gain: float
+    """How much better the ceiling is, in the metric's unit; negative where it is worse."""
+    gain_low: float
+    gain_high: float
+    """Ends of the gain's 95 % interval (paired hierarchical bootstrap); NaN for a single condition."""
+    share: float
+    """Share of the conditions on which the ceiling is better."""
+    rows: np.ndarray
+    """[condition]: where both have a value."""
+
+    @property
+    def informative(self) -> bool:
+        """Whether the ceiling is better than the baseline by more than the bootstrap error."""
+        return self.gain_low > 0
+
+    @property
+    def reason(self) -> str:
+        """Say why the metric is uninformative here."""
+        values = f"ceiling {self.ceiling_mean:.4g}, {self.baseline} {self.baseline_mean:.4g}"
+        error = interval(self.gain_low, self.gain_high, 4) or ", no interval from one condition"
+        return f"the ceiling is not better than the baseline beyond error ({values}; better by {self.gain:.4g}{error})"
+
+
+def calibrate(matrix: ScoreMatrix, *, n_boot: int, seed: int) -> Calibration | None:
+    """Compare the ceiling with the task's baseline, over the conditions on which both have a value; None without any.
+
+    Source
+    ------
+    METRICS.md, "Calibration".
+    """
+    name = baseline_of(matrix.task[-1])
+    ceiling, baseline = matrix.column(CEILING), matrix.column(name)
+    if ceiling is None or baseline is None or not matrix.ranked[baseline]:
+        return None
+    rows = matrix.kept[:, ceiling] & matrix.kept[:, baseline]
+    if not rows.any():
+        return None
+    pair = matrix.value[rows][:, [baseline, ceiling]]
+    gain = matrix.sign * (pair[:, 1] - pair[:, 0])
+    values = np.column_stack([pair, gain])
+    means, low, high = mean_intervals(values, matrix.contexts[rows], n_boot=n_boot, seed=seed)
+    baseline_mean, ceiling_mean, better = means.tolist()
+    share = float((gain > 0).mean())
+    return Calibration(name, baseline_mean, ceiling_mean, better, float(low[2]), float(high[2]), share, rows)
+
+
+def scale(matrix: ScoreMatrix, column: int, calibration: Calibration) -> float:
+    """Return (mean − baseline) / (ceiling − baseline) of one model, over the conditions on which all three have a value.
+
+    It is 0 at the baseline, 1 at the ceiling, not clipped; NaN where there is no such condition or the two are equal.
+    """
+    rows = calibration.rows & matrix.kept[:, column] & np.isfinite(matrix.value[:, column])
+    if not rows.any():
+        return np.nan
+    places = [column, matrix.models.index(calibration.baseline), matrix.models.index(CEILING)]
+    mean, baseline, ceiling = mean_over_contexts(matrix.value[rows][:, places], context_sizes(matrix.contexts[rows]))
+    # + 0.0: no minus before the baseline's zero
+    return float((mean - baseline) / (ceiling - baseline)) + 0.0 if ceiling != baseline else np.nan
+
+
 def rate_metrics(
-    settled: pd.DataFrame,
-    metrics: pd.DataFrame,
-    board: pd.DataFrame,
-    planted: pd.DataFrame,
-    *,
-    n_boot: int = 2000,
-    seed: int = 0,
+    matrices: Iterable[ScoreMatrix], board: pd.DataFrame, planted: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
     """Rate every metric that has a best value, in every task.
 
-    Parameters
-    ----------
-    settled
-        What `condition_values` returned.
-    metrics
-        One row per metric (`tables.METRIC_COLUMNS`).
-    board
-        What `aggregate.leaderboard` returned for the same scores.
-    planted
-        Scores of predictors of known quality (`tables.PLANTED_COLUMNS` and `dose`); may have no row.
-    n_boot, seed
-        Draws and seed of the bootstrap.
+    `matrices` are what `score_matrices` yielded, `board` is the leaderboard of the same scores, and `planted` is a table
+    as in `tables.Tables`.
 
     Returns
     -------
@@ -77,94 +121,68 @@ def rate_metrics(
     ------
     METRICS.md, "Calibration".
     """
-    judged = metrics[metrics["best"].notna()]
     suite = board[board["level"] == "suite"]
     means = suite.set_index([*GROUP, "metric", "model"])["mean"].to_dict()
-    recovery = recover_ranks(planted, judged, n_boot=n_boot, seed=seed)
+    blocks = _planted_blocks(planted)
     rows = []
-    for matrix in score_matrices(settled[settled["metric"].isin(judged["metric"])], metrics):
-        calibration = calibrate(matrix, n_boot=n_boot, seed=seed)
-        row = matrix.labels | _depth(matrix, means, calibration) | recovery.get((*matrix.task, matrix.metric), {})
-        rows.append(row | _inflation(matrix, means, calibration))
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return table.astype({"informative": object, "orders": object})
+    for matrix in matrices:
+        if matrix.judged:
+            calibration = calibrate(matrix, n_boot=n_boot, seed=seed)
+            row = matrix.labels | _calibration_row(matrix, means, calibration)
+            rows.append(row | _rank_recovery(matrix, blocks, n_boot, seed))
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"informative": object, "orders": object})
 
 
-def _depth(
-    matrix: ScoreMatrix, means: dict[tuple[str, ...], float], calibration: Calibration | None
+def _calibration_row(
+    matrix: ScoreMatrix, means: Mapping[tuple[str, ...], float], calibration: Calibration | None
 ) -> dict[str, object]:
-    """Return what the ceiling says of a metric; its mean alone where there is no baseline to hold it against."""
-    mean = calibration.ceiling_mean if calibration else means.get((*matrix.task, matrix.metric, CEILING), np.nan)
-    correlation = _CORRELATION.match(matrix.metric) is not None and mean > 0
-    row: dict[str, object] = {
-        "ceiling_mean": mean,
-        "ceiling_full_depth": 2 * mean / (1 + mean) if correlation else np.nan,
-        "informative": None,
-    }
-    if calibration is None:
-        return row
-    return row | {
-        "baseline": calibration.baseline,
-        "baseline_mean": calibration.baseline_mean,
-        "gain": calibration.gain,
-        "gain_low": calibration.low,
-        "gain_high": calibration.high,
-        "share": calibration.share,
-        "informative": calibration.informative,
-    }
-
-
-def _inflation(
-    matrix: ScoreMatrix, means: dict[tuple[str, ...], float], calibration: Calibration | None
-) -> dict[str, object]:
-    """Return what those score in X and X_shared that know no perturbation's own effect, and the ceiling."""
+    """Return what ceiling, baseline and other controls score in X, and in X_shared where there is one."""
     shared = f"{matrix.metric}_shared"
 
     def look_up(metric: str, model: str) -> float:
         return means.get((*matrix.task, metric, model), np.nan)
 
-    row: dict[str, object] = {"other_controls": look_up(matrix.metric, "other_controls")}
-    if np.isnan(look_up(shared, CEILING)) and np.isnan(look_up(shared, "other_controls")):
-        return row
-    return row | {
-        "shared": shared,
-        "other_controls_shared": look_up(shared, "other_controls"),
-        "baseline_shared": look_up(shared, calibration.baseline) if calibration else np.nan,
-        "ceiling_shared": look_up(shared, CEILING),
-    }
+    ceiling = calibration.ceiling_mean if calibration else look_up(matrix.metric, CEILING)
+    row: dict[str, object] = {"ceiling_mean": ceiling, "other_controls": look_up(matrix.metric, "other_controls")}
+    if _CORRELATION.match(matrix.metric) and ceiling > 0:
+        row["ceiling_full_depth"] = 2 * ceiling / (1 + ceiling)
+    row |= vars(calibration) | {"informative": calibration.informative} if calibration else {"informative": None}
+    if not np.isnan(look_up(shared, CEILING)) or not np.isnan(look_up(shared, "other_controls")):
+        row |= {"shared": shared, "ceiling_shared": look_up(shared, CEILING)}
+        row["other_controls_shared"] = look_up(shared, "other_controls")
+        row["baseline_shared"] = look_up(shared, calibration.baseline) if calibration else np.nan
+    return row
 
 
-def recover_ranks(
-    planted: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int, seed: int
-) -> dict[tuple[str, ...], dict[str, object]]:
-    """Say for each task and metric how well it orders planted predictors: `TAUS` and "orders".
-
-    Only conditions that have a value at every share of a mixture are used, the mean over folds each.
-    """
-    rows = planted[(planted["status"] == "ok") & planted["metric"].isin(metrics["metric"])]
+def _planted_blocks(planted: pd.DataFrame) -> dict[tuple[str, ...], pd.DataFrame]:
+    """Return (task, metric, mixture) → mean over folds [context and condition, share]."""
+    rows = planted[planted["status"] == "ok"]
     if rows.empty:
         return {}
     rows = rows.assign(condition=name_conditions(rows))
-    sign = metrics.set_index("metric")["higher_is_better"].map({True: 1.0, False: -1.0})
-    keys = [*GROUP, "metric", "mixture", "context", "condition"]
-    # [task × metric × mixture × condition, share], each condition once
-    wide = rows.groupby([*keys, "share"], sort=True, observed=True)["value"].mean().unstack("share")
-    found: dict[tuple[str, ...], dict[str, object]] = {}
-    for (*key, mixture), block in wide.groupby(keys[:-2], sort=True, observed=True):
+    keys = [*GROUP, "metric", "mixture"]
+    means = rows.groupby([*keys, "context", "condition", "share"], sort=True, observed=True)["value"].mean()
+    return dict(iter(means.unstack("share").groupby(keys, sort=True, observed=True)))
+
+
+def _rank_recovery(
+    matrix: ScoreMatrix, blocks: Mapping[tuple[str, ...], pd.DataFrame], n_boot: int, seed: int
+) -> dict[str, object]:
+    """Say how well a metric orders planted predictors, over the conditions with a value at every share of a mixture."""
+    found: dict[str, object] = {}
+    lows = []
+    for mixture in MIXTURES:
+        block = blocks.get((*matrix.task, matrix.metric, mixture), pd.DataFrame())
         block = block.dropna(axis=1, how="all").dropna()
-        if mixture not in MIXTURES or block.shape[1] < 2 or block.empty:
+        if block.shape[1] < 2 or block.empty:
             continue
         sizes = context_sizes(block.index.get_level_values("context").to_numpy())
-        values = sign[key[-1]] * block.to_numpy()
-        means, draws = draw_means(values, sizes, n_boot=n_boot, seed=seed)
+        means, draws = draw_means(matrix.sign * block.to_numpy(), sizes, n_boot=n_boot, seed=seed)
         low, high = interval_of(planted_tau(draws)[:, None])
-        taus = (float(planted_tau(means[None])[0]), float(low[0]), float(high[0]))
-        names = [f"tau_{mixture}{end}" for end in ("", "_low", "_high")]
-        found.setdefault(tuple(key), {}).update(zip(names, taus, strict=True))
-    for row in found.values():
-        lows = [row[f"tau_{mixture}_low"] for mixture in MIXTURES if f"tau_{mixture}" in row]
-        row["orders"] = bool(np.all(np.array(lows) > 0))
-    return found
+        names = (f"tau_{mixture}", f"tau_{mixture}_low", f"tau_{mixture}_high")
+        found |= dict(zip(names, (planted_tau(means[None])[0], low[0], high[0]), strict=True))
+        lows.append(low[0])
+    return found | {"orders": all(low > 0 for low in lows)} if lows else {}
 
 
 def planted_tau(goodness: np.ndarray) -> np.ndarray:

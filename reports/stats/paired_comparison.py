@@ -1,29 +1,25 @@
 """Paired differences between models over the same conditions: to the baselines, and between two models."""
 
-from __future__ import annotations
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
 from reports.stats.bootstrap import mean_intervals
-from reports.stats.score_matrix import ScoreMatrix, score_matrices
+from reports.stats.condition_values import ScoreMatrix
 from reports.tables import GROUP
 
 EXACT = 50
 """Most conditions for which the exact distribution of the signed-rank statistic is used."""
 BASELINES = ("train_mean", "train_control")
-COLUMNS = (*GROUP, "metric", "baseline", "model", "gain", "low", "high", "n_conditions", "p_wilcoxon", "p_holm")
+TESTS = ("gain", "low", "high", "p_wilcoxon", "p_holm")
+COLUMNS = (*GROUP, "metric", "baseline", "model", *TESTS[:3], "n_conditions", *TESTS[3:])
 
 
-def compare(settled: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
+def compare(matrices: Iterable[ScoreMatrix], *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Compare every ranked model with the baselines of its task, on every scored metric.
 
-    Parameters
-    ----------
-    settled
-        What `condition_values` returned: failed conditions take the value of no_change here too.
-    metrics, n_boot, seed
-        As for `aggregate.leaderboard`.
+    `matrices` are what `score_matrices` yielded: failed conditions take the value of no_change here too.
 
     Returns
     -------
@@ -36,44 +32,30 @@ def compare(settled: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 2000,
     ------
     METRICS.md, "Aggregation".
     """
-    scored = set(metrics.loc[metrics["scored"], "metric"])
     rows: list[dict[str, object]] = []
-    for matrix in score_matrices(settled[settled["metric"].isin(scored)], metrics):
+    for matrix in matrices:
         values, contexts, models = matrix.table()
-        for baseline in [name for name in BASELINES if name in models]:
-            against = values[:, models.index(baseline)]
+        if not matrix.scored or not len(values) or len(models) == 1:
+            continue
+        for baseline in (name for name in BASELINES if name in models):
             others = [place for place, name in enumerate(models) if name != baseline]
-            gains = matrix.sign * (values[:, others] - against[:, None])
-            tests = _test(gains, contexts, n_boot, seed)
+            gains = matrix.sign * (values[:, others] - values[:, models.index(baseline)][:, None])
+            p = signed_rank(gains)
+            tests = (*mean_intervals(gains, contexts, n_boot=n_boot, seed=seed), p, holm(p))
+            labels = matrix.labels | {"baseline": baseline, "n_conditions": len(gains)}
             rows += [
-                matrix.labels | {"baseline": baseline, "model": models[place]} | test
-                for place, test in zip(others, tests, strict=True)
+                labels | dict(zip(("model", *TESTS), (models[place], *test), strict=True))
+                for place, *test in zip(others, *tests, strict=True)
             ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def _test(gains: np.ndarray, contexts: np.ndarray, n_boot: int, seed: int) -> list[dict[str, object]]:
-    """Test paired differences [condition, model]; returns one row per model."""
-    if not gains.size:
-        return []
-    means, low, high = mean_intervals(gains, contexts, n_boot=n_boot, seed=seed)
-    p = signed_rank(gains)
-    return [
-        dict(zip(("gain", "low", "high", "p_wilcoxon", "p_holm"), row, strict=True)) | {"n_conditions": len(gains)}
-        for row in np.column_stack([means, low, high, p, holm(p)]).tolist()
-    ]
 
 
 def paired_gain(
     matrix: ScoreMatrix, model: str, other: str, *, n_boot: int = 2000, seed: int = 0
 ) -> dict[str, float] | None:
-    """Return how much better a model is than another over the same conditions.
+    """Return how much better a model is than another over the same conditions; None where one has no ranked value.
 
-    Returns
-    -------
-    dict or None
-        `gain`, `low`, `high` (paired hierarchical bootstrap, positive where better), `n_conditions`; None where one of the
-        two has no ranked value.
+    The keys are `gain`, `low`, `high` (paired hierarchical bootstrap, positive where better) and `n_conditions`.
     """
     values, contexts, names = matrix.table()
     if model not in names or other not in names or not len(values):

@@ -1,7 +1,5 @@
 """Results of a run in the form that the paper's tables and figures need."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reports.stats.aggregate import rank_settled
-from reports.stats.condition_values import condition_values, name_conditions
+from reports.stats.aggregate import leaderboard
+from reports.stats.condition_values import ScoreMatrix, condition_values, name_conditions, score_matrices
 from reports.stats.paired_comparison import holm, paired_gain, signed_rank
-from reports.stats.score_matrix import ScoreMatrix, score_matrices
-from reports.tables import Tables, load
+from reports.tables import Tables
 from reports.task_labels import Task, tasks
 
 COPY = "no_change"
@@ -36,11 +33,6 @@ class Results:
     folder: Path
     tables: Tables
 
-    @classmethod
-    def of(cls, folder: Path) -> Results:
-        """Read a run's folder; raises `ReportError`."""
-        return cls(folder, load(folder))
-
     @cached_property
     def settled(self) -> pd.DataFrame:
         """One value per model, metric and condition (`condition_values`), with the condition's perturbation and dose."""
@@ -52,8 +44,7 @@ class Results:
     @cached_property
     def board(self) -> pd.DataFrame:
         """The leaderboard (`aggregate.COLUMNS`)."""
-        settled = condition_values(self.tables.scores, self.tables.metrics)
-        return _plain(rank_settled(settled, self.tables.metrics, n_boot=N_BOOT))
+        return _plain(leaderboard(self.tables.scores, self.tables.metrics, n_boot=N_BOOT))
 
     @property
     def simulated(self) -> bool:
@@ -71,15 +62,13 @@ class Results:
 
     def rows(self, direction: str, metrics: Sequence[str], level: str = "suite") -> pd.DataFrame:
         """Rows of the leaderboard at one level, in its order."""
-        board = self.board
-        keep = (board["direction"] == direction) & (board["level"] == level) & board["metric"].isin(metrics)
-        return board[keep].reset_index(drop=True)
+        chosen = (self.board["direction"] == direction) & (self.board["level"] == level)
+        return self.board[chosen & self.board["metric"].isin(metrics)].reset_index(drop=True)
 
     def matrices(self, direction: str, metrics: Sequence[str]) -> list[ScoreMatrix]:
         """Values [condition, model] of some metrics."""
-        table = self.tables.metrics[self.tables.metrics["metric"].isin(metrics)]
-        settled = self.settled[self.settled["metric"].isin(metrics) & (self.settled["direction"] == direction)]
-        return list(score_matrices(settled, table))
+        settled = self.settled[self.settled["direction"] == direction]
+        return list(score_matrices(settled, self.tables.metrics, only=metrics))
 
 
 def _plain(table: pd.DataFrame) -> pd.DataFrame:
@@ -111,12 +100,9 @@ def triangular(results: Results) -> pd.DataFrame:
 def stages(results: Results) -> pd.DataFrame:
     """Figure 4's numbers: what fine-tuning adds to the pre-trained model, per metric, over all lines and in each.
 
-    Returns
-    -------
-    DataFrame
-        Columns model, direction, metric, context ("" for all lines), pretrained, finetuned, gain (positive where the
-        fine-tuned is better), low, high, p_wilcoxon, p_holm (over all metrics of a model and level), n_conditions. No row
-        where no model was run both ways.
+    The columns are model, direction, metric, context ("" for all lines), pretrained, finetuned, gain (positive where the
+    fine-tuned is better), low, high, p_wilcoxon, p_holm (over all metrics of a model and level) and n_conditions. No row
+    where no model was run both ways.
     """
     rows = []
     present = sorted(set(results.tables.scores["model"]))
@@ -125,10 +111,8 @@ def stages(results: Results) -> pd.DataFrame:
         tuned = f"{match['base']}_{match['direction']}" if match else ""
         if match and tuned in present:
             for matrix in results.matrices(match["direction"], METRICS):
-                contexts = ["", *np.unique(matrix.contexts)]
                 labels = {"model": match["base"], "direction": match["direction"], "metric": matrix.metric}
-                for context in contexts:
-                    part = matrix if not context else matrix.rows(matrix.contexts == context)
+                for context, part in [("", matrix), *matrix.by_context()]:
                     found = _stage(part, pretrained, tuned)
                     rows += [labels | {"context": context} | found] if found else []
     table = pd.DataFrame(rows)

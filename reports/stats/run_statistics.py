@@ -1,17 +1,14 @@
 """All result tables of a run that are computed from its scores."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import pandas as pd
 
 from reports.stats.aggregate import rank_settled
-from reports.stats.condition_values import condition_values
+from reports.stats.condition_values import condition_values, score_matrices
 from reports.stats.metric_quality import rate_metrics
 from reports.stats.paired_comparison import compare
-from reports.stats.ranks import rank_models
-from reports.stats.sensitivity import rank_sensitivity
+from reports.stats.ranks import rank_models, rank_sensitivity
 from reports.tables import Tables
 
 
@@ -32,23 +29,16 @@ class RunStatistics:
     @property
     def results(self) -> dict[str, pd.DataFrame]:
         """Name of each CSV file → its table."""
-        names = ("leaderboard", "comparison", "quality", "friedman", "wins", "sensitivity")
-        return {name: getattr(self, name) for name in names}
+        return {name: table for name, table in vars(self).items() if name not in ("tables", "settled")}
 
 
 def analyse(tables: Tables, *, n_boot: int, seed: int) -> RunStatistics:
     """Compute all statistics of a run; `n_boot` and `seed` are those of the bootstrap."""
-    metrics, draws = tables.metrics, {"n_boot": n_boot, "seed": seed}
-    settled = condition_values(tables.scores, metrics)
-    board = rank_settled(settled, metrics, **draws)
-    friedman, wins = rank_models(settled, metrics)
-    return RunStatistics(
-        tables,
-        settled,
-        leaderboard=board,
-        comparison=compare(settled, metrics, **draws),
-        quality=rate_metrics(settled, metrics, board, tables.planted, **draws),
-        friedman=friedman,
-        wins=wins,
-        sensitivity=rank_sensitivity(tables.scores, settled, board, metrics),
-    )
+    settled = condition_values(tables.scores, tables.metrics)
+    board = rank_settled(settled, tables.metrics, n_boot=n_boot, seed=seed)
+    matrices = list(score_matrices(settled, tables.metrics))
+    comparison = compare(matrices, n_boot=n_boot, seed=seed)
+    quality = rate_metrics(matrices, board, tables.planted, n_boot=n_boot, seed=seed)
+    friedman, wins = rank_models(matrices)
+    sensitivity = rank_sensitivity(matrices, board, tables)
+    return RunStatistics(tables, settled, board, comparison, quality, friedman, wins, sensitivity)

@@ -22,4 +22,4 @@ def main(
     """
     from reports.__main__ import remake
 
-    raise typer.Exit(remake(folder, draws, seed))
+    remake(folder, draws, seed)

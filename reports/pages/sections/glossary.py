@@ -1,7 +1,5 @@
 """Terms of the page."""
 
-from __future__ import annotations
-
 from reports.formatting import bullets
 from reports.pages.page_sections import Section
 from reports.stats.run_statistics import RunStatistics

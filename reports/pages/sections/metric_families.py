@@ -1,9 +1,8 @@
 """One table per family of metrics."""
 
-from __future__ import annotations
-
 from reports.formatting import markdown_table
-from reports.pages.page_sections import Section, TaskData, model_title
+from reports.pages.page_sections import BRACKET, Section, TaskData
+from reports.task_labels import marked
 
 _FAMILIES = {
     "profile": "Profile",
@@ -19,22 +18,23 @@ _FAMILIES = {
 def write(data: TaskData) -> str:
     """Write a line per metric and a column per model that has a value of any; the best ranked model in bold."""
     valued = set(data.suite.loc[data.suite["mean"].notna(), "model"])
-    names = data.suite.drop_duplicates("model").set_index("model", drop=False)
-    columns = [model for model in data.leaders["model"] if model in valued]
+    columns = {
+        row.model: marked(row.model, row.kind, BRACKET) for row in data.leaders.itertuples() if row.model in valued
+    }
     if not columns:
         return ""
     best = {(row.model, row.metric) for row in data.suite.itertuples() if row.rank == 1}
-    header = ["metric", *(model_title(names.loc[model]) for model in columns)]
     parts = []
     for family, rows in data.metrics.groupby("family", sort=False):
         lines = []
         for row in rows.itertuples():
             title = data.metric_title(row.metric)
-            keys = [(model, row.metric) for model in columns]
-            texts = [data.cells.get(key, "–") for key in keys]
-            bold = [f"**{text}**" if key in best else text for key, text in zip(keys, texts, strict=True)]
-            lines.append([title if row.scored else title.replace(row.metric, f"*{row.metric}*"), *bold])
-        parts += [f"### {_FAMILIES.get(family, family)}", markdown_table(header, lines, left=1)]
+            line = {"metric": title if row.scored else title.replace(row.metric, f"*{row.metric}*")}
+            for model, column in columns.items():
+                text = data.cells.get((model, row.metric), "–")
+                line[column] = f"**{text}**" if (model, row.metric) in best else text
+            lines.append(line)
+        parts += [f"### {_FAMILIES.get(family, family)}", markdown_table(lines, left=1)]
     return "\n\n".join([*parts, "Best ranked model in bold; metrics in italics are reported, not ranked."])
 
 

@@ -1,7 +1,5 @@
 """What each metric is, and which way is better."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from reports.formatting import markdown_table
@@ -15,10 +13,12 @@ def write(run: RunStatistics) -> str:
     lines = []
     for row in metrics[metrics["metric"].isin(run.leaderboard["metric"])].itertuples():
         judged = pd.notna(row.best)
-        better = ("higher" if row.higher_is_better else "lower") if judged else "neither"
-        best, ranked = f"{row.best:g}" if judged else "–", "yes" if row.scored else "no"
-        lines.append([row.metric, row.family, better, best, ranked, str(row.summary), str(row.source)])
-    return markdown_table(["metric", "family", "better", "best", "ranked", "what it is", "source"], lines, left=7)
+        line = {"metric": row.metric, "family": row.family}
+        line["better"] = ("higher" if row.higher_is_better else "lower") if judged else "neither"
+        line["best"] = f"{row.best:g}" if judged else "–"
+        line["ranked"] = "yes" if row.scored else "no"
+        lines.append(line | {"what it is": str(row.summary), "source": str(row.source)})
+    return markdown_table(lines, left=7)
 
 
 SECTION = Section("Metrics", 30, write, per_task=False)

@@ -1,54 +1,57 @@
 """Values that are missing: how many, of which models, and why."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from reports.formatting import bullets, markdown_table, shorten
 from reports.pages.page_sections import Section
 from reports.stats.run_statistics import RunStatistics
 from reports.tables import UNINFORMATIVE
-from reports.task_labels import Task, tasks
+from reports.task_labels import tasks
+
+_TASK = ["protocol", "direction", "dataset", "model"]
 
 
 def write(run: RunStatistics) -> str:
     """Write the table of missing values, and the metrics that do not rank in each task."""
-    lines = [_uninformative(task, rows) for task, rows in tasks(run.leaderboard)]
-    text = "\n\n".join(filter(None, (_table(run.settled, run.tables.metrics), bullets(filter(None, lines)))))
+    lines = []
+    for task, board in tasks(run.leaderboard):
+        rows = board[(board["level"] == "suite") & board["reason"].str.contains(f"{UNINFORMATIVE}: ", regex=False)]
+        names = list(rows["metric"].unique())
+        if names:
+            lines.append(f"{task.title}: {len(names)} metrics are uninformative and do not rank: {', '.join(names)}.")
+    text = "\n\n".join(filter(None, (_table(run.settled, run.tables.metrics), bullets(lines))))
     return text or "Nothing: every model has a value of its own everywhere."
 
 
 def _table(settled: pd.DataFrame, metrics: pd.DataFrame) -> str:
     """Count the conditions without a value of the model's own; models with the same line share it."""
-    task_columns = ["protocol", "direction", "dataset", "model"]
-    rows = settled.loc[~settled["own"], [*task_columns, "metric", "status", "reason"]].astype(object)
-    if rows.empty:
-        return ""
     family = metrics.set_index("metric")["family"]
-    total = settled.groupby([*task_columns, settled["metric"].astype(object).map(family)], observed=True).size()
-    rows = rows.assign(family=rows["metric"].map(family))
+    settled = settled.assign(family=settled["metric"].astype(object).map(family))
+    rows = settled.loc[~settled["own"], [*_TASK, "family", "status", "reason"]].astype(object)
+    total = settled.groupby([*_TASK, "family"], observed=True).size()
     lines = []
-    for (*key, status), part in rows.groupby([*task_columns, "status"], sort=True):
+    for (*key, status), part in rows.groupby([*_TASK, "status"], sort=True):
         counts = part["family"].value_counts()
         present = [name for name in family.unique() if name in counts]
-        where = ", ".join(f"{name} {counts[name]:,}/{total[(*key, name)]:,}" for name in present)
         reasons = part["reason"].value_counts().sort_index().sort_values(ascending=False, kind="stable")
         others = f" (and {len(reasons) - 1} other reasons)" if len(reasons) > 1 else ""
-        why = shorten(str(reasons.index[0]), 110) + others
-        protocol, direction, dataset, model = key
-        lines.append([f"{dataset}, {protocol}, {direction}", model, status, where, why or "–"])
-    order = ["task", "model", "status", "where", "why"]
-    table = pd.DataFrame(lines, columns=order)
-    table = table.groupby(["task", "status", "where", "why"], sort=False)["model"].agg(", ".join).reset_index()
-    header = ["task", "model", "status", "values missing, by family of metrics", "most frequent reason"]
-    return markdown_table(header, table.sort_values(["task", "model", "status"])[order].to_numpy().tolist(), left=5)
-
-
-def _uninformative(task: Task, board: pd.DataFrame) -> str:
-    suite = board[(board["level"] == "suite") & board["reason"].str.contains(f"{UNINFORMATIVE}: ", regex=False)]
-    metrics = list(suite["metric"].unique())
-    named = f"{len(metrics)} metrics are uninformative and do not rank: {', '.join(metrics)}."
-    return f"{task.title}: {named}" if metrics else ""
+        lines.append(
+            {
+                "task": f"{key[2]}, {key[0]}, {key[1]}",
+                "model": key[3],
+                "status": status,
+                "values missing, by family of metrics": ", ".join(
+                    f"{name} {counts[name]:,}/{total[(*key, name)]:,}" for name in present
+                ),
+                "most frequent reason": shorten(str(reasons.index[0]), 110) + others or "–",
+            }
+        )
+    if not lines:
+        return ""
+    table = pd.DataFrame(lines)
+    shared = [column for column in table if column != "model"]
+    table = table.groupby(shared, sort=False)["model"].agg(", ".join).reset_index()[list(table)]
+    return markdown_table(table.sort_values(["task", "model", "status"]).to_dict("records"), left=5)
 
 
 SECTION = Section("What is missing, and why", 10, write, per_task=False)

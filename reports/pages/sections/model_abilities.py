@@ -1,7 +1,5 @@
 """What each model is, and what it can predict."""
 
-from __future__ import annotations
-
 from reports.formatting import markdown_table
 from reports.pages.page_sections import Section
 from reports.stats.run_statistics import RunStatistics
@@ -23,20 +21,15 @@ def write(run: RunStatistics) -> str:
     if models.empty:
         return ""
     rows = [
-        [
-            f"`{row['model']}`",
-            row["directions"].replace(" ", ", "),
-            *(row[ability] or "–" for ability in ABILITIES),
-            " ".join(filter(None, (row["summary"], row["limits"]))),
-            row["source"],
-        ]
+        {"model": f"`{row['model']}`", "directions": row["directions"].replace(" ", ", ")}
+        | {ability.replace("_", " "): row[ability] or "–" for ability in ABILITIES}
+        | {"what it is": " ".join(filter(None, (row["summary"], row["limits"]))), "source": row["source"]}
         for _, row in models.iterrows()
     ]
-    used = {label for row in rows for label in row[2 : 2 + len(ABILITIES)]}
+    used = set(models[list(ABILITIES)].replace("", "–").to_numpy().ravel())
     legend = "; ".join(f"*{label}*: {meaning}" for label, meaning in LABELS.items() if label in used)
-    header = ["model", "directions", *(ability.replace("_", " ") for ability in ABILITIES), "what it is", "source"]
     intro = "What each model predicts outside its training cells, as its record states and `benchmarks.check` tests."
-    return f"{intro} {legend}.\n\n{markdown_table(header, rows, left=len(header))}"
+    return f"{intro} {legend}.\n\n{markdown_table(rows, left=len(rows[0]))}"
 
 
 SECTION = Section("Models", 20, write, per_task=False)

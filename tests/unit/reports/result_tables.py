@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -239,3 +241,17 @@ def run_costs() -> pd.DataFrame:
         for fold in range(4)
     ]
     return pd.DataFrame(rows)
+
+
+def write_tables(folder: Path, scores: pd.DataFrame, **tables: pd.DataFrame) -> Path:
+    """Write the tables of a results folder: scores, and metrics and costs as above if not given; returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in ({"metrics": metrics_table(), "costs": run_costs()} | tables | {"scores": scores}).items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+    return folder
+
+
+def write_run(folder: Path, **tables: pd.DataFrame) -> Path:
+    """Write the tables of a run in both directions with planted predictors; returns the folder."""
+    scores, planted = (pd.concat([make("n2p"), make("p2n")]) for make in (run_scores, run_planted))
+    return write_tables(folder, scores, planted=planted, **tables)

@@ -10,7 +10,7 @@ from benchmarks.analyses.suite_audits import wrong_answers
 from benchmarks.cli.commands.audits_command import app
 from benchmarks.execution.load_run import reopen
 from reports import load
-from reports.stats.audits.direction_audit import judge_directions, rate_metrics
+from reports.stats.audits import judge_directions, rate_metrics
 
 
 @pytest.fixture(scope="module")

@@ -11,15 +11,13 @@ from reports.formatting import save_page
 from reports.pages.audits_page import write_audits
 from reports.pages.index_page import Entry, write_index
 from reports.pages.leaderboard_page import leaderboard_blocks
-from reports.pages.paper.paper_page import write_paper
+from reports.pages.paper_page import write_paper
 from reports.pages.study_page import write_study
-from reports.stats.audits.direction_audit import COLUMNS as DIRECTION_COLUMNS
-from reports.stats.audits.integration_audit import compare_integrations
-from reports.stats.audits.protocol_audit import compare_protocols
+from reports.stats.audits import DIRECTION_COLUMNS, compare_integrations, compare_protocols
 from reports.stats.run_statistics import analyse
 from reports.stats.study_summary import summarise_seeds
 from reports.tables import MODEL_COLUMNS, load
-from tests.unit.reports.result_tables import metrics_table, run_costs, run_planted, run_scores
+from tests.unit.reports.result_tables import run_scores, write_run
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "pages"
 
@@ -34,14 +32,8 @@ def check(page: Path) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("golden") / "cropseq"
-    folder.mkdir()
-    pd.concat([run_scores("n2p"), run_scores("p2n")]).to_csv(folder / "scores.csv", index=False)
-    metrics_table().to_csv(folder / "metrics.csv", index=False)
-    run_costs().to_csv(folder / "costs.csv", index=False)
-    pd.concat([run_planted("n2p"), run_planted("p2n")]).to_csv(folder / "planted.csv", index=False)
     row = dict.fromkeys(MODEL_COLUMNS, "") | {"model": "mine", "directions": "n2p p2n", "dose": "no", "source": "doi:1"}
-    pd.DataFrame([row]).to_csv(folder / "models.csv", index=False)
+    folder = write_run(tmp_path_factory.mktemp("golden") / "cropseq", models=pd.DataFrame([row]))
     write_reports(folder, n_boot=100, figures=False)
     return folder
 

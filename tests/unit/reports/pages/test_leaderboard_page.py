@@ -12,17 +12,18 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from rich.console import Console
 
 from reports import ReportError, load, read_leaderboard, write_reports
-from reports.__main__ import main
+from reports.__main__ import remake
 from reports.figures.style import model_colours, new_figure, place_labels
 from reports.pages import sections
 from reports.pages.console import print_summary
 from reports.pages.leaderboard_page import leaderboard_blocks
 from reports.stats.run_statistics import analyse
 from reports.tables import MODEL_COLUMNS
-from tests.unit.reports.result_tables import metrics_table, run_costs, run_planted, run_scores
+from tests.unit.reports.result_tables import metrics_table, run_costs, run_planted, run_scores, write_run, write_tables
 
 MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml"}
 
@@ -30,22 +31,15 @@ MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml"}
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
     """Return a results folder that was reported on once, and what was written."""
-    folder = tmp_path_factory.mktemp("results")
-    pd.concat([run_scores("n2p"), run_scores("p2n")]).to_csv(folder / "scores.csv", index=False)
-    metrics_table().to_csv(folder / "metrics.csv", index=False)
-    run_costs().to_csv(folder / "costs.csv", index=False)
-    pd.concat([run_planted("n2p"), run_planted("p2n")]).to_csv(folder / "planted.csv", index=False)
+    folder = write_run(tmp_path_factory.mktemp("results"))
     return folder, write_reports(folder, n_boot=100)
 
 
 @pytest.fixture(scope="module")
 def leaky(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a results folder of real data under a leaky protocol, reported on once."""
-    folder = tmp_path_factory.mktemp("leaky")
     scores = run_scores("n2p", source="real", audit="leaky: 60 conditions share cells")
-    scores.to_csv(folder / "scores.csv", index=False)
-    metrics_table().to_csv(folder / "metrics.csv", index=False)
-    run_costs().to_csv(folder / "costs.csv", index=False)
+    folder = write_tables(tmp_path_factory.mktemp("leaky"), scores)
     write_reports(folder, n_boot=10)
     return folder
 
@@ -75,9 +69,7 @@ def test_an_uninformative_headline_is_said_wherever_there_are_ranks(tmp_path: Pa
     scores = run_scores("n2p")
     turned = (scores["model"] == "ceiling") & (scores["metric"] == "pearson_delta")
     scores.loc[turned, "value"] = -scores.loc[turned, "value"]
-    scores.to_csv(tmp_path / "scores.csv", index=False)
-    metrics_table().to_csv(tmp_path / "metrics.csv", index=False)
-    run_costs().to_csv(tmp_path / "costs.csv", index=False)
+    write_tables(tmp_path, scores)
     write_reports(tmp_path, n_boot=50, figures=False)
     text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
     assert text.count("uninformative") > 3
@@ -86,10 +78,8 @@ def test_an_uninformative_headline_is_said_wherever_there_are_ranks(tmp_path: Pa
     assert "pearson_delta is uninformative here, no ranks" in console.file.getvalue()
 
 
-def test_tables_of_version_01_are_reported(tmp_path: Path) -> None:
-    run_scores("n2p").to_csv(tmp_path / "scores.csv", index=False)
-    metrics_table().drop(columns=["family", "undefined"]).to_csv(tmp_path / "metrics.csv", index=False)
-    run_costs().to_csv(tmp_path / "costs.csv", index=False)
+def test_metrics_without_families_are_reported(tmp_path: Path) -> None:
+    write_tables(tmp_path, run_scores("n2p"), metrics=metrics_table().drop(columns=["family", "undefined"]))
     write_reports(tmp_path, n_boot=20, figures=False)
     assert "### All metrics" in (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
     quality = pd.read_csv(tmp_path / "quality.csv")
@@ -97,18 +87,11 @@ def test_tables_of_version_01_are_reported(tmp_path: Path) -> None:
     assert quality["ceiling_mean"].notna().all()
 
 
-def test_models_table(written: tuple[Path, list[Path]], tmp_path: Path) -> None:
-    row = dict.fromkeys(MODEL_COLUMNS, "") | {
-        "model": "mine",
-        "directions": "n2p p2n",
-        "summary": "It is.",
-        "dose": "no",
-    }
-    models = pd.DataFrame([row | {"unseen_context": "fallback", "limits": "Not more.", "source": "doi:1"}])
-    for name in ("scores", "metrics", "costs"):
-        (tmp_path / f"{name}.csv").write_text((written[0] / f"{name}.csv").read_text())
-    models.to_csv(tmp_path / "models.csv", index=False)
-    write_reports(tmp_path, n_boot=10, figures=False)
+def test_models_table(tmp_path: Path) -> None:
+    row = dict.fromkeys(MODEL_COLUMNS, "") | {"model": "mine", "directions": "n2p p2n", "summary": "It is."}
+    row |= {"dose": "no", "unseen_context": "fallback", "limits": "Not more.", "source": "doi:1"}
+    models = pd.DataFrame([row])
+    write_reports(write_tables(tmp_path, run_scores("n2p"), models=models), n_boot=10, figures=False)
     text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
     assert "| `mine` | n2p, p2n | – | fallback | – | no | It is. Not more. | doi:1 |" in text
     models.drop(columns="dose").to_csv(tmp_path / "models.csv", index=False)
@@ -116,19 +99,17 @@ def test_models_table(written: tuple[Path, list[Path]], tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_planted_predictors_that_cannot_be_used_are_refused(written: tuple[Path, list[Path]], tmp_path: Path) -> None:
-    for name in ("scores.csv", "metrics.csv", "costs.csv"):
-        (tmp_path / name).write_bytes((written[0] / name).read_bytes())
-    planted = run_planted("n2p")
-    planted.drop(columns="share").to_csv(tmp_path / "planted.csv", index=False)
-    with pytest.raises(ReportError, match=r"planted\.csv lacks share"):
-        load(tmp_path)
-    planted.assign(value=np.nan).to_csv(tmp_path / "planted.csv", index=False)
-    with pytest.raises(ReportError, match="rows have status ok and no finite value"):
-        load(tmp_path)
-    planted.assign(share=25).to_csv(tmp_path / "planted.csv", index=False)
-    with pytest.raises(ReportError, match=r"'share' holds .*expected 0 to 1"):
-        load(tmp_path)
+def test_unusable_planted_predictors_are_refused(tmp_path: Path) -> None:
+    scores, planted = run_scores("n2p"), run_planted("n2p")
+    tables = {
+        "lacks share": planted.drop(columns="share"),
+        "no finite value": planted.assign(value=np.nan),
+        "share outside 0 to 1": planted.assign(share=25),
+    }
+    for problem, table in tables.items():
+        write_tables(tmp_path, scores, planted=table)
+        with pytest.raises(ReportError, match=problem):
+            load(tmp_path)
 
 
 def test_labels_of_crowded_points_do_not_overlap() -> None:
@@ -164,46 +145,35 @@ def test_the_console_shows_one_table_per_direction(written: tuple[Path, list[Pat
 
 def test_without_costs_or_audit_metrics_the_other_figures_are_made(tmp_path: Path) -> None:
     scores = run_scores("n2p")
-    scores[scores["metric"].isin(["mse", "e_distance"])].to_csv(tmp_path / "scores.csv", index=False)
-    metrics_table().to_csv(tmp_path / "metrics.csv", index=False)
-    run_costs().iloc[:0].to_csv(tmp_path / "costs.csv", index=False)
+    write_tables(tmp_path, scores[scores["metric"].isin(["mse", "e_distance"])], costs=run_costs().iloc[:0])
     names = {path.name.split("-")[0] for path in write_reports(tmp_path, n_boot=10)}
     assert {"ranking", "contexts"} <= names
     assert not {"copying", "time"} & names
 
 
-def test_tables_that_lack_something_are_refused_in_words(
-    written: tuple[Path, list[Path]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main([str(tmp_path)]) == 2
-    assert "metrics.csv does not exist; expected a results folder" in capsys.readouterr().err
-    for name in ("metrics.csv", "costs.csv"):
-        (tmp_path / name).write_bytes((written[0] / name).read_bytes())
-    run_scores("n2p").drop(columns="audit").to_csv(tmp_path / "scores.csv", index=False)
-    with pytest.raises(ReportError, match=r"scores\.csv lacks audit; it has"):
-        load(tmp_path)
-    run_scores("n2p").astype({"value": object}).assign(value="high").to_csv(tmp_path / "scores.csv", index=False)
-    with pytest.raises(ReportError, match="column 'value' holds 'high'; expected numbers"):
-        load(tmp_path)
+def test_tables_that_lack_something_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit):
+        remake(tmp_path)
+    assert "metrics.csv does not exist" in capsys.readouterr().err
+    scores = run_scores("n2p")
+    words = scores.astype({"value": object}).assign(value="high")
+    for problem, table in {"lacks audit": scores.drop(columns="audit"), "'value' holds 'high'": words}.items():
+        with pytest.raises(ReportError, match=problem):
+            load(write_tables(tmp_path, table))
     (tmp_path / "scores.csv").write_text("")
     with pytest.raises(ReportError, match="is no CSV table"):
         load(tmp_path)
 
 
-def test_a_gene_named_na_stays_a_name(written: tuple[Path, list[Path]], tmp_path: Path) -> None:
-    for name in ("metrics.csv", "costs.csv"):
-        (tmp_path / name).write_bytes((written[0] / name).read_bytes())
-    run_scores("n2p").replace({"perturbation": {"GENE00": "NA"}}).to_csv(tmp_path / "scores.csv", index=False)
-    assert "NA" in set(load(tmp_path).scores["perturbation"])
+def test_a_gene_named_na_stays_a_name(tmp_path: Path) -> None:
+    scores = run_scores("n2p").replace({"perturbation": {"GENE00": "NA"}})
+    assert "NA" in set(load(write_tables(tmp_path, scores)).scores["perturbation"])
 
 
-def test_two_data_sets_need_costs_that_name_them(written: tuple[Path, list[Path]], tmp_path: Path) -> None:
-    for name in ("metrics.csv", "costs.csv"):
-        (tmp_path / name).write_bytes((written[0] / name).read_bytes())
+def test_two_data_sets_need_costs_that_name_them(tmp_path: Path) -> None:
     both = pd.concat([run_scores("n2p"), run_scores("n2p").assign(dataset="other")])
-    both.to_csv(tmp_path / "scores.csv", index=False)
     with pytest.raises(ReportError, match="no column 'dataset'"):
-        load(tmp_path)
+        load(write_tables(tmp_path, both))
 
 
 def test_colours_stay_with_their_model() -> None:
@@ -225,9 +195,7 @@ def test_importing_the_package_needs_no_plotting_and_none_of_the_siblings() -> N
 def test_the_smallest_tables_are_reported(models: list[str], tmp_path: Path) -> None:
     scores = run_scores("p2n")
     few = scores["model"].isin(models) & (scores["context"] == "LP1") & (scores["perturbation"] == "GENE01")
-    scores[few].to_csv(tmp_path / "scores.csv", index=False)
-    metrics_table().to_csv(tmp_path / "metrics.csv", index=False)
-    run_costs().to_csv(tmp_path / "costs.csv", index=False)
+    write_tables(tmp_path, scores[few])
     assert all(path.stat().st_size for path in write_reports(tmp_path, n_boot=5))
     print_summary(read_leaderboard(tmp_path / "leaderboard.csv"), Console(file=io.StringIO(), width=60))
 

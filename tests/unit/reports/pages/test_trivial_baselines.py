@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from reports.pages.trivial_baselines import sentences_below_trivial
+from reports.pages.sections.task_summary import sentences_below_trivial
 
 
 def board(**means: dict[str, float]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from reports.stats.aggregate import leaderboard
-from reports.stats.calibration import baseline_of
+from reports.stats.metric_quality import baseline_of
 from tests.unit.reports.result_tables import metrics_table, run_scores, score_rows
 
 METRICS = metrics_table()

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from reports.stats.aggregate import rank_settled
-from reports.stats.condition_values import condition_values
+from reports.stats.condition_values import condition_values, score_matrices
 from reports.stats.metric_quality import planted_tau, rate_metrics
 from reports.tables import PLANTED_COLUMNS
 from tests.unit.reports.result_tables import metrics_table, planted_rows, score_rows
@@ -21,7 +21,7 @@ def rate(scores: pd.DataFrame, planted: pd.DataFrame = NONE, n_boot: int = 200) 
     settled = condition_values(scores, METRICS)
     board = rank_settled(settled, METRICS, n_boot=n_boot)
     planted = planted if "dose" in planted else planted.assign(dose=np.nan)
-    return rate_metrics(settled, METRICS, board, planted, n_boot=n_boot).set_index("metric")
+    return rate_metrics(score_matrices(settled, METRICS), board, planted, n_boot=n_boot).set_index("metric")
 
 
 def simple(metric: str = "pearson_delta", **values: float) -> pd.DataFrame:

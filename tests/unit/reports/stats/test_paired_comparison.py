@@ -8,7 +8,7 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 
 from reports.stats.aggregate import leaderboard
-from reports.stats.condition_values import condition_values
+from reports.stats.condition_values import condition_values, score_matrices
 from reports.stats.paired_comparison import compare, holm
 from tests.unit.reports.result_tables import metrics_table, run_scores, score_rows
 
@@ -18,7 +18,7 @@ METRICS = metrics_table()
 def compared(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the comparison, indexed by (metric, baseline, model)."""
     return (
-        compare(condition_values(scores, METRICS), METRICS, n_boot=500)
+        compare(score_matrices(condition_values(scores, METRICS), METRICS), n_boot=500)
         .set_index(["metric", "baseline", "model"])
         .sort_index()
     )

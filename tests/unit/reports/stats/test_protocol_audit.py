@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 
 from reports.pages.audits_page import write_audits
-from reports.stats.audits.integration_audit import compare_integrations
-from reports.stats.audits.protocol_audit import compare_protocols
+from reports.stats.audits import compare_integrations, compare_protocols
 from reports.tables import Tables, check_metrics, check_scores
 from tests.unit.reports.result_tables import metrics_table, score_rows
 

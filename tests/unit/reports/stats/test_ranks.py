@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import friedmanchisquare
 
-from reports.stats.condition_values import condition_values
+from reports.stats.condition_values import condition_values, score_matrices
 from reports.stats.ranks import critical_difference, friedman, rank_models
 from tests.unit.reports.result_tables import metrics_table, score_rows
 
@@ -17,7 +17,7 @@ METRICS = metrics_table()
 def ranked(values: dict[str, list[object]], metric: str = "pearson_delta") -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the two tables of models' values on the conditions of one context."""
     cells = {(model, "A", f"p{n}", metric): value for model, scores in values.items() for n, value in enumerate(scores)}
-    return rank_models(condition_values(score_rows(cells), METRICS), METRICS)
+    return rank_models(score_matrices(condition_values(score_rows(cells), METRICS), METRICS))
 
 
 def test_friedman_by_hand() -> None:

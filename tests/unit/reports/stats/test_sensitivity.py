@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from reports.stats.aggregate import rank_settled
-from reports.stats.condition_values import condition_values
-from reports.stats.sensitivity import order_agreement, rank_sensitivity
-from reports.tables import check_scores
+from reports.stats.condition_values import condition_values, score_matrices
+from reports.stats.ranks import order_agreement, rank_sensitivity
+from reports.tables import Tables, check_scores
 from tests.unit.reports.result_tables import metrics_table, score_rows
 
 METRICS = metrics_table()
@@ -19,10 +19,15 @@ BOTH = {"a": (0.9, 0.1), "b": (0.5, 0.2), "c": (0.1, 0.3)}
 
 def analysed(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the sensitivity table, one row per subset."""
-    checked = check_scores(scores, METRICS)
-    settled = condition_values(checked, METRICS)
-    table = rank_sensitivity(checked, settled, rank_settled(settled, METRICS, n_boot=5), METRICS)
-    return table.drop_duplicates(["by", "subset"]).set_index(["by", "subset"])
+    return listed(scores).drop_duplicates(["by", "subset"]).set_index(["by", "subset"])
+
+
+def listed(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the sensitivity table, one row per subset and model."""
+    nothing = pd.DataFrame()
+    tables = Tables(check_scores(scores, METRICS), METRICS, nothing, nothing, nothing)
+    settled = condition_values(tables.scores, METRICS)
+    return rank_sensitivity(score_matrices(settled, METRICS), rank_settled(settled, METRICS, n_boot=5), tables)
 
 
 def both(metric: str = "pearson_delta", **common: object) -> pd.DataFrame:
@@ -58,9 +63,7 @@ def test_seeds_and_folds() -> None:
 
 
 def test_ranks_and_means_are_listed_per_model() -> None:
-    scores = check_scores(both(), METRICS)
-    settled = condition_values(scores, METRICS)
-    table = rank_sensitivity(scores, settled, rank_settled(settled, METRICS, n_boot=5), METRICS)
+    table = listed(both())
     in_b = table[(table["by"] == "context") & (table["subset"] == "B")].set_index("model")
     assert in_b["rank"].to_dict() == {"a": 3, "b": 2, "c": 1}
     assert in_b["mean"].to_dict() == {"a": 0.1, "b": 0.2, "c": 0.3}

@@ -1,1 +1,0 @@
-"""Audits of a suite: effects of leakage, direction and integration on its scores."""
