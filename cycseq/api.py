@@ -12,10 +12,10 @@ from anndata import AnnData
 from cycseq.config import TrainConfig
 from cycseq.data import vocabulary
 from cycseq.data.draw_store import DrawStore
-from cycseq.data.input_checks import check_text, check_training, check_whole
+from cycseq.data.input_checks import check_text, check_whole, training_cells
 from cycseq.data.loader import PairLoader
 from cycseq.data.sampling import hold_out, training_pairs
-from cycseq.data.vocabulary import NO_PERTURBATION, Cells, Vocabulary, check_cells
+from cycseq.data.vocabulary import NO_PERTURBATION, Vocabulary, check_cells
 from cycseq.devices import resolve
 from cycseq.errors import ConfigError, DataError, NotTrained, UnknownContext
 from cycseq.files import check_place
@@ -115,7 +115,7 @@ class CycSeq:
             histories = [folds.train_once(networks, adata.train(self.device), adata.validation(self.device), run)]
         else:
             known, of_context = vocabulary.from_adata(check_cells(adata)), vocabulary.cells_of_contexts(adata)
-            cells, build_again = self._encode(adata, known), partial(self._build, known)
+            cells, build_again = training_cells(adata, known, self.config), partial(self._build, known)
             networks, histories = folds.pretrain(cells, known, build_again, run, self.device)
         self._trained = Trained(self.config, self.seed, known, *networks, of_context)
         self.history = histories
@@ -174,7 +174,7 @@ class CycSeq:
                 f"The cells of '{context}' differ from those of pre-training, or are in another order (by obs_names). Give the "
                 "AnnData that pretrain had, or, for cells that were not in it, new_cells=True."
             )
-        cells = self._encode(adata[own], known)
+        cells = training_cells(adata[own], known, self.config)
         if (cells.perturbation == NO_PERTURBATION).all():
             raise DataError(f"All {own.sum()} cells of '{context}' are controls; expected perturbed cells as well.")
         held = hold_out(cells, known, self.config, self.seed)[0]
@@ -288,11 +288,6 @@ class CycSeq:
 
     def _build(self, known: Vocabulary) -> folds.Networks:
         return build(known, self.config, self.seed, self.device)
-
-    def _encode(self, adata: AnnData, known: Vocabulary) -> Cells:
-        cells = vocabulary.encode(adata, known)
-        check_training(cells, known, self.config)
-        return cells
 
     def _run(self, context: str | None, state: PathLike | None, log: PathLike | None) -> Run:
         stage = self.config.pretrain if context is None else self.config.finetune

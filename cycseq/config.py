@@ -89,8 +89,8 @@ class ModelConfig:
     `skip` the input unchanged; "default": torch's random start. The paper does not say."""
     blend: Literal["none", "additive"] = "none"
     """"additive": predict (1 − α) · estimate + α · network, where the estimate is the input plus the additive change of
-    `effects.estimate`, and α in [0, 1], one for each direction, is chosen on the validation cells after pre-training
-    (`blend.decide`). "none" is the paper's: the network alone."""
+    `additive_effects.estimate`, and α in [0, 1], one for each direction, is chosen on the validation cells after pre-training
+    (`folds.decide`). "none" is the paper's: the network alone."""
     perturbation_scale: Positive = 1.0
     """Standard deviation of the perturbation embeddings at the start; 1 is the usual start of embedding tables."""
     batch_scale: Positive = 1.0

@@ -25,13 +25,7 @@ RandomState = Mapping[str, Tensor]
 
 
 def resolve(device: str) -> str:
-    """Name a device: "auto" is CUDA where there is one, else MPS, else the CPU.
-
-    Raises
-    ------
-    ConfigError
-        torch knows no such device, or this machine has none.
-    """
+    """Name a device: "auto" is CUDA where there is one, else MPS, else the CPU; raises `ConfigError` if it is not there."""
     if device != "auto":
         try:
             torch.empty(0, device=device)

@@ -54,10 +54,7 @@ def check_place(path: str | Path, *, folder: bool = False) -> Path:
 def written_whole(path: Path) -> Iterator[Path]:
     """Give a place beside `path` to write a file or a folder to; it takes the name `path` when the block ends.
 
-    Raises
-    ------
-    OSError
-        `path` is a folder that is not empty, or the block raised it; nothing is left behind.
+    Raises `OSError` if `path` is a folder that is not empty. If anything is raised, nothing is left behind.
     """
     part = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
@@ -90,10 +87,7 @@ def write_record(path: Path, kind: FileKind, record: Any) -> None:
 def read_record(path: Path, kind: FileKind, cls: type[Record]) -> Record:
     """Read what `write_record` wrote, on the CPU; only tensors and plain values are unpickled.
 
-    Raises
-    ------
-    CheckpointError
-        There is no such file, or it is damaged, cut short, of another kind, or of another version.
+    Raises `CheckpointError` if there is no such file, or it is damaged, cut short, of another kind, or of another version.
     """
     if not path.is_file():
         raise CheckpointError(

@@ -24,7 +24,7 @@ from pydantic import TypeAdapter
 
 from cycseq.config import TrainConfig
 from cycseq.data import vocabulary as vocabularies
-from cycseq.data.input_checks import check_training, check_whole
+from cycseq.data.input_checks import check_whole, training_cells
 from cycseq.data.loader import CHUNK, PairBatch, PairLoader, Rows, Source, Statistics, measure
 from cycseq.data.sampling import hold_out, training_pairs
 from cycseq.data.vocabulary import Vocabulary, check_cells
@@ -46,7 +46,6 @@ class Content:
     seed: int
     settings: dict[str, Any]
     n_pairs: tuple[int, int]
-    """Pairs to train on and to validate on."""
     vocabulary: Vocabulary
     cells: dict[str, str]
     """Hash of each context's cells (`vocabulary.cells_of_contexts`), which fine-tuning checks."""
@@ -69,7 +68,6 @@ class StoredPairs:
     first: int
     """Row of the maps this part starts at."""
     fingerprint: str
-    """Hash of what the draws were made from."""
 
     def __len__(self) -> int:
         return len(self.p)
@@ -134,13 +132,9 @@ class DrawStore:
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
-        """Open a store.
+        """Open a store; raises `DataError` if there is none in the folder, or it is damaged or of another version.
 
-        Raises
-        ------
-        DataError
-            There is no store in the folder, or it is damaged or of another version. Of the draws themselves, which may
-            be larger than memory, only number and type are checked.
+        Of the draws themselves, which may be larger than memory, only number and type are checked.
         """
         try:
             content = json.loads((Path(path) / "store.json").read_text())
@@ -157,17 +151,13 @@ class DrawStore:
     def from_adata(cls, path: str | Path, adata: AnnData, config: TrainConfig, seed: int = 0) -> Self:
         """Draw from cells what `CycSeq(config, seed).pretrain(adata)` would draw, and `write` it to a folder.
 
-        Raises
-        ------
-        DataError
-            Cells the method cannot read, or the folder holds something else.
+        Raises `DataError` for cells the method cannot read, or if the folder holds something else.
         """
         check_place(path, folder=True)
         check_storable(config)
         check_whole("seed", seed, 0)
         known = vocabularies.from_adata(check_cells(adata))
-        cells = vocabularies.encode(adata, known)
-        check_training(cells, known, config)
+        cells = training_cells(adata, known, config)
         held = hold_out(cells, known, config, seed)[0]
         pairs = training_pairs(cells, known, held, config, seed)
         return cls.write(path, known, *pairs, (config, seed), vocabularies.cells_of_contexts(adata))
@@ -186,12 +176,7 @@ class DrawStore:
 
         Pairs are computed and written some at a time, and the folder appears when it is complete. If it is there already,
         with the same pairs, it is used; so several processes may make one store at once. `cells` are the hashes of
-        `vocabulary.cells_of_contexts`, which fine-tuning checks.
-
-        Raises
-        ------
-        DataError
-            The folder holds something else.
+        `vocabulary.cells_of_contexts`, which fine-tuning checks. Raises `DataError` if the folder holds something else.
         """
         folder, (config, seed) = Path(path), made_with
         fingerprint = sha256(f"{train.fingerprint} {validation.fingerprint}".encode()).hexdigest()

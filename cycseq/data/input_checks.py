@@ -5,14 +5,12 @@ from __future__ import annotations
 from numbers import Integral
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
-from jaxtyping import Bool
 
 from cycseq.config import Output, TrainConfig
 from cycseq.data.sampling import MIN_CELLS_TO_SPLIT, group_cells
-from cycseq.data.vocabulary import CONTROL, LABELS, NO_PERTURBATION, Cells, Vocabulary, check_cells, doses, labels
+from cycseq.data.vocabulary import CONTROL, NO_PERTURBATION, Cells, Vocabulary, encode
 from cycseq.errors import ConfigError, DataError
 
 HIGHEST_LOG = 50.0
@@ -57,12 +55,13 @@ def check_values(x: sp.csr_matrix, output: Output) -> None:
         raise DataError(f"X has values up to {high:g}: no logarithms; expected log2 values. Take {TO_LOG}.")
 
 
-def check_training(cells: Cells, vocabulary: Vocabulary, config: TrainConfig) -> None:
-    """Raise `DataError` for training cells that pseudo-pairs cannot honestly be made of.
+def training_cells(adata: AnnData, vocabulary: Vocabulary, config: TrainConfig) -> Cells:
+    """Encode training cells; raises `DataError` for those that pseudo-pairs cannot honestly be made of.
 
     Values as in `check_values`, or all the same; a condition of one cell, whose draws would all be that cell (not with
     `unit="cell"`); a context with perturbed cells and too few controls.
     """
+    cells = encode(adata, vocabulary)
     check_values(cells.x, config.model.output)
     low, high = cells.x.min(), cells.x.max()  # of sparse values the zeros count too
     if low == high:
@@ -85,21 +84,4 @@ def check_training(cells: Cells, vocabulary: Vocabulary, config: TrainConfig) ->
                 f"Context '{context}' has {sum(controls)} control cells to pair its perturbed cells with; expected at "
                 f"least {needed} in one batch, labelled 'control'. Add controls, or leave the context out."
             )
-
-
-def lone_cells(adata: AnnData) -> Bool[np.ndarray, " cell"]:
-    """Mark cells that are the only one of their (context, batch), perturbation and dose.
-
-    A draw of such a condition is the one cell, whatever c_s; training refuses it. `adata[~lone_cells(adata)]` leaves
-    them out.
-
-    Raises
-    ------
-    DataError
-        A column or a label is missing.
-    """
-    check_cells(adata)
-    table = pd.DataFrame({name: labels(adata, name) for name in LABELS})
-    table["dose"] = doses(adata) if "dose" in adata.obs else 0.0
-    table.loc[table["perturbation"] == CONTROL, "dose"] = 0.0  # as in training, where a control has none
-    return (table.groupby([*LABELS, "dose"], dropna=False)["batch"].transform("size") == 1).to_numpy()
+    return cells

@@ -172,10 +172,7 @@ def make_pairs(
 ) -> Pairs:
     """Draw the pseudo-pairs of all conditions from the kept cells only.
 
-    Raises
-    ------
-    DataError
-        No perturbed cells are kept, or a context has no control cells.
+    Raises `DataError` if no perturbed cells are kept, or a context has no control cells.
     """
     groups = group_cells(cells, keep)
     controls = {group.batch: group.members for group in groups if group.perturbation == NO_PERTURBATION}
@@ -224,12 +221,8 @@ def query_draws(
     """Divide the cells of a query into draws of `size` cells: each cell in exactly one draw, draws within one batch.
 
     There are n_cells // size draws, or one for each batch if that is more; they are shared out among the batches in
-    proportion to their cells (largest remainder), so that the mean over draws is close to the mean over cells.
-
-    Returns
-    -------
-    assignment, batch
-        [draw, cell], rows sum to 1; and the label of each draw, one of the labels in `batches`.
+    proportion to their cells (largest remainder), so that the mean over draws is close to the mean over cells. Returns the
+    assignment [draw, cell], whose rows sum to 1, and the batch of each draw.
     """
     names, of_cell, n_cells = np.unique(batches, return_inverse=True, return_counts=True)
     quota = n_cells * (len(batches) // size) / len(batches)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from cycseq.errors import DataError, UnknownBatch, UnknownContext, UnknownPerturbation
 
@@ -33,9 +33,8 @@ class Cells:
     x: sp.csr_matrix
     """Expression [cell, gene], float32."""
     perturbation: Int[np.ndarray, " cell"]
-    """Perturbation index, `NO_PERTURBATION` for controls."""
+    """`NO_PERTURBATION` for controls."""
     batch: Int[np.ndarray, " cell"]
-    """Index of the (context, batch) pair."""
     dose: Float[np.ndarray, " cell"]
     """log10 of the dose in nM; 0 for controls and where there are no doses."""
 
@@ -194,6 +193,19 @@ def cells_of_contexts(adata: AnnData) -> dict[str, str]:
     for name, context in zip(map(str, adata.obs_names), labels(adata, "context"), strict=True):
         found[str(context)].update(f"{name}\n".encode())
     return {context: digest.hexdigest() for context, digest in found.items()}
+
+
+def lone_cells(adata: AnnData) -> Bool[np.ndarray, " cell"]:
+    """Mark cells that are the only one of their (context, batch), perturbation and dose.
+
+    A draw of such a condition is the one cell, whatever c_s; training refuses it. `adata[~lone_cells(adata)]` leaves
+    them out. Raises `DataError` if a column or a label is missing.
+    """
+    check_cells(adata)
+    table = pd.DataFrame({name: labels(adata, name) for name in LABELS})
+    table["dose"] = doses(adata) if "dose" in adata.obs else 0.0
+    table.loc[table["perturbation"] == CONTROL, "dose"] = 0.0  # as in training, where a control has none
+    return (table.groupby([*LABELS, "dose"], dropna=False)["batch"].transform("size") == 1).to_numpy()
 
 
 def same_parts(one: str, other: str) -> bool:

@@ -62,7 +62,7 @@ class Terms(NamedTuple):
     means: dict[str, float]
     """Mean of each over the steps; NaN or infinite if it was so in any step."""
     sound: dict[str, float]
-    """Steps before the first in which a term was NaN or infinite."""
+    """Steps before the first such step."""
 
 
 def train_stage(
@@ -71,15 +71,9 @@ def train_stage(
     """Train the networks in place and leave the weights of the best validation error, or the last, in the generators.
 
     The critics keep their last weights. Training and validation pairs are of disjoint cells. Under torchrun
-    (`cycseq.devices`) the first process validates, reports and writes.
-
-    Raises
-    ------
-    TrainingError
-        A loss, a gradient norm or the validation error became NaN or infinite, or grew without bound. The generators
-        are left with the best weights so far, and the state file with everything after the last epoch before.
-    CheckpointError
-        The state file is damaged or belongs to another training.
+    (`cycseq.devices`) the first process validates, reports and writes. Raises `TrainingError` if a loss, a gradient norm or
+    the validation error became NaN or infinite, or grew without bound: the generators are left with the best weights so
+    far, and the state file with everything after the last epoch before.
     """
     peers = current()
     peers.same_start((generators, critics))

@@ -110,31 +110,25 @@ def low_precision(precision: Precision, device: torch.device) -> torch.autocast:
 def generator_terms(
     generators: Generators, critics: Critics, batch: PairBatch, config: TrainConfig, variance: float
 ) -> tuple[dict[str, Tensor], list[Fake]]:
-    """Compute the loss terms of both generators, without their weights.
+    """Compute the loss terms of both generators, both directions added, without their weights.
 
-    Returns
-    -------
-    terms
-        "adversarial", "cycle", "perturbation", "batch", "kl", and "paired" if it has a weight; both directions added.
-    fakes
-        Generated perturbed and control samples for the critics; empty if the adversarial loss has no weight.
+    Also returns the generated perturbed and control samples for the critics, none if the adversarial loss has no weight.
     """
     n2p, p2n = generators.n2p, generators.p2n
     to_p, to_n = (generator.condition(batch.p, batch.b, batch.dose) for generator in (n2p, p2n))
     made_p, made_n = _translate(n2p, batch.control, to_p), _translate(p2n, batch.perturbed, to_n)
     cycled_n, cycled_p = _translate(p2n, made_p.x_hat, to_n), _translate(n2p, made_n.x_hat, to_p)
+    back = losses.reconstruction(batch.control, cycled_n.x_hat, variance)
     terms = {
-        "cycle": losses.reconstruction(batch.control, cycled_n.x_hat, variance)
-        + losses.reconstruction(batch.perturbed, cycled_p.x_hat, variance),
+        "cycle": back + losses.reconstruction(batch.perturbed, cycled_p.x_hat, variance),
         "kl": losses.kl(made_p.mu, made_p.log_variance).sum() + losses.kl(made_n.mu, made_n.log_variance).sum(),
     }
     labels = [p2n.labels(cycled_n.hidden), n2p.labels(cycled_p.hidden)]
     terms["perturbation"] = torch.stack([losses.label_cross_entropy(p, batch.p) for p, _ in labels]).sum()
     terms["batch"] = torch.stack([losses.label_cross_entropy(b, batch.b) for _, b in labels]).sum()
     if config.weights.paired > 0:
-        terms["paired"] = losses.reconstruction(batch.perturbed, made_p.x_hat, variance) + losses.reconstruction(
-            batch.control, made_n.x_hat, variance
-        )
+        there = losses.reconstruction(batch.perturbed, made_p.x_hat, variance)
+        terms["paired"] = there + losses.reconstruction(batch.control, made_n.x_hat, variance)
     fakes = []
     if config.weights.adversarial > 0:
         terms["adversarial"] = torch.zeros((), device=batch.control.device)

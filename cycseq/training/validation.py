@@ -25,7 +25,7 @@ class Errors:
     n2p: float
     """Control draws translated to the perturbed state, against the perturbed draws of their pairs."""
     p2n: float
-    """Perturbed draws translated to the control state, against the control draws of their pairs."""
+    """The reverse."""
 
     @property
     def mean(self) -> float:
@@ -53,7 +53,6 @@ class Report:
     """State of a model on the validation draws."""
 
     errors: Errors
-    """Translation errors."""
     active: dict[str, float]
     """Posterior collapse: share of active dimensions of each latent, key "n2p.exp" …; 0 means collapsed."""
     spread: float
