@@ -180,8 +180,8 @@ class CycSeq:
         held = hold_out(cells, known, self.config, self.seed)[0]
         pairs = training_pairs(cells, known, held, self.config, self.seed)
         generators, critics = deepcopy((trained.generators, trained.critics))
-        loaders = (PairLoader(part, self.device) for part in pairs)
-        self.history.append(train_stage(generators, critics, *loaders, self._run(context, state, log)))
+        train, validation = (PairLoader(part, self.device) for part in pairs)
+        self.history.append(train_stage(generators, critics, train, validation, self._run(context, state, log)))
         trained.fine_tuned[context] = generators
         return self.history[-1]
 

@@ -200,7 +200,8 @@ class DrawStore:
 
     def train(self, device: str = "cpu") -> PairLoader:
         """Pairs to train on."""
-        statistics = Statistics(*torch.from_numpy(self._means), self.variance)
+        control, perturbed = torch.from_numpy(self._means)
+        statistics = Statistics(control, perturbed, self.variance)
         return PairLoader(self._part(slice(0, self.n_train), "train"), device, statistics, keep=device != "cpu")
 
     def validation(self, device: str = "cpu") -> PairLoader:
@@ -228,8 +229,8 @@ class DrawStore:
             )
 
     def _part(self, rows: slice, name: str) -> StoredPairs:
-        labels = (label[rows] for label in self._labels)
-        return StoredPairs(*self._x, *labels, rows.start, f"{self.fingerprint} {name}")
+        p, b, dose = (label[rows] for label in self._labels)
+        return StoredPairs(self._x[0], self._x[1], p, b, dose, rows.start, f"{self.fingerprint} {name}")
 
     def _array(
         self, name: str, shape: tuple[int, ...], dtype: type[np.generic], mmap_mode: Literal["r"] | None = None

@@ -192,12 +192,14 @@ def make_pairs(
         parts.append((assign(pool[pick(len(pool), size, n_draws, rng)], len(keep)), assign(of_own, len(keep))))
     times = [own.shape[0] for _, own in parts]
     doses = np.repeat(np.array([group.dose for group in perturbed], dtype=np.float32), times)
+    of_control, of_perturbed = (sp.vstack(side, format="csr") for side in zip(*parts, strict=True))
     return Pairs(
         cells.x,
-        *(sp.vstack(side, format="csr") for side in zip(*parts, strict=True)),
-        p=np.repeat(np.array([group.perturbation for group in perturbed]), times),
-        b=np.repeat(np.array([group.batch for group in perturbed]), times),
-        dose=doses[:, None] if vocabulary.dosed else np.zeros((len(doses), 0), dtype=np.float32),
+        of_control,
+        of_perturbed,
+        np.repeat(np.array([group.perturbation for group in perturbed]), times),
+        np.repeat(np.array([group.batch for group in perturbed]), times),
+        doses[:, None] if vocabulary.dosed else np.zeros((len(doses), 0), dtype=np.float32),
     )
 
 

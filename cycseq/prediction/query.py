@@ -168,8 +168,9 @@ def _dose(query: Query, known: Vocabulary) -> tuple[tuple[float, ...], str]:
 
 def _context_note(query: Query) -> str:
     """Note that cells are read as another context than their label."""
-    own = labels(query.cells, "context") if "context" in query.cells.obs else []
-    others = sorted(set(own) - {query.context})
+    if "context" not in query.cells.obs:
+        return ""
+    others = sorted(set(labels(query.cells, "context")) - {query.context})
     return f"read as context '{query.context}', labelled {', '.join(map(repr, others[:3]))}" if others else ""
 
 

@@ -29,7 +29,7 @@ Annotation = Mapping[str, Collection[str]]
 class Unseen:
     """How to treat names never trained on. The defaults are the paper's, which covers contexts only."""
 
-    annotation: InstanceOf[Mapping] | None = None  # type: ignore[type-arg]
+    annotation: InstanceOf[Mapping] | None = None
     """Gene → terms. Given, an unseen perturbation takes the similarity-weighted mean of the embeddings of the trained
     single perturbations that are most alike (`nearest`); None refuses it. Not the paper's."""
     neighbours: Count = 5

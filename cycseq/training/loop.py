@@ -9,7 +9,7 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -205,7 +205,7 @@ class Training:
         if found.finished:
             return
         self.generators.load_state_dict(found.generators)
-        kept = (*self.stepper.optimizers, *self.schedules)
+        kept: tuple[Any, ...] = (*self.stepper.optimizers, *self.schedules)
         for one, values in zip(kept, (*found.optimizers, *found.schedules), strict=True):
             one.load_state_dict(values)
         self.rng.bit_generator.state = json.loads(found.order)

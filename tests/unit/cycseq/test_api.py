@@ -75,19 +75,20 @@ def test_prediction_knows_the_effect_of_the_perturbation(model, screen):
         assert np.corrcoef(made - given, truth - given)[0, 1] > 0.8
 
 
-def test_fine_tuned_weights_are_used_for_their_context_only(model, screen, tmp_path):
-    model.save(tmp_path / "model.pt")
-    plain = CycSeq.load(tmp_path / "model.pt")
-    plain.trained.fine_tuned.clear()
+def test_fine_tuned_weights_are_used_for_their_context_only(screen, make_config):
+    model = CycSeq(make_config(pretrain=Stage("pretrain", 2, 64, 1e-3, "adam", 2)))
+    model.pretrain(screen)
 
-    def predict(net, context):
-        return net.predict(cells_of(screen, context), perturbation="G1", context=context).X
+    def predict(context):
+        return model.predict(cells_of(screen, context), perturbation="G1", context=context).X
 
+    before = {context: predict(context) for context in ("lineA", "lineB")}
+    tuned = model.fine_tune(screen, context="lineA")
     assert model.fine_tuned == ("lineA",)
     assert [history.context for history in model.history] == [None, "lineA"]
-    assert model.history[1].best.errors.mean < model.history[1].epochs[0].validation.errors.mean
-    assert not np.array_equal(predict(model, "lineA"), predict(plain, "lineA"))
-    assert np.array_equal(predict(model, "lineB"), predict(plain, "lineB"))
+    assert tuned.best.errors.mean < tuned.epochs[0].validation.errors.mean
+    assert not np.array_equal(before["lineA"], predict("lineA"))
+    assert np.array_equal(before["lineB"], predict("lineB"))
 
 
 def test_means_are_repeatable_and_samples_follow_the_seed(model, screen):
