@@ -3,8 +3,7 @@
 from cycseq.api import CycSeq
 from cycseq.config import PRESETS, LossWeights, ModelConfig, Stage, TrainConfig, preset
 from cycseq.data.draw_store import DrawStore
-from cycseq.data.input_checks import lone_cells
-from cycseq.data.vocabulary import Vocabulary
+from cycseq.data.vocabulary import Vocabulary, lone_cells
 from cycseq.errors import (
     CheckpointError,
     ConfigError,

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 from anndata import AnnData
 
-from cycseq.arguments import check_cells, check_place, check_text, check_whole
 from cycseq.config import TrainConfig
-from cycseq.data import input_checks, vocabulary
+from cycseq.data import vocabulary
 from cycseq.data.draw_store import DrawStore
+from cycseq.data.input_checks import check_text, check_whole, training_cells
 from cycseq.data.loader import PairLoader
 from cycseq.data.sampling import hold_out, training_pairs
-from cycseq.data.vocabulary import Cells, Vocabulary
-from cycseq.devices import resolve, seeded
+from cycseq.data.vocabulary import NO_PERTURBATION, Vocabulary, check_cells
+from cycseq.devices import resolve
 from cycseq.errors import ConfigError, DataError, NotTrained, UnknownContext
-from cycseq.model import Critics, Generator, Generators, Sizes
-from cycseq.prediction import inference, results
-from cycseq.prediction.inference import Direction, Perturbation, QueryDraws, QueryLabels
+from cycseq.files import check_place
+from cycseq.prediction import inference
+from cycseq.prediction.query import Direction, Perturbation, queries
 from cycseq.prediction.unseen import PAPER, Unseen
-from cycseq.training import checkpoint, folds
-from cycseq.training.history import History
+from cycseq.training import folds
+from cycseq.training.checkpoint import Trained, build
+from cycseq.training.history import History, Reporter
 from cycseq.training.loop import Run, train_stage
-from cycseq.training.progress import Reporter
 
 PathLike = str | Path
-NOT_TRAINED = "This model is not trained; call pretrain(adata), or CycSeq.load(path) for a saved one."
 
 
 class CycSeq:
@@ -66,23 +63,24 @@ class CycSeq:
             raise ConfigError(f"config is {config!r}; expected a TrainConfig, such as cycseq.preset('plus').")
         self.seed, self.device, self.report = check_whole("seed", seed, 0), resolve(device), report
         self.history: list[History] = []
-        self._vocabulary: Vocabulary | None = None
-        self._generators: Generators | None = None
-        self._critics: Critics | None = None
-        self._fine_tuned: dict[str, Generators] = {}
-        self._cells: dict[str, str] = {}
+        self._trained: Trained | None = None
+
+    @property
+    def trained(self) -> Trained:
+        """Networks and what they were trained on; raises `NotTrained` before training."""
+        if self._trained is None:
+            raise NotTrained("This model is not trained; call pretrain(adata), or CycSeq.load(path) for a saved one.")
+        return self._trained
 
     @property
     def vocabulary(self) -> Vocabulary:
         """Genes, perturbations and batches the model was pre-trained on; raises `NotTrained` before."""
-        if self._vocabulary is None:
-            raise NotTrained(NOT_TRAINED)
-        return self._vocabulary
+        return self.trained.vocabulary
 
     @property
     def fine_tuned(self) -> tuple[str, ...]:
         """Contexts that have fine-tuned weights."""
-        return tuple(sorted(self._fine_tuned))
+        return tuple(sorted(self._trained.fine_tuned)) if self._trained else ()
 
     def pretrain(
         self, adata: AnnData | DrawStore, *, state: PathLike | None = None, log: PathLike | None = None
@@ -114,15 +112,13 @@ class CycSeq:
             adata.check(self.config, self.seed)
             known, of_context = adata.vocabulary, adata.cells
             networks = self._build(known)
-            loaders = adata.train(self.device), adata.validation(self.device)
-            histories = [folds.train_once(networks, *loaders, run)]
+            histories = [folds.train_once(networks, adata.train(self.device), adata.validation(self.device), run)]
         else:
             known, of_context = vocabulary.from_adata(check_cells(adata)), vocabulary.cells_of_contexts(adata)
-            networks, histories = folds.pretrain(
-                self._encode(adata, known), known, partial(self._build, known), run, self.device
-            )
-        self._take(known, networks, of_context)
-        self._fine_tuned, self.history = {}, histories
+            cells, build_again = training_cells(adata, known, self.config), partial(self._build, known)
+            networks, histories = folds.pretrain(cells, known, build_again, run, self.device)
+        self._trained = Trained(self.config, self.seed, known, *networks, of_context)
+        self.history = histories
         return self.history[-1]
 
     def fine_tune(
@@ -158,28 +154,35 @@ class CycSeq:
         ConfigError
             The configuration has no epochs of fine-tuning.
         """
-        check_text("context", context)
-        if context not in self.vocabulary.contexts:
-            raise UnknownContext(context, self.vocabulary.contexts)
+        trained, known = self.trained, self.vocabulary
+        if check_text("context", context) not in known.contexts:
+            raise UnknownContext(context, known.contexts)
         if not self.config.finetune.epochs:
             raise ConfigError(
                 "finetune.epochs is 0 in this configuration, as in the preset 'plus'; expected at least 1. Predict with the "
                 "pre-trained weights, or set it."
             )
-        own = vocabulary.labels(check_cells(adata), "context") == context
+        contexts = vocabulary.labels(check_cells(adata), "context")
+        own = contexts == context
         if not own.any():
-            found = ", ".join(sorted(set(adata.obs["context"].astype(str)))) or "none"
+            found = ", ".join(sorted(set(contexts))) or "none"
             raise DataError(f"No cell has context '{context}'; expected the cells to fine-tune on. Contexts: {found}.")
-        if not new_cells:
-            self._check_same_cells(adata, context)
-        cells = self._encode(adata[own], self.vocabulary)
-        vocabulary.check_perturbed(cells, context)
-        held = hold_out(cells, self.vocabulary, self.config, self.seed)[0]
-        pairs = training_pairs(cells, self.vocabulary, held, self.config, self.seed)
-        loaders = PairLoader(pairs[0], self.device), PairLoader(pairs[1], self.device)
-        generators, critics = deepcopy(self._networks())
-        self.history.append(train_stage(generators, critics, *loaders, self._run(context, state, log)))
-        self._fine_tuned[context] = generators
+        # validation cells are known by position: in another order they would mix with those trained on
+        before = trained.cells.get(context)
+        if not new_cells and before and before != vocabulary.cells_of_contexts(adata)[context]:
+            raise DataError(
+                f"The cells of '{context}' differ from those of pre-training, or are in another order (by obs_names). Give the "
+                "AnnData that pretrain had, or, for cells that were not in it, new_cells=True."
+            )
+        cells = training_cells(adata[own], known, self.config)
+        if (cells.perturbation == NO_PERTURBATION).all():
+            raise DataError(f"All {own.sum()} cells of '{context}' are controls; expected perturbed cells as well.")
+        held = hold_out(cells, known, self.config, self.seed)[0]
+        pairs = training_pairs(cells, known, held, self.config, self.seed)
+        generators, critics = deepcopy((trained.generators, trained.critics))
+        train, validation = (PairLoader(part, self.device) for part in pairs)
+        self.history.append(train_stage(generators, critics, train, validation, self._run(context, state, log)))
+        trained.fine_tuned[context] = generators
         return self.history[-1]
 
     def predict(
@@ -230,14 +233,10 @@ class CycSeq:
             The model is untrained, an argument is out of range, or the cells cannot be read.
         """
         check_whole("n_samples", n_samples, 0)
-        known = self.vocabulary
-        query = inference.query_labels(adata, perturbation, context, direction, seed, unseen)
-        made = inference.read(adata, query, known, self.config)
-        values = inference.translate(self._generator(query), made, n_samples, seed)
-        mix = self._generators_of(query).blend
-        if mix is not None:
-            values = inference.mix(mix, values, made, query.direction)
-        return results.predictions(values, made, known.genes, self._record([query], [made]) | {"n_samples": n_samples})
+        if perturbation is None:
+            raise DataError("perturbation is None; expected a name, or with doses a pair (name, dose in nM).")
+        (query,) = queries(adata, self.vocabulary.dosed, perturbation, context, direction, seed, unseen)
+        return inference.predict(self.trained, query, n_samples)
 
     def latent(
         self,
@@ -272,81 +271,25 @@ class CycSeq:
         ------
         As `predict`; ConfigError also for direction "n2p" without a perturbation.
         """
-        if perturbation is not None:
-            parts = [(adata, inference.query_labels(adata, perturbation, context, direction, seed, unseen))]
-        else:
-            parts = inference.labels_of_cells(adata, self.vocabulary.dosed, context, direction, seed, unseen)
-        made = [inference.read(own, query, self.vocabulary, self.config) for own, query in parts]
-        querys = [query for _, query in parts]
-        nets = [self._generator(query) for query in querys]
-        encoded = [inference.encode(net, own) for net, own in zip(nets, made, strict=True)]
-        for query, own in zip(querys, made, strict=True):
-            own.obs["weights"] = results.weights_of([query.context] if query.context in self._fine_tuned else [])
-        return results.latents(np.concatenate(encoded, axis=1), nets[0].latents, made, self._record(querys, made))
+        asked = queries(adata, self.vocabulary.dosed, perturbation, context, direction, seed, unseen)
+        return inference.latent(self.trained, asked)
 
     def save(self, path: PathLike) -> None:
         """Write the pre-trained and fine-tuned weights, configuration and vocabulary into one file."""
-        known, (generators, critics) = self.vocabulary, self._networks()
-        tuned = {context: net.state_dict() for context, net in self._fine_tuned.items()}
-        weights = generators.state_dict(), critics.state_dict(), tuned
-        checkpoint.write(check_place(path), checkpoint.Checkpoint(self.config, known, *weights, self.seed, self._cells))
+        self.trained.save(check_place(path))
 
     @classmethod
     def load(cls, path: PathLike, *, device: str = "cpu", report: Reporter = lambda done, total, text: None) -> Self:
         """Restore what `save` wrote, without the history; raises `CheckpointError` for any other or damaged file."""
-        stored = checkpoint.read(Path(path))
-        model = cls(stored.config, stored.seed, device, report)
-        generators, critics = model._build(stored.vocabulary)
-        generators.load_state_dict(stored.generators)
-        critics.load_state_dict(stored.critics)
-        model._take(stored.vocabulary, (generators, critics), stored.cells)
-        for context, weights in stored.fine_tuned.items():
-            model._fine_tuned[context] = deepcopy(generators)
-            model._fine_tuned[context].load_state_dict(weights)
+        trained = Trained.load(Path(path), resolve(device))
+        model = cls(trained.config, trained.seed, device, report)
+        model._trained = trained
         return model
 
-    def _build(self, known: Vocabulary) -> tuple[Generators, Critics]:
-        sizes = Sizes(len(known.genes), len(known.perturbations), len(known.batches), int(known.dosed))
-        with seeded(self.seed, self.device):
-            generators = Generators(sizes, self.config.model).to(self.device).eval()
-            critics = Critics(sizes, self.config.model).to(self.device).eval()
-        return generators, critics
-
-    def _take(self, known: Vocabulary, networks: tuple[Generators, Critics], cells: dict[str, str]) -> None:
-        """Adopt trained or loaded networks."""
-        self._vocabulary, (self._generators, self._critics), self._cells = known, networks, cells
-
-    def _networks(self) -> tuple[Generators, Critics]:
-        if self._generators is None or self._critics is None:
-            raise NotTrained(NOT_TRAINED)
-        return self._generators, self._critics
-
-    def _encode(self, adata: AnnData, known: Vocabulary) -> Cells:
-        cells = vocabulary.encode(adata, known)
-        input_checks.check_training(cells, known, self.config)
-        return cells
-
-    def _check_same_cells(self, adata: AnnData, context: str) -> None:
-        """Refuse other cells or another order: validation cells are known by position and would mix with trained ones."""
-        before, now = self._cells.get(context), vocabulary.cells_of_contexts(adata)[context]
-        if before is not None and before != now:
-            raise DataError(
-                f"The cells of '{context}' differ from those of pre-training, or are in another order (by obs_names). Give the "
-                "AnnData that pretrain had, or, for cells that were not in it, new_cells=True."
-            )
+    def _build(self, known: Vocabulary) -> folds.Networks:
+        return build(known, self.config, self.seed, self.device)
 
     def _run(self, context: str | None, state: PathLike | None, log: PathLike | None) -> Run:
         stage = self.config.pretrain if context is None else self.config.finetune
         kept, logged = None if state is None else check_place(state), None if log is None else Path(log)
         return Run(self.config, stage, self.seed, self.report, context, kept, logged)
-
-    def _generators_of(self, query: QueryLabels) -> Generators:
-        return self._fine_tuned.get(query.context, self._networks()[0])
-
-    def _generator(self, query: QueryLabels) -> Generator:
-        both = self._generators_of(query)
-        return both.n2p if query.direction == "n2p" else both.p2n
-
-    def _record(self, querys: Sequence[QueryLabels], made: Sequence[QueryDraws]) -> results.Record:
-        fine_tuned = [name for name in self.fine_tuned if name in {query.context for query in querys}]
-        return results.record(self.config, self.seed, fine_tuned, querys[0], made)

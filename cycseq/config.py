@@ -16,15 +16,9 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from cycseq.errors import ConfigError, UnknownPreset
 
-Attention = Literal["tokens", "none"]
 Latents = Literal["three", "one"]
 Output = Literal["prelu", "linear"]
-Start = Literal["mean", "default"]
 Adversarial = Literal["bce", "lsgan"]
-Unit = Literal["draw", "cell"]
-Blend = Literal["none", "additive"]
-Validation = Literal["cells", "conditions"]
-OptimizerName = Literal["adam", "rmsprop"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 Number = StrictInt | StrictFloat
@@ -80,7 +74,7 @@ class ModelConfig:
     """L, residual blocks of encoder and decoder. Source: published code; the paper gives no number."""
     dropout: Share = 0.2
     """Share of hidden units dropped in training. Source: published code; the paper gives no number."""
-    attention: Attention = "tokens"
+    attention: Literal["tokens", "none"] = "tokens"
     """"tokens": self-attention over `n_tokens` pieces of the hidden vector; "none": left out, which is what the
     published code computes, since a softmax over one token is constant."""
     n_tokens: Count = 16
@@ -90,13 +84,13 @@ class ModelConfig:
     skip: StrictBool = False
     """Add the input expression to the output before its activation, so that the decoder learns the change. Not in the
     paper."""
-    start: Start = "mean"
+    start: Literal["mean", "default"] = "mean"
     """Where the output layer starts. "mean": an untrained network predicts the mean profile of the target state, or with
     `skip` the input unchanged; "default": torch's random start. The paper does not say."""
-    blend: Blend = "none"
+    blend: Literal["none", "additive"] = "none"
     """"additive": predict (1 − α) · estimate + α · network, where the estimate is the input plus the additive change of
-    `effects.estimate`, and α in [0, 1], one for each direction, is chosen on the validation cells after pre-training
-    (`blend.decide`). "none" is the paper's: the network alone."""
+    `additive_effects.estimate`, and α in [0, 1], one for each direction, is chosen on the validation cells after pre-training
+    (`folds.decide`). "none" is the paper's: the network alone."""
     perturbation_scale: Positive = 1.0
     """Standard deviation of the perturbation embeddings at the start; 1 is the usual start of embedding tables."""
     batch_scale: Positive = 1.0
@@ -141,7 +135,7 @@ class Stage:
     """Pseudo-pairs a step."""
     learning_rate: Positive
     """Learning rate at the start, of generators and critics."""
-    optimizer: OptimizerName
+    optimizer: Literal["adam", "rmsprop"]
     """"adam" or "rmsprop"."""
     patience: Count
     """Epochs without a better validation error before training stops."""
@@ -167,7 +161,7 @@ class TrainConfig:
     """Weights of the losses."""
     adversarial: Adversarial = "bce"
     """"bce": cross-entropy on logits, non-saturating (paper 2.6); "lsgan": least squares (published code)."""
-    unit: Unit = "draw"
+    unit: Literal["draw", "cell"] = "draw"
     """"draw": a sample is the mean of `cells_per_draw` cells (paper 2.2); "cell": a sample is one cell."""
     cells_per_draw: Count = 50
     """c_s, cells averaged into one draw. Source: paper 2.2."""
@@ -176,7 +170,7 @@ class TrainConfig:
     validation_share: Annotated[Number, Gt(0), Lt(1)] = 0.2
     """Share of each condition's cells kept from the training draws and used for early stopping. The paper holds out
     one of the N_R draws of the same cells instead, which leaks."""
-    validation: Validation = "cells"
+    validation: Literal["cells", "conditions"] = "cells"
     """What is kept from training for validation: "cells", a share of every condition's cells, or "conditions", whole
     (context, perturbation) pairs whose perturbation is trained in another context, with a share of the controls: the case
     of conditions never measured. Pre-training only; where no pair can be spared, cells."""
@@ -214,13 +208,7 @@ def to_json(config: TrainConfig) -> str:
 
 
 def from_json(text: str) -> TrainConfig:
-    """Read a configuration written by `to_json`, with the checks of a new one.
-
-    Raises
-    ------
-    ConfigError
-        Not JSON, not settings of this package, or a setting out of its range.
-    """
+    """Read a configuration written by `to_json`; raises `ConfigError` for anything else, or a setting out of its range."""
     try:
         return TypeAdapter(TrainConfig).validate_json(text)
     except ValidationError as error:
@@ -249,12 +237,10 @@ PLUS = TrainConfig(
     draws_per_condition=20,
 )
 """Trains where the paper's weights collapse: predicts the change, uses the pairing, holds out whole conditions, and is
-blended with the additive estimate. Weights and scales were chosen on simulated screens by the validation error; the
-learning rate too, of 5e-4, 1e-3 and 2e-3. Without `skip` the error is lower, because the output loses the input's sampling
-noise, but its change is then mostly that noise. The networks are narrower than the paper's: on the training cells of a
-screen with few conditions the paper's widths had the higher error over six folds of held-out conditions (0.0074 against
-0.0067). It has no fine-tuning stage: a context's own conditions lower the error of those, not of conditions never
-measured."""
+blended with the additive estimate. Weights, scales and the learning rate were chosen on simulated screens by the validation
+error. Without `skip` the error is lower, because the output loses the input's sampling noise, but its change is then
+mostly that noise. The widths are those of lower error over held-out conditions (README.md). It has no fine-tuning stage: a
+context's own conditions lower the error of those, not of conditions never measured."""
 PLUS_QUICK = replace(
     PLUS,
     draws_per_condition=PAPER_QUICK.draws_per_condition,
@@ -295,13 +281,7 @@ PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
 
 
 def preset(name: str) -> TrainConfig:
-    """Find a preset by name; change single settings with `dataclasses.replace`.
-
-    Raises
-    ------
-    UnknownPreset
-        No preset has this name.
-    """
+    """Find a preset by name, else raise `UnknownPreset`; change single settings with `dataclasses.replace`."""
     if name not in PRESETS:
         raise UnknownPreset(str(name), PRESETS)
     return replace(PRESETS[name])

@@ -31,17 +31,7 @@ class CheckpointError(CycSeqError, ValueError):
 
 
 class UnknownName(CycSeqError, KeyError):
-    """A name that is not in the vocabulary of the trained model.
-
-    Parameters
-    ----------
-    given
-        The name.
-    known
-        Names that would have been understood.
-    remedy
-        What to do; None takes the class's own.
-    """
+    """A name, `given`, that is not among the `known`; `remedy` says what to do, None takes the class's own."""
 
     kind = "name"
     remedy = ""

@@ -1,51 +1,60 @@
-"""Files and folders that a reader finds whole or not at all, and files of tensors with a format and a version."""
+"""Files and folders that a reader finds whole or not at all, and records of tensors with a format and a version."""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import pickle
 import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, get_type_hints
 from uuid import uuid4
 from zipfile import BadZipFile, ZipFile
 
 import torch
+from pydantic import TypeAdapter
 
-from cycseq.errors import CheckpointError
+from cycseq.errors import CheckpointError, ConfigError
 
 UNREADABLE = (
     *(OSError, EOFError, RuntimeError, ValueError, LookupError, AttributeError, TypeError),
-    *(pickle.UnpicklingError, zlib.error),
+    *(pickle.UnpicklingError, zlib.error, BadZipFile),
 )
 """What reading a file with wrong bytes, or another kind of file, may raise."""
+Record = TypeVar("Record")
 
 
 class FileKind(NamedTuple):
-    """What a file of tensors must be to be read."""
+    """What a file must be to be read."""
 
     format: str
-    """Its entry "format"."""
     version: int
-    """Its entry "version"."""
     name: str
     """Name of the kind in errors."""
     remedy: str
     """What to do about a file that cannot be used."""
 
 
+def check_place(path: str | Path, *, folder: bool = False) -> Path:
+    """Return the path of a file (or `folder`) to be written; raises `ConfigError` if that will not be possible."""
+    found = Path(path)
+    if not found.absolute().parent.is_dir():
+        raise ConfigError(f"'{path}' cannot be written: there is no folder '{found.parent}'. Make it first.")
+    if found.is_dir() and not folder:
+        raise ConfigError(f"'{path}' is a folder; expected the path of a file to write.")
+    return found
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Give a place beside `path` to write a file or a folder to; it takes the name `path` when the block ends.
 
-    Raises
-    ------
-    OSError
-        `path` is a folder that is not empty, or the block raised it; nothing is left behind.
+    Raises `OSError` if `path` is a folder that is not empty. If anything is raised, nothing is left behind.
     """
     part = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
@@ -57,48 +66,53 @@ def written_whole(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def write_tensors(path: Path, kind: FileKind, content: dict[str, Any]) -> None:
-    """Replace a file of tensors and plain values; raises `OSError`, with the free space, if the disk is full."""
+def write_record(path: Path, kind: FileKind, record: Any) -> None:
+    """Replace a file by a dataclass of tensors, plain values and, as JSON, other dataclasses.
+
+    Raises `OSError`, with the free space, if the disk is full.
+    """
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    plain = {name: json.dumps(asdict(value)) if is_dataclass(value) else value for name, value in values.items()}  # type: ignore[arg-type]
     try:
         with written_whole(path) as part, part.open("xb") as file:
-            torch.save({"format": kind.format, "version": kind.version} | content, file)
+            torch.save({"format": kind.format, "version": kind.version} | plain, file)
             file.flush()
             os.fsync(file.fileno())
     except RuntimeError as error:  # torch raises this on a full disk
         free = shutil.disk_usage(path.parent).free / 1e9
-        raise OSError(
-            errno.ENOSPC, f"cannot be written ({free:.2f} GB free). The old file is kept", str(path)
-        ) from error
+        message = f"cannot be written ({free:.2f} GB free). The old file is kept"
+        raise OSError(errno.ENOSPC, message, str(path)) from error
 
 
-def read_tensors(path: Path, kind: FileKind) -> dict[str, Any]:
-    """Read what `write_tensors` wrote, on the CPU; only tensors and plain values are unpickled.
+def read_record(path: Path, kind: FileKind, cls: type[Record]) -> Record:
+    """Read what `write_record` wrote, on the CPU; only tensors and plain values are unpickled.
 
-    Raises
-    ------
-    CheckpointError
-        There is no such file, or it is damaged, cut short, of another kind, or of another version.
+    Raises `CheckpointError` if there is no such file, or it is damaged, cut short, of another kind, or of another version.
     """
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise CheckpointError(f"'{path}' {what}; expected a {kind.name}.")
+        raise CheckpointError(
+            f"'{path}' {'is a folder' if path.is_dir() else 'does not exist'}; expected a {kind.name}."
+        )
     try:
         with ZipFile(path) as parts:  # torch does not verify the checksums it writes
-            damaged = parts.testzip()
-        content = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
-    except PermissionError:
+            if damaged := parts.testzip():
+                raise BadZipFile(f"the checksum of its part '{damaged}' is wrong")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(content, dict) or content.get("format") != kind.format:
+            raise CheckpointError(f"'{path.name}' is not a {kind.name}. {kind.remedy}")
+        if content.get("version") != kind.version:
+            raise CheckpointError(
+                f"'{path.name}' has format version {content.get('version')}; this release reads {kind.version}. {kind.remedy}"
+            )
+        hints = get_type_hints(cls)
+        nested = {
+            name: TypeAdapter(hint).validate_json(content[name]) for name, hint in hints.items() if is_dataclass(hint)
+        }
+        return cls(**{name: content[name] for name in hints} | nested)
+    except (CheckpointError, PermissionError):
         raise
-    except (BadZipFile, *UNREADABLE) as error:
+    except UNREADABLE as error:
         raise CheckpointError(
-            f"'{path.name}' cannot be read as a {kind.name} ({type(error).__name__}): it is damaged, cut short, or another "
-            f"kind of file. {kind.remedy}"
+            f"'{path.name}' cannot be read as a {kind.name} ({error!r}): it is damaged, cut short, or another kind of file. "
+            f"{kind.remedy}"
         ) from error
-    if damaged:
-        raise CheckpointError(f"'{path.name}' is damaged: the checksum of its part '{damaged}' is wrong. {kind.remedy}")
-    if not isinstance(content, dict) or content.get("format") != kind.format:
-        raise CheckpointError(f"'{path.name}' is not a {kind.name}. {kind.remedy}")
-    if content.get("version") != kind.version:
-        raise CheckpointError(
-            f"'{path.name}' has format version {content.get('version')}; this release reads {kind.version}. {kind.remedy}"
-        )
-    return content

@@ -1,4 +1,4 @@
-"""Layers that compute what their namesakes in torch.nn do, with fewer passes over memory.
+"""Layers of the networks; `Linear`, `PReLU` and `Dropout` compute what torch.nn's do, with fewer passes over memory.
 
 At the paper's size a step is bound by matrix products only if little else touches arrays of gene size. What gains:
 gradients of a weight that is used several times are added up inside the product that makes them (`Linear`); PReLU's
@@ -17,8 +17,11 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+ATTENTION_GAIN = 0.1
+"""Start of the attention's gain: small, and not zero, where queries and keys would get no gradient."""
 LANES = 2**16
 """Values of the 16 bits that decide whether a unit is dropped."""
+Hidden = Float[Tensor, "sample hidden"]
 
 
 class Linear(nn.Linear):
@@ -29,28 +32,20 @@ class Linear(nn.Linear):
     `torch.autograd.grad`) see no gradient of such a weight: only `backward` serves it.
     """
 
-    def __init__(self, n_inputs: int, n_outputs: int, bias: bool = True) -> None:
-        super().__init__(n_inputs, n_outputs, bias=bias)
-        self.collects = False
+    collects = False
 
-    def forward(self, x: Float[Tensor, "sample input"]) -> Float[Tensor, "sample output"]:
-        """Compute Wx + bias."""
-        if self._collecting():
-            return _Product.apply(x, self, None, self.weight, self.bias)
-        return functional.linear(x, self.weight, self.bias)
-
-    def known(
-        self, x: Float[Tensor, "sample input"], product: Float[Tensor, "sample output"]
+    def forward(
+        self, x: Float[Tensor, "sample input"], product: Tensor | None = None
     ) -> Float[Tensor, "sample output"]:
-        """Return `product`, which an earlier `forward(x)` with the same weights made, as if it were made now."""
+        """Compute Wx + bias; where gradients are collected, a `product` that is known already is returned as if made now."""
         if self._collecting():
-            return _Product.apply(x, self, product, self.weight, self.bias)
-        return self(x)
+            return _Product.apply(x, self, False, product, self.weight, self.bias)
+        return functional.linear(x, self.weight, self.bias)
 
     def transposed(self, v: Float[Tensor, "sample output"]) -> Float[Tensor, "sample input"]:
         """Compute Wᵀv: what this layer passes back of a gradient v."""
         if self._collecting():
-            return _TransposedProduct.apply(v, self, self.weight)
+            return _Product.apply(v, self, True, None, self.weight, None)
         return functional.linear(v, self.weight.T)
 
     def _collecting(self) -> bool:
@@ -68,18 +63,26 @@ class Linear(nn.Linear):
 
 
 class _Product(Function):
-    """x, layer → Wx + bias; its gradients of W and bias go where the layer keeps them."""
+    """x, layer → Wx + bias, or Wᵀx if transposed; its gradient of W goes where the layer keeps it."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, layer: Linear, product: Tensor | None, weight: Tensor, bias: Tensor | None
+        ctx: Any,
+        x: Tensor,
+        layer: Linear,
+        transposed: bool,
+        product: Tensor | None,
+        weight: Tensor,
+        bias: Tensor | None,
     ) -> Tensor:
         dtype = compute_dtype(x)
         low_x, low_weight = x.to(dtype), weight.to(dtype)
         ctx.save_for_backward(low_x, low_weight)
-        ctx.layer, ctx.dtype = layer, x.dtype
+        ctx.layer, ctx.transposed, ctx.dtype = layer, transposed, x.dtype
         if product is not None:
             return product.view_as(product)
+        if transposed:
+            return low_x @ low_weight
         return functional.linear(low_x, low_weight, None if bias is None else bias.to(dtype))
 
     @staticmethod
@@ -87,29 +90,10 @@ class _Product(Function):
     def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         d = d.to(x.dtype)
-        ctx.layer.collect(d, x)
-        d_bias = d.sum(dim=0, dtype=ctx.layer.weight.dtype) if ctx.needs_input_grad[4] else None
-        return (d @ weight).to(ctx.dtype) if ctx.needs_input_grad[0] else None, None, None, None, d_bias
-
-
-class _TransposedProduct(Function):
-    """v, layer → Wᵀv; its gradient of W goes where the layer keeps it."""
-
-    @staticmethod
-    def forward(ctx: Any, v: Tensor, layer: Linear, weight: Tensor) -> Tensor:
-        dtype = compute_dtype(v)
-        low_v, low_weight = v.to(dtype), weight.to(dtype)
-        ctx.save_for_backward(low_v, low_weight)
-        ctx.layer, ctx.dtype = layer, v.dtype
-        return low_v @ low_weight
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, d: Tensor) -> tuple[Tensor, None, None]:
-        v, weight = ctx.saved_tensors
-        d = d.to(v.dtype)
-        ctx.layer.collect(v, d)
-        return (d @ weight.T).to(ctx.dtype), None, None
+        ctx.layer.collect(*((x, d) if ctx.transposed else (d, x)))
+        d_bias = d.sum(dim=0, dtype=ctx.layer.weight.dtype) if ctx.needs_input_grad[5] else None
+        d_x = (d @ (weight.T if ctx.transposed else weight)).to(ctx.dtype) if ctx.needs_input_grad[0] else None
+        return d_x, None, None, None, None, d_bias
 
 
 class PReLU(nn.Module):
@@ -167,6 +151,53 @@ class Dropout(nn.Module):
         bits = torch.empty(-(-h.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
         lanes = bits.view(torch.int16)[: h.numel()].view(h.shape)  # uniform in −32,768 … 32,767
         return lanes.ge_(self.dropped - LANES // 2).to(h.dtype).div_(kept)
+
+
+class TokenAttention(nn.Module):
+    """Self-attention over a hidden vector read as tokens, added to it with a learned gain."""
+
+    def __init__(self, width: int, n_tokens: int) -> None:
+        super().__init__()
+        self.n_tokens = n_tokens
+        self.to_qkv = Linear(width, 3 * width)
+        self.gain = nn.Parameter(torch.tensor(ATTENTION_GAIN))
+
+    def forward(self, h: Hidden) -> Hidden:
+        """Mix the tokens of each sample: softmax(QKᵀ/√d_k)V."""
+        q, k, v = self.to_qkv(h).view(len(h), 3, self.n_tokens, -1).unbind(1)  # each [sample, token, d_k]
+        mixed = functional.scaled_dot_product_attention(q, k, v)  # [sample, token, d_k]
+        return h + self.gain * mixed.flatten(1)
+
+
+class ResidualBlock(nn.Module):
+    """PReLU(W₂ dropout(PReLU(W₁ h)) + h)."""
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.first, self.second = Linear(width, width), Linear(width, width)
+        self.inner, self.outer = PReLU(), PReLU()
+        self.dropout = Dropout(dropout)
+
+    def forward(self, h: Hidden) -> Hidden:
+        """Refine a hidden vector, its width unchanged."""
+        r = self.dropout(self.inner(self.first(h)))
+        return self.outer(self.second(r) + h)
+
+
+class InputLayer(nn.Module):
+    """W [x; e] + bias, its weight kept as two: W_x x + W_e e + bias joins nothing of gene size."""
+
+    def __init__(self, n_genes: int, condition_width: int, n_outputs: int) -> None:
+        super().__init__()
+        self.expression = Linear(n_genes, n_outputs, bias=False)
+        self.condition = Linear(condition_width, n_outputs)
+        bound = (n_genes + condition_width) ** -0.5  # where torch starts one layer with both inputs
+        for weight in self.parameters():
+            nn.init.uniform_(weight, -bound, bound)
+
+    def forward(self, x: Float[Tensor, "sample gene"], condition: Float[Tensor, "sample width"]) -> Hidden:
+        """Map expression and condition to the first hidden vector, before its activation."""
+        return self.expression(x) + self.condition(condition)
 
 
 def collect_gradients(net: nn.Module, on: bool) -> None:

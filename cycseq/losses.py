@@ -32,12 +32,7 @@ def adversarial_critic(real: Float[Tensor, " sample"], fake: Float[Tensor, " sam
 def reconstruction(x: Float[Tensor, "sample gene"], x_hat: Float[Tensor, "sample gene"], variance: float) -> Scalar:
     """L_rec = E|x − x̂|² / Var(x), the mean over samples and genes.
 
-    Parameters
-    ----------
-    x, x_hat
-        Expression and its reconstruction [sample, gene].
-    variance
-        Var(x): one number of the training set. Per gene, genes that hardly vary would make the loss explode.
+    Var(x) is one number of the training set: per gene, genes that hardly vary would make the loss explode.
     """
     return functional.mse_loss(x_hat, x) / variance
 
@@ -57,10 +52,6 @@ def kl(
 def gradient_penalty(gradient: Float[Tensor, "sample gene"]) -> Scalar:
     """Penalise a critic whose gradient norm is not 1: E (‖∇‖ − 1)².
 
-    Parameters
-    ----------
-    gradient
-        Gradient of each sample's score with respect to its expression, [sample, gene], at points between real and
-        generated samples.
+    The gradient is that of each sample's score by its expression, at points between real and generated samples.
     """
     return (torch.linalg.vector_norm(gradient, dim=1) - 1).square().mean()

@@ -27,27 +27,34 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional
 
 from cycseq.config import Latents, ModelConfig
-from cycseq.layers import Dropout, Linear, PReLU
+from cycseq.layers import Dropout, InputLayer, Linear, PReLU, ResidualBlock, TokenAttention
+
+Expression = Float[Tensor, "sample gene"]
+Condition = Float[Tensor, "sample width"]
+"""[e_p; dose; e_b]."""
+First = Float[Tensor, "sample width"]
+"""First hidden vector, before its activation."""
+Hidden = Float[Tensor, "sample hidden"]
+"""Last hidden vector."""
+Latent = Float[Tensor, "sample kind latent"]
+Index = Int[Tensor, " sample"]
+Dose = Float[Tensor, "sample dose"]
+"""log10 of the target dose in nM; width 0 where there are no doses."""
+Lines = Float[Tensor, "sample term gene"]
 
 LATENTS: dict[Latents, tuple[str, ...]] = {"three": ("exp", "ko", "noise"), "one": ("shared",)}
 """Names of the latents, in their order, by `ModelConfig.latents`."""
-ATTENTION_GAIN = 0.1
-"""Start of the attention's gain: small, and not zero, where queries and keys would get no gradient."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes the data decide."""
+    """Sizes the data decide: N, K_p and K_b, the number of (context, batch) pairs."""
 
     n_genes: int
-    """N."""
     n_perturbations: int
-    """K_p."""
     n_batches: int
-    """K_b, (context, batch) pairs."""
     n_doses: int = 0
     """1 if the target dose is an input beside e_p, else 0."""
 
@@ -55,59 +62,10 @@ class Sizes:
 class Translation(NamedTuple):
     """What a generator makes of a sample, and the latents it made it from."""
 
-    x_hat: Float[Tensor, "sample gene"]
-    mu: Float[Tensor, "sample kind latent"]
-    log_variance: Float[Tensor, "sample kind latent"]
-    hidden: Float[Tensor, "sample hidden"]
-
-
-class TokenAttention(nn.Module):
-    """Self-attention over a hidden vector read as tokens, added to it with a learned gain."""
-
-    def __init__(self, width: int, n_tokens: int) -> None:
-        super().__init__()
-        self.n_tokens = n_tokens
-        self.to_qkv = Linear(width, 3 * width)
-        self.gain = nn.Parameter(torch.tensor(ATTENTION_GAIN))
-
-    def forward(self, h: Float[Tensor, "sample hidden"]) -> Float[Tensor, "sample hidden"]:
-        """Mix the tokens of each sample: softmax(QKᵀ/√d_k)V."""
-        q, k, v = self.to_qkv(h).view(len(h), 3, self.n_tokens, -1).unbind(1)  # each [sample, token, d_k]
-        mixed = functional.scaled_dot_product_attention(q, k, v)  # [sample, token, d_k]
-        return h + self.gain * mixed.flatten(1)
-
-
-class ResidualBlock(nn.Module):
-    """PReLU(W₂ dropout(PReLU(W₁ h)) + h)."""
-
-    def __init__(self, width: int, dropout: float) -> None:
-        super().__init__()
-        self.first, self.second = Linear(width, width), Linear(width, width)
-        self.inner, self.outer = PReLU(), PReLU()
-        self.dropout = Dropout(dropout)
-
-    def forward(self, h: Float[Tensor, "sample hidden"]) -> Float[Tensor, "sample hidden"]:
-        """Refine a hidden vector, its width unchanged."""
-        r = self.dropout(self.inner(self.first(h)))
-        return self.outer(self.second(r) + h)
-
-
-class InputLayer(nn.Module):
-    """W [x; e] + bias, its weight kept as two: W_x x + W_e e + bias joins nothing of gene size."""
-
-    def __init__(self, n_genes: int, condition_width: int, n_outputs: int) -> None:
-        super().__init__()
-        self.expression = Linear(n_genes, n_outputs, bias=False)
-        self.condition = Linear(condition_width, n_outputs)
-        bound = (n_genes + condition_width) ** -0.5  # where torch starts one layer with both inputs
-        for weight in self.parameters():
-            nn.init.uniform_(weight, -bound, bound)
-
-    def forward(
-        self, x: Float[Tensor, "sample gene"], condition: Float[Tensor, "sample width"]
-    ) -> Float[Tensor, "sample hidden"]:
-        """Map expression and condition to the first hidden vector, before its activation."""
-        return self.expression(x) + self.condition(condition)
+    x_hat: Expression
+    mu: Latent
+    log_variance: Latent
+    hidden: Hidden
 
 
 def _layers(config: ModelConfig) -> nn.Sequential:
@@ -128,8 +86,8 @@ class Trunk(nn.Module):
         self.blocks = nn.Sequential(*(ResidualBlock(last, config.dropout) for _ in range(config.n_blocks)))
         self.attention = TokenAttention(last, config.n_tokens) if config.attention == "tokens" else nn.Identity()
 
-    def forward(self, h: Float[Tensor, "sample width"]) -> Float[Tensor, "sample hidden"]:
-        """Map the first hidden vector, before its activation, to the last."""
+    def forward(self, h: First) -> Hidden:
+        """Map the first hidden vector to the last."""
         return self.attention(self.blocks(self.layers(h)))
 
 
@@ -144,10 +102,8 @@ class ConditionEmbedding(nn.Module):
         nn.init.normal_(self.batch.weight, std=config.batch_scale)
         self.width = 2 * config.embedding + sizes.n_doses
 
-    def forward(
-        self, p: Int[Tensor, " sample"], b: Int[Tensor, " sample"], dose: Float[Tensor, "sample dose"]
-    ) -> Float[Tensor, "sample width"]:
-        """Look up e_p and e_b; `dose` is log10 of the target dose in nM, of width 0 where there are none."""
+    def forward(self, p: Index, b: Index, dose: Dose) -> Condition:
+        """Look up e_p and e_b, and put the dose between them."""
         return torch.cat([self.perturbation(p), dose, self.batch(b)], dim=1)
 
 
@@ -161,9 +117,7 @@ class Encoder(nn.Module):
         self.trunk = Trunk(config)
         self.heads = Linear(config.hidden[-1], 2 * self.n_kinds * config.latent)
 
-    def forward(
-        self, x: Float[Tensor, "sample gene"], condition: Float[Tensor, "sample width"]
-    ) -> tuple[Float[Tensor, "sample kind latent"], Float[Tensor, "sample kind latent"]]:
+    def forward(self, x: Expression, condition: Condition) -> tuple[Latent, Latent]:
         """Return mu and log variance."""
         h = self.trunk(self.input(x, condition))  # [sample, 256]
         mu, log_variance = self.heads(h).to(x.dtype).view(len(x), 2, self.n_kinds, -1).unbind(1)
@@ -187,9 +141,7 @@ class Decoder(nn.Module):
         self.to_batch = Linear(last, sizes.n_batches)
         self.activation = PReLU() if config.output == "prelu" else nn.Identity()
 
-    def forward(
-        self, z: Float[Tensor, "sample kind latent"], condition: Float[Tensor, "sample width"]
-    ) -> Float[Tensor, "sample hidden"]:
+    def forward(self, z: Latent, condition: Condition) -> Hidden:
         """Return the last hidden vector, which all output layers read."""
         return self.trunk(self.input(torch.cat([z.flatten(1), condition], dim=1)))
 
@@ -206,22 +158,10 @@ class Generator(nn.Module):
         self.encoder = Encoder(sizes.n_genes, self.condition.width, config)
         self.decoder = Decoder(sizes, self.condition.width, config)
 
-    def forward(
-        self,
-        x: Float[Tensor, "sample gene"],
-        condition: Float[Tensor, "sample width"],
-        noise: Float[Tensor, "sample kind latent"] | None = None,
-    ) -> Translation:
-        """Translate samples under condition vectors.
+    def forward(self, x: Expression, condition: Condition, noise: Latent | None = None) -> Translation:
+        """Translate samples under vectors of this generator's `condition`.
 
-        Parameters
-        ----------
-        x
-            Expression [sample, gene], log2 space (or z-scores with a linear output).
-        condition
-            [e_p; dose; e_b] of each sample, made by this generator's `condition`.
-        noise
-            ε of z = μ + σε [sample, kind, D], in the order of `latents`; None takes the latent means.
+        `noise` is ε of z = μ + σε, in the order of `latents`; None takes the latent means.
         """
         mu, log_variance = self.encoder(x, condition)  # [sample, kind, D]
         z = mu if noise is None else mu + torch.exp(0.5 * log_variance) * noise
@@ -240,11 +180,9 @@ class Generator(nn.Module):
         else:
             output.bias.copy_(profile)
 
-    def labels(
-        self, hidden: Float[Tensor, "sample hidden"]
-    ) -> tuple[Float[Tensor, "sample perturbation"], Float[Tensor, "sample batch"]]:
-        """Read p̂ and b̂ (logits) from the hidden vector of a translation."""
-        dtype = self.condition.batch.weight.dtype  # losses are computed in the weights' precision
+    def labels(self, hidden: Hidden) -> tuple[Float[Tensor, "sample perturbation"], Float[Tensor, "sample batch"]]:
+        """Read p̂ and b̂ (logits), in the weights' precision, from the hidden vector of a translation."""
+        dtype = self.condition.batch.weight.dtype
         return self.decoder.to_perturbation(hidden).to(dtype), self.decoder.to_batch(hidden).to(dtype)
 
 
@@ -258,28 +196,26 @@ class Critic(nn.Module):
         self.layers = _layers(config)
         self.to_logit = Linear(config.hidden[-1], 1)
 
-    def forward(
-        self, x: Float[Tensor, "sample gene"], condition: Float[Tensor, "sample width"]
-    ) -> Float[Tensor, " sample"]:
+    def forward(self, x: Expression, condition: Condition) -> Float[Tensor, " sample"]:
         """Score samples under condition vectors made by this critic's `condition`."""
         return self.score(self.input(x, condition))
 
-    def score(self, h: Float[Tensor, "sample width"]) -> Float[Tensor, " sample"]:
-        """Score samples from their first hidden vector, before its activation."""
+    def score(self, h: First) -> Float[Tensor, " sample"]:
+        """Score samples from their first hidden vector."""
         return self.to_logit(self.layers(h)).squeeze(1).to(self.to_logit.weight.dtype)
 
 
 @dataclass(frozen=True)
 class Effects:
-    """Expected change of each (context, batch) and perturbation: the sum of a row of each table.
+    """Expected change of each (context, batch) and perturbation, log2 units: the sum of a row of each table.
 
-    A row has one value per gene, and with doses a second one, the slope in log10 of the dose.
+    With doses a row has a second term, the slope in log10 of the dose.
     """
 
     batch: Float[np.ndarray, "batch term gene"]
-    """Mean change in the batch's context, shrunk towards the mean over contexts, log2 units (the slope: per decade)."""
+    """Mean change in the batch's context, shrunk towards the mean over contexts."""
     perturbation: Float[np.ndarray, "perturbation term gene"]
-    """What a perturbation adds to it in every context, shrunk towards 0, in the same units."""
+    """What a perturbation adds to it in every context, shrunk towards 0."""
     centre: float = 0.0
     """log10 of the dose in nM at which the first term is the change; 0 without doses."""
 
@@ -287,13 +223,13 @@ class Effects:
 class Blend(nn.Module):
     """The additive estimate of every change, and the network's share α in each direction; not in the paper.
 
-    Filled by `blend.decide` after pre-training. All of it is buffers, saved with the weights.
+    Filled after pre-training. All of it is buffers, saved with the weights.
     """
 
-    batch: Float[Tensor, "batch term gene"]
-    perturbation: Float[Tensor, "perturbation term gene"]
-    centre: Float[Tensor, ""]
-    shares: Float[Tensor, "2"]
+    batch: Tensor
+    perturbation: Tensor
+    centre: Tensor
+    shares: Tensor
 
     def __init__(self, sizes: Sizes, config: ModelConfig) -> None:
         super().__init__()
@@ -310,27 +246,19 @@ class Blend(nn.Module):
         self.perturbation.copy_(torch.from_numpy(effects.perturbation))
         self.centre.fill_(effects.centre)
 
-    def change(
-        self, p: Int[Tensor, " sample"], b: Int[Tensor, " sample"], dose: Float[Tensor, "sample dose"]
-    ) -> Float[Tensor, "sample gene"]:
-        """Estimated change, control to perturbed, of known perturbations and batches; `dose` is log10 of nM."""
+    def change(self, p: Index, b: Index, dose: Dose) -> Expression:
+        """Estimated change, control to perturbed, of known perturbations and batches."""
         return self.at(self.batch[b] + self.perturbation[p], dose)
 
-    def at(
-        self, line: Float[Tensor, "sample term gene"], dose: Float[Tensor, "sample dose"]
-    ) -> Float[Tensor, "sample gene"]:
+    def at(self, line: Lines, dose: Dose) -> Expression:
         """Value of a line at a dose; without doses it is one term, the change itself."""
         return line[:, 0] + torch.einsum("sd,sdg->sg", dose - self.centre, line[:, 1:])
 
-    def estimate(
-        self, x: Float[Tensor, "sample gene"], change: Float[Tensor, "sample gene"], direction: str
-    ) -> Float[Tensor, "sample gene"]:
+    def estimate(self, x: Expression, change: Expression, direction: str) -> Expression:
         """Input plus ("n2p") or minus ("p2n") the change; not below 0 where the networks' output is not meant to be."""
         return (x + change if direction == "n2p" else x - change).clamp(min=self.floor)
 
-    def forward(
-        self, x_hat: Float[Tensor, "sample gene"], estimate: Float[Tensor, "sample gene"], direction: str
-    ) -> Float[Tensor, "sample gene"]:
+    def forward(self, x_hat: Expression, estimate: Expression, direction: str) -> Expression:
         """(1 − α) · estimate + α · network."""
         return torch.lerp(estimate, x_hat, self.shares[0 if direction == "n2p" else 1])
 
@@ -342,6 +270,9 @@ class Generators(nn.Module):
         super().__init__()
         self.n2p, self.p2n = Generator(sizes, config), Generator(sizes, config)
         self.blend = Blend(sizes, config) if config.blend == "additive" else None
+
+    def __getitem__(self, direction: str) -> Generator:
+        return self.n2p if direction == "n2p" else self.p2n
 
 
 class Critics(nn.Module):

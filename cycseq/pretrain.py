@@ -12,13 +12,12 @@ from pathlib import Path
 
 from anndata import read_h5ad
 
-from cycseq import parallel
 from cycseq.api import CycSeq
-from cycseq.arguments import check_place
 from cycseq.config import PRESETS, TrainConfig, from_json, preset
 from cycseq.data.draw_store import DrawStore, check_storable
-from cycseq.devices import resolve
+from cycseq.devices import current, joined, resolve
 from cycseq.errors import ConfigError, CycSeqError, DataError
+from cycseq.files import check_place
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -26,19 +25,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = _parser()
     given = parser.parse_args(arguments)
     try:
-        _run(given)
+        config = from_json(_text(given.config)) if given.config else preset(given.preset)
+        check_storable(config)
+        check_place(given.save)
+        with joined(resolve(given.device)) as device:
+            store = DrawStore.open(current().from_first(lambda: _store(given, config).path))
+            model = CycSeq(store.configure(config), store.seed, device, lambda *said: _say(said[2]))
+            history = model.pretrain(store, state=given.state, log=given.log)
+            if current().first:
+                model.save(given.save)
+                for warning in history.warnings():
+                    _say(f"warning: {warning}")
     except CycSeqError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
 
 
-def _run(given: argparse.Namespace) -> None:
-    config = from_json(_text(given.config)) if given.config else preset(given.preset)
-    check_storable(config)
-    check_place(given.save)
-    with parallel.joined(resolve(given.device)) as device:
-        peers = parallel.current()
-        store = peers.from_first(lambda: _store(given, config).path)
-        _pretrain(DrawStore.open(store), config, device, given)
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,7 +76,7 @@ def _store(given: argparse.Namespace, config: TrainConfig) -> DrawStore:
         )
     for name, value in store.settings.items():
         if value != getattr(config, name):
-            print(f"{name}: {value}, as the draws have it (not {getattr(config, name)})", file=sys.stderr)
+            _say(f"{name}: {value}, as the draws have it (not {getattr(config, name)})")
     return store
 
 
@@ -82,20 +85,6 @@ def _text(path: Path) -> str:
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--config {path}: cannot be read ({error}); expected a JSON file.") from error
-
-
-def _pretrain(store: DrawStore, config: TrainConfig, device: str, given: argparse.Namespace) -> None:
-    """Train in every process; the first one reports and writes the model."""
-    model = CycSeq(store.configure(config), store.seed, device, _report)
-    history = model.pretrain(store, state=given.state, log=given.log)
-    if parallel.current().first:
-        model.save(given.save)
-        for warning in history.warnings():
-            print(f"warning: {warning}", file=sys.stderr)
-
-
-def _report(done: int, total: int, text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

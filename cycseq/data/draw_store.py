@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -19,16 +20,16 @@ import numpy as np
 import torch
 from anndata import AnnData
 from jaxtyping import Float, Int
+from pydantic import TypeAdapter
 
-from cycseq.arguments import check_cells, check_place, check_whole
 from cycseq.config import TrainConfig
 from cycseq.data import vocabulary as vocabularies
-from cycseq.data.input_checks import check_training
-from cycseq.data.loader import CHUNK, PairLoader, Statistics, Sums
-from cycseq.data.sampling import PairBatch, Source, hold_out, training_pairs
-from cycseq.data.vocabulary import Vocabulary
+from cycseq.data.input_checks import check_whole, training_cells
+from cycseq.data.loader import CHUNK, PairBatch, PairLoader, Rows, Source, Statistics, measure
+from cycseq.data.sampling import hold_out, training_pairs
+from cycseq.data.vocabulary import Vocabulary, check_cells
 from cycseq.errors import ConfigError, DataError
-from cycseq.files import written_whole
+from cycseq.files import check_place, written_whole
 
 FORMAT = "cycseq-draws"
 VERSION = 2
@@ -38,20 +39,35 @@ SETTINGS = ("unit", "cells_per_draw", "draws_per_condition", "validation", "vali
 
 
 @dataclass(frozen=True)
+class Content:
+    """Content of `store.json`."""
+
+    fingerprint: str
+    seed: int
+    settings: dict[str, Any]
+    n_pairs: tuple[int, int]
+    vocabulary: Vocabulary
+    cells: dict[str, str]
+    """Hash of each context's cells (`vocabulary.cells_of_contexts`), which fine-tuning checks."""
+    variance: float = 0.0
+    """Var(x) of the training part."""
+    format: str = FORMAT
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
 class StoredPairs:
     """Training or validation pairs of a store; rows are read on demand."""
 
     control: np.memmap
-    """Memory map of the store's control draws [pair, gene]."""
+    """Control draws of the whole store [pair, gene]."""
     perturbed: np.memmap
-    """Memory map of the store's perturbed draws [pair, gene]."""
     p: Int[np.ndarray, " pair"]
     b: Int[np.ndarray, " pair"]
     dose: Float[np.ndarray, "pair dose"]
     first: int
     """Row of the maps this part starts at."""
     fingerprint: str
-    """Hash of what the draws were made from."""
 
     def __len__(self) -> int:
         return len(self.p)
@@ -61,14 +77,14 @@ class StoredPairs:
         """Genes of a draw."""
         return self.control.shape[1]
 
-    def take(self, rows: Int[np.ndarray, " row"]) -> PairBatch:
+    def take(self, rows: Rows) -> PairBatch:
         """Read some pairs into memory."""
         self.prefetch(rows)
         sides = (side[self.first + rows] for side in (self.control, self.perturbed))
         parts = (*sides, self.p[rows], self.b[rows], self.dose[rows])
         return PairBatch(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
 
-    def prefetch(self, rows: Int[np.ndarray, " row"]) -> None:
+    def prefetch(self, rows: Rows) -> None:
         """Let the system read these pairs from the disk in the background (Linux)."""
         if not hasattr(os, "posix_fadvise"):
             return
@@ -90,80 +106,58 @@ def check_storable(config: TrainConfig) -> None:
 
 
 class DrawStore:
-    """A folder of draws; `from_adata` makes one, `open` reads one.
+    """A folder of draws and the `content` of its `store.json`; `from_adata` makes one, `open` reads one."""
 
-    Parameters
-    ----------
-    path
-        The folder.
-    content
-        Content of its `store.json`.
-    """
-
-    def __init__(self, path: Path, content: dict[str, Any]) -> None:
-        self.path = path
-        self.vocabulary = Vocabulary.from_names(content["vocabulary"])
-        self.cells: dict[str, str] = content["cells"]
-        self.seed: int = content["seed"]
-        self.settings: dict[str, Any] = content["settings"]
-        self.fingerprint: str = content["fingerprint"]
-        self.variance: float = content["variance"]
-        self.n_train, self.n_validation = content["n_pairs"]
-        n_pairs, n_genes = self.n_train + self.n_validation, len(self.vocabulary.genes)
-        self._x: dict[str, np.memmap] = {
-            name: self._array(name, (n_pairs, n_genes), np.float32, "r") for name in ("control", "perturbed")
-        }
-        for side in self._x.values():
+    def __init__(self, path: Path, content: Content) -> None:
+        self.path, self.vocabulary, self.cells = path, content.vocabulary, content.cells
+        self.seed, self.settings, self.fingerprint = content.seed, content.settings, content.fingerprint
+        self.variance, (self.n_train, n_validation) = content.variance, content.n_pairs
+        n_pairs, n_genes = self.n_train + n_validation, len(self.vocabulary.genes)
+        self._x: list[np.memmap] = [
+            self._array(name, (n_pairs, n_genes), np.float32, "r") for name in ("control", "perturbed")
+        ]
+        for side in self._x:
             if isinstance(side.base, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):
                 side.base.madvise(mmap.MADV_RANDOM)  # else a row brings megabytes around it from the disk
-        self._labels: dict[str, np.ndarray] = {name: self._array(name, (n_pairs,), np.int64) for name in ("p", "b")}
-        self._labels["dose"] = self._array("dose", (n_pairs, int(self.vocabulary.dosed)), np.float32)
-        self._means: np.ndarray = self._array("means", (2, n_genes), np.float32)
-        for name, names in (("p", self.vocabulary.perturbations), ("b", self.vocabulary.batches)):
-            own = self._labels[name]
+        self._labels: list[np.ndarray] = [self._array(name, (n_pairs,), np.int64) for name in ("p", "b")]
+        for name, own, names in zip(
+            "pb", self._labels, (self.vocabulary.perturbations, self.vocabulary.batches), strict=True
+        ):
             if len(own) and not (own.min() >= 0 and own.max() < len(names)):
                 raise DataError(
                     f"'{path / name}.npy' has labels from {own.min()} to {own.max()}; expected 0 to {len(names) - 1}. {REMAKE}"
                 )
+        self._labels.append(self._array("dose", (n_pairs, int(self.vocabulary.dosed)), np.float32))
+        self._means: np.ndarray = self._array("means", (2, n_genes), np.float32)
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
-        """Open a store.
+        """Open a store; raises `DataError` if there is none in the folder, or it is damaged or of another version.
 
-        Raises
-        ------
-        DataError
-            There is no store in the folder, or it is damaged or of another version. Of the draws themselves, which may
-            be larger than memory, only number and type are checked.
+        Of the draws themselves, which may be larger than memory, only number and type are checked.
         """
         try:
             content = json.loads((Path(path) / "store.json").read_text())
-            if (content["format"], content["version"]) != (FORMAT, VERSION):
-                raise DataError(
-                    f"'{path}' has format {content['format']}, version {content['version']}; this release reads {FORMAT}, "
-                    f"{VERSION}. {REMAKE}"
-                )
-            return cls(Path(path), content)
+            found = content["format"], content["version"]
+            if found == (FORMAT, VERSION):
+                return cls(Path(path), TypeAdapter(Content).validate_python(content))
         except DataError:
             raise
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise DataError(f"'{path}' has no store.json of a store of draws ({error!r}). {REMAKE}") from error
+        raise DataError(f"'{path}' is {found[0]}, version {found[1]}; this release reads {FORMAT}, {VERSION}. {REMAKE}")
 
     @classmethod
     def from_adata(cls, path: str | Path, adata: AnnData, config: TrainConfig, seed: int = 0) -> Self:
         """Draw from cells what `CycSeq(config, seed).pretrain(adata)` would draw, and `write` it to a folder.
 
-        Raises
-        ------
-        DataError
-            Cells the method cannot read, or the folder holds something else.
+        Raises `DataError` for cells the method cannot read, or if the folder holds something else.
         """
         check_place(path, folder=True)
         check_storable(config)
         check_whole("seed", seed, 0)
         known = vocabularies.from_adata(check_cells(adata))
-        cells = vocabularies.encode(adata, known)
-        check_training(cells, known, config)
+        cells = training_cells(adata, known, config)
         held = hold_out(cells, known, config, seed)[0]
         pairs = training_pairs(cells, known, held, config, seed)
         return cls.write(path, known, *pairs, (config, seed), vocabularies.cells_of_contexts(adata))
@@ -182,31 +176,18 @@ class DrawStore:
 
         Pairs are computed and written some at a time, and the folder appears when it is complete. If it is there already,
         with the same pairs, it is used; so several processes may make one store at once. `cells` are the hashes of
-        `vocabulary.cells_of_contexts`, which fine-tuning checks.
-
-        Raises
-        ------
-        DataError
-            The folder holds something else.
+        `vocabulary.cells_of_contexts`, which fine-tuning checks. Raises `DataError` if the folder holds something else.
         """
         folder, (config, seed) = Path(path), made_with
         fingerprint = sha256(f"{train.fingerprint} {validation.fingerprint}".encode()).hexdigest()
-        content = {
-            "format": FORMAT,
-            "version": VERSION,
-            "fingerprint": fingerprint,
-            "seed": seed,
-            "settings": {name: getattr(config, name) for name in SETTINGS},
-            "n_pairs": [len(train), len(validation)],
-            "vocabulary": asdict(known),
-            "cells": cells or {},
-        }
+        settings = {name: getattr(config, name) for name in SETTINGS}
+        content = Content(fingerprint, seed, settings, (len(train), len(validation)), known, cells or {})
         if not folder.exists():
             try:
                 with written_whole(folder) as making:
                     making.mkdir()
-                    content["variance"] = _fill(making, train, validation)
-                    (making / "store.json").write_text(json.dumps(content))
+                    content = replace(content, variance=_fill(making, train, validation))
+                    (making / "store.json").write_text(json.dumps(asdict(content)))
             except OSError:
                 if not folder.exists():  # else another process was first
                     raise
@@ -234,13 +215,13 @@ class DrawStore:
     def check(self, config: TrainConfig, seed: int) -> None:
         """Raise `ConfigError` if a model's settings or seed are not those of the draws, or need cells."""
         check_storable(config)
+        given = {name: getattr(config, name) for name in self.settings} | {"the seed": seed}
+        stored = self.settings | {"the seed": self.seed}
         differ = [
-            f"{name} is {getattr(config, name)!r}, the store has {value!r}"
-            for name, value in self.settings.items()
-            if getattr(config, name) != value
+            f"{name} is {given[name]!r}, the store has {stored[name]!r}"
+            for name in given
+            if given[name] != stored[name]
         ]
-        if seed != self.seed:
-            differ.append(f"the seed is {seed}, the store has {self.seed}: fine-tuning would mix up validation cells")
         if differ:
             raise ConfigError(
                 f"The draws in '{self.path.name}' were made with other settings: {'; '.join(differ)}. Use "
@@ -248,10 +229,8 @@ class DrawStore:
             )
 
     def _part(self, rows: slice, name: str) -> StoredPairs:
-        p, b, dose = (self._labels[label][rows] for label in ("p", "b", "dose"))
-        return StoredPairs(
-            self._x["control"], self._x["perturbed"], p, b, dose, rows.start, f"{self.fingerprint} {name}"
-        )
+        p, b, dose = (label[rows] for label in self._labels)
+        return StoredPairs(self._x[0], self._x[1], p, b, dose, rows.start, f"{self.fingerprint} {name}")
 
     def _array(
         self, name: str, shape: tuple[int, ...], dtype: type[np.generic], mmap_mode: Literal["r"] | None = None
@@ -270,24 +249,24 @@ class DrawStore:
 
 def _fill(folder: Path, train: Source, validation: Source) -> float:
     """Write the arrays of both parts; return Var(x) of the training part."""
-    n_pairs, sums = len(train) + len(validation), Sums(train.n_genes)
+    shape = len(train) + len(validation), train.n_genes
     sides = [
-        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, (n_pairs, train.n_genes))
-        for name in ("control", "perturbed")
+        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, shape) for name in ("control", "perturbed")
     ]
-    start = 0
-    for part in (train, validation):
+
+    def written(part: Source, start: int) -> Iterator[PairBatch]:
         for rows in np.split(np.arange(len(part)), range(CHUNK, len(part), CHUNK)):
             batch = part.take(rows)
             for side, values in zip(sides, (batch.control, batch.perturbed), strict=True):
-                side[start : start + len(rows)] = values.numpy()
-            if part is train:
-                sums.add(batch)
-            start += len(rows)
+                side[start + rows] = values.numpy()
+            yield batch
+
+    found = measure(written(train, 0))
+    for _ in written(validation, len(train)):
+        pass
     for side in sides:
         side.flush()
     for name in ("p", "b", "dose"):
         np.save(folder / f"{name}.npy", np.concatenate([getattr(train, name), getattr(validation, name)]))
-    found = sums.statistics()
     np.save(folder / "means.npy", torch.stack([found.control, found.perturbed]).numpy())
     return found.variance

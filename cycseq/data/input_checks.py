@@ -1,18 +1,17 @@
-"""Checks of the values and conditions of cells before training and prediction."""
+"""Checks of arguments, and of the values and conditions of cells before training and prediction."""
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
-from jaxtyping import Bool, Float
 
-from cycseq.arguments import check_cells
 from cycseq.config import Output, TrainConfig
-from cycseq.data.sampling import MIN_CELLS_TO_SPLIT, CellGroup, group_cells
-from cycseq.data.vocabulary import CONTROL, LABELS, NO_PERTURBATION, Cells, Vocabulary, doses, labels
-from cycseq.errors import DataError
+from cycseq.data.sampling import MIN_CELLS_TO_SPLIT, group_cells
+from cycseq.data.vocabulary import CONTROL, NO_PERTURBATION, Cells, Vocabulary, encode
+from cycseq.errors import ConfigError, DataError
 
 HIGHEST_LOG = 50.0
 """No log2 value reaches this: 2^50 counts."""
@@ -23,18 +22,27 @@ AT_A_TIME = 1 << 16
 TO_LOG = "sc.pp.normalize_total(adata, target_sum=1e4), then sc.pp.log1p(adata, base=2)"
 
 
-def check_values(x: sp.csr_matrix, output: Output) -> None:
-    """Refuse counts, and values that the output's activation cannot produce, in finite expression [cell, gene].
+def check_whole(name: str, given: object, least: int) -> int:
+    """Return a whole number of at least `least`; raises `ConfigError` for anything else, 2.0 included."""
+    if not isinstance(given, Integral) or isinstance(given, bool) or int(given) < least:
+        raise ConfigError(f"{name} is {given!r}; expected a whole number of at least {least}.")
+    return int(given)
 
-    Raises
-    ------
-    DataError
-        Whole numbers that reach `COUNTS_FROM`; with a PReLU output, values below 0 or above `HIGHEST_LOG`.
-    """
+
+def check_text(name: str, given: object) -> str:
+    """Return a name; raises `DataError` for what is not text, or is empty."""
+    if not isinstance(given, str) or not given.strip():
+        raise DataError(f"{name} is {given!r}; expected a name, as text.")
+    return given
+
+
+def check_values(x: sp.csr_matrix, output: Output) -> None:
+    """Raise `DataError` for counts, and for values that the output's activation cannot produce, in finite expression."""
     if not x.nnz:
         return
     low, high = float(x.data.min()), float(x.data.max())
-    if high >= COUNTS_FROM and _all_whole(x.data):
+    parts = np.split(x.data, range(AT_A_TIME, len(x.data), AT_A_TIME))
+    if high >= COUNTS_FROM and all(np.array_equal(part, np.rint(part)) for part in parts):
         raise DataError(f"X holds whole numbers up to {high:g}: counts; expected log2 values. Take {TO_LOG}.")
     if output == "linear":
         return
@@ -47,74 +55,33 @@ def check_values(x: sp.csr_matrix, output: Output) -> None:
         raise DataError(f"X has values up to {high:g}: no logarithms; expected log2 values. Take {TO_LOG}.")
 
 
-def check_training(cells: Cells, vocabulary: Vocabulary, config: TrainConfig) -> None:
-    """Refuse training cells that pseudo-pairs cannot honestly be made of.
+def training_cells(adata: AnnData, vocabulary: Vocabulary, config: TrainConfig) -> Cells:
+    """Encode training cells; raises `DataError` for those that pseudo-pairs cannot honestly be made of.
 
-    Raises
-    ------
-    DataError
-        Values as in `check_values`, or all the same; a condition of one cell, whose draws would all be that cell (not with
-        `unit="cell"`); a context with perturbed cells and too few controls.
+    Values as in `check_values`, or all the same; a condition of one cell, whose draws would all be that cell (not with
+    `unit="cell"`); a context with perturbed cells and too few controls.
     """
+    cells = encode(adata, vocabulary)
     check_values(cells.x, config.model.output)
     low, high = cells.x.min(), cells.x.max()  # of sparse values the zeros count too
     if low == high:
         raise DataError(f"X is {low:g} everywhere; expected expression that varies.")
     groups = group_cells(cells, np.ones(len(cells.batch), dtype=bool))
-    if config.unit == "draw":
-        _check_no_lone_cells(groups, vocabulary)
+    names = {NO_PERTURBATION: CONTROL} | dict(enumerate(vocabulary.perturbations))
+    alone = [f"{names[p]} in {' / '.join(vocabulary.batches[b])}" for b, p, _, own in groups if len(own) == 1]
+    if alone and config.unit == "draw":
+        raise DataError(
+            f"{len(alone)} condition(s) have one cell, and all draws of one would be that cell: {', '.join(alone[:5])}"
+            f"{', …' if len(alone) > 5 else ''}; expected at least two. Leave them out: adata[~cycseq.lone_cells(adata)]."
+        )
     for context in vocabulary.contexts:
         own = [group for group in groups if vocabulary.batches[group.batch][0] == context]
-        _check_controls(context, own)
-
-
-def lone_cells(adata: AnnData) -> Bool[np.ndarray, " cell"]:
-    """Mark cells that are the only one of their (context, batch), perturbation and dose.
-
-    A draw of such a condition is the one cell, whatever c_s; training refuses it. `adata[~lone_cells(adata)]` leaves
-    them out.
-
-    Raises
-    ------
-    DataError
-        A column or a label is missing.
-    """
-    check_cells(adata)
-    table = pd.DataFrame({name: labels(adata, name) for name in LABELS})
-    table["dose"] = doses(adata) if "dose" in adata.obs else 0.0
-    table.loc[table["perturbation"] == CONTROL, "dose"] = 0.0  # as in training, where a control has none
-    return (table.groupby([*LABELS, "dose"], dropna=False)["batch"].transform("size") == 1).to_numpy()
-
-
-def _all_whole(values: Float[np.ndarray, " value"]) -> bool:
-    """Whether all values are whole; stops at the first part of `AT_A_TIME` values that has others."""
-    return all(
-        np.array_equal(part, np.rint(part)) for part in np.split(values, range(AT_A_TIME, len(values), AT_A_TIME))
-    )
-
-
-def _check_no_lone_cells(groups: list[CellGroup], vocabulary: Vocabulary) -> None:
-    alone = [group for group in groups if len(group.members) == 1]
-    if alone:
-        names = [
-            f"{'control' if p == NO_PERTURBATION else vocabulary.perturbations[p]} in {' / '.join(vocabulary.batches[b])}"
-            for b, p, _, _ in alone[:5]
-        ]
-        raise DataError(
-            f"{len(alone)} condition(s) have one cell, and all draws of one would be that cell: "
-            f"{', '.join(names)}{', …' if len(alone) > 5 else ''}; expected at least two. "
-            "Leave them out: adata[~cycseq.lone_cells(adata)]."
-        )
-
-
-def _check_controls(context: str, groups: list[CellGroup]) -> None:
-    perturbed = [group for group in groups if group.perturbation != NO_PERTURBATION]
-    controls = [len(group.members) for group in groups if group.perturbation == NO_PERTURBATION]
-    if not perturbed:
-        return
-    needed = MIN_CELLS_TO_SPLIT if max(len(group.members) for group in perturbed) >= MIN_CELLS_TO_SPLIT else 1
-    if max(controls, default=0) < needed:
-        raise DataError(
-            f"Context '{context}' has {sum(controls)} control cells to pair its perturbed cells with; expected at "
-            f"least {needed} in one batch, labelled 'control'. Add controls, or leave the context out."
-        )
+        controls = [len(group.members) for group in own if group.perturbation == NO_PERTURBATION]
+        perturbed = [len(group.members) for group in own if group.perturbation != NO_PERTURBATION]
+        needed = MIN_CELLS_TO_SPLIT if max(perturbed, default=0) >= MIN_CELLS_TO_SPLIT else 1
+        if perturbed and max(controls, default=0) < needed:
+            raise DataError(
+                f"Context '{context}' has {sum(controls)} control cells to pair its perturbed cells with; expected at "
+                f"least {needed} in one batch, labelled 'control'. Add controls, or leave the context out."
+            )
+    return cells

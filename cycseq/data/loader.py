@@ -2,22 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from cycseq.data.sampling import PairBatch, Source
-from cycseq.parallel import ALONE, Peers
+from cycseq.devices import ALONE, Peers
 
 CACHE_BYTES = 2**30
 """Draws up to this size are computed or read once and kept on the device; larger sets are computed or read batch by batch."""
 CHUNK = 1024
 """Pairs read, written or translated at a time outside training."""
+Rows = Int[np.ndarray, " row"]
+
+
+class PairBatch(NamedTuple):
+    """Pseudo-pairs as tensors: what one training step reads."""
+
+    control: Float[Tensor, "pair gene"]
+    perturbed: Float[Tensor, "pair gene"]
+    p: Int[Tensor, " pair"]
+    b: Int[Tensor, " pair"]
+    dose: Float[Tensor, "pair dose"]
+
+    def sides(self, direction: str) -> tuple[Float[Tensor, "pair gene"], Float[Tensor, "pair gene"]]:
+        """Input and target of a direction: control and perturbed draws for "n2p", the reverse for "p2n"."""
+        return (self.control, self.perturbed) if direction == "n2p" else (self.perturbed, self.control)
+
+
+class Source(Protocol):
+    """Pseudo-pairs by row, from cells in memory (`sampling.Pairs`) or from a file (`draw_store.StoredPairs`)."""
+
+    @property
+    def p(self) -> Int[np.ndarray, " pair"]:
+        """Perturbation index of both draws."""
+
+    @property
+    def b(self) -> Int[np.ndarray, " pair"]:
+        """(context, batch) index of both draws."""
+
+    @property
+    def dose(self) -> Float[np.ndarray, "pair dose"]:
+        """log10 dose in nM of the perturbed draw; width 0 without doses."""
+
+    def __len__(self) -> int:
+        """Count the pairs."""
+
+    @property
+    def n_genes(self) -> int:
+        """Genes of a draw."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that decides the values: the same hash means the same pairs in the same order."""
+
+    def take(self, rows: Rows) -> PairBatch:
+        """Get some pairs, as tensors on the CPU."""
+
+    def prefetch(self, rows: Rows) -> None:
+        """Get ready for `take` of these pairs without waiting for them."""
 
 
 class Statistics(NamedTuple):
@@ -32,24 +79,14 @@ class Statistics(NamedTuple):
 
 
 class PairLoader:
-    """Batches of pseudo-pairs, shuffled over all pairs where a generator is given.
+    """Serve batches of pairs; `statistics` may be given where they are known already.
 
-    Parameters
-    ----------
-    source
-        Where the pairs come from.
-    device
-        Where the batches go.
-    statistics
-        Statistics of the draws where they are known already; None computes them on first use.
-    keep
-        Whether draws of up to `CACHE_BYTES` are kept on the device.
+    With `keep`, draws of up to `CACHE_BYTES` stay on the device.
     """
 
     def __init__(self, source: Source, device: str, statistics: Statistics | None = None, keep: bool = True) -> None:
         self.source, self.device, self._known = source, device, statistics
-        n_bytes = 2 * 4 * len(source) * source.n_genes
-        keep = keep and n_bytes <= CACHE_BYTES
+        keep = keep and 2 * 4 * len(source) * source.n_genes <= CACHE_BYTES
         self._kept = self._to_device(source.take(np.arange(len(source)))) if keep else None
 
     def __len__(self) -> int:
@@ -73,47 +110,24 @@ class PairLoader:
 
     @cached_property
     def statistics(self) -> Statistics:
-        """Means and variance of all draws."""
-        return self._known or measure(self)
-
-    def means(self) -> tuple[Float[Tensor, " gene"], Float[Tensor, " gene"]]:
-        """Mean control and mean perturbed profile over all draws."""
-        return self.statistics.control.to(self.device), self.statistics.perturbed.to(self.device)
-
-    def variance(self) -> float:
-        """Var(x) over all entries of all draws, both sides: one number."""
-        return self.statistics.variance
+        """Means, on the device, and variance of all draws."""
+        control, perturbed, variance = self._known or measure(self.epoch(CHUNK))
+        return Statistics(control.to(self.device), perturbed.to(self.device), variance)
 
     def _to_device(self, batch: PairBatch) -> PairBatch:
         return PairBatch(*(part.to(self.device) for part in batch))
 
 
-class Sums:
-    """Running sums of draws, in float64 on the CPU: some devices have none."""
-
-    def __init__(self, n_genes: int) -> None:
-        self.control, self.perturbed = (torch.zeros(n_genes, dtype=torch.float64) for _ in range(2))
-        self.squares, self.n_pairs = 0.0, 0
-
-    def add(self, batch: PairBatch) -> None:
-        """Add some pairs."""
-        for side, total in ((batch.control, self.control), (batch.perturbed, self.perturbed)):
-            values = side.cpu().double()
-            total += values.sum(dim=0)
-            self.squares += values.square().sum().item()
-        self.n_pairs += len(batch.p)
-
-    def statistics(self) -> Statistics:
-        """Means and variance of all pairs added so far."""
-        control, perturbed = self.control / self.n_pairs, self.perturbed / self.n_pairs
-        mean = (control.mean() + perturbed.mean()).item() / 2
-        variance = self.squares / (2 * self.n_pairs * len(control)) - mean**2
-        return Statistics(control.float(), perturbed.float(), max(variance, torch.finfo(torch.float32).tiny))
-
-
-def measure(loader: PairLoader) -> Statistics:
-    """Compute means and variance in one pass."""
-    sums = Sums(loader.source.n_genes)
-    for batch in loader.epoch(CHUNK):
-        sums.add(batch)
-    return sums.statistics()
+def measure(batches: Iterable[PairBatch]) -> Statistics:
+    """Compute means and variance in one pass, in float64 on the CPU: some devices have none."""
+    sums, squares, n_pairs = [torch.zeros((), dtype=torch.float64)] * 2, 0.0, 0
+    for batch in batches:
+        for side, draws in enumerate((batch.control, batch.perturbed)):
+            values = draws.cpu().double()
+            sums[side] = sums[side] + values.sum(dim=0)
+            squares += values.square().sum().item()
+        n_pairs += len(batch.p)
+    control, perturbed = (total / n_pairs for total in sums)
+    mean = (control.mean() + perturbed.mean()).item() / 2
+    variance = squares / (2 * n_pairs * len(control)) - mean**2
+    return Statistics(control.float(), perturbed.float(), max(variance, torch.finfo(torch.float32).tiny))

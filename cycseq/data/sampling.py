@@ -7,22 +7,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
 
 from cycseq.config import TrainConfig
-from cycseq.data.vocabulary import NO_PERTURBATION, Cells, Vocabulary
+from cycseq.data.loader import PairBatch, Rows
+from cycseq.data.vocabulary import CONTROL, NO_PERTURBATION, Cells, Vocabulary
 from cycseq.errors import DataError
 
 MIN_CELLS_TO_SPLIT = 4
 """A condition of fewer cells has none to spare for validation."""
 VALIDATION_DRAWS = 4
 """Validation draws of each condition."""
+Members = Int[np.ndarray, " cell"]
+Mask = Bool[np.ndarray, " cell"]
 
 
 class CellGroup(NamedTuple):
@@ -31,50 +33,7 @@ class CellGroup(NamedTuple):
     batch: int
     perturbation: int
     dose: float
-    members: Int[np.ndarray, " cell"]
-
-
-class PairBatch(NamedTuple):
-    """Pseudo-pairs as tensors: what one training step reads."""
-
-    control: Float[Tensor, "pair gene"]
-    perturbed: Float[Tensor, "pair gene"]
-    p: Int[Tensor, " pair"]
-    b: Int[Tensor, " pair"]
-    dose: Float[Tensor, "pair dose"]
-
-
-class Source(Protocol):
-    """Pseudo-pairs by row, from cells in memory (`Pairs`) or from a file (`cycseq.data.draw_store.StoredPairs`)."""
-
-    @property
-    def p(self) -> Int[np.ndarray, " pair"]:
-        """Perturbation index of both draws."""
-
-    @property
-    def b(self) -> Int[np.ndarray, " pair"]:
-        """(context, batch) index of both draws."""
-
-    @property
-    def dose(self) -> Float[np.ndarray, "pair dose"]:
-        """log10 dose in nM of the perturbed draw; width 0 without doses."""
-
-    def __len__(self) -> int:
-        """Count the pairs."""
-
-    @property
-    def n_genes(self) -> int:
-        """Genes of a draw."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of all that decides the values: the same hash means the same pairs in the same order."""
-
-    def take(self, rows: Int[np.ndarray, " row"]) -> PairBatch:
-        """Get some pairs, as tensors on the CPU."""
-
-    def prefetch(self, rows: Int[np.ndarray, " row"]) -> None:
-        """Get ready for `take` of these pairs without waiting for them."""
+    members: Members
 
 
 @dataclass(frozen=True)
@@ -88,11 +47,8 @@ class Pairs:
     perturbed: sp.csr_matrix
     """Assignment of cells to perturbed draws [pair, cell]; rows sum to 1."""
     p: Int[np.ndarray, " pair"]
-    """Perturbation index of both draws."""
     b: Int[np.ndarray, " pair"]
-    """(context, batch) index of both draws."""
     dose: Float[np.ndarray, "pair dose"]
-    """log10 dose in nM of the perturbed draw, carried by its control too; width 0 without doses."""
 
     def __len__(self) -> int:
         return len(self.p)
@@ -106,24 +62,17 @@ class Pairs:
     def fingerprint(self) -> str:
         """Hash of the cells' expression, their assignment to draws and the draws' labels."""
         found = sha256(repr((self.x.shape, len(self))).encode())
-        for matrix in (self.x, self.control, self.perturbed):
-            for array in (matrix.indptr, matrix.indices, matrix.data):
-                found.update(np.ascontiguousarray(array).data)
-        for label in (self.p, self.b, self.dose):
-            found.update(np.ascontiguousarray(label).data)
+        matrices = [(m.indptr, m.indices, m.data) for m in (self.x, self.control, self.perturbed)]
+        for array in (*(part for parts in matrices for part in parts), self.p, self.b, self.dose):
+            found.update(np.ascontiguousarray(array).data)
         return found.hexdigest()
 
-    def take(self, rows: Int[np.ndarray, " row"]) -> PairBatch:
+    def take(self, rows: Rows) -> PairBatch:
         """Compute the draws of some pairs."""
-        return PairBatch(
-            torch.from_numpy(average(self.control[rows], self.x)),
-            torch.from_numpy(average(self.perturbed[rows], self.x)),
-            torch.from_numpy(self.p[rows]),
-            torch.from_numpy(self.b[rows]),
-            torch.from_numpy(self.dose[rows]),
-        )
+        draws = (average(side[rows], self.x) for side in (self.control, self.perturbed))
+        return PairBatch(*map(torch.from_numpy, (*draws, self.p[rows], self.b[rows], self.dose[rows])))
 
-    def prefetch(self, rows: Int[np.ndarray, " row"]) -> None:
+    def prefetch(self, rows: Rows) -> None:
         """Do nothing: the cells are in memory."""
 
 
@@ -149,7 +98,7 @@ def assign(members: Int[np.ndarray, "draw size"], n_cells: int) -> sp.csr_matrix
     return matrix
 
 
-def group_cells(cells: Cells, keep: Bool[np.ndarray, " cell"]) -> list[CellGroup]:
+def group_cells(cells: Cells, keep: Mask) -> list[CellGroup]:
     """Group the kept cells by (context, batch), perturbation and dose; controls are conditions too."""
     kept = np.flatnonzero(keep)
     if not len(kept):
@@ -160,7 +109,7 @@ def group_cells(cells: Cells, keep: Bool[np.ndarray, " cell"]) -> list[CellGroup
     return [CellGroup(int(b), int(p), float(dose), own) for (b, p, dose), own in zip(unique, members, strict=True)]
 
 
-def split_cells(cells: Cells, vocabulary: Vocabulary, share: float, seed: int) -> Bool[np.ndarray, " cell"]:
+def split_cells(cells: Cells, vocabulary: Vocabulary, share: float, seed: int) -> Mask:
     """Mark validation cells: `share` of each condition's cells, at least one where it has `MIN_CELLS_TO_SPLIT`.
 
     The choice depends on the seed and the condition's own name and cells only, so that fine-tuning on one context
@@ -177,77 +126,31 @@ def split_cells(cells: Cells, vocabulary: Vocabulary, share: float, seed: int) -
     return held
 
 
-def split_conditions(
-    cells: Cells, vocabulary: Vocabulary, share: float, seed: int, folds: int = 1
-) -> list[Bool[np.ndarray, " cell"]]:
+def split_conditions(cells: Cells, vocabulary: Vocabulary, share: float, seed: int, folds: int = 1) -> list[Mask]:
     """Mark validation cells: all cells of `share` of the (context, perturbation) pairs, and that share of the controls.
 
     Every perturbation held out of a context is still trained in another one. No pair is held out in two folds; there are
     as many folds, up to `folds`, as there are pairs to spare, and none if there is no such pair.
     """
-    of_batch = np.array([vocabulary.contexts.index(context) for context, _ in vocabulary.batches])
-    context, perturbed = of_batch[cells.batch], cells.perturbation != NO_PERTURBATION
+    context, perturbed = vocabulary.context_of_batch[cells.batch], cells.perturbation != NO_PERTURBATION
     pairs = np.unique(np.stack([context, cells.perturbation], axis=1)[perturbed], axis=0)
     contexts_of, wanted = np.bincount(pairs[:, 1]), max(1, round(share * len(pairs)))
     waiting = [(c, p) for c, p in np.random.default_rng(seed).permutation(pairs) if contexts_of[p] > 1]
     controls = split_cells(cells, vocabulary, share, seed) & ~perturbed
-    found: list[Bool[np.ndarray, " cell"]] = []
+    found: list[Mask] = []
     while waiting and len(found) < folds:
-        left, chosen = contexts_of.copy(), list[tuple[int, int]]()
+        left, chosen, held = contexts_of.copy(), list[tuple[int, int]](), controls.copy()
         for c, p in waiting:
             if len(chosen) < wanted and left[p] > 1:
                 left[p] -= 1
                 chosen.append((c, p))
+                held |= (context == c) & (cells.perturbation == p)
         waiting = [pair for pair in waiting if pair not in chosen]
-        found.append(controls | _cells_of(chosen, context, cells.perturbation))
+        found.append(held)
     return found
 
 
-def _cells_of(
-    pairs: list[tuple[int, int]], context: Int[np.ndarray, " cell"], perturbation: Int[np.ndarray, " cell"]
-) -> Bool[np.ndarray, " cell"]:
-    of = np.zeros(len(context), dtype=bool)
-    for c, p in pairs:
-        of |= (context == c) & (perturbation == p)
-    return of
-
-
-def make_pairs(
-    cells: Cells, vocabulary: Vocabulary, keep: Bool[np.ndarray, " cell"], config: TrainConfig, rng: np.random.Generator
-) -> Pairs:
-    """Draw the pseudo-pairs of all conditions from the kept cells only.
-
-    Raises
-    ------
-    DataError
-        No perturbed cells are kept, or a context has no control cells.
-    """
-    groups = group_cells(cells, keep)
-    controls = {group.batch: group.members for group in groups if group.perturbation == NO_PERTURBATION}
-    perturbed = [group for group in groups if group.perturbation != NO_PERTURBATION]
-    if not perturbed:
-        raise DataError(
-            "No condition has perturbed cells to draw from; give more cells a condition "
-            f"(at least {MIN_CELLS_TO_SPLIT})."
-        )
-    n_cells, parts = len(keep), []
-    for group in perturbed:
-        pool = _control_pool(controls, group.batch, vocabulary)
-        own, of_control = _draw_members(group.members, pool, config, rng)
-        parts.append((assign(of_control, n_cells), assign(own, n_cells)))
-    n_draws = [part[1].shape[0] for part in parts]
-    doses = np.repeat(np.array([group.dose for group in perturbed], dtype=np.float32), n_draws)
-    return Pairs(
-        cells.x,
-        sp.vstack([part[0] for part in parts], format="csr"),
-        sp.vstack([part[1] for part in parts], format="csr"),
-        np.repeat(np.array([group.perturbation for group in perturbed]), n_draws),
-        np.repeat(np.array([group.batch for group in perturbed]), n_draws),
-        doses[:, None] if vocabulary.dosed else np.zeros((len(doses), 0), dtype=np.float32),
-    )
-
-
-def hold_out(cells: Cells, vocabulary: Vocabulary, config: TrainConfig, seed: int) -> list[Bool[np.ndarray, " cell"]]:
+def hold_out(cells: Cells, vocabulary: Vocabulary, config: TrainConfig, seed: int) -> list[Mask]:
     """Mark the validation cells of each fold as `config` has it; one fold of cells where no condition can be spared."""
     share = config.validation_share
     if config.validation == "conditions" and (found := split_conditions(cells, vocabulary, share, seed, config.folds)):
@@ -256,67 +159,72 @@ def hold_out(cells: Cells, vocabulary: Vocabulary, config: TrainConfig, seed: in
 
 
 def training_pairs(
-    cells: Cells, vocabulary: Vocabulary, held: Bool[np.ndarray, " cell"], config: TrainConfig, seed: int
+    cells: Cells, vocabulary: Vocabulary, held: Mask, config: TrainConfig, seed: int
 ) -> tuple[Pairs, Pairs]:
-    """Draw the pairs to train on, and those to validate on from the held-out cells; no cell is in both.
-
-    Raises
-    ------
-    DataError
-        A context has no control cells, or no condition has cells for both.
-    """
+    """Draw the pairs to train on, and those to validate on from the held-out cells; no cell is in both."""
     rng = np.random.default_rng(seed)
     few = replace(config, draws_per_condition=VALIDATION_DRAWS)
     return make_pairs(cells, vocabulary, ~held, config, rng), make_pairs(cells, vocabulary, held, few, rng)
 
 
-def _draw_members(
-    own: Int[np.ndarray, " cell"], pool: Int[np.ndarray, " cell"], config: TrainConfig, rng: np.random.Generator
-) -> tuple[Int[np.ndarray, "draw size"], Int[np.ndarray, "draw size"]]:
-    if config.unit == "cell":
-        return own[:, None], pool[pick(len(pool), 1, len(own), rng)]
-    size, n_draws = config.cells_per_draw, config.draws_per_condition
-    return own[pick(len(own), size, n_draws, rng)], pool[pick(len(pool), size, n_draws, rng)]
+def make_pairs(
+    cells: Cells, vocabulary: Vocabulary, keep: Mask, config: TrainConfig, rng: np.random.Generator
+) -> Pairs:
+    """Draw the pseudo-pairs of all conditions from the kept cells only.
+
+    Raises `DataError` if no perturbed cells are kept, or a context has no control cells.
+    """
+    groups = group_cells(cells, keep)
+    controls = {group.batch: group.members for group in groups if group.perturbation == NO_PERTURBATION}
+    perturbed = [group for group in groups if group.perturbation != NO_PERTURBATION]
+    if not perturbed:
+        raise DataError(
+            f"No condition has perturbed cells to draw from; expected at least {MIN_CELLS_TO_SPLIT} in one."
+        )
+    parts = []
+    for group in perturbed:
+        own, pool = group.members, _control_pool(controls, group.batch, vocabulary)
+        if config.unit == "cell":
+            size, n_draws, of_own = 1, len(own), own[:, None]
+        else:
+            size, n_draws = config.cells_per_draw, config.draws_per_condition
+            of_own = own[pick(len(own), size, n_draws, rng)]
+        parts.append((assign(pool[pick(len(pool), size, n_draws, rng)], len(keep)), assign(of_own, len(keep))))
+    times = [own.shape[0] for _, own in parts]
+    doses = np.repeat(np.array([group.dose for group in perturbed], dtype=np.float32), times)
+    of_control, of_perturbed = (sp.vstack(side, format="csr") for side in zip(*parts, strict=True))
+    return Pairs(
+        cells.x,
+        of_control,
+        of_perturbed,
+        np.repeat(np.array([group.perturbation for group in perturbed]), times),
+        np.repeat(np.array([group.batch for group in perturbed]), times),
+        doses[:, None] if vocabulary.dosed else np.zeros((len(doses), 0), dtype=np.float32),
+    )
 
 
-def _control_pool(
-    controls: dict[int, Int[np.ndarray, " cell"]], batch: int, vocabulary: Vocabulary
-) -> Int[np.ndarray, " cell"]:
+def _control_pool(controls: dict[int, Members], batch: int, vocabulary: Vocabulary) -> Members:
+    """Control cells of a batch; a batch without takes those of its context."""
     if batch in controls:
         return controls[batch]
     context = vocabulary.batches[batch][0]
     pools = [controls[index] for index in vocabulary.batches_of(context) if index in controls]
     if not pools:
         raise DataError(
-            f"Context '{context}' has no control cells to pair its perturbed cells with; expected cells "
-            "labelled 'control' in every context."
+            f"Context '{context}' has no control cells to pair its perturbed cells with; expected cells labelled "
+            f"'{CONTROL}' in every context."
         )
     return np.concatenate(pools)
 
 
 def query_draws(
-    batches: Int[np.ndarray, " cell"], size: int, rng: np.random.Generator
+    batches: Members, size: int, rng: np.random.Generator
 ) -> tuple[sp.csr_matrix, Int[np.ndarray, " draw"]]:
-    """Divide the cells of a query into draws: each cell in exactly one draw, draws within one batch.
+    """Divide the cells of a query into draws of `size` cells: each cell in exactly one draw, draws within one batch.
 
     There are n_cells // size draws, or one for each batch if that is more; they are shared out among the batches in
-    proportion to their cells (largest remainder), so that the mean over draws is close to the mean over cells.
-
-    Parameters
-    ----------
-    batches
-        Any integer label of each cell's batch.
-    size
-        Cells a draw (c_s).
-    rng
-        Decides which cells share a draw.
-
-    Returns
-    -------
-    assignment
-        [draw, cell], rows sum to 1.
-    batch
-        Label of each draw.
+    proportion to their cells (largest remainder), so that the mean over draws is close to the mean over cells. Returns the
+    assignment [draw, cell], whose rows sum to 1, and the batch of each draw.
     """
     names, of_cell, n_cells = np.unique(batches, return_inverse=True, return_counts=True)
     quota = n_cells * (len(batches) // size) / len(batches)
@@ -329,7 +237,5 @@ def query_draws(
         own = rng.permutation(np.flatnonzero(of_cell == index))
         draw_of_cell[own] = first[index] + np.arange(len(own)) * n_draws[index] // len(own)
     weights = (1 / np.bincount(draw_of_cell))[draw_of_cell].astype(np.float32)
-    assignment = sp.csr_matrix(
-        (weights, (draw_of_cell, np.arange(len(batches)))), shape=(int(n_draws.sum()), len(batches))
-    )
-    return assignment, np.repeat(names, n_draws)
+    places = draw_of_cell, np.arange(len(batches))
+    return sp.csr_matrix((weights, places), shape=(int(n_draws.sum()), len(batches))), np.repeat(names, n_draws)

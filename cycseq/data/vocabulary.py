@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
-from jaxtyping import Float, Int, Shaped
-from pydantic import TypeAdapter
+from jaxtyping import Bool, Float, Int, Shaped
 
 from cycseq.errors import DataError, UnknownBatch, UnknownContext, UnknownPerturbation
 
@@ -34,9 +33,8 @@ class Cells:
     x: sp.csr_matrix
     """Expression [cell, gene], float32."""
     perturbation: Int[np.ndarray, " cell"]
-    """Perturbation index, `NO_PERTURBATION` for controls."""
+    """`NO_PERTURBATION` for controls."""
     batch: Int[np.ndarray, " cell"]
-    """Index of the (context, batch) pair."""
     dose: Float[np.ndarray, " cell"]
     """log10 of the dose in nM; 0 for controls and where there are no doses."""
 
@@ -54,11 +52,6 @@ class Vocabulary:
     doses: tuple[float, float] | None = None
     """Lowest and highest dose of the training cells in nM; None without doses."""
 
-    @classmethod
-    def from_names(cls, names: Mapping[str, Any]) -> Self:
-        """Read what `dataclasses.asdict` made, also from JSON, where tuples are lists; raises `ValueError` for others."""
-        return TypeAdapter(cls).validate_python(names)
-
     @property
     def dosed(self) -> bool:
         """Whether the target dose is an input."""
@@ -69,6 +62,11 @@ class Vocabulary:
         """Contexts, sorted."""
         return tuple(sorted({context for context, _ in self.batches}))
 
+    @property
+    def context_of_batch(self) -> Int[np.ndarray, " batch"]:
+        """Index of each batch's context in `contexts`."""
+        return np.array([self.contexts.index(context) for context, _ in self.batches])
+
     def batches_of(self, context: str) -> list[int]:
         """Indices of the batches of a context; empty if the context is unknown."""
         return [index for index, (name, _) in enumerate(self.batches) if name == context]
@@ -77,30 +75,24 @@ class Vocabulary:
 def from_adata(adata: AnnData) -> Vocabulary:
     """Collect the vocabulary of training cells.
 
-    Raises
-    ------
-    DataError
-        A column or a label is missing, a gene is there twice, one perturbation or context is written in two ways, doses
-        are not numbers, or there are no perturbed cells.
+    Raises `DataError` if a column or a label is missing, a gene is there twice, one perturbation or context is written in
+    two ways, doses are not numbers, or there are no perturbed cells.
     """
     if adata.n_obs == 0 or adata.n_vars == 0:
         raise DataError(f"The cells are {adata.n_obs} × {adata.n_vars} genes; expected at least one of each.")
-    _check_unique(adata)
+    genes = _genes(adata)
     perturbation, contexts, batch_names = (labels(adata, name) for name in LABELS)
     _check_spellings("perturbation", {CONTROL, *perturbation})
     _check_spellings("context", set(contexts))
     perturbed = perturbation != CONTROL
     if not perturbed.any():
-        raise DataError(
-            f"All {len(perturbation)} cells are labelled '{CONTROL}' in obs['perturbation']; expected perturbed cells as well."
-        )
-    batches = sorted(set(zip(contexts, batch_names, strict=True)))
+        raise DataError(f"All {adata.n_obs} cells are labelled '{CONTROL}'; expected perturbed cells as well.")
     given = doses(adata)[perturbed] if "dose" in adata.obs else np.array([])
     given = given[~np.isnan(given)]
     return Vocabulary(
-        tuple(map(str, adata.var_names)),
+        tuple(genes),
         tuple(sorted(set(perturbation[perturbed]))),
-        tuple(batches),
+        tuple(sorted(set(zip(contexts, batch_names, strict=True)))),
         (float(given.min()), float(given.max())) if len(given) else None,
     )
 
@@ -108,39 +100,48 @@ def from_adata(adata: AnnData) -> Vocabulary:
 def encode(adata: AnnData, vocabulary: Vocabulary) -> Cells:
     """Turn training cells into arrays.
 
-    Raises
-    ------
-    UnknownPerturbation, UnknownContext, UnknownBatch
-        A label the model was not pre-trained on.
-    DataError
-        Other genes, values that are not finite, or perturbed cells without a positive dose where doses are used.
+    Raises `UnknownPerturbation`, `UnknownContext` or `UnknownBatch` for a label the model was not pre-trained on, and
+    `DataError` for other genes, values that are not finite, or perturbed cells without a positive dose where doses are used.
     """
     perturbation, contexts, batches = (labels(adata, name) for name in LABELS)
     of_name = {CONTROL: NO_PERTURBATION} | {name: index for index, name in enumerate(vocabulary.perturbations)}
     of_pair = {pair: index for index, pair in enumerate(vocabulary.batches)}
+    pairs = list(zip(contexts, batches, strict=True))
     for name in sorted(set(perturbation) - set(of_name)):
-        raise UnknownPerturbation(
-            name, vocabulary.perturbations, "Pre-train with cells of it, or leave them out of fine-tuning."
-        )
-    for context, batch in sorted(set(zip(contexts, batches, strict=True)) - set(of_pair)):
+        remedy = "Pre-train with cells of it, or leave them out of fine-tuning."
+        raise UnknownPerturbation(name, vocabulary.perturbations, remedy)
+    for context, batch in sorted(set(pairs) - set(of_pair)):
         if context not in vocabulary.contexts:
             raise UnknownContext(context, vocabulary.contexts)
         raise UnknownBatch(batch, [name for known, name in vocabulary.batches if known == context])
     index = np.array([of_name[name] for name in perturbation], dtype=np.int64)
-    pair = np.array([of_pair[item] for item in zip(contexts, batches, strict=True)], dtype=np.int64)
-    return Cells(expression(adata, vocabulary.genes), index, pair, _log_doses(adata, index, vocabulary.dosed))
+    pair = np.array([of_pair[item] for item in pairs], dtype=np.int64)
+    logs = np.zeros(len(index), dtype=np.float32)
+    if vocabulary.dosed:
+        perturbed = index != NO_PERTURBATION
+        given = doses(adata)[perturbed]
+        bad = int((~(np.isfinite(given) & (given > 0))).sum())
+        if bad:
+            raise DataError(f"{bad} perturbed cells have no positive dose; expected a dose in nM for all or for none.")
+        logs[perturbed] = np.log10(given)
+    return Cells(expression(adata, vocabulary.genes), index, pair, logs)
 
 
 def expression(adata: AnnData, genes: Sequence[str]) -> sp.csr_matrix:
-    """Read X as a float32 CSR matrix [cell, gene], after checking its genes and that its values are finite.
-
-    Raises
-    ------
-    DataError
-        The genes or their order differ from `genes`, X is empty, or X has values that are not finite.
-    """
-    _check_unique(adata)
-    _check_genes(list(map(str, adata.var_names)), list(genes))
+    """Read X as a float32 CSR matrix [cell, gene]; raises `DataError` for other genes, no cells, or NaN and infinite values."""
+    given = _genes(adata)
+    lacking = sorted(set(genes) - set(given))
+    if lacking:
+        raise DataError(
+            f"The cells lack {len(lacking)} of the model's {len(genes)} genes: {_some(lacking)}. Train on genes that all your "
+            "cells have."
+        )
+    if given != list(genes):
+        what = "in another order" if len(given) == len(genes) else f"among {len(given)} columns"
+        raise DataError(
+            f"The model's {len(genes)} genes are there, {what}; expected the same genes in the same order. "
+            "Select them: adata[:, list(model.vocabulary.genes)]."
+        )
     if adata.n_obs == 0:
         raise DataError("There are no cells; expected at least one. Look at how they were selected.")
     x = sp.csr_matrix(adata.to_memory().X if adata.isbacked else adata.X, dtype=np.float32)
@@ -150,10 +151,21 @@ def expression(adata: AnnData, genes: Sequence[str]) -> sp.csr_matrix:
     return x
 
 
+def check_cells(given: object) -> AnnData:
+    """Return the cells; raises `DataError` for what is no AnnData, has no X, or has a column of obs twice."""
+    if not isinstance(given, AnnData):
+        raise DataError(f"The cells are given as {type(given).__name__}; expected an AnnData.")
+    if given.X is None:
+        raise DataError("The cells have no X; expected log2 expression. If a layer has it: adata.X = adata.layers[…].")
+    twice = sorted(set(given.obs.columns[given.obs.columns.duplicated()]))
+    if twice:
+        raise DataError(f"obs has the column(s) {', '.join(map(str, twice))} twice; expected one of each.")
+    return given
+
+
 def labels(adata: AnnData, name: str) -> Shaped[np.ndarray, " cell"]:
     """Read a column of labels as text; raises `DataError` if the column or a label is missing."""
-    check_columns(adata, (name,))
-    column = adata.obs[name]
+    column = _column(adata, name)
     text = column.astype(str).to_numpy(dtype=object)
     missing = int((column.isna().to_numpy() | np.isin([name.strip() for name in text], NO_LABEL)).sum())
     if missing:
@@ -163,19 +175,9 @@ def labels(adata: AnnData, name: str) -> Shaped[np.ndarray, " cell"]:
     return text
 
 
-def check_columns(adata: AnnData, needed: Sequence[str]) -> None:
-    """Raise `DataError` if obs lacks a needed column."""
-    missing = [name for name in needed if name not in adata.obs]
-    if missing:
-        raise DataError(
-            f"obs lacks the column(s) {', '.join(missing)}; it has {', '.join(adata.obs.columns) or 'none'}."
-        )
-
-
 def doses(adata: AnnData) -> Float[np.ndarray, " cell"]:
     """Read the doses in nM, NaN where there is none; raises `DataError` if one is not a number."""
-    check_columns(adata, ("dose",))
-    column = adata.obs["dose"]
+    column = _column(adata, "dose")
     numbers = pd.to_numeric(column.astype(object), errors="coerce").to_numpy(dtype=np.float64)
     bad = np.flatnonzero(np.isnan(numbers) & ~column.isna().to_numpy())
     if len(bad):
@@ -187,24 +189,34 @@ def doses(adata: AnnData) -> Float[np.ndarray, " cell"]:
 
 def cells_of_contexts(adata: AnnData) -> dict[str, str]:
     """Hash the names of each context's cells in their order."""
-    contexts = labels(adata, "context")
     found: dict[str, Any] = defaultdict(sha256)
-    for name, context in zip(map(str, adata.obs_names), contexts, strict=True):
+    for name, context in zip(map(str, adata.obs_names), labels(adata, "context"), strict=True):
         found[str(context)].update(f"{name}\n".encode())
     return {context: digest.hexdigest() for context, digest in found.items()}
 
 
-def check_perturbed(cells: Cells, context: str) -> None:
-    """Raise `DataError` if all cells of a context are controls: there is nothing to fine-tune on."""
-    if (cells.perturbation == NO_PERTURBATION).all():
-        raise DataError(
-            f"All {len(cells.perturbation)} cells of '{context}' are controls; expected perturbed cells to fine-tune on."
-        )
+def lone_cells(adata: AnnData) -> Bool[np.ndarray, " cell"]:
+    """Mark cells that are the only one of their (context, batch), perturbation and dose.
+
+    A draw of such a condition is the one cell, whatever c_s; training refuses it. `adata[~lone_cells(adata)]` leaves
+    them out. Raises `DataError` if a column or a label is missing.
+    """
+    check_cells(adata)
+    table = pd.DataFrame({name: labels(adata, name) for name in LABELS})
+    table["dose"] = doses(adata) if "dose" in adata.obs else 0.0
+    table.loc[table["perturbation"] == CONTROL, "dose"] = 0.0  # as in training, where a control has none
+    return (table.groupby([*LABELS, "dose"], dropna=False)["batch"].transform("size") == 1).to_numpy()
 
 
 def same_parts(one: str, other: str) -> bool:
     """Whether two names are one perturbation, or one combination with its parts in another order."""
     return one == other or sorted(one.split("+")) == sorted(other.split("+"))
+
+
+def _column(adata: AnnData, name: str) -> pd.Series:
+    if name not in adata.obs:
+        raise DataError(f"obs lacks the column(s) {name}; it has {', '.join(adata.obs.columns) or 'none'}.")
+    return adata.obs[name]
 
 
 def _check_spellings(column: str, names: set[str]) -> None:
@@ -220,45 +232,15 @@ def _check_spellings(column: str, names: set[str]) -> None:
         )
 
 
-def _check_unique(adata: AnnData) -> None:
-    twice = [name for name, count in Counter(map(str, adata.var_names)).items() if count > 1]
+def _genes(adata: AnnData) -> list[str]:
+    twice = list(map(str, adata.var_names[adata.var_names.duplicated()].unique()))
     if twice:
         raise DataError(
             f"{len(twice)} genes are there more than once: {_some(twice)}; expected one column per gene. Keep one, "
             "adata[:, ~adata.var_names.duplicated()], or rename them, adata.var_names_make_unique()."
         )
-
-
-def _check_genes(given: list[str], expected: list[str]) -> None:
-    if given == expected:
-        return
-    lacking = sorted(set(expected) - set(given))
-    if lacking:
-        raise DataError(
-            f"The cells lack {len(lacking)} of the model's {len(expected)} genes: {_some(lacking)}. Train on genes that all "
-            "your cells have."
-        )
-    what = "in another order" if len(given) == len(expected) else f"among {len(given)} columns"
-    raise DataError(
-        f"The model's {len(expected)} genes are there, {what}; expected the same genes in the same order. "
-        "Select them: adata[:, list(model.vocabulary.genes)]."
-    )
+    return list(map(str, adata.var_names))
 
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-
-
-def _log_doses(adata: AnnData, perturbation: Int[np.ndarray, " cell"], dosed: bool) -> Float[np.ndarray, " cell"]:
-    logs = np.zeros(len(perturbation), dtype=np.float32)
-    if not dosed:
-        return logs
-    perturbed = perturbation != NO_PERTURBATION
-    given = doses(adata)[perturbed]
-    bad = int((~(np.isfinite(given) & (given > 0))).sum())
-    if bad:
-        raise DataError(
-            f"{bad} perturbed cells have no positive dose, others have one; expected a dose in nM for all or for none."
-        )
-    logs[perturbed] = np.log10(given)
-    return logs

@@ -1,47 +1,49 @@
-"""Names a model was not trained on: what stands in for their embeddings, or why nothing does."""
+"""Names a model was not trained on: what stands in for their embeddings, or why nothing does.
+
+How alike two genes are by their annotation (GO terms, pathways or network neighbours) is the weighted Jaccard index
+Σ w(shared terms) / Σ w(terms of either), w(t) = log(genes / genes with t). The weight is there because most shared terms
+of a gene say nothing ("protein binding" is shared by most genes). Against the cosine of IDF vectors, which squares the
+weights, one rare shared term does not decide alone; with equal weights it is the index that GEARS builds its graph from.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import log
 from typing import Literal
 
-from cycseq.arguments import check_choice, check_whole
-from cycseq.data.gene_similarity import Annotation, nearest, term_weights
+from pydantic import InstanceOf
+
+from cycseq.config import Count, settings
 from cycseq.data.vocabulary import CONTROL, same_parts
 from cycseq.errors import ConfigError, UnknownPerturbation
 
-Combination = Literal["refuse", "sum", "mean"]
-UnknownBatchPolicy = Literal["mean", "refuse"]
+Annotation = Mapping[str, Collection[str]]
+"""Gene → its terms: GO ids, pathways, modules, or names of neighbours in a network."""
 
 
-@dataclass(frozen=True)
+@settings
 class Unseen:
     """How to treat names never trained on. The defaults are the paper's, which covers contexts only."""
 
-    annotation: Annotation | None = None
+    annotation: InstanceOf[Mapping] | None = None
     """Gene → terms. Given, an unseen perturbation takes the similarity-weighted mean of the embeddings of the trained
-    single perturbations that are most alike (`cycseq.data.gene_similarity`); None refuses it. Not the paper's."""
-    neighbours: int = 5
+    single perturbations that are most alike (`nearest`); None refuses it. Not the paper's."""
+    neighbours: Count = 5
     """Most trained perturbations that `annotation` draws on."""
-    combination: Combination = "refuse"
+    combination: Literal["refuse", "sum", "mean"] = "refuse"
     """An unseen "A+B": "sum" or "mean" of the embeddings of A and B, or "refuse". Not the paper's."""
-    batch: UnknownBatchPolicy = "mean"
+    batch: Literal["mean", "refuse"] = "mean"
     """An unseen batch takes the mean embedding of its context's batches, a batch of an unseen context that of all
     batches ("mean"); "refuse" raises."""
 
     def __post_init__(self) -> None:
-        check_whole("Unseen.neighbours", self.neighbours, 1)
-        check_choice("Unseen.combination", self.combination, Combination)
-        check_choice("Unseen.batch", self.batch, UnknownBatchPolicy)
-        if not (self.annotation is None or isinstance(self.annotation, Mapping)):
-            raise ConfigError(
-                f"Unseen.annotation is a {type(self.annotation).__name__}; expected a dict: gene → its terms."
-            )
-        text = [gene for gene, terms in (self.annotation or {}).items() if isinstance(terms, str)]
-        if text:
-            raise ConfigError(f"Unseen.annotation[{text[0]!r}] is one text; expected a set or list of terms. Split it.")
+        for gene, terms in (self.annotation or {}).items():
+            if isinstance(terms, str):
+                raise ConfigError(f"annotation[{gene!r}] is one text; expected a set or list of terms. Split it.")
 
     @cached_property
     def weights(self) -> dict[str, float]:
@@ -66,21 +68,10 @@ class Mixture:
 
 
 def mixture(name: str, known: Sequence[str], unseen: Unseen) -> Mixture:
-    """Find the embedding of a perturbation.
+    """Find the embedding of a perturbation among the trained ones, `known`, in the order of the embedding table.
 
-    Parameters
-    ----------
-    name
-        The perturbation; the parts of a combination may come in any order.
-    known
-        Trained perturbations, in the order of the embedding table.
-    unseen
-        What to do if it is not among them.
-
-    Raises
-    ------
-    UnknownPerturbation
-        It is not, and `unseen` has no way or no annotation to find one; says which.
+    The parts of a combination may come in any order. Raises `UnknownPerturbation` if it is not there and `unseen` has no way
+    or no annotation to find one; says which.
     """
     for index, trained in enumerate(known):
         if same_parts(name, trained):
@@ -108,9 +99,7 @@ def mixture(name: str, known: Sequence[str], unseen: Unseen) -> Mixture:
 
 def _combined(name: str, known: Sequence[str], unseen: Unseen) -> Mixture:
     if unseen.combination == "refuse":
-        remedy = (
-            'Train with cells of this combination, or combine the embeddings of its parts: Unseen(combination="sum").'
-        )
+        remedy = 'Train with cells of it, or combine the embeddings of its parts: Unseen(combination="sum").'
         raise UnknownPerturbation(name, known, remedy)
     parts = [mixture(part, known, unseen) for part in name.split("+")]
     factor = 1.0 if unseen.combination == "sum" else 1 / len(parts)
@@ -120,3 +109,28 @@ def _combined(name: str, known: Sequence[str], unseen: Unseen) -> Mixture:
         tuple(factor * weight for part in parts for weight in part.weight),
         "; ".join([note, *(part.note for part in parts if part.note)]),
     )
+
+
+def term_weights(annotation: Annotation) -> dict[str, float]:
+    """Weigh each term by how few genes have it: log(genes / genes with it), 0 for a term all genes have."""
+    counts = Counter(term for terms in annotation.values() for term in set(terms))
+    return {term: log(len(annotation) / count) for term, count in counts.items()}
+
+
+def similarity(one: Collection[str], other: Collection[str], weights: Mapping[str, float]) -> float:
+    """Weighted Jaccard index of two sets of terms, 0 (nothing shared) to 1; 0 if no term has a weight."""
+    shared, either = set(one) & set(other), set(one) | set(other)
+    total = sum(weights[term] for term in sorted(either))
+    return sum(weights[term] for term in sorted(shared)) / total if total > 0 else 0.0
+
+
+def nearest(
+    gene: str, candidates: Iterable[str], annotation: Annotation, weights: Mapping[str, float], k: int
+) -> list[tuple[str, float]]:
+    """Find the at most k candidates most alike to a gene, with their similarities; ties are broken by name.
+
+    Those that share no weighted term with it are left out.
+    """
+    own = annotation.get(gene, ())
+    found = [(name, similarity(own, annotation.get(name, ()), weights)) for name in candidates]
+    return sorted(((name, value) for name, value in found if value > 0), key=lambda item: (-item[1], item[0]))[:k]

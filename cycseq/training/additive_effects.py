@@ -12,14 +12,13 @@ step between two doses is the mean step, moved by what the context and the pertu
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
-from cycseq.data.sampling import CellGroup, group_cells
+from cycseq.data.sampling import CellGroup, Mask, group_cells
 from cycseq.data.vocabulary import NO_PERTURBATION, Cells, Vocabulary
 from cycseq.model import Effects
 
@@ -33,17 +32,24 @@ LEAST_VARIANCE = 1e-6
 """Floor of a gene's noise variance, in (log2 units)²: a gene that never varies has no signal either."""
 
 
+Labels = Int[np.ndarray, " change"]
+Noise = Float[np.ndarray, " change"]
+Genes = Float[np.ndarray, " gene"]
+Terms = Float[np.ndarray, " term"]
+ChangeGenes = Float[np.ndarray, "change gene"]
+
+
 class _Changes(NamedTuple):
     """Measured changes, one row for each trained (context, perturbation), or for each of its doses."""
 
-    values: Float[np.ndarray, "change gene"]
-    context: Int[np.ndarray, " change"]
-    p: Int[np.ndarray, " change"]
-    own: Float[np.ndarray, " change"]
+    values: ChangeGenes
+    context: Labels
+    p: Labels
+    own: Noise
     """Noise of the perturbed cells, as a share of one cell's variance: 1 / cells."""
-    control: Float[np.ndarray, " change"]
+    control: Noise
     """The same of the controls."""
-    noise: Float[np.ndarray, " gene"]
+    noise: Genes
     """Variance of one cell within its condition."""
     terms: Float[np.ndarray, "change term"]
     """What each term is multiplied by: 1, and with doses log10 of the dose less its mean."""
@@ -52,23 +58,15 @@ class _Changes(NamedTuple):
 class _Variances(NamedTuple):
     """Mean over genes of the variances of m, u and v, by term, and of e."""
 
-    mean: Float[np.ndarray, " term"]
-    context: Float[np.ndarray, " term"]
-    perturbation: Float[np.ndarray, " term"]
+    mean: Terms
+    context: Terms
+    perturbation: Terms
     rest: float
 
 
-def estimate(cells: Cells, vocabulary: Vocabulary, keep: Bool[np.ndarray, " cell"]) -> Effects:
-    """Estimate the additive effects from the kept cells.
-
-    Parameters
-    ----------
-    cells, vocabulary
-        Training cells; every context with perturbed cells has controls.
-    keep
-        Cells to use.
-    """
-    of_batch = np.array([vocabulary.contexts.index(context) for context, _ in vocabulary.batches])
+def estimate(cells: Cells, vocabulary: Vocabulary, keep: Mask) -> Effects:
+    """Estimate the additive effects from the kept cells; every context with perturbed cells has controls."""
+    of_batch = vocabulary.context_of_batch
     centre = float(cells.dose[keep & (cells.perturbation != NO_PERTURBATION)].mean()) if vocabulary.dosed else 0.0
     changes = _changes(cells, of_batch, keep, centre if vocabulary.dosed else None)
     sizes = len(vocabulary.contexts), len(vocabulary.perturbations)
@@ -76,9 +74,7 @@ def estimate(cells: Cells, vocabulary: Vocabulary, keep: Bool[np.ndarray, " cell
     return Effects((mean + own)[of_batch].astype(np.float32), common.astype(np.float32), centre)
 
 
-def _changes(
-    cells: Cells, of_batch: Int[np.ndarray, " batch"], keep: Bool[np.ndarray, " cell"], centre: float | None
-) -> _Changes:
+def _changes(cells: Cells, of_batch: Int[np.ndarray, " batch"], keep: Mask, centre: float | None) -> _Changes:
     """Measure changes within batches, and average them over a context's batches by perturbed cells.
 
     `centre` is taken off the doses (log10 of nM); None for cells without.
@@ -105,9 +101,7 @@ def _changes(
     return _Changes(values, contexts, perturbations, own_noise, control_noise, noise, np.stack(terms, axis=1))
 
 
-def _moments(
-    x: sp.csr_matrix, groups: list[CellGroup]
-) -> tuple[Float[np.ndarray, "condition gene"], Float[np.ndarray, " gene"]]:
+def _moments(x: sp.csr_matrix, groups: list[CellGroup]) -> tuple[Float[np.ndarray, "condition gene"], Genes]:
     """Mean of each condition, and the variance of a cell within its condition, pooled over conditions."""
     size = np.array([len(group.members) for group in groups])
     members = np.concatenate([group.members for group in groups])
@@ -120,7 +114,7 @@ def _moments(
     return means, np.maximum(variance, LEAST_VARIANCE)
 
 
-def _signal(changes: _Changes) -> Float[np.ndarray, " gene"]:
+def _signal(changes: _Changes) -> Genes:
     """Variance of a gene's true changes over their mean over genes: mean 1, all 1 where there is no signal at all."""
     sampling = (changes.own + changes.control).mean() * changes.noise
     raw = np.maximum(np.square(changes.values).mean(axis=0) - sampling, 0)
@@ -141,42 +135,27 @@ def _variances(changes: _Changes, sizes: tuple[int, int]) -> _Variances:
         _products(changes, label) for label in (np.zeros_like(both), changes.context, changes.p, both)
     )
     of_c, of_p, of_neither = within - same, across - same, every - within - across + same
-    same_p = np.maximum(of_p.variances(), 0)
+    same_p = np.maximum(_coefficients(of_p), 0)
     first = np.arange(changes.terms.shape[1]) == 0
-    same_c = np.maximum(of_c.variances() - control * (first & (of_c.pairs[0, 0] > 0)), 0)
-    known = [part for part in (of_neither, of_p) if part.pairs[0, 0] > 0]
-    mean = np.maximum(known[0].variances(), 0) if known else same_c
+    same_c = np.maximum(_coefficients(of_c) - control * (first & (of_c[0, 1] > 0)), 0)
+    known = [part for part in (of_neither, of_p) if part[0, 1] > 0]
+    mean = np.maximum(_coefficients(known[0]), 0) if known else same_c
     context, perturbation = np.maximum(same_c - mean, 0), np.maximum(same_p - mean, 0)
     powers = np.square(changes.terms).mean(axis=0)
     total = np.square(changes.values).sum() / changes.values.size
     rest = float(max(total - powers @ (mean + context + perturbation) - control - own, 0))
-    if of_p.pairs[0, 0] > 0:
+    if of_p[0, 1] > 0:
         return _Variances(mean, context, perturbation, rest)
     # one context each: what is a perturbation's own cannot be separated
     return _Variances(mean, context, np.full_like(mean, rest / powers.sum()), 0.0)
 
 
-@dataclass(frozen=True)
-class _Products:
-    """Normal equations of products of different changes with the same label, over the products of their terms."""
+def _products(changes: _Changes, label: Labels) -> Float[np.ndarray, "term 1+term"]:
+    """Normal equations of products of different changes with the same label, over the products of their terms.
 
-    sums: Float[np.ndarray, " term"]
-    pairs: Float[np.ndarray, "term term"]
-    """The first entry is the number of pairs."""
-
-    def __add__(self, other: _Products) -> _Products:
-        return _Products(self.sums + other.sums, self.pairs + other.pairs)
-
-    def __sub__(self, other: _Products) -> _Products:
-        return _Products(self.sums - other.sums, self.pairs - other.pairs)
-
-    def variances(self) -> Float[np.ndarray, " term"]:
-        """Least-squares coefficient of each term; 0 where there are no pairs."""
-        return np.linalg.lstsq(self.pairs, self.sums, rcond=1e-9)[0]
-
-
-def _products(changes: _Changes, label: Int[np.ndarray, " change"]) -> _Products:
-    """Sum over pairs of different changes with the same label, without forming the pairs."""
+    The first column are sums over pairs, the rest sums of the products of their terms; the first of these is the number of
+    pairs. The pairs are not formed.
+    """
     _, codes = np.unique(label, return_inverse=True)
     size, n_genes = codes.max() + 1, changes.values.shape[1]
     terms, squares = changes.terms, np.square(changes.values).sum(axis=1)
@@ -186,11 +165,17 @@ def _products(changes: _Changes, label: Int[np.ndarray, " change"]) -> _Products
     ]
     outer = terms[:, :, None] * terms[:, None, :]  # [change, term, term]
     of_label = _sums(outer.reshape(len(terms), -1), codes, size).reshape(size, *outer.shape[1:])
-    return _Products(np.array(sums) / n_genes, np.square(of_label).sum(axis=0) - np.square(outer).sum(axis=0))
+    pairs = np.square(of_label).sum(axis=0) - np.square(outer).sum(axis=0)
+    return np.column_stack([np.array(sums) / n_genes, pairs])
+
+
+def _coefficients(products: Float[np.ndarray, "term 1+term"]) -> Terms:
+    """Least-squares coefficient of each term; 0 where there are no pairs."""
+    return np.linalg.lstsq(products[:, 1:], products[:, 0], rcond=1e-9)[0]
 
 
 def _solve(
-    changes: _Changes, parts: _Variances, signal: Float[np.ndarray, " gene"], sizes: tuple[int, int]
+    changes: _Changes, parts: _Variances, signal: Genes, sizes: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Predict m [term, gene], u [context, term, gene] and v [perturbation, term, gene], by turns, each given the others."""
     precision = 1 / (parts.rest * signal + changes.own[:, None] * changes.noise)  # [change, gene]
@@ -222,19 +207,12 @@ def _solve(
 class _Block:
     """One term of m, w or v: values [label, gene] that share a prior."""
 
-    def __init__(
-        self,
-        term: Float[np.ndarray, "change 1"],
-        weight: Float[np.ndarray, "change gene"],
-        label: Int[np.ndarray, " change"],
-        size: int,
-        variance: Float[np.ndarray, "*label gene"],
-    ) -> None:
+    def __init__(self, term: np.ndarray, weight: ChangeGenes, label: Labels, size: int, variance: np.ndarray) -> None:
         self.term, self.weight, self.label, self.variance = term, weight, label, variance
         self.total = _sums(weight * term, label, size)
         self.found = np.zeros_like(self.total)
 
-    def improve(self, left: Float[np.ndarray, "change gene"]) -> None:
+    def improve(self, left: ChangeGenes) -> None:
         """Predict the block's values from what all other blocks leave; `left` is brought up to date in place."""
         left += self.term * self.found[self.label]
         self.found = _shrink(_sums(self.weight * left, self.label, len(self.found)), self.total, self.variance)
@@ -246,7 +224,7 @@ def _shrink(weighted: np.ndarray, precision: np.ndarray, variance: np.ndarray) -
     return variance * weighted / (variance * precision + 1)
 
 
-def _sums(values: np.ndarray, label: Int[np.ndarray, " change"], size: int) -> Float[np.ndarray, "label gene"]:
+def _sums(values: np.ndarray, label: Labels, size: int) -> Float[np.ndarray, "label gene"]:
     out = np.zeros((size, values.shape[1]))
     np.add.at(out, label, values)
     return out

@@ -1,15 +1,16 @@
-"""The history of a stage of training: losses and validation figures of every epoch, and warnings."""
+"""The history of a stage: losses and validation figures of every epoch, warnings, and what is published under way."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from datetime import timedelta
+from pathlib import Path
 
 import pandas as pd
-from pydantic import TypeAdapter
 
+from cycseq.errors import ConfigError
 from cycseq.training.validation import References, Report
 
 MODE_COLLAPSE = 0.05
@@ -19,6 +20,8 @@ INPUT_IGNORED = 0.01
 that a good prediction leaves out."""
 DEAD_LATENT = 0.01
 """A latent with less than this share of active dimensions has collapsed."""
+Reporter = Callable[[int, int, str], None]
+"""Called once per epoch with (epochs done, most epochs, text)."""
 
 
 @dataclass(frozen=True)
@@ -62,75 +65,90 @@ class History:
 
     def warnings(self) -> list[str]:
         """Problems of the weights that were kept, in words; empty if none was found."""
-        return [*self._no_gain(), *self._dead_latents(), *self._modes(), *self._ignored_input()]
+        best, trivial, found = self.best, self.references, []
+        if self.best_epoch == 0:
+            found.append("no epoch had a lower validation error than the weights training started from: they were kept")
+        for direction in ("n2p", "p2n"):
+            error = getattr(best.errors, direction)
+            for name, errors in (("copying the input", trivial.copy), ("adding the mean effect", trivial.mean_effect)):
+                if error >= (other := getattr(errors, direction)):
+                    found.append(
+                        f"the validation error of {direction}, {error:.4g}, is not below that of {name}, {other:.4g}"
+                    )
+        found += [
+            f"{latent} is collapsed: {share:.0%} of its dimensions are active, the decoder cannot read the input from it"
+            for latent, share in best.active.items()
+            if share < DEAD_LATENT
+        ]
+        if best.spread < MODE_COLLAPSE * trivial.spread:
+            found.append(
+                f"mode collapse: n2p predictions of different perturbations differ by {best.spread:.2g} log2 units, the "
+                f"data's by {trivial.spread:.2g}"
+            )
+        for direction in ("n2p", "p2n"):
+            made, true = best.draw_spread[direction], trivial.draw_spread[direction]
+            if made < INPUT_IGNORED * true:
+                found.append(
+                    f"{direction} ignores its input: predictions from different draws of a condition differ by {made:.2g} "
+                    f"log2 units, the data's by {true:.2g}"
+                )
+        return found
 
     def table(self) -> pd.DataFrame:
         """One row an epoch: losses, validation errors and their references, signs of collapse, seconds."""
-        fixed = _columns("reference", asdict(self.references))
         rows = [
-            {"epoch": epoch.number, "kept": epoch.number == self.best_epoch, "seconds": epoch.seconds}
-            | _columns("loss", epoch.losses)
-            | _columns("validation", asdict(epoch.validation))
-            | fixed
+            {
+                "epoch": epoch.number,
+                "kept": epoch.number == self.best_epoch,
+                "seconds": epoch.seconds,
+                "loss": dict(epoch.losses),
+                "validation": asdict(epoch.validation),
+                "reference": asdict(self.references),
+            }
             for epoch in self.epochs
         ]
-        return pd.DataFrame(rows)
-
-    def _no_gain(self) -> list[str]:
-        found = []
-        if self.best_epoch == 0:
-            found.append("no epoch had a lower validation error than the weights training started from: they were kept")
-        trivial = {"copying the input": self.references.copy, "adding the mean effect": self.references.mean_effect}
-        for direction in ("n2p", "p2n"):
-            error = getattr(self.best.errors, direction)
-            for name, errors in trivial.items():
-                reference = getattr(errors, direction)
-                if error >= reference:
-                    found.append(
-                        f"the validation error of {direction}, {error:.4g}, is not below that of {name}, {reference:.4g}"
-                    )
-        return found
-
-    def _dead_latents(self) -> list[str]:
-        return [
-            f"{latent} is collapsed: {share:.0%} of its dimensions are active, the decoder cannot read the input from it"
-            for latent, share in self.best.active.items()
-            if share < DEAD_LATENT
-        ]
-
-    def _modes(self) -> list[str]:
-        made, true = self.best.spread, self.references.spread
-        if not made < MODE_COLLAPSE * true:
-            return []
-        return [
-            f"mode collapse: n2p predictions of different perturbations differ by {made:.2g} log2 units, the data's by "
-            f"{true:.2g}"
-        ]
-
-    def _ignored_input(self) -> list[str]:
-        return [
-            f"{direction} ignores its input: predictions from different draws of a condition differ by {made:.2g} log2 "
-            f"units, the data's by {true:.2g}"
-            for direction, made, true in (
-                (name, self.best.draw_spread[name], self.references.draw_spread[name]) for name in ("n2p", "p2n")
-            )
-            if made < INPUT_IGNORED * true
-        ]
+        return pd.json_normalize(rows)
 
 
-def to_json(history: History) -> str:
-    """Write a history as JSON; numbers come back exactly."""
-    return json.dumps(asdict(history))
+def line(history: History, total: int) -> str:
+    """Summarise the last epoch: time, validation errors and those of copying the input."""
+    last, copy = history.epochs[-1], history.references.copy
+    errors, each = last.validation.errors, last.seconds / last.number
+    left = timedelta(seconds=round(each * (total - last.number)))
+    return (
+        f"{history.name}: epoch {last.number}/{total}, {each:.1f} s an epoch, {left} left; validation error "
+        f"n2p {errors.n2p:.4f} (copy {copy.n2p:.4f}), p2n {errors.p2n:.4f} (copy {copy.p2n:.4f})"
+    )
 
 
-def from_json(text: str) -> History:
-    """Read what `to_json` wrote."""
-    return TypeAdapter(History).validate_json(text)
+@contextmanager
+def watching(report: Reporter, total: int, log: Path | None, first_epoch: int) -> Iterator[Callable[[History], None]]:
+    """Yield a function that publishes the last epoch of a history: to `report`, and to TensorBoard if `log` is a folder.
 
+    Records of an interrupted training from `first_epoch` on are hidden.
+    """
+    writer = None
+    if log is not None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise ConfigError(
+                f"A log folder is given ('{log}'), but TensorBoard is not installed ({error}). Install the extra "
+                "'tensorboard' of this package (pip install '.[tensorboard]'), or give no log folder."
+            ) from error
+        writer = SummaryWriter(str(log), purge_step=first_epoch)
 
-def _columns(prefix: str, values: Mapping[str, Any]) -> dict[str, float]:
-    """Flatten nested records: "validation.errors.n2p" …"""
-    found: dict[str, float] = {}
-    for name, value in values.items():
-        found |= _columns(f"{prefix}.{name}", value) if isinstance(value, Mapping) else {f"{prefix}.{name}": value}
-    return found
+    def publish(history: History) -> None:
+        number = history.epochs[-1].number
+        if writer is not None:
+            for name, value in history.table().iloc[-1].drop(["epoch", "kept"]).items():
+                writer.add_scalar(f"{history.name}/{name}".replace(" ", "_"), float(value), number)
+            writer.flush()
+        if number:
+            report(number, total, line(history, total))
+
+    try:
+        yield publish
+    finally:
+        if writer is not None:
+            writer.close()

@@ -9,22 +9,19 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from cycseq import parallel
 from cycseq.config import Stage, TrainConfig
 from cycseq.data.loader import PairLoader
-from cycseq.devices import random_state, seeded, set_random_state
+from cycseq.devices import GradientMean, current, random_state, seeded, set_random_state
 from cycseq.errors import CheckpointError, TrainingError
+from cycseq.files import write_record
 from cycseq.model import Critics, Generators
-from cycseq.parallel import ALONE, GradientMean, Peers
-from cycseq.training import progress, stage_state
-from cycseq.training.checkpoint import Weights
-from cycseq.training.history import Epoch, History
-from cycseq.training.progress import Reporter
-from cycseq.training.stage_state import Owner, StageState
+from cycseq.training.checkpoint import STATE_FILE, Owner, StageState, Weights, fingerprint, read_state
+from cycseq.training.history import Epoch, History, Reporter, watching
 from cycseq.training.step import Stepper
 from cycseq.training.validation import evaluate, references
 
@@ -59,50 +56,56 @@ class Run:
         return self.stage.epochs if self.until is None else self.until
 
 
+class Terms(NamedTuple):
+    """Loss terms of an epoch."""
+
+    means: dict[str, float]
+    """Mean of each over the steps; NaN or infinite if it was so in any step."""
+    sound: dict[str, float]
+    """Steps before the first such step."""
+
+
 def train_stage(
     generators: Generators, critics: Critics, train: PairLoader, validation: PairLoader, run: Run
 ) -> History:
     """Train the networks in place and leave the weights of the best validation error, or the last, in the generators.
 
     The critics keep their last weights. Training and validation pairs are of disjoint cells. Under torchrun
-    (`cycseq.parallel`) the first process validates, reports and writes.
-
-    Raises
-    ------
-    TrainingError
-        A loss, a gradient norm or the validation error became NaN or infinite, or grew without bound. The generators
-        are left with the best weights so far, and the state file with everything after the last epoch before.
-    CheckpointError
-        The state file is damaged or belongs to another training.
+    (`cycseq.devices`) the first process validates, reports and writes. Raises `TrainingError` if a loss, a gradient norm or
+    the validation error became NaN or infinite, or grew without bound: the generators are left with the best weights so
+    far, and the state file with everything after the last epoch before.
     """
-    peers = parallel.current()
+    peers = current()
     peers.same_start((generators, critics))
     with seeded(run.seed + peers.rank, train.device):
-        stage = _Training(generators, critics, train, validation, run)
+        training = Training(generators, critics, train, validation, run)
         try:
-            stage.go_on()
+            training.go_on()
         finally:
-            generators.load_state_dict(stage.best)
+            generators.load_state_dict(training.best)
             generators.eval()
-            stage.stepping.stepper.release()
-    return stage.history
+            training.stepper.release()
+    return training.history
 
 
-class _Training:
+class Training:
     """A stage under way: all that changes from epoch to epoch, and the file it is kept in."""
 
     def __init__(
         self, generators: Generators, critics: Critics, train: PairLoader, validation: PairLoader, run: Run
     ) -> None:
         self.generators, self.critics, self.run = generators, critics, run
-        self.train, self.validation, self.peers = train, validation, parallel.current()
+        self.train, self.validation, self.peers = train, validation, current()
         self.rng = np.random.default_rng(run.seed)
-        self.stepping = _Stepping(generators, critics, run, train.variance(), self.peers)
+        self.reduce = GradientMean(self.peers) if self.peers.world > 1 else None
+        self.stepper = Stepper(generators, critics, run.config, run.stage, train.statistics.variance, self.reduce)
+        every = max(1, round(0.1 * run.stage.epochs))
+        optimizers = self.stepper.optimizers
+        self.schedules = [torch.optim.lr_scheduler.StepLR(one, every, run.config.decay) for one in optimizers]
         self.best: Weights = deepcopy(generators.state_dict())
         self.finished = run.epochs == 0
-        self.owner = self._owner() if run.state else None
-        found = stage_state.read(run.state, self.owner) if run.state and self.owner else None
-        if found:
+        self.owner = self._owner() if run.state else {}
+        if run.state and (found := read_state(run.state, self.owner)):
             self._restore(found)
         else:
             self.history = self.peers.from_first(self._untrained)
@@ -111,12 +114,10 @@ class _Training:
 
     def go_on(self) -> None:
         """Train until the epochs run out or patience does."""
-        run, total = self.run, self.run.epochs
-        first = len(self.history.epochs)
         if self.finished:
             return
-        log = run.log if self.peers.first else None
-        with progress.watching(run.report, total, log, first) as publish:
+        first, log = len(self.history.epochs), self.run.log if self.peers.first else None
+        with watching(self.run.report, self.run.epochs, log, first) as publish:
             if first == 1 and self.peers.first:
                 publish(self.history)
             while not self.finished:
@@ -124,13 +125,34 @@ class _Training:
                 if self.peers.first:
                     publish(self.history)
 
+    def steps(self) -> Terms:
+        """Take the steps of an epoch, one a batch; losses are read from the device once, at the end."""
+        size, n_pairs, device = self.run.stage.batch_size, len(self.train), self.train.device
+        names: tuple[str, ...] = ()
+        sums = sound = torch.zeros((), device=device)
+        starts = range(0, n_pairs, size)
+        passes = math.ceil(self.run.stage.least_steps / len(starts))
+        batches = chain.from_iterable(self.train.epoch(size, self.rng, self.peers) for _ in range(passes))
+        for start, batch in zip([*starts] * passes, batches, strict=True):
+            weight = self.peers.weight(min(size, n_pairs - start))
+            if self.reduce:
+                self.reduce.weight = weight
+            terms = self.stepper.step(batch)
+            names = tuple(terms)
+            sums = sums + weight * torch.stack(list(terms.values())).float()
+            sound = sound + torch.isfinite(sums)
+        for schedule in self.schedules:
+            schedule.step()
+        sums = self.peers.sum(sums) / (passes * len(starts))
+        return Terms(*(dict(zip(names, values, strict=True)) for values in torch.stack([sums, sound]).tolist()))
+
     def _epoch(self) -> None:
         begun, number, run, stage = time.perf_counter(), len(self.history.epochs), self.run, self.run.stage
-        terms = self.stepping.epoch(self.train, self.rng)
-        _check_terms(terms, self.history, stage)
+        terms = self.steps()
+        check_terms(terms, self.history, stage)
         found = self.peers.from_first(lambda: evaluate(self.generators, self.validation))
         if not math.isfinite(found.errors.mean):
-            raise TrainingError(_advice(f"The validation error is {found.errors.mean}", number, stage))
+            raise _diverged(f"The validation error is {found.errors.mean}", number, stage)
         best_epoch, seconds = self.history.best_epoch, self.history.epochs[-1].seconds
         if run.until is not None or found.errors.mean < self.history.best.errors.mean:
             best_epoch, self.best = number, deepcopy(self.generators.state_dict())
@@ -155,28 +177,27 @@ class _Training:
             "number of processes": str(self.peers.world),  # each process and kind of device has its own random numbers
             "device": device,
             "training or validation cells": f"{self.train.source.fingerprint} {self.validation.source.fingerprint}",
-            "starting weights": stage_state.fingerprint(self.generators, self.critics),
+            "starting weights": fingerprint(self.generators, self.critics),
         }
 
     def _keep(self) -> None:
         """Write the state; once the stage has ended, only its result."""
-        if self.run.state is None or self.owner is None:
+        if self.run.state is None:
             return
         random = self.peers.gather(random_state(self.train.device))
         if not self.peers.first:
             return
-        kept = StageState(self.history, True, self.best, {}, self.critics.state_dict(), [], [], "", [])
-        if not self.finished:
-            kept = replace(
-                kept,
-                finished=False,
-                generators=self.generators.state_dict(),
-                optimizers=[optimizer.state_dict() for optimizer in self.stepping.stepper.optimizers],
-                schedules=[schedule.state_dict() for schedule in self.stepping.schedules],
-                order=json.dumps(self.rng.bit_generator.state),
-                random=random,
-            )
-        stage_state.write(self.run.state, self.owner, kept)
+        result = self.owner, self.history, self.finished, self.best, self.critics.state_dict()
+        rest = (
+            self.generators.state_dict(),
+            [optimizer.state_dict() for optimizer in self.stepper.optimizers],
+            [schedule.state_dict() for schedule in self.schedules],
+            json.dumps(self.rng.bit_generator.state),
+            random,
+        )
+        write_record(
+            self.run.state, STATE_FILE, StageState(*result, *(({}, [], [], "", []) if self.finished else rest))
+        )
 
     def _restore(self, found: StageState) -> None:
         self.history, self.finished, self.best = found.history, found.finished, found.best
@@ -184,72 +205,26 @@ class _Training:
         if found.finished:
             return
         self.generators.load_state_dict(found.generators)
-        for optimizer, values in zip(self.stepping.stepper.optimizers, found.optimizers, strict=True):
-            optimizer.load_state_dict(values)
-        for schedule, values in zip(self.stepping.schedules, found.schedules, strict=True):
-            schedule.load_state_dict(values)
+        kept: tuple[Any, ...] = (*self.stepper.optimizers, *self.schedules)
+        for one, values in zip(kept, (*found.optimizers, *found.schedules), strict=True):
+            one.load_state_dict(values)
         self.rng.bit_generator.state = json.loads(found.order)
         set_random_state(found.random[self.peers.rank], self.train.device)
 
 
-@dataclass(frozen=True)
-class _Terms:
-    """Loss terms of an epoch."""
-
-    means: dict[str, float]
-    """Mean of each over the steps; NaN or infinite if it was so in any step."""
-    sound: dict[str, int]
-    """Steps before the first in which a term was NaN or infinite."""
-
-
-class _Stepping:
-    """The stepper of a stage and its schedules."""
-
-    def __init__(
-        self, generators: Generators, critics: Critics, run: Run, variance: float, peers: Peers = ALONE
-    ) -> None:
-        self.run, self.peers = run, peers
-        self.reduce = GradientMean(peers) if peers.world > 1 else None
-        self.stepper = Stepper(generators, critics, run.config, run.stage, variance, self.reduce)
-        every = max(1, round(0.1 * run.stage.epochs))
-        self.schedules = [
-            torch.optim.lr_scheduler.StepLR(optimizer, every, run.config.decay) for optimizer in self.stepper.optimizers
-        ]
-
-    def epoch(self, train: PairLoader, rng: np.random.Generator) -> _Terms:
-        """Take one step per batch; losses are read from the device once, at the end."""
-        size, n_pairs = self.run.stage.batch_size, len(train)
-        names: tuple[str, ...] = ()
-        sums = sound = torch.zeros((), device=train.device)
-        starts = range(0, n_pairs, size)
-        passes = math.ceil(self.run.stage.least_steps / len(starts))
-        batches = chain.from_iterable(train.epoch(size, rng, self.peers) for _ in range(passes))
-        for start, batch in zip([*starts] * passes, batches, strict=True):
-            weight = self.peers.weight(min(size, n_pairs - start))
-            if self.reduce:
-                self.reduce.weight = weight
-            terms = self.stepper.step(batch)
-            names = tuple(terms)
-            sums = sums + weight * torch.stack(list(terms.values())).float()
-            sound = sound + torch.isfinite(sums)
-        for schedule in self.schedules:
-            schedule.step()
-        sums = self.peers.sum(sums) / (passes * len(starts))
-        means, steps = torch.stack([sums, sound]).tolist()
-        return _Terms(dict(zip(names, means, strict=True)), dict(zip(names, map(int, steps), strict=True)))
-
-
-def _check_terms(terms: _Terms, history: History, stage: Stage) -> None:
+def check_terms(terms: Terms, history: History, stage: Stage) -> None:
+    """Raise `TrainingError` if a term of the epoch after a history is not finite, or has grown without bound."""
     number = len(history.epochs)
     first = history.epochs[1].losses if number > 1 else terms.means
     broken = [name for name, value in terms.means.items() if not math.isfinite(value)]
-    for name in sorted(broken, key=terms.sound.__getitem__):
-        what = f"{_title(name)} is {terms.means[name]} since step {terms.sound[name] + 1}"
-        raise TrainingError(_advice(what, number, stage))
+    if broken:
+        name = min(broken, key=terms.sound.__getitem__)
+        what = f"{_title(name)} is {terms.means[name]} since step {terms.sound[name] + 1:.0f}"
+        raise _diverged(what, number, stage)
     for name, value in terms.means.items():
         if abs(value) > DIVERGED * max(1.0, abs(first[name])):
             what = f"{_title(name)} is {value:.3g}, was {first[name]:.3g} in the first epoch"
-            raise TrainingError(_advice(what, number, stage))
+            raise _diverged(what, number, stage)
 
 
 def _title(name: str) -> str:
@@ -258,8 +233,8 @@ def _title(name: str) -> str:
     return f"The gradient norm of the {net}" if kind else f"The loss '{name}'"
 
 
-def _advice(what: str, epoch: int, stage: Stage) -> str:
-    return (
+def _diverged(what: str, epoch: int, stage: Stage) -> TrainingError:
+    return TrainingError(
         f"{what}, in epoch {epoch} of stage '{stage.name}': training diverged. "
         f"Lower the learning rate ({stage.learning_rate:g}) or check the scale of X."
     )

@@ -30,25 +30,14 @@ TITLES = {
 def loss_curves(histories: Sequence[History], path: str | Path) -> None:
     """Draw a row per stage: loss terms, and validation errors of n2p and of p2n with their trivial references.
 
-    Parameters
-    ----------
-    histories
-        Stages, as in `CycSeq.history`.
-    path
-        Image to write; its ending decides the format.
-
-    Raises
-    ------
-    DataError
-        There are no histories.
+    `histories` are stages, as in `CycSeq.history`; raises `DataError` if there are none. The ending of `path` decides the
+    format of the image.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     if not histories:
         raise DataError("There are no histories to draw; expected those of a trained model, CycSeq.history.")
     figure = Figure(figsize=(11.5, 2.9 * len(histories) + 0.2), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(len(histories), 3, squeeze=False, sharey=False)
     for (left, *right), history in zip(axes, histories, strict=True):
         _losses(left, history)

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from cycseq import losses
 from cycseq.config import LossWeights, Precision, Stage, TrainConfig
-from cycseq.data.sampling import PairBatch
+from cycseq.data.loader import PairBatch
 from cycseq.layers import Dropout, Linear, PReLU, collect_gradients
-from cycseq.model import Critic, Critics, Generator, Generators, Translation
+from cycseq.model import Critic, Critics, Expression, First, Generator, Generators, Translation
 
 CLIP_EPSILON = 1e-6
 """Added to the gradient norm when clipping, as torch.nn.utils.clip_grad_norm_ does."""
@@ -32,24 +32,15 @@ CLIP_EPSILON = 1e-6
 class Fake(NamedTuple):
     """Generated samples, detached, and their product with the first layer of the critic that judged them."""
 
-    x: Float[Tensor, "sample gene"]
-    product: Float[Tensor, "sample hidden"]
+    x: Expression
+    product: First
 
 
 class Stepper:
-    """Networks and optimisers of one stage: takes a step a batch, for the generators, then for the critics.
+    """Networks, trained in place, and optimisers of one stage: a step a batch, for the generators, then for the critics.
 
-    Parameters
-    ----------
-    generators, critics
-        Networks, trained in place; the critics only where the adversarial loss has a weight.
-    config, stage
-        Settings; the stage names the optimiser and its learning rate.
-    variance
-        Var(x) of the training draws.
-    reduce
-        Called with the list of a network pair's gradients between `backward` and clipping, to change them in place:
-        where several processes train, it averages over them.
+    `variance` is Var(x) of the training draws. `reduce` is called with a network pair's gradients between `backward` and
+    clipping, to change them in place: where several processes train, it averages over them.
     """
 
     def __init__(
@@ -70,12 +61,7 @@ class Stepper:
             collect_gradients(net, on=True)
 
     def step(self, batch: PairBatch) -> dict[str, Tensor]:
-        """Take one step for the generators, then one for the critics.
-
-        Returns
-        -------
-        The unweighted loss terms and the gradient norms before clipping, detached.
-        """
+        """Take a step; returns the unweighted loss terms and the gradient norms before clipping, detached."""
         self.generators.train()
         self.critics.train()
         with low_precision(self.config.precision, batch.control.device):
@@ -124,31 +110,25 @@ def low_precision(precision: Precision, device: torch.device) -> torch.autocast:
 def generator_terms(
     generators: Generators, critics: Critics, batch: PairBatch, config: TrainConfig, variance: float
 ) -> tuple[dict[str, Tensor], list[Fake]]:
-    """Compute the loss terms of both generators, without their weights.
+    """Compute the loss terms of both generators, both directions added, without their weights.
 
-    Returns
-    -------
-    terms
-        "adversarial", "cycle", "perturbation", "batch", "kl", and "paired" if it has a weight; both directions added.
-    fakes
-        Generated perturbed and control samples for the critics; empty if the adversarial loss has no weight.
+    Also returns the generated perturbed and control samples for the critics, none if the adversarial loss has no weight.
     """
     n2p, p2n = generators.n2p, generators.p2n
     to_p, to_n = (generator.condition(batch.p, batch.b, batch.dose) for generator in (n2p, p2n))
     made_p, made_n = _translate(n2p, batch.control, to_p), _translate(p2n, batch.perturbed, to_n)
     cycled_n, cycled_p = _translate(p2n, made_p.x_hat, to_n), _translate(n2p, made_n.x_hat, to_p)
+    back = losses.reconstruction(batch.control, cycled_n.x_hat, variance)
     terms = {
-        "cycle": losses.reconstruction(batch.control, cycled_n.x_hat, variance)
-        + losses.reconstruction(batch.perturbed, cycled_p.x_hat, variance),
+        "cycle": back + losses.reconstruction(batch.perturbed, cycled_p.x_hat, variance),
         "kl": losses.kl(made_p.mu, made_p.log_variance).sum() + losses.kl(made_n.mu, made_n.log_variance).sum(),
     }
     labels = [p2n.labels(cycled_n.hidden), n2p.labels(cycled_p.hidden)]
     terms["perturbation"] = torch.stack([losses.label_cross_entropy(p, batch.p) for p, _ in labels]).sum()
     terms["batch"] = torch.stack([losses.label_cross_entropy(b, batch.b) for _, b in labels]).sum()
     if config.weights.paired > 0:
-        terms["paired"] = losses.reconstruction(batch.perturbed, made_p.x_hat, variance) + losses.reconstruction(
-            batch.control, made_n.x_hat, variance
-        )
+        there = losses.reconstruction(batch.perturbed, made_p.x_hat, variance)
+        terms["paired"] = there + losses.reconstruction(batch.control, made_n.x_hat, variance)
     fakes = []
     if config.weights.adversarial > 0:
         terms["adversarial"] = torch.zeros((), device=batch.control.device)
@@ -168,16 +148,13 @@ def generator_total(terms: Mapping[str, Tensor], weights: LossWeights) -> Float[
 def critic_terms(critics: Critics, batch: PairBatch, fakes: list[Fake], config: TrainConfig) -> dict[str, Tensor]:
     """Compute the loss of both critics, and the gradient penalty if it has a weight.
 
-    Parameters
-    ----------
-    fakes
-        As `generator_terms` made them, with the weights the critics still have.
+    `fakes` are as `generator_terms` made them, with the weights the critics still have.
     """
     sides = ((critics.perturbed, batch.perturbed), (critics.control, batch.control))
     found, penalties = [], []
     for (critic, real), fake in zip(sides, fakes, strict=True):
         layer, from_condition = critic.input.expression, _from_condition(critic, batch)
-        h_real, h_fake = layer(real) + from_condition, layer.known(fake.x, fake.product) + from_condition
+        h_real, h_fake = layer(real) + from_condition, layer(fake.x, fake.product) + from_condition
         found.append(losses.adversarial_critic(critic.score(h_real), critic.score(h_fake), config.adversarial))
         if config.weights.gradient_penalty > 0:
             mix = torch.rand(len(real), 1, dtype=real.dtype, device=real.device)
@@ -187,7 +164,7 @@ def critic_terms(critics: Critics, batch: PairBatch, fakes: list[Fake], config: 
     return terms | ({"gradient_penalty": torch.stack(penalties).sum()} if penalties else {})
 
 
-def score_gradient(critic: Critic, h: Float[Tensor, "sample width"]) -> Float[Tensor, "sample gene"]:
+def score_gradient(critic: Critic, h: First) -> Expression:
     """Differentiate each sample's score by its expression, from its first hidden vector h.
 
     The critic is piecewise linear, ∇_x = W_xᵀ D_1 W_2ᵀ D_2 … w with diagonal D_k (PReLU slope × dropout) that depend on
@@ -223,7 +200,7 @@ def _translate(generator: Generator, x: Tensor, condition: Tensor) -> Translatio
     return generator(x, condition, noise)
 
 
-def _from_condition(critic: Critic, batch: PairBatch) -> Float[Tensor, "sample hidden"]:
+def _from_condition(critic: Critic, batch: PairBatch) -> First:
     return critic.input.condition(critic.condition(batch.p, batch.b, batch.dose))
 
 

@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from cycseq.data.loader import CHUNK, PairLoader
-from cycseq.data.sampling import PairBatch
-from cycseq.model import Generator, Generators
+from cycseq.data.loader import CHUNK, PairBatch, PairLoader
+from cycseq.model import Expression, Generator, Generators, Latent, Translation
 
+DIRECTIONS = ("n2p", "p2n")
 ACTIVE_VARIANCE = 0.01
 """A latent dimension is active if its mean varies by more than this between samples."""
 
@@ -25,7 +25,7 @@ class Errors:
     n2p: float
     """Control draws translated to the perturbed state, against the perturbed draws of their pairs."""
     p2n: float
-    """Perturbed draws translated to the control state, against the control draws of their pairs."""
+    """The reverse."""
 
     @property
     def mean(self) -> float:
@@ -53,7 +53,6 @@ class Report:
     """State of a model on the validation draws."""
 
     errors: Errors
-    """Translation errors."""
     active: dict[str, float]
     """Posterior collapse: share of active dimensions of each latent, key "n2p.exp" …; 0 means collapsed."""
     spread: float
@@ -71,7 +70,7 @@ class _DrawSpread:
         self.squares: list[Tensor] = []
         self.count = 0
 
-    def add(self, x: Float[Tensor, "sample gene"], same: Bool[Tensor, " step"]) -> None:
+    def add(self, x: Expression, same: Bool[Tensor, " step"]) -> None:
         """Add samples; `same` says whether samples i and i + 1 are of one condition."""
         self.squares.append((x[1:][same] - x[:-1][same]).square().sum())
         self.count += int(same.sum()) * x.shape[1]
@@ -83,18 +82,18 @@ class _DrawSpread:
 
 def references(train: PairLoader, validation: PairLoader) -> References:
     """Compute the errors of copying the input and of adding the mean training effect, and the spread of the data."""
-    control, perturbed = train.means()
+    control, perturbed, _ = train.statistics
     shift, n_genes = perturbed - control, len(control)
     squares: dict[str, list[Tensor]] = {"copy": [], "n2p": [], "p2n": [], "perturbed": []}
     n_batches = int(validation.source.b.max()) + 1
-    sums, draw = torch.zeros(n_batches, n_genes, dtype=torch.float64), {"n2p": _DrawSpread(), "p2n": _DrawSpread()}
+    sums = torch.zeros(n_batches, n_genes, dtype=torch.float64)
+    draw = {direction: _DrawSpread() for direction in DIRECTIONS}
     for batch in validation.epoch(CHUNK):
         change = batch.perturbed - batch.control
         for name, difference in (("copy", change), ("n2p", change - shift), ("p2n", shift - change)):
             squares[name].append(difference.square().sum())
-        same = _same_condition(batch)
-        draw["n2p"].add(batch.perturbed, same)
-        draw["p2n"].add(batch.control, same)
+        for direction, spread in draw.items():
+            spread.add(batch.sides(direction)[1], _same_condition(batch))
         values = batch.perturbed.cpu().double()
         squares["perturbed"].append(values.square().sum())
         sums.index_add_(0, batch.b.cpu(), values)
@@ -110,29 +109,34 @@ def references(train: PairLoader, validation: PairLoader) -> References:
 @torch.no_grad()
 def evaluate(generators: Generators, validation: PairLoader) -> Report:
     """Translate all validation draws with latent means, in evaluation mode."""
-    training = generators.training
+    training, source = generators.training, validation.source
     generators.eval()
-    squares: dict[str, list[Tensor]] = {"n2p": [], "p2n": []}
-    mus: dict[str, list[Tensor]] = {"n2p": [], "p2n": []}
-    draw = {"n2p": _DrawSpread(), "p2n": _DrawSpread()}
-    n_batches = int(validation.source.b.max()) + 1
-    controls = torch.zeros(n_batches, validation.source.n_genes, device=validation.device)
+    squares: dict[str, list[Tensor]] = {direction: [] for direction in DIRECTIONS}
+    mus: dict[str, list[Tensor]] = {direction: [] for direction in DIRECTIONS}
+    draw = {direction: _DrawSpread() for direction in DIRECTIONS}
+    controls = torch.zeros(int(source.b.max()) + 1, source.n_genes, device=validation.device)
     for batch in validation.epoch(CHUNK):
-        same = _same_condition(batch)
-        for name, source, target in (("n2p", batch.control, batch.perturbed), ("p2n", batch.perturbed, batch.control)):
-            generator = getattr(generators, name)
-            out = generator(source, generator.condition(batch.p, batch.b, batch.dose))
-            squares[name].append((out.x_hat - target).square().sum())
-            mus[name].append(out.mu)
-            draw[name].add(out.x_hat, same)
+        for direction in DIRECTIONS:
+            out, (_, target) = translate_batch(generators, batch, direction), batch.sides(direction)
+            squares[direction].append((out.x_hat - target).square().sum())
+            mus[direction].append(out.mu)
+            draw[direction].add(out.x_hat, _same_condition(batch))
         controls.index_add_(0, batch.b, batch.control)
     spread = _spread(generators.n2p, validation, controls)
     generators.train(training)
-    count = len(validation) * validation.source.n_genes
-    errors = Errors(_total(squares["n2p"]) / count, _total(squares["p2n"]) / count)
-    return Report(
-        errors, _active(mus, generators.n2p.latents), spread, {name: found.value() for name, found in draw.items()}
-    )
+    errors = Errors(*(_total(parts) / (len(validation) * source.n_genes) for parts in squares.values()))
+    active = {
+        f"{direction}.{latent}": share.item()
+        for direction, parts in mus.items()
+        for latent, share in zip(generators.n2p.latents, _active(torch.cat(parts)), strict=True)
+    }
+    return Report(errors, active, spread, {direction: found.value() for direction, found in draw.items()})
+
+
+def translate_batch(generators: Generators, batch: PairBatch, direction: str) -> Translation:
+    """Translate the draws of a batch with latent means."""
+    generator = generators[direction]
+    return generator(batch.sides(direction)[0], generator.condition(batch.p, batch.b, batch.dose))
 
 
 def _total(parts: list[Tensor]) -> float:
@@ -145,12 +149,8 @@ def _same_condition(batch: PairBatch) -> Bool[Tensor, " step"]:
     return same & (batch.dose[1:] == batch.dose[:-1]).all(dim=1)
 
 
-def _active(mus: dict[str, list[Tensor]], latents: tuple[str, ...]) -> dict[str, float]:
-    shares: dict[str, float] = {}
-    for name, parts in mus.items():
-        active = (torch.cat(parts).var(dim=0, correction=0) > ACTIVE_VARIANCE).float().mean(dim=1)  # [kind]
-        shares |= {f"{name}.{latent}": active[index].item() for index, latent in enumerate(latents)}
-    return shares
+def _active(mu: Latent) -> Float[Tensor, " kind"]:
+    return (mu.var(dim=0, correction=0) > ACTIVE_VARIANCE).float().mean(dim=1)
 
 
 def _spread(n2p: Generator, validation: PairLoader, controls: Float[Tensor, "batch gene"]) -> float:

@@ -25,8 +25,8 @@ import torch
 from jaxtyping import Float, Int
 
 from cycseq import DrawStore, TrainConfig, Vocabulary
-from cycseq.data.loader import PairLoader
-from cycseq.data.sampling import VALIDATION_DRAWS, PairBatch
+from cycseq.data.loader import PairBatch, PairLoader
+from cycseq.data.sampling import VALIDATION_DRAWS
 from cycseq.model import Critics, Generators, Sizes
 from cycseq.training.step import Stepper
 from cycseq.training.validation import evaluate

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from cycseq.config import TrainConfig, preset
-from cycseq.data.sampling import PairBatch
+from cycseq.data.loader import PairBatch
 from cycseq.model import Critics, Generators, Sizes
 from cycseq.training.step import Stepper, critic_terms, generator_terms, low_precision
 from tests.bench.step_flops import Product, step_flops, step_products

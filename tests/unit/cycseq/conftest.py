@@ -63,8 +63,10 @@ def make_config() -> Callable[..., TrainConfig]:
 
 @pytest.fixture(scope="session")
 def config(make_config: Callable[..., TrainConfig]) -> TrainConfig:
-    """The small configuration with one epoch of pre-training."""
-    return make_config(pretrain=Stage("pretrain", 1, 256, 1e-3, "adam", 1))
+    """The small configuration with one epoch of each stage."""
+    return make_config(
+        pretrain=Stage("pretrain", 1, 256, 1e-3, "adam", 1), finetune=Stage("finetune", 1, 64, 5e-4, "rmsprop", 1)
+    )
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +74,15 @@ def model(screen: AnnData, config: TrainConfig) -> CycSeq:
     """A model of that configuration; tests that train it further make their own."""
     net = CycSeq(config)
     net.pretrain(screen)
+    return net
+
+
+@pytest.fixture(scope="session")
+def trained(screen: AnnData, make_config: Callable[..., TrainConfig]) -> CycSeq:
+    """A model that has learned the screen, fine-tuned on lineA; tests that train it further load a copy."""
+    net = CycSeq(make_config(), seed=0)
+    net.pretrain(screen)
+    net.fine_tune(screen, context="lineA")
     return net
 
 

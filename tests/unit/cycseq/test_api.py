@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,15 +19,11 @@ from cycseq import (
     Unseen,
 )
 from cycseq.data import sampling, vocabulary
-from cycseq.training.checkpoint import read
 
 
-@pytest.fixture(scope="module")
-def model(screen, make_config):
-    net = CycSeq(make_config(), seed=0)
-    net.pretrain(screen)
-    net.fine_tune(screen, context="lineA")
-    return net
+@pytest.fixture
+def model(trained):
+    return trained
 
 
 def cells_of(screen, context, perturbation="control"):
@@ -89,7 +86,7 @@ def test_fine_tuned_weights_are_used_for_their_context_only(screen, make_config)
     tuned = model.fine_tune(screen, context="lineA")
     assert model.fine_tuned == ("lineA",)
     assert [history.context for history in model.history] == [None, "lineA"]
-    assert tuned.epochs[tuned.best_epoch].validation.errors.mean < tuned.epochs[0].validation.errors.mean
+    assert tuned.best.errors.mean < tuned.epochs[0].validation.errors.mean
     assert not np.array_equal(before["lineA"], predict("lineA"))
     assert np.array_equal(before["lineB"], predict("lineB"))
 
@@ -118,7 +115,7 @@ def test_draws_keep_to_one_batch_and_count_their_cells(model, screen):
 def test_unknown_batch_takes_the_mean_embedding_of_its_context(model, screen):
     cells = cells_of(screen, "lineB")[:10].copy()
     cells.obs["batch"] = "rep9"
-    generator = model._networks()[0].n2p
+    generator = model.trained.generators.n2p
     known = [model.vocabulary.batches.index(("lineB", batch)) for batch in ("rep1", "rep2")]
     p = torch.tensor([model.vocabulary.perturbations.index("G1")])
     condition = torch.cat(
@@ -145,12 +142,12 @@ def test_unknown_context_takes_the_mean_of_all_batches(model, screen):
         "read as context 'lineZ', labelled 'lineB'; context 'lineZ' not trained on: mean embedding of all batches"
     }
     assert made.uns["cycseq"]["weights"] == "pre-trained"
-    tables = model._networks()[0].n2p.condition
+    tables = model.trained.generators.n2p.condition
     condition = torch.cat([tables.perturbation.weight[0], tables.batch.weight.mean(0)]).detach()[None]
     x = torch.from_numpy(np.asarray(cells.X[:10].mean(0)))
     ten = model.predict(cells[:10], perturbation="G1", context="lineZ")
     with torch.no_grad():
-        expected = model._networks()[0].n2p(x, condition).x_hat.numpy()
+        expected = model.trained.generators.n2p(x, condition).x_hat.numpy()
     assert model.vocabulary.perturbations[0] == "G1"
     assert np.allclose(ten.X, expected, atol=1e-5)
     with pytest.raises(UnknownContext, match=r"Unknown context 'lineZ'.*Known: lineA, lineB, lineC\. Train with cells"):
@@ -192,8 +189,6 @@ def test_save_and_load_give_identical_predictions(model, screen, tmp_path):
                 for net in (model, loaded)
             )
             assert np.array_equal(one, other)
-    loaded.fine_tune(screen, context="lineC")
-    assert loaded.fine_tuned == ("lineA", "lineC")
 
 
 def test_files_that_are_no_checkpoint_are_refused(model, tmp_path):
@@ -201,15 +196,10 @@ def test_files_that_are_no_checkpoint_are_refused(model, tmp_path):
     for content in (b"", b"not a checkpoint"):
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match=r"model\.pt"):
-            read(path)
-    model.save(path)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(CheckpointError, match="cannot be read"):
-        read(path)
+            CycSeq.load(path)
     torch.save({"weights": torch.zeros(2)}, path)
     with pytest.raises(CheckpointError, match="not a checkpoint of CycSeq"):
-        read(path)
+        CycSeq.load(path)
 
 
 class Trap:
@@ -222,7 +212,7 @@ class Trap:
 def test_loading_runs_no_code(tmp_path):
     torch.save({"format": "cycseq-checkpoint", "version": 1, "x": Trap()}, tmp_path / "model.pt")
     with pytest.raises(CheckpointError):
-        read(tmp_path / "model.pt")
+        CycSeq.load(tmp_path / "model.pt")
     assert not Trap.fired
 
 
@@ -253,12 +243,12 @@ def test_a_full_disk_is_named(model, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_doses_change_the_prediction(screen, make_config):
+def test_doses_change_the_prediction(screen, config):
     cells = screen.copy()
     cells.obs["dose"] = np.where(
         cells.obs["perturbation"] == "control", np.nan, np.where(np.arange(cells.n_obs) % 2, 10.0, 1000.0)
     )
-    model = CycSeq(make_config(pretrain=Stage("pretrain", 2, 64, 1e-3, "adam", 2)))
+    model = CycSeq(config)
     model.pretrain(cells)
     query = cells_of(cells, "lineA")
     low, high = (model.predict(query, perturbation=("G1", dose), context="lineA").X for dose in (10.0, 1000.0))
@@ -275,14 +265,13 @@ def test_doses_change_the_prediction(screen, make_config):
         model.pretrain(cells)
 
 
-def test_single_cells_are_predicted_one_by_one(screen, make_config):
-    model = CycSeq(make_config(unit="cell", pretrain=Stage("pretrain", 1, 256, 1e-3, "adam", 1)))
+def test_single_cells_are_predicted_one_by_one(screen, config):
+    model = CycSeq(replace(config, unit="cell"))
     model.pretrain(screen)
     assert model.predict(cells_of(screen, "lineA"), perturbation="G1", context="lineA").shape == (120, 40)
 
 
-def test_dense_and_sparse_cells_train_the_same(screen, make_config):
-    config = make_config(pretrain=Stage("pretrain", 1, 256, 1e-3, "adam", 1))
+def test_dense_and_sparse_cells_train_the_same(screen, config):
     dense = screen.copy()
     dense.X = dense.X.toarray()
     made = []
@@ -296,7 +285,7 @@ def test_dense_and_sparse_cells_train_the_same(screen, make_config):
 def test_progress_is_reported_once_an_epoch(screen, make_config):
     calls = []
     model = CycSeq(
-        make_config(pretrain=Stage("pretrain", 3, 64, 1e-3, "adam", 3)),
+        make_config(pretrain=Stage("pretrain", 3, 256, 1e-3, "adam", 3)),
         report=lambda done, total, text: calls.append((done, total, text)),
     )
     model.pretrain(screen)
@@ -304,7 +293,7 @@ def test_progress_is_reported_once_an_epoch(screen, make_config):
     assert "validation error n2p" in calls[0][2]
 
 
-def test_fine_tuning_keeps_out_the_cells_that_pretraining_kept_out(screen, make_config, monkeypatch):
+def test_fine_tuning_keeps_out_the_cells_that_pretraining_kept_out(screen, config, monkeypatch):
     kept = []
     split = sampling.split_cells
 
@@ -314,7 +303,7 @@ def test_fine_tuning_keeps_out_the_cells_that_pretraining_kept_out(screen, make_
         return held
 
     monkeypatch.setattr("cycseq.data.sampling.split_cells", spy)
-    model = CycSeq(make_config(pretrain=Stage("pretrain", 1, 256, 1e-3, "adam", 1)))
+    model = CycSeq(config)
     model.pretrain(screen)
     model.fine_tune(screen, context="lineC")
     assert len(kept[1]) > 20
@@ -339,7 +328,7 @@ def test_latents_of_each_cell_under_its_own_label(model, screen):
 def test_latents_are_what_the_encoder_gives(model, screen):
     cells = cells_of(screen, "lineB")[:10]
     made = model.latent(cells, perturbation="G2", direction="n2p")
-    net = model._networks()[0].n2p
+    net = model.trained.generators.n2p
     b = torch.tensor([model.vocabulary.batches.index(("lineB", "rep1"))])
     p = torch.tensor([model.vocabulary.perturbations.index("G2")])
     with torch.no_grad():

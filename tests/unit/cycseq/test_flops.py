@@ -5,7 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from cycseq.config import preset
-from cycseq.data.sampling import PairBatch
+from cycseq.data.loader import PairBatch
 from cycseq.model import Critics, Generators, Sizes
 from cycseq.training.step import Stepper
 from tests.bench.step_flops import Product, linear, step_flops

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from cycseq import CycSeq, DrawStore, Stage, devices, parallel, pretrain
+from cycseq import CycSeq, DrawStore, Stage, devices, pretrain
 from cycseq.config import from_json, to_json
 from cycseq.data import loader, vocabulary
 from cycseq.data.sampling import hold_out, training_pairs
-from cycseq.files import read_tensors
+from cycseq.devices import ALONE, Peers
+from cycseq.files import read_record
 from cycseq.model import Critics, Generators, Sizes
-from cycseq.parallel import ALONE, Peers
-from cycseq.training import history, stage_state
+from cycseq.training.checkpoint import STATE_FILE, StageState
 from cycseq.training.step import Stepper
 
 
@@ -31,12 +31,12 @@ def test_shares_cover_a_batch_once(n_rows, world):
 
 
 def test_one_process_needs_no_group():
-    assert parallel.current() == ALONE
+    assert devices.current() == ALONE
     assert ALONE.first
     assert ALONE.from_first(lambda: 3) == 3
     assert ALONE.gather("a") == ["a"]
-    with parallel.joined("cpu") as device:
-        assert (device, parallel.current()) == ("cpu", ALONE)
+    with devices.joined("cpu") as device:
+        assert (device, devices.current()) == ("cpu", ALONE)
 
 
 def gradients(screen, config, peers, monkeypatch):
@@ -55,7 +55,7 @@ def gradients(screen, config, peers, monkeypatch):
         for part in parts:
             part.zero_()  # the generators' step must not differ between processes before the critics' one
 
-    stepper = Stepper(*nets, config, config.pretrain, train.variance(), keep)
+    stepper = Stepper(*nets, config, config.pretrain, train.statistics.variance, keep)
     with monkeypatch.context() as patch:
         patch.setattr(torch, "randn", lambda *shape, **how: torch.zeros(*shape, **how))
         batch = next(train.epoch(config.pretrain.batch_size, np.random.default_rng(0), peers))
@@ -91,7 +91,7 @@ def command(screen, make_config, tmp_path):
 
 
 def recorded(path):
-    return history.from_json(read_tensors(path, stage_state.STATE)["history"])
+    return read_record(path, STATE_FILE, StageState).history
 
 
 def test_the_command_trains_what_the_library_trains(command, screen, tmp_path, capsys):
@@ -101,7 +101,7 @@ def test_the_command_trains_what_the_library_trains(command, screen, tmp_path, c
     model = CycSeq(store.configure(from_json((tmp_path / "config.json").read_text())), store.seed)
     model.pretrain(screen)
     loaded = CycSeq().load(tmp_path / "model.pt")
-    for one, other in zip(model._networks()[0].parameters(), loaded._networks()[0].parameters(), strict=True):
+    for one, other in zip(model.trained.generators.parameters(), loaded.trained.generators.parameters(), strict=True):
         assert torch.equal(one, other)
 
 

@@ -65,7 +65,7 @@ def test_a_model_that_was_refused_its_training_is_untrained(screen, config, tmp_
 
 @pytest.mark.parametrize("wrong", ["no cells", "a file that is another's", "stopped"])
 def test_a_failed_pretraining_keeps_weights_history_and_fine_tuning(screen, controls, config, tmp_path, wrong):
-    model = CycSeq(replace(config, finetune=replace(config.pretrain, name="finetune")))
+    model = CycSeq(config)
     model.pretrain(screen)
     model.fine_tune(screen, context="lineA")
     before = model.predict(controls, perturbation="G1"), [stage.name for stage in model.history]
@@ -256,6 +256,8 @@ def test_controls_as_the_perturbation(model, controls):
     [
         ({"n_samples": 2.0}, r"n_samples is 2\.0; expected a whole number"),
         ({"n_samples": "3"}, "n_samples is '3'"),
+        ({"n_samples": -1}, "n_samples is -1; expected a whole number of at least 0"),
+        ({"direction": "p2p"}, "direction is 'p2p'.*'n2p', 'p2n'"),
         ({"seed": -1}, "seed is -1; expected a whole number of at least 0"),
         ({"seed": None}, "seed is None"),
         ({"unseen": "refuse"}, r"unseen is 'refuse'; expected cycseq\.Unseen"),
@@ -273,8 +275,11 @@ def test_arguments_of_another_kind(model, controls, arguments, words):
         (lambda: CycSeq(seed=1.5), r"seed is 1\.5"),
         (lambda: CycSeq(device="gpu"), "device is 'gpu'"),
         (lambda: Unseen(neighbours=2.5), r"Unseen\.neighbours is 2\.5"),
+        (lambda: Unseen(neighbours=0), r"Unseen\.neighbours is 0"),
+        (lambda: Unseen(combination="product"), r"Unseen\.combination is 'product'.*'refuse', 'sum' or 'mean'"),
+        (lambda: Unseen(batch="any"), r"Unseen\.batch is 'any'"),
         (lambda: Unseen(annotation=[1]), r"Unseen\.annotation"),
-        (lambda: Unseen(annotation={"MYC": "kinase"}), r"Unseen\.annotation\['MYC'\]"),
+        (lambda: Unseen(annotation={"MYC": "kinase"}), r"annotation\['MYC'\]"),
         (lambda: Stage("pretrain", 1.5, 8, 1e-3, "adam", 3), r"Stage\.epochs is 1\.5"),
         (lambda: Stage("pretrain", 1, 8, "fast", "adam", 3), r"Stage\.learning_rate is 'fast'"),
         (lambda: Stage("pretrain", 1, 8, 1e-3, "adam", 3, betas=(2, 0.9)), r"Stage\.betas is 2"),

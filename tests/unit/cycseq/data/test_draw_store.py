@@ -14,12 +14,6 @@ from cycseq.data import draw_store, loader, sampling, vocabulary
 
 
 @pytest.fixture
-def config(make_config):
-    made = make_config()
-    return replace(made, pretrain=replace(made.pretrain, epochs=2))
-
-
-@pytest.fixture
 def store(screen, config, tmp_path, monkeypatch):
     monkeypatch.setattr(draw_store, "CHUNK", 50)  # several pieces, the last one shorter
     return DrawStore.from_adata(tmp_path / "draws", screen, config, seed=3)
@@ -37,8 +31,8 @@ def test_a_store_gives_the_pairs_that_memory_gives(store, screen, config, monkey
         batches = (part.epoch(16, np.random.default_rng(5)) for part in (stored, in_memory))
         for one, other in zip(*batches, strict=True):
             assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-        assert stored.variance() == pytest.approx(in_memory.variance(), rel=1e-12)
-        assert all(torch.equal(a, b) for a, b in zip(stored.means(), in_memory.means(), strict=True))
+        assert stored.statistics.variance == pytest.approx(in_memory.statistics.variance, rel=1e-12)
+        assert all(torch.equal(a, b) for a, b in zip(stored.statistics[:2], in_memory.statistics[:2], strict=True))
         assert isinstance(stored.source.control, np.memmap)
 
 
@@ -64,7 +58,7 @@ def test_training_from_a_store_is_training_from_the_cells(store, screen, config)
     one, other = CycSeq(config, seed=3), CycSeq(config, seed=3)
     one.pretrain(screen)
     other.pretrain(store)
-    for a, b in zip(one._networks()[0].parameters(), other._networks()[0].parameters(), strict=True):
+    for a, b in zip(one.trained.generators.parameters(), other.trained.generators.parameters(), strict=True):
         assert torch.equal(a, b)
     assert other.fine_tune(screen, context="lineA").context == "lineA"
 

@@ -19,7 +19,6 @@ from cycseq import (
     UnknownBatch,
     UnknownContext,
     UnknownPerturbation,
-    Unseen,
     lone_cells,
 )
 
@@ -211,31 +210,6 @@ def test_cells_of_several_contexts_or_of_the_wrong_state(model, cells, controls)
     assert model.predict(of_a, perturbation="G1").obs["n_cells"].sum() == 408
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"direction": "p2p"}, "direction is 'p2p'.*'n2p', 'p2n'"),
-        ({"n_samples": -1}, "n_samples is -1; expected a whole number of at least 0"),
-    ],
-)
-def test_arguments_out_of_range(model, controls, arguments, words):
-    with pytest.raises(ConfigError, match=words):
-        model.predict(controls, perturbation="G1", **arguments)
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"neighbours": 0}, "Unseen.neighbours is 0"),
-        ({"combination": "product"}, "Unseen.combination is 'product'; expected one of 'refuse', 'sum', 'mean'"),
-        ({"batch": "any"}, "Unseen.batch is 'any'"),
-    ],
-)
-def test_options_out_of_range(options, words):
-    with pytest.raises(ConfigError, match=words):
-        Unseen(**options)
-
-
 def test_a_dose_where_there_are_none(model, controls):
     with pytest.raises(DataError, match=r"perturbation is \('G1', 10\.0\); expected a name"):
         model.predict(controls, perturbation=("G1", 10.0))
@@ -251,16 +225,12 @@ def test_latents_of_what_has_no_label(model, controls):
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def test_checkpoints_cut_short_or_of_another_version(model, tmp_path):
+def test_checkpoints_that_are_missing_or_of_another_version(model, tmp_path):
     path = tmp_path / "model.pt"
     model.save(path)
     content = torch.load(path, weights_only=True)
     torch.save(content | {"version": 999}, path)
     with pytest.raises(CheckpointError, match=r"'model\.pt' has format version 999; this release reads"):
-        CycSeq.load(path)
-    model.save(path)
-    path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(CheckpointError, match=r"'model\.pt' cannot be read"):
         CycSeq.load(path)
     with pytest.raises(CheckpointError, match=r"nothing\.pt' does not exist; expected a checkpoint"):
         CycSeq.load(tmp_path / "nothing.pt")

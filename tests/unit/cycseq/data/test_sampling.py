@@ -117,8 +117,8 @@ def test_loader_gives_every_pair_once_cached_or_not(coded, monkeypatch):
     ) == sorted(zip(pairs.p, pairs.b, strict=True))
     whole = pairs.take(np.arange(len(pairs)))
     both = np.concatenate([whole.control.numpy().ravel(), whole.perturbed.numpy().ravel()]).astype(np.float64)
-    assert lazy.variance() == pytest.approx(both.var(), rel=1e-6)
-    assert np.allclose(lazy.means()[1], whole.perturbed.numpy().mean(axis=0), atol=1e-5)
+    assert lazy.statistics.variance == pytest.approx(both.var(), rel=1e-6)
+    assert np.allclose(lazy.statistics.perturbed, whole.perturbed.numpy().mean(axis=0), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from cycseq import CycSeq, Stage, UnknownPerturbation, Unseen
-from cycseq.data.gene_similarity import nearest, similarity, term_weights
-from cycseq.prediction.unseen import Mixture, mixture
+from cycseq import UnknownPerturbation, Unseen
+from cycseq.prediction.unseen import Mixture, mixture, nearest, similarity, term_weights
 
 TERMS = {
     "G1": {"cycle", "common"},
@@ -89,13 +88,11 @@ def test_refusals_say_why(name, unseen, words):
         mixture(name, KNOWN, unseen)
 
 
-def test_predictions_use_the_mixed_embedding(screen, make_config):
-    model = CycSeq(make_config(pretrain=Stage("pretrain", 2, 64, 1e-3, "adam", 2)))
-    model.pretrain(screen)
+def test_predictions_use_the_mixed_embedding(screen, model):
     cells = screen[((screen.obs["context"] == "lineB") & (screen.obs["perturbation"] == "control")).to_numpy()][:10]
     unseen = Unseen({"G1": ["a", "b"], "G2": ["a"], "new": ["a", "b"], "z": ["c"]}, neighbours=2)
     for direction in ("n2p", "p2n"):
-        net = getattr(model._networks()[0], direction)
+        net = getattr(model.trained.generators, direction)
         with torch.no_grad():
             first, second = (net.condition.perturbation.weight[KNOWN_POSITION[name]] for name in ("G1", "G2"))
             alike = log(4 / 3) / (log(4 / 3) + log(4 / 2))

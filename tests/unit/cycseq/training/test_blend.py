@@ -9,9 +9,9 @@ import torch
 
 from cycseq import CycSeq, LossWeights, ModelConfig, Stage
 from cycseq.data import sampling, vocabulary
-from cycseq.data.sampling import PairBatch
+from cycseq.data.loader import PairBatch
 from cycseq.model import Blend, Effects, Generators, Sizes
-from cycseq.training import blend
+from cycseq.training import folds
 
 GENES = 3
 
@@ -31,6 +31,11 @@ def batch(control, perturbed):
     return PairBatch(
         torch.tensor(control), torch.tensor(perturbed), torch.zeros(n).long(), torch.zeros(n).long(), torch.zeros(n, 0)
     )
+
+
+def decide(nets, effects, inputs, references):
+    nets.blend.take(effects)
+    folds.decide(nets.blend, [folds.compare(nets, nets.blend, Fixed(inputs), Fixed(references))], effects)
 
 
 @pytest.fixture
@@ -54,15 +59,15 @@ def nets():
 )
 def test_share_by_hand(truth, expected):
     """Estimate and network each change a gene of their own by 1."""
-    found = blend.share(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), torch.tensor(truth))
+    found = folds.share(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), torch.tensor(truth))
     assert found == pytest.approx(expected)
 
 
 def test_a_network_that_changes_nothing_or_says_the_same_has_no_share():
     estimate = torch.tensor([1.0, 2.0])
-    assert blend.share(estimate, torch.zeros(2), torch.tensor([-1.0, 3.0])) == 0
-    assert blend.share(estimate, 2 * estimate, torch.tensor([0.1, 0.2])) == 0
-    assert blend.share(torch.zeros(2), estimate, torch.tensor([0.1, 0.2])) == 1
+    assert folds.share(estimate, torch.zeros(2), torch.tensor([-1.0, 3.0])) == 0
+    assert folds.share(estimate, 2 * estimate, torch.tensor([0.1, 0.2])) == 0
+    assert folds.share(torch.zeros(2), estimate, torch.tensor([0.1, 0.2])) == 1
 
 
 def test_each_direction_has_its_own_share(nets):
@@ -72,7 +77,7 @@ def test_each_direction_has_its_own_share(nets):
             generator.decoder.to_expression.bias.copy_(torch.tensor([2.0, 0.0, 0.0]))
     rows = batch([[4.0, 4.0, 4.0]] * 2, [[5.0, 4.0, 4.0]] * 2)
     right = Effects(np.array([[[0.0, 0.0, 0.0]]], np.float32), np.array([[[0.0, 0.1, 0.0]]], np.float32))
-    blend.decide(nets, [blend.compare(nets, right, Fixed(rows), Fixed(rows))], right)
+    decide(nets, right, rows, rows)
     # n2p: a · (0, 0.1, 0) + c · (2, 0, 0) = (1, 0, 0) at a = 0, c = 0.5; p2n: c < 0
     assert nets.blend.shares.tolist() == [1.0, 0.0]
 
@@ -84,10 +89,10 @@ def test_noise_of_the_input_earns_nothing(nets):
     flat, up = np.full((1, GENES), 9.0, np.float32), np.full((1, GENES), 10.0, np.float32)
     right = Effects(np.ones((1, 1, GENES), np.float32), np.zeros((1, 1, GENES), np.float32))
     own, other = batch(flat + noise, up), batch(flat, up)
-    blend.decide(nets, [blend.compare(nets, right, Fixed(own), Fixed(other))], right)
+    decide(nets, right, own, other)
     assert nets.blend.shares[0].item() == pytest.approx(0, abs=1e-6)  # 1 · estimate says all
     # the noise is now a change: 1 · estimate + 2 · network
-    blend.decide(nets, [blend.compare(nets, right, Fixed(own), Fixed(own))], right)
+    decide(nets, right, own, own)
     assert nets.blend.shares[0].item() == pytest.approx(2 / 3)
 
 
@@ -125,7 +130,7 @@ def test_held_out_conditions_leave_every_perturbation_trained_and_no_cell_twice(
     assert (shares.groupby("perturbation").min() == 0).all()
     controls = obs[obs["perturbation"] == "control"].groupby(["context", "batch"])["held"].mean()
     assert controls.between(0.2, 0.4).all()
-    halves = blend.halve(cells, held, np.random.default_rng(0))
+    halves = folds.halve(cells, held, np.random.default_rng(0))
     assert not (halves[0] & halves[1]).any()
     assert (halves[0] | halves[1]).tolist() == held.tolist()
 
@@ -174,13 +179,12 @@ def test_least_steps_go_over_the_pairs_again(make_config, screen):
     assert counts == {1: 1, 10: 10}
 
 
-def test_the_share_is_not_chosen_again_in_fine_tuning(screen, make_config):
-    config = make_config()
+def test_the_share_is_not_chosen_again_in_fine_tuning(screen, config):
     config = replace(config, model=replace(config.model, blend="additive"))
     model = CycSeq(config)
     model.pretrain(screen)
     model.fine_tune(screen, context="lineA")
-    assert torch.equal(model._fine_tuned["lineA"].blend.shares, model._networks()[0].blend.shares)
+    assert torch.equal(model.trained.fine_tuned["lineA"].blend.shares, model.trained.generators.blend.shares)
 
 
 def test_a_stage_of_no_epochs_leaves_the_weights_as_they_start(screen, make_config):
@@ -188,4 +192,4 @@ def test_a_stage_of_no_epochs_leaves_the_weights_as_they_start(screen, make_conf
     model = CycSeq(make_config(pretrain=stage))
     history = model.pretrain(screen)
     assert (len(history.epochs), history.best_epoch) == (1, 0)
-    assert model._networks()[0].n2p.decoder.to_expression.weight.abs().max() == 0  # skip starts as the identity
+    assert model.trained.generators.n2p.decoder.to_expression.weight.abs().max() == 0  # skip starts as the identity

@@ -8,7 +8,7 @@ import torch
 
 from cycseq import ConfigError, CycSeq, DrawStore, ModelConfig, Stage
 from cycseq.data import sampling, vocabulary
-from cycseq.training import blend
+from cycseq.training import folds
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def folded(make_config):
         validation="conditions",
         validation_share=0.3,
         folds=3,
-        pretrain=Stage("pretrain", epochs=4, batch_size=32, learning_rate=1e-3, optimizer="adam", patience=4),
+        pretrain=Stage("pretrain", epochs=2, batch_size=128, learning_rate=1e-3, optimizer="adam", patience=2),
     )
 
 
@@ -36,18 +36,18 @@ def test_folds_hold_each_condition_out_at_most_once_and_leave_every_perturbation
 
 def test_the_last_training_has_every_condition_and_the_mean_number_of_epochs(screen, folded, monkeypatch):
     trained, seen, decided = [], [], []
-    pairs, decide = sampling.training_pairs, blend.decide
+    pairs, decide = sampling.training_pairs, folds.decide
 
     def noted(cells, vocabulary, held, *rest):
         trained.append(held)
         return pairs(cells, vocabulary, held, *rest)
 
-    def kept(generators, found, effects):
+    def kept(mix, found, effects):
         decided.extend(found)
-        decide(generators, found, effects)
+        decide(mix, found, effects)
 
     monkeypatch.setattr("cycseq.training.folds.training_pairs", noted)
-    monkeypatch.setattr("cycseq.training.folds.blend.decide", kept)
+    monkeypatch.setattr("cycseq.training.folds.decide", kept)
     model = CycSeq(folded, report=lambda done, total, text: seen.append((done, total)))
     last = model.pretrain(screen)
     assert [history.name for history in model.history] == [f"pretrain fold{n}" for n in (1, 2, 3)] + ["pretrain"]
@@ -56,7 +56,7 @@ def test_the_last_training_has_every_condition_and_the_mean_number_of_epochs(scr
     conditions = screen.obs[["context", "perturbation"]].agg(" ".join, axis=1)
     assert [conditions[~held].nunique() < conditions.nunique() for held in trained] == [True, True, True, False]
     assert len(decided) == 3
-    assert all(0 < done <= total == 16 for done, total in seen)
+    assert all(0 < done <= total == 8 for done, total in seen)
 
 
 def test_resumes_in_the_middle_of_a_fold_and_ends_at_the_same_weights(screen, folded, tmp_path):
@@ -64,7 +64,7 @@ def test_resumes_in_the_middle_of_a_fold_and_ends_at_the_same_weights(screen, fo
         pass
 
     def stop(done, total, text):
-        if done == 6:  # epoch 2 of fold 2
+        if done == 3:  # epoch 1 of fold 2
             raise Interrupted
 
     straight = CycSeq(folded)
@@ -73,7 +73,7 @@ def test_resumes_in_the_middle_of_a_fold_and_ends_at_the_same_weights(screen, fo
         CycSeq(folded, report=stop).pretrain(screen, state=tmp_path / "state")
     again = CycSeq(folded)
     again.pretrain(screen, state=tmp_path / "state")
-    weights, expected = (model._networks()[0].state_dict() for model in (again, straight))
+    weights, expected = (model.trained.generators.state_dict() for model in (again, straight))
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
     assert "blend.shares" in weights
 

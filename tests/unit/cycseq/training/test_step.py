@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from cycseq import LossWeights, ModelConfig, Stage, TrainConfig, losses
-from cycseq.data.sampling import PairBatch
+from cycseq.data.loader import PairBatch
 from cycseq.layers import Dropout, Linear, PReLU, collect_gradients
 from cycseq.model import Critics, Generators, Sizes
 from cycseq.training import step
@@ -304,7 +304,7 @@ def test_known_product_is_returned_as_given_and_trains_the_weights():
     layer = Linear(3, 2, bias=False)
     collect_gradients(layer, on=True)
     x, given = torch.ones(1, 3), torch.tensor([[5.0, 7.0]])
-    out = layer.known(x, given)
+    out = layer(x, given)
     assert torch.equal(out, given)
     out.sum().backward()
     assert torch.equal(layer.weight.grad, torch.ones(2, 3))
