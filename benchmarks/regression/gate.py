@@ -1,27 +1,8 @@
 """What counts as a loss: two tables of settled values compared condition by condition.
 
-A row (task × model × metric) is a loss when it is worse by more than its floor AND by more than noise explains.
-
-The floor is the smallest change worth a failed build. It is a decision, not an estimate: `Metric.floor`, or that of the
-metric's family.
-
-Noise. Both runs predicted the same conditions, so the difference per condition is tested: how hard a condition is cancels
-out, and what is left of both tables' error is in the spread of the differences.
-
-1. Same seeds, same machine, same code: every difference is exactly 0 (values are compared to 7 significant digits). Such a
-   row is not tested and not counted as a test.
-2. A retrained model differs a little on every condition, and on a context as a whole. The hierarchical bootstrap of the
-   mean difference includes both. With K contexts it underestimates their part by (K − 1)/K, which is corrected; the
-   quantile is Student's, with Satterthwaite's degrees of freedom for the parts between and within contexts.
-3. What a new training changes on all conditions alike cannot be seen in one pair of runs. Where a table has several
-   seeds, the standard deviation of its mean over seeds is added to the error. With one seed in both, only the floor guards
-   against it. A model whose seeds agree on every metric has no training noise: there, the floor alone decides.
-4. Hundreds of rows: p-values are adjusted over all rows of the build that moved (Benjamini–Hochberg). If nothing but noise
-   moved, every alarm is a false discovery, so the build fails by chance in at most 5 % of cases; and a real loss, which
-   moves many metrics of its model, need not pass the level of a single row among hundreds, as under Holm.
-
-A failed condition is a line of its own; its stand-in value (that of no_change) is in no difference. References (oracle,
-ceiling, …) train nothing: one that moves by more than the floor shows that metric or data changed, and fails the build.
+A row (task × model × metric) is a loss when it is worse by more than its floor AND by more than noise explains;
+docs/regression.md explains both. A failed condition is a line of its own; its stand-in value (that of no_change) is in no
+difference. References (oracle, ceiling, …) train nothing: one that moves by more than the floor fails the build.
 
 Source
 ------
@@ -111,7 +92,7 @@ class Difference:
 
 
 def floor_of(metric: str, family: str, old: float, floors: Mapping[str, float]) -> float:
-    """Return the smallest loss worth a failed build, in the metric's unit; `floors` are the user's."""
+    """Return the smallest loss worth a failed build, in the metric's unit; `floors` are the user's, which come first."""
     if metric in floors:
         return floors[metric]
     floor = FLOORS.get(metric) or FAMILY_FLOORS.get(family, DEFAULT_FLOOR)
@@ -119,16 +100,12 @@ def floor_of(metric: str, family: str, old: float, floors: Mapping[str, float]) 
 
 
 def paired(new: pd.DataFrame, reference: pd.DataFrame, floors: Mapping[str, float]) -> list[Difference]:
-    """Take the difference of every row over the conditions both tables have.
+    """Take the difference of every row over the conditions both tables have, from `gate_tables.at_common_seeds`.
 
-    Parameters
-    ----------
-    new, reference
-        Settled values, one row per (`ROW`, `CELL`), as `gate_tables.at_common_seeds` returns them.
-    floors
-        Metric → floor in its unit, in place of the metric's own.
+    Compared are values of the model itself, of metrics that have a best value. `floors` are as in `floor_of`.
     """
-    both = _comparable(reference).merge(_comparable(new)[[*ROW, *CELL, "value", *_SEEDS]], on=[*ROW, *CELL])
+    old_rows, new_rows = (t[(t["status"] == "ok") & t["value"].notna() & t["judged"]] for t in (reference, new))
+    both = old_rows.merge(new_rows[[*ROW, *CELL, "value", *_SEEDS]], on=[*ROW, *CELL])
     both = both.sort_values([*ROW, *CELL], ignore_index=True)
     sign = np.where(both["higher_is_better"], 1.0, -1.0)
     gain, change = (both["value_y"] - both["value_x"]).to_numpy() * sign, both[["value_x", "value_y"]].to_numpy()
@@ -146,11 +123,6 @@ def paired(new: pd.DataFrame, reference: pd.DataFrame, floors: Mapping[str, floa
     return found
 
 
-def _comparable(table: pd.DataFrame) -> pd.DataFrame:
-    """Select values of the model itself, of metrics that have a best value."""
-    return table[(table["status"] == "ok") & table["value"].notna() & table["judged"]]
-
-
 def _seed_part(row: pd.Series) -> tuple[float, float]:
     """Return variance of the difference of means by training seeds, and its degrees of freedom; 0, 1 where unknown."""
     spreads = [(row[f"seed_sd_{side}"], row[f"n_seeds_{side}"]) for side in "xy"]
@@ -163,7 +135,11 @@ def _seed_part(row: pd.Series) -> tuple[float, float]:
 
 
 def _error(gain: np.ndarray, sizes: tuple[int, ...], seeds: tuple[float, float]) -> tuple[float, float]:
-    """Return standard error of the mean difference [condition] and its degrees of freedom; see the top of this file."""
+    """Return standard error of the mean difference [condition] and its degrees of freedom.
+
+    With K contexts the bootstrap underestimates their part by (K − 1)/K, which is corrected; the degrees of freedom are
+    Satterthwaite's for the parts between contexts, within contexts, and between training seeds.
+    """
     if len(gain) == 1:
         return np.nan, 1.0
     _, low, high = summarise(gain, sizes, n_boot=N_BOOT, seed=0)

@@ -32,13 +32,7 @@ _TEXT = (*ROW, *CELL, *ORIGIN, "kind", "status", "budget", "audit", "family")
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read what can be compared.
-
-    Parameters
-    ----------
-    path
-        A run's folder (scores.csv, metrics.csv, costs.csv; manifest.json if there), a reference file, or a
-        leaderboard.csv.
+    """Read a run's folder (scores.csv, metrics.csv, costs.csv; manifest.json if there), a reference file or a leaderboard.csv.
 
     Returns
     -------
@@ -46,18 +40,16 @@ def read_table(path: Path) -> pd.DataFrame:
         Of a run or reference file, one row per (`ROW`, `CELL`, seed): `value` (the settled one, 7 significant digits, NaN
         where left out for all models), `status`, `reason`, `seed_sd` (standard deviation over the `n_seeds` training seeds
         of the mean over conditions; NaN with one seed), `steady` (a model whose seeds agree on every metric: it has no
-        training noise), `judged` (False where a metric only describes), facts and origin. Of a
-        leaderboard, its rows of level "suite" with column `mean`.
+        training noise), `judged` (False where a metric only describes), facts and origin. Of a leaderboard, its rows of
+        level "suite" with column `mean`.
 
     Raises
     ------
-    BenchmarkError
-        No such table, or one that cannot be read.
-    ReportError
-        What `reports.tables.load` and `condition_values` refuse.
+    BenchmarkError, ReportError
+        No such table, or one that cannot be read; what `reports.tables.load` and `condition_values` refuse.
     """
     if path.is_dir():
-        return read_run(path)
+        return _read_run(path)
     if not path.is_file():
         raise BenchmarkError(
             f"{path} does not exist; expected a run's folder with scores.csv and metrics.csv, a reference file made with "
@@ -75,8 +67,8 @@ def read_table(path: Path) -> pd.DataFrame:
     return table.astype(dict.fromkeys(_TEXT, str)).assign(reason="")
 
 
-def read_run(folder: Path) -> pd.DataFrame:
-    """Settle the scores of a run's folder; see `read_table`."""
+def _read_run(folder: Path) -> pd.DataFrame:
+    """Settle the scores of a run's folder."""
     tables, manifest = load(folder), read_manifest(folder)
     scores = _plain(tables.scores)
     seeds = scores.groupby("seed", sort=True)
@@ -137,12 +129,7 @@ def _average(table: pd.DataFrame, seeds: set[int]) -> pd.DataFrame:
 def write_reference(table: pd.DataFrame, path: Path) -> None:
     """Write a settled table as a reference file; the same table gives the same bytes.
 
-    Raises
-    ------
-    BenchmarkError
-        A name that does not end in .csv.gz, or a table that is a leaderboard.
-    StoreError
-        The disk refuses.
+    Raises `BenchmarkError` for a name that does not end in .csv.gz or a leaderboard, and `StoreError` if the disk refuses.
     """
     if not path.name.endswith(".csv.gz"):
         raise BenchmarkError(f"The reference file is named {path.name}; expected a name that ends in .csv.gz.")
@@ -195,15 +182,10 @@ def check_comparable(new: pd.DataFrame, reference: pd.DataFrame) -> None:
             raise _not_comparable(f"{what} of {name}", str(row[f"{column}_x"]), str(row[f"{column}_y"]))
     for task in sorted(set(keys(new, TASK)) & set(keys(reference, TASK))):
         here, there = (set(keys(table[(table[TASK] == list(task)).all(axis=1)], CELL)) for table in (new, reference))
-        if here != there:
-            only = [
-                f"{len(s)} of its own ({', '.join(map('/'.join, sorted(s)[:3]))})"
-                for s in (here - there, there - here)
-                if s
-            ]
-            raise _not_comparable(
-                f"conditions of {'/'.join(task)}", f"{len(here)}", f"{len(there)}: " + "; ".join(only)
-            )
+        differences = [sorted(s) for s in (here - there, there - here) if s]
+        if differences:
+            only = (f"{len(s)} of its own ({', '.join(map('/'.join, s[:3]))})" for s in differences)
+            raise _not_comparable(f"conditions of {'/'.join(task)}", str(len(here)), f"{len(there)}: {'; '.join(only)}")
 
 
 def _not_comparable(what: str, new: str, reference: str) -> BenchmarkError:

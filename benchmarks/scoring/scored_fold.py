@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
+import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from benchmarks.contract import CONTROL, Direction
 from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.metrics.differential import linear_mean
 from benchmarks.scoring.metrics.rank_sum import SortedCells, sort_cells
-from benchmarks.scoring.table import Cells, CellTable, mean_profile, take
-from benchmarks.scoring.training_summary import TrainingSummary
 from benchmarks.seeds import derive
 from benchmarks.tasks.splits import Split, TestCondition
 
+if TYPE_CHECKING:
+    from benchmarks.scoring.training_summary import TrainingSummary
+
 T = TypeVar("T")
+CellTable: TypeAlias = Any
+"""Cells in the run's space, in memory (AnnData) or on disk (`external.CellFile`): what has `X`, `obs` and `var_names`."""
+Cells: TypeAlias = Any
+"""Single cells [cell, gene] of one condition, in the run's space: NumPy array or SciPy CSR matrix."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +57,12 @@ class ScoredFold:
     linear: bool
     """Whether values are log2(x + 1) of linear ones, so that fold changes can be taken (False for z-scores)."""
     seed: int
+    """Seed of every random subsample made in scoring."""
     threads: int
+    """Conditions scored at a time."""
 
     def __len__(self) -> int:
         return len(self.conditions)
-
-    def truth_cells(self, number: int) -> Cells:
-        """True cells of a condition."""
-        return take(self.cells, self.conditions[number].truth(self.direction))
 
     def input_cells(self, number: int) -> Cells:
         """Single cells that the prediction starts from."""
@@ -124,10 +128,8 @@ def scored_fold_of(
         From `summarise_training`; without it, metrics that need training cells are `unsupported`.
     space
         Name of the expression space; "zscore" has no fold changes.
-    seed
-        Seed of every random subsample made in scoring.
-    threads
-        Conditions scored at a time.
+    seed, threads
+        As in `ScoredFold`.
     """
     linear = space != "zscore"
     mean = _once_per_set(lambda positions: mean_profile(take(cells, positions)))
@@ -175,3 +177,14 @@ def own_columns(perturbations: Iterable[str], genes: Iterable[str]) -> np.ndarra
     parts = [[place.get(p, -1) for p in label.split("+") if p != CONTROL] for label in perturbations]
     width = max((len(p) for p in parts), default=0) or 1
     return np.array([p + [-1] * (width - len(p)) for p in parts], dtype=np.int64).reshape(-1, width)
+
+
+def take(cells: CellTable, positions: np.ndarray) -> Cells:
+    """Read the rows of some cells, sparse as CSR, else dense; positions ascend, as files on disk want them."""
+    rows = cells.X[positions]
+    return sp.csr_matrix(rows) if sp.issparse(rows) else np.asarray(rows)
+
+
+def mean_profile(cells: Cells) -> np.ndarray:
+    """Mean over cells [gene], in float64."""
+    return np.asarray(cells.astype(np.float64).mean(axis=0)).ravel()

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from benchmarks.contract import CONTROL
 from benchmarks.scoring.metrics.distribution import N_COMPONENTS
-from benchmarks.scoring.table import CellTable
+from benchmarks.scoring.scored_fold import CellTable
 from benchmarks.tasks.splits import TestCondition
 
 if TYPE_CHECKING:
@@ -40,42 +40,29 @@ class TrainingSummary:
 
     def mean_effect(self, conditions: Sequence[TestCondition]) -> np.ndarray:
         """Mean change [condition, gene] over the same step in a condition's context, or over all contexts where it has none."""
-        rows = []
-        for condition in conditions:
-            table = self.effects[_step(condition)]
-            rows.append(table.loc[condition.context if condition.context in table.index else ""].to_numpy())
-        return np.stack(rows)
+        tables = [self.effects[c.start_dose, c.dose] for c in conditions]
+        pairs = zip(tables, (c.context for c in conditions), strict=True)
+        return np.stack([table.loc[context if context in table.index else ""].to_numpy() for table, context in pairs])
 
     def start_like(self, condition: TestCondition) -> Index:
         """Positions of the training cells in the state that a condition starts from."""
-        return self._find(
-            condition.context,
-            self.labels["perturbation"] == (CONTROL if condition.start_dose is None else condition.perturbation),
-            condition.start_dose,
-        )
+        name = CONTROL if condition.start_dose is None else condition.perturbation
+        return self._find(condition.context, self.labels["perturbation"] == name, condition.start_dose)
 
     def perturbed_like(self, condition: TestCondition) -> Index:
         """Positions of the training cells of a condition's context and dose, of any perturbation."""
         return self._find(condition.context, self.labels["perturbation"] != CONTROL, condition.dose)
 
     def _find(self, context: str, which: pd.Series, dose: float | None) -> Index:
-        at_dose = True if dose is None else self.labels["dose"] == dose
-        return self.train[((self.labels["context"] == context) & which & at_dose).to_numpy()]
+        return self.train[((self.labels["context"] == context) & which & _at(self.labels, dose)).to_numpy()]
 
 
 def summarise_training(
     cells: CellTable, train: Index, seed: int, conditions: Sequence[TestCondition] = ()
 ) -> TrainingSummary:
-    """Summarise the training cells.
+    """Summarise the training cells, those at the positions `train`; `seed` starts the search for principal components.
 
-    Parameters
-    ----------
-    cells, train
-        All cells in the run's space, and the positions of the training cells.
-    seed
-        Seed of the principal components' start vector.
-    conditions
-        Test conditions, for whose steps mean changes are computed; default: the step from controls to any dose.
+    Mean changes are those of the steps of `conditions`, which are tested; without any, of the step from controls to any dose.
     """
     from sklearn.decomposition import PCA  # slow to import, and not needed without training cells
 
@@ -86,17 +73,13 @@ def summarise_training(
     n = min(N_COMPONENTS, len(train) - 1, len(cells.var_names) - 1)
     # the quicker of two exact solvers that take sparse cells
     solver = "covariance_eigh" if len(cells.var_names) <= MANY_GENES else "arpack"
-    steps = {_step(condition) for condition in conditions} or {(None, None)}
+    steps = {(condition.start_dose, condition.dose) for condition in conditions} or {(None, None)}
     return TrainingSummary(
         components=PCA(n, svd_solver=solver, random_state=seed).fit(x),
         effects={step: _mean_effects(x, labels, cells.var_names, step) for step in steps},
         train=train,
         labels=labels,
     )
-
-
-def _step(condition: TestCondition) -> Step:
-    return condition.start_dose, condition.dose
 
 
 def _mean_effects(x: sp.csr_matrix, labels: pd.DataFrame, genes: pd.Index, step: Step) -> pd.DataFrame:
@@ -121,12 +104,9 @@ def _at(labels: pd.DataFrame, dose: float | None) -> pd.Series:
 def _means(x: sp.csr_matrix, labels: pd.DataFrame, genes: pd.Index, which: pd.Series) -> pd.DataFrame:
     """Mean profiles of the cells chosen [(context, perturbation), gene]."""
     chosen = np.flatnonzero(which.to_numpy())
-    if not len(chosen):
-        return pd.DataFrame(
-            index=pd.MultiIndex.from_tuples([], names=["context", "perturbation"]), columns=genes, dtype=float
-        )
     keys = pd.MultiIndex.from_frame(labels.iloc[chosen][["context", "perturbation"]])
     codes, groups = pd.factorize(keys, sort=True)
-    weights = sp.csr_matrix((1.0 / np.bincount(codes)[codes], (codes, np.arange(len(codes)))))
-    index = pd.MultiIndex.from_tuples(list(groups), names=["context", "perturbation"])
+    shape = len(groups), len(chosen)
+    weights = sp.csr_matrix((1.0 / np.bincount(codes)[codes], (codes, np.arange(len(codes)))), shape=shape)
+    index = groups.set_names(keys.names)
     return pd.DataFrame((weights @ x[chosen].astype(np.float64)).toarray(), index=index, columns=genes)

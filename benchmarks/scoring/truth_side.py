@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from pickle import UnpicklingError
@@ -20,11 +20,9 @@ import pandas as pd
 
 from benchmarks.data.store.atomic_files import atomic
 from benchmarks.scoring.evaluate import Values
-from benchmarks.scoring.planted import planted
-from benchmarks.scoring.references import references
+from benchmarks.scoring.references import planted, references
 from benchmarks.scoring.scored_fold import ScoredFold
-from benchmarks.scoring.table import Cells
-from benchmarks.scoring.truth_summary import TruthSummary, summarise_truth
+from benchmarks.scoring.summaries import TruthSummary, summarise_truth
 
 log = logging.getLogger(__name__)
 
@@ -70,12 +68,15 @@ def truth_side_of(
         return _make(fold, expectation, calibrate)
     parts = (depends_on, fold.direction, str(fold.seed), str(calibrate), str(fold.linear), code_hash())
     path = folder / f"{hashlib.sha256('/'.join(parts).encode()).hexdigest()}.joblib"
-    kept = _read(path)
-    if kept is not None:
-        return replace(kept, truth=replace(kept.truth, cells_of=fold.truth_cells))
+    try:
+        return joblib.load(path)
+    except FileNotFoundError:
+        pass
+    except (OSError, EOFError, ValueError, KeyError, AttributeError, ImportError, UnpicklingError) as error:
+        log.warning("%s cannot be read (%s); it is computed again.", path, type(error).__name__)
     made = _make(fold, expectation, calibrate)
     with atomic(path) as handle:
-        joblib.dump(replace(made, truth=replace(made.truth, cells_of=_not_kept)), handle)
+        joblib.dump(made, handle)
     return made
 
 
@@ -94,17 +95,3 @@ def _make(fold: ScoredFold, expectation: np.ndarray | None, calibrate: bool) -> 
     if not calibrate:
         return TruthSide(truth, {}, pd.DataFrame())
     return TruthSide(truth, dict(references(fold, truth, expectation)), planted(fold, truth))
-
-
-def _not_kept(number: int) -> Cells:
-    raise LookupError(f"The true cells of condition {number} are not kept in the file; take them from the data.")
-
-
-def _read(path: Path) -> TruthSide | None:
-    try:
-        return joblib.load(path)
-    except FileNotFoundError:
-        return None
-    except (OSError, EOFError, ValueError, KeyError, AttributeError, ImportError, UnpicklingError) as error:
-        log.warning("%s cannot be read (%s); it is computed again.", path, type(error).__name__)
-        return None

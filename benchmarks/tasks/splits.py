@@ -68,18 +68,10 @@ class Split:
 
 
 def split(obs: pd.DataFrame, protocol: str, fold: int, *, seed: int = 0, scope: Scope = EVERYTHING) -> Split:
-    """Divide cells into training cells and the cells of tested conditions.
+    """Divide cells, given by their canonical obs, into training cells and the cells of tested conditions.
 
-    Parameters
-    ----------
-    obs
-        Canonical obs of the data set's cells.
-    protocol, fold
-        Name of the protocol, and which of its folds (from 0).
-    seed
-        Base seed, the same for every model of a run.
-    scope
-        Which conditions may be tested.
+    Folds of the protocol count from 0; `seed` is the base seed, the same for every model of a run; `scope` are the conditions
+    that may be tested.
 
     Raises
     ------

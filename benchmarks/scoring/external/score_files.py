@@ -16,16 +16,22 @@ from benchmarks.data.schema import Space
 from benchmarks.data.store import atomic_files
 from benchmarks.errors import ContractError, DataError
 from benchmarks.scoring.endings import Ending
-from benchmarks.scoring.evaluate import evaluate, score_rows
-from benchmarks.scoring.external.file_checks import check_controls, check_spaces, shared_genes, split_of
-from benchmarks.scoring.external.prediction_files import CellFile, Labels, predict_from, read_cells
-from benchmarks.scoring.prediction_summary import summarise_predictions
+from benchmarks.scoring.evaluate import condition_facts, evaluate, metric_table, score_rows
+from benchmarks.scoring.external.prediction_files import (
+    CellFile,
+    Labels,
+    check_controls,
+    check_spaces,
+    predict_from,
+    read_cells,
+    shared_genes,
+    split_of,
+)
 from benchmarks.scoring.references import REFERENCES, as_prediction
-from benchmarks.scoring.result_tables import condition_facts, metric_table
 from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of
+from benchmarks.scoring.summaries import TruthSummary, summarise_predictions
 from benchmarks.scoring.training_summary import summarise_training
 from benchmarks.scoring.truth_side import truth_side_of
-from benchmarks.scoring.truth_summary import TruthSummary
 from benchmarks.tasks.splits import Split
 from reports.tables import COST_COLUMNS, GROUP, SCORE_COLUMNS
 
@@ -88,7 +94,7 @@ def score_files(request: ScoringRequest) -> Scored:
     with threadpool_limits(threads):
         training = summarise_training(train, np.arange(len(train.obs)), seed) if train else None
         fold = scored_fold_of(
-            true_cells, split, request.direction, training, space=true_cells.space, seed=seed, threads=threads
+            true_cells, split, request.direction, training, space=true_cells.X.space, seed=seed, threads=threads
         )
         side = truth_side_of(fold, calibrate=request.calibrate)
         tables = [
@@ -113,17 +119,11 @@ def score_files(request: ScoringRequest) -> Scored:
 
 def write(scored: Scored, folder: Path, *, figures: bool = True) -> None:
     """Write tables, page and figures; raises `StoreError` if they cannot be written."""
-    tables = {
-        "scores": scored.scores,
-        "conditions": scored.conditions,
-        "controls": scored.controls,
-        "costs": pd.DataFrame(columns=list(COST_COLUMNS)),
-        "metrics": metric_table(),
-        "planted": scored.planted,
-    }
-    for name, table in tables.items():
-        if table is not None:
+    for name in ("scores", "conditions", "controls", "planted"):
+        if (table := getattr(scored, name)) is not None:
             atomic_files.write_csv(table, folder / f"{name}.csv")
+    atomic_files.write_csv(pd.DataFrame(columns=list(COST_COLUMNS)), folder / "costs.csv")
+    atomic_files.write_csv(metric_table(), folder / "metrics.csv")
     atomic_files.write_json(folder / "notes.json", list(scored.notes))
     reports.write_reports(folder, figures=figures)
 

@@ -13,13 +13,12 @@ ROWS, GENES = 64, 512
 
 @njit(nogil=True, cache=True)
 def place_ranks(x, order, ranks):  # type: ignore[no-untyped-def]
-    """Write the rank of every value, given each row's ascending order."""
-    n = x.shape[1]
-    for row in range(x.shape[0]):
+    """Write the rank of every value, ties by mid-rank, given each row's ascending order."""
+    for row in range(len(x)):
         at = 0
-        while at < n:
+        while at < x.shape[1]:
             end, value = at + 1, x[row, order[row, at]]
-            while end < n and x[row, order[row, end]] == value:
+            while end < x.shape[1] and x[row, order[row, end]] == value:
                 end += 1
             for i in range(at, end):
                 ranks[row, order[row, i]] = 0.5 * (at + 1 + end)

@@ -27,20 +27,7 @@ def e_distance(
 
     U-statistic 2 E‖X − Y‖ − E‖X − X′‖ − E‖Y − Y′‖ with n (n − 1) in the within terms and Euclidean norms (not squared):
     0 in expectation for equal distributions, so slightly negative values are noise.
-
-    Parameters
-    ----------
-    truth, predicted
-        Cells [cell, component], at least two a side.
-    truth_within
-        `distance_within(truth)`, where it is known already.
-
-    Raises
-    ------
-    ValueError
-        Fewer than two cells on a side.
-
-    Source: Székely & Rizzo 2013, doi:10.1016/j.jspi.2013.03.018.
+    `truth_within` is `distance_within(truth)`, where it is known already. Raises ValueError for fewer than two cells a side.
     """
     within = distance_within(truth) if truth_within is None else truth_within
     across = sum(float(np.sqrt(d2).sum()) for d2 in _across(truth, predicted)) / (len(truth) * len(predicted))
@@ -62,22 +49,8 @@ def mmd_rbf(
 
     Kernel exp(−‖x − y‖² / 2σ²) in the space of the training cells' principal components; U-statistic, 0 in expectation
     for equal distributions, so slightly negative values are noise.
-
-    Parameters
-    ----------
-    truth, predicted
-        Cells [cell, component], at least two a side.
-    sigma
-        Width of the kernel, from `bandwidth`; the same for every model.
-    truth_within
-        `kernel_within(truth, sigma)`, where it is known already.
-
-    Raises
-    ------
-    ValueError
-        Fewer than two cells on a side, or a width that is not positive.
-
-    Source: Gretton et al. 2012, Journal of Machine Learning Research 13, 723–773.
+    The width `sigma` is from `bandwidth`, the same for every model; `truth_within` is `kernel_within(truth, sigma)`, where it
+    is known already. Raises ValueError for fewer than two cells a side, or a width that is not positive.
     """
     within = kernel_within(truth, sigma) if truth_within is None else truth_within
     across = sum(_kernel_sum(d2, sigma) for d2 in _across(truth, predicted)) / (len(truth) * len(predicted))
@@ -93,11 +66,7 @@ def bandwidth(truth: Float[Array, "cell component"], reference: Float[Array, "ce
     """Width of the kernel of `mmd_rbf`: the median distance between two different cells of truth and reference pooled.
 
     It does not depend on any model. Where more than half of the pairs coincide it is the mean distance, and 1 where all do.
-
-    Parameters
-    ----------
-    truth, reference
-        Cells [cell, component]; equally many, or the larger side decides.
+    The sides have equally many cells, or the larger one decides.
     """
     cells = np.concatenate([truth, reference]).astype(np.float64)
     median = float(np.median(np.sqrt(np.concatenate(list(_within(cells))))))
@@ -107,17 +76,8 @@ def bandwidth(truth: Float[Array, "cell component"], reference: Float[Array, "ce
 def wasserstein(truth: SortedCells, predicted: SortedCells) -> float:
     """Mean over genes of the one-dimensional Wasserstein-1 distance between true and predicted cells.
 
-    In the units of the expression space. Every gene counts alike; the correlation between genes is ignored.
-
-    Parameters
-    ----------
-    truth, predicted
-        Equally many cells, the same genes.
-
-    Raises
-    ------
-    ValueError
-        The sides differ in cells or genes.
+    In the units of the expression space. Every gene counts alike; the correlation between genes is ignored. Raises ValueError
+    where the sides differ in cells or genes.
     """
     from benchmarks.scoring.metrics.compiled import sum_gaps
 
@@ -176,14 +136,14 @@ def _kernel_sum(d2: Array, sigma: float) -> float:
 def _of_cells(function: Callable[..., float], name: Quantity, source: str) -> Metric:
     """Make the metric of a distance that was computed from single cells, one value a condition."""
     return Metric(
+        lambda distances: np.asarray(distances, dtype=np.float64),
         name=name,
-        family="distribution",
-        function=lambda distances: np.asarray(distances, dtype=np.float64),
         needs=(name,),
+        family="distribution",
         best=0.0,
         higher_is_better=False,
         source=source,
-        description=first_line(function),
+        summary=first_line(function),
     )
 
 

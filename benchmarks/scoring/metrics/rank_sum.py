@@ -47,15 +47,8 @@ class SortedCells:
 def sort_cells(matrix: Cells) -> SortedCells:
     """Sort every gene's non-zero values; sparse input is never made dense by more than a block, and no input is changed.
 
-    Parameters
-    ----------
-    matrix
-        Cells [cell, gene], sparse (CSR or CSC, matrix or array) or dense. Types other than float32 become float64.
-
-    Raises
-    ------
-    ValueError
-        Not two-dimensional, no cell, or a value that is NaN or infinite.
+    Types other than float32 become float64. Raises ValueError for what is not two-dimensional, has no cell, or has a value
+    that is NaN or infinite.
     """
     if matrix.ndim != 2 or matrix.shape[0] == 0:
         raise ValueError(f"sort_cells got shape {matrix.shape}; expected [cell, gene] with at least one cell.")
@@ -79,17 +72,8 @@ def rank_sum(cells: SortedCells, reference: SortedCells) -> Float[Array, "gene"]
     """Two-sided p value of Wilcoxon's rank-sum (Mann–Whitney) test of every gene.
 
     Normal approximation with correction for ties and continuity. A gene that is constant over both sides has p = 1.
-    Symmetric in its arguments. Holds no interpreter lock while it counts, so conditions can run in threads.
-
-    Parameters
-    ----------
-    cells, reference
-        The two sides, with the same genes in the same order.
-
-    Raises
-    ------
-    ValueError
-        The sides do not have the same number of genes.
+    Symmetric in its arguments. Holds no interpreter lock while it counts, so conditions can run in threads. Raises ValueError
+    where the sides do not have the same number of genes.
 
     Source: Mann & Whitney 1947, doi:10.1214/aoms/1177730491.
     """

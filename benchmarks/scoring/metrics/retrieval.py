@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from jaxtyping import Int
 
-from benchmarks.scoring.metrics.metric import CHANGE, PAIR, Array, Metric, PerCondition, PerGene
+from benchmarks.scoring.metrics.metric import Array, Metric, PerCondition, PerGene
 from benchmarks.scoring.metrics.profile import constant, f64
 
 _VCC = "Virtual Cell Challenge 2025"
@@ -29,15 +29,8 @@ def pds(
     1 − rank / N, where rank = number of truths strictly nearer + ½ the number of others tied with its own; the perturbed
     gene's own column is left out of the distances. 1 is best; all tied gives (N + 1) / (2N).
 
-    Parameters
-    ----------
-    delta, delta_hat
-        Changes of all N conditions.
-    own_gene
-        Column of each condition's perturbed gene; −1 where it is not measured. Two-dimensional for combinations, with one
-        column a gene and −1 as padding.
-
-    Source: Virtual Cell Challenge 2025.
+    `own_gene` has the column of each condition's perturbed gene, −1 where it is not measured; it is two-dimensional for
+    combinations, with one column a gene and −1 as padding.
     """
     from benchmarks.scoring.metrics.compiled import add_city_block
 
@@ -84,8 +77,6 @@ def rank_perturbench(truth: PerGene, predicted: PerGene) -> PerCondition:
     """Position of a condition's own prediction among all predictions, seen from its truth, divided by their number.
 
     0 is best. The distance is the Euclidean one of mean profiles; ties take the mean position.
-
-    Source: the rank metric of PerturBench.
     """
     n = len(truth)
     if n < MIN_CONDITIONS:
@@ -116,19 +107,10 @@ def _unit(x: Array) -> Array:
     return np.divide(x, length, out=np.zeros_like(x), where=length > 0)
 
 
-_retrieval = partial(Metric, family="retrieval", undefined="too_few_conditions")
+_retrieval = partial(Metric, family="retrieval", best=1.0, undefined="too_few_conditions")
 METRICS = (
-    _retrieval(name="pds", function=pds, needs=(*CHANGE, "own_gene"), best=1.0, source=_VCC),
-    _retrieval(name="pds_cosine", function=pds_cosine, needs=CHANGE, best=1.0, source=f"{_VCC}, cosine variant"),
-    _retrieval(
-        name="centroid_accuracy", function=centroid_accuracy, needs=PAIR, best=1.0, source="Systema, centroid accuracy"
-    ),
-    _retrieval(
-        name="rank_perturbench",
-        function=rank_perturbench,
-        needs=PAIR,
-        best=0.0,
-        higher_is_better=False,
-        source="PerturBench, rank metric",
-    ),
+    _retrieval(pds, source=_VCC),
+    _retrieval(pds_cosine, source=f"{_VCC}, cosine variant"),
+    _retrieval(centroid_accuracy, source="Systema, centroid accuracy"),
+    _retrieval(rank_perturbench, best=0.0, higher_is_better=False, source="PerturBench, rank metric"),
 )

@@ -6,9 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.tasks.cell_assignment import every_condition, five_folds, start_from_controls
 from benchmarks.tasks.conditions import Index
-from benchmarks.tasks.protocol import Protocol
+from benchmarks.tasks.protocol import Protocol, every_condition, five_folds, start_from_controls
 
 
 def half(cells: Index, generator: np.random.Generator) -> Index:

@@ -7,9 +7,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.tasks.cell_assignment import control_groups, controls_of, every_condition, five_folds, with_cells
 from benchmarks.tasks.conditions import Index, TestCondition
-from benchmarks.tasks.protocol import Fold, Protocol
+from benchmarks.tasks.protocol import (
+    Fold,
+    Protocol,
+    control_groups,
+    controls_of,
+    every_condition,
+    five_folds,
+    with_cells,
+)
 
 DRAW_CELLS = 50
 """Cells in one draw of the paper (c_s)."""

@@ -16,8 +16,7 @@ from benchmarks.data.dataset import load_dataset, present
 from benchmarks.data.expression_space import to_space
 from benchmarks.errors import DataError, UnknownName
 from benchmarks.tasks.batch_correction import combat
-from benchmarks.tasks.batch_correction.combat import Combat, fit, shrink
-from benchmarks.tasks.batch_correction.moments import Moments, digest_of, moments_by_batch
+from benchmarks.tasks.batch_correction.combat import Combat, Moments, digest_of, fit, moments_by_batch, shrink
 
 IN_INMOOSE = ("ignore:the matrix subclass", "ignore:divide by zero")  # genes that do not vary in some batch
 KANG_LAYOUT = "ignore::anndata._warnings.OldFormatWarning"

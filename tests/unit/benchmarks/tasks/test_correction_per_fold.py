@@ -15,9 +15,8 @@ from benchmarks.execution.plan import make_plan
 from benchmarks.execution.runner import run
 from benchmarks.execution.settings import Execution
 from benchmarks.scoring.surviving_effects import summary, surviving_effects
-from benchmarks.tasks.batch_correction.batches import choose_reference, confounding, label_batches
+from benchmarks.tasks.batch_correction.batches import BatchCorrection, choose_reference, confounding, label_batches
 from benchmarks.tasks.batch_correction.combat import Combat
-from benchmarks.tasks.batch_correction.per_fold import BatchCorrection
 from benchmarks.tasks.question import Question
 from benchmarks.tasks.splits import split
 from tests.conftest import make_cells

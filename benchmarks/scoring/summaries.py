@@ -1,0 +1,246 @@
+"""Summaries of true and predicted cells, read one condition at a time: all that metrics need to know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+
+import numpy as np
+
+from benchmarks.contract import Prediction
+from benchmarks.scoring.metrics.copying import honest_margin
+from benchmarks.scoring.metrics.differential import Tests, linear_mean, test_genes
+from benchmarks.scoring.metrics.distribution import (
+    bandwidth,
+    distance_within,
+    e_distance,
+    kernel_within,
+    mmd_rbf,
+    wasserstein,
+)
+from benchmarks.scoring.metrics.metric import Quantity
+from benchmarks.scoring.metrics.rank_sum import SortedCells, sort_cells
+from benchmarks.scoring.scored_fold import ScoredFold, mean_profile, take
+
+TOPS = (20, 50, 100)
+BANDWIDTH_CELLS = 500
+"""Most cells a side from which the kernel's bandwidth is estimated; both sides give equally many."""
+
+
+@dataclass(frozen=True)
+class TruthSummary:
+    """True cells of every condition, summarised once for all models."""
+
+    positions: Sequence[np.ndarray]
+    """Positions of the true cells in the fold's cells, ascending, one array a condition."""
+    profiles: np.ndarray
+    """Mean profiles [condition, gene]."""
+    significant: np.ndarray
+    """Genes changed from R at FDR < 0.05 [condition, gene]."""
+    lfc: np.ndarray
+    """log2 fold changes against R [condition, gene]."""
+    tops: Mapping[int, np.ndarray]
+    """k → the k significant genes of largest |log2 fold change|; no gene where fewer are significant."""
+    projected: Sequence[np.ndarray | None]
+    """Cells in principal components; None without training cells."""
+    bandwidths: np.ndarray
+    """Bandwidth of the kernel of `mmd_rbf` [condition], in units of the principal components."""
+    margin_bound: np.ndarray
+    """Lower 95 % bound of the copy margin of real cells [condition]."""
+    orders: Sequence[np.ndarray]
+    """A random order of every condition's cells, whose first n are taken where equal sizes are needed."""
+    within: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
+    """(condition, cells) → mean distance and mean kernel among the first so many cells of the order, once computed."""
+
+    @property
+    def n_cells(self) -> np.ndarray:
+        """Number of true cells [condition]."""
+        return np.array([len(own) for own in self.positions])
+
+
+@dataclass(frozen=True)
+class PredictionSummary:
+    """Predictions of every condition, summarised; where there are no predicted cells, all that needs them is NaN."""
+
+    quantities: dict[Quantity, np.ndarray]
+    """Mean profiles "predicted", tests against R "p_hat", "significant_hat" and "lfc_hat" [condition, gene], and the three
+    distances [condition]."""
+    has_cells: np.ndarray
+    """Whether single cells were predicted [condition]."""
+
+    @classmethod
+    def of_means(cls, profiles: np.ndarray) -> PredictionSummary:
+        """Mean profiles alone, without cells."""
+        n, shape = len(profiles), profiles.shape
+        found: dict[Quantity, np.ndarray] = {
+            "predicted": profiles.copy(),
+            "p_hat": np.full(shape, np.nan),
+            "significant_hat": np.zeros(shape, dtype=bool),
+            "lfc_hat": np.full(shape, np.nan),
+            "e_distance": np.full(n, np.nan),
+            "mmd_rbf": np.full(n, np.nan),
+            "wasserstein": np.full(n, np.nan),
+        }
+        return cls(found, np.zeros(n, dtype=bool))
+
+
+def summarise_truth(
+    fold: ScoredFold, positions: Sequence[np.ndarray] | None = None, *, like: TruthSummary | None = None
+) -> TruthSummary:
+    """Summarise the true cells.
+
+    Parameters
+    ----------
+    positions
+        Positions of the true cells, one array a condition; default: all test cells.
+    like
+        Summary of all test cells, where `positions` are a part of them: its kernel widths and copy bounds are used for the
+        part too.
+    """
+    own = [c.truth(fold.direction) for c in fold.conditions] if positions is None else positions
+
+    def summarise(number: int) -> tuple[np.ndarray, Tests, np.ndarray | None, float, float, np.ndarray]:
+        cells = take(fold.cells, own[number])
+        profile = mean_profile(cells)
+        projected = fold.project(cells)
+        if like:
+            width, bound = like.bandwidths[number], like.margin_bound[number]
+        else:
+            width = _bandwidth(fold, number, projected)
+            bound = honest_margin(cells, fold.start[number], fold.generator(number, "margin"))
+        order = fold.generator(number, "order").permutation(len(own[number]))
+        return profile, _test_genes(fold, number, sort_cells(cells), profile), projected, width, bound, order
+
+    profiles, tests, projected, widths, bounds, orders = zip(*fold.each(summarise), strict=True)
+    significant, lfc = np.array([t.significant for t in tests]), np.array([t.lfc for t in tests])
+    return TruthSummary(
+        positions=own,
+        profiles=np.array(profiles),
+        significant=significant,
+        lfc=lfc,
+        tops=top_genes(significant, lfc, TOPS),
+        projected=projected,
+        bandwidths=np.array(widths),
+        margin_bound=np.array(bounds),
+        orders=orders,
+    )
+
+
+def top_genes(significant: np.ndarray, lfc: np.ndarray, sizes: Sequence[int]) -> dict[int, np.ndarray]:
+    """Mark the k significant genes of largest |log2 fold change| [condition, gene], for every k.
+
+    No gene of a condition with fewer significant ones. Ties at the cut are broken by the gene's position.
+    """
+    order = np.argsort(np.where(significant, -np.abs(lfc), 1.0), axis=1, kind="stable")
+    found = {}
+    for k in sizes:
+        chosen = np.zeros_like(significant)
+        np.put_along_axis(chosen, order[:, :k], True, axis=1)
+        found[k] = chosen & (significant.sum(axis=1) >= k)[:, None]
+    return found
+
+
+@dataclass(frozen=True)
+class _Predicted:
+    """One prediction; `ranked` and `tests` are None without single cells."""
+
+    cells: np.ndarray
+    mean: np.ndarray
+    ranked: SortedCells | None = None
+    tests: Tests | None = None
+
+
+def summarise_predictions(
+    fold: ScoredFold,
+    truth: TruthSummary,
+    load: Callable[[int], Prediction | None],
+    *,
+    alike: Callable[[int], Hashable] | None = None,
+) -> PredictionSummary:
+    """Summarise predictions, reading one condition's at a time.
+
+    Parameters
+    ----------
+    load
+        Number of a condition → its prediction; None where there is none: the input's profile takes its place, so that
+        retrieval has a full set of candidates.
+    alike
+        Number of a condition → a key that is equal where predictions and references are the same, as those of a copied
+        input: they are read and tested once. Default: every prediction is its own.
+    """
+    summary = PredictionSummary.of_means(fold.start)
+    known: dict[Hashable, _Predicted | None] = {}
+    lock = Lock()
+
+    def read(number: int) -> _Predicted | None:
+        prediction = load(number)
+        if prediction is None:
+            return None
+        cells, mean = prediction.values, prediction.mean()
+        if prediction.unit != "cell" or len(cells) < 2:
+            return _Predicted(cells, mean)
+        ranked = sort_cells(cells)
+        return _Predicted(cells, mean, ranked, _test_genes(fold, number, ranked, mean))
+
+    def read_once(number: int, key: Hashable) -> _Predicted | None:
+        with lock:
+            if key not in known:
+                known[key] = read(number)
+        return known[key]
+
+    def add(number: int) -> None:
+        found = read_once(number, alike(number)) if alike else read(number)
+        if found is not None:
+            summary.quantities["predicted"][number] = found.mean
+            _add_cells(fold, truth, summary, number, found)
+
+    fold.each(add)
+    return summary
+
+
+def _add_cells(
+    fold: ScoredFold, truth: TruthSummary, summary: PredictionSummary, number: int, predicted: _Predicted
+) -> None:
+    """Fill in what needs single cells; distances take equally many cells from both sides."""
+    cells, ranked, tests, order = predicted.cells, predicted.ranked, predicted.tests, truth.orders[number]
+    n = min(len(cells), len(order))
+    if ranked is None or tests is None or n < 2:
+        return
+    found = summary.quantities
+    summary.has_cells[number] = True
+    found["p_hat"][number], found["significant_hat"][number], found["lfc_hat"][number] = (
+        tests.p,
+        tests.significant,
+        tests.lfc,
+    )
+    chosen = fold.generator(number, "equal sizes").permutation(len(cells))[:n]
+    true_cells = take(fold.cells, truth.positions[number])[order[:n]]
+    ranked = ranked if n == len(cells) else sort_cells(cells[chosen])
+    found["wasserstein"][number] = wasserstein(sort_cells(true_cells), ranked)
+    projected, y = truth.projected[number], fold.project(cells[chosen])
+    if projected is None or y is None:
+        return
+    x, sigma = projected[order[:n]], truth.bandwidths[number]
+    if (number, n) not in truth.within:
+        truth.within[number, n] = distance_within(x), kernel_within(x, sigma)
+    distance, kernel = truth.within[number, n]
+    found["e_distance"][number] = e_distance(x, y, distance)
+    found["mmd_rbf"][number] = mmd_rbf(x, y, sigma, kernel)
+
+
+def _test_genes(fold: ScoredFold, number: int, cells: SortedCells, profile: np.ndarray) -> Tests:
+    """Test every gene of some cells, with mean profile [gene], against the condition's reference cells R."""
+    mean = linear_mean(cells) if fold.linear else profile
+    return test_genes(cells, fold.sorted_reference[number], mean, fold.reference_means[number], linear=fold.linear)
+
+
+def _bandwidth(fold: ScoredFold, number: int, projected: np.ndarray | None) -> float:
+    """Median distance among true and reference cells: the same for every model; NaN without training cells."""
+    if projected is None:
+        return float("nan")
+    positions = fold.conditions[number].reference(fold.direction)
+    n = min(BANDWIDTH_CELLS, len(positions), len(projected))
+    generator = fold.generator(number, "bandwidth")
+    others = fold.project(take(fold.cells, np.sort(generator.choice(positions, n, replace=False))))
+    return bandwidth(projected[generator.permutation(len(projected))[:n]], others)
