@@ -31,11 +31,8 @@ def compare(new: pd.DataFrame, reference: pd.DataFrame, floors: dict[str, float]
     """List everything that moved between two tables of `read_table`, what fails the build first.
 
     `reference` may be a leaderboard. `floors` are the user's smallest changes worth a failed build, by metric, in its unit.
-
-    Raises
-    ------
-    BenchmarkError
-        Tables that cannot be compared: other data, space, split, protocol, conditions, budget, audit or direction.
+    Raises `BenchmarkError` for tables that cannot be compared: other data, space, split, protocol, conditions, budget, audit or
+    direction.
     """
     if is_board(new):
         raise BenchmarkError(
@@ -119,12 +116,11 @@ def github_lines(moves: Sequence[Move]) -> list[str]:
     lines = []
     for level, bad in (("error", True), ("notice", False)):
         groups: dict[str, list[str]] = {}
-        for m in moves:
-            if m.bad == bad:
-                groups.setdefault(f"{'/'.join(m.task)}: {m.model or 'all models'}", []).append(describe(m))
+        for m in (m for m in moves if m.bad == bad):
+            groups.setdefault(f"{'/'.join(m.task)}: {m.model or 'all models'}", []).append(describe(m))
         found = [annotation(level, title, "\n".join(texts)) for title, texts in groups.items()]
-        if len(found) > N_ANNOTATIONS:
-            rest = len(found) - N_ANNOTATIONS + 1
-            found = [*found[: N_ANNOTATIONS - 1], annotation(level, "More", f"{rest} more models; see the log.")]
+        rest = len(found) - N_ANNOTATIONS + 1
+        if rest > 1:
+            found[N_ANNOTATIONS - 1 :] = [annotation(level, "More", f"{rest} more models; see the log.")]
         lines += found
     return lines

@@ -90,6 +90,11 @@ class Difference:
             return float(sign * self.gain <= 0.0)
         return float(stdtr(self.freedom, -sign * self.gain / self.error))
 
+    def move(self, verdict: str, detail: str, p: float = np.nan) -> Move:
+        """Return the difference with its verdict."""
+        *task, model, metric = self.key
+        return Move(tuple(task), model, metric, verdict, self.old, self.new, self.floor, p, detail)
+
 
 def floor_of(metric: str, family: str, old: float, floors: Mapping[str, float]) -> float:
     """Return the smallest loss worth a failed build, in the metric's unit; `floors` are the user's, which come first."""
@@ -160,23 +165,18 @@ def judge(differences: list[Difference], references: frozenset[tuple[str, ...]])
     """Yield every row that got worse or better; `references` are the rows (`ROW`) of predictors that train nothing."""
     for d in differences:
         if d.key in references and abs(d.gain) > d.floor:
-            yield _move(d, "reference", np.nan, "a reference moved: metric or data changed")
+            yield d.move("reference", "a reference moved: metric or data changed")
     tested = [d for d in differences if d.moved and d.key not in references]
     for sign, verdict in ((-1, "loss"), (1, "gain")):
-        raw = np.array([d.p(sign) for d in tested])
-        adjusted = raw.copy()
-        known = np.isfinite(raw)
+        adjusted = np.array([d.p(sign) for d in tested])
+        known = np.isfinite(adjusted)
         if known.any():
-            adjusted[known] = false_discovery_control(raw[known], method="bh")
+            adjusted[known] = false_discovery_control(adjusted[known], method="bh")
         for d, p in zip(tested, adjusted, strict=True):
             if sign * d.gain > d.floor and not p > LEVEL:
-                alone = "one condition, noise unknown: the floor alone decides" if np.isnan(p) else ""
-                yield _move(d, verdict, p, alone)
-
-
-def _move(d: Difference, verdict: str, p: float, detail: str) -> Move:
-    shown = detail or f"n = {d.n}, standard error {d.error:.2g}" + " (no training noise)" * (d.error == 0.0)
-    return Move(d.key[:-2], d.key[-2], d.key[-1], verdict, d.old, d.new, d.floor, p, shown)
+                noise = f"n = {d.n}, standard error {d.error:.2g}" + " (no training noise)" * (d.error == 0.0)
+                alone = "one condition, noise unknown: the floor alone decides"
+                yield d.move(verdict, alone if np.isnan(p) else noise, p)
 
 
 def gone_and_new(new: pd.DataFrame, reference: pd.DataFrame) -> Iterator[Move]:
@@ -222,7 +222,5 @@ def _name(rows: pd.DataFrame) -> str:
     first, metrics = rows.iloc[0], list(dict.fromkeys(rows["metric"]))
     named = ", ".join(metrics[:3]) + (f" and {len(metrics) - 3} more" if len(metrics) > 3 else "")
     n = len(rows[CELL].drop_duplicates())
-    reason = (
-        "" if first["status"] == "ok" else f": {first['status']}" + (f", {first['reason']}" * bool(first["reason"]))
-    )
+    reason = "" if first["status"] == "ok" else ": " + ", ".join(filter(None, (first["status"], first["reason"])))
     return f"{n} condition{'s' * (n > 1)} ({first['context']}/{first['condition']}{' …' * (n > 1)}), {named}{reason}"

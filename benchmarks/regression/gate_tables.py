@@ -17,7 +17,7 @@ import pandas as pd
 from benchmarks.data.store.atomic_files import atomic
 from benchmarks.errors import BenchmarkError
 from benchmarks.execution.manifest import read_manifest
-from benchmarks.regression.gate import CELL, MODEL, ROW, TASK, Difference, Move, floor_of, keys
+from benchmarks.regression.gate import CELL, MODEL, N_BOOT, ROW, TASK, Difference, Move, floor_of, keys
 from reports.stats.bootstrap import context_sizes, summarise
 from reports.stats.condition_values import condition_values
 from reports.tables import FAILED, load, read_leaderboard
@@ -43,10 +43,7 @@ def read_table(path: Path) -> pd.DataFrame:
         training noise), `judged` (False where a metric only describes), facts and origin. Of a leaderboard, its rows of
         level "suite" with column `mean`.
 
-    Raises
-    ------
-    BenchmarkError, ReportError
-        No such table, or one that cannot be read; what `reports.tables.load` and `condition_values` refuse.
+    Raises `BenchmarkError` or `ReportError` where there is no such table, or it cannot be read.
     """
     if path.is_dir():
         return _read_run(path)
@@ -204,15 +201,15 @@ def unpaired(new: pd.DataFrame, board: pd.DataFrame, floors: Mapping[str, float]
         if key not in old.index or np.isnan(old.loc[key, "mean"]):
             continue
         sizes = context_sizes(rows["context"].to_numpy())
-        mean, low, high = summarise(rows["value"].to_numpy(), sizes, n_boot=2000, seed=0)
-        then = old.loc[key]
+        mean, low, high = summarise(rows["value"].to_numpy(), sizes, n_boot=N_BOOT, seed=0)
+        then, fact = old.loc[key], rows.iloc[0]
+        before = float(then["mean"])
         error = float(np.hypot(high - low, then["high"] - then["low"])) / (2 * 1.96)
-        change = mean - float(then["mean"])
-        gain = change if rows["higher_is_better"].iloc[0] else -change
-        floor = floor_of(key[-1], rows["family"].iloc[0], float(then["mean"]), floors)
-        moved = abs(change) > 1e-5 * abs(mean)  # a leaderboard has six significant digits
+        gain = mean - before if fact["higher_is_better"] else before - mean
+        floor = floor_of(key[-1], fact["family"], before, floors)
+        moved = abs(gain) > 1e-5 * abs(mean)  # a leaderboard has six significant digits
         freedom = max(min(len(rows), int(then["n_conditions"])) - 1.0, 1.0)
-        found.append(Difference(key, float(then["mean"]), mean, gain, error, freedom, floor, moved, len(rows)))
+        found.append(Difference(key, before, mean, gain, error, freedom, floor, moved, len(rows)))
     return found
 
 

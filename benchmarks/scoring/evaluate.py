@@ -46,10 +46,7 @@ def evaluate(
 ) -> Values:
     """Compute metrics; retrieval is left out in p2n.
 
-    Parameters
-    ----------
-    start
-        Profiles [condition, gene] that the predicted change is measured from; default: the input's.
+    The predicted change is measured from the profiles `start` [condition, gene]; default: the input's.
     """
     found = predicted.quantities
     known: dict[str, np.ndarray] = {
@@ -98,12 +95,9 @@ def _score(metric: Metric, fold: ScoredFold, known: Mapping[str, np.ndarray], ab
 
 
 def score_rows(fold: ScoredFold, truth: TruthSummary, values: Values, endings: Sequence[Ending]) -> pd.DataFrame:
-    """Lay values out as tidy rows; a condition that did not end ok has its status, its reason and no value.
+    """Lay values out as tidy rows: context, perturbation, dose, metric, value, status, reason, n_truth_cells.
 
-    Returns
-    -------
-    pd.DataFrame
-        Columns context, perturbation, dose, metric, value, status, reason, n_truth_cells: one row per condition and metric.
+    A condition that did not end ok has its status, its reason and no value.
     """
     ended = np.array([e.status for e in endings])
     status = np.where(ended == "ok", [scores.status for scores in values.values()], ended)

@@ -1,5 +1,9 @@
-"""Predictions of known quality: unranked references (the truth itself, half of it for the other half, other controls, the
-simulator's truth), and planted predictors, on which the metrics must put the right order (rank recovery).
+"""What is known of a fold before any model is scored: the truth's summary, and scores of predictions of known quality.
+
+These are unranked references (the truth itself, half of it for the other half, other controls, the simulator's truth), and
+planted predictors, which the metrics must put in order (rank recovery). They depend on the data, the split and the code of the
+metrics alone, and cost more than scoring a model. So they are computed once, shared by all models, and kept on disk under a
+hash of what they depend on.
 
 A planted predictor gives one half of a condition's true cells, of which a share has been exchanged for cells of a mixture:
 the larger the share, the worse it is. The other half is the truth.
@@ -12,12 +16,20 @@ the larger the share, the worse it is. The other half is the truth.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from pickle import UnpicklingError
 
+import joblib
 import numpy as np
 import pandas as pd
 
 from benchmarks.contract import CONTROL, Prediction
+from benchmarks.data.store.atomic_files import atomic
 from benchmarks.scoring.evaluate import Scores, Values, evaluate, score_rows
 from benchmarks.scoring.scored_fold import Cells, ScoredFold, take
 from benchmarks.scoring.summaries import PredictionSummary, TruthSummary, summarise_predictions, summarise_truth
@@ -34,6 +46,66 @@ Draw = Callable[[int, int, np.random.Generator], np.ndarray]
 """(condition, number of cells, generator) → dense cells of a mixture."""
 Positions = Callable[[int], np.ndarray]
 """Number of a condition → positions of some cells."""
+
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TruthSide:
+    """What every model of one fold and direction is compared with."""
+
+    truth: TruthSummary
+    references: Mapping[str, Values]
+    """Reference → its scores; empty without calibration."""
+    planted: pd.DataFrame
+    """Scores of the planted predictors; empty without calibration."""
+
+
+def truth_side_of(
+    fold: ScoredFold,
+    expectation: np.ndarray | None = None,
+    *,
+    calibrate: bool = True,
+    folder: Path | None = None,
+    depends_on: str = "",
+) -> TruthSide:
+    """Summarise the truth and, to calibrate, score references and planted predictors; or read what a folder keeps of that.
+
+    `expectation` are noise-free mean profiles of simulated data [condition, gene]. `depends_on` is a hash of the cells, the
+    training cells and the split. Raises `StoreError` if the file cannot be written.
+    """
+    if folder is None:
+        return _make(fold, expectation, calibrate)
+    parts = (depends_on, fold.direction, str(fold.seed), str(calibrate), str(fold.linear), code_hash())
+    path = folder / f"{hashlib.sha256('/'.join(parts).encode()).hexdigest()}.joblib"
+    try:
+        return joblib.load(path)
+    except FileNotFoundError:
+        pass
+    except (OSError, EOFError, ValueError, KeyError, AttributeError, ImportError, UnpicklingError) as error:
+        log.warning("%s cannot be read (%s); it is computed again.", path, type(error).__name__)
+    made = _make(fold, expectation, calibrate)
+    with atomic(path) as handle:
+        joblib.dump(made, handle)
+    return made
+
+
+@cache
+def code_hash() -> str:
+    """Hash the code that scores, so that results of other code are never reused."""
+    hasher = hashlib.sha256()
+    here = Path(__file__).parent
+    for source in (*sorted((here / "metrics").glob("*.py")), *sorted(here.glob("*.py"))):
+        hasher.update(source.read_bytes())
+    return hasher.hexdigest()
+
+
+def _make(fold: ScoredFold, expectation: np.ndarray | None, calibrate: bool) -> TruthSide:
+    truth = summarise_truth(fold)
+    if not calibrate:
+        return TruthSide(truth, {}, pd.DataFrame())
+    return TruthSide(truth, dict(references(fold, truth, expectation)), planted(fold, truth))
 
 
 def references(fold: ScoredFold, truth: TruthSummary, expectation: np.ndarray | None) -> Iterator[tuple[str, Values]]:
@@ -117,13 +189,9 @@ def dense(cells: Cells) -> np.ndarray:
 
 
 def planted(fold: ScoredFold, whole: TruthSummary) -> pd.DataFrame:
-    """Score the planted predictors; `whole` is the summary of all test cells.
+    """Score the planted predictors as rows of planted.csv; `whole` is the summary of all test cells.
 
-    Returns
-    -------
-    pd.DataFrame
-        Columns context, perturbation, dose, metric, value, status, mixture, share. Share 0 is the same for every mixture. A
-        mixture without cells (no perturbed training cell in a context) is left out.
+    Share 0 is the same for every mixture. A mixture without cells (no perturbed training cell in a context) is left out.
     """
     half, true = halves(fold, 0)
     truth = summarise_truth(fold, true, like=whole)

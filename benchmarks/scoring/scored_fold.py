@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from benchmarks.tasks.splits import Split, TestCondition
 if TYPE_CHECKING:
     from benchmarks.scoring.training_summary import TrainingSummary
 
+A = TypeVar("A")
 T = TypeVar("T")
 CellTable: TypeAlias = Any
 """Cells in the run's space, in memory (AnnData) or on disk (`external.CellFile`): what has `X`, `obs` and `var_names`."""
@@ -118,23 +120,15 @@ def scored_fold_of(
     seed: int,
     threads: int = 1,
 ) -> ScoredFold:
-    """Compute what all predictions of a fold share.
+    """Compute what all predictions of a fold share, from all cells in the run's space; "zscore" has no fold changes.
 
-    Parameters
-    ----------
-    cells
-        All cells in the run's space.
-    training
-        From `summarise_training`; without it, metrics that need training cells are `unsupported`.
-    space
-        Name of the expression space; "zscore" has no fold changes.
-    seed, threads
-        As in `ScoredFold`.
+    `training` is from `summarise_training`; without it, metrics that need training cells are `unsupported`.
     """
     linear = space != "zscore"
-    mean = _once_per_set(lambda positions: mean_profile(take(cells, positions)))
-    ordered = _once_per_set(lambda positions: sort_cells(take(cells, positions)))
-    linear_means = _once_per_set(lambda positions: linear_mean(ordered(positions)) if linear else mean(positions))
+    # many conditions share their input and reference cells
+    mean = once(lambda positions: mean_profile(take(cells, positions)), np.ndarray.tobytes)
+    ordered = once(lambda positions: sort_cells(take(cells, positions)), np.ndarray.tobytes)
+    linear_means = once(lambda own: linear_mean(ordered(own)) if linear else mean(own), np.ndarray.tobytes)
     starts = [c.input(direction) for c in split.conditions]
     references = [c.reference(direction) for c in split.conditions]
     perturbations = [c.perturbation for c in split.conditions]
@@ -158,15 +152,17 @@ def scored_fold_of(
     )
 
 
-def _once_per_set(compute: Callable[[np.ndarray], T]) -> Callable[[np.ndarray], T]:
-    """Compute a function of positions once for each set of positions, which many conditions share."""
-    known: dict[bytes, T] = {}
+def once(compute: Callable[[A], T], key: Callable[[A], Hashable]) -> Callable[[A], T]:
+    """Compute a function once for all arguments of the same key, in whichever thread comes first."""
+    known: dict[Hashable, T] = {}
+    lock = Lock()
 
-    def found(positions: np.ndarray) -> T:
-        key = positions.tobytes()
-        if key not in known:
-            known[key] = compute(positions)
-        return known[key]
+    def found(argument: A) -> T:
+        name = key(argument)
+        with lock:
+            if name not in known:
+                known[name] = compute(argument)
+        return known[name]
 
     return found
 

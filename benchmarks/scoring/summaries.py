@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from threading import Lock
 
 import numpy as np
 
@@ -21,9 +20,11 @@ from benchmarks.scoring.metrics.distribution import (
 )
 from benchmarks.scoring.metrics.metric import Quantity
 from benchmarks.scoring.metrics.rank_sum import SortedCells, sort_cells
-from benchmarks.scoring.scored_fold import ScoredFold, mean_profile, take
+from benchmarks.scoring.scored_fold import ScoredFold, mean_profile, once, take
 
 TOPS = (20, 50, 100)
+_Predicted = tuple[np.ndarray, tuple[np.ndarray, SortedCells, Tests] | None]
+"""Mean profile and, of predicted cells, the cells, sorted and tested."""
 BANDWIDTH_CELLS = 500
 """Most cells a side from which the kernel's bandwidth is estimated; both sides give equally many."""
 
@@ -88,15 +89,9 @@ class PredictionSummary:
 def summarise_truth(
     fold: ScoredFold, positions: Sequence[np.ndarray] | None = None, *, like: TruthSummary | None = None
 ) -> TruthSummary:
-    """Summarise the true cells.
+    """Summarise the true cells at the positions given, one array a condition; default: all test cells.
 
-    Parameters
-    ----------
-    positions
-        Positions of the true cells, one array a condition; default: all test cells.
-    like
-        Summary of all test cells, where `positions` are a part of them: its kernel widths and copy bounds are used for the
-        part too.
+    Where they are a part of the test cells, `like` is the summary of all, whose kernel widths and copy bounds are used too.
     """
     own = [c.truth(fold.direction) for c in fold.conditions] if positions is None else positions
 
@@ -141,16 +136,6 @@ def top_genes(significant: np.ndarray, lfc: np.ndarray, sizes: Sequence[int]) ->
     return found
 
 
-@dataclass(frozen=True)
-class _Predicted:
-    """One prediction; `ranked` and `tests` are None without single cells."""
-
-    cells: np.ndarray
-    mean: np.ndarray
-    ranked: SortedCells | None = None
-    tests: Tests | None = None
-
-
 def summarise_predictions(
     fold: ScoredFold,
     truth: TruthSummary,
@@ -170,50 +155,45 @@ def summarise_predictions(
         input: they are read and tested once. Default: every prediction is its own.
     """
     summary = PredictionSummary.of_means(fold.start)
-    known: dict[Hashable, _Predicted | None] = {}
-    lock = Lock()
 
     def read(number: int) -> _Predicted | None:
         prediction = load(number)
         if prediction is None:
             return None
-        cells, mean = prediction.values, prediction.mean()
-        if prediction.unit != "cell" or len(cells) < 2:
-            return _Predicted(cells, mean)
+        mean, cells = prediction.mean(), prediction.values if prediction.unit == "cell" else []
+        if len(cells) < 2:
+            return mean, None
         ranked = sort_cells(cells)
-        return _Predicted(cells, mean, ranked, _test_genes(fold, number, ranked, mean))
+        return mean, (cells, ranked, _test_genes(fold, number, ranked, mean))
 
-    def read_once(number: int, key: Hashable) -> _Predicted | None:
-        with lock:
-            if key not in known:
-                known[key] = read(number)
-        return known[key]
+    find = once(read, alike) if alike else read
 
     def add(number: int) -> None:
-        found = read_once(number, alike(number)) if alike else read(number)
+        found = find(number)
         if found is not None:
-            summary.quantities["predicted"][number] = found.mean
-            _add_cells(fold, truth, summary, number, found)
+            summary.quantities["predicted"][number], tested = found
+            if tested and len(truth.orders[number]) > 1:
+                _add_cells(fold, truth, summary, number, *tested)
 
     fold.each(add)
     return summary
 
 
 def _add_cells(
-    fold: ScoredFold, truth: TruthSummary, summary: PredictionSummary, number: int, predicted: _Predicted
+    fold: ScoredFold,
+    truth: TruthSummary,
+    summary: PredictionSummary,
+    number: int,
+    cells: np.ndarray,
+    ranked: SortedCells,
+    tests: Tests,
 ) -> None:
     """Fill in what needs single cells; distances take equally many cells from both sides."""
-    cells, ranked, tests, order = predicted.cells, predicted.ranked, predicted.tests, truth.orders[number]
-    n = min(len(cells), len(order))
-    if ranked is None or tests is None or n < 2:
-        return
-    found = summary.quantities
+    found, order = summary.quantities, truth.orders[number]
     summary.has_cells[number] = True
-    found["p_hat"][number], found["significant_hat"][number], found["lfc_hat"][number] = (
-        tests.p,
-        tests.significant,
-        tests.lfc,
-    )
+    for name, values in (("p_hat", tests.p), ("significant_hat", tests.significant), ("lfc_hat", tests.lfc)):
+        found[name][number] = values
+    n = min(len(cells), len(order))
     chosen = fold.generator(number, "equal sizes").permutation(len(cells))[:n]
     true_cells = take(fold.cells, truth.positions[number])[order[:n]]
     ranked = ranked if n == len(cells) else sort_cells(cells[chosen])

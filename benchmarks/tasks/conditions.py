@@ -19,8 +19,6 @@ MIN_CELLS = 20
 Table: TypeAlias = "pd.DataFrame"
 """Canonical obs of cells, or the table of conditions that `conditions` makes of it."""
 Index = np.ndarray
-Pair = tuple[str, str]
-"""(context, perturbation), at all doses."""
 ROLES = ("control_a", "control_b", "perturbed_a", "perturbed_b")
 """Groups of cells of a condition that is tested."""
 
@@ -43,8 +41,8 @@ class Condition(NamedTuple):
         return self.context, self.perturbation, self.dose or 0.0
 
     @property
-    def pair(self) -> Pair:
-        """Context and perturbation."""
+    def pair(self) -> tuple[str, str]:
+        """Context and perturbation, at all doses."""
         return self.context, self.perturbation
 
     @property
@@ -158,9 +156,5 @@ def all_of(table: Table) -> list[Condition]:
 
 def lower_doses(table: Table) -> dict[Condition, float]:
     """Map each condition to the next lower dose of the same perturbation and context, if the table has one."""
-    ordered = sorted(all_of(table), key=lambda c: c.order)
-    return {
-        condition: below.dose
-        for below, condition in pairwise(ordered)
-        if below.pair == condition.pair and below.dose is not None
-    }
+    pairs = pairwise(sorted(all_of(table), key=lambda c: c.order))
+    return {c: below.dose for below, c in pairs if below.pair == c.pair and below.dose is not None}

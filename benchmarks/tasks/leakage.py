@@ -23,17 +23,8 @@ MIN_GENES_DETECTED = 20
 def audit_train(train: AnnData, split: Split, cells: AnnData) -> str:
     """Check training cells, as `fit` will get them, against the fold and all cells of the data set in the same space.
 
-    Finds test cells by name and by content, held-out conditions, and fields that could carry a statistic of all cells.
-
-    Returns
-    -------
-    str
-        "clean", or "leaky: …" with the findings for a protocol that is leaky by design.
-
-    Raises
-    ------
-    LeakageError
-        Something is found, and the protocol is not leaky.
+    Finds test cells by name and by content, held-out conditions, and fields that could carry a statistic of all cells. Returns
+    "clean", or "leaky: …" with the findings for a protocol that is leaky by design; raises `LeakageError` for any other.
     """
     findings = [*_shared_cells(train, split, cells), *_held_out(train, split), *_extras(train, "training cells")]
     if not findings:

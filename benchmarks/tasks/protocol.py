@@ -104,20 +104,15 @@ def start_from_controls(
 ) -> tuple[Index, list[TestCondition]]:
     """Start from controls, a third of which is trained on, and test the cells that `take` takes of each condition.
 
-    Raises
-    ------
-    DataError
-        A context has fewer than `MIN_START` controls.
+    Raises `DataError` for a context with fewer than `MIN_START` controls.
     """
     controls = controls_of(fold.obs)
     own = {c: control_groups(fold.obs, fold.groups[c]) for c in fold.tested}
     populations = {group: controls[group] for group in sorted({g for names in own.values() for g in names})}
     for (context, _), cells in populations.items():
         if len(cells) < MIN_START:
-            raise DataError(
-                f"Context {context} has {len(cells)} controls; at least {MIN_START} are needed for training, input and "
-                "reference."
-            )
+            needed = f"at least {MIN_START} are needed for training, input and reference"
+            raise DataError(f"Context {context} has {len(cells)} controls; {needed}.")
     train, pools = share(populations, fold.generator)
     train += [where for group, where in controls.items() if group not in populations]
     tested = []

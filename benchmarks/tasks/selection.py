@@ -41,10 +41,7 @@ class Chosen:
 def choose(question: Question, suite: Suite, data_dir: Path | None = None) -> Chosen:
     """Load the data of a suite and select cells and conditions.
 
-    Raises
-    ------
-    BenchmarkError
-        Data that are missing or not usable; a perturbation or context that is not in them.
+    Raises `BenchmarkError` for data that are missing or not usable, and for a perturbation or context that is not in them.
     """
     source = own_source(question.own) if question.own else _choose_data(question, suite, data_dir)
     dataset = load_dataset(source, data_dir=data_dir, annotation=question.annotation)
@@ -76,10 +73,7 @@ def choose(question: Question, suite: Suite, data_dir: Path | None = None) -> Ch
 def scope_of(question: Question, suite: Suite, dataset: Dataset, obs: pd.DataFrame) -> tuple[Scope, str]:
     """Select the conditions that are tested, with a note that lists members of a named set that are not in the data, or "".
 
-    Raises
-    ------
-    UnknownName, DataError
-        A perturbation or context that is not in the data; or no member of a named set is.
+    Raises `UnknownName` for a perturbation or context that is not in the data, `DataError` where no member of a set is.
     """
     card = dataset.card
     known = {kind: set(obs[kind].astype(str)) - {CONTROL} for kind in ("perturbation", "context")}
@@ -110,15 +104,9 @@ def exposed(cells: AnnData, start_arm: str) -> tuple[AnnData, str]:
 
     Cells without a knock-out are left out, and so are knock-outs with fewer than `MIN_CELLS` unexposed cells in a context.
     Exposed and unexposed cells were sequenced separately, so batch and exposure are confounded: each context is one batch.
+    Raises `DataError` without exposed or without unexposed cells.
 
-    Raises
-    ------
-    DataError
-        There are no exposed or no unexposed cells.
-
-    Source
-    ------
-    Section 2.1 of the CycSeq paper: single-cell expressions of noNK cells as the control group.
+    Source: section 2.1 of the CycSeq paper, single-cell expressions of noNK cells as the control group.
     """
     obs = cells.obs
     group = obs["context"].astype(str) + "|" + obs["perturbation"].astype(str)

@@ -100,12 +100,8 @@ def read_cells(path: Path, labels: Labels, space: Space | None = None) -> CellFi
     """Open an h5ad file [cell, gene]; its values are loaded as stored, sparse or dense, where they fit (`IN_MEMORY`).
 
     `space` is what X holds; None detects it from a sample: whole numbers are counts, values of which a fifth is negative are
-    z-scores, all else natural logarithms (scanpy's `log1p`).
-
-    Raises
-    ------
-    DataError
-        No such file, not readable, missing columns or labels, genes named twice, or values that are none of these.
+    z-scores, all else natural logarithms (scanpy's `log1p`). Raises `DataError` for a file that cannot be read, missing
+    columns or labels, genes named twice, or values that are none of these.
     """
     if not path.is_file():
         raise DataError(f"{path} does not exist; expected an h5ad file.")

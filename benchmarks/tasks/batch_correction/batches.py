@@ -72,27 +72,15 @@ def choose_reference(batches: Iterable[str], is_control: Iterable[bool]) -> str:
 
 
 def confounding(obs: pd.DataFrame, batches: Iterable[str], reference: str) -> pd.DataFrame:
-    """Find the batches whose effect is confounded with that of their context.
+    """Find the batches whose effect is confounded with that of their context, from the cells that are learnt from.
 
     A batch is separable if a chain of batches with contexts in common leads from it to the reference. Otherwise the
-    correction of the batch removes the effect of its context too.
-
-    Parameters
-    ----------
-    obs
-        Canonical obs of the cells that parameters are estimated from.
-    batches, reference
-        Batch of each cell, and the reference batch.
+    correction of the batch removes the effect of its context too. Raises `DataError` where no cell is in the reference.
 
     Returns
     -------
     pd.DataFrame
         Indexed by batch: `n_cells`, `n_controls`, `levels` (its contexts, joined by ", "), `separable`.
-
-    Raises
-    ------
-    DataError
-        No cell is in the reference batch.
     """
     batch = pd.Series(list(batches), dtype=object, name="batch")
     counts = pd.crosstab(batch, obs["context"].astype(str).to_numpy())
@@ -126,10 +114,7 @@ class BatchCorrection:
     def of(cls, method: Method, study: str, reference: str | None, obs: pd.DataFrame) -> BatchCorrection:
         """Choose the reference: the one named, else the batch with the most controls.
 
-        Raises
-        ------
-        UnknownName, DataError
-            No cell is in the batch that was named, or there is no control.
+        Raises `UnknownName` where no cell is in the batch that was named, and `DataError` without any control.
         """
         batches = label_batches(obs, method, study)
         if reference is None:
@@ -171,12 +156,7 @@ class BatchCorrection:
     def read(self, run: Path, split: Split, cells: AnnData) -> AnnData:
         """Correct cells with the saved parameters of a fold.
 
-        Raises
-        ------
-        LeakageError
-            The parameters were estimated from other cells than the fold's training cells.
-        DataError
-            There are no saved parameters.
+        Raises `DataError` where there are none, and `LeakageError` where they are not from the fold's training cells.
         """
         parameters = Combat.load(self.path(run, split))
         audit_parameters(parameters.cells_digest, split, cells)

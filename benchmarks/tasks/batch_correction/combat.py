@@ -117,10 +117,7 @@ class Combat:
     def apply(self, x: Any, batches: Sequence[str]) -> Float[Array, "cell gene"]:
         """Correct cells, `x` in the space of the estimates, sparse or dense; the result is dense, in the precision of x.
 
-        Raises
-        ------
-        DataError
-            A batch without estimates, or another number of genes or cells.
+        Raises `DataError` for a batch without estimates, or another number of genes or cells.
         """
         csr = summed_csr(x)
         if csr.shape != (len(batches), len(self.genes)):
@@ -164,21 +161,10 @@ class Combat:
 
 
 def fit(blocks: Iterable[tuple[AnnData, Sequence[str]]], reference: str) -> Combat:
-    """Estimate ComBat's parameters.
+    """Estimate ComBat's parameters from blocks of cells [cell, gene] that may be learnt from, with the batch of each cell.
 
-    Parameters
-    ----------
-    blocks
-        Cells [cell, gene] that may be learnt from, and the batch of each; iterated once.
-    reference
-        The batch that all others are corrected to.
-
-    Raises
-    ------
-    UnknownName
-        No cell is in the reference batch.
-    DataError
-        No cells, blocks with different genes, values that are not finite, or estimates that do not converge.
+    All batches are corrected to the reference. Raises `UnknownName` where no cell is in it, and `DataError` without cells, for
+    blocks with different genes, values that are not finite, and estimates that do not converge.
     """
     genes: tuple[str, ...] = ()
     moments: dict[str, Moments] = {}

@@ -11,15 +11,14 @@ import pytest
 import scipy.sparse as sp
 
 from benchmarks.contract import Prediction
-from benchmarks.scoring import truth_side
+from benchmarks.scoring import references as references_module
 from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.evaluate import evaluate, score_rows
 from benchmarks.scoring.metrics.all_metrics import METRICS, find_metric
-from benchmarks.scoring.references import as_prediction, halves, planted, references
+from benchmarks.scoring.references import as_prediction, halves, planted, references, truth_side_of
 from benchmarks.scoring.scored_fold import own_columns, scored_fold_of, take
 from benchmarks.scoring.summaries import summarise_predictions, summarise_truth, top_genes
 from benchmarks.scoring.training_summary import summarise_training
-from benchmarks.scoring.truth_side import truth_side_of
 from tests.unit.benchmarks.scoring.screens import PERTURBATIONS, fold, screen
 
 U_STATISTICS = {"e_distance", "mmd_rbf"}
@@ -257,7 +256,7 @@ def test_every_metric_is_found_by_name():
 def test_truth_side_cache_depends_on_data_and_code(tmp_path, monkeypatch):
     scored, computed = make_fold(), []
     first = truth_side_of(scored, folder=tmp_path, depends_on="data")
-    monkeypatch.setattr(truth_side, "summarise_truth", lambda fold: computed.append(fold) or summarise_truth(fold))
+    monkeypatch.setattr(references_module, "summarise_truth", lambda fold: computed.append(fold) or summarise_truth(fold))
     again = truth_side_of(scored, folder=tmp_path, depends_on="data")
     assert not computed
     load = lambda n: as_prediction(scored.input_cells(n))  # noqa: E731
@@ -266,7 +265,7 @@ def test_truth_side_cache_depends_on_data_and_code(tmp_path, monkeypatch):
         assert np.isfinite(values["wasserstein"].values).all(), "the true cells are still read from the data"
     pd.testing.assert_frame_equal(first.planted, again.planted)
     truth_side_of(scored, calibrate=False, folder=tmp_path, depends_on="other data")
-    monkeypatch.setattr(truth_side, "code_hash", lambda: "other code")
+    monkeypatch.setattr(references_module, "code_hash", lambda: "other code")
     truth_side_of(scored, calibrate=False, folder=tmp_path, depends_on="data")
     assert len(computed) == 2
 
