@@ -16,8 +16,7 @@ import pandas as pd
 from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.errors import BenchmarkError
 from benchmarks.execution.load_run import Asked, FinishedRun, choose
-from benchmarks.scoring.scored_fold import take
-from benchmarks.scoring.training_summary import summarise_training
+from benchmarks.scoring.scored_fold import summarise_training, take
 from benchmarks.seeds import derive
 from reports.figures.dose_embedding_figure import CELL_COLUMNS, NEIGHBOUR_COLUMNS, REAL, draw_embedding
 

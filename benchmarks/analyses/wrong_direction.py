@@ -11,9 +11,8 @@ from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.evaluate import evaluate, score_rows
 from benchmarks.scoring.metrics.all_metrics import METRICS as BENCHMARK_METRICS
 from benchmarks.scoring.metrics.all_metrics import find_metric
-from benchmarks.scoring.scored_fold import ScoredFold, mean_profile, scored_fold_of, take
+from benchmarks.scoring.scored_fold import ScoredFold, mean_profile, scored_fold_of, summarise_training, take
 from benchmarks.scoring.summaries import TruthSummary, summarise_predictions, summarise_truth
-from benchmarks.scoring.training_summary import summarise_training
 from benchmarks.seeds import derive
 from benchmarks.tasks.splits import Split
 from reports.stats.audits.direction_audit import AS_N2P, BLIND, METRICS, RIGHT

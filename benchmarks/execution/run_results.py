@@ -19,9 +19,8 @@ from benchmarks.execution.settings import Execution
 from benchmarks.scoring.endings import FAILURES, Ending
 from benchmarks.scoring.evaluate import condition_facts, evaluate, metric_table, score_rows
 from benchmarks.scoring.references import TruthSide, expected_profiles, truth_side_of
-from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of
+from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of, summarise_training
 from benchmarks.scoring.summaries import TruthSummary, summarise_predictions
-from benchmarks.scoring.training_summary import summarise_training
 from benchmarks.seeds import derive
 from benchmarks.tasks.splits import Split
 from reports.tables import ABILITIES, COST_COLUMNS, GROUP, MODEL_COLUMNS, SCORE_COLUMNS

@@ -18,7 +18,6 @@ from benchmarks.scoring.metrics.distribution import (
     mmd_rbf,
     wasserstein,
 )
-from benchmarks.scoring.metrics.metric import Quantity
 from benchmarks.scoring.metrics.rank_sum import SortedCells, sort_cells
 from benchmarks.scoring.scored_fold import ScoredFold, mean_profile, once, take
 
@@ -64,7 +63,7 @@ class TruthSummary:
 class PredictionSummary:
     """Predictions of every condition, summarised; where there are no predicted cells, all that needs them is NaN."""
 
-    quantities: dict[Quantity, np.ndarray]
+    quantities: dict[str, np.ndarray]
     """Mean profiles "predicted", tests against R "p_hat", "significant_hat" and "lfc_hat" [condition, gene], and the three
     distances [condition]."""
     has_cells: np.ndarray
@@ -74,7 +73,7 @@ class PredictionSummary:
     def of_means(cls, profiles: np.ndarray) -> PredictionSummary:
         """Mean profiles alone, without cells."""
         n, shape = len(profiles), profiles.shape
-        found: dict[Quantity, np.ndarray] = {
+        found = {
             "predicted": profiles.copy(),
             "p_hat": np.full(shape, np.nan),
             "significant_hat": np.zeros(shape, dtype=bool),
@@ -160,8 +159,8 @@ def summarise_predictions(
         prediction = load(number)
         if prediction is None:
             return None
-        mean, cells = prediction.mean(), prediction.values if prediction.unit == "cell" else []
-        if len(cells) < 2:
+        mean, cells = prediction.mean(), prediction.values
+        if prediction.unit != "cell" or len(cells) < 2:
             return mean, None
         ranked = sort_cells(cells)
         return mean, (cells, ranked, _test_genes(fold, number, ranked, mean))
@@ -217,10 +216,11 @@ def _test_genes(fold: ScoredFold, number: int, cells: SortedCells, profile: np.n
 
 def _bandwidth(fold: ScoredFold, number: int, projected: np.ndarray | None) -> float:
     """Median distance among true and reference cells: the same for every model; NaN without training cells."""
-    if projected is None:
+    if projected is None or fold.training is None:
         return float("nan")
     positions = fold.conditions[number].reference(fold.direction)
     n = min(BANDWIDTH_CELLS, len(positions), len(projected))
     generator = fold.generator(number, "bandwidth")
-    others = fold.project(take(fold.cells, np.sort(generator.choice(positions, n, replace=False))))
+    cells = take(fold.cells, np.sort(generator.choice(positions, n, replace=False)))
+    others = fold.training.components.transform(cells)
     return bandwidth(projected[generator.permutation(len(projected))[:n]], others)

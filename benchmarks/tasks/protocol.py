@@ -43,6 +43,11 @@ class Fold:
     generator: np.random.Generator
 
 
+def in_scope(table: Table, scope: Scope) -> frozenset[Condition]:
+    """Take all conditions of the scope."""
+    return frozenset(c for c in all_of(table) if scope.has(c.context, c.perturbation))
+
+
 @dataclass(frozen=True)
 class Protocol:
     """How conditions are held out and how cells are assigned."""
@@ -52,12 +57,14 @@ class Protocol:
     summary: str
     order: int
     """Place in listings. A user's own file gets the first protocol that its data allow."""
-    count_folds: Callable[[Table, Scope], int]
-    """(table of conditions, scope) → number of folds; 0 if nothing can be tested."""
-    hold_out: Callable[[Table, int, Scope, np.random.Generator], frozenset[Condition]]
-    """(table of conditions, fold, scope, generator) → conditions that the fold tests."""
     assign: Callable[[Fold], tuple[Index, list[TestCondition]]]
     """Fold → training cells, and the tested conditions with their cells."""
+    count_folds: Callable[[Table, Scope], int] = lambda table, scope: MOST_FOLDS if in_scope(table, scope) else 0
+    """(table of conditions, scope) → number of folds; 0 if nothing can be tested."""
+    hold_out: Callable[[Table, int, Scope, np.random.Generator], frozenset[Condition]] = (
+        lambda table, fold, scope, generator: in_scope(table, scope)
+    )
+    """(table of conditions, fold, scope, generator) → conditions that the fold tests; default: all, in every fold."""
     hides: Callable[[frozenset[Condition]], Callable[[Condition], bool]] | None = None
     """Tested conditions → whether a condition may not be trained on; None: all conditions are trained on."""
     gives_away: Callable[[Condition, Condition], bool] | None = None
@@ -85,18 +92,6 @@ def find_protocol(name: str) -> Protocol:
     if name not in list_protocols():
         raise UnknownName("protocol", name, list_protocols())
     return list_protocols()[name]
-
-
-def every_condition(
-    table: Table, fold: int, scope: Scope, generator: np.random.Generator | None
-) -> frozenset[Condition]:
-    """Test all conditions of the scope in every fold."""
-    return frozenset(c for c in all_of(table) if scope.has(c.context, c.perturbation))
-
-
-def five_folds(table: Table, scope: Scope) -> int:
-    """Count the folds of a protocol that tests every condition: `MOST_FOLDS`, or 0 without a condition."""
-    return MOST_FOLDS if every_condition(table, 0, scope, None) else 0
 
 
 def start_from_controls(

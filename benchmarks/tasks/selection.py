@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -59,7 +58,7 @@ def choose(question: Question, suite: Suite, data_dir: Path | None = None) -> Ch
     else:
         cells = _of_arm(dataset, suite.arm)
     if question.measured_only:
-        cells, text = _measured_only(cells)
+        cells, text = measured_only(cells)
         notes.append(text)
     cells, space = to_space(cells, card.space, question.space)
     scope, missing = scope_of(question, suite, dataset, cells.obs)
@@ -179,14 +178,23 @@ def _of_arm(dataset: Dataset, arm: str | None) -> AnnData:
     return dataset.cells[(dataset.cells.obs["arm"] == arm).to_numpy()].copy()
 
 
-def _measured_only(cells: AnnData) -> tuple[AnnData, str]:
-    """Leave out perturbations of genes that are not measured."""
-    chosen = cells[has_measured_genes(cells.obs, cells.var_names)].copy()
-    before, after = (set(part.obs["perturbation"]) for part in (cells, chosen))
-    return chosen, (
-        f"{len(before - after)} of {len(before) - 1} perturbations left out: not all of their genes are measured "
-        "(--measured-only)."
-    )
+def measured_only(cells: AnnData) -> tuple[AnnData, str]:
+    """Leave out perturbations of which not all genes are measured: the filter g_k ∩ g_i of section 2.2.
+
+    It is off by default: a perturbation can be predicted whether or not its own gene is measured. Raises `DataError` where no
+    perturbed cell is left.
+    """
+    labels, known = cells.obs["perturbation"].astype(str), set(cells.var_names)
+    names = set(labels.unique()) - {CONTROL}
+    kept = {p for p in names if known.issuperset(p.split("+"))}
+    if not kept:
+        raise DataError(
+            f"None of the {len(names)} perturbations is of measured genes only, so the filter leaves nothing to predict; "
+            "leave it off (it is for reproducing the paper)."
+        )
+    left_out = f"{len(names - kept)} of {len(names)} perturbations left out"
+    text = f"{left_out}: not all of their genes are measured (--measured-only)."
+    return cells[labels.isin({CONTROL, *kept}).to_numpy()].copy(), text
 
 
 def _choose_data(question: Question, suite: Suite, data_dir: Path | None) -> str:
@@ -198,21 +206,3 @@ def _choose_data(question: Question, suite: Suite, data_dir: Path | None) -> str
     if chosen is None:
         raise BenchmarkError(f"Suite '{suite.name}' has no {question.data} data; use --data auto.")
     return chosen
-
-
-def has_measured_genes(obs: pd.DataFrame, genes: Iterable[str]) -> np.ndarray:
-    """Mark the cells whose perturbed genes are all measured, and controls: the filter g_k ∩ g_i of section 2.2.
-
-    It is off by default: a perturbation can be predicted whether or not its own gene is measured. Raises `DataError` where no
-    perturbed cell is left.
-    """
-    known = set(genes)
-    labels = obs["perturbation"].astype(str)
-    kept = {p for p in labels.unique() if p == CONTROL or known.issuperset(p.split("+"))}
-    if not kept - {CONTROL}:
-        n = labels[labels != CONTROL].nunique()
-        raise DataError(
-            f"None of the {n} perturbations is of measured genes only, so the filter leaves nothing to predict; leave it "
-            "off (it is for reproducing the paper)."
-        )
-    return labels.isin(kept).to_numpy()

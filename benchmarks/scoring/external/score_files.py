@@ -19,9 +19,8 @@ from benchmarks.scoring.evaluate import condition_facts, evaluate, metric_table,
 from benchmarks.scoring.external import prediction_files
 from benchmarks.scoring.external.prediction_files import CellFile, Labels, predict_from, read_cells
 from benchmarks.scoring.references import REFERENCES, as_prediction, truth_side_of
-from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of
+from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of, summarise_training
 from benchmarks.scoring.summaries import TruthSummary, summarise_predictions
-from benchmarks.scoring.training_summary import summarise_training
 from benchmarks.tasks.splits import Split
 from reports.tables import COST_COLUMNS, GROUP, SCORE_COLUMNS
 

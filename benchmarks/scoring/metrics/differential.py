@@ -39,7 +39,7 @@ def linear_mean(cells: SortedCells) -> Float[Array, "gene"]:
     """
     from benchmarks.scoring.metrics.compiled import linear_sums
 
-    return linear_sums(cells.values, cells.starts, cells.negatives) / cells.n_cells
+    return linear_sums(cells) / cells.n_cells
 
 
 def test_genes(

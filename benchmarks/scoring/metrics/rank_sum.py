@@ -7,8 +7,7 @@ That is a merge where the sides are alike in size, and a search where one is far
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -21,8 +20,7 @@ BLOCK = 1 << 20
 """Values that are sorted at a time."""
 
 
-@dataclass(frozen=True)
-class SortedCells:
+class SortedCells(NamedTuple):
     """A set of cells with every gene's non-zero values in ascending order; made by `sort_cells`.
 
     Zeros are not stored: they stand between the negative and the positive values of their gene.
@@ -47,11 +45,8 @@ class SortedCells:
 def sort_cells(matrix: Cells) -> SortedCells:
     """Sort every gene's non-zero values; sparse input is never made dense by more than a block, and no input is changed.
 
-    Types other than float32 become float64. Raises ValueError for what is not two-dimensional, has no cell, or has a value
-    that is NaN or infinite.
+    Types other than float32 become float64. There is one cell or more. Raises ValueError for a value that is NaN or infinite.
     """
-    if matrix.ndim != 2 or matrix.shape[0] == 0:
-        raise ValueError(f"sort_cells got shape {matrix.shape}; expected [cell, gene] with at least one cell.")
     from scipy.sparse import issparse
 
     from benchmarks.scoring.metrics.compiled import describe
@@ -84,11 +79,7 @@ def rank_sum(cells: SortedCells, reference: SortedCells) -> Float[Array, "gene"]
     check_genes(cells, reference)
     small, large = sorted((cells, reference), key=lambda side: len(side.values))
     kind = np.result_type(small.values, large.values)  # float32 to float64 is exact and keeps the order
-    u, ties = count_wins(
-        (small.values.astype(kind, copy=False), small.starts, small.negatives, small.n_cells),
-        (large.values.astype(kind, copy=False), large.starts, large.negatives, large.n_cells),
-        large.ties,
-    )
+    u, ties = count_wins(*(s._replace(values=s.values.astype(kind, copy=False)) for s in (small, large)))
     n, m = float(small.n_cells), float(large.n_cells)
     total = n + m
     spread = np.sqrt(n * m / 12 * ((total + 1) - ties / (total * (total - 1))))

@@ -46,12 +46,10 @@ BLOCK = 4096
 
 
 def label_batches(obs: pd.DataFrame, method: Method, study: str) -> pd.Series:
-    """Return the name of every cell's batch; raises `DataError` for method "none".
+    """Return the name of every cell's batch.
 
     Batches are study × context × replicate (obs["batch"]), and under "per_condition" also × perturbation × dose.
     """
-    if method == "none":
-        raise DataError("Integration 'none' has no batches; choose 'technical' or 'per_condition'.")
     parts = [obs["context"].astype(str), obs["batch"].astype(str)]
     if method == "per_condition":
         doses = obs["dose"].map(lambda dose: "" if np.isnan(dose) else f"{dose:g} nM")
@@ -75,7 +73,7 @@ def confounding(obs: pd.DataFrame, batches: Iterable[str], reference: str) -> pd
     """Find the batches whose effect is confounded with that of their context, from the cells that are learnt from.
 
     A batch is separable if a chain of batches with contexts in common leads from it to the reference. Otherwise the
-    correction of the batch removes the effect of its context too. Raises `DataError` where no cell is in the reference.
+    correction of the batch removes the effect of its context too.
 
     Returns
     -------
@@ -84,10 +82,6 @@ def confounding(obs: pd.DataFrame, batches: Iterable[str], reference: str) -> pd
     """
     batch = pd.Series(list(batches), dtype=object, name="batch")
     counts = pd.crosstab(batch, obs["context"].astype(str).to_numpy())
-    if reference not in counts.index:
-        raise DataError(
-            f"The reference batch '{reference}' has none of these cells; choose one of {', '.join(counts.index)}."
-        )
     shared = counts.to_numpy() @ counts.to_numpy().T  # not 0 where two batches have a context in common
     component = connected_components(shared, directed=False)[1]
     return pd.DataFrame(

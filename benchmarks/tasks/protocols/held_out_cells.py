@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from benchmarks.tasks.conditions import Index
-from benchmarks.tasks.protocol import Protocol, every_condition, five_folds, start_from_controls
+from benchmarks.tasks.protocol import Protocol, start_from_controls
 
 
 def half(cells: Index, generator: np.random.Generator) -> Index:
@@ -19,7 +19,5 @@ PROTOCOL = Protocol(
     name="held_out_cells",
     summary="half of each condition's cells held out",
     order=3,
-    count_folds=five_folds,
-    hold_out=every_condition,
     assign=partial(start_from_controls, take=half),
 )

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.tasks.conditions import Condition, Scope, Table
-from benchmarks.tasks.protocol import MOST_FOLDS, Protocol, every_condition, start_from_controls
+from benchmarks.tasks.protocol import MOST_FOLDS, Protocol, in_scope, start_from_controls
 
 
 def singles(table: Table, scope: Scope) -> list[str]:
     """List the single perturbations of the scope."""
-    return sorted({c.perturbation for c in every_condition(table, 0, scope, None) if len(c.parts) == 1})
+    return sorted({c.perturbation for c in in_scope(table, scope) if len(c.parts) == 1})
 
 
 def count_folds(table: Table, scope: Scope) -> int:
@@ -26,7 +26,7 @@ def count_folds(table: Table, scope: Scope) -> int:
 def hold_out(table: Table, fold: int, scope: Scope, generator: np.random.Generator) -> frozenset[Condition]:
     """Hold out a fifth of the single perturbations, or all that are named."""
     chosen = set(generator.permutation(singles(table, scope))[fold :: count_folds(table, scope)])
-    return frozenset(c for c in every_condition(table, fold, scope, None) if c.perturbation in chosen)
+    return frozenset(c for c in in_scope(table, scope) if c.perturbation in chosen)
 
 
 def hides(tested: frozenset[Condition]) -> Callable[[Condition], bool]:

@@ -16,9 +16,8 @@ from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.evaluate import evaluate, score_rows
 from benchmarks.scoring.metrics.all_metrics import METRICS, find_metric
 from benchmarks.scoring.references import as_prediction, halves, planted, references, truth_side_of
-from benchmarks.scoring.scored_fold import own_columns, scored_fold_of, take
+from benchmarks.scoring.scored_fold import own_columns, scored_fold_of, summarise_training, take
 from benchmarks.scoring.summaries import summarise_predictions, summarise_truth, top_genes
-from benchmarks.scoring.training_summary import summarise_training
 from tests.unit.benchmarks.scoring.screens import PERTURBATIONS, fold, screen
 
 U_STATISTICS = {"e_distance", "mmd_rbf"}
@@ -256,7 +255,9 @@ def test_every_metric_is_found_by_name():
 def test_truth_side_cache_depends_on_data_and_code(tmp_path, monkeypatch):
     scored, computed = make_fold(), []
     first = truth_side_of(scored, folder=tmp_path, depends_on="data")
-    monkeypatch.setattr(references_module, "summarise_truth", lambda fold: computed.append(fold) or summarise_truth(fold))
+    monkeypatch.setattr(
+        references_module, "summarise_truth", lambda fold: computed.append(fold) or summarise_truth(fold)
+    )
     again = truth_side_of(scored, folder=tmp_path, depends_on="data")
     assert not computed
     load = lambda n: as_prediction(scored.input_cells(n))  # noqa: E731
