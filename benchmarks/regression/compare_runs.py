@@ -36,7 +36,7 @@ def compare(new: pd.DataFrame, reference: pd.DataFrame, floors: dict[str, float]
     """
     if is_board(new):
         raise BenchmarkError(
-            "The new table is a leaderboard, which has neither conditions nor directions; expected a run's folder."
+            "The new table is a leaderboard, without conditions and directions; expected a run's folder."
         )
     check_comparable(new, reference)
     references = frozenset(keys(new[new["kind"] == "reference"], ROW))

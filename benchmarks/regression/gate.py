@@ -33,8 +33,6 @@ LEVEL = 0.05
 """Share of builds that fail although nothing but noise moved, at most."""
 N_BOOT = 2000
 FLOORS = {metric.name: metric.floor for metric in METRICS if metric.floor is not None}
-DEFAULT_FLOOR = Floor(0.05)
-"""Floor of a metric of a family that is not known any more."""
 BAD = ("loss", "failed", "gone", "no value", "reference")
 """Verdicts that fail a build; the others ("gain", "new", "mended", "fewer") are shown."""
 _SEEDS = ["seed_sd", "n_seeds", "n_used", "steady"]
@@ -100,7 +98,7 @@ def floor_of(metric: str, family: str, old: float, floors: Mapping[str, float]) 
     """Return the smallest loss worth a failed build, in the metric's unit; `floors` are the user's, which come first."""
     if metric in floors:
         return floors[metric]
-    floor = FLOORS.get(metric) or FAMILY_FLOORS.get(family, DEFAULT_FLOOR)
+    floor = FLOORS.get(metric) or FAMILY_FLOORS.get(family, Floor(0.05))  # a family may not be known any more
     return floor.size * abs(old) + 1e-6 if floor.relative else floor.size
 
 

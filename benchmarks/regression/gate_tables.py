@@ -10,6 +10,7 @@ import gzip
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,10 +49,10 @@ def read_table(path: Path) -> pd.DataFrame:
     if path.is_dir():
         return _read_run(path)
     if not path.is_file():
-        raise BenchmarkError(
-            f"{path} does not exist; expected a run's folder with scores.csv and metrics.csv, a reference file made with "
-            "--write, or a leaderboard.csv."
+        expected = (
+            "a run's folder with scores.csv and metrics.csv, a reference file made with --write, or a leaderboard.csv"
         )
+        raise BenchmarkError(f"{path} does not exist; expected {expected}.")
     try:
         table = pd.read_csv(
             path, keep_default_na=False, na_values={name: [""] for name in _NUMBERS}, float_precision="round_trip"
@@ -66,7 +67,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
 def _read_run(folder: Path) -> pd.DataFrame:
     """Settle the scores of a run's folder."""
-    tables, manifest = load(folder), read_manifest(folder)
+    tables, manifest = load(folder), dict[str, Any](read_manifest(folder))
     scores = _plain(tables.scores)
     seeds = scores.groupby("seed", sort=True)
     table = pd.concat(
@@ -76,11 +77,11 @@ def _read_run(folder: Path) -> pd.DataFrame:
     facts = tables.metrics[["metric", "family", "higher_is_better"]].assign(judged=tables.metrics["best"].notna())
     table = table.merge(facts, on="metric").merge(_seed_spread(scores), on=ROW, how="left")
     table["steady"] = table["steady"].eq(True)
-    dataset, splits = manifest.get("dataset"), manifest.get("splits")
+    dataset, splits = (manifest.get(name) or {} for name in ("dataset", "splits"))
     return table.assign(
         space=str(manifest.get("space", "")),
-        data=str(dataset.get("sha256", ""))[:16] if isinstance(dataset, Mapping) else "",
-        splits=" ".join(f"{k}={str(v)[:16]}" for k, v in sorted(splits.items())) if isinstance(splits, Mapping) else "",
+        data=str(dataset.get("sha256", ""))[:16],
+        splits=" ".join(f"{fold}={digest[:16]}" for fold, digest in sorted(splits.items())),
     )
 
 
@@ -131,9 +132,7 @@ def write_reference(table: pd.DataFrame, path: Path) -> None:
     if not path.name.endswith(".csv.gz"):
         raise BenchmarkError(f"The reference file is named {path.name}; expected a name that ends in .csv.gz.")
     if is_board(table):
-        raise BenchmarkError(
-            "A leaderboard has no values per condition; expected a run's folder to make a reference of."
-        )
+        raise BenchmarkError("A leaderboard has no values per condition; make a reference of a run's folder.")
     table = table[[*COLUMNS, *FACTS, *ORIGIN]].sort_values([*ROW, *CELL, "seed"])
     with atomic(path) as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as handle:
         handle.write(table.to_csv(index=False, float_format="%.7g").encode())

@@ -46,8 +46,6 @@ Draw = Callable[[int, int, np.random.Generator], np.ndarray]
 """(condition, number of cells, generator) → dense cells of a mixture."""
 Positions = Callable[[int], np.ndarray]
 """Number of a condition → positions of some cells."""
-
-
 log = logging.getLogger(__name__)
 
 

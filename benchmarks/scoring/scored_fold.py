@@ -17,9 +17,10 @@ from benchmarks.contract import CONTROL, Direction
 from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.metrics.differential import linear_mean
 from benchmarks.scoring.metrics.distribution import N_COMPONENTS
-from benchmarks.scoring.metrics.rank_sum import SortedCells, sort_cells
+from benchmarks.scoring.metrics.rank_sum import Cells, SortedCells, sort_cells
 from benchmarks.seeds import derive
-from benchmarks.tasks.splits import Split, TestCondition
+from benchmarks.tasks.conditions import Index, TestCondition
+from benchmarks.tasks.splits import Split
 
 if TYPE_CHECKING:
     from sklearn.decomposition import PCA
@@ -28,9 +29,6 @@ A = TypeVar("A")
 T = TypeVar("T")
 CellTable: TypeAlias = Any
 """Cells in the run's space, in memory (AnnData) or on disk (`external.CellFile`): what has `X`, `obs` and `var_names`."""
-Cells: TypeAlias = Any
-"""Single cells [cell, gene] of one condition, in the run's space: NumPy array or SciPy CSR matrix."""
-Index = np.ndarray
 Step = tuple[float | None, float | None]
 """(dose started from, dose reached), nM; None for controls, and for perturbations without doses."""
 MANY_GENES = 2_000

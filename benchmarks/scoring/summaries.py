@@ -22,8 +22,8 @@ from benchmarks.scoring.metrics.rank_sum import SortedCells, sort_cells
 from benchmarks.scoring.scored_fold import ScoredFold, mean_profile, once, take
 
 TOPS = (20, 50, 100)
-_Predicted = tuple[np.ndarray, tuple[np.ndarray, SortedCells, Tests] | None]
-"""Mean profile and, of predicted cells, the cells, sorted and tested."""
+_PredictedCells = tuple[np.ndarray, SortedCells, Tests]
+"""Cells [cell, gene], sorted and tested."""
 BANDWIDTH_CELLS = 500
 """Most cells a side from which the kernel's bandwidth is estimated; both sides give equally many."""
 
@@ -144,18 +144,13 @@ def summarise_predictions(
 ) -> PredictionSummary:
     """Summarise predictions, reading one condition's at a time.
 
-    Parameters
-    ----------
-    load
-        Number of a condition → its prediction; None where there is none: the input's profile takes its place, so that
-        retrieval has a full set of candidates.
-    alike
-        Number of a condition → a key that is equal where predictions and references are the same, as those of a copied
-        input: they are read and tested once. Default: every prediction is its own.
+    `load` gives a condition's prediction by its number; where it gives None, the input's profile takes its place, so that
+    retrieval has a full set of candidates. `alike` gives a key that is equal where predictions and references are the same,
+    as those of a copied input: they are read and tested once.
     """
     summary = PredictionSummary.of_means(fold.start)
 
-    def read(number: int) -> _Predicted | None:
+    def read(number: int) -> tuple[np.ndarray, _PredictedCells | None] | None:
         prediction = load(number)
         if prediction is None:
             return None
@@ -172,23 +167,17 @@ def summarise_predictions(
         if found is not None:
             summary.quantities["predicted"][number], tested = found
             if tested and len(truth.orders[number]) > 1:
-                _add_cells(fold, truth, summary, number, *tested)
+                _add_cells(fold, truth, summary, number, tested)
 
     fold.each(add)
     return summary
 
 
 def _add_cells(
-    fold: ScoredFold,
-    truth: TruthSummary,
-    summary: PredictionSummary,
-    number: int,
-    cells: np.ndarray,
-    ranked: SortedCells,
-    tests: Tests,
+    fold: ScoredFold, truth: TruthSummary, summary: PredictionSummary, number: int, predicted: _PredictedCells
 ) -> None:
     """Fill in what needs single cells; distances take equally many cells from both sides."""
-    found, order = summary.quantities, truth.orders[number]
+    (cells, ranked, tests), found, order = predicted, summary.quantities, truth.orders[number]
     summary.has_cells[number] = True
     for name, values in (("p_hat", tests.p), ("significant_hat", tests.significant), ("lfc_hat", tests.lfc)):
         found[name][number] = values

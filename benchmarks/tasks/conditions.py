@@ -112,9 +112,8 @@ class Scope:
 
     def has(self, context: str, perturbation: str) -> bool:
         """Return whether a condition may be tested."""
-        return (self.perturbations is None or perturbation in self.perturbations) and (
-            self.contexts is None or context in self.contexts
-        )
+        known = (self.perturbations, perturbation), (self.contexts, context)
+        return all(allowed is None or name in allowed for allowed, name in known)
 
 
 EVERYTHING = Scope()

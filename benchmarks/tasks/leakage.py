@@ -15,7 +15,6 @@ from benchmarks.tasks.conditions import all_of
 from benchmarks.tasks.protocol import find_protocol
 from benchmarks.tasks.splits import Split
 
-CLEAN = "clean"
 MIN_GENES_DETECTED = 20
 """Cells with fewer detected genes may be equal by chance and are not compared by content."""
 
@@ -28,7 +27,7 @@ def audit_train(train: AnnData, split: Split, cells: AnnData) -> str:
     """
     findings = [*_shared_cells(train, split, cells), *_held_out(train, split), *_extras(train, "training cells")]
     if not findings:
-        return CLEAN
+        return "clean"
     if split.leaky:
         return f"leaky: {'; '.join(findings)}"
     raise LeakageError(f"Leakage in {split.protocol}, fold {split.fold}: {'; '.join(findings)}. Nothing was trained.")

@@ -26,12 +26,6 @@ IN_MEMORY = 2 << 30
 """Bytes up to which a file's values are read at once, as stored; of larger files rows are read when they are needed."""
 MIN_CELLS = 4
 """Controls that a context needs, and true cells below which a condition has no halves and is left out."""
-_SPACES = {
-    "counts": "counts",
-    "ln": "logarithms of normalised counts",
-    "log2": "base-2 logarithms",
-    "zscore": "z-scores (negative values)",
-}
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,7 @@ class CellFile:
 
     name: str
     obs: pd.DataFrame
-    """Columns context, perturbation, is_control."""
+    """Columns context and perturbation."""
     var_names: pd.Index
     X: LazyRows
 
@@ -161,10 +155,7 @@ def _labels(obs: pd.DataFrame, labels: Labels, path: Path) -> pd.DataFrame:
     names = {label: condition_name(label, labels.separator) for label in set(raw)} | {labels.control: CONTROL}
     perturbation = np.array([names[label] for label in raw], dtype=object)
     context = obs[labels.context].astype(str).to_numpy() if labels.context else np.full(len(obs), "all", dtype=object)
-    return pd.DataFrame(
-        {"context": context, "perturbation": perturbation, "is_control": perturbation == CONTROL},
-        index=obs.index.astype(str),
-    )
+    return pd.DataFrame({"context": context, "perturbation": perturbation}, index=obs.index.astype(str))
 
 
 def shared_genes(files: Sequence[CellFile]) -> pd.Index:
@@ -181,8 +172,8 @@ def check_spaces(truth: CellFile, other: CellFile) -> None:
     """Raise `DataError` where one file holds counts and the other logarithms or z-scores."""
     if truth.X.space != other.X.space:
         raise DataError(
-            f"{other.name} holds {_SPACES[other.X.space]}, {truth.name} {_SPACES[truth.X.space]}. Bring both to one space, "
-            "or give --space where the detected one is wrong."
+            f"{other.name} holds {other.X.space}, {truth.name} {truth.X.space}, in the words of --space. Bring both to one "
+            "space, or give --space where the detected one is wrong."
         )
 
 

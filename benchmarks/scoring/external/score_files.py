@@ -83,11 +83,10 @@ def score_files(request: ScoringRequest) -> Scored:
         tables = [
             *_baselines(fold, side.truth),
             *(_score(fold, side.truth, n, p, request) for n, p in zip(names, predictions, strict=True)),
-            *(
-                score_rows(fold, side.truth, values, fold.endings()).assign(model=name, kind="reference")
-                for name, values in side.references.items()
-            ),
         ]
+        for name, values in side.references.items():
+            rows = score_rows(fold, side.truth, values, fold.endings())
+            tables.append(rows.assign(model=name, kind="reference"))
     labels = (request.truth.stem, request.source, "external", request.direction, 0)
     task = dict(zip((*GROUP, "fold"), ("external", *labels), strict=True))
     scores = pd.concat(tables, ignore_index=True).assign(**task, seed=0, budget="unknown", audit="not audited")
@@ -200,10 +199,9 @@ def _notes(fold: ScoredFold, predictions: list[CellFile], train: CellFile | None
 
 def _roles(truth: CellFile, split: Split) -> pd.DataFrame:
     """List which control cells were input (I) and which reference (R)."""
-    controls = {c.context: {"input": c.control_a, "reference": c.control_b} for c in split.conditions}
     tables = [
-        pd.DataFrame({"context": context, "cell": truth.obs.index[where], "role": role})
-        for context, roles in controls.items()
-        for role, where in roles.items()
+        pd.DataFrame({"context": c.context, "cell": truth.obs.index[where], "role": role})
+        for c in {c.context: c for c in split.conditions}.values()
+        for role, where in (("input", c.control_a), ("reference", c.control_b))
     ]
     return pd.concat(tables, ignore_index=True)

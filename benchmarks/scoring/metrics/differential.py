@@ -89,7 +89,7 @@ def des(significant: GeneMask, significant_hat: GeneMask, lfc_hat: PerGene) -> P
     level = (size == nth) & significant_hat
     share = (n - above.sum(axis=-1)) / np.maximum(level.sum(axis=-1), 1)
     found = (above & significant).sum(axis=-1) + np.minimum(share, 1.0) * (level & significant).sum(axis=-1)
-    return _where_any(significant, found / np.maximum(n, 1))
+    return np.where(n > 0, found / np.maximum(n, 1), np.nan)
 
 
 def de_jaccard(significant: GeneMask, significant_hat: GeneMask) -> PerCondition:
@@ -99,7 +99,7 @@ def de_jaccard(significant: GeneMask, significant_hat: GeneMask) -> PerCondition
     """
     both = (significant & significant_hat).sum(axis=-1)
     either = (significant | significant_hat).sum(axis=-1)
-    return _where_any(significant, both / np.maximum(either, 1))
+    return np.where(np.any(significant, axis=-1), both / np.maximum(either, 1), np.nan)
 
 
 def de_auroc(significant: GeneMask, p_hat: PerGene) -> PerCondition:
@@ -146,10 +146,6 @@ def _called(truth: Bool[Array, "gene"], p: Float[Array, "gene"]) -> tuple[Array,
     order = np.argsort(p)
     last = np.append(np.flatnonzero(np.diff(p[order])), len(p) - 1)
     return last + 1, np.cumsum(truth[order])[last]
-
-
-def _where_any(significant: GeneMask, value: PerCondition) -> Array:
-    return np.where(np.asarray(significant).any(axis=-1), value, np.nan)
 
 
 _expression = partial(Metric, family="expression", best=1.0, undefined="too_few_genes")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from math import comb
 
 import numpy as np
 from jaxtyping import Float
@@ -37,7 +38,7 @@ def e_distance(
 
 def distance_within(cells: Float[Array, "cell component"]) -> float:
     """Mean Euclidean distance between two different cells of a set."""
-    return sum(float(np.sqrt(d2).sum()) for d2 in _within(cells)) / _pairs(len(cells))
+    return sum(float(np.sqrt(d2).sum()) for d2 in _within(cells)) / comb(len(cells), 2)
 
 
 def mmd_rbf(
@@ -60,7 +61,7 @@ def mmd_rbf(
 
 def kernel_within(cells: Float[Array, "cell component"], sigma: float) -> float:
     """Mean kernel value between two different cells of a set."""
-    return sum(_kernel_sum(d2, sigma) for d2 in _within(cells)) / _pairs(len(cells))
+    return sum(_kernel_sum(d2, sigma) for d2 in _within(cells)) / comb(len(cells), 2)
 
 
 def bandwidth(truth: Float[Array, "cell component"], reference: Float[Array, "cell2 component"]) -> float:
@@ -86,11 +87,6 @@ def wasserstein(truth: SortedCells, predicted: SortedCells) -> float:
     if truth.n_cells != predicted.n_cells:
         raise ValueError(f"wasserstein got {truth.n_cells} and {predicted.n_cells} cells; expected equally many.")
     return float(sum_gaps(truth, predicted).mean() / truth.n_cells)
-
-
-def _pairs(n: int) -> int:
-    """Count the pairs of different cells."""
-    return n * (n - 1) // 2
 
 
 def _across(x: Array, y: Array) -> Iterator[Array]:
@@ -129,17 +125,13 @@ def _kernel_sum(d2: Array, sigma: float) -> float:
     return float(np.exp(d2 * (-0.5 / sigma**2)).sum())
 
 
-def _as_given(distances: Array) -> Array:
-    """Return the distances, which were computed from single cells."""
-    return np.asarray(distances, dtype=np.float64)
-
-
 _SOURCES: dict[Quantity, tuple[Callable[..., float], str]] = {
     "e_distance": (e_distance, "Székely & Rizzo 2013, doi:10.1016/j.jspi.2013.03.018"),
     "mmd_rbf": (mmd_rbf, "Gretton et al. 2012, Journal of Machine Learning Research 13, 723–773"),
     "wasserstein": (wasserstein, OWN_DEFINITION),
 }
-_distance = partial(Metric, _as_given, family="distribution", best=0.0, higher_is_better=False)
+_given = partial(np.asarray, dtype=np.float64)  # the distances, which were computed from single cells
+_distance = partial(Metric, _given, family="distribution", best=0.0, higher_is_better=False)
 METRICS = tuple(
     _distance(name=name, needs=(name,), source=source, summary=first_line(function))
     for name, (function, source) in _SOURCES.items()

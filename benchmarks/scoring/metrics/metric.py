@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -77,13 +77,9 @@ class Metric:
     """Smallest change worth a failed build; None: that of the family."""
 
     def __post_init__(self) -> None:
-        defaults: dict[str, Any] = {
-            "name": getattr(self.function, "__name__", ""),
-            "needs": tuple(inspect.signature(self.function).parameters),
-            "summary": first_line(self.function),
-        }
-        for attribute, default in defaults.items():
-            object.__setattr__(self, attribute, getattr(self, attribute) or default)
+        object.__setattr__(self, "name", self.name or self.function.__name__)
+        object.__setattr__(self, "needs", self.needs or tuple(inspect.signature(self.function).parameters))
+        object.__setattr__(self, "summary", self.summary or first_line(self.function))
         if not set(self.needs) <= set(get_args(Quantity)):
             raise ValueError(f"Metric '{self.name}' needs {self.needs}; expected some of {get_args(Quantity)}.")
 

@@ -36,11 +36,6 @@ class SortedCells(NamedTuple):
     """Σ (t³ − t) over each gene's groups of t equal values, zeros included."""
     n_cells: int
 
-    @property
-    def n_genes(self) -> int:
-        """Number of genes."""
-        return len(self.starts) - 1
-
 
 def sort_cells(matrix: Cells) -> SortedCells:
     """Sort every gene's non-zero values; sparse input is never made dense by more than a block, and no input is changed.
@@ -90,8 +85,9 @@ def rank_sum(cells: SortedCells, reference: SortedCells) -> Float[Array, "gene"]
 
 def check_genes(a: SortedCells, b: SortedCells) -> None:
     """Raise ValueError unless both sets of cells have the same number of genes."""
-    if a.n_genes != b.n_genes:
-        raise ValueError(f"Two sets of cells have {a.n_genes} and {b.n_genes} genes; expected the same genes in both.")
+    n, m = len(a.negatives), len(b.negatives)
+    if n != m:
+        raise ValueError(f"Two sets of cells have {n} and {m} genes; expected the same genes in both.")
 
 
 def _sort_dense(matrix: Float[Array, "cell gene"]) -> tuple[Array, Array]:

@@ -35,8 +35,6 @@ def pds(
     from benchmarks.scoring.metrics.compiled import add_city_block
 
     t, p = (np.ascontiguousarray(x, dtype=np.float64) for x in (delta, delta_hat))
-    if len(t) < MIN_CONDITIONS:
-        return np.full(len(t), np.nan)
     distance = np.zeros((len(t), len(t)))  # [prediction, truth]
     add_city_block(p, t, distance)
     slack = ROUNDING * distance
@@ -55,10 +53,8 @@ def pds_cosine(delta: PerGene, delta_hat: PerGene) -> PerCondition:
     change that is constant over genes is equally far from all and scores exactly 0.5.
     """
     t, p = f64(delta), f64(delta_hat)
-    if len(t) < MIN_CONDITIONS:
-        return np.full(len(t), np.nan)
     nearer, tied = _compare_with_own(-_unit(p) @ _unit(t).T, np.full((len(t), 1), ROUNDING))
-    return np.where(constant(p), 0.5, 1 - (nearer + 0.5 * tied) / (len(t) - 1))
+    return np.where(constant(p) & np.isfinite(nearer), 0.5, 1 - (nearer + 0.5 * tied) / (len(t) - 1))
 
 
 def centroid_accuracy(truth: PerGene, predicted: PerGene) -> PerCondition:
@@ -66,11 +62,8 @@ def centroid_accuracy(truth: PerGene, predicted: PerGene) -> PerCondition:
 
     #{q ≠ p : d(p̂_p, t_q) > d(p̂_p, t_p)} / (Q − 1): a tie counts as wrong, so all tied gives 0.
     """
-    n = len(truth)
-    if n < MIN_CONDITIONS:
-        return np.full(n, np.nan)
     nearer, tied = _compare_with_own(*_squared_distances(predicted, truth, np.mean(truth, axis=0)))
-    return (n - 1 - nearer - tied) / (n - 1)
+    return (len(truth) - 1 - nearer - tied) / (len(truth) - 1)
 
 
 def rank_perturbench(truth: PerGene, predicted: PerGene) -> PerCondition:
@@ -78,15 +71,17 @@ def rank_perturbench(truth: PerGene, predicted: PerGene) -> PerCondition:
 
     0 is best. The distance is the Euclidean one of mean profiles; ties take the mean position.
     """
-    n = len(truth)
-    if n < MIN_CONDITIONS:
-        return np.full(n, np.nan)
     nearer, tied = _compare_with_own(*_squared_distances(truth, predicted, np.mean(truth, axis=0)))
-    return (nearer + 0.5 * tied) / n
+    return (nearer + 0.5 * tied) / len(truth)
 
 
 def _compare_with_own(distance: Array, slack: Array) -> tuple[Array, Array]:
-    """Count, row by row, the others that are nearer than the row's own (the diagonal), and those as near within `slack`."""
+    """Count, row by row, the others that are nearer than the row's own (the diagonal), and those as near within `slack`.
+
+    Both are NaN where there are too few candidates.
+    """
+    if len(distance) < MIN_CONDITIONS:
+        return np.full(len(distance), np.nan), np.full(len(distance), np.nan)
     gap = distance - np.diag(distance)[:, None]
     return (gap < -slack).sum(axis=1), (np.abs(gap) <= slack).sum(axis=1) - 1
 

@@ -60,15 +60,6 @@ def label_batches(obs: pd.DataFrame, method: Method, study: str) -> pd.Series:
     return label
 
 
-def choose_reference(batches: Iterable[str], is_control: Iterable[bool]) -> str:
-    """Return the batch with the most controls, then the most cells, then the first name; raises `DataError` without any."""
-    table = pd.DataFrame({"batch": list(batches), "control": list(is_control)})
-    if not table["control"].any():
-        raise DataError("No control cell to choose a reference batch by; name the reference batch.")
-    counts = table.groupby("batch", sort=True)["control"].agg(["sum", "size"])
-    return str(counts.sort_values(["sum", "size"], ascending=False, kind="stable").index[0])
-
-
 def confounding(obs: pd.DataFrame, batches: Iterable[str], reference: str) -> pd.DataFrame:
     """Find the batches whose effect is confounded with that of their context, from the cells that are learnt from.
 
@@ -82,8 +73,8 @@ def confounding(obs: pd.DataFrame, batches: Iterable[str], reference: str) -> pd
     """
     batch = pd.Series(list(batches), dtype=object, name="batch")
     counts = pd.crosstab(batch, obs["context"].astype(str).to_numpy())
-    shared = counts.to_numpy() @ counts.to_numpy().T  # not 0 where two batches have a context in common
-    component = connected_components(shared, directed=False)[1]
+    edges = sp.bmat([[None, counts.to_numpy()], [counts.to_numpy().T, None]])  # between batches and contexts
+    component = connected_components(edges, directed=False)[1][: len(counts)]
     return pd.DataFrame(
         {
             "n_cells": counts.sum(axis=1),
@@ -106,15 +97,15 @@ class BatchCorrection:
 
     @classmethod
     def of(cls, method: Method, study: str, reference: str | None, obs: pd.DataFrame) -> BatchCorrection:
-        """Choose the reference: the one named, else the batch with the most controls.
+        """Choose the reference: the one named, else the batch with the most controls, then the most cells, then the first name.
 
-        Raises `UnknownName` where no cell is in the batch that was named, and `DataError` without any control.
+        Raises `UnknownName` where no cell is in the batch that was named.
         """
-        batches = label_batches(obs, method, study)
+        counts = obs["is_control"].groupby(label_batches(obs, method, study), sort=True).agg(["sum", "size"])
         if reference is None:
-            return cls(method, study, choose_reference(batches, obs["is_control"]))
-        if reference not in set(batches):
-            raise UnknownName(f"batch of {study} (--reference)", reference, set(batches))
+            reference = str(counts.sort_values(["sum", "size"], ascending=False, kind="stable").index[0])
+        elif reference not in counts.index:
+            raise UnknownName(f"batch of {study} (--reference)", reference, counts.index)
         return cls(method, study, reference)
 
     def batches(self, obs: pd.DataFrame) -> pd.Series:

@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numba import njit
 
 from benchmarks.data.store import atomic_files
@@ -94,8 +94,6 @@ class Combat:
     genes: tuple[str, ...]
     batches: tuple[str, ...]
     reference: str
-    n_cells: Int[Array, "batch"]
-    """Cells that each batch was estimated from."""
     mean: Float[Array, "gene"]
     """Mean of the reference batch."""
     variance: Float[Array, "gene"]
@@ -184,7 +182,6 @@ def fit(blocks: Iterable[tuple[AnnData, Sequence[str]]], reference: str) -> Comb
         genes=genes,
         batches=tuple(batches),
         reference=reference,
-        n_cells=np.array([moments[batch].n for batch in batches]),
         mean=centre.mean,
         variance=variance,
         shift=shift,

@@ -15,7 +15,7 @@ from benchmarks.execution.plan import make_plan
 from benchmarks.execution.runner import run
 from benchmarks.execution.settings import Execution
 from benchmarks.scoring.surviving_effects import summary, surviving_effects
-from benchmarks.tasks.batch_correction.batches import BatchCorrection, choose_reference, confounding, label_batches
+from benchmarks.tasks.batch_correction.batches import BatchCorrection, confounding, label_batches
 from benchmarks.tasks.batch_correction.combat import Combat
 from benchmarks.tasks.question import Question
 from benchmarks.tasks.splits import split
@@ -48,11 +48,9 @@ def test_labels_of_batches():
 
 
 def test_reference_has_most_controls_then_most_cells():
-    assert choose_reference(["a", "b", "b", "c"], [True, False, False, False]) == "a"
-    assert choose_reference(["a", "b", "b"], [True, True, False]) == "b"
-    assert choose_reference(["b", "a"], [True, True]) == "a"
-    with pytest.raises(DataError, match="control"):
-        choose_reference(["a"], [False])
+    for batches, controls, chosen in (("abbc", [1, 0, 0, 0], "a"), ("abb", [1, 1, 0], "b"), ("ba", [1, 1], "a")):
+        obs = pd.DataFrame({"context": "x", "batch": list(batches), "is_control": np.array(controls, dtype=bool)})
+        assert BatchCorrection.of("technical", "s", None, obs).reference == f"s × x × {chosen}"
 
 
 def test_confounding_of_batch_and_context():

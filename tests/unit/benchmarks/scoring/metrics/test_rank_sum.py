@@ -34,7 +34,7 @@ def draw(n_cells: int, n_genes: int, seed: int, kind: str) -> np.ndarray:
 def unpack(cells: SortedCells) -> np.ndarray:
     """Put the zeros back: every gene's values in ascending order."""
     columns = []
-    for gene in range(cells.n_genes):
+    for gene in range(len(cells.negatives)):
         values = cells.values[cells.starts[gene] : cells.starts[gene + 1]]
         zeros = np.zeros(cells.n_cells - len(values))
         negatives = cells.negatives[gene]
