@@ -20,8 +20,7 @@ from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.errors import BenchmarkError
 from benchmarks.execution.load_run import Asked, FinishedRun, choose
 from benchmarks.execution.models.extras import needing
-from benchmarks.scoring.table import take
-from benchmarks.scoring.training_summary import summarise_training
+from benchmarks.scoring.scored_fold import summarise_training, take
 from benchmarks.seeds import derive
 from reports.figures.dose_embedding_figure import CELL_COLUMNS, NEIGHBOUR_COLUMNS, REAL, draw_embedding
 

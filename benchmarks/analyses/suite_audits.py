@@ -20,11 +20,8 @@ from benchmarks.execution.settings import Execution
 from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.evaluate import evaluate, score_rows
 from benchmarks.scoring.metrics.all_metrics import METRICS, find_metric
-from benchmarks.scoring.prediction_summary import summarise_predictions
-from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of
-from benchmarks.scoring.table import mean_profile, take
-from benchmarks.scoring.training_summary import summarise_training
-from benchmarks.scoring.truth_summary import TruthSummary, summarise_truth
+from benchmarks.scoring.scored_fold import ScoredFold, mean_profile, scored_fold_of, summarise_training, take
+from benchmarks.scoring.summaries import TruthSummary, summarise_predictions, summarise_truth
 from benchmarks.seeds import derive
 from benchmarks.tasks.batch_correction.batches import MEANING, METHODS
 from benchmarks.tasks.question import Question

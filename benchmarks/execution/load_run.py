@@ -19,8 +19,7 @@ from benchmarks.execution import prediction_store
 from benchmarks.execution.manifest import read_manifest
 from benchmarks.execution.plan import Plan, make_plan
 from benchmarks.execution.prediction_store import PredictionSet
-from benchmarks.scoring.scored_fold import own_columns
-from benchmarks.scoring.table import mean_profile, take
+from benchmarks.scoring.scored_fold import mean_profile, own_columns, take
 from benchmarks.seeds import derive
 from benchmarks.tasks.question import Question
 from benchmarks.tasks.splits import Split, TestCondition

@@ -19,7 +19,7 @@ from benchmarks.errors import BenchmarkError, DataError, UnknownName
 from benchmarks.execution.prediction_store import PredictionSet
 from benchmarks.execution.run_spec import RunSpec, budget_of
 from benchmarks.seeds import derive
-from benchmarks.tasks.batch_correction.per_fold import BatchCorrection
+from benchmarks.tasks.batch_correction.batches import BatchCorrection
 from benchmarks.tasks.conditions import EVERYTHING, MIN_CELLS, Scope, conditions, groups_of
 from benchmarks.tasks.protocol import find_protocol, list_protocols
 from benchmarks.tasks.question import Question, content_key

@@ -17,14 +17,10 @@ from benchmarks.execution.plan import Plan
 from benchmarks.execution.prediction_store import Outcome, PredictionSet
 from benchmarks.execution.settings import Execution
 from benchmarks.scoring.endings import FAILURES, Ending
-from benchmarks.scoring.evaluate import evaluate, score_rows
-from benchmarks.scoring.prediction_summary import summarise_predictions
-from benchmarks.scoring.references import expected_profiles
-from benchmarks.scoring.result_tables import condition_facts, metric_table
-from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of
-from benchmarks.scoring.training_summary import summarise_training
-from benchmarks.scoring.truth_side import TruthSide, truth_side_of
-from benchmarks.scoring.truth_summary import TruthSummary
+from benchmarks.scoring.evaluate import condition_facts, evaluate, metric_table, score_rows
+from benchmarks.scoring.references import TruthSide, expected_profiles, truth_side_of
+from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of, summarise_training
+from benchmarks.scoring.summaries import TruthSummary, summarise_predictions
 from benchmarks.seeds import derive
 from benchmarks.tasks.splits import Split
 from reports.tables import ABILITIES, COST_COLUMNS, GROUP, MODEL_COLUMNS, SCORE_COLUMNS

@@ -18,6 +18,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.regression.gate import ROW, Move, gone_and_new, judge, keys, paired, status_changes
 from benchmarks.regression.gate_tables import at_common_seeds, board_changes, check_comparable, is_board, unpaired
 
+_UNPRINTABLE = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ESCAPES = {ord("%"): "%25", ord("\r"): "%0D", ord("\n"): "%0A"}
 N_ANNOTATIONS = 10
 """GitHub shows ten annotations of a kind and step; the last one counts the rest."""
@@ -27,23 +28,15 @@ REMEDY = (
 
 
 def compare(new: pd.DataFrame, reference: pd.DataFrame, floors: dict[str, float] | None = None) -> list[Move]:
-    """List everything that moved, what fails the build first.
+    """List everything that moved between two tables of `read_table`, what fails the build first.
 
-    Parameters
-    ----------
-    new, reference
-        From `read_table`; `reference` may be a leaderboard.
-    floors
-        Metric → smallest change worth a failed build, in its unit, in place of the metric's own.
-
-    Raises
-    ------
-    BenchmarkError
-        Tables that cannot be compared: other data, space, split, protocol, conditions, budget, audit or direction.
+    `reference` may be a leaderboard. `floors` are the user's smallest changes worth a failed build, by metric, in its unit.
+    Raises `BenchmarkError` for tables that cannot be compared: other data, space, split, protocol, conditions, budget, audit or
+    direction.
     """
     if is_board(new):
         raise BenchmarkError(
-            "The new table is a leaderboard, which has neither conditions nor directions; expected a run's folder."
+            "The new table is a leaderboard, without conditions and directions; expected a run's folder."
         )
     check_comparable(new, reference)
     references = frozenset(keys(new[new["kind"] == "reference"], ROW))
@@ -86,42 +79,29 @@ def print_moves(moves: Sequence[Move], console: Console) -> None:
 def junit(moves: Sequence[Move], cases: Sequence[tuple[str, ...]], trouble: str = "") -> bytes:
     """Return JUnit XML: one test case per task × model, failed if it got worse.
 
-    Parameters
-    ----------
-    moves
-        From `compare`.
-    cases
-        Task and model (`gate.MODEL`) of every row of both tables.
-    trouble
-        Why nothing was compared; becomes one case with an error.
+    `cases` are task and model (`gate.MODEL`) of every row of both tables. `trouble`, why nothing was compared, becomes one case
+    with an error. What XML 1.0 cannot hold, such as the escape characters of a coloured traceback, becomes "?".
     """
     suite = ET.Element("testsuite", name="benchmarks.regress")
     named = sorted({*cases, *((*m.task, m.model) for m in moves)})
-    failures = 0
     for case in named:
         element = ET.SubElement(suite, "testcase", classname=".".join(case[:-1]), name=case[-1] or "(all models)")
         mine = [m for m in moves if (*m.task, m.model) == case]
-        bad = [describe(m) for m in mine if m.bad]
-        if bad:
-            failures += 1
-            ET.SubElement(element, "failure", message=_printable(f"{len(bad)} worse")).text = _printable("\n".join(bad))
-        elif mine:
-            ET.SubElement(element, "system-out").text = _printable("\n".join(map(describe, mine)))
+        bad = [m for m in mine if m.bad]
+        if mine:
+            kind, message = ("failure", {"message": f"{len(bad)} worse"}) if bad else ("system-out", {})
+            text = "\n".join(map(describe, bad or mine))
+            ET.SubElement(element, kind, message).text = _UNPRINTABLE.sub("?", text)
     if trouble:
         element = ET.SubElement(suite, "testcase", classname="benchmarks.regress", name="comparison")
-        ET.SubElement(element, "error", message=_printable(trouble))
-    counts = {"tests": len(named) + bool(trouble), "failures": failures, "errors": int(bool(trouble)), "skipped": 0}
-    for name, value in counts.items():
-        suite.set(name, str(value))
+        ET.SubElement(element, "error", message=_UNPRINTABLE.sub("?", trouble))
+    failures, errors = len(suite.findall("testcase/failure")), int(bool(trouble))
+    counts = {"tests": len(named) + errors, "failures": failures, "errors": errors, "skipped": 0}
     root = ET.Element("testsuites", {name: str(value) for name, value in counts.items()})
+    suite.attrib.update(root.attrib)
     root.append(suite)
     ET.indent(root)
     return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True))
-
-
-def _printable(text: str) -> str:
-    """Replace what XML 1.0 cannot hold, such as the escape characters of a coloured traceback."""
-    return re.sub("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)
 
 
 def annotation(level: str, title: str, text: str) -> str:
@@ -136,12 +116,11 @@ def github_lines(moves: Sequence[Move]) -> list[str]:
     lines = []
     for level, bad in (("error", True), ("notice", False)):
         groups: dict[str, list[str]] = {}
-        for m in moves:
-            if m.bad == bad:
-                groups.setdefault(f"{'/'.join(m.task)}: {m.model or 'all models'}", []).append(describe(m))
+        for m in (m for m in moves if m.bad == bad):
+            groups.setdefault(f"{'/'.join(m.task)}: {m.model or 'all models'}", []).append(describe(m))
         found = [annotation(level, title, "\n".join(texts)) for title, texts in groups.items()]
-        if len(found) > N_ANNOTATIONS:
-            rest = len(found) - N_ANNOTATIONS + 1
-            found = [*found[: N_ANNOTATIONS - 1], annotation(level, "More", f"{rest} more models; see the log.")]
+        rest = len(found) - N_ANNOTATIONS + 1
+        if rest > 1:
+            found[N_ANNOTATIONS - 1 :] = [annotation(level, "More", f"{rest} more models; see the log.")]
         lines += found
     return lines

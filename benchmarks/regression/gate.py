@@ -1,27 +1,8 @@
 """What counts as a loss: two tables of settled values compared condition by condition.
 
-A row (task × model × metric) is a loss when it is worse by more than its floor AND by more than noise explains.
-
-The floor is the smallest change worth a failed build. It is a decision, not an estimate: `Metric.floor`, or that of the
-metric's family.
-
-Noise. Both runs predicted the same conditions, so the difference per condition is tested: how hard a condition is cancels
-out, and what is left of both tables' error is in the spread of the differences.
-
-1. Same seeds, same machine, same code: every difference is exactly 0 (values are compared to 7 significant digits). Such a
-   row is not tested and not counted as a test.
-2. A retrained model differs a little on every condition, and on a context as a whole. The hierarchical bootstrap of the
-   mean difference includes both. With K contexts it underestimates their part by (K − 1)/K, which is corrected; the
-   quantile is Student's, with Satterthwaite's degrees of freedom for the parts between and within contexts.
-3. What a new training changes on all conditions alike cannot be seen in one pair of runs. Where a table has several
-   seeds, the standard deviation of its mean over seeds is added to the error. With one seed in both, only the floor guards
-   against it. A model whose seeds agree on every metric has no training noise: there, the floor alone decides.
-4. Hundreds of rows: p-values are adjusted over all rows of the build that moved (Benjamini–Hochberg). If nothing but noise
-   moved, every alarm is a false discovery, so the build fails by chance in at most 5 % of cases; and a real loss, which
-   moves many metrics of its model, need not pass the level of a single row among hundreds, as under Holm.
-
-A failed condition is a line of its own; its stand-in value (that of no_change) is in no difference. References (oracle,
-ceiling, …) train nothing: one that moves by more than the floor shows that metric or data changed, and fails the build.
+A row (task × model × metric) is a loss when it is worse by more than its floor AND by more than noise explains;
+docs/regression.md explains both. A failed condition is a line of its own; its stand-in value (that of no_change) is in no
+difference. References (oracle, ceiling, …) train nothing: one that moves by more than the floor fails the build.
 
 Source
 ------
@@ -52,8 +33,6 @@ LEVEL = 0.05
 """Share of builds that fail although nothing but noise moved, at most."""
 N_BOOT = 2000
 FLOORS = {metric.name: metric.floor for metric in METRICS if metric.floor is not None}
-DEFAULT_FLOOR = Floor(0.05)
-"""Floor of a metric of a family that is not known any more."""
 BAD = ("loss", "failed", "gone", "no value", "reference")
 """Verdicts that fail a build; the others ("gain", "new", "mended", "fewer") are shown."""
 _SEEDS = ["seed_sd", "n_seeds", "n_used", "steady"]
@@ -109,26 +88,27 @@ class Difference:
             return float(sign * self.gain <= 0.0)
         return float(stdtr(self.freedom, -sign * self.gain / self.error))
 
+    def move(self, verdict: str, detail: str, p: float = np.nan) -> Move:
+        """Return the difference with its verdict."""
+        *task, model, metric = self.key
+        return Move(tuple(task), model, metric, verdict, self.old, self.new, self.floor, p, detail)
+
 
 def floor_of(metric: str, family: str, old: float, floors: Mapping[str, float]) -> float:
-    """Return the smallest loss worth a failed build, in the metric's unit; `floors` are the user's."""
+    """Return the smallest loss worth a failed build, in the metric's unit; `floors` are the user's, which come first."""
     if metric in floors:
         return floors[metric]
-    floor = FLOORS.get(metric) or FAMILY_FLOORS.get(family, DEFAULT_FLOOR)
+    floor = FLOORS.get(metric) or FAMILY_FLOORS.get(family, Floor(0.05))  # a family may not be known any more
     return floor.size * abs(old) + 1e-6 if floor.relative else floor.size
 
 
 def paired(new: pd.DataFrame, reference: pd.DataFrame, floors: Mapping[str, float]) -> list[Difference]:
-    """Take the difference of every row over the conditions both tables have.
+    """Take the difference of every row over the conditions both tables have, from `gate_tables.at_common_seeds`.
 
-    Parameters
-    ----------
-    new, reference
-        Settled values, one row per (`ROW`, `CELL`), as `gate_tables.at_common_seeds` returns them.
-    floors
-        Metric → floor in its unit, in place of the metric's own.
+    Compared are values of the model itself, of metrics that have a best value. `floors` are as in `floor_of`.
     """
-    both = _comparable(reference).merge(_comparable(new)[[*ROW, *CELL, "value", *_SEEDS]], on=[*ROW, *CELL])
+    old_rows, new_rows = (t[(t["status"] == "ok") & t["value"].notna() & t["judged"]] for t in (reference, new))
+    both = old_rows.merge(new_rows[[*ROW, *CELL, "value", *_SEEDS]], on=[*ROW, *CELL])
     both = both.sort_values([*ROW, *CELL], ignore_index=True)
     sign = np.where(both["higher_is_better"], 1.0, -1.0)
     gain, change = (both["value_y"] - both["value_x"]).to_numpy() * sign, both[["value_x", "value_y"]].to_numpy()
@@ -146,11 +126,6 @@ def paired(new: pd.DataFrame, reference: pd.DataFrame, floors: Mapping[str, floa
     return found
 
 
-def _comparable(table: pd.DataFrame) -> pd.DataFrame:
-    """Select values of the model itself, of metrics that have a best value."""
-    return table[(table["status"] == "ok") & table["value"].notna() & table["judged"]]
-
-
 def _seed_part(row: pd.Series) -> tuple[float, float]:
     """Return variance of the difference of means by training seeds, and its degrees of freedom; 0, 1 where unknown."""
     spreads = [(row[f"seed_sd_{side}"], row[f"n_seeds_{side}"]) for side in "xy"]
@@ -163,7 +138,11 @@ def _seed_part(row: pd.Series) -> tuple[float, float]:
 
 
 def _error(gain: np.ndarray, sizes: tuple[int, ...], seeds: tuple[float, float]) -> tuple[float, float]:
-    """Return standard error of the mean difference [condition] and its degrees of freedom; see the top of this file."""
+    """Return standard error of the mean difference [condition] and its degrees of freedom.
+
+    With K contexts the bootstrap underestimates their part by (K − 1)/K, which is corrected; the degrees of freedom are
+    Satterthwaite's for the parts between contexts, within contexts, and between training seeds.
+    """
     if len(gain) == 1:
         return np.nan, 1.0
     _, low, high = summarise(gain, sizes, n_boot=N_BOOT, seed=0)
@@ -184,23 +163,18 @@ def judge(differences: list[Difference], references: frozenset[tuple[str, ...]])
     """Yield every row that got worse or better; `references` are the rows (`ROW`) of predictors that train nothing."""
     for d in differences:
         if d.key in references and abs(d.gain) > d.floor:
-            yield _move(d, "reference", np.nan, "a reference moved: metric or data changed")
+            yield d.move("reference", "a reference moved: metric or data changed")
     tested = [d for d in differences if d.moved and d.key not in references]
     for sign, verdict in ((-1, "loss"), (1, "gain")):
-        raw = np.array([d.p(sign) for d in tested])
-        adjusted = raw.copy()
-        known = np.isfinite(raw)
+        adjusted = np.array([d.p(sign) for d in tested])
+        known = np.isfinite(adjusted)
         if known.any():
-            adjusted[known] = false_discovery_control(raw[known], method="bh")
+            adjusted[known] = false_discovery_control(adjusted[known], method="bh")
         for d, p in zip(tested, adjusted, strict=True):
             if sign * d.gain > d.floor and not p > LEVEL:
-                alone = "one condition, noise unknown: the floor alone decides" if np.isnan(p) else ""
-                yield _move(d, verdict, p, alone)
-
-
-def _move(d: Difference, verdict: str, p: float, detail: str) -> Move:
-    shown = detail or f"n = {d.n}, standard error {d.error:.2g}" + " (no training noise)" * (d.error == 0.0)
-    return Move(d.key[:-2], d.key[-2], d.key[-1], verdict, d.old, d.new, d.floor, p, shown)
+                noise = f"n = {d.n}, standard error {d.error:.2g}" + " (no training noise)" * (d.error == 0.0)
+                alone = "one condition, noise unknown: the floor alone decides"
+                yield d.move(verdict, alone if np.isnan(p) else noise, p)
 
 
 def gone_and_new(new: pd.DataFrame, reference: pd.DataFrame) -> Iterator[Move]:
@@ -246,7 +220,5 @@ def _name(rows: pd.DataFrame) -> str:
     first, metrics = rows.iloc[0], list(dict.fromkeys(rows["metric"]))
     named = ", ".join(metrics[:3]) + (f" and {len(metrics) - 3} more" if len(metrics) > 3 else "")
     n = len(rows[CELL].drop_duplicates())
-    reason = (
-        "" if first["status"] == "ok" else f": {first['status']}" + (f", {first['reason']}" * bool(first["reason"]))
-    )
+    reason = "" if first["status"] == "ok" else ": " + ", ".join(filter(None, (first["status"], first["reason"])))
     return f"{n} condition{'s' * (n > 1)} ({first['context']}/{first['condition']}{' …' * (n > 1)}), {named}{reason}"

@@ -10,6 +10,7 @@ import gzip
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ import pandas as pd
 from benchmarks.data.store.atomic_files import atomic
 from benchmarks.errors import BenchmarkError
 from benchmarks.execution.manifest import read_manifest
-from benchmarks.regression.gate import CELL, MODEL, ROW, TASK, Difference, Move, floor_of, keys
+from benchmarks.regression.gate import CELL, MODEL, N_BOOT, ROW, TASK, Difference, Move, floor_of, keys
 from reports.stats.bootstrap import context_sizes, summarise
 from reports.stats.condition_values import condition_values
 from reports.tables import FAILED, load, read_leaderboard
@@ -32,13 +33,7 @@ _TEXT = (*ROW, *CELL, *ORIGIN, "kind", "status", "budget", "audit", "family")
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read what can be compared.
-
-    Parameters
-    ----------
-    path
-        A run's folder (scores.csv, metrics.csv, costs.csv; manifest.json if there), a reference file, or a
-        leaderboard.csv.
+    """Read a run's folder (scores.csv, metrics.csv, costs.csv; manifest.json if there), a reference file or a leaderboard.csv.
 
     Returns
     -------
@@ -46,23 +41,18 @@ def read_table(path: Path) -> pd.DataFrame:
         Of a run or reference file, one row per (`ROW`, `CELL`, seed): `value` (the settled one, 7 significant digits, NaN
         where left out for all models), `status`, `reason`, `seed_sd` (standard deviation over the `n_seeds` training seeds
         of the mean over conditions; NaN with one seed), `steady` (a model whose seeds agree on every metric: it has no
-        training noise), `judged` (False where a metric only describes), facts and origin. Of a
-        leaderboard, its rows of level "suite" with column `mean`.
+        training noise), `judged` (False where a metric only describes), facts and origin. Of a leaderboard, its rows of
+        level "suite" with column `mean`.
 
-    Raises
-    ------
-    BenchmarkError
-        No such table, or one that cannot be read.
-    ReportError
-        What `reports.tables.load` and `condition_values` refuse.
+    Raises `BenchmarkError` or `ReportError` where there is no such table, or it cannot be read.
     """
     if path.is_dir():
-        return read_run(path)
+        return _read_run(path)
     if not path.is_file():
-        raise BenchmarkError(
-            f"{path} does not exist; expected a run's folder with scores.csv and metrics.csv, a reference file made with "
-            "--write, or a leaderboard.csv."
+        expected = (
+            "a run's folder with scores.csv and metrics.csv, a reference file made with --write, or a leaderboard.csv"
         )
+        raise BenchmarkError(f"{path} does not exist; expected {expected}.")
     try:
         table = pd.read_csv(
             path, keep_default_na=False, na_values={name: [""] for name in _NUMBERS}, float_precision="round_trip"
@@ -75,9 +65,9 @@ def read_table(path: Path) -> pd.DataFrame:
     return table.astype(dict.fromkeys(_TEXT, str)).assign(reason="")
 
 
-def read_run(folder: Path) -> pd.DataFrame:
-    """Settle the scores of a run's folder; see `read_table`."""
-    tables, manifest = load(folder), read_manifest(folder)
+def _read_run(folder: Path) -> pd.DataFrame:
+    """Settle the scores of a run's folder."""
+    tables, manifest = load(folder), dict[str, Any](read_manifest(folder))
     scores = _plain(tables.scores)
     seeds = scores.groupby("seed", sort=True)
     table = pd.concat(
@@ -87,11 +77,11 @@ def read_run(folder: Path) -> pd.DataFrame:
     facts = tables.metrics[["metric", "family", "higher_is_better"]].assign(judged=tables.metrics["best"].notna())
     table = table.merge(facts, on="metric").merge(_seed_spread(scores), on=ROW, how="left")
     table["steady"] = table["steady"].eq(True)
-    dataset, splits = manifest.get("dataset"), manifest.get("splits")
+    dataset, splits = (manifest.get(name) or {} for name in ("dataset", "splits"))
     return table.assign(
         space=str(manifest.get("space", "")),
-        data=str(dataset.get("sha256", ""))[:16] if isinstance(dataset, Mapping) else "",
-        splits=" ".join(f"{k}={str(v)[:16]}" for k, v in sorted(splits.items())) if isinstance(splits, Mapping) else "",
+        data=str(dataset.get("sha256", ""))[:16],
+        splits=" ".join(f"{fold}={digest[:16]}" for fold, digest in sorted(splits.items())),
     )
 
 
@@ -137,19 +127,12 @@ def _average(table: pd.DataFrame, seeds: set[int]) -> pd.DataFrame:
 def write_reference(table: pd.DataFrame, path: Path) -> None:
     """Write a settled table as a reference file; the same table gives the same bytes.
 
-    Raises
-    ------
-    BenchmarkError
-        A name that does not end in .csv.gz, or a table that is a leaderboard.
-    StoreError
-        The disk refuses.
+    Raises `BenchmarkError` for a name that does not end in .csv.gz or a leaderboard, and `StoreError` if the disk refuses.
     """
     if not path.name.endswith(".csv.gz"):
         raise BenchmarkError(f"The reference file is named {path.name}; expected a name that ends in .csv.gz.")
     if is_board(table):
-        raise BenchmarkError(
-            "A leaderboard has no values per condition; expected a run's folder to make a reference of."
-        )
+        raise BenchmarkError("A leaderboard has no values per condition; make a reference of a run's folder.")
     table = table[[*COLUMNS, *FACTS, *ORIGIN]].sort_values([*ROW, *CELL, "seed"])
     with atomic(path) as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as handle:
         handle.write(table.to_csv(index=False, float_format="%.7g").encode())
@@ -195,15 +178,10 @@ def check_comparable(new: pd.DataFrame, reference: pd.DataFrame) -> None:
             raise _not_comparable(f"{what} of {name}", str(row[f"{column}_x"]), str(row[f"{column}_y"]))
     for task in sorted(set(keys(new, TASK)) & set(keys(reference, TASK))):
         here, there = (set(keys(table[(table[TASK] == list(task)).all(axis=1)], CELL)) for table in (new, reference))
-        if here != there:
-            only = [
-                f"{len(s)} of its own ({', '.join(map('/'.join, sorted(s)[:3]))})"
-                for s in (here - there, there - here)
-                if s
-            ]
-            raise _not_comparable(
-                f"conditions of {'/'.join(task)}", f"{len(here)}", f"{len(there)}: " + "; ".join(only)
-            )
+        differences = [sorted(s) for s in (here - there, there - here) if s]
+        if differences:
+            only = (f"{len(s)} of its own ({', '.join(map('/'.join, s[:3]))})" for s in differences)
+            raise _not_comparable(f"conditions of {'/'.join(task)}", str(len(here)), f"{len(there)}: {'; '.join(only)}")
 
 
 def _not_comparable(what: str, new: str, reference: str) -> BenchmarkError:
@@ -222,15 +200,15 @@ def unpaired(new: pd.DataFrame, board: pd.DataFrame, floors: Mapping[str, float]
         if key not in old.index or np.isnan(old.loc[key, "mean"]):
             continue
         sizes = context_sizes(rows["context"].to_numpy())
-        mean, low, high = summarise(rows["value"].to_numpy(), sizes, n_boot=2000, seed=0)
-        then = old.loc[key]
+        mean, low, high = summarise(rows["value"].to_numpy(), sizes, n_boot=N_BOOT, seed=0)
+        then, fact = old.loc[key], rows.iloc[0]
+        before = float(then["mean"])
         error = float(np.hypot(high - low, then["high"] - then["low"])) / (2 * 1.96)
-        change = mean - float(then["mean"])
-        gain = change if rows["higher_is_better"].iloc[0] else -change
-        floor = floor_of(key[-1], rows["family"].iloc[0], float(then["mean"]), floors)
-        moved = abs(change) > 1e-5 * abs(mean)  # a leaderboard has six significant digits
+        gain = mean - before if fact["higher_is_better"] else before - mean
+        floor = floor_of(key[-1], fact["family"], before, floors)
+        moved = abs(gain) > 1e-5 * abs(mean)  # a leaderboard has six significant digits
         freedom = max(min(len(rows), int(then["n_conditions"])) - 1.0, 1.0)
-        found.append(Difference(key, float(then["mean"]), mean, gain, error, freedom, floor, moved, len(rows)))
+        found.append(Difference(key, before, mean, gain, error, freedom, floor, moved, len(rows)))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Every metric of a fold's predictions, with the status of each value."""
+"""Every metric of a fold's predictions, with the status of each value, and the tables made of them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.metrics.all_metrics import METRICS
 from benchmarks.scoring.metrics.metric import Metric
 from benchmarks.scoring.metrics.retrieval import MIN_CONDITIONS
-from benchmarks.scoring.prediction_summary import PredictionSummary
 from benchmarks.scoring.scored_fold import ScoredFold
-from benchmarks.scoring.truth_summary import TruthSummary
+from benchmarks.scoring.summaries import PredictionSummary, TruthSummary
 
 WHY = {
     "too_few_conditions": f"fewer than {MIN_CONDITIONS} test conditions in this context and fold",
@@ -23,8 +22,6 @@ WHY = {
     "unsupported": "needs training cells, and none were given",
 }
 """Reason of a status that comes from scoring, not from the model."""
-NEEDS_CELLS = {"p_hat", "significant_hat", "lfc_hat", "wasserstein", "e_distance", "mmd_rbf"}
-"""Quantities that only predicted cells have."""
 
 
 @dataclass(frozen=True)
@@ -49,90 +46,90 @@ def evaluate(
 ) -> Values:
     """Compute metrics; retrieval is left out in p2n.
 
-    Parameters
-    ----------
-    start
-        Profiles [condition, gene] that the predicted change is measured from; default: the input's.
+    The predicted change is measured from the profiles `start` [condition, gene]; default: the input's.
     """
-    known = _quantities(fold, truth, predicted, fold.start if start is None else start)
+    found = predicted.quantities
+    known: dict[str, np.ndarray] = {
+        **found,
+        "truth": truth.profiles,
+        "start": fold.start,
+        "reference": fold.reference,
+        "delta": truth.profiles - fold.reference,
+        "delta_hat": found["predicted"] - (fold.start if start is None else start),
+        "delta_shared": truth.profiles - fold.shared,
+        "delta_hat_shared": found["predicted"] - fold.shared,
+        "own_gene": fold.own_gene,
+        "significant": truth.significant,
+        "lfc": truth.lfc,
+        **{f"top{k}": mask for k, mask in truth.tops.items()},
+        "margin_bound": truth.margin_bound,
+    }
+    effect = fold.mean_effect()
+    if effect is None:
+        known = {name: quantity for name, quantity in known.items() if name not in ("e_distance", "mmd_rbf")}
+    else:
+        known |= {"delta_centred": known["delta"] - effect, "delta_hat_centred": known["delta_hat"] - effect}
+    needs_cells = found.keys() - {"predicted"}
     return {
-        metric.name: _score(metric, fold, known, predicted.has_cells)
+        metric.name: _score(metric, fold, known, predicted.has_cells | needs_cells.isdisjoint(metric.needs))
         for metric in metrics
         if metric.family != "retrieval" or fold.direction == "n2p"
     }
 
 
-def score_rows(fold: ScoredFold, truth: TruthSummary, values: Values, endings: Sequence[Ending]) -> pd.DataFrame:
-    """Lay values out as tidy rows; a condition that did not end ok has its status, its reason and no value.
-
-    Returns
-    -------
-    pd.DataFrame
-        Columns context, perturbation, dose, metric, value, status, reason, n_truth_cells: one row per condition and metric.
-    """
-    ended = np.array([e.status for e in endings])
-    reasons = np.array([e.reason for e in endings], dtype=object)
-    ok = ended == "ok"
-    tables = []
-    for name, scores in values.items():
-        status = np.where(ok, scores.status, ended)
-        columns = {
-            "metric": name,
-            "value": np.where(status == "ok", scores.values, np.nan),
-            "status": status,
-            "reason": [WHY.get(s, "") if fine else why for s, fine, why in zip(status, ok, reasons, strict=True)],
-            "n_truth_cells": truth.n_cells,
-        }
-        tables.append(pd.DataFrame({**fold.labels(), **columns}))
-    return pd.concat(tables, ignore_index=True)
-
-
-def _quantities(
-    fold: ScoredFold, truth: TruthSummary, predicted: PredictionSummary, start: np.ndarray
-) -> Mapping[str, np.ndarray | None]:
-    """Name everything a metric may need; None for what needs training cells where there are none."""
-    delta, delta_hat = truth.profiles - fold.reference, predicted.profiles - start
-    effect = fold.mean_effect()
-    projected = fold.training is not None
-    return {
-        "truth": truth.profiles,
-        "predicted": predicted.profiles,
-        "start": fold.start,
-        "reference": fold.reference,
-        "delta": delta,
-        "delta_hat": delta_hat,
-        "delta_shared": truth.profiles - fold.shared,
-        "delta_hat_shared": predicted.profiles - fold.shared,
-        "delta_centred": None if effect is None else delta - effect,
-        "delta_hat_centred": None if effect is None else delta_hat - effect,
-        "own_gene": fold.own_gene,
-        "significant": truth.significant,
-        "lfc": truth.lfc,
-        **{f"top{k}": mask for k, mask in truth.tops.items()},
-        "p_hat": predicted.p,
-        "significant_hat": predicted.significant,
-        "lfc_hat": predicted.lfc,
-        "margin_bound": truth.margin_bound,
-        "wasserstein": predicted.distances["wasserstein"],
-        "e_distance": predicted.distances["e_distance"] if projected else None,
-        "mmd_rbf": predicted.distances["mmd_rbf"] if projected else None,
-    }
-
-
-def _score(metric: Metric, fold: ScoredFold, known: Mapping[str, np.ndarray | None], has_cells: np.ndarray) -> Scores:
-    """Score all conditions at once, or context by context for retrieval: its candidates are the context's conditions."""
+def _score(metric: Metric, fold: ScoredFold, known: Mapping[str, np.ndarray], able: np.ndarray) -> Scores:
+    """Score the conditions that can be, or context by context for retrieval: its candidates are the context's conditions."""
     values = np.full(len(fold), np.nan)
-    given = [quantity for name in metric.needs if (quantity := known[name]) is not None]
-    if len(given) < len(metric.needs):
+    if not known.keys() >= set(metric.needs):
         return Scores(values, np.full(len(fold), "unsupported"))
     if metric.family == "retrieval":
         contexts = [np.flatnonzero(fold.contexts == context) for context in np.unique(fold.contexts)]
         groups, otherwise = [group for group in contexts if len(group) >= MIN_CONDITIONS], "too_few_conditions"
     else:
-        able = has_cells if NEEDS_CELLS.intersection(metric.needs) else np.ones(len(fold), dtype=bool)
         groups, otherwise = [np.flatnonzero(able)] if able.any() else [], "needs_cells"
     status = np.full(len(fold), otherwise, dtype=object)
     for group in groups:
-        values[group] = metric.function(*(quantity[group] for quantity in given))
+        values[group] = metric.function(*(known[name][group] for name in metric.needs))
         status[group] = np.where(np.isnan(values[group]), metric.undefined or "ok", "ok")
     return Scores(values, status.astype(str))
+
+
+def score_rows(fold: ScoredFold, truth: TruthSummary, values: Values, endings: Sequence[Ending]) -> pd.DataFrame:
+    """Lay values out as tidy rows: context, perturbation, dose, metric, value, status, reason, n_truth_cells.
+
+    A condition that did not end ok has its status, its reason and no value.
+    """
+    ended = np.array([e.status for e in endings])
+    status = np.where(ended == "ok", [scores.status for scores in values.values()], ended)
+    columns = {
+        **fold.labels(),
+        "n_truth_cells": truth.n_cells,
+        "ended": ended,
+        "why": np.array([e.reason for e in endings], dtype=object),
+    }
+    table = pd.DataFrame({name: np.tile(column, len(values)) for name, column in columns.items()}).assign(
+        metric=np.repeat(list(values), len(fold)),
+        value=np.where(status == "ok", [scores.values for scores in values.values()], np.nan).ravel(),
+        status=status.ravel(),
+    )
+    table["reason"] = table["why"].where(table["ended"] != "ok", table["status"].map(WHY).fillna(""))
+    return table[[*fold.labels(), "metric", "value", "status", "reason", "n_truth_cells"]]
+
+
+def condition_facts(fold: ScoredFold, truth: TruthSummary) -> pd.DataFrame:
+    """List the conditions, as conditions.csv: cells on every side, genes changed, the kernel's bandwidth."""
+    facts = {
+        "start_dose": np.array([c.start_dose for c in fold.conditions], dtype=np.float64),
+        "n_truth_cells": truth.n_cells,
+        "n_input_cells": [len(c.input(fold.direction)) for c in fold.conditions],
+        "n_reference_cells": [len(c.reference(fold.direction)) for c in fold.conditions],
+        "n_significant_genes": truth.significant.sum(axis=1),
+        "mmd_bandwidth": truth.bandwidths,
+    }
+    return pd.DataFrame({**fold.labels(), **facts})
+
+
+def metric_table() -> pd.DataFrame:
+    """List all metrics, as metrics.csv."""
+    columns = ("family", "best", "higher_is_better", "scored", "undefined", "summary", "source")
+    return pd.DataFrame([{"metric": m.name} | {column: getattr(m, column) for column in columns} for m in METRICS])

@@ -1,25 +1,109 @@
-"""Unranked reference predictions: the truth itself, half of it for the other half, other controls, the simulator's truth."""
+"""What is known of a fold before any model is scored: the truth's summary, and scores of predictions of known quality.
+
+These are unranked references (the truth itself, half of it for the other half, other controls, the simulator's truth), and
+planted predictors, which the metrics must put in order (rank recovery). They depend on the data, the split and the code of the
+metrics alone, and cost more than scoring a model. So they are computed once, shared by all models, and kept on disk under a
+hash of what they depend on.
+
+A planted predictor gives one half of a condition's true cells, of which a share has been exchanged for cells of a mixture:
+the larger the share, the worse it is. The other half is the truth.
+
+"noise"        cells of the same half with values exchanged among genes of like expression in the input: the effects are
+               as large as before, on the wrong genes
+"mean_effect"  perturbed training cells of the same context (and dose), of any perturbation
+"input"        input cells
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from pickle import UnpicklingError
 
+import joblib
 import numpy as np
 import pandas as pd
 
-from benchmarks.contract import CONTROL, Direction, Prediction
-from benchmarks.scoring.evaluate import Scores, Values, evaluate
-from benchmarks.scoring.prediction_summary import PredictionSummary, summarise_predictions
-from benchmarks.scoring.scored_fold import ScoredFold
-from benchmarks.scoring.table import Cells, take
-from benchmarks.scoring.truth_summary import TruthSummary, summarise_truth
-from benchmarks.tasks.splits import TestCondition
+from benchmarks.contract import CONTROL, Prediction
+from benchmarks.data.store.atomic_files import atomic
+from benchmarks.scoring.evaluate import Scores, Values, evaluate, score_rows
+from benchmarks.scoring.scored_fold import Cells, ScoredFold, take
+from benchmarks.scoring.summaries import PredictionSummary, TruthSummary, summarise_predictions, summarise_truth
 
 REFERENCES = ("oracle", "ceiling", "expectation", "other_controls")
 CEILING_REPEATS = 5
 """Random halvings of the truth that the ceiling is averaged over."""
 U_STATISTICS = ("e_distance", "mmd_rbf")
 """Metrics in which a set of cells does not reach the best value when compared with itself."""
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+LIKE_GENES = 20
+"""Genes of like mean expression in the input among which the noise exchanges values."""
+Draw = Callable[[int, int, np.random.Generator], np.ndarray]
+"""(condition, number of cells, generator) → dense cells of a mixture."""
+Positions = Callable[[int], np.ndarray]
+"""Number of a condition → positions of some cells."""
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TruthSide:
+    """What every model of one fold and direction is compared with."""
+
+    truth: TruthSummary
+    references: Mapping[str, Values]
+    """Reference → its scores; empty without calibration."""
+    planted: pd.DataFrame
+    """Scores of the planted predictors; empty without calibration."""
+
+
+def truth_side_of(
+    fold: ScoredFold,
+    expectation: np.ndarray | None = None,
+    *,
+    calibrate: bool = True,
+    folder: Path | None = None,
+    depends_on: str = "",
+) -> TruthSide:
+    """Summarise the truth and, to calibrate, score references and planted predictors; or read what a folder keeps of that.
+
+    `expectation` are noise-free mean profiles of simulated data [condition, gene]. `depends_on` is a hash of the cells, the
+    training cells and the split. Raises `StoreError` if the file cannot be written.
+    """
+    if folder is None:
+        return _make(fold, expectation, calibrate)
+    parts = (depends_on, fold.direction, str(fold.seed), str(calibrate), str(fold.linear), code_hash())
+    path = folder / f"{hashlib.sha256('/'.join(parts).encode()).hexdigest()}.joblib"
+    try:
+        return joblib.load(path)
+    except FileNotFoundError:
+        pass
+    except (OSError, EOFError, ValueError, KeyError, AttributeError, ImportError, UnpicklingError) as error:
+        log.warning("%s cannot be read (%s); it is computed again.", path, type(error).__name__)
+    made = _make(fold, expectation, calibrate)
+    with atomic(path) as handle:
+        joblib.dump(made, handle)
+    return made
+
+
+@cache
+def code_hash() -> str:
+    """Hash the code that scores, so that results of other code are never reused."""
+    hasher = hashlib.sha256()
+    here = Path(__file__).parent
+    for source in (*sorted((here / "metrics").glob("*.py")), *sorted(here.glob("*.py"))):
+        hasher.update(source.read_bytes())
+    return hasher.hexdigest()
+
+
+def _make(fold: ScoredFold, expectation: np.ndarray | None, calibrate: bool) -> TruthSide:
+    truth = summarise_truth(fold)
+    if not calibrate:
+        return TruthSide(truth, {}, pd.DataFrame())
+    return TruthSide(truth, dict(references(fold, truth, expectation)), planted(fold, truth))
 
 
 def references(fold: ScoredFold, truth: TruthSummary, expectation: np.ndarray | None) -> Iterator[tuple[str, Values]]:
@@ -27,59 +111,69 @@ def references(fold: ScoredFold, truth: TruthSummary, expectation: np.ndarray | 
     ceiling = _score_ceiling(fold, truth)
     yield "ceiling", ceiling
     # δ̂ = δ for the oracle: its change is measured from the same reference as the truth's
-    itself = summarise_predictions(fold, truth, _from_cells(truth.cells_of))
-    oracle = evaluate(fold, truth, itself, start=fold.reference)
+    oracle = evaluate(fold, truth, _summarise_cells(fold, truth, truth.positions.__getitem__), start=fold.reference)
     yield "oracle", {**oracle, **{name: ceiling[name] for name in U_STATISTICS if name in oracle}}
-    if fold.training is not None and fold.direction == "n2p":
-        yield "other_controls", evaluate(fold, truth, summarise_predictions(fold, truth, _other_controls(fold)))
+    training = fold.training
+    if training is not None and fold.direction == "n2p":
+        # cells of the state that a condition starts from, which no perturbation has changed
+        others = _summarise_cells(fold, truth, lambda number: training.start_like(fold.conditions[number]))
+        yield "other_controls", evaluate(fold, truth, others)
     if expectation is not None:
-        yield "expectation", evaluate(fold, truth, PredictionSummary.empty(expectation))
+        yield "expectation", evaluate(fold, truth, PredictionSummary.of_means(expectation))
 
 
-def halves(fold: ScoredFold, repeat: int) -> tuple[Callable[[int], Cells], Callable[[int], Cells]]:
-    """Split every condition's true cells in two disjoint random halves; the same for every caller."""
-
-    def half(side: int) -> Callable[[int], Cells]:
-        def cells_of(number: int) -> Cells:
-            positions = fold.conditions[number].truth(fold.direction)
-            order = fold.generator(number, "halves", repeat).permutation(len(positions))
-            cut = len(order) // 2
-            chosen = order[:cut] if side == 0 else order[cut:]
-            return take(fold.cells, np.sort(positions[chosen]))
-
-        return cells_of
-
-    return half(0), half(1)
+def halves(fold: ScoredFold, repeat: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Positions of every condition's true cells in two disjoint random halves; the same for every caller."""
+    sides: tuple[list[np.ndarray], list[np.ndarray]] = [], []
+    for number, condition in enumerate(fold.conditions):
+        positions = condition.truth(fold.direction)
+        order = fold.generator(number, "halves", repeat).permutation(len(positions))
+        cut = len(order) // 2
+        for side, chosen in zip(sides, (order[:cut], order[cut:]), strict=True):
+            side.append(np.sort(positions[chosen]))
+    return sides
 
 
 def _score_ceiling(fold: ScoredFold, whole: TruthSummary) -> Values:
     """Score one half of the true cells as the prediction of the other, mean over random halvings.
 
-    Both sides have disjoint controls: I for the half that predicts, R for the half that is the truth.
+    Both sides have disjoint controls: I for the half that predicts, R for the half that is the truth. The mean is over the
+    halvings in which a condition has a value; it has its first status where none has.
     """
     scored = []
     for repeat in range(CEILING_REPEATS):
         predicted, true = halves(fold, repeat)
         truth = summarise_truth(fold, true, like=whole)
-        scored.append(evaluate(fold, truth, summarise_predictions(fold, truth, _from_cells(predicted))))
-    return {name: _average([s[name] for s in scored]) for name in scored[0]}
+        scored.append(evaluate(fold, truth, _summarise_cells(fold, truth, predicted.__getitem__)))
+    found = {}
+    for name, first in scored[0].items():
+        values = np.stack([repeat[name].values for repeat in scored])
+        has = np.isfinite(values)
+        mean, some = np.where(has, values, 0.0).sum(axis=0) / np.maximum(has.sum(axis=0), 1), has.any(axis=0)
+        found[name] = Scores(np.where(some, mean, np.nan), np.where(some, "ok", first.status))
+    return found
+
+
+def _summarise_cells(fold: ScoredFold, truth: TruthSummary, positions: Positions) -> PredictionSummary:
+    """Summarise real cells as the predictions; a condition without any has none."""
+
+    def load(number: int) -> Prediction | None:
+        own = positions(number)
+        return as_prediction(take(fold.cells, own)) if len(own) else None
+
+    return summarise_predictions(fold, truth, load)
 
 
 def expected_profiles(table: pd.DataFrame | None, fold: ScoredFold, arm: str) -> np.ndarray | None:
     """Look up the simulator's noise-free profiles [condition, gene]; None if there are none."""
     if table is None:
         return None
-    keys = pd.MultiIndex.from_tuples([(c.context, arm, *_target(c, fold.direction)) for c in fold.conditions])
-    if "dose" not in table.index.names:
-        keys = keys.droplevel(-1)
+    keys = []
+    for condition in fold.conditions:
+        dose = condition.doses(fold.direction)[1]
+        name = CONTROL if fold.direction == "p2n" and dose is None else condition.perturbation
+        keys.append((condition.context, arm, name, dose or 0.0)[: table.index.nlevels])
     return table.loc[keys, list(fold.cells.var_names)].to_numpy(dtype=np.float64)
-
-
-def _target(condition: TestCondition, direction: Direction) -> tuple[str, float]:
-    """Return perturbation and dose of the state that is predicted: nM, 0 where there is none."""
-    dose = condition.doses(direction)[1]
-    is_control = direction == "p2n" and dose is None
-    return CONTROL if is_control else condition.perturbation, dose or 0.0
 
 
 def as_prediction(cells: Cells) -> Prediction:
@@ -92,25 +186,64 @@ def dense(cells: Cells) -> np.ndarray:
     return cells if isinstance(cells, np.ndarray) else cells.toarray()
 
 
-def _from_cells(cells_of: Callable[[int], Cells]) -> Callable[[int], Prediction]:
-    return lambda number: as_prediction(cells_of(number))
+def planted(fold: ScoredFold, whole: TruthSummary) -> pd.DataFrame:
+    """Score the planted predictors as rows of planted.csv; `whole` is the summary of all test cells.
+
+    Share 0 is the same for every mixture. A mixture without cells (no perturbed training cell in a context) is left out.
+    """
+    half, true = halves(fold, 0)
+    truth = summarise_truth(fold, true, like=whole)
+
+    def score(draw: Draw, share: float) -> pd.DataFrame:
+        """Score a half of which a share is exchanged for cells of a mixture."""
+
+        def load(number: int) -> Prediction:
+            generator = fold.generator(number, "planted")
+            cells = dense(take(fold.cells, half[number])).copy()
+            exchanged = generator.permutation(len(cells))[: round(share * len(cells))]
+            if len(exchanged):
+                cells[exchanged] = draw(number, len(cells), generator)[: len(exchanged)]
+            return Prediction(cells, unit="cell")
+
+        values = evaluate(fold, truth, summarise_predictions(fold, truth, load))
+        return score_rows(fold, truth, values, fold.endings()).drop(columns=["reason", "n_truth_cells"])
+
+    mixtures = _mixtures(fold, half)
+    pure = score(mixtures["noise"], 0.0)
+    tables = [
+        (score(draw, share) if share else pure).assign(mixture=mixture, share=share)
+        for mixture, draw in mixtures.items()
+        for share in SHARES
+    ]
+    return pd.concat(tables, ignore_index=True)
 
 
-def _other_controls(fold: ScoredFold) -> Callable[[int], Prediction | None]:
-    """Predict training cells of the state that a condition starts from: cells that no perturbation has changed."""
+def _mixtures(fold: ScoredFold, half: Sequence[np.ndarray]) -> dict[str, Draw]:
+    """Mixture → how its cells are drawn: `n` cells at random, with replacement only where there are fewer."""
+
+    def noise(number: int, n: int, generator: np.random.Generator) -> np.ndarray:
+        """Exchange whole genes within groups of like mean expression in the input."""
+        cells, order = dense(take(fold.cells, half[number])), np.argsort(fold.start[number], kind="stable")
+        source = order.copy()
+        for first in range(0, len(order), LIKE_GENES):
+            group = slice(first, first + LIKE_GENES)
+            source[group] = generator.permutation(order[group])
+        shuffled = np.empty_like(cells)
+        shuffled[:, order] = cells[:, source]
+        return shuffled
+
+    def draw_from(positions: Positions) -> Draw:
+        def draw(number: int, n: int, generator: np.random.Generator) -> np.ndarray:
+            own = positions(number)
+            chosen = generator.choice(own, n, replace=len(own) < n)
+            unique, back = np.unique(chosen, return_inverse=True)
+            return dense(take(fold.cells, unique))[back]
+
+        return draw
+
+    found: dict[str, Draw] = {"noise": noise}
     training = fold.training
-
-    def load(number: int) -> Prediction | None:
-        positions = training.start_like(fold.conditions[number]) if training else np.array([], dtype=int)
-        return as_prediction(take(fold.cells, positions)) if len(positions) else None
-
-    return load
-
-
-def _average(repeats: list[Scores]) -> Scores:
-    """Mean over the halvings in which a condition has a value; its first status where none has."""
-    values = np.stack([r.values for r in repeats])
-    has = np.isfinite(values)
-    mean = np.where(has, values, 0.0).sum(axis=0) / np.maximum(has.sum(axis=0), 1)
-    some = has.any(axis=0)
-    return Scores(np.where(some, mean, np.nan), np.where(some, "ok", repeats[0].status))
+    if training is not None and all(len(training.perturbed_like(c)) for c in fold.conditions):
+        found["mean_effect"] = draw_from(lambda number: training.perturbed_like(fold.conditions[number]))
+    found["input"] = draw_from(lambda number: fold.conditions[number].input(fold.direction))
+    return found

@@ -1,25 +1,125 @@
-"""One fold and direction as it is scored: inputs, references and labels that all predictions share."""
+"""One fold and direction as it is scored: what its training cells, inputs and references say, shared by all predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
+import pandas as pd
+import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from benchmarks.contract import CONTROL, Direction
 from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.metrics.differential import linear_mean
-from benchmarks.scoring.metrics.rank_sum import SortedCells, sort_cells
-from benchmarks.scoring.table import Cells, CellTable, mean_profile, take
-from benchmarks.scoring.training_summary import TrainingSummary
+from benchmarks.scoring.metrics.distribution import N_COMPONENTS
+from benchmarks.scoring.metrics.rank_sum import Cells, SortedCells, sort_cells
 from benchmarks.seeds import derive
-from benchmarks.tasks.splits import Split, TestCondition
+from benchmarks.tasks.conditions import Index, TestCondition
+from benchmarks.tasks.splits import Split
 
+if TYPE_CHECKING:
+    from sklearn.decomposition import PCA
+
+A = TypeVar("A")
 T = TypeVar("T")
+CellTable: TypeAlias = Any
+"""Cells in the run's space, in memory (AnnData) or on disk (`external.CellFile`): what has `X`, `obs` and `var_names`."""
+Step = tuple[float | None, float | None]
+"""(dose started from, dose reached), nM; None for controls, and for perturbations without doses."""
+MANY_GENES = 2_000
+"""Genes from which the whole covariance matrix costs more than its first components alone."""
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """Statistics of the training cells of one fold; no test cell is in them."""
+
+    components: PCA
+    """Principal components that distances between cells are measured in."""
+    effects: Mapping[Step, pd.DataFrame]
+    """Step → mean change of a context's training perturbations [context, gene]; row "" is the mean over contexts."""
+    train: Index
+    """Positions of the training cells."""
+    labels: pd.DataFrame
+    """Context, perturbation and dose (nM, 0 for none) of the training cells."""
+
+    def mean_effect(self, conditions: Sequence[TestCondition]) -> np.ndarray:
+        """Mean change [condition, gene] over the same step in a condition's context, or over all contexts where it has none."""
+        tables = [self.effects[c.start_dose, c.dose] for c in conditions]
+        pairs = zip(tables, (c.context for c in conditions), strict=True)
+        return np.stack([table.loc[context if context in table.index else ""].to_numpy() for table, context in pairs])
+
+    def start_like(self, condition: TestCondition) -> Index:
+        """Positions of the training cells in the state that a condition starts from."""
+        name = CONTROL if condition.start_dose is None else condition.perturbation
+        return self._find(condition.context, self.labels["perturbation"] == name, condition.start_dose)
+
+    def perturbed_like(self, condition: TestCondition) -> Index:
+        """Positions of the training cells of a condition's context and dose, of any perturbation."""
+        return self._find(condition.context, self.labels["perturbation"] != CONTROL, condition.dose)
+
+    def _find(self, context: str, which: pd.Series, dose: float | None) -> Index:
+        return self.train[((self.labels["context"] == context) & which & _at(self.labels, dose)).to_numpy()]
+
+
+def summarise_training(
+    cells: CellTable, train: Index, seed: int, conditions: Sequence[TestCondition] = ()
+) -> TrainingSummary:
+    """Summarise the training cells, those at the positions `train`; `seed` starts the search for principal components.
+
+    Mean changes are those of the steps of `conditions`, which are tested; without any, of the step from controls to any dose.
+    """
+    from sklearn.decomposition import PCA  # slow to import, and not needed without training cells
+
+    obs = cells.obs.iloc[train]
+    labels = obs[["context", "perturbation"]].astype(str)
+    labels["dose"] = obs["dose"].fillna(0.0).to_numpy(dtype=np.float64) if "dose" in obs else 0.0
+    x = sp.csr_matrix(cells.X[train])
+    n = min(N_COMPONENTS, len(train) - 1, len(cells.var_names) - 1)
+    # the quicker of two exact solvers that take sparse cells
+    solver = "covariance_eigh" if len(cells.var_names) <= MANY_GENES else "arpack"
+    steps = {(condition.start_dose, condition.dose) for condition in conditions} or {(None, None)}
+    return TrainingSummary(
+        components=PCA(n, svd_solver=solver, random_state=seed).fit(x),
+        effects={step: _mean_effects(x, labels, cells.var_names, step) for step in steps},
+        train=train,
+        labels=labels,
+    )
+
+
+def _mean_effects(x: sp.csr_matrix, labels: pd.DataFrame, genes: pd.Index, step: Step) -> pd.DataFrame:
+    """Mean over a context's training perturbations of their change: from its training controls, or from a lower dose."""
+    start, end = step
+    ends = _means(x, labels, genes, (labels["perturbation"] != CONTROL) & _at(labels, end))
+    if start is None:
+        starts = _means(x, labels.assign(perturbation=""), genes, labels["perturbation"] == CONTROL)
+        starts = starts.droplevel("perturbation").reindex(ends.index.get_level_values("context")).set_axis(ends.index)
+    else:
+        starts = _means(x, labels, genes, _at(labels, start)).reindex(ends.index)
+    changes = (ends - starts).dropna()
+    table = changes.groupby(level="context").mean()
+    everywhere = table.mean(axis=0).fillna(0.0) if len(table) else pd.Series(0.0, index=genes)
+    return pd.concat([table, everywhere.to_frame("").T])
+
+
+def _at(labels: pd.DataFrame, dose: float | None) -> pd.Series:
+    return labels["dose"] >= 0.0 if dose is None else labels["dose"] == dose
+
+
+def _means(x: sp.csr_matrix, labels: pd.DataFrame, genes: pd.Index, which: pd.Series) -> pd.DataFrame:
+    """Mean profiles of the cells chosen [(context, perturbation), gene]."""
+    chosen = np.flatnonzero(which.to_numpy())
+    keys = pd.MultiIndex.from_frame(labels.iloc[chosen][["context", "perturbation"]])
+    codes, groups = pd.factorize(keys, sort=True)
+    shape = len(groups), len(chosen)
+    weights = sp.csr_matrix((1.0 / np.bincount(codes)[codes], (codes, np.arange(len(codes)))), shape=shape)
+    index = groups.set_names(keys.names)
+    return pd.DataFrame((weights @ x[chosen].astype(np.float64)).toarray(), index=index, columns=genes)
 
 
 @dataclass(frozen=True)
@@ -51,14 +151,12 @@ class ScoredFold:
     linear: bool
     """Whether values are log2(x + 1) of linear ones, so that fold changes can be taken (False for z-scores)."""
     seed: int
+    """Seed of every random subsample made in scoring."""
     threads: int
+    """Conditions scored at a time."""
 
     def __len__(self) -> int:
         return len(self.conditions)
-
-    def truth_cells(self, number: int) -> Cells:
-        """True cells of a condition."""
-        return take(self.cells, self.conditions[number].truth(self.direction))
 
     def input_cells(self, number: int) -> Cells:
         """Single cells that the prediction starts from."""
@@ -114,25 +212,16 @@ def scored_fold_of(
     seed: int,
     threads: int = 1,
 ) -> ScoredFold:
-    """Compute what all predictions of a fold share.
+    """Compute what all predictions of a fold share, from all cells in the run's space; "zscore" has no fold changes.
 
-    Parameters
-    ----------
-    cells
-        All cells in the run's space.
-    training
-        From `summarise_training`; without it, metrics that need training cells are `unsupported`.
-    space
-        Name of the expression space; "zscore" has no fold changes.
-    seed
-        Seed of every random subsample made in scoring.
-    threads
-        Conditions scored at a time.
+    `training` is from `summarise_training`; without it, metrics that need training cells are `unsupported`.
     """
     linear = space != "zscore"
-    mean = _once_per_set(lambda positions: mean_profile(take(cells, positions)))
-    ordered = _once_per_set(lambda positions: sort_cells(take(cells, positions)))
-    linear_means = _once_per_set(lambda positions: linear_mean(ordered(positions)) if linear else mean(positions))
+    # many conditions share their input and reference cells
+    key: Callable[[np.ndarray], bytes] = np.ndarray.tobytes
+    mean = once(lambda positions: mean_profile(take(cells, positions)), key)
+    ordered = once(lambda positions: sort_cells(take(cells, positions)), key)
+    linear_means = once(lambda positions: linear_mean(ordered(positions)) if linear else mean(positions), key)
     starts = [c.input(direction) for c in split.conditions]
     references = [c.reference(direction) for c in split.conditions]
     perturbations = [c.perturbation for c in split.conditions]
@@ -156,15 +245,17 @@ def scored_fold_of(
     )
 
 
-def _once_per_set(compute: Callable[[np.ndarray], T]) -> Callable[[np.ndarray], T]:
-    """Compute a function of positions once for each set of positions, which many conditions share."""
-    known: dict[bytes, T] = {}
+def once(compute: Callable[[A], T], key: Callable[[A], Hashable]) -> Callable[[A], T]:
+    """Compute a function once for all arguments of the same key, in whichever thread comes first."""
+    known: dict[Hashable, T] = {}
+    lock = Lock()
 
-    def found(positions: np.ndarray) -> T:
-        key = positions.tobytes()
-        if key not in known:
-            known[key] = compute(positions)
-        return known[key]
+    def found(argument: A) -> T:
+        name = key(argument)
+        with lock:
+            if name not in known:
+                known[name] = compute(argument)
+        return known[name]
 
     return found
 
@@ -175,3 +266,14 @@ def own_columns(perturbations: Iterable[str], genes: Iterable[str]) -> np.ndarra
     parts = [[place.get(p, -1) for p in label.split("+") if p != CONTROL] for label in perturbations]
     width = max((len(p) for p in parts), default=0) or 1
     return np.array([p + [-1] * (width - len(p)) for p in parts], dtype=np.int64).reshape(-1, width)
+
+
+def take(cells: CellTable, positions: np.ndarray) -> Cells:
+    """Read the rows of some cells, sparse as CSR, else dense; positions ascend, as files on disk want them."""
+    rows = cells.X[positions]
+    return sp.csr_matrix(rows) if sp.issparse(rows) else np.asarray(rows)
+
+
+def mean_profile(cells: Cells) -> np.ndarray:
+    """Mean over cells [gene], in float64."""
+    return np.asarray(cells.astype(np.float64).mean(axis=0)).ravel()

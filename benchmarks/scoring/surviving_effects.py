@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from benchmarks.errors import DataError
 from benchmarks.scoring.metrics.distribution import distance_within, e_distance
-from benchmarks.scoring.training_summary import summarise_training
+from benchmarks.scoring.scored_fold import summarise_training
 from benchmarks.seeds import derive
 from benchmarks.tasks.batch_correction.batches import MEANING, Method
 
@@ -23,17 +22,8 @@ CONDITION = ["context", "arm", "perturbation", "dose", "control_group"]
 def surviving_effects(before: AnnData, after: AnnData, train: Array, *, seed: int = 0) -> pd.DataFrame:
     """Measure every perturbation's effect before and after batch correction, in the same units.
 
-    Distances are measured in the principal components of the TRAINING cells before correction, on both sides. The cells
-    must include controls of every group.
-
-    Parameters
-    ----------
-    before, after
-        The same cells [cell, gene], canonical, in the run's space.
-    train
-        Positions of the training cells.
-    seed
-        Seed of the subsamples.
+    `before` and `after` are the same cells [cell, gene], controls of every group among them; `train` are the positions of the
+    training cells, in whose principal components before correction the distances are measured on both sides.
 
     Returns
     -------
@@ -44,14 +34,7 @@ def surviving_effects(before: AnnData, after: AnnData, train: Array, *, seed: in
         e_before, and `share_of_spread`, the same with each distance in units of the mean distance between its controls,
         so that a mere change of scale does not count. Shares are NaN where no effect is detected, everything is where a
         side has fewer than two cells.
-
-    Raises
-    ------
-    DataError
-        The two sides are not the same cells and genes.
     """
-    if not (before.obs_names.equals(after.obs_names) and before.var_names.equals(after.var_names)):
-        raise DataError("Cells before and after batch correction are not the same cells and genes in the same order.")
     components = summarise_training(before, train, derive(seed, "components")).components
     sides = components.transform(before.X), components.transform(after.X)
     obs = before.obs.reset_index(drop=True)
@@ -92,36 +75,26 @@ def _effect(
     sides: tuple[Array, Array], members: Array, controls: Array, floor: float, generator: np.random.Generator
 ) -> dict[str, object]:
     """Distances of one condition; the same cells on both sides."""
-    found: dict[str, object] = {"n_cells": len(members), "n_controls": len(controls)}
+    e_before = e_after = share = of_spread = np.nan
     if len(members) < 2 or len(controls) < 2:
-        empty = dict.fromkeys(("e_before", "e_after", "floor", "share", "share_of_spread"), np.nan)
-        return {**found, **empty, "detected": False}
-    cells, others = _sample(members, MOST_CELLS, generator), _sample(controls, MOST_CELLS, generator)
-    spreads = [distance_within(side[others]) for side in sides]
-    e_before, e_after = (e_distance(s[others], s[cells], w) for s, w in zip(sides, spreads, strict=True))
-    detected = bool(e_before > floor)
-    share = e_after / e_before if detected else np.nan
-    return {
-        **found,
-        "e_before": e_before,
-        "e_after": e_after,
-        "floor": floor,
-        "detected": detected,
-        "share": share,
-        "share_of_spread": share * spreads[0] / spreads[1] if spreads[1] > 0 else np.nan,
-    }
+        floor = np.nan
+    else:
+        cells, others = (
+            own if len(own) <= MOST_CELLS else generator.choice(own, MOST_CELLS, replace=False)
+            for own in (members, controls)
+        )
+        spreads = [distance_within(side[others]) for side in sides]
+        e_before, e_after = (e_distance(s[others], s[cells], w) for s, w in zip(sides, spreads, strict=True))
+        share = e_after / e_before if e_before > floor else np.nan
+        of_spread = share * spreads[0] / spreads[1] if spreads[1] > 0 else np.nan
+    distances = {"e_before": e_before, "e_after": e_after, "floor": floor, "detected": bool(e_before > floor)}
+    sizes = {"n_cells": len(members), "n_controls": len(controls)}
+    return {**sizes, **distances, "share": share, "share_of_spread": of_spread}
 
 
 def _floor(cells: Array, controls: Array, size: int, generator: np.random.Generator) -> float:
     """Largest distance between two disjoint samples of `size` controls; NaN for fewer than two cells a side."""
     if size < 2:
         return np.nan
-    found = []
-    for _ in range(NULL_DRAWS):
-        order = generator.permutation(controls)
-        found.append(e_distance(cells[order[:size]], cells[order[size : 2 * size]]))
-    return max(found)
-
-
-def _sample(positions: Array, most: int, generator: np.random.Generator) -> Array:
-    return positions if len(positions) <= most else generator.choice(positions, most, replace=False)
+    orders = (generator.permutation(controls) for _ in range(NULL_DRAWS))
+    return max(e_distance(cells[order[:size]], cells[order[size : 2 * size]]) for order in orders)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 MIN_CELLS = 20
 """A condition with fewer cells is trained on but never tested."""
+Table: TypeAlias = "pd.DataFrame"
+"""Canonical obs of cells, or the table of conditions that `conditions` makes of it."""
 Index = np.ndarray
-Pair = tuple[str, str]
-"""(context, perturbation), at all doses."""
 ROLES = ("control_a", "control_b", "perturbed_a", "perturbed_b")
 """Groups of cells of a condition that is tested."""
 
@@ -41,8 +41,8 @@ class Condition(NamedTuple):
         return self.context, self.perturbation, self.dose or 0.0
 
     @property
-    def pair(self) -> Pair:
-        """Context and perturbation."""
+    def pair(self) -> tuple[str, str]:
+        """Context and perturbation, at all doses."""
         return self.context, self.perturbation
 
     @property
@@ -112,9 +112,8 @@ class Scope:
 
     def has(self, context: str, perturbation: str) -> bool:
         """Return whether a condition may be tested."""
-        return (self.perturbations is None or perturbation in self.perturbations) and (
-            self.contexts is None or context in self.contexts
-        )
+        known = (self.perturbations, perturbation), (self.contexts, context)
+        return all(allowed is None or name in allowed for allowed, name in known)
 
 
 EVERYTHING = Scope()
@@ -122,7 +121,7 @@ Groups = Mapping[Condition, Index]
 """Condition → positions of its cells, ascending."""
 
 
-def conditions(obs: pd.DataFrame) -> pd.DataFrame:
+def conditions(obs: Table) -> Table:
     """List perturbed conditions with at least `MIN_CELLS` cells, those of the largest context first.
 
     Columns: context, perturbation, dose (nM; 0 for none), cells, rank (of the context by its number of cells).
@@ -136,7 +135,7 @@ def conditions(obs: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["rank", "perturbation", "dose"], ignore_index=True)
 
 
-def groups_of(obs: pd.DataFrame) -> Groups:
+def groups_of(obs: Table) -> Groups:
     """Map every condition of the data, controls included, to its cells."""
     keys = [obs["context"].astype(str), obs["perturbation"].astype(str), obs["dose"].fillna(0.0).astype(float)]
     found = obs.groupby(keys, sort=False).indices
@@ -148,17 +147,13 @@ def dose_of(value: float) -> float | None:
     return float(value) if value > 0 else None
 
 
-def all_of(table: pd.DataFrame) -> list[Condition]:
+def all_of(table: Table) -> list[Condition]:
     """Convert the rows of a table of conditions."""
     rows = zip(table["context"], table["perturbation"], table["dose"], strict=True)
     return [Condition(str(c), str(p), dose_of(d)) for c, p, d in rows]
 
 
-def lower_doses(table: pd.DataFrame) -> dict[Condition, float]:
+def lower_doses(table: Table) -> dict[Condition, float]:
     """Map each condition to the next lower dose of the same perturbation and context, if the table has one."""
-    ordered = sorted(all_of(table), key=lambda c: c.order)
-    return {
-        condition: below.dose
-        for below, condition in pairwise(ordered)
-        if below.pair == condition.pair and below.dose is not None
-    }
+    pairs = pairwise(sorted(all_of(table), key=lambda c: c.order))
+    return {c: below.dose for below, c in pairs if below.pair == c.pair and below.dose is not None}

@@ -10,41 +10,24 @@ from anndata import AnnData
 from benchmarks.contract import Query
 from benchmarks.data.schema import OBS_COLUMNS
 from benchmarks.errors import LeakageError
-from benchmarks.tasks.batch_correction.moments import digest_of
-from benchmarks.tasks.conditions import Condition, dose_of
+from benchmarks.tasks.batch_correction.combat import digest_of
+from benchmarks.tasks.conditions import all_of
 from benchmarks.tasks.protocol import find_protocol
 from benchmarks.tasks.splits import Split
 
-CLEAN = "clean"
 MIN_GENES_DETECTED = 20
 """Cells with fewer detected genes may be equal by chance and are not compared by content."""
 
 
 def audit_train(train: AnnData, split: Split, cells: AnnData) -> str:
-    """Check training cells against the split.
+    """Check training cells, as `fit` will get them, against the fold and all cells of the data set in the same space.
 
-    Finds test cells by name and by content, held-out conditions, and fields that could carry a statistic of all cells.
-
-    Parameters
-    ----------
-    train
-        Training cells as `fit` will get them.
-    split, cells
-        The fold, and all cells of the data set in the same space.
-
-    Returns
-    -------
-    str
-        "clean", or "leaky: …" with the findings for a protocol that is leaky by design.
-
-    Raises
-    ------
-    LeakageError
-        Something is found, and the protocol is not leaky.
+    Finds test cells by name and by content, held-out conditions, and fields that could carry a statistic of all cells. Returns
+    "clean", or "leaky: …" with the findings for a protocol that is leaky by design; raises `LeakageError` for any other.
     """
     findings = [*_shared_cells(train, split, cells), *_held_out(train, split), *_extras(train, "training cells")]
     if not findings:
-        return CLEAN
+        return "clean"
     if split.leaky:
         return f"leaky: {'; '.join(findings)}"
     raise LeakageError(f"Leakage in {split.protocol}, fold {split.fold}: {'; '.join(findings)}. Nothing was trained.")
@@ -53,7 +36,7 @@ def audit_train(train: AnnData, split: Split, cells: AnnData) -> str:
 def audit_parameters(cells_digest: str, split: Split, cells: AnnData) -> None:
     """Raise `LeakageError` unless parameters of a batch correction are from exactly the fold's training cells.
 
-    `cells_digest` is the hash of the cells they were estimated from (`moments.digest_of`); `cells` are all of the data set.
+    `cells_digest` is the hash of the cells they were estimated from (`combat.digest_of`); `cells` are all of the data set.
     """
     if cells_digest != digest_of(cells.obs_names[split.train]):
         raise LeakageError(
@@ -86,18 +69,15 @@ def _fingerprints(x: sp.csr_matrix) -> set[bytes]:
     """Hash the expression of each cell with at least `MIN_GENES_DETECTED` genes."""
     x = sp.csr_matrix(x)
     x.sort_indices()
-    prints = set()
-    for start, stop in zip(x.indptr[:-1], x.indptr[1:], strict=True):
-        if stop - start >= MIN_GENES_DETECTED:
-            hasher = hashlib.blake2b(x.indices[start:stop].tobytes(), digest_size=16)
-            hasher.update(x.data[start:stop].tobytes())
-            prints.add(hasher.digest())
-    return prints
+    return {
+        hashlib.blake2b(x.indices[start:stop].tobytes() + x.data[start:stop].tobytes(), digest_size=16).digest()
+        for start, stop in zip(x.indptr[:-1], x.indptr[1:], strict=True)
+        if stop - start >= MIN_GENES_DETECTED
+    }
 
 
 def _held_out(train: AnnData, split: Split) -> list[str]:
-    labels = train.obs[["context", "perturbation", "dose"]].drop_duplicates().itertuples(index=False)
-    found = [Condition(str(c), str(p), dose_of(d)) for c, p, d in labels]
+    found = all_of(train.obs[["context", "perturbation", "dose"]].drop_duplicates())
     gives_away = find_protocol(split.protocol).gives_away or (lambda trained, tested: False)
     tested = [c.condition for c in split.conditions]
     seen = [c for c in found if c in split.held_out or any(gives_away(c, t) for t in tested)]
@@ -114,8 +94,5 @@ def _extras(cells: AnnData, what: str) -> list[str]:
     ]
     found += [f"{what} carry var['{c}']" for c in cells.var.columns]
     found += [f"{what} carry obs['{c}']" for c in cells.obs.columns if c not in OBS_COLUMNS]
-    if cells.raw is not None:
-        found.append(f"{what} carry raw")
-    if cells.is_view:
-        found.append(f"{what} are a view of all cells")
-    return found
+    found += [f"{what} carry raw"] * (cells.raw is not None)
+    return found + [f"{what} are a view of all cells"] * cells.is_view

@@ -1,32 +1,38 @@
-"""The record of a protocol, and the list of all protocols: one file each in `benchmarks/tasks/protocols/`."""
+"""The record of a protocol, the list of all protocols (one file each in `benchmarks/tasks/protocols/`), and what they share:
+how cells of a fold become input, reference, truth and training."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import numpy as np
 
-from benchmarks.contract import DIRECTIONS, Direction
-from benchmarks.errors import UnknownName
+from benchmarks.contract import CONTROL, DIRECTIONS, Direction
+from benchmarks.errors import DataError, UnknownName
 from benchmarks.tasks import protocols
-from benchmarks.tasks.conditions import Condition, Groups, Index, Scope, TestCondition
+from benchmarks.tasks.conditions import Condition, Groups, Index, Scope, Table, TestCondition, all_of
 
-if TYPE_CHECKING:
-    import pandas as pd
+MOST_FOLDS = 5
+MIN_START = 6
+"""Fewest cells of a start state: a third each for training, input and reference."""
+Halves = tuple[Index, Index]
+ControlGroup = tuple[str, str]
+"""(context, control group)."""
+Start = TypeVar("Start", bound=Hashable)
 
 
 @dataclass(frozen=True)
 class Fold:
     """What a protocol assigns cells from."""
 
-    obs: pd.DataFrame
+    obs: Table
     """Canonical obs of all cells."""
-    table: pd.DataFrame
+    table: Table
     """Conditions that can be tested (`conditions.conditions`)."""
     groups: Groups
     """All conditions and their cells."""
@@ -35,6 +41,11 @@ class Fold:
     held_out: frozenset[Condition]
     """Perturbed conditions that may not be trained on."""
     generator: np.random.Generator
+
+
+def in_scope(table: Table, scope: Scope) -> frozenset[Condition]:
+    """Take all conditions of the scope."""
+    return frozenset(c for c in all_of(table) if scope.has(c.context, c.perturbation))
 
 
 @dataclass(frozen=True)
@@ -46,12 +57,14 @@ class Protocol:
     summary: str
     order: int
     """Place in listings. A user's own file gets the first protocol that its data allow."""
-    count_folds: Callable[[pd.DataFrame, Scope], int]
-    """(table of conditions, scope) → number of folds; 0 if nothing can be tested."""
-    hold_out: Callable[[pd.DataFrame, int, Scope, np.random.Generator], frozenset[Condition]]
-    """(table of conditions, fold, scope, generator) → conditions that the fold tests."""
     assign: Callable[[Fold], tuple[Index, list[TestCondition]]]
     """Fold → training cells, and the tested conditions with their cells."""
+    count_folds: Callable[[Table, Scope], int] = lambda table, scope: MOST_FOLDS if in_scope(table, scope) else 0
+    """(table of conditions, scope) → number of folds; 0 if nothing can be tested."""
+    hold_out: Callable[[Table, int, Scope, np.random.Generator], frozenset[Condition]] = (
+        lambda table, fold, scope, generator: in_scope(table, scope)
+    )
+    """(table of conditions, fold, scope, generator) → conditions that the fold tests; default: all, in every fold."""
     hides: Callable[[frozenset[Condition]], Callable[[Condition], bool]] | None = None
     """Tested conditions → whether a condition may not be trained on; None: all conditions are trained on."""
     gives_away: Callable[[Condition, Condition], bool] | None = None
@@ -79,3 +92,73 @@ def find_protocol(name: str) -> Protocol:
     if name not in list_protocols():
         raise UnknownName("protocol", name, list_protocols())
     return list_protocols()[name]
+
+
+def start_from_controls(
+    fold: Fold, take: Callable[[Index, np.random.Generator], Index] = lambda cells, generator: cells
+) -> tuple[Index, list[TestCondition]]:
+    """Start from controls, a third of which is trained on, and test the cells that `take` takes of each condition.
+
+    Raises `DataError` for a context with fewer than `MIN_START` controls.
+    """
+    controls = controls_of(fold.obs)
+    own = {c: control_groups(fold.obs, fold.groups[c]) for c in fold.tested}
+    populations = {group: controls[group] for group in sorted({g for names in own.values() for g in names})}
+    for (context, _), cells in populations.items():
+        if len(cells) < MIN_START:
+            needed = f"at least {MIN_START} are needed for training, input and reference"
+            raise DataError(f"Context {context} has {len(cells)} controls; {needed}.")
+    train, pools = share(populations, fold.generator)
+    train += [where for group, where in controls.items() if group not in populations]
+    tested = []
+    for condition in fold.tested:
+        cells = take(fold.groups[condition], fold.generator)
+        start_a, start_b = (
+            np.sort(np.concatenate(side)) for side in zip(*(pools[g] for g in own[condition]), strict=True)
+        )
+        tested.append(with_cells(condition, (start_a, start_b), cells, fold.generator))
+    train += [where for c, where in fold.groups.items() if c.perturbation != CONTROL and c not in fold.held_out]
+    return join(train, (half for c in tested for half in (c.perturbed_a, c.perturbed_b))), tested
+
+
+def controls_of(obs: Table) -> dict[ControlGroup, Index]:
+    """Map every control group to the positions of its controls."""
+    rows = np.flatnonzero(obs["is_control"].to_numpy())
+    labels = obs.iloc[rows]
+    found = labels.groupby([labels["context"].astype(str), labels["control_group"].astype(str)]).indices
+    return {group: rows[where] for group, where in sorted(found.items())}
+
+
+def control_groups(obs: Table, cells: Index) -> list[ControlGroup]:
+    """List the control groups that some perturbed cells belong to."""
+    rows = obs.iloc[cells]
+    return sorted(set(zip(rows["context"].astype(str), rows["control_group"].astype(str), strict=True)))
+
+
+def share(
+    populations: Mapping[Start, Index], generator: np.random.Generator
+) -> tuple[list[Index], dict[Start, Halves]]:
+    """Divide every start state in thirds: one for training, and one each for the groups A and B."""
+    train, pools = [], {}
+    for key, cells in populations.items():
+        parts = np.array_split(generator.permutation(cells), 3)
+        train.append(parts[0])
+        pools[key] = (np.sort(parts[1]), np.sort(parts[2]))
+    return train, pools
+
+
+def with_cells(
+    condition: Condition,
+    start: Halves,
+    cells: Index,
+    generator: np.random.Generator,
+    start_dose: float | None = None,
+) -> TestCondition:
+    """Divide the perturbed cells of a condition into the groups A and B."""
+    half_a, half_b = (np.sort(h) for h in np.array_split(generator.permutation(cells), 2))
+    return TestCondition(condition.context, condition.perturbation, *start, half_a, half_b, condition.dose, start_dose)
+
+
+def join(train: Iterable[Index], tested: Iterable[Index] = ()) -> Index:
+    """Join training cells, sorted and without those that are tested."""
+    return np.setdiff1d(np.concatenate(list(train)), np.concatenate([np.array([], dtype=int), *tested]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,10 +40,7 @@ class Chosen:
 def choose(question: Question, suite: Suite, data_dir: Path | None = None) -> Chosen:
     """Load the data of a suite and select cells and conditions.
 
-    Raises
-    ------
-    BenchmarkError
-        Data that are missing or not usable; a perturbation or context that is not in them.
+    Raises `BenchmarkError` for data that are missing or not usable, and for a perturbation or context that is not in them.
     """
     source = own_source(question.own) if question.own else _choose_data(question, suite, data_dir)
     dataset = load_dataset(source, data_dir=data_dir, annotation=question.annotation)
@@ -62,7 +58,7 @@ def choose(question: Question, suite: Suite, data_dir: Path | None = None) -> Ch
     else:
         cells = _of_arm(dataset, suite.arm)
     if question.measured_only:
-        cells, text = _measured_only(cells)
+        cells, text = measured_only(cells)
         notes.append(text)
     cells, space = to_space(cells, card.space, question.space)
     scope, missing = scope_of(question, suite, dataset, cells.obs)
@@ -74,19 +70,9 @@ def choose(question: Question, suite: Suite, data_dir: Path | None = None) -> Ch
 
 
 def scope_of(question: Question, suite: Suite, dataset: Dataset, obs: pd.DataFrame) -> tuple[Scope, str]:
-    """Select the conditions that are tested.
+    """Select the conditions that are tested, with a note that lists members of a named set that are not in the data, or "".
 
-    Returns
-    -------
-    Scope, str
-        The conditions, and a note that lists members of a named set that are not in the data, or "".
-
-    Raises
-    ------
-    UnknownName
-        A perturbation or context that is not in the data.
-    DataError
-        No member of a named set is in the data.
+    Raises `UnknownName` for a perturbation or context that is not in the data, `DataError` where no member of a set is.
     """
     card = dataset.card
     known = {kind: set(obs[kind].astype(str)) - {CONTROL} for kind in ("perturbation", "context")}
@@ -100,19 +86,16 @@ def scope_of(question: Question, suite: Suite, dataset: Dataset, obs: pd.DataFra
         text = f"Not in these data and not tested: {', '.join(absent)}." if absent else ""
         if not wanted:
             raise DataError(f"{card.name} has none of {', '.join(absent)}; name others with --perturbations.")
-    kinds = {"perturbation": KINDS.get(card.perturbation_type, "perturbation"), "context": "context"}
-    sets = {"perturbation": card.sets, "context": {}}
-    for kind, names in (("perturbation", wanted), ("context", contexts)):
+    kind = KINDS.get(card.perturbation_type, "perturbation")
+    for what, names, there, sets in (
+        (kind, wanted, known["perturbation"], card.sets),
+        ("context", contexts, known["context"], ()),
+    ):
         for name in names:
-            if name not in known[kind]:
-                raise UnknownName(f"{kinds[kind]} of {card.name}", name, {*known[kind], *sets[kind]})
-    scope = Scope(
-        contexts_held_out=suite.contexts_held_out,
-        one_context=suite.one_context,
-        perturbations=tuple(sorted(wanted)) or None,
-        contexts=tuple(sorted(contexts)) or None,
-    )
-    return scope, text
+            if name not in there:
+                raise UnknownName(f"{what} of {card.name}", name, {*there, *sets})
+    tested = tuple(sorted(wanted)) or None, tuple(sorted(contexts)) or None
+    return Scope(suite.contexts_held_out, suite.one_context, *tested), text
 
 
 def exposed(cells: AnnData, start_arm: str) -> tuple[AnnData, str]:
@@ -120,22 +103,14 @@ def exposed(cells: AnnData, start_arm: str) -> tuple[AnnData, str]:
 
     Cells without a knock-out are left out, and so are knock-outs with fewer than `MIN_CELLS` unexposed cells in a context.
     Exposed and unexposed cells were sequenced separately, so batch and exposure are confounded: each context is one batch.
+    Raises `DataError` without exposed or without unexposed cells.
 
-    Raises
-    ------
-    DataError
-        There are no exposed or no unexposed cells.
-
-    Source
-    ------
-    Section 2.1 of the CycSeq paper: single-cell expressions of noNK cells as the control group.
+    Source: section 2.1 of the CycSeq paper, single-cell expressions of noNK cells as the control group.
     """
     obs = cells.obs
     group = obs["context"].astype(str) + "|" + obs["perturbation"].astype(str)
-    start = (obs["arm"] == start_arm).to_numpy()
-    knocked = ~obs["is_control"].to_numpy()
-    sizes = group[start & knocked].value_counts()
-    enough = group.map(sizes).fillna(0).to_numpy() >= MIN_CELLS
+    start, knocked = (obs["arm"] == start_arm).to_numpy(), ~obs["is_control"].to_numpy()
+    enough = group.map(group[start & knocked].value_counts()).fillna(0).to_numpy() >= MIN_CELLS
     kept = knocked & enough
     if not (kept & start).any() or not (kept & ~start).any():
         raise DataError(
@@ -161,22 +136,10 @@ def exposed(cells: AnnData, start_arm: str) -> tuple[AnnData, str]:
 
 
 def reduce(cells: AnnData, size: Size, keep: tuple[str, ...] = ()) -> tuple[AnnData, str]:
-    """Reduce cells to a quick size by labels and names, the same for every model.
+    """Reduce cells to a quick size by labels and names, the same for every model; also returns a note for the user.
 
-    Parameters
-    ----------
-    cells
-        Canonical cells in the run's space.
-    size
-        Numbers of genes, perturbations and cells.
-    keep
-        Perturbations that are kept.
-
-    Returns
-    -------
-    AnnData, str
-        Perturbations spread evenly over the sorted names, random cells of each condition, perturbed genes and others spread
-        evenly over the genes; and a note for the user.
+    Chosen are the perturbations to `keep` and others spread evenly over the sorted names, random cells of each condition, and
+    perturbed genes and others spread evenly over the genes.
     """
     names = sorted(set(cells.obs["perturbation"].astype(str)) - {CONTROL, *keep})
     kept = {*keep, *_spread(names, size.perturbations - len(keep))}
@@ -186,11 +149,9 @@ def reduce(cells: AnnData, size: Size, keep: tuple[str, ...] = ()) -> tuple[AnnD
             most = size.controls if condition.perturbation == CONTROL else size.cells
             generator = np.random.default_rng(derive(0, "quick", *condition))
             rows.append(generator.permutation(where)[:most])
-    perturbed = {part for name in kept for part in name.split("+")}
-    targets = [gene for gene in cells.var_names if gene in perturbed]
-    others = [gene for gene in cells.var_names if gene not in perturbed]
-    genes = {*targets, *_spread(others, size.genes - len(targets))}
-    columns = np.flatnonzero(cells.var_names.isin(list(genes)))
+    targeted = cells.var_names.isin([part for name in kept for part in name.split("+")])
+    others = _spread(list(cells.var_names[~targeted]), size.genes - int(targeted.sum()))
+    columns = np.flatnonzero(targeted | cells.var_names.isin(others))
     chosen = cells[np.sort(np.concatenate(rows))][:, columns].copy()
     text = (
         f"Preset quick: {len(kept)} of {len(names) + len(keep)} perturbations, {chosen.n_obs:,} of {cells.n_obs:,} cells "
@@ -217,58 +178,31 @@ def _of_arm(dataset: Dataset, arm: str | None) -> AnnData:
     return dataset.cells[(dataset.cells.obs["arm"] == arm).to_numpy()].copy()
 
 
-def _measured_only(cells: AnnData) -> tuple[AnnData, str]:
-    """Leave out perturbations of genes that are not measured."""
-    chosen = cells[has_measured_genes(cells.obs, cells.var_names)].copy()
-    before, after = (set(part.obs["perturbation"]) for part in (cells, chosen))
-    return chosen, (
-        f"{len(before - after)} of {len(before) - 1} perturbations left out: not all of their genes are measured "
-        "(--measured-only)."
-    )
+def measured_only(cells: AnnData) -> tuple[AnnData, str]:
+    """Leave out perturbations of which not all genes are measured: the filter g_k ∩ g_i of section 2.2.
+
+    It is off by default: a perturbation can be predicted whether or not its own gene is measured. Raises `DataError` where no
+    perturbed cell is left.
+    """
+    labels, known = cells.obs["perturbation"].astype(str), set(cells.var_names)
+    names = set(labels.unique()) - {CONTROL}
+    kept = {p for p in names if known.issuperset(p.split("+"))}
+    if not kept:
+        raise DataError(
+            f"None of the {len(names)} perturbations is of measured genes only, so the filter leaves nothing to predict; "
+            "leave it off (it is for reproducing the paper)."
+        )
+    left_out = f"{len(names - kept)} of {len(names)} perturbations left out"
+    text = f"{left_out}: not all of their genes are measured (--measured-only)."
+    return cells[labels.isin({CONTROL, *kept}).to_numpy()].copy(), text
 
 
 def _choose_data(question: Question, suite: Suite, data_dir: Path | None) -> str:
     """Return the name of the data set: the real one, or its simulated twin if the real one is not present."""
-    if question.data == "auto":
-        if suite.real and (suite.simulated is None or present(suite.real, data_dir)):
-            return suite.real
-        chosen = suite.simulated
-    else:
-        chosen = suite.real if question.data == "real" else suite.simulated
+    real = question.data == "real" or (
+        question.data == "auto" and suite.real and (suite.simulated is None or present(suite.real, data_dir))
+    )
+    chosen = suite.real if real else suite.simulated
     if chosen is None:
         raise BenchmarkError(f"Suite '{suite.name}' has no {question.data} data; use --data auto.")
     return chosen
-
-
-def has_measured_genes(obs: pd.DataFrame, genes: Iterable[str]) -> np.ndarray:
-    """Find the cells whose perturbed genes are all measured, and controls: the filter g_k ∩ g_i of section 2.2.
-
-    It is off by default: a perturbation can be predicted whether or not its own gene is measured.
-
-    Parameters
-    ----------
-    obs
-        Canonical obs.
-    genes
-        The genes measured.
-
-    Returns
-    -------
-    numpy.ndarray
-        Mask [cell].
-
-    Raises
-    ------
-    DataError
-        No perturbed cell is left.
-    """
-    known = set(genes)
-    labels = obs["perturbation"].astype(str)
-    kept = {p for p in labels.unique() if p == CONTROL or known.issuperset(p.split("+"))}
-    if not kept - {CONTROL}:
-        n = labels[labels != CONTROL].nunique()
-        raise DataError(
-            f"None of the {n} perturbations is of measured genes only, so the filter leaves nothing to predict; leave it "
-            "off (it is for reproducing the paper)."
-        )
-    return labels.isin(kept).to_numpy()

@@ -51,14 +51,12 @@ class Split:
 
     def roles(self, names: pd.Index) -> pd.DataFrame:
         """List the roles of all cells, one row per cell, role and condition; with columns of doses if there are any."""
-        rows = [pd.DataFrame({"cell": names[self.train], "role": "train", "context": "", "perturbation": ""})]
+        tables = [pd.DataFrame({"cell": names[self.train], "role": "train", "context": "", "perturbation": ""})]
         for condition in self.conditions:
-            labels = {"context": condition.context, "perturbation": condition.perturbation}
-            doses = {"dose": condition.dose, "start_dose": condition.start_dose}
-            known = {name: dose for name, dose in doses.items() if dose is not None}
-            for role in ROLES:
-                rows.append(pd.DataFrame({"cell": names[getattr(condition, role)], "role": role, **labels, **known}))
-        return pd.concat(rows, ignore_index=True)
+            labels = {name: getattr(condition, name) for name in ("context", "perturbation", "dose", "start_dose")}
+            known = {name: label for name, label in labels.items() if label is not None}
+            tables += [pd.DataFrame({"cell": names[getattr(condition, r)], "role": r, **known}) for r in ROLES]
+        return pd.concat(tables, ignore_index=True)
 
     def digest(self, names: pd.Index) -> str:
         """Hash the roles of all cells; the order of the cells in the data does not matter."""
@@ -68,23 +66,11 @@ class Split:
 
 
 def split(obs: pd.DataFrame, protocol: str, fold: int, *, seed: int = 0, scope: Scope = EVERYTHING) -> Split:
-    """Divide cells into training cells and the cells of tested conditions.
+    """Divide cells, given by their canonical obs, into training cells and the cells of tested conditions.
 
-    Parameters
-    ----------
-    obs
-        Canonical obs of the data set's cells.
-    protocol, fold
-        Name of the protocol, and which of its folds (from 0).
-    seed
-        Base seed, the same for every model of a run.
-    scope
-        Which conditions may be tested.
-
-    Raises
-    ------
-    UnknownName, DataError
-        No such protocol or fold, no condition to test, or too few controls.
+    Folds of the protocol count from 0; `seed` is the base seed, the same for every model of a run; `scope` are the conditions
+    that may be tested. Raises `UnknownName` for the protocol, and `DataError` for the fold, without a condition to test, or
+    with too few controls.
     """
     kind, table, folds = find_protocol(protocol), conditions(obs), n_folds(obs, protocol, scope)
     if not 0 <= fold < folds:

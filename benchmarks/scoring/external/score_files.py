@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +15,12 @@ from benchmarks.contract import CONTROL, Direction, Prediction
 from benchmarks.data.schema import Space
 from benchmarks.data.store import atomic_files
 from benchmarks.errors import ContractError, DataError
-from benchmarks.scoring.endings import Ending
-from benchmarks.scoring.evaluate import evaluate, score_rows
-from benchmarks.scoring.external.file_checks import check_controls, check_spaces, shared_genes, split_of
+from benchmarks.scoring.evaluate import condition_facts, evaluate, metric_table, score_rows
+from benchmarks.scoring.external import prediction_files
 from benchmarks.scoring.external.prediction_files import CellFile, Labels, predict_from, read_cells
-from benchmarks.scoring.prediction_summary import summarise_predictions
-from benchmarks.scoring.references import REFERENCES, as_prediction
-from benchmarks.scoring.result_tables import condition_facts, metric_table
-from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of
-from benchmarks.scoring.training_summary import summarise_training
-from benchmarks.scoring.truth_side import truth_side_of
-from benchmarks.scoring.truth_summary import TruthSummary
+from benchmarks.scoring.references import REFERENCES, as_prediction, truth_side_of
+from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of, summarise_training
+from benchmarks.scoring.summaries import TruthSummary, summarise_predictions
 from benchmarks.tasks.splits import Split
 from reports.tables import COST_COLUMNS, GROUP, SCORE_COLUMNS
 
@@ -68,13 +63,7 @@ class Scored:
 
 
 def score_files(request: ScoringRequest) -> Scored:
-    """Score prediction files against a truth file.
-
-    Raises
-    ------
-    DataError
-        Files that cannot be compared; the message names the file and what to do.
-    """
+    """Score prediction files against a truth file; raises `DataError` for files that cannot be compared, with what to do."""
     names = [p.stem for p in request.predictions]
     if len(set(names)) < len(names) or TAKEN & set(names):
         raise DataError(
@@ -83,22 +72,21 @@ def score_files(request: ScoringRequest) -> Scored:
     if request.start == "prediction" and request.direction != "n2p":
         raise DataError("--start prediction needs --direction n2p: in p2n a prediction starts from perturbed cells.")
     true_cells, predictions, train = _open(request)
-    split, left_out = split_of(true_cells, request.seed)
+    split, left_out = prediction_files.split_of(true_cells, request.seed)
     seed, threads = request.seed, request.threads
     with threadpool_limits(threads):
         training = summarise_training(train, np.arange(len(train.obs)), seed) if train else None
         fold = scored_fold_of(
-            true_cells, split, request.direction, training, space=true_cells.space, seed=seed, threads=threads
+            true_cells, split, request.direction, training, space=true_cells.X.space, seed=seed, threads=threads
         )
         side = truth_side_of(fold, calibrate=request.calibrate)
         tables = [
             *_baselines(fold, side.truth),
             *(_score(fold, side.truth, n, p, request) for n, p in zip(names, predictions, strict=True)),
-            *(
-                score_rows(fold, side.truth, values, fold.endings()).assign(model=name, kind="reference")
-                for name, values in side.references.items()
-            ),
         ]
+        for name, values in side.references.items():
+            rows = score_rows(fold, side.truth, values, fold.endings())
+            tables.append(rows.assign(model=name, kind="reference"))
     labels = (request.truth.stem, request.source, "external", request.direction, 0)
     task = dict(zip((*GROUP, "fold"), ("external", *labels), strict=True))
     scores = pd.concat(tables, ignore_index=True).assign(**task, seed=0, budget="unknown", audit="not audited")
@@ -113,37 +101,27 @@ def score_files(request: ScoringRequest) -> Scored:
 
 def write(scored: Scored, folder: Path, *, figures: bool = True) -> None:
     """Write tables, page and figures; raises `StoreError` if they cannot be written."""
-    tables = {
-        "scores": scored.scores,
-        "conditions": scored.conditions,
-        "controls": scored.controls,
-        "costs": pd.DataFrame(columns=list(COST_COLUMNS)),
-        "metrics": metric_table(),
-        "planted": scored.planted,
-    }
-    for name, table in tables.items():
-        if table is not None:
+    for name in ("scores", "conditions", "controls", "planted"):
+        if (table := getattr(scored, name)) is not None:
             atomic_files.write_csv(table, folder / f"{name}.csv")
+    atomic_files.write_csv(pd.DataFrame(columns=list(COST_COLUMNS)), folder / "costs.csv")
+    atomic_files.write_csv(metric_table(), folder / "metrics.csv")
     atomic_files.write_json(folder / "notes.json", list(scored.notes))
     reports.write_reports(folder, figures=figures)
 
 
 def _open(request: ScoringRequest) -> tuple[CellFile, list[CellFile], CellFile | None]:
     """Open truth, predictions and training cells, all with the same genes."""
-    truth = read_cells(request.truth, request.labels, request.space)
-    paths = [*request.predictions, *([request.train] if request.train else [])]
-    others = [read_cells(path, request.labels, request.space) for path in paths]
-    genes = shared_genes([truth, *others]) if request.genes == "shared" else truth.var_names
-    truth = truth.with_genes(genes)
-    opened = []
+    paths = (request.truth, *request.predictions, *([request.train] if request.train else []))
+    truth, *others = (read_cells(path, request.labels, request.space) for path in paths)
+    genes = prediction_files.shared_genes([truth, *others]) if request.genes == "shared" else truth.var_names
     for other in others:
-        check_spaces(truth, other)
-        opened.append(other.with_genes(genes))
-    train = opened.pop() if request.train else None
-    for prediction in opened:
-        if not request.start:
-            check_controls(truth, prediction)
-    return truth, opened, train
+        prediction_files.check_spaces(truth, other)
+    truth, *others = (file.with_genes(genes) for file in (truth, *others))
+    train = others.pop() if request.train else None
+    for prediction in others if not request.start else []:
+        prediction_files.check_controls(truth, prediction)
+    return truth, others, train
 
 
 def _baselines(fold: ScoredFold, truth: TruthSummary) -> list[pd.DataFrame]:
@@ -163,36 +141,33 @@ def _baselines(fold: ScoredFold, truth: TruthSummary) -> list[pd.DataFrame]:
     return tables
 
 
-def _score(
-    fold: ScoredFold, truth: TruthSummary, name: str, prediction: CellFile, request: ScoringRequest
-) -> pd.DataFrame:
+def _score(fold: ScoredFold, truth: TruthSummary, name: str, file: CellFile, request: ScoringRequest) -> pd.DataFrame:
     """Score one file; a condition without finite predictions is a failure with a reason."""
     endings = fold.endings()
 
     def load(number: int) -> Prediction | None:
-        context, perturbation = endings[number].context, endings[number].perturbation
         try:
-            found, reason = predict_from(prediction, context, perturbation), f"no prediction in {prediction.name}"
+            found = predict_from(file, endings[number].context, endings[number].perturbation)
+            reason = f"no prediction in {file.name}"
         except (DataError, ContractError) as error:
             found, reason = None, str(error)
         if found is None:
-            endings[number] = Ending(context, perturbation, "failed", reason)
+            endings[number] = replace(endings[number], status="failed", reason=reason)
         return found
 
     predicted = summarise_predictions(fold, truth, load)
-    start = _own_start(fold, prediction) if request.start == "prediction" else None
-    values = evaluate(fold, truth, predicted, start=start)
+    values = evaluate(fold, truth, predicted, start=_own_start(fold, file) if request.start == "prediction" else None)
     return score_rows(fold, truth, values, endings).assign(model=name, kind="model")
 
 
-def _own_start(fold: ScoredFold, prediction: CellFile) -> np.ndarray:
+def _own_start(fold: ScoredFold, file: CellFile) -> np.ndarray:
     """Mean profile of the prediction file's own controls, for each condition."""
     means = {}
     for context in sorted(set(fold.contexts)):
-        own = predict_from(prediction, context, CONTROL)
+        own = predict_from(file, context, CONTROL)
         if own is None:
             raise DataError(
-                f"{prediction.name} has no control cells of context {context}, which --start prediction needs; add them, or "
+                f"{file.name} has no control cells of context {context}, which --start prediction needs; add them, or "
                 "leave --start at truth."
             )
         means[context] = own.mean()
@@ -224,10 +199,9 @@ def _notes(fold: ScoredFold, predictions: list[CellFile], train: CellFile | None
 
 def _roles(truth: CellFile, split: Split) -> pd.DataFrame:
     """List which control cells were input (I) and which reference (R)."""
-    controls = {c.context: {"input": c.control_a, "reference": c.control_b} for c in split.conditions}
     tables = [
-        pd.DataFrame({"context": context, "cell": truth.obs.index[where], "role": role})
-        for context, roles in controls.items()
-        for role, where in roles.items()
+        pd.DataFrame({"context": c.context, "cell": truth.obs.index[where], "role": role})
+        for c in {c.context: c for c in split.conditions}.values()
+        for role, where in (("input", c.control_a), ("reference", c.control_b))
     ]
     return pd.concat(tables, ignore_index=True)

@@ -11,11 +11,9 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.scoring.metrics.metric import CHANGE, Array, GeneMask, Metric, PerCondition, PerGene
+from benchmarks.scoring.metrics.metric import Array, GeneMask, Metric, PerCondition, PerGene
 from benchmarks.scoring.metrics.profile import FLAT, constant, f64, pearson
 
-BLOCK = 1 << 20
-"""Values that are ranked at a time."""
 MIN_LFC_GENES = 10
 """Fewer truth-significant genes than this, and `nmae_lfc` has no value."""
 
@@ -48,8 +46,6 @@ def pearson_delta_centroid(delta_centred: PerGene, delta_hat_centred: PerGene) -
     """Pearson correlation of the changes after the training perturbations' mean effect is taken from both sides.
 
     What is left is specific to the perturbation; a model that predicts the mean effect for every perturbation scores 0.
-
-    Source: Systema's correction for systematic variation.
     """
     return pearson(delta_centred, delta_hat_centred)
 
@@ -82,31 +78,16 @@ def mid_ranks(x: PerGene) -> PerGene:
     """Rank the genes of each condition from 1 up, ties by mid-rank: as `scipy.stats.rankdata`, several times faster."""
     from benchmarks.scoring.metrics.compiled import place_ranks
 
-    x = np.asarray(x, dtype=np.float64)
+    x = np.ascontiguousarray(x, dtype=np.float64)
     ranks = np.empty_like(x)
-    step = max(1, BLOCK // max(1, x.shape[1]))
-    for first in range(0, len(x), step):
-        rows = np.ascontiguousarray(x[first : first + step])
-        place_ranks(rows, np.argsort(rows, axis=1), ranks[first : first + step])
+    place_ranks(x, np.argsort(x, axis=1), ranks)
     return ranks
 
 
 def on_genes(fn: Callable[[Array, Array], Array], a: PerGene, b: PerGene, mask: GeneMask) -> PerCondition:
-    """Apply a correlation to each condition's own set of genes.
+    """Apply a correlation of two arrays [condition, gene], such as `pearson`, to each condition's own set of genes.
 
-    Parameters
-    ----------
-    fn
-        Correlation of two arrays [condition, gene], such as `pearson`.
-    a, b
-        Its two sides over all genes.
-    mask
-        Genes to use, condition by condition.
-
-    Returns
-    -------
-    Array
-        One value a condition; NaN where fewer than two genes are in the mask.
+    NaN where fewer than two genes are in the mask.
     """
     counts = np.asarray(mask).sum(axis=-1)
     values = np.full(len(counts), np.nan)
@@ -117,20 +98,12 @@ def on_genes(fn: Callable[[Array, Array], Array], a: PerGene, b: PerGene, mask: 
     return values
 
 
-_change = partial(Metric, family="change", needs=CHANGE)
-_on_genes = partial(Metric, family="change", needs=(*CHANGE, "significant"), undefined="too_few_genes")
+_change = partial(Metric, family="change", best=1.0)
 METRICS = (
-    _change(name="pearson_delta", function=pearson_delta, best=1.0),
-    _change(name="spearman_delta", function=spearman_delta, best=1.0),
-    _change(name="cosine_delta", function=cosine_delta, best=1.0),
-    Metric(
-        name="pearson_delta_centroid",
-        family="change",
-        function=pearson_delta_centroid,
-        needs=("delta_centred", "delta_hat_centred"),
-        best=1.0,
-        source="Systema, correction for systematic variation",
-    ),
-    _on_genes(name="sign_accuracy", function=sign_accuracy, best=1.0),
-    _on_genes(name="nmae_lfc", function=nmae_lfc, best=0.0, higher_is_better=False),
+    _change(pearson_delta),
+    _change(spearman_delta),
+    _change(cosine_delta),
+    _change(pearson_delta_centroid, source="Systema, correction for systematic variation"),
+    _change(sign_accuracy, undefined="too_few_genes"),
+    _change(nmae_lfc, best=0.0, higher_is_better=False, undefined="too_few_genes"),
 )

@@ -13,11 +13,11 @@ _reported = partial(Metric, family="change", best=1.0, scored=False)
 METRICS = (
     *(
         _reported(
+            partial(on_genes, function),
             name=f"{function.__name__}_top{k}_truth",
-            function=partial(on_genes, function),
             needs=(*CHANGE, top),
             undefined="too_few_genes",
-            description=f"`{function.__name__}` on the {k} truth-significant genes of largest |log2 FC|: "
+            summary=f"`{function.__name__}` on the {k} truth-significant genes of largest |log2 FC|: "
             "a set the truth chooses.",
         )
         for function in CORRELATIONS
@@ -25,11 +25,11 @@ METRICS = (
     ),
     *(
         _reported(
+            function,
             name=f"{function.__name__}_shared",
-            function=function,
             needs=("delta_shared", "delta_hat_shared"),
             source="as published evaluations compute it",
-            description=f"`{function.__name__}` with one control mean taken from both sides, as peers compute it: "
+            summary=f"`{function.__name__}` with one control mean taken from both sides, as peers compute it: "
             "inflated by its shared noise.",
         )
         for function in CORRELATIONS

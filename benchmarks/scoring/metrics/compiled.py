@@ -13,13 +13,12 @@ ROWS, GENES = 64, 512
 
 @njit(nogil=True, cache=True)
 def place_ranks(x, order, ranks):  # type: ignore[no-untyped-def]
-    """Write the rank of every value, given each row's ascending order."""
-    n = x.shape[1]
-    for row in range(x.shape[0]):
+    """Write the rank of every value, ties by mid-rank, given each row's ascending order."""
+    for row in range(len(x)):
         at = 0
-        while at < n:
+        while at < x.shape[1]:
             end, value = at + 1, x[row, order[row, at]]
-            while end < n and x[row, order[row, end]] == value:
+            while end < x.shape[1] and x[row, order[row, end]] == value:
                 end += 1
             for i in range(at, end):
                 ranks[row, order[row, i]] = 0.5 * (at + 1 + end)
@@ -56,13 +55,10 @@ def describe(values, starts, n_cells):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def count_wins(small, large, large_ties):  # type: ignore[no-untyped-def]
-    """Mann–Whitney's U of the small side, and Σ (t³ − t) over the tied groups of both sides together.
-
-    Each side is (values, starts, negatives, n_cells).
-    """
-    values, starts, _, n_cells = small
-    other, other_starts, other_negatives, other_n = large
+def count_wins(small, large):  # type: ignore[no-untyped-def]
+    """Mann–Whitney's U of the small side, and Σ (t³ − t) over the tied groups of both sides together."""
+    values, starts, _, _, n_cells = small
+    other, other_starts, other_negatives, large_ties, other_n = large
     n_genes = len(starts) - 1
     u, ties = np.zeros(n_genes), large_ties.copy()
     for gene in range(n_genes):
@@ -110,8 +106,9 @@ def _advance(values, low, high, value):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def linear_sums(values, starts, negatives):  # type: ignore[no-untyped-def]
+def linear_sums(cells):  # type: ignore[no-untyped-def]
     """Σ (2^x − 1) over each gene's positive values."""
+    values, starts, negatives, _, _ = cells
     sums = np.zeros(len(negatives))
     for gene in range(len(negatives)):
         for at in range(starts[gene] + negatives[gene], starts[gene + 1]):
@@ -120,8 +117,10 @@ def linear_sums(values, starts, negatives):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def sum_gaps(values, starts, negatives, values2, starts2, negatives2, n):  # type: ignore[no-untyped-def]
-    """Σ |x_(i) − y_(i)| of every gene, over the cells in ascending order."""
+def sum_gaps(one, other):  # type: ignore[no-untyped-def]
+    """Σ |x_(i) − y_(i)| of every gene, over the cells of two equally large sides in ascending order."""
+    values, starts, negatives, _, n = one
+    values2, starts2, negatives2, _, _ = other
     sums = np.zeros(len(negatives))
     for gene in range(len(negatives)):
         a, a_low, a_high = starts[gene], negatives[gene], negatives[gene] + n - (starts[gene + 1] - starts[gene])

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float
 
-from benchmarks.scoring.metrics.metric import PAIR, Array, Metric, PerCondition, PerGene, Quantity, first_line
+from benchmarks.scoring.metrics.metric import PAIR, Array, Metric, PerCondition, PerGene, Quantity
 from benchmarks.scoring.metrics.profile import FLAT, r2, r2_pearson
 from benchmarks.scoring.metrics.rank_sum import Cells
 
@@ -26,9 +26,9 @@ def copy_margin(truth: PerGene, predicted: PerGene, start: PerGene) -> PerCondit
     return r2_pearson(truth, predicted) - r2_pearson(start, predicted)
 
 
-def copies_input(margin: PerCondition, bound: PerCondition) -> PerCondition:
+def copies_input(truth: PerGene, predicted: PerGene, start: PerGene, margin_bound: PerCondition) -> PerCondition:
     """Flag, 1 where the copy margin lies below what real cells of the condition reach (95 % interval), else 0."""
-    return (np.asarray(margin) < np.asarray(bound)).astype(np.float64)
+    return (copy_margin(truth, predicted, start) < margin_bound).astype(np.float64)
 
 
 def honest_margin(truth_cells: Cells, start: Float[Array, "gene"], generator: np.random.Generator) -> float:
@@ -37,12 +37,7 @@ def honest_margin(truth_cells: Cells, start: Float[Array, "gene"], generator: np
     One half of the truth's cells plays the prediction, the disjoint other half the truth; a prediction is flagged as a
     copy only when its margin lies below this. A weak perturbation's own cells lie as near to the input as to the target.
 
-    Parameters
-    ----------
-    truth_cells
-        True cells, dense or sparse (made dense some genes at a time); at least two.
-    start
-        Mean profile of the input cells.
+    The truth's cells are two or more, dense or sparse (made dense some genes at a time); `start` is the input's mean profile.
     """
     n, n_genes = truth_cells.shape
     half = n // 2
@@ -88,10 +83,6 @@ def _r2(shared: Array, one: Array, other: Array, n_genes: int) -> Array:
     return np.where(flat, 0.0, np.minimum(np.square(shared) / np.where(flat, 1.0, one * other), 1.0))
 
 
-def _copies(truth: Array, predicted: Array, start: Array, margin_bound: Array) -> Array:
-    return copies_input(copy_margin(truth, predicted, start), margin_bound)
-
-
 _SIDES: dict[str, tuple[tuple[Quantity, Quantity], str]] = {
     "tp": (PAIR, "target and output"),
     "ip": (("start", "predicted"), "input and output"),
@@ -99,22 +90,15 @@ _SIDES: dict[str, tuple[tuple[Quantity, Quantity], str]] = {
 }
 _audit = partial(Metric, family="audit", scored=False, source="CycSeq (IJCAI 2025), Figure 3")
 METRICS = (
-    _audit(name="copy_margin", function=copy_margin, needs=(*PAIR, "start"), best=None),
-    _audit(
-        name="copies_input",
-        function=_copies,
-        needs=(*PAIR, "start", "margin_bound"),
-        best=0.0,
-        higher_is_better=False,
-        description=first_line(copies_input),
-    ),
+    _audit(copy_margin, best=None),
+    _audit(copies_input, best=0.0, higher_is_better=False),
     *(
         _audit(
+            function,
             name=f"sim_{side}{suffix}",
-            function=function,
             needs=needs,
             best=1.0 if side == "tp" else None,
-            description=f"Similarity of {names}: {kind} of their mean profiles, the first as reference.",
+            summary=f"Similarity of {names}: {kind} of their mean profiles, the first as reference.",
         )
         for suffix, function, kind in (
             ("", r2_pearson, "squared Pearson correlation"),

@@ -7,6 +7,8 @@ size depends on the number of cells, so both sides should have equally many.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from math import comb
 
 import numpy as np
 from jaxtyping import Float
@@ -27,20 +29,7 @@ def e_distance(
 
     U-statistic 2 E‖X − Y‖ − E‖X − X′‖ − E‖Y − Y′‖ with n (n − 1) in the within terms and Euclidean norms (not squared):
     0 in expectation for equal distributions, so slightly negative values are noise.
-
-    Parameters
-    ----------
-    truth, predicted
-        Cells [cell, component], at least two a side.
-    truth_within
-        `distance_within(truth)`, where it is known already.
-
-    Raises
-    ------
-    ValueError
-        Fewer than two cells on a side.
-
-    Source: Székely & Rizzo 2013, doi:10.1016/j.jspi.2013.03.018.
+    `truth_within` is `distance_within(truth)`, where it is known already. Each side has two cells or more.
     """
     within = distance_within(truth) if truth_within is None else truth_within
     across = sum(float(np.sqrt(d2).sum()) for d2 in _across(truth, predicted)) / (len(truth) * len(predicted))
@@ -48,8 +37,8 @@ def e_distance(
 
 
 def distance_within(cells: Float[Array, "cell component"]) -> float:
-    """Mean Euclidean distance between two different cells of a set; raises ValueError for fewer than two cells."""
-    return sum(float(np.sqrt(d2).sum()) for d2 in _within(cells)) / _pairs(len(cells))
+    """Mean Euclidean distance between two different cells of a set."""
+    return sum(float(np.sqrt(d2).sum()) for d2 in _within(cells)) / comb(len(cells), 2)
 
 
 def mmd_rbf(
@@ -62,22 +51,8 @@ def mmd_rbf(
 
     Kernel exp(−‖x − y‖² / 2σ²) in the space of the training cells' principal components; U-statistic, 0 in expectation
     for equal distributions, so slightly negative values are noise.
-
-    Parameters
-    ----------
-    truth, predicted
-        Cells [cell, component], at least two a side.
-    sigma
-        Width of the kernel, from `bandwidth`; the same for every model.
-    truth_within
-        `kernel_within(truth, sigma)`, where it is known already.
-
-    Raises
-    ------
-    ValueError
-        Fewer than two cells on a side, or a width that is not positive.
-
-    Source: Gretton et al. 2012, Journal of Machine Learning Research 13, 723–773.
+    The width `sigma` is from `bandwidth`, the same for every model; `truth_within` is `kernel_within(truth, sigma)`, where it
+    is known already. Each side has two cells or more.
     """
     within = kernel_within(truth, sigma) if truth_within is None else truth_within
     across = sum(_kernel_sum(d2, sigma) for d2 in _across(truth, predicted)) / (len(truth) * len(predicted))
@@ -85,19 +60,15 @@ def mmd_rbf(
 
 
 def kernel_within(cells: Float[Array, "cell component"], sigma: float) -> float:
-    """Mean kernel value between two different cells of a set; raises ValueError as `mmd_rbf` does."""
-    return sum(_kernel_sum(d2, sigma) for d2 in _within(cells)) / _pairs(len(cells))
+    """Mean kernel value between two different cells of a set."""
+    return sum(_kernel_sum(d2, sigma) for d2 in _within(cells)) / comb(len(cells), 2)
 
 
 def bandwidth(truth: Float[Array, "cell component"], reference: Float[Array, "cell2 component"]) -> float:
     """Width of the kernel of `mmd_rbf`: the median distance between two different cells of truth and reference pooled.
 
     It does not depend on any model. Where more than half of the pairs coincide it is the mean distance, and 1 where all do.
-
-    Parameters
-    ----------
-    truth, reference
-        Cells [cell, component]; equally many, or the larger side decides.
+    The sides have equally many cells, or the larger one decides.
     """
     cells = np.concatenate([truth, reference]).astype(np.float64)
     median = float(np.median(np.sqrt(np.concatenate(list(_within(cells))))))
@@ -107,32 +78,15 @@ def bandwidth(truth: Float[Array, "cell component"], reference: Float[Array, "ce
 def wasserstein(truth: SortedCells, predicted: SortedCells) -> float:
     """Mean over genes of the one-dimensional Wasserstein-1 distance between true and predicted cells.
 
-    In the units of the expression space. Every gene counts alike; the correlation between genes is ignored.
-
-    Parameters
-    ----------
-    truth, predicted
-        Equally many cells, the same genes.
-
-    Raises
-    ------
-    ValueError
-        The sides differ in cells or genes.
+    In the units of the expression space. Every gene counts alike; the correlation between genes is ignored. Raises ValueError
+    where the sides differ in cells or genes.
     """
     from benchmarks.scoring.metrics.compiled import sum_gaps
 
     check_genes(truth, predicted)
     if truth.n_cells != predicted.n_cells:
         raise ValueError(f"wasserstein got {truth.n_cells} and {predicted.n_cells} cells; expected equally many.")
-    sides = [(side.values, side.starts, side.negatives) for side in (truth, predicted)]
-    return float(sum_gaps(*sides[0], *sides[1], truth.n_cells).mean() / truth.n_cells)
-
-
-def _pairs(n: int) -> int:
-    """Count the pairs of different cells."""
-    if n < 2:
-        raise ValueError(f"Distances between cells of one side need at least 2 cells on each side; got {n}.")
-    return n * (n - 1) // 2
+    return float(sum_gaps(truth, predicted).mean() / truth.n_cells)
 
 
 def _across(x: Array, y: Array) -> Iterator[Array]:
@@ -168,27 +122,17 @@ def _squared(x: Array, y: Array) -> Array:
 
 
 def _kernel_sum(d2: Array, sigma: float) -> float:
-    if not sigma > 0:
-        raise ValueError(f"mmd_rbf got the width {sigma}; expected a positive number: use bandwidth.")
     return float(np.exp(d2 * (-0.5 / sigma**2)).sum())
 
 
-def _of_cells(function: Callable[..., float], name: Quantity, source: str) -> Metric:
-    """Make the metric of a distance that was computed from single cells, one value a condition."""
-    return Metric(
-        name=name,
-        family="distribution",
-        function=lambda distances: np.asarray(distances, dtype=np.float64),
-        needs=(name,),
-        best=0.0,
-        higher_is_better=False,
-        source=source,
-        description=first_line(function),
-    )
-
-
-METRICS = (
-    _of_cells(e_distance, "e_distance", "Székely & Rizzo 2013, doi:10.1016/j.jspi.2013.03.018"),
-    _of_cells(mmd_rbf, "mmd_rbf", "Gretton et al. 2012, Journal of Machine Learning Research 13, 723–773"),
-    _of_cells(wasserstein, "wasserstein", OWN_DEFINITION),
+_SOURCES: dict[Quantity, tuple[Callable[..., float], str]] = {
+    "e_distance": (e_distance, "Székely & Rizzo 2013, doi:10.1016/j.jspi.2013.03.018"),
+    "mmd_rbf": (mmd_rbf, "Gretton et al. 2012, Journal of Machine Learning Research 13, 723–773"),
+    "wasserstein": (wasserstein, OWN_DEFINITION),
+}
+_given = partial(np.asarray, dtype=np.float64)  # the distances, which were computed from single cells
+_distance = partial(Metric, _given, family="distribution", best=0.0, higher_is_better=False)
+METRICS = tuple(
+    _distance(name=name, needs=(name,), source=source, summary=first_line(function))
+    for name, (function, source) in _SOURCES.items()
 )

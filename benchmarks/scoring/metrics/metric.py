@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -50,22 +51,17 @@ FAMILY_FLOORS: Mapping[str, Floor] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """One column of the leaderboard.
+    """One column of the leaderboard; raises `ValueError` for a quantity that does not exist."""
 
-    Raises
-    ------
-    ValueError
-        A quantity that does not exist.
-    """
-
-    name: str
-    """Column name."""
-    family: Family
-    """What it compares; "retrieval" needs all conditions of a context at once."""
-    function: Callable[..., np.ndarray]
+    function: Callable[..., np.ndarray] = field(kw_only=False)
     """Pure function of the quantities in `needs`, in that order: arrays with one row a condition in, one float64 a condition
     out. NaN marks a condition that has no such score."""
-    needs: tuple[Quantity, ...]
+    name: str = ""
+    """Column name; default: the function's."""
+    needs: tuple[Quantity, ...] = ()
+    """Default: the names of the function's parameters."""
+    family: Family
+    """What it compares; "retrieval" needs all conditions of a context at once."""
     best: float | None
     """Value the oracle reaches (in expectation for U-statistics); None where a metric only describes."""
     higher_is_better: bool = True
@@ -75,20 +71,17 @@ class Metric:
     """Where the definition comes from."""
     undefined: str = ""
     """Status of a condition for which `function` returns NaN; "" where it never does."""
-    description: str = ""
-    """Default: the first line of the function's docstring."""
+    summary: str = ""
+    """One line that describes it in every report; default: the first line of the function's docstring."""
     floor: Floor | None = None
     """Smallest change worth a failed build; None: that of the family."""
 
     def __post_init__(self) -> None:
-        unknown = [q for q in self.needs if q not in get_args(Quantity)]
-        if unknown or not self.needs:
+        object.__setattr__(self, "name", self.name or self.function.__name__)
+        object.__setattr__(self, "needs", self.needs or tuple(inspect.signature(self.function).parameters))
+        object.__setattr__(self, "summary", self.summary or first_line(self.function))
+        if not set(self.needs) <= set(get_args(Quantity)):
             raise ValueError(f"Metric '{self.name}' needs {self.needs}; expected some of {get_args(Quantity)}.")
-
-    @property
-    def summary(self) -> str:
-        """One line that describes the metric in every report."""
-        return self.description or first_line(self.function)
 
 
 def first_line(function: Callable) -> str:

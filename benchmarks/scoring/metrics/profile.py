@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.scoring.metrics.metric import PAIR, Array, Floor, Metric, PerCondition, PerGene
+from benchmarks.scoring.metrics.metric import Array, Floor, Metric, PerCondition, PerGene
 
 CYCSEQ_TABLE = "CycSeq (IJCAI 2025), Table 1"
 FLAT = 1e-6
@@ -70,12 +70,12 @@ def f64(x: Array) -> Array:
     return np.asarray(x, dtype=np.float64)
 
 
-_error = partial(Metric, family="profile", needs=PAIR, best=0.0, higher_is_better=False)
-_similarity = partial(Metric, family="profile", needs=PAIR, best=1.0, floor=Floor(0.01))
+_error = partial(Metric, family="profile", best=0.0, higher_is_better=False)
+_similarity = partial(Metric, family="profile", best=1.0, floor=Floor(0.01))
 METRICS = (
-    _error(name="mse", function=mse, source=CYCSEQ_TABLE),
-    _error(name="mae", function=mae, source=CYCSEQ_TABLE, floor=Floor(0.03, relative=True)),
-    _error(name="rmse", function=rmse, source="root of mse", floor=Floor(0.03, relative=True), scored=False),
-    _similarity(name="r2", function=r2, source="coefficient of determination"),
-    _similarity(name="r2_pearson", function=r2_pearson, source=f"{CYCSEQ_TABLE}, as 'R²'"),
+    _error(mse, source=CYCSEQ_TABLE),
+    _error(mae, source=CYCSEQ_TABLE, floor=Floor(0.03, relative=True)),
+    _error(rmse, source="root of mse", floor=Floor(0.03, relative=True), scored=False),
+    _similarity(r2, source="coefficient of determination"),
+    _similarity(r2_pearson, source=f"{CYCSEQ_TABLE}, as 'R²'"),
 )

@@ -7,8 +7,7 @@ That is a merge where the sides are alike in size, and a search where one is far
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -21,8 +20,7 @@ BLOCK = 1 << 20
 """Values that are sorted at a time."""
 
 
-@dataclass(frozen=True)
-class SortedCells:
+class SortedCells(NamedTuple):
     """A set of cells with every gene's non-zero values in ascending order; made by `sort_cells`.
 
     Zeros are not stored: they stand between the negative and the positive values of their gene.
@@ -38,27 +36,12 @@ class SortedCells:
     """Σ (t³ − t) over each gene's groups of t equal values, zeros included."""
     n_cells: int
 
-    @property
-    def n_genes(self) -> int:
-        """Number of genes."""
-        return len(self.starts) - 1
-
 
 def sort_cells(matrix: Cells) -> SortedCells:
     """Sort every gene's non-zero values; sparse input is never made dense by more than a block, and no input is changed.
 
-    Parameters
-    ----------
-    matrix
-        Cells [cell, gene], sparse (CSR or CSC, matrix or array) or dense. Types other than float32 become float64.
-
-    Raises
-    ------
-    ValueError
-        Not two-dimensional, no cell, or a value that is NaN or infinite.
+    Types other than float32 become float64. There is one cell or more. Raises ValueError for a value that is NaN or infinite.
     """
-    if matrix.ndim != 2 or matrix.shape[0] == 0:
-        raise ValueError(f"sort_cells got shape {matrix.shape}; expected [cell, gene] with at least one cell.")
     from scipy.sparse import issparse
 
     from benchmarks.scoring.metrics.compiled import describe
@@ -79,17 +62,8 @@ def rank_sum(cells: SortedCells, reference: SortedCells) -> Float[Array, "gene"]
     """Two-sided p value of Wilcoxon's rank-sum (Mann–Whitney) test of every gene.
 
     Normal approximation with correction for ties and continuity. A gene that is constant over both sides has p = 1.
-    Symmetric in its arguments. Holds no interpreter lock while it counts, so conditions can run in threads.
-
-    Parameters
-    ----------
-    cells, reference
-        The two sides, with the same genes in the same order.
-
-    Raises
-    ------
-    ValueError
-        The sides do not have the same number of genes.
+    Symmetric in its arguments. Holds no interpreter lock while it counts, so conditions can run in threads. Raises ValueError
+    where the sides do not have the same number of genes.
 
     Source: Mann & Whitney 1947, doi:10.1214/aoms/1177730491.
     """
@@ -100,11 +74,7 @@ def rank_sum(cells: SortedCells, reference: SortedCells) -> Float[Array, "gene"]
     check_genes(cells, reference)
     small, large = sorted((cells, reference), key=lambda side: len(side.values))
     kind = np.result_type(small.values, large.values)  # float32 to float64 is exact and keeps the order
-    u, ties = count_wins(
-        (small.values.astype(kind, copy=False), small.starts, small.negatives, small.n_cells),
-        (large.values.astype(kind, copy=False), large.starts, large.negatives, large.n_cells),
-        large.ties,
-    )
+    u, ties = count_wins(*(s._replace(values=s.values.astype(kind, copy=False)) for s in (small, large)))
     n, m = float(small.n_cells), float(large.n_cells)
     total = n + m
     spread = np.sqrt(n * m / 12 * ((total + 1) - ties / (total * (total - 1))))
@@ -115,8 +85,9 @@ def rank_sum(cells: SortedCells, reference: SortedCells) -> Float[Array, "gene"]
 
 def check_genes(a: SortedCells, b: SortedCells) -> None:
     """Raise ValueError unless both sets of cells have the same number of genes."""
-    if a.n_genes != b.n_genes:
-        raise ValueError(f"Two sets of cells have {a.n_genes} and {b.n_genes} genes; expected the same genes in both.")
+    n, m = len(a.negatives), len(b.negatives)
+    if n != m:
+        raise ValueError(f"Two sets of cells have {n} and {m} genes; expected the same genes in both.")
 
 
 def _sort_dense(matrix: Float[Array, "cell gene"]) -> tuple[Array, Array]:

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from jaxtyping import Int
 
-from benchmarks.scoring.metrics.metric import CHANGE, PAIR, Array, Metric, PerCondition, PerGene
+from benchmarks.scoring.metrics.metric import Array, Metric, PerCondition, PerGene
 from benchmarks.scoring.metrics.profile import constant, f64
 
 _VCC = "Virtual Cell Challenge 2025"
@@ -29,21 +29,12 @@ def pds(
     1 − rank / N, where rank = number of truths strictly nearer + ½ the number of others tied with its own; the perturbed
     gene's own column is left out of the distances. 1 is best; all tied gives (N + 1) / (2N).
 
-    Parameters
-    ----------
-    delta, delta_hat
-        Changes of all N conditions.
-    own_gene
-        Column of each condition's perturbed gene; −1 where it is not measured. Two-dimensional for combinations, with one
-        column a gene and −1 as padding.
-
-    Source: Virtual Cell Challenge 2025.
+    `own_gene` has the column of each condition's perturbed gene, −1 where it is not measured; it is two-dimensional for
+    combinations, with one column a gene and −1 as padding.
     """
     from benchmarks.scoring.metrics.compiled import add_city_block
 
     t, p = (np.ascontiguousarray(x, dtype=np.float64) for x in (delta, delta_hat))
-    if len(t) < MIN_CONDITIONS:
-        return np.full(len(t), np.nan)
     distance = np.zeros((len(t), len(t)))  # [prediction, truth]
     add_city_block(p, t, distance)
     slack = ROUNDING * distance
@@ -62,10 +53,8 @@ def pds_cosine(delta: PerGene, delta_hat: PerGene) -> PerCondition:
     change that is constant over genes is equally far from all and scores exactly 0.5.
     """
     t, p = f64(delta), f64(delta_hat)
-    if len(t) < MIN_CONDITIONS:
-        return np.full(len(t), np.nan)
     nearer, tied = _compare_with_own(-_unit(p) @ _unit(t).T, np.full((len(t), 1), ROUNDING))
-    return np.where(constant(p), 0.5, 1 - (nearer + 0.5 * tied) / (len(t) - 1))
+    return np.where(constant(p) & np.isfinite(nearer), 0.5, 1 - (nearer + 0.5 * tied) / (len(t) - 1))
 
 
 def centroid_accuracy(truth: PerGene, predicted: PerGene) -> PerCondition:
@@ -73,29 +62,26 @@ def centroid_accuracy(truth: PerGene, predicted: PerGene) -> PerCondition:
 
     #{q ≠ p : d(p̂_p, t_q) > d(p̂_p, t_p)} / (Q − 1): a tie counts as wrong, so all tied gives 0.
     """
-    n = len(truth)
-    if n < MIN_CONDITIONS:
-        return np.full(n, np.nan)
     nearer, tied = _compare_with_own(*_squared_distances(predicted, truth, np.mean(truth, axis=0)))
-    return (n - 1 - nearer - tied) / (n - 1)
+    return (len(truth) - 1 - nearer - tied) / (len(truth) - 1)
 
 
 def rank_perturbench(truth: PerGene, predicted: PerGene) -> PerCondition:
     """Position of a condition's own prediction among all predictions, seen from its truth, divided by their number.
 
     0 is best. The distance is the Euclidean one of mean profiles; ties take the mean position.
-
-    Source: the rank metric of PerturBench.
     """
-    n = len(truth)
-    if n < MIN_CONDITIONS:
-        return np.full(n, np.nan)
     nearer, tied = _compare_with_own(*_squared_distances(truth, predicted, np.mean(truth, axis=0)))
-    return (nearer + 0.5 * tied) / n
+    return (nearer + 0.5 * tied) / len(truth)
 
 
 def _compare_with_own(distance: Array, slack: Array) -> tuple[Array, Array]:
-    """Count, row by row, the others that are nearer than the row's own (the diagonal), and those as near within `slack`."""
+    """Count, row by row, the others that are nearer than the row's own (the diagonal), and those as near within `slack`.
+
+    Both are NaN where there are too few candidates.
+    """
+    if len(distance) < MIN_CONDITIONS:
+        return np.full(len(distance), np.nan), np.full(len(distance), np.nan)
     gap = distance - np.diag(distance)[:, None]
     return (gap < -slack).sum(axis=1), (np.abs(gap) <= slack).sum(axis=1) - 1
 
@@ -116,19 +102,10 @@ def _unit(x: Array) -> Array:
     return np.divide(x, length, out=np.zeros_like(x), where=length > 0)
 
 
-_retrieval = partial(Metric, family="retrieval", undefined="too_few_conditions")
+_retrieval = partial(Metric, family="retrieval", best=1.0, undefined="too_few_conditions")
 METRICS = (
-    _retrieval(name="pds", function=pds, needs=(*CHANGE, "own_gene"), best=1.0, source=_VCC),
-    _retrieval(name="pds_cosine", function=pds_cosine, needs=CHANGE, best=1.0, source=f"{_VCC}, cosine variant"),
-    _retrieval(
-        name="centroid_accuracy", function=centroid_accuracy, needs=PAIR, best=1.0, source="Systema, centroid accuracy"
-    ),
-    _retrieval(
-        name="rank_perturbench",
-        function=rank_perturbench,
-        needs=PAIR,
-        best=0.0,
-        higher_is_better=False,
-        source="PerturBench, rank metric",
-    ),
+    _retrieval(pds, source=_VCC),
+    _retrieval(pds_cosine, source=f"{_VCC}, cosine variant"),
+    _retrieval(centroid_accuracy, source="Systema, centroid accuracy"),
+    _retrieval(rank_perturbench, best=0.0, higher_is_better=False, source="PerturBench, rank metric"),
 )

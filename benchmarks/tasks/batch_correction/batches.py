@@ -1,15 +1,27 @@
-"""Batches of cells, the reference batch, and batches that are confounded with contexts."""
+"""Batches of cells, the reference, batches confounded with contexts, and the correction of each fold of a run.
+
+A fold's parameters are estimated from its training cells, and applied when cells are read.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from scipy.sparse.csgraph import connected_components
 
 from benchmarks.contract import CONTROL
-from benchmarks.errors import DataError
+from benchmarks.errors import DataError, UnknownName
+from benchmarks.tasks.batch_correction.combat import Combat, fit
+from benchmarks.tasks.leakage import audit_parameters
+from benchmarks.tasks.protocol import list_protocols
+from benchmarks.tasks.splits import Split
 
 Method = Literal["none", "technical", "per_condition"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -29,15 +41,15 @@ MEANING = {
     ),
 }
 """Method → what it does to the data, for reports."""
+BLOCK = 4096
+"""Cells corrected at a time."""
 
 
 def label_batches(obs: pd.DataFrame, method: Method, study: str) -> pd.Series:
-    """Return the name of every cell's batch; raises `DataError` for method "none".
+    """Return the name of every cell's batch.
 
     Batches are study × context × replicate (obs["batch"]), and under "per_condition" also × perturbation × dose.
     """
-    if method == "none":
-        raise DataError("Integration 'none' has no batches; choose 'technical' or 'per_condition'.")
     parts = [obs["context"].astype(str), obs["batch"].astype(str)]
     if method == "per_condition":
         doses = obs["dose"].map(lambda dose: "" if np.isnan(dose) else f"{dose:g} nM")
@@ -48,63 +60,94 @@ def label_batches(obs: pd.DataFrame, method: Method, study: str) -> pd.Series:
     return label
 
 
-def choose_reference(batches: Iterable[str], is_control: Iterable[bool]) -> str:
-    """Return the batch with the most controls, then the most cells, then the first name; raises `DataError` without any."""
-    table = pd.DataFrame({"batch": list(batches), "control": list(is_control)})
-    if not table["control"].any():
-        raise DataError("No control cell to choose a reference batch by; name the reference batch.")
-    counts = table.groupby("batch", sort=True)["control"].agg(["sum", "size"])
-    return str(counts.sort_values(["sum", "size"], ascending=False, kind="stable").index[0])
-
-
 def confounding(obs: pd.DataFrame, batches: Iterable[str], reference: str) -> pd.DataFrame:
-    """Find the batches whose effect is confounded with that of their context.
+    """Find the batches whose effect is confounded with that of their context, from the cells that are learnt from.
 
     A batch is separable if a chain of batches with contexts in common leads from it to the reference. Otherwise the
     correction of the batch removes the effect of its context too.
-
-    Parameters
-    ----------
-    obs
-        Canonical obs of the cells that parameters are estimated from.
-    batches
-        Batch of each cell.
-    reference
-        The reference batch.
 
     Returns
     -------
     pd.DataFrame
         Indexed by batch: `n_cells`, `n_controls`, `levels` (its contexts, joined by ", "), `separable`.
-
-    Raises
-    ------
-    DataError
-        No cell is in the reference batch.
     """
-    import scipy.sparse as sp
-    from scipy.sparse.csgraph import connected_components
-
-    table = pd.DataFrame(
-        {
-            "batch": np.asarray(list(batches), dtype=object),
-            "context": obs["context"].astype(str).to_numpy(),
-            "control": (obs["perturbation"] == CONTROL).to_numpy(),
-        }
-    )
-    batch, names = pd.factorize(table["batch"], sort=True)
-    context, contexts = pd.factorize(table["context"], sort=True)
-    if reference not in names:
-        raise DataError(f"The reference batch '{reference}' has none of these cells; choose one of {', '.join(names)}.")
-    size = len(names) + len(contexts)
-    edges = sp.coo_matrix((np.ones(len(batch)), (batch, len(names) + context)), shape=(size, size))
-    component = connected_components(edges, directed=False)[1][: len(names)]
-    grouped = table.groupby("batch", sort=True)
+    batch = pd.Series(list(batches), dtype=object, name="batch")
+    counts = pd.crosstab(batch, obs["context"].astype(str).to_numpy())
+    edges = sp.bmat([[None, counts.to_numpy()], [counts.to_numpy().T, None]])  # between batches and contexts
+    component = connected_components(edges, directed=False)[1][: len(counts)]
     return pd.DataFrame(
         {
-            "n_cells": grouped.size(),
-            "n_controls": grouped["control"].sum(),
-            "levels": grouped["context"].agg(lambda values: ", ".join(sorted(set(values)))),
-            "separable": component == component[list(names).index(reference)],
+            "n_cells": counts.sum(axis=1),
+            "n_controls": pd.Series((obs["perturbation"] == CONTROL).to_numpy()).groupby(batch).sum(),
+            "levels": [", ".join(counts.columns[row > 0]) for row in counts.to_numpy()],
+            "separable": component == component[counts.index.get_loc(reference)],
         }
     )
+
+
+@dataclass(frozen=True)
+class BatchCorrection:
+    """How the batches of a run are corrected (option `--integration`)."""
+
+    method: Method
+    study: str
+    """Name of the data set."""
+    reference: str
+    """The batch that all others are corrected to, the same in every fold."""
+
+    @classmethod
+    def of(cls, method: Method, study: str, reference: str | None, obs: pd.DataFrame) -> BatchCorrection:
+        """Choose the reference: the one named, else the batch with the most controls, then the most cells, then the first name.
+
+        Raises `UnknownName` where no cell is in the batch that was named.
+        """
+        counts = obs["is_control"].groupby(label_batches(obs, method, study), sort=True).agg(["sum", "size"])
+        if reference is None:
+            reference = str(counts.sort_values(["sum", "size"], ascending=False, kind="stable").index[0])
+        elif reference not in counts.index:
+            raise UnknownName(f"batch of {study} (--reference)", reference, counts.index)
+        return cls(method, study, reference)
+
+    def batches(self, obs: pd.DataFrame) -> pd.Series:
+        """Return the batch of every cell."""
+        return label_batches(obs, self.method, self.study)
+
+    def check(self, obs: pd.DataFrame, splits: Iterable[Split]) -> None:
+        """Raise `DataError` if the reference or the batch of a test cell has no training cells in some fold."""
+        batches = self.batches(obs).to_numpy()
+        for split in splits:
+            known = set(batches[split.train])
+            unknown = sorted({self.reference, *batches[split.tested]} - known)
+            if unknown:
+                raise DataError(
+                    f"--integration {self.method}: in fold {split.fold} of {split.protocol}, {len(unknown)} batch(es), such "
+                    f"as '{unknown[0]}', have no training cells, so their effect could only be estimated from what is to be "
+                    "predicted. Choose --integration technical, or a --protocol that trains on cells of every condition "
+                    f"({', '.join(p.name for p in list_protocols().values() if p.hides is None)})."
+                )
+
+    def path(self, run: Path, split: Split) -> Path:
+        """Return the file with the parameters of a fold."""
+        return run / "integration" / f"{split.protocol}-fold{split.fold}.npz"
+
+    def prepare(self, run: Path, split: Split, cells: AnnData) -> Combat:
+        """Estimate the parameters of a fold from its training cells and save them."""
+        batches = self.batches(cells.obs).to_numpy()
+        parts = np.array_split(split.train, -(-len(split.train) // BLOCK))
+        parameters = fit(((cells[rows], batches[rows]) for rows in parts), self.reference)
+        parameters.save(self.path(run, split))
+        return parameters
+
+    def read(self, run: Path, split: Split, cells: AnnData) -> AnnData:
+        """Correct cells with the saved parameters of a fold.
+
+        Raises `DataError` where there are none, and `LeakageError` where they are not from the fold's training cells.
+        """
+        parameters = Combat.load(self.path(run, split))
+        audit_parameters(parameters.cells_digest, split, cells)
+        batches = self.batches(cells.obs).to_numpy()
+        parts = [
+            sp.csr_matrix(parameters.apply(cells.X[first : first + BLOCK], batches[first : first + BLOCK]))
+            for first in range(0, cells.n_obs, BLOCK)
+        ]
+        return AnnData(X=sp.vstack(parts, format="csr"), obs=cells.obs, var=cells.var)

@@ -17,28 +17,74 @@ Manimaran & Johnson 2018, doi:10.1186/s12859-018-2263-6.
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from anndata import AnnData
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numba import njit
 
 from benchmarks.data.store import atomic_files
-from benchmarks.errors import DataError, UnknownName
-from benchmarks.tasks.batch_correction.moments import Moments, digest_of, moments_by_batch, summed_csr
+from benchmarks.errors import DataError
 
 Array = np.ndarray
 TOLERANCE = 1e-4
 """Relative change between rounds at which the estimates of a batch have converged, as in sva and inmoose."""
 MOST_ROUNDS = 10_000
-UNUSED = ("covariates", "columns", "baselines", "slopes")
-"""Fields of the file for covariates, of which there are none."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sufficient statistics of a group of cells; `squares` of a gene that does not vary is exactly 0."""
+
+    n: int
+    mean: Float[Array, "gene"]
+    squares: Float[Array, "gene"]
+    """Sum over cells of the squared distance to the mean."""
+
+    def joined(self, other: Moments) -> Moments:
+        """Return the moments of both groups together.
+
+        Source: Chan, Golub & LeVeque 1983, doi:10.1080/00031305.1983.10483115.
+        """
+        n = self.n + other.n
+        step = other.mean - self.mean
+        mean = self.mean + step * (other.n / n)
+        return Moments(n, mean, self.squares + other.squares + np.square(step) * (self.n * other.n / n))
+
+
+def moments_by_batch(x: Any, batches: Sequence[str]) -> dict[str, Moments]:
+    """Compute the moments of each batch from x [cell, gene], sparse or dense."""
+    codes, labels = pd.factorize(np.asarray(batches, dtype=object))
+    csr = summed_csr(x)
+    order = np.argsort(codes, kind="stable")
+    parts = np.split(order, np.cumsum(np.bincount(codes))[:-1])
+    return {
+        str(label): Moments(len(rows), *_mean_and_squares(csr.data, csr.indices, csr.indptr, rows, csr.shape[1]))
+        for label, rows in zip(labels, parts, strict=True)
+    }
+
+
+def digest_of(names: Iterable[str]) -> str:
+    """Hash a set of cell names in any order: their number, and the sum of their hashes modulo 2²⁵⁶ in hexadecimal."""
+    hashes = [int.from_bytes(hashlib.blake2b(str(name).encode(), digest_size=32).digest(), "big") for name in names]
+    return f"{len(hashes)}:{sum(hashes) % 2**256:064x}"
+
+
+def summed_csr(x: Any) -> sp.csr_matrix:
+    """Return x as CSR without duplicate entries; x itself does not change."""
+    csr = sp.csr_matrix(x)
+    if not csr.has_canonical_format:
+        csr = csr.copy()
+        csr.sum_duplicates()
+    return csr
 
 
 @dataclass(frozen=True)
@@ -48,8 +94,6 @@ class Combat:
     genes: tuple[str, ...]
     batches: tuple[str, ...]
     reference: str
-    n_cells: Int[Array, "batch"]
-    """Cells that each batch was estimated from."""
     mean: Float[Array, "gene"]
     """Mean of the reference batch."""
     variance: Float[Array, "gene"]
@@ -59,7 +103,7 @@ class Combat:
     scale: Float[Array, "batch gene"]
     """Multiplicative effect on the variance δ²*; 1 for the reference."""
     cells_digest: str
-    """Hash of the names of the cells that it was estimated from (`moments.digest_of`)."""
+    """Hash of the names of the cells that it was estimated from (`digest_of`)."""
 
     @property
     def untouched(self) -> tuple[str, ...]:
@@ -67,31 +111,11 @@ class Combat:
         return tuple(gene for gene, v in zip(self.genes, self.variance, strict=True) if v == 0)
 
     def apply(self, x: Any, batches: Sequence[str]) -> Float[Array, "cell gene"]:
-        """Correct cells of known batches.
+        """Correct cells, `x` in the space of the estimates, sparse or dense; the result is dense, in the precision of x.
 
-        Parameters
-        ----------
-        x
-            Expression [cell, gene] in the space of the estimates, SciPy sparse or NumPy; zeros do not stay zeros.
-        batches
-            Batch of every cell.
-
-        Returns
-        -------
-        numpy.ndarray
-            Corrected expression [cell, gene], dense, in the precision of x.
-
-        Raises
-        ------
-        DataError
-            A batch without estimates, or another number of genes or cells.
+        Raises `DataError` for a batch without estimates.
         """
         csr = summed_csr(x)
-        if csr.shape != (len(batches), len(self.genes)):
-            raise DataError(
-                f"Cells have shape {csr.shape} with {len(batches)} batch labels; expected one label a cell and the "
-                f"{len(self.genes)} genes that ComBat was estimated on."
-            )
         codes, labels = pd.factorize(np.asarray(batches, dtype=str))
         unknown = sorted(set(labels) - set(self.batches))
         if unknown:
@@ -109,17 +133,16 @@ class Combat:
 
     def save(self, path: Path) -> None:
         """Write the parameters (`.npz`), whole or not at all; raises `StoreError`."""
-        fields: dict[str, Any] = {name: np.asarray(value) for name, value in vars(self).items()}
-        fields |= dict.fromkeys(UNUSED, np.array((), dtype=str)) | {"slopes": np.zeros((0, len(self.genes)))}
+        arrays: dict[str, Any] = {name: np.asarray(value) for name, value in vars(self).items()}
         with atomic_files.atomic(path) as handle:
-            np.savez(handle, **fields)
+            np.savez(handle, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> Combat:
         """Read parameters from a file; raises `DataError` if it is missing or not valid."""
         try:
             with path.open("rb") as handle, np.load(handle, allow_pickle=False) as found:
-                table: dict[str, Any] = {name: found[name] for name in found.files if name not in UNUSED}
+                table: dict[str, Any] = {field.name: found[field.name] for field in fields(cls)}
             table |= {name: tuple(table[name].tolist()) for name in ("genes", "batches")}
             table |= {name: str(table[name]) for name in ("reference", "cells_digest")}
             return cls(**table)
@@ -130,43 +153,25 @@ class Combat:
 
 
 def fit(blocks: Iterable[tuple[AnnData, Sequence[str]]], reference: str) -> Combat:
-    """Estimate ComBat's parameters.
+    """Estimate ComBat's parameters from blocks of cells [cell, gene] that may be learnt from, with the batch of each cell.
 
-    Parameters
-    ----------
-    blocks
-        Cells [cell, gene] that may be learnt from, and the batch of each; iterated once.
-    reference
-        The batch that all others are corrected to.
-
-    Raises
-    ------
-    UnknownName
-        No cell is in the reference batch.
-    DataError
-        No cells, blocks with different genes, values that are not finite, or estimates that do not converge.
+    All blocks have the same genes, and all batches are corrected to the reference. Raises `DataError` for estimates that do
+    not converge.
     """
     genes: tuple[str, ...] = ()
     moments: dict[str, Moments] = {}
     names: list[str] = []
     for cells, labels in blocks:
-        genes = genes or tuple(cells.var_names)
-        if tuple(cells.var_names) != genes:
-            raise DataError("Blocks of cells have different genes; expected the same genes in the same order.")
+        genes = tuple(cells.var_names)
         for batch, found in moments_by_batch(cells.X, labels).items():
             moments[batch] = moments[batch].joined(found) if batch in moments else found
         names.extend(cells.obs_names)
-    if not names:
-        raise DataError("There are no cells to estimate batch effects from; expected training and control cells.")
-    if reference not in moments:
-        raise UnknownName("reference batch", reference, moments)
     centre = moments[reference]
     varies = centre.squares > 0
     variance = np.where(varies, centre.squares / centre.n, 0.0)
     sd = np.sqrt(variance[varies])
     batches = sorted(moments)
-    shift = np.zeros((len(batches), len(genes)))
-    scale = np.ones_like(shift)
+    shift, scale = np.zeros((len(batches), len(genes))), np.ones((len(batches), len(genes)))
     for place, batch in enumerate(batches):
         if batch != reference and varies.any():
             found = moments[batch]
@@ -177,7 +182,6 @@ def fit(blocks: Iterable[tuple[AnnData, Sequence[str]]], reference: str) -> Comb
         genes=genes,
         batches=tuple(batches),
         reference=reference,
-        n_cells=np.array([moments[batch].n for batch in batches]),
         mean=centre.mean,
         variance=variance,
         shift=shift,
@@ -187,23 +191,10 @@ def fit(blocks: Iterable[tuple[AnnData, Sequence[str]]], reference: str) -> Comb
 
 
 def shrink(found: Moments) -> tuple[Array, Array]:
-    """Return the empirical Bayes estimates of one batch, which are pooled over genes.
+    """Return the empirical Bayes estimates of one batch, shift γ* and scale δ²* [gene], from its standardised moments.
 
-    Parameters
-    ----------
-    found
-        Moments of the batch in standardised units.
-
-    Returns
-    -------
-    numpy.ndarray, numpy.ndarray
-        Shift γ* [gene] and scale δ²* [gene]: conditional posterior means under a normal prior for the shift and an
-        inverse gamma prior for the scale, both with moments taken over genes.
-
-    Raises
-    ------
-    DataError
-        The estimates have not converged after `MOST_ROUNDS` rounds.
+    They are conditional posterior means under a normal prior for the shift and an inverse gamma prior for the scale, both
+    with moments taken over genes. Raises `DataError` where they have not converged after `MOST_ROUNDS` rounds.
     """
     n, shift_hat, scale_hat = found.n, found.mean, found.squares / found.n
     centre, width = shift_hat.mean(), shift_hat.var()
@@ -252,3 +243,28 @@ def _scatter(data, indices, indptr, rows, factor, offset, out):  # type: ignore[
         for k in range(indptr[row], indptr[row + 1]):
             gene = indices[k]
             out[row, gene] = factor[gene] * data[k] + offset[gene]
+
+
+@njit(nogil=True, cache=True)
+def _mean_and_squares(data, indices, indptr, rows, n_genes):  # type: ignore[no-untyped-def]
+    """Mean and sum of squared deviations of some rows of a CSR matrix, in float64.
+
+    Sums are taken of differences to the first of the cells, so that a gene without variation gives exactly 0.
+    """
+    n = len(rows)
+    origin, sums, filled = np.zeros(n_genes), np.zeros(n_genes), np.zeros(n_genes)
+    for k in range(indptr[rows[0]], indptr[rows[0] + 1]):
+        origin[indices[k]] = data[k]
+    for row in rows:
+        for k in range(indptr[row], indptr[row + 1]):
+            gene = indices[k]
+            sums[gene] += data[k] - origin[gene]
+            filled[gene] += 1
+    mean, squares = np.empty(n_genes), np.empty(n_genes)
+    for gene in range(n_genes):
+        mean[gene] = origin[gene] + (sums[gene] - (n - filled[gene]) * origin[gene]) / n
+        squares[gene] = (n - filled[gene]) * mean[gene] ** 2
+    for row in rows:
+        for k in range(indptr[row], indptr[row + 1]):
+            squares[indices[k]] += (data[k] - mean[indices[k]]) ** 2
+    return mean, squares

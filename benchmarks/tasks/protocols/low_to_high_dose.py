@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.tasks.cell_assignment import MOST_FOLDS, join, share, with_cells
-from benchmarks.tasks.conditions import Condition, Index, Scope, TestCondition, lower_doses
-from benchmarks.tasks.protocol import Fold, Protocol
-
-if TYPE_CHECKING:
-    import pandas as pd
+from benchmarks.tasks.conditions import Condition, Index, Scope, Table, TestCondition, lower_doses
+from benchmarks.tasks.protocol import MOST_FOLDS, Fold, Protocol, join, share, with_cells
 
 
-def raised(table: pd.DataFrame, scope: Scope) -> list[Condition]:
+def raised(table: Table, scope: Scope) -> list[Condition]:
     """List conditions with a lower dose to start from: of all named compounds, or else of every fifth by name."""
     found = [c for c in lower_doses(table) if scope.has(c.context, c.perturbation)]
     every = 1 if scope.perturbations is not None else MOST_FOLDS
@@ -23,12 +18,12 @@ def raised(table: pd.DataFrame, scope: Scope) -> list[Condition]:
     return [c for c in found if c.perturbation in chosen]
 
 
-def target_doses(table: pd.DataFrame, scope: Scope) -> list[float]:
+def target_doses(table: Table, scope: Scope) -> list[float]:
     """List the doses that are tested, the highest first."""
     return sorted({c.dose for c in raised(table, scope) if c.dose is not None}, reverse=True)
 
 
-def hold_out(table: pd.DataFrame, fold: int, scope: Scope, generator: np.random.Generator) -> frozenset[Condition]:
+def hold_out(table: Table, fold: int, scope: Scope, generator: np.random.Generator) -> frozenset[Condition]:
     """Test one dose, the highest in fold 0."""
     target = target_doses(table, scope)[fold]
     return frozenset(c for c in raised(table, scope) if c.dose == target)

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.tasks.cell_assignment import control_groups, controls_of, every_condition, five_folds, with_cells
 from benchmarks.tasks.conditions import Index, TestCondition
-from benchmarks.tasks.protocol import Fold, Protocol
+from benchmarks.tasks.protocol import Fold, Protocol, control_groups, controls_of, with_cells
 
 DRAW_CELLS = 50
 """Cells in one draw of the paper (c_s)."""
@@ -34,8 +33,6 @@ PROTOCOL = Protocol(
     name="resampled",
     summary="the paper's: draws of the cells trained on (leaky)",
     order=5,
-    count_folds=five_folds,
-    hold_out=every_condition,
     assign=assign,
     leaky=True,
 )

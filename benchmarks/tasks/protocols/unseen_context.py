@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.tasks.cell_assignment import start_from_controls
-from benchmarks.tasks.conditions import Condition, Scope, all_of
-from benchmarks.tasks.protocol import Protocol
-
-if TYPE_CHECKING:
-    import pandas as pd
+from benchmarks.tasks.conditions import Condition, Scope, Table, all_of
+from benchmarks.tasks.protocol import Protocol, start_from_controls
 
 
-def shared(table: pd.DataFrame, scope: Scope) -> dict[str, list[str]]:
+def shared(table: Table, scope: Scope) -> dict[str, list[str]]:
     """Map perturbations that stay in at least one context to the contexts they can be tested in, the largest first."""
     pairs = table.drop_duplicates(["context", "perturbation"])
     found = {}
@@ -27,7 +22,7 @@ def shared(table: pd.DataFrame, scope: Scope) -> dict[str, list[str]]:
     return found
 
 
-def count_folds(table: pd.DataFrame, scope: Scope) -> int:
+def count_folds(table: Table, scope: Scope) -> int:
     """Count the folds until every condition was tested once."""
     contexts = shared(table, scope).values()
     if scope.one_context:
@@ -35,7 +30,7 @@ def count_folds(table: pd.DataFrame, scope: Scope) -> int:
     return -(-max(map(len, contexts), default=0) // scope.contexts_held_out)
 
 
-def hold_out(table: pd.DataFrame, fold: int, scope: Scope, generator: np.random.Generator) -> frozenset[Condition]:
+def hold_out(table: Table, fold: int, scope: Scope, generator: np.random.Generator) -> frozenset[Condition]:
     """Hold out each perturbation in other contexts in each fold."""
     found, n_out = shared(table, scope), scope.contexts_held_out
     order = [str(p) for p in (generator.permutation(sorted(found)) if len(found) > 1 else sorted(found))]

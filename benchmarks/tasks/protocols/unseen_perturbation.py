@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.tasks.cell_assignment import MOST_FOLDS, every_condition, start_from_controls
-from benchmarks.tasks.conditions import Condition, Scope
-from benchmarks.tasks.protocol import Protocol
+from benchmarks.tasks.conditions import Condition, Scope, Table
+from benchmarks.tasks.protocol import MOST_FOLDS, Protocol, in_scope, start_from_controls
 
 
-def singles(table: pd.DataFrame, scope: Scope) -> list[str]:
+def singles(table: Table, scope: Scope) -> list[str]:
     """List the single perturbations of the scope."""
-    return sorted({c.perturbation for c in every_condition(table, 0, scope, None) if len(c.parts) == 1})
+    return sorted({c.perturbation for c in in_scope(table, scope) if len(c.parts) == 1})
 
 
-def count_folds(table: pd.DataFrame, scope: Scope) -> int:
+def count_folds(table: Table, scope: Scope) -> int:
     """Count the folds: one for named perturbations, else at most `MOST_FOLDS`, with one perturbation in each at least."""
     n_singles = len(singles(table, scope))
     if scope.perturbations is not None:
@@ -25,10 +23,10 @@ def count_folds(table: pd.DataFrame, scope: Scope) -> int:
     return min(MOST_FOLDS, n_singles) if n_singles > 1 else 0
 
 
-def hold_out(table: pd.DataFrame, fold: int, scope: Scope, generator: np.random.Generator) -> frozenset[Condition]:
+def hold_out(table: Table, fold: int, scope: Scope, generator: np.random.Generator) -> frozenset[Condition]:
     """Hold out a fifth of the single perturbations, or all that are named."""
     chosen = set(generator.permutation(singles(table, scope))[fold :: count_folds(table, scope)])
-    return frozenset(c for c in every_condition(table, fold, scope, None) if c.perturbation in chosen)
+    return frozenset(c for c in in_scope(table, scope) if c.perturbation in chosen)
 
 
 def hides(tested: frozenset[Condition]) -> Callable[[Condition], bool]:
@@ -48,6 +46,3 @@ PROTOCOL = Protocol(
     gives_away=lambda trained, tested: tested.perturbation in (trained.perturbation, *trained.parts),
     needs="two single perturbations or more",
 )
-
-if TYPE_CHECKING:
-    import pandas as pd

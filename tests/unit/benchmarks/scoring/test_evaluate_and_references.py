@@ -11,17 +11,13 @@ import pytest
 import scipy.sparse as sp
 
 from benchmarks.contract import Prediction
-from benchmarks.scoring import truth_side
+from benchmarks.scoring import references as references_module
 from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.evaluate import evaluate, score_rows
 from benchmarks.scoring.metrics.all_metrics import METRICS, find_metric
-from benchmarks.scoring.planted import planted
-from benchmarks.scoring.prediction_summary import summarise_predictions
-from benchmarks.scoring.references import as_prediction, halves, references
-from benchmarks.scoring.scored_fold import own_columns, scored_fold_of
-from benchmarks.scoring.training_summary import summarise_training
-from benchmarks.scoring.truth_side import truth_side_of
-from benchmarks.scoring.truth_summary import summarise_truth, top_genes
+from benchmarks.scoring.references import as_prediction, halves, planted, references, truth_side_of
+from benchmarks.scoring.scored_fold import own_columns, scored_fold_of, summarise_training, take
+from benchmarks.scoring.summaries import summarise_predictions, summarise_truth, top_genes
 from tests.unit.benchmarks.scoring.screens import PERTURBATIONS, fold, screen
 
 U_STATISTICS = {"e_distance", "mmd_rbf"}
@@ -32,6 +28,10 @@ def make_fold(cells=None, direction="n2p", *, train=True, threads=1, split=None)
     split = split or fold(cells)
     training = summarise_training(cells, split.train, 0) if train else None
     return scored_fold_of(cells, split, direction, training, space="log2_cp10k", seed=3, threads=threads)
+
+
+def truth_cells(scored, number):
+    return take(scored.cells, scored.conditions[number].truth(scored.direction))
 
 
 def score(scored, load):
@@ -95,7 +95,7 @@ def test_draws_and_means_need_cells():
     scored = make_fold()
     for unit in ("mean", "draw"):
         rows = slice(0, 1) if unit == "mean" else slice(0, 3)
-        values = score(scored, lambda n, r=rows, u=unit: Prediction(scored.truth_cells(n).toarray()[r], unit=u))
+        values = score(scored, lambda n, r=rows, u=unit: Prediction(truth_cells(scored, n).toarray()[r], unit=u))
         for name in ("des", "de_jaccard", "de_auroc", "e_distance", "mmd_rbf", "wasserstein"):
             assert set(values[name].status) == {"needs_cells"}, name
             assert np.isnan(values[name].values).all()
@@ -104,7 +104,7 @@ def test_draws_and_means_need_cells():
 
 def test_unsupported_without_training_cells():
     scored = make_fold(train=False)
-    values = score(scored, lambda n: as_prediction(scored.truth_cells(n)))
+    values = score(scored, lambda n: as_prediction(truth_cells(scored, n)))
     for name in ("pearson_delta_centroid", "e_distance", "mmd_rbf"):
         assert set(values[name].status) == {"unsupported"}, name
     assert set(values["wasserstein"].status) == {"ok"}
@@ -131,7 +131,7 @@ def test_failed_condition_has_no_value_and_leaves_others_unchanged():
     truth = summarise_truth(scored)
 
     def load(number):
-        return None if number == 1 else as_prediction(scored.truth_cells(number))
+        return None if number == 1 else as_prediction(truth_cells(scored, number))
 
     values = evaluate(scored, truth, summarise_predictions(scored, truth, load))
     endings = [Ending(c, p, "ok") for c, p in zip(scored.contexts, scored.perturbations, strict=True)]
@@ -141,7 +141,7 @@ def test_failed_condition_has_no_value_and_leaves_others_unchanged():
     assert set(broken["status"]) == {"failed"}
     assert set(broken["reason"]) == {"it broke"}
     assert broken["value"].isna().all()
-    whole = score(scored, lambda n: as_prediction(scored.truth_cells(n)))
+    whole = score(scored, lambda n: as_prediction(truth_cells(scored, n)))
     others = [0, 2, 3]
     assert values["pearson_delta"].values[others] == pytest.approx(whole["pearson_delta"].values[others])
     assert (rows["status"] != "ok").eq(rows["value"].isna()).all()
@@ -171,7 +171,7 @@ def test_dense_and_sparse_cells_agree():
 
 def test_order_of_predicted_cells_does_not_matter():
     scored = make_fold()
-    load = lambda n, turn=False: Prediction(scored.truth_cells(n).toarray()[:: -1 if turn else 1], unit="cell")  # noqa: E731
+    load = lambda n, turn=False: Prediction(truth_cells(scored, n).toarray()[:: -1 if turn else 1], unit="cell")  # noqa: E731
     values, turned = score(scored, load), score(scored, lambda n: load(n, turn=True))
     for metric in METRICS:
         if metric.name in values:
@@ -183,11 +183,8 @@ def test_halves_are_disjoint_and_complete():
     scored = make_fold()
     first, second = halves(scored, 0)
     for number in range(len(scored)):
-        a, b = first(number).toarray(), second(number).toarray()
-        both = np.vstack([a, b])
-        whole = scored.truth_cells(number).toarray()
-        assert len(both) == len(whole)
-        assert np.array_equal(both[np.lexsort(both.T)], whole[np.lexsort(whole.T)])
+        both = np.concatenate([first[number], second[number]])
+        assert np.array_equal(np.sort(both), scored.conditions[number].truth("n2p"))
 
 
 def test_planted_predictors_get_worse_with_share():
@@ -243,7 +240,7 @@ def test_z_scores_have_tests_and_no_fold_changes():
     scored = ad.AnnData(X=z.astype(np.float32), obs=cells.obs.copy(), var=cells.var.copy())
     split = fold(scored)
     scored = scored_fold_of(scored, split, "n2p", summarise_training(scored, split.train, 0), space="zscore", seed=0)
-    values = score(scored, lambda n: as_prediction(scored.truth_cells(n)))
+    values = score(scored, lambda n: as_prediction(truth_cells(scored, n)))
     assert values["des"].values == pytest.approx(1.0)
     truth = summarise_truth(scored)
     gap = truth.profiles - scored.reference
@@ -258,7 +255,9 @@ def test_every_metric_is_found_by_name():
 def test_truth_side_cache_depends_on_data_and_code(tmp_path, monkeypatch):
     scored, computed = make_fold(), []
     first = truth_side_of(scored, folder=tmp_path, depends_on="data")
-    monkeypatch.setattr(truth_side, "summarise_truth", lambda fold: computed.append(fold) or summarise_truth(fold))
+    monkeypatch.setattr(
+        references_module, "summarise_truth", lambda fold: computed.append(fold) or summarise_truth(fold)
+    )
     again = truth_side_of(scored, folder=tmp_path, depends_on="data")
     assert not computed
     load = lambda n: as_prediction(scored.input_cells(n))  # noqa: E731
@@ -267,7 +266,7 @@ def test_truth_side_cache_depends_on_data_and_code(tmp_path, monkeypatch):
         assert np.isfinite(values["wasserstein"].values).all(), "the true cells are still read from the data"
     pd.testing.assert_frame_equal(first.planted, again.planted)
     truth_side_of(scored, calibrate=False, folder=tmp_path, depends_on="other data")
-    monkeypatch.setattr(truth_side, "code_hash", lambda: "other code")
+    monkeypatch.setattr(references_module, "code_hash", lambda: "other code")
     truth_side_of(scored, calibrate=False, folder=tmp_path, depends_on="data")
     assert len(computed) == 2
 

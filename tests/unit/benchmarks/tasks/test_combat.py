@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 from benchmarks.data.dataset import load_dataset, present
 from benchmarks.data.expression_space import to_space
-from benchmarks.errors import DataError, UnknownName
+from benchmarks.errors import DataError
 from benchmarks.tasks.batch_correction import combat
-from benchmarks.tasks.batch_correction.combat import Combat, fit, shrink
-from benchmarks.tasks.batch_correction.moments import Moments, digest_of, moments_by_batch
+from benchmarks.tasks.batch_correction.combat import Combat, Moments, digest_of, fit, moments_by_batch, shrink
 
 IN_INMOOSE = ("ignore:the matrix subclass", "ignore:divide by zero")  # genes that do not vary in some batch
 KANG_LAYOUT = "ignore::anndata._warnings.OldFormatWarning"
@@ -184,7 +183,6 @@ def test_batch_of_one_cell_is_shifted_and_not_scaled():
     batches[0] = "single"
     parameters = fit([(cells, batches)], "b1")
     place = parameters.batches.index("single")
-    assert parameters.n_cells[place] == 1
     np.testing.assert_array_equal(parameters.scale[place], 1.0)
     before = np.abs(cells.X[0].toarray().ravel() - parameters.mean).sum()
     corrected = parameters.apply(cells.X[:1], ["single"])
@@ -220,28 +218,6 @@ def test_apply_raises_for_unknown_batch():
     parameters = fit([(cells, batches)], "b0")
     with pytest.raises(DataError, match="new"):
         parameters.apply(cells.X[:2], ["b1", "new"])
-
-
-@pytest.mark.parametrize(
-    ("spoil", "match"),
-    [
-        (lambda cells, batches: ([(cells, batches)], "b9"), "b9"),
-        (lambda cells, batches: ([], "b0"), "no cells"),
-        (lambda cells, batches: ([(cells, batches), (cells[:, :5].copy(), batches)], "b0"), "different genes"),
-        (lambda cells, batches: ([(cells, batches), (cells[:, ::-1].copy(), batches)], "b0"), "different genes"),
-        (lambda cells, batches: ([(cells_of(np.full((2, 2), np.nan)), ["a", "a"])], "a"), "NaN"),
-    ],
-)
-def test_fit_raises_for_bad_input(spoil, match):
-    blocks, reference = spoil(*noisy())
-    with pytest.raises((DataError, UnknownName), match=match):
-        fit(blocks, reference)
-
-
-def test_apply_raises_for_other_genes():
-    cells, batches = noisy()
-    with pytest.raises(DataError, match="30 genes"):
-        fit([(cells, batches)], "b0").apply(cells.X[:, :4], batches)
 
 
 def test_single_precision_is_kept():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from benchmarks.contract import CONTROL
@@ -16,7 +15,7 @@ from benchmarks.errors import DataError, UnknownName
 from benchmarks.tasks.conditions import Condition, Scope, groups_of
 from benchmarks.tasks.protocol import list_protocols
 from benchmarks.tasks.question import Question
-from benchmarks.tasks.selection import exposed, has_measured_genes, reduce, scope_of
+from benchmarks.tasks.selection import exposed, measured_only, reduce, scope_of
 from benchmarks.tasks.splits import n_folds, split
 from benchmarks.tasks.suites import CROPSEQ, PAPER, REPLOGLE, SCIPLEX, SUITES, TRIANGULAR, Size
 from tests.conftest import make_cells
@@ -186,8 +185,10 @@ def test_nearest_name_ignores_prefix_and_case(given: str, meant: str) -> None:
 
 
 def test_measured_only_keeps_perturbations_of_measured_genes():
-    obs = pd.DataFrame({"perturbation": ["control", "A", "A+B", "B", "C"]})
-    np.testing.assert_array_equal(has_measured_genes(obs, ["A", "B"]), [True, True, True, True, False])
-    np.testing.assert_array_equal(has_measured_genes(obs, ["A"]), [True, True, False, False, False])
+    cells = make_cells({("x", p): 1 for p in (CONTROL, "A", "A+B", "B", "C")}, n_genes=2)
+    for genes, kept in ((["A", "B"], [CONTROL, "A", "A+B", "B"]), (["A", "X"], [CONTROL, "A"])):
+        cells.var_names = genes
+        assert list(measured_only(cells)[0].obs["perturbation"]) == kept
+    cells.var_names = ["X", "Y"]
     with pytest.raises(DataError, match="measured genes"):
-        has_measured_genes(obs, ["X"])
+        measured_only(cells)

@@ -41,8 +41,8 @@ def test_weak_perturbation_is_not_flagged():
     for _ in range(40):
         fresh = start + generator.normal(0, 1, (60, 200))
         halves = fresh[:30].mean(axis=0)[None], fresh[30:].mean(axis=0)[None]
-        margin = copying.copy_margin(halves[1], halves[0], start[None])
-        flags.append(copying.copies_input(margin, np.array([copying.honest_margin(cells, start, generator)]))[0])
+        bound = np.array([copying.honest_margin(cells, start, generator)])
+        flags.append(copying.copies_input(halves[1], halves[0], start[None], bound)[0])
     assert np.mean(flags) < 0.2
 
 

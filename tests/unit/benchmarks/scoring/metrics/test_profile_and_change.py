@@ -55,12 +55,6 @@ def test_mid_ranks_equal_scipy(x):
     np.testing.assert_array_equal(change.mid_ranks(x), stats.rankdata(x, axis=1))
 
 
-def test_mid_ranks_in_blocks(monkeypatch):
-    x = np.random.default_rng(0).normal(size=(7, 5))
-    monkeypatch.setattr(change, "BLOCK", 11)
-    np.testing.assert_array_equal(change.mid_ranks(x), stats.rankdata(x, axis=1))
-
-
 def test_sums_are_float64():
     truth = np.full((1, 100_000), 4096.0, dtype=np.float32)
     predicted = truth + np.float32(0.5)
