@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks import registry
+from benchmarks.cli.console import console
 from benchmarks.data import cards
 from benchmarks.scoring.metrics.all_metrics import METRICS
 from benchmarks.tasks.protocol import list_protocols
 from benchmarks.tasks.suites import ALL, PAPER, SUITES
 
 
-def print_lists(console: Console, plugins: tuple[Path, ...] = ()) -> None:
+def print_lists(plugins: tuple[Path, ...]) -> None:
     """Print a table of every kind of name that an option takes."""
     known = {name: cards.read_card(name) for name in cards.available()}
     lists = {

@@ -34,8 +34,8 @@ T = TypeVar("T", bound=str)
 
 
 def split_names(text: str) -> tuple[str, ...]:
-    """Split an option's value at commas; empty parts are left out."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+    """Split an option's value at commas, but not inside brackets, as names of compounds have them; empty parts are left out."""
+    return tuple(part.strip() for part in re.split(r",(?![^(]*\))", text) if part.strip())
 
 
 def choice(option: str, given: str, known: tuple[T, ...]) -> T:

@@ -62,11 +62,7 @@ EXECUTOR = Added
 """
 COMMAND = '''
 """Say hello."""
-import typer
 
-app = typer.Typer()
-
-@app.command()
 def main() -> None:
     print("added command")
 '''

@@ -18,8 +18,7 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from benchmarks import registry
-from benchmarks.cli.commands import check_command
-from benchmarks.cli.commands import run_command as command
+from benchmarks.cli.app import application
 from benchmarks.data.store import atomic_files
 from benchmarks.errors import StoreError
 from benchmarks.execution import prediction_store
@@ -388,7 +387,7 @@ def test_interrupt_keeps_finished_models(tmp_path, how):
     ],
 )
 def test_unusable_options_are_refused_before_training(arguments, words, tmp_path):
-    done = CliRunner().invoke(command.app, [*arguments, "--out", str(tmp_path)])
+    done = CliRunner().invoke(application("run"), [*arguments, "--out", str(tmp_path)])
     assert done.exit_code == 2
     assert words in done.output.replace("\n", "")
     assert not list(tmp_path.iterdir())
@@ -398,7 +397,7 @@ def test_template_checked_and_run_is_on_the_leaderboard(tmp_path):
     """What README and CONTRIBUTING say: copy the template, name it, check it, run it."""
     path = tmp_path / "my_model.py"
     path.write_text(registry.TEMPLATE.read_text().replace('name="_template"', 'name="my_model"'))
-    assert CliRunner().invoke(check_command.app, [str(path)]).exit_code == 0
+    assert CliRunner().invoke(application("check"), [str(path)]).exit_code == 0
     arguments = [
         "--suite",
         "smoke",
@@ -410,7 +409,7 @@ def test_template_checked_and_run_is_on_the_leaderboard(tmp_path):
         str(tmp_path),
         "--no-figures",
     ]
-    done = CliRunner().invoke(command.app, arguments)
+    done = CliRunner().invoke(application("run"), arguments)
     assert done.exit_code == 0, done.output
     assert "my_model" in done.output
     board = pd.read_csv(next(tmp_path.glob("smoke/*/leaderboard.csv")))
@@ -421,7 +420,7 @@ def test_template_checked_and_run_is_on_the_leaderboard(tmp_path):
 
 
 def test_list_shows_everything():
-    done = CliRunner().invoke(command.app, ["--list"])
+    done = CliRunner().invoke(application("run"), ["--list"])
     assert done.exit_code == 0
     for word in ("cropseq", "context_transfer", "unseen_context", "kang", "pearson_delta"):
         assert word in done.output
@@ -454,7 +453,7 @@ def test_inline_is_at_most_six_calls_from_command_to_fit(tmp_path):
     )
     (tmp_path / "deep.py").write_text(deep)
     arguments = ["--suite", "smoke", "--models", "deep", "--plugin", str(tmp_path / "deep.py"), "--executor", "inline"]
-    CliRunner().invoke(command.app, [*arguments, "--out", str(tmp_path), "--no-figures"])
+    CliRunner().invoke(application("run"), [*arguments, "--out", str(tmp_path), "--no-figures"])
     table = pd.read_csv(next(tmp_path.glob("smoke/*/scores.csv")), keep_default_na=False)
     reason = table.query("model == 'deep' and direction == 'n2p'")["reason"].iloc[0]
     calls = reason.removeprefix("ValueError: ").split(" (at")[0].split()

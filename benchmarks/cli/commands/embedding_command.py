@@ -6,16 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from benchmarks.cli.exit_codes import exit_statuses, say
+from benchmarks.cli.console import say
 from benchmarks.cli.options import DataDir, split_names
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-console = Console()
 
-
-@app.command(context_settings={"help_option_names": ["-h", "--help"]})
 def main(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run of a suite with doses.")],
     compound: Annotated[
@@ -28,10 +23,9 @@ def main(
 
     Exit status: 0 done, 2 the run or a name cannot be used.
     """
-    with exit_statuses(console, "Give the same command again."):
-        from benchmarks.analyses.dose_embedding import embed
-        from benchmarks.execution.load_run import reopen
+    from benchmarks.analyses.dose_embedding import embed
+    from benchmarks.execution.load_run import reopen
 
-        paths = embed(reopen(run, data_dir), tuple(compound or ()), split_names(models))
+    paths = embed(reopen(run, data_dir), tuple(compound or ()), split_names(models))
     for path in paths:
-        say(console, f"Wrote {path}")
+        say(f"Wrote {path}")

@@ -6,20 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cli.exit_codes import exit_statuses, say
+from benchmarks.cli.console import console, say
 from benchmarks.cli.options import DataDir, choice, split_names
 
 if TYPE_CHECKING:
     from benchmarks.analyses.gene_set_enrichment.analysis import Enrichment
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-console = Console()
 
-
-@app.command(context_settings={"help_option_names": ["-h", "--help"]})
 def main(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     gene_sets: Annotated[Path | None, typer.Option(help="GMT file; default: the data set's annotation.")] = None,
@@ -39,27 +34,26 @@ def main(
 
     Exit status: 0 done, 2 the run, a name or the gene sets cannot be used.
     """
-    with exit_statuses(console, "Give the same command again."):
-        from benchmarks.analyses.gene_set_enrichment.analysis import EnrichmentRequest, analyse, write
-        from benchmarks.contract import DIRECTIONS
-        from benchmarks.execution.load_run import reopen
+    from benchmarks.analyses.gene_set_enrichment.analysis import EnrichmentRequest, analyse, write
+    from benchmarks.contract import DIRECTIONS
+    from benchmarks.execution.load_run import reopen
 
-        request = EnrichmentRequest(
-            gene_sets=gene_sets,
-            conditions=tuple(condition or ()),
-            models=split_names(models),
-            direction=choice("--direction", direction, DIRECTIONS),
-            show=tuple(show or ()),
-            n_conditions=conditions,
-            permutations=permutations,
-            min_size=min_size,
-            max_size=max_size,
-        )
-        found = analyse(reopen(run, data_dir), request)
-        paths = write(found, run / "enrichment")
+    request = EnrichmentRequest(
+        gene_sets=gene_sets,
+        conditions=tuple(condition or ()),
+        models=split_names(models),
+        direction=choice("--direction", direction, DIRECTIONS),
+        show=tuple(show or ()),
+        n_conditions=conditions,
+        permutations=permutations,
+        min_size=min_size,
+        max_size=max_size,
+    )
+    found = analyse(reopen(run, data_dir), request)
+    paths = write(found, run / "enrichment")
     _print(found)
     for path in paths:
-        say(console, f"Wrote {path}")
+        say(f"Wrote {path}")
 
 
 def _print(found: Enrichment) -> None:

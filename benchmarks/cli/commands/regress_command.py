@@ -13,8 +13,6 @@ from rich.console import Console
 
 from benchmarks.errors import BenchmarkError
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-
 
 def parse_floors(given: Sequence[str], known: Iterable[str]) -> dict[str, float]:
     """Read `--floor METRIC=VALUE`; raises `BenchmarkError`."""
@@ -33,12 +31,11 @@ def parse_floors(given: Sequence[str], known: Iterable[str]) -> dict[str, float]
     return floors
 
 
-def _report_error(text: str, console: Console, report: Path | None, github: bool) -> None:
-    """Print why nothing was compared, and write it wherever the result is expected."""
+def _report_error(text: str, report: Path | None, github: bool) -> None:
+    """Write why nothing was compared wherever the result is expected."""
     from benchmarks.data.store.atomic_files import atomic
     from benchmarks.regression.compare_runs import annotation, junit
 
-    console.print(text, markup=False, highlight=False)
     if github:
         print(annotation("error", "benchmarks.regress: not compared", text))
     if report:
@@ -46,7 +43,6 @@ def _report_error(text: str, console: Console, report: Path | None, github: bool
             handle.write(junit([], [], text))
 
 
-@app.command()
 def main(
     new: Annotated[Path, typer.Argument(help="A run's folder.")],
     reference: Annotated[
@@ -84,8 +80,8 @@ def main(
             with atomic(report) as handle:
                 handle.write(compare_runs.junit(moves, [*keys(now, MODEL), *keys(old, MODEL)]))
     except (BenchmarkError, ReportError) as error:
-        _report_error(str(error), console, report, github)
-        raise typer.Exit(2) from error
+        _report_error(str(error), report, github)
+        raise BenchmarkError(str(error)) from error
     compare_runs.print_moves(moves, console)
     if is_board(old):
         console.print(

@@ -7,10 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
-
-@app.command(context_settings={"help_option_names": ["-h", "--help"]})
 def main(
     folder: Annotated[Path, typer.Argument(help="Folder of a run or of `score`.")],
     draws: Annotated[int, typer.Option(help="Bootstrap draws.")] = 2000,

@@ -7,16 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from benchmarks.cli.exit_codes import exit_statuses, say
+from benchmarks.cli.console import console, say
 from benchmarks.cli.options import choice
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-console = Console()
 
-
-@app.command(context_settings={"help_option_names": ["-h", "--help"]})
 def main(
     predictions: Annotated[
         list[Path], typer.Argument(help="h5ad files of predicted cells, or one mean row a condition.")
@@ -49,27 +44,26 @@ def main(
     from reports import read_leaderboard
     from reports.pages.console import print_summary
 
-    with exit_statuses(console, "Give the same command again."):
-        request = ScoringRequest(
-            predictions=tuple(predictions),
-            truth=truth,
-            train=train,
-            labels=Labels(perturbation_key, context_key, control, separator),
-            space=None if space == "auto" else choice("--space", space, ("auto", *SOURCE_SPACES)),
-            direction=choice("--direction", direction, DIRECTIONS),
-            genes=choice("--genes", genes, ("all", "shared")),
-            start=choice("--start", start, ("", "truth", "prediction")),
-            source=choice("--source", source, ("real", "simulated")),
-            calibrate=calibrate,
-            seed=seed,
-            threads=threads,
-        )
-        folder = out / datetime.now().strftime("%Y-%m-%dT%H%M%S")
-        scored = score_files(request)
-        write(scored, folder, figures=figures)
+    request = ScoringRequest(
+        predictions=tuple(predictions),
+        truth=truth,
+        train=train,
+        labels=Labels(perturbation_key, context_key, control, separator),
+        space=None if space == "auto" else choice("--space", space, ("auto", *SOURCE_SPACES)),
+        direction=choice("--direction", direction, DIRECTIONS),
+        genes=choice("--genes", genes, ("all", "shared")),
+        start=choice("--start", start, ("", "truth", "prediction")),
+        source=choice("--source", source, ("real", "simulated")),
+        calibrate=calibrate,
+        seed=seed,
+        threads=threads,
+    )
+    folder = out / datetime.now().strftime("%Y-%m-%dT%H%M%S")
+    scored = score_files(request)
+    write(scored, folder, figures=figures)
     print_summary(read_leaderboard(folder / "leaderboard.csv"), console)
     for note in scored.notes:
-        say(console, f"Note: {note}.")
-    say(console, f"Results: {folder}")
+        say(f"Note: {note}.")
+    say(f"Results: {folder}")
     if (scored.scores["status"] == "failed").any():
         raise typer.Exit(1)

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from typer.testing import CliRunner
 
 from benchmarks.analyses.dose_embedding import Placed, Pool, embed, pool_of, right_doses
-from benchmarks.cli.commands.embedding_command import app
+from benchmarks.cli.app import application
 from benchmarks.data.own_file import OwnFile
 from benchmarks.errors import UnknownName
 from benchmarks.execution.load_run import reopen
@@ -74,7 +74,7 @@ def test_doses_have_plain_names():
 
 
 def test_run_without_doses_raises(small_run):
-    result = CliRunner().invoke(app, [str(small_run)])
+    result = CliRunner().invoke(application("embedding"), [str(small_run)])
     assert result.exit_code == 2
     assert "has no doses" in " ".join(result.output.split())
 
