@@ -1,5 +1,7 @@
 """The change of the perturbed gene alone."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Parts shared by the linear models: the gene embedding, and one model per context."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Generic, TypeVar
 

@@ -1,5 +1,7 @@
 """Mean changes of the training perturbations, on which most simple predictors are built."""
 
+from __future__ import annotations
+
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp

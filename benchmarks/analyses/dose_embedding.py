@@ -15,7 +15,7 @@ import pandas as pd
 
 from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.errors import BenchmarkError
-from benchmarks.execution.load_run import Asked, FinishedRun, choose
+from benchmarks.execution.load_run import DirectedCondition, FinishedRun, choose
 from benchmarks.scoring.table import take
 from benchmarks.scoring.training_summary import summarise_training
 from benchmarks.seeds import derive
@@ -60,7 +60,7 @@ def embed(run: FinishedRun, compounds: tuple[str, ...] = (), wanted: tuple[str, 
     UnknownName, BenchmarkError
         A compound or model that is not there, a run without doses or with integration, or phate is missing.
     """
-    asked = [a for a in run.asked("n2p") if a.dose is not None]
+    asked = [a for a in run.conditions("n2p") if a.dose is not None]
     if not asked:
         raise BenchmarkError(f"{run.folder} has no doses; give a run of a suite with compounds, such as sciplex.")
     if run.plan.integration:
@@ -77,7 +77,7 @@ def embed(run: FinishedRun, compounds: tuple[str, ...] = (), wanted: tuple[str, 
     neighbours, cells = [], []
     for key, own in groups.items():
         pool = pool_of(run, own)
-        labels = run.labels() | {"direction": "n2p", "context": key[0], "perturbation": key[1]}
+        labels = run.plan.labels | {"direction": "n2p", "context": key[0], "perturbation": key[1]}
         for one in own:
             space = spaces[one.split.fold]
             found = right_doses(
@@ -92,7 +92,7 @@ def embed(run: FinishedRun, compounds: tuple[str, ...] = (), wanted: tuple[str, 
     return [folder / "neighbours.csv", folder / "cells.csv", *draw_embedding(folder)]
 
 
-def pool_of(run: FinishedRun, asked: list[Asked]) -> Pool:
+def pool_of(run: FinishedRun, asked: list[DirectedCondition]) -> Pool:
     """Gather a compound's real cells of every dose and controls, equally many of each, without any model's input cells.
 
     Raises
@@ -172,7 +172,7 @@ def _row(model: str, dose: float, unit: str, right: np.ndarray, counts: pd.Serie
     }
 
 
-def _placed(run: FinishedRun, asked: Asked, models: list[str], space: object) -> Iterator[Placed]:
+def _placed(run: FinishedRun, asked: DirectedCondition, models: list[str], space: object) -> Iterator[Placed]:
     """Read the predicted cells of one condition, model by model."""
     for model in models:
         prediction = run.prediction(asked, model)
@@ -183,7 +183,9 @@ def _placed(run: FinishedRun, asked: Asked, models: list[str], space: object) ->
             yield Placed(model, asked.dose, prediction.unit, space.transform(values[np.sort(rows)]))  # type: ignore[attr-defined]
 
 
-def _embedded(run: FinishedRun, asked: list[Asked], models: list[str], pool: Pool, space: object) -> pd.DataFrame:
+def _embedded(
+    run: FinishedRun, asked: list[DirectedCondition], models: list[str], pool: Pool, space: object
+) -> pd.DataFrame:
     """Embed a compound's real cells and all its predicted ones together."""
     try:
         import phate  # GPL-2, and seconds to import: an extra
@@ -204,14 +206,14 @@ def _embedded(run: FinishedRun, asked: list[Asked], models: list[str], pool: Poo
     return pd.DataFrame(columns | {"x": place[:, 0], "y": place[:, 1]})
 
 
-def _by_compound(asked: list[Asked]) -> dict[tuple[str, str], list[Asked]]:
-    groups: dict[tuple[str, str], list[Asked]] = {}
+def _by_compound(asked: list[DirectedCondition]) -> dict[tuple[str, str], list[DirectedCondition]]:
+    groups: dict[tuple[str, str], list[DirectedCondition]] = {}
     for one in sorted(asked, key=lambda a: (a.condition.perturbation, a.condition.context, a.dose or 0.0)):
         groups.setdefault(_key(one), []).append(one)
     return groups
 
 
-def _key(asked: Asked) -> tuple[str, str]:
+def _key(asked: DirectedCondition) -> tuple[str, str]:
     return asked.condition.context, asked.condition.perturbation
 
 

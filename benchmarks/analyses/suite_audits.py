@@ -11,10 +11,10 @@ import pandas as pd
 from benchmarks.analyses.wrong_direction import wrong_answers
 from benchmarks.errors import UnknownName
 from benchmarks.execution.events import Watcher, ignore
+from benchmarks.execution.executor import Execution
 from benchmarks.execution.load_run import FinishedRun
 from benchmarks.execution.plan import Plan, make_plan
 from benchmarks.execution.runner import run
-from benchmarks.execution.settings import Execution
 from benchmarks.tasks.batch_correction.batches import MEANING, METHODS
 from benchmarks.tasks.question import Question
 from reports import load

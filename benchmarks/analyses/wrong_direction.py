@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.contract import Prediction
-from benchmarks.execution.load_run import Asked, FinishedRun
+from benchmarks.execution.load_run import DirectedCondition, FinishedRun
 from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.evaluate import evaluate, score_rows
 from benchmarks.scoring.metrics.all_metrics import METRICS as BENCHMARK_METRICS
@@ -42,8 +42,8 @@ def wrong_answers(run: FinishedRun) -> pd.DataFrame:
     BenchmarkError
         The run does not have both directions.
     """
-    asked = run.asked("n2p")
-    run.asked("p2n")
+    asked = run.conditions("n2p")
+    run.conditions("p2n")
     tables = []
     for fold in run.plan.splits:
         cells = run.cells_of(fold)
@@ -80,7 +80,7 @@ def planted(question: ScoredFold, train: np.ndarray) -> dict[str, Answers]:
     return {RIGHT: predicted(-1.0), BLIND: predicted(1.0)}
 
 
-def _turned(run: FinishedRun, asked: list[Asked], question: ScoredFold, model: str) -> Answers:
+def _turned(run: FinishedRun, asked: list[DirectedCondition], question: ScoredFold, model: str) -> Answers:
     """Add a model's predicted change of n2p to the input of p2n."""
     found: Answers = []
     for one, start in zip(asked, question.start, strict=True):
@@ -111,7 +111,7 @@ def _scored(
     shown = BENCHMARK_METRICS if model in (RIGHT, BLIND) else [find_metric(name) for name in METRICS]
     values = evaluate(question, target, output, metrics=shown)
     return score_rows(question, target, values, endings).assign(
-        **run.labels(),
+        **run.plan.labels,
         direction="p2n",
         fold=fold.fold,
         seed=0,

@@ -11,9 +11,9 @@ from pathlib import Path
 from benchmarks.data.store.atomic_files import write_json
 from benchmarks.errors import BenchmarkError
 from benchmarks.execution.events import Watcher, ignore
+from benchmarks.execution.executor import Execution
 from benchmarks.execution.plan import make_plan
 from benchmarks.execution.runner import run
-from benchmarks.execution.settings import Execution
 from benchmarks.tasks.question import Question, content_key
 from benchmarks.tasks.suites import ALL
 from reports.pages.index_page import Entry, write_index

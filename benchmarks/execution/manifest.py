@@ -5,31 +5,19 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.data.store import atomic_files
+from benchmarks.execution.executor import Execution
 from benchmarks.execution.models.model_environment import environment_of
-from benchmarks.execution.plan import Plan, settings_of
-from benchmarks.execution.run_spec import budget_of
-from benchmarks.execution.settings import Execution
+from benchmarks.execution.plan import Plan, budget_of, settings_of
 
-PACKAGES = (
-    "torch",
-    "torch-geometric",
-    "numpy",
-    "scipy",
-    "pandas",
-    "anndata",
-    "scanpy",
-    "scvi-tools",
-    "scgen",
-    "cell-gears",
-    "scikit-learn",
-    "cycseq-bench",
-)
+PROJECT = "cycseq-bench"
 
 
 def write_manifest(
@@ -44,10 +32,8 @@ def write_manifest(
 
     Parameters
     ----------
-    folder
-        The run's folder.
-    plan, execution
-        What is run, and how.
+    folder, plan, execution
+        The run's folder, what is run in it, and how.
     state
         "running", "stopped" (Ctrl-C or an error: resumable) or "complete".
     trainings
@@ -113,22 +99,26 @@ def read_manifest(folder: Path) -> dict[str, object]:
 
 
 def versions() -> dict[str, str]:
-    """Installed versions of what the numbers depend on."""
+    """Installed versions of what the numbers depend on: Python, this project and all that it requires."""
     found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    with suppress(importlib.metadata.PackageNotFoundError):  # the project is not installed
+        for requirement in (PROJECT, *(importlib.metadata.requires(PROJECT) or ())):
+            if "extra ==" not in requirement:
+                name = re.split(r"[^\w.-]", requirement)[0]
+                found[name] = importlib.metadata.version(name)
     return found
 
 
 def git_revision() -> str:
     """Commit of the checkout this code lies in, "+changes" if it is not clean; empty outside one."""
-    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
     try:
-        revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
-        changes = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, check=True)
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return revision.stdout.strip() + ("+changes" if changes.stdout.strip() else "")

@@ -16,9 +16,9 @@ from benchmarks.data.own_file import OwnFile
 from benchmarks.errors import BenchmarkError, UnknownName
 from benchmarks.execution.collection import run_suites
 from benchmarks.execution.events import UnitStarted
+from benchmarks.execution.executor import Execution
 from benchmarks.execution.plan import make_plan
 from benchmarks.execution.runner import run
-from benchmarks.execution.settings import Execution
 from benchmarks.tasks.question import Question
 from benchmarks.tasks.suites import PAPER, suite_names
 from reports.pages.console import print_index

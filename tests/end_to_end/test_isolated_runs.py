@@ -10,10 +10,10 @@ import pytest
 
 from benchmarks import registry
 from benchmarks.execution.events import Preparing, Watcher, ignore
+from benchmarks.execution.executor import Execution
 from benchmarks.execution.models.model_environment import environment_of
 from benchmarks.execution.plan import make_plan
 from benchmarks.execution.runner import Result, run
-from benchmarks.execution.settings import Execution
 from benchmarks.tasks.question import Question
 from tests.end_to_end import plugins
 

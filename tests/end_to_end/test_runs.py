@@ -23,9 +23,9 @@ from benchmarks.data.store import atomic_files
 from benchmarks.errors import StoreError
 from benchmarks.execution import prediction_store
 from benchmarks.execution.events import UnitFailed, UnitStarted, ignore
+from benchmarks.execution.executor import Execution
 from benchmarks.execution.plan import make_plan
 from benchmarks.execution.runner import Result, run
-from benchmarks.execution.settings import Execution
 from benchmarks.tasks.question import Question
 from tests.end_to_end import plugins
 

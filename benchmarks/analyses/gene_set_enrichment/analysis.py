@@ -15,7 +15,7 @@ from benchmarks.analyses.gene_set_enrichment.prerank import Enriched, enrich
 from benchmarks.contract import Direction
 from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.errors import DataError, UnknownName
-from benchmarks.execution.load_run import Asked, FinishedRun, changes, choose, half_changes, own_genes
+from benchmarks.execution.load_run import DirectedCondition, FinishedRun, changes, choose, half_changes, own_genes
 from benchmarks.seeds import derive
 from reports.figures.enrichment_figure import ENRICHMENT_KEYS, SHOWN, TRUTH, draw_enrichment
 
@@ -65,13 +65,13 @@ def analyse(run: FinishedRun, request: EnrichmentRequest) -> Enrichment:
     UnknownName, DataError, BenchmarkError
         An unknown condition, model or set, sets that do not fit the data, or gseapy is missing.
     """
-    every = run.asked(request.direction)
+    every = run.conditions(request.direction)
     chosen = choose(every, request.conditions) if request.conditions else strongest(run, every, request.n_conditions)
     models = run.models(request.direction, request.models)
     sets = gene_sets(run, request)
     tables, agreements, sums = [], [], []
     for asked in chosen:
-        keys = run.labels() | {
+        keys = run.plan.labels | {
             "direction": request.direction,
             "fold": asked.split.fold,
             "context": asked.condition.context,
@@ -108,7 +108,7 @@ def gene_sets(run: FinishedRun, request: EnrichmentRequest) -> GeneSets:
     return usable_sets(sets, run.plan.cells.var_names, request.min_size, request.max_size)
 
 
-def strongest(run: FinishedRun, every: list[Asked], n: int) -> list[Asked]:
+def strongest(run: FinishedRun, every: list[DirectedCondition], n: int) -> list[DirectedCondition]:
     """Choose the conditions whose truth has most significant genes, Temsirolimus first where it was tested.
 
     The choice depends on the truth alone, not on any model.
@@ -119,13 +119,13 @@ def strongest(run: FinishedRun, every: list[Asked], n: int) -> list[Asked]:
     keys = zip(table["fold"], table["context"], table["perturbation"], doses.fillna(-1.0), strict=True)
     counts = dict(zip(keys, table["n_significant_genes"], strict=True))
 
-    def strength(asked: Asked) -> int:
+    def strength(asked: DirectedCondition) -> int:
         own = asked.condition
         return counts.get(
             (asked.split.fold, own.context, own.perturbation, -1.0 if asked.dose is None else asked.dose), 0
         )
 
-    def of_paper(asked: Asked) -> bool:
+    def of_paper(asked: DirectedCondition) -> bool:
         return PAPERS_COMPOUND.casefold() in asked.condition.perturbation.casefold()
 
     ordered = sorted(every, key=lambda a: (-strength(a), a.name, a.split.fold))
@@ -137,7 +137,7 @@ _OTHER_HALF = "ceiling's truth"
 
 
 def _sides(
-    run: FinishedRun, asked: Asked, models: list[str], sets: GeneSets, request: EnrichmentRequest
+    run: FinishedRun, asked: DirectedCondition, models: list[str], sets: GeneSets, request: EnrichmentRequest
 ) -> Iterator[tuple[str, Enriched]]:
     """Enrich the truth, both halves of the ceiling, and every model with a prediction."""
     cells = run.cells_of(asked.split)

@@ -33,7 +33,7 @@ def main(
     """
     from benchmarks.analyses.suite_audits import run_audits
     from benchmarks.cli.progress import Display
-    from benchmarks.execution.settings import Execution
+    from benchmarks.execution.executor import Execution
     from benchmarks.tasks.question import PRESETS, Question
 
     question = Question(

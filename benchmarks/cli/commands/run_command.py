@@ -94,9 +94,9 @@ def main(
     from benchmarks.cli.progress import Display
     from benchmarks.data.own_file import OwnFile
     from benchmarks.execution.collection import run_suites
+    from benchmarks.execution.executor import Execution
     from benchmarks.execution.plan import make_plan
     from benchmarks.execution.runner import run
-    from benchmarks.execution.settings import Execution
     from benchmarks.tasks.batch_correction.batches import METHODS
     from benchmarks.tasks.question import CONTROL_RULES, DATA_SOURCES, PRESETS, SPACES, Question
     from benchmarks.tasks.suites import suite_names

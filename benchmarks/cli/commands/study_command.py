@@ -36,7 +36,7 @@ def main(
     """
     from benchmarks.analyses import cycseq_study as study
     from benchmarks.cli.progress import Display
-    from benchmarks.execution.settings import Execution
+    from benchmarks.execution.executor import Execution
     from benchmarks.tasks.question import PRESETS
 
     lists = {"variants": variants, "ablations": ablations, "others": others}

@@ -117,18 +117,8 @@ def create(environment: Environment, report: Progress = ignore_progress) -> bool
         _run(serve_command(Path(python)), environment)
         (folder / INSTALLED).write_text(_run([python, "-I", "-c", LIST], environment), encoding="utf-8")
         # compiled now, under the paths that the files will have; a few packages hold files that do not compile
-        compiling = [
-            python,
-            "-m",
-            "compileall",
-            "-q",
-            "-s",
-            str(folder),
-            "-p",
-            str(environment.folder),
-            str(folder / "lib"),
-        ]
-        subprocess.run(compiling, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        paths = "-s", str(folder), "-p", str(environment.folder), str(folder / "lib")
+        subprocess.run([python, "-m", "compileall", "-q", *paths], capture_output=True, check=False)
 
     return make_once(environment.folder, make, report)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.data.own_file import OwnFile
+from benchmarks.execution.executor import Execution
 from benchmarks.execution.plan import make_plan
 from benchmarks.execution.runner import run
-from benchmarks.execution.settings import Execution
 from benchmarks.tasks.question import Question
 from tests.unit.benchmarks.scoring.screens import screen
 

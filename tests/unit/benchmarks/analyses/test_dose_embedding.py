@@ -13,10 +13,10 @@ from benchmarks.analyses.dose_embedding import Placed, Pool, embed, pool_of, rig
 from benchmarks.cli.app import application
 from benchmarks.data.own_file import OwnFile
 from benchmarks.errors import UnknownName
+from benchmarks.execution.executor import Execution
 from benchmarks.execution.load_run import reopen
 from benchmarks.execution.plan import make_plan
 from benchmarks.execution.runner import run
-from benchmarks.execution.settings import Execution
 from benchmarks.tasks.protocol import find_protocol
 from benchmarks.tasks.question import Question
 from reports.figures.dose_embedding_figure import (
@@ -143,7 +143,7 @@ def test_embed_run_with_doses(tmp_path):
     )
     run(make_plan(request), tmp_path / "run", Execution(figures=False))
     finished = reopen(tmp_path / "run")
-    first = finished.asked("n2p")[0]
+    first = finished.conditions("n2p")[0]
     assert first.dose == 10000
     pooled = pool_of(finished, [first])
     assert set(pooled.doses) == {0.0, 10.0, 100.0, 1000.0, 10000.0}

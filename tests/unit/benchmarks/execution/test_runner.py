@@ -7,11 +7,10 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.errors import BenchmarkError, UnknownName
-from benchmarks.execution.executor import executor_names, find_executor
+from benchmarks.execution.executor import Execution, executor_names, find_executor
 from benchmarks.execution.executors.process import in_order
 from benchmarks.execution.plan import Plan, make_plan
 from benchmarks.execution.runner import why_not_trained
-from benchmarks.execution.settings import Execution
 from benchmarks.tasks.question import Question
 from benchmarks.tasks.suites import SMOKE
 
