@@ -127,7 +127,7 @@ class Unit:
             perturbation_type=self.plan.dataset.card.perturbation_type,
             annotation=self.plan.dataset.annotation,
             device=self.device,
-            report=lambda done, total, text="": self.emit(Progressed(self.spec, done, total, text)),
+            report=self._report,
         )
         model.fit(train, seed=self.spec.seed)
         seconds = model.seconds
@@ -137,6 +137,9 @@ class Unit:
             with atomic(cost) as handle:  # comes last: the folder is complete
                 handle.write(f"{seconds:.6f}".encode())
         return replace(outcome, fit_seconds=seconds)
+
+    def _report(self, done: int, total: int, text: str = "") -> None:
+        self.emit(Progressed(self.spec, done, total, text))
 
     def _predict(self, model: Model, entry: PredictionSet, cells: AnnData, outcome: Outcome) -> None:
         """Predict every condition of a set, and write its outcome last."""
