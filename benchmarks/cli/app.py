@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Exit, Option
 from typer.core import TyperGroup
 
 from benchmarks.cli.console import exit_statuses
@@ -46,14 +47,12 @@ def _version(asked: bool) -> None:
         import importlib.metadata  # takes as long as the rest of --help
 
         typer.echo(importlib.metadata.version("cycseq-bench"))
-        raise typer.Exit
+        raise Exit
 
 
 @app.callback(context_settings=HELP)
 def main(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
+    version: Annotated[bool, Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
     """Train, score and compare perturbation predictors on shared, leak-free splits."""
 

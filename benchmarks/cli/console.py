@@ -24,15 +24,7 @@ def say(text: str, end: str = "\n") -> None:
 def exit_statuses(interrupted: str) -> Iterator[None]:
     """End a command with 2 and the reason where its input is not usable, and with 130 where it is interrupted.
 
-    Parameters
-    ----------
-    interrupted
-        What is left after Ctrl-C, and how to go on.
-
-    Raises
-    ------
-    typer.Exit
-        With that status.
+    `interrupted` says what is left after Ctrl-C, and how to go on.
     """
     try:
         yield

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from benchmarks.cli.console import console
 
@@ -47,9 +47,8 @@ def print_lists(plugins: tuple[Path, ...]) -> None:
         "Metrics": [(m.name, m.summary) for m in METRICS],
     }
     for title, entries in lists.items():
-        table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
-        table.add_column(no_wrap=True)
-        table.add_column()
+        names = Column(no_wrap=True)
+        table = Table(names, "", title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
         for name, text in entries:
             table.add_row(name, text.replace("[", "\\["))
         console.print(table)

@@ -3,85 +3,57 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich import progress
 
 from benchmarks.cli.console import console, say
-from benchmarks.execution.events import (
-    Event,
-    Preparing,
-    Progressed,
-    RunStarted,
-    ScoringProgressed,
-    StageStarted,
-    UnitEnded,
-    UnitFailed,
-    UnitStarted,
-)
+from benchmarks.execution import events
 
 LINE_SECONDS = 60.0
 """Off a terminal, a running model has at most one line in so many seconds."""
 ENVIRONMENT, SCORING = "environment", "scoring"
 
 
-@dataclass
-class Bar:
-    """What is going on now."""
-
-    task: TaskID
-    started: float = field(default_factory=time.monotonic)
-    last_line: float = field(default_factory=time.monotonic)
-
-
-class Display(Progress):
+class Display(progress.Progress):
     """A watcher of runs that prints; a context manager."""
 
     def __init__(self) -> None:
         super().__init__(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[text]}"),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("left"),
+            progress.TimeRemainingColumn(),
             console=console,
             transient=True,
             disable=not console.is_terminal,
         )
         self.units = self.ended = 0
-        self.bars: dict[str, Bar] = {}
+        self.bars: dict[str, progress.Task] = {}
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Show one event."""
         match event:
-            case RunStarted():
+            case events.RunStarted():
                 self._introduce(event)
-            case Preparing(text):
+            case events.Preparing(text):
                 self._prepare(text)
-            case UnitStarted(spec):
+            case events.UnitStarted(spec):
                 self._start(spec.name, "starting")
-            case StageStarted(spec, stage):
-                self.update(self.bars[spec.name].task, text=stage)
-            case Progressed():
+            case events.StageStarted(spec, stage):
+                self.update(self.bars[spec.name].id, text=stage)
+            case events.Progressed():
                 self._count(event)
-            case UnitFailed():
+            case events.UnitFailed():
                 say(event.traceback)
-            case UnitEnded():
+            case events.UnitEnded():
                 self._end(event)
-            case ScoringProgressed():
+            case events.ScoringProgressed():
                 self._score(event)
 
-    def _introduce(self, event: RunStarted) -> None:
+    def _introduce(self, event: events.RunStarted) -> None:
         plan, card = event.plan, event.plan.dataset.card
         self.units, self.ended = event.units, 0
         _print(f"[bold]{plan.suite.title}[/]")
@@ -94,7 +66,7 @@ class Display(Progress):
 
     def _prepare(self, text: str) -> None:
         if text and ENVIRONMENT in self.bars:
-            self.update(self.bars[ENVIRONMENT].task, text=text)
+            self.update(self.bars[ENVIRONMENT].id, text=text)
             self._line(ENVIRONMENT, text)
         elif text:
             self._start(ENVIRONMENT, text)
@@ -102,14 +74,14 @@ class Display(Progress):
         elif ENVIRONMENT in self.bars:
             _print(f"      {ENVIRONMENT}: {self._stop(ENVIRONMENT):.0f} s, not counted as training")
 
-    def _count(self, event: Progressed) -> None:
+    def _count(self, event: events.Progressed) -> None:
         name, done, total = event.spec.name, event.done, event.total
-        self.update(self.bars[name].task, completed=done, total=total, text=event.text)
+        self.update(self.bars[name].id, completed=done, total=total, text=event.text)
         if done:
-            left = (time.monotonic() - self.bars[name].started) / done * max(0, total - done)
+            left = (self.bars[name].elapsed or 0.0) / done * max(0, total - done)
             self._line(name, f"{done} of {total}, {event.text}; about {left / 60:.0f} min left")
 
-    def _end(self, event: UnitEnded) -> None:
+    def _end(self, event: events.UnitEnded) -> None:
         self.ended += 1
         seconds = self._stop(event.spec.name)
         bad = [ending for ending in event.endings if ending.status != "ok"]
@@ -119,31 +91,32 @@ class Display(Progress):
         if bad:
             say(bad[0].reason)
 
-    def _score(self, event: ScoringProgressed) -> None:
+    def _score(self, event: events.ScoringProgressed) -> None:
         if event.done == 0:
             self._start(SCORING, event.text, event.total)
             if not console.is_terminal:
                 _print(f"      {SCORING}: {event.total} steps, then tables and figures")
-        self.update(self.bars[SCORING].task, completed=event.done, text=event.text)
+        self.update(self.bars[SCORING].id, completed=event.done, text=event.text)
 
     def _line(self, name: str, text: str) -> None:
         """Off a terminal, print a line if the last one was long ago."""
-        now = time.monotonic()
-        if not console.is_terminal and now - self.bars[name].last_line > LINE_SECONDS:
-            self.bars[name].last_line = now
+        now, fields = time.monotonic(), self.bars[name].fields
+        if not console.is_terminal and now - fields["last_line"] > LINE_SECONDS:
+            fields["last_line"] = now
             console.print(f"      {name}: {text}", markup=False, highlight=False)
 
     def _start(self, name: str, text: str, total: int | None = None) -> None:
         """Show a bar; one of the same name is replaced."""
         if name in self.bars:
             self._stop(name)
-        self.bars[name] = Bar(self.add_task(name, total=total, text=text))
+        self.add_task(name, total=total, text=text, last_line=time.monotonic())
+        self.bars[name] = self.tasks[-1]
 
     def _stop(self, name: str) -> float:
         """Remove a bar; returns its seconds."""
         bar = self.bars.pop(name)
-        self.remove_task(bar.task)
-        return time.monotonic() - bar.started
+        self.remove_task(bar.id)
+        return bar.elapsed or 0.0
 
 
 def _print(text: str, end: str = "\n") -> None:

@@ -12,7 +12,8 @@ from anndata import AnnData
 
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
-from benchmarks.execution.models.local_model import LocalModel, Model
+from benchmarks.execution.models.local_model import LocalModel
+from benchmarks.execution.models.remote_model import Model
 from benchmarks.seeds import derive
 
 DOSES = (10.0, 100.0, 1000.0)

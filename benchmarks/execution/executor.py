@@ -44,10 +44,7 @@ class Executor(ABC):
     def run(self, specs: Sequence[RunSpec]) -> Iterator[Event]:
         """Do some trainings; yields `UnitStarted` and `UnitEnded` for each, and what happens between them.
 
-        Raises
-        ------
-        StoreError, LeakageError
-            A unit met one: the others are ended, what was finished is kept.
+        Raises `StoreError` or `LeakageError` where a unit does; the others are ended, what was finished is kept.
         """
 
 

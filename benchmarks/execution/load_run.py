@@ -5,7 +5,7 @@ What is computed after a run (enrichment, embedding, audits of direction) starts
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,10 +76,7 @@ class FinishedRun:
         return [DirectedCondition(fold, n, direction) for fold in self.plan.splits for n in range(len(fold.conditions))]
 
     def models(self, direction: Direction, wanted: tuple[str, ...] = ()) -> list[str]:
-        """Models that take a direction, in the run's order; only those wanted, where some are named.
-
-        Raises `UnknownName` if a wanted model is not in the run.
-        """
+        """Models that take a direction, of those wanted if some are; raises `UnknownName` for one that is not in the run."""
         for name in wanted:
             if name not in self.plan.baselines:
                 raise UnknownName("model of this run", name, self.plan.baselines)
@@ -105,9 +102,7 @@ def changes(cells: AnnData, asked: DirectedCondition) -> tuple[np.ndarray, np.nd
     I and R share no cell, so that the noise of one control mean is not on both sides (docs/decisions/metrics.md).
     """
     own, way = asked.condition, asked.direction
-    truth, reference, start = (
-        mean_profile(take(cells, part)) for part in (own.truth(way), own.reference(way), own.input(way))
-    )
+    truth, reference, start = _means(cells, own.truth(way), own.reference(way), own.input(way))
     return truth - reference, start
 
 
@@ -116,10 +111,12 @@ def half_changes(cells: AnnData, asked: DirectedCondition, seed: int) -> tuple[n
     own, way = asked.condition, asked.direction
     order = np.random.default_rng(derive(seed, "halves", way, asked.name)).permutation(own.truth(way))
     first, second = (np.sort(part) for part in np.array_split(order, 2))
-    one, other, start, reference = (
-        mean_profile(take(cells, part)) for part in (first, second, own.input(way), own.reference(way))
-    )
+    one, other, start, reference = _means(cells, first, second, own.input(way), own.reference(way))
     return one - start, other - reference
+
+
+def _means(cells: AnnData, *parts: np.ndarray) -> Iterator[np.ndarray]:
+    return (mean_profile(take(cells, part)) for part in parts)
 
 
 def own_genes(asked: DirectedCondition, genes: Iterable[str]) -> np.ndarray:
@@ -129,20 +126,10 @@ def own_genes(asked: DirectedCondition, genes: Iterable[str]) -> np.ndarray:
 
 
 def choose(conditions: list[DirectedCondition], wanted: tuple[str, ...]) -> list[DirectedCondition]:
-    """Pick conditions by name.
+    """Pick conditions by name; raises `UnknownName` for a name that fits none, with the nearest one that does.
 
-    Parameters
-    ----------
-    conditions
-        What there is.
-    wanted
-        "PERTURBATION" or "CONTEXT/PERTURBATION", each with or without its dose (" 1000 nM"), in any case of letters; a
-        compound's first word ("Temsirolimus") does, and so does a simulated one without its "SIM_".
-
-    Raises
-    ------
-    UnknownName
-        A name that fits none; with the nearest one that does.
+    A name is "PERTURBATION" or "CONTEXT/PERTURBATION", each with or without its dose (" 1000 nM"), in any case of letters; a
+    compound's first word ("Temsirolimus") does, and so does a simulated one without its "SIM_".
     """
     found: list[DirectedCondition] = []
     for name in wanted:
@@ -162,19 +149,8 @@ def _alike(name: str, given: DirectedCondition) -> bool:
 def reopen(folder: Path, data_dir: Path | None = None) -> FinishedRun:
     """Open a finished run: make its plan from the question in its manifest, and check that it is the same.
 
-    Parameters
-    ----------
-    folder
-        A run's folder.
-    data_dir
-        Folder with local copies of the data, where it is another than the run had.
-
-    Raises
-    ------
-    StoreError
-        The folder holds no run of this version, or one of other data or splits than are here now.
-    BenchmarkError
-        What `make_plan` raises.
+    `data_dir` is a folder with local copies of the data, where it is another than the run had. Raises `StoreError` if the
+    folder holds no run of this version, or one of other data or splits than are here now.
     """
     manifest = read_manifest(folder)
     try:
@@ -184,8 +160,7 @@ def reopen(folder: Path, data_dir: Path | None = None) -> FinishedRun:
             f"{folder} has no manifest.json of this version; give the folder of a run, or run it again with --resume "
             "(what is finished is not trained again)."
         ) from error
-    used = manifest.get("execution")
-    kept = used.get("data_dir") if isinstance(used, dict) else None
+    kept = manifest.get("execution", {}).get("data_dir")
     plan = make_plan(question, data_dir or (Path(kept) if kept else None))
     splits = {f"{plan.protocol}-fold{fold}": digest for fold, digest in plan.split_digests.items()}
     if plan.key != manifest.get("key") or splits != manifest.get("splits"):

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from benchmarks.data.store import atomic_files
 from benchmarks.execution.executor import Execution
@@ -30,16 +31,8 @@ def write_manifest(
 ) -> None:
     """Write `manifest.json`: question, execution, data hashes, splits, settings, versions, git revision, machine.
 
-    Parameters
-    ----------
-    folder, plan, execution
-        The run's folder, what is run in it, and how.
-    state
-        "running", "stopped" (Ctrl-C or an error: resumable) or "complete".
-    trainings
-        Cost and seed of every training.
-    times
-        Seconds, by name.
+    `state` is "running", "stopped" (by Ctrl-C or an error: it can be resumed) or "complete"; `trainings` are cost and seed
+    of every training, `times` seconds by name.
     """
     question, card = plan.question, plan.dataset.card
     atomic_files.write_json(
@@ -58,15 +51,11 @@ def write_manifest(
             "space": plan.space,
             "integration": asdict(plan.integration) if plan.integration else None,
             "dataset": {
-                "name": card.name,
-                "source": card.source,
+                **{name: getattr(card, name) for name in ("name", "source", "licence", "citation", "notes")},
                 "sha256": plan.dataset.digest,
                 "files": plan.dataset.files,
                 "cells": plan.cells.n_obs,
                 "genes": plan.cells.n_vars,
-                "licence": card.licence,
-                "citation": card.citation,
-                "notes": card.notes,
                 "genes_annotated": len(plan.dataset.annotation),
             },
             "splits": {f"{plan.protocol}-fold{fold}": digest for fold, digest in plan.split_digests.items()},
@@ -89,13 +78,12 @@ def write_manifest(
     )
 
 
-def read_manifest(folder: Path) -> dict[str, object]:
+def read_manifest(folder: Path) -> dict[str, Any]:
     """Read a run's manifest; empty if it has none."""
     try:
-        table: dict[str, object] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        return dict(json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return {}
-    return table
 
 
 def versions() -> dict[str, str]:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -117,29 +118,20 @@ class Plan:
     @cached_property
     def specs(self) -> tuple[RunSpec, ...]:
         """All trainings, one for all models and directions that share it."""
-        return tuple(
-            self._spec(fold, seed, sets)
-            for seed in range(self.question.seeds)
-            for fold in self.splits
-            for sets in self._trainings(fold, seed)
-        )
-
-    def _trainings(self, fold: Split, seed: int) -> list[list[PredictionSet]]:
-        """Group the prediction sets of a fold by the training that serves them."""
-        groups: dict[str, list[PredictionSet]] = {}
-        for name, record in self.baselines.items():
-            group = content_key({"training": record.training, "settings": settings_of(record, self.question)})
+        groups: dict[tuple[int, int, str], list[PredictionSet]] = {}
+        for seed, fold, record in product(range(self.question.seeds), self.splits, self.baselines.values()):
+            training = content_key({"training": record.training, "settings": settings_of(record, self.question)})
             for direction in self.directions:
                 if direction in record.directions:
-                    entry = PredictionSet(name, direction, self.protocol, fold.fold, seed)
-                    groups.setdefault(group, []).append(entry)
-        return list(groups.values())
+                    entry = PredictionSet(record.name, direction, self.protocol, fold.fold, seed)
+                    groups.setdefault((seed, fold.fold, training), []).append(entry)
+        return tuple(self._spec(sets) for sets in groups.values())
 
-    def _spec(self, fold: Split, seed: int, sets: list[PredictionSet]) -> RunSpec:
-        record = self.baselines[sets[0].model]
+    def _spec(self, sets: list[PredictionSet]) -> RunSpec:
+        record, fold = self.baselines[sets[0].model], self.splits[sets[0].fold]
         settings = settings_of(record, self.question)
         labels = self.dataset.card.name, self.protocol, fold.fold, record.training
-        training_seed = derive(self.question.base_seed + seed, *labels)
+        training_seed = derive(self.question.base_seed + sets[0].seed, *labels)
         key = content_key(
             {
                 "run": self.key,
@@ -156,17 +148,8 @@ class Plan:
 def make_plan(question: Question, data_dir: Path | None = None) -> Plan:
     """Resolve names, load data and make splits; every mistake in a question is found here, before anything is trained.
 
-    Parameters
-    ----------
-    question
-        What is asked.
-    data_dir
-        Folder with local copies of data files.
-
-    Raises
-    ------
-    BenchmarkError
-        Names that are not known (with the nearest known one), data that are missing or not usable, folds that do not exist.
+    `data_dir` is a folder with local copies of data files. Raises `BenchmarkError` for names that are not known (with the
+    nearest known one), data that are missing or not usable, and folds that do not exist.
     """
     suite = (own_suite(question.own.name) if question.own else find_suite(question.suite)).under(question.control_rule)
     protocol = question.protocol or suite.protocol
@@ -188,14 +171,15 @@ def make_plan(question: Question, data_dir: Path | None = None) -> Plan:
         integration = BatchCorrection.of(question.integration, card.name, question.reference, cells.obs)
         integration.check(cells.obs, splits)
         space = f"{space}_combat"
+    resolved = replace(
+        question,
+        protocol=protocol,
+        data="simulated" if card.source == "simulated" else "real",
+        reference=integration.reference if integration else None,
+    )
     return Plan(
         suite=suite,
-        question=replace(
-            question,
-            protocol=protocol,
-            data="simulated" if card.source == "simulated" else "real",
-            reference=integration.reference if integration else None,
-        ),
+        question=resolved,
         directions=_directions(question, suite, protocol),
         dataset=chosen.dataset,
         cells=cells,

@@ -37,25 +37,11 @@ class Result:
     model_seconds: float
     """Seconds of all models inside `fit` and `predict`; more than `seconds` where several ran at a time."""
 
-    @property
-    def outside(self) -> float:
-        """Seconds outside `fit` and `predict`; negative where several models ran at a time."""
-        return self.seconds - self.model_seconds
-
 
 def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Watcher = ignore) -> Result:
     """Train, predict and score everything in a plan that the folder does not hold yet.
 
-    Parameters
-    ----------
-    plan
-        From `make_plan`.
-    folder
-        The run's folder; what it already holds of this plan is kept.
-    execution
-        How it is done.
-    watch
-        Called with every event.
+    `execution` says how it is done; `watch` is called with every event.
 
     Raises
     ------
@@ -147,9 +133,7 @@ def why_not_trained(plan: Plan, record: Baseline) -> str:
         new = f"every condition of {plan.protocol} is of a new {asked}"
         return f"{new}, and this model's record says {asked}: no; it was not trained"
     if question.preset == "quick" and not question.models and record.name in plan.suite.slow:
-        return (
-            f"left out of preset quick, for it takes minutes a fold; --models {record.name} runs it, or --preset paper"
-        )
+        return f"left out of preset quick: it takes minutes a fold; --models {record.name} runs it, or --preset paper"
     return ""
 
 

@@ -19,7 +19,7 @@ from benchmarks.data.store.atomic_files import atomic, clear
 from benchmarks.errors import BenchmarkError, LeakageError, ModelTimeout, StoreError, Unsupported, explain
 from benchmarks.execution import prediction_store as store
 from benchmarks.execution.events import Progressed, StageStarted, UnitFailed, Watcher, ignore
-from benchmarks.execution.models.local_model import Model
+from benchmarks.execution.models.remote_model import Model
 from benchmarks.execution.models.unit_files import plain
 from benchmarks.execution.plan import Plan, RunSpec
 from benchmarks.execution.prediction_store import Outcome, PredictionSet, get_outcome, put_outcome
@@ -47,17 +47,9 @@ class Unit:
         return self.plan.splits[self.spec.fold]
 
     def run(self, open_model: Callable[[], Model]) -> list[Ending]:
-        """Train and predict what is due; returns the endings of all its conditions.
+        """Train and predict what is due with the model that is opened; returns the endings of all its conditions.
 
-        Parameters
-        ----------
-        open_model
-            Builds the predictor.
-
-        Raises
-        ------
-        StoreError, LeakageError
-            Nothing can be written, or something leaks: the whole run ends.
+        Raises `StoreError` or `LeakageError`, which end the whole run, if nothing can be written or something leaks.
         """
         due = self.spec.due(self.folder)
         if not due:
@@ -95,12 +87,7 @@ class Unit:
     def end(self, status: str, reason: str, audit: str = "", key: str | None = None) -> None:
         """Write the outcome of every set that has none: conditions without a prediction end with this status.
 
-        Parameters
-        ----------
-        status, reason, audit
-            For the rows of the table.
-        key
-            Key of the outcome; "" where a resumed run is to try again. None: the spec's.
+        The key of the outcome is the spec's, or "" where a resumed run is to try again.
         """
         key = self.spec.key if key is None else key
         for folder in (entry.folder(self.folder) for entry in self.spec.sets):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from benchmarks.cli.console import say, tell_failures
 from benchmarks.cli.options import DataDir, Folds, Jobs, PresetName, Seed, Threads, Timeout, choice, split_names
@@ -14,10 +14,10 @@ INTERRUPTED = "What was finished is kept: give the same command again."
 
 
 def main(
-    suite: Annotated[str, typer.Option(help="Suite to audit; see `cycseq-bench run --list`.")],
-    out: Annotated[Path, typer.Option(help="Folder of runs and tables; what it holds is kept.")],
-    only: Annotated[str, typer.Option(help="Audits, comma-separated.")] = "protocols,direction,integration",
-    models: Annotated[str, typer.Option(help="Comma-separated; default: the suite's own list.")] = "",
+    suite: Annotated[str, Option(help="Suite to audit; see `cycseq-bench run --list`.")],
+    out: Annotated[Path, Option(help="Folder of runs and tables; what it holds is kept.")],
+    only: Annotated[str, Option(help="Audits, comma-separated.")] = "protocols,direction,integration",
+    models: Annotated[str, Option(help="Comma-separated; default: the suite's own list.")] = "",
     data_dir: DataDir = None,
     preset: PresetName = "quick",
     folds: Folds = None,

@@ -6,13 +6,13 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Exit
 
 from benchmarks.cli.console import console, say
 
 
 def main(
-    path: Annotated[Path, typer.Argument(help="A plugin file: one predictor, ending in BASELINE = Baseline(…).")],
+    path: Annotated[Path, Argument(help="A plugin file: one predictor, ending in BASELINE = Baseline(…).")],
 ) -> None:
     """Check that a plugin keeps the contract; exit status 1 if it does not, 2 if the file cannot be used."""
     from benchmarks import registry
@@ -31,5 +31,5 @@ def main(
         console.print("[red]FAIL[/] " if result.problem else "[green]ok[/]   ", end="")
         say(f"{result.name}: {result.problem or result.expectation}")
     if any(r.problem for r in results):
-        raise typer.Exit(1)
+        raise Exit(1)
     say(f"All checks passed: run it with  cycseq-bench run --plugin {path} --models {records[0].name}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-from rich.table import Table
+from rich.table import Column, Table
+from typer import Argument, Exit, Option
 
 from benchmarks.cli import options
 from benchmarks.cli.console import console, say
@@ -15,6 +15,7 @@ from benchmarks.errors import BenchmarkError
 
 if TYPE_CHECKING:
     from benchmarks.data.sources import Source
+    from benchmarks.data.store.cell_store import CellStore
 
 INTERRUPTED = "What was downloaded is kept: run the same command again to go on."
 EXIT_DAMAGED = 1
@@ -22,10 +23,10 @@ ACTIONS = ("list", "info", "fetch", "prepare", "verify", "summary")
 
 
 def main(
-    action: Annotated[str, typer.Argument(help=f"One of {', '.join(ACTIONS)}.")],
-    name: Annotated[str | None, typer.Argument(help="Data set; see `list`. Not given with --h5ad.")] = None,
+    action: Annotated[str, Argument(help=f"One of {', '.join(ACTIONS)}.")],
+    name: Annotated[str | None, Argument(help="Data set; see `list`. Not given with --h5ad.")] = None,
     data_dir: options.DataDir = None,
-    out: Annotated[Path, typer.Option(help="Where `summary` writes its tables and figure.")] = Path("results/data"),
+    out: Annotated[Path, Option(help="Where `summary` writes its tables and figure.")] = Path("results/data"),
     h5ad: options.OwnH5ad = None,
     perturbation_key: options.PerturbationKey = "perturbation",
     context_key: options.ContextKey = "",
@@ -66,9 +67,8 @@ def _list(data_dir: Path | None) -> None:
     from benchmarks.data import cards
     from benchmarks.data.dataset import present
 
-    table = Table(box=None, padding=(0, 2))
-    for title in ("name", "what", "cells", "size", "files"):
-        table.add_column(title, no_wrap=title != "what")
+    columns = (Column(title, no_wrap=title != "what") for title in ("name", "what", "cells", "size", "files"))
+    table = Table(*columns, box=None, padding=(0, 2))
     for name in cards.available():
         card = cards.read_card(name)
         size = sum(file.size for file in card.files)
@@ -92,9 +92,7 @@ def _info(source: Source, data_dir: Path | None) -> None:
         "citation": card.citation,
         "homepage": card.homepage,
         "verified": f"no sha256 is known of {len(unseen)} of {len(card.files)} files" if unseen else "",
-        "prepared": f"{found.store.folder} ({found.store.n_obs:,} cells × {found.store.n_vars:,} genes)"
-        if found
-        else "no",
+        "prepared": f"{found.store.folder} ({_shape(found.store)})" if found else "no",
     }
     for key, text in lines.items():
         if text:
@@ -108,11 +106,11 @@ def _info(source: Source, data_dir: Path | None) -> None:
 
 
 def _fetch(source: Source, data_dir: Path | None) -> None:
+    import pooch
+
     from benchmarks.data.download import fetch_all, locate
 
     files = source.card.files
-    import pooch
-
     pooch.get_logger().setLevel("WARNING")  # the bars say what is downloaded
     found = fetch_all([file for file in files if file.url or locate(file, data_dir)], data_dir)
     for file in files:
@@ -128,7 +126,7 @@ def _prepare(source: Source, data_dir: Path | None) -> None:
     with console.status(f"preparing {source.card.name}") as status:
         found = prepare(source, data_dir, status.update)
     store = found.store
-    say(f"{store.folder}: {store.n_obs:,} cells × {store.n_vars:,} genes, {len(store.conditions):,} conditions")
+    say(f"{store.folder}: {_shape(store)}, {len(store.conditions):,} conditions")
     say(f"digest {store.digest}")
     for note in found.notes():
         say(f"note: {note}")
@@ -141,17 +139,16 @@ def _verify(source: Source, data_dir: Path | None) -> None:
     for finding in findings:
         say(f"{'ok     ' if finding.ok else 'DAMAGED'} {finding.what}: {finding.text}")
     if not all(finding.ok for finding in findings):
-        raise typer.Exit(EXIT_DAMAGED)
+        raise Exit(EXIT_DAMAGED)
 
 
 def _summarise(source: Source, data_dir: Path | None, out: Path) -> None:
-    from benchmarks.data.store.prepared import prepare
-
-    store = prepare(source, data_dir, say).store
     from benchmarks.data import summary
+    from benchmarks.data.store.prepared import prepare
     from reports.figures.data_summary_figure import draw_cells
     from reports.figures.style import save
 
+    store = prepare(source, data_dir, say).store
     cells = summary.measure_cells(store)
     conditions, contexts = summary.per_condition(cells), summary.per_context(cells)
     folder = out / source.card.name
@@ -168,6 +165,10 @@ def _summarise(source: Source, data_dir: Path | None, out: Path) -> None:
         say(f"{key:26s} {text}")
     say(contexts.round(3).to_string(index=False))
     say(f"{folder}: conditions.csv, contexts.csv, cells.png")
+
+
+def _shape(store: CellStore) -> str:
+    return f"{store.n_obs:,} cells × {store.n_vars:,} genes"
 
 
 def _bytes(size: int) -> str:

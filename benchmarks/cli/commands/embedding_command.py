@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from benchmarks.cli.console import say
 from benchmarks.cli.options import DataDir, split_names
 
 
 def main(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run of a suite with doses.")],
+    run: Annotated[Path, Argument(help="Folder of a finished run of a suite with doses.")],
     compound: Annotated[
-        list[str] | None, typer.Option(help="COMPOUND or CONTEXT/COMPOUND to draw; repeatable; default: the first two.")
+        list[str] | None, Option(help="COMPOUND or CONTEXT/COMPOUND to draw; repeatable; default: the first two.")
     ] = None,
-    models: Annotated[str, typer.Option(help="Comma-separated; default: all of the run.")] = "",
+    models: Annotated[str, Option(help="Comma-separated; default: all of the run.")] = "",
     data_dir: DataDir = None,
 ) -> None:
     """Write RUN/embedding/: neighbours.csv (all compounds), cells.csv and figures (those drawn).

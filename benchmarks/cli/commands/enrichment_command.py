@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from rich.table import Table
+from typer import Argument, Option
 
 from benchmarks.cli.console import console, say
 from benchmarks.cli.options import DataDir, choice, split_names
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 def main(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
-    gene_sets: Annotated[Path | None, typer.Option(help="GMT file; default: the data set's annotation.")] = None,
+    run: Annotated[Path, Argument(help="Folder of a finished run.")],
+    gene_sets: Annotated[Path | None, Option(help="GMT file; default: the data set's annotation.")] = None,
     condition: Annotated[
-        list[str] | None, typer.Option(help="PERTURBATION or CONTEXT/PERTURBATION; repeatable; default: the strongest.")
+        list[str] | None, Option(help="PERTURBATION or CONTEXT/PERTURBATION; repeatable; default: the strongest.")
     ] = None,
-    conditions: Annotated[int, typer.Option(min=1, help="How many, where none is named.")] = 3,
-    models: Annotated[str, typer.Option(help="Comma-separated; default: all of the run.")] = "",
-    direction: Annotated[str, typer.Option(help="n2p or p2n.")] = "n2p",
-    show: Annotated[list[str] | None, typer.Option(help="Gene set to draw; repeatable; default: the top ones.")] = None,
-    min_size: Annotated[int, typer.Option(min=2, help="Fewest measured genes of a set.")] = 10,
-    max_size: Annotated[int, typer.Option(min=2, help="Most measured genes of a set.")] = 500,
-    permutations: Annotated[int, typer.Option(min=100, help="Random sets that scores are normalised by.")] = 1000,
+    conditions: Annotated[int, Option(min=1, help="How many, where none is named.")] = 3,
+    models: Annotated[str, Option(help="Comma-separated; default: all of the run.")] = "",
+    direction: Annotated[str, Option(help="n2p or p2n.")] = "n2p",
+    show: Annotated[list[str] | None, Option(help="Gene set to draw; repeatable; default: the top ones.")] = None,
+    min_size: Annotated[int, Option(min=2, help="Fewest measured genes of a set.")] = 10,
+    max_size: Annotated[int, Option(min=2, help="Most measured genes of a set.")] = 500,
+    permutations: Annotated[int, Option(min=100, help="Random sets that scores are normalised by.")] = 1000,
     data_dir: DataDir = None,
 ) -> None:
     """Enrich gene sets in predicted and in true changes; write RUN/enrichment/*.csv and the enrichment plots.
@@ -61,10 +61,9 @@ def _print(found: Enrichment) -> None:
 
     for _, rows in found.agreement.groupby(["context", "perturbation", "dose"], sort=False, dropna=False):
         first = rows.iloc[0]
+        chance = f"{first['n_sets']} sets, chance of a shared top set {first['top_chance']:.0%}"
         table = Table("model", "Spearman of NES", "top sets shared", "right sign", box=None, title_justify="left")
-        table.title = (
-            f"{name_condition(first)}: {first['n_sets']} sets, chance of a shared top set {first['top_chance']:.0%}"
-        )
+        table.title = f"{name_condition(first)}: {chance}"
         for row in rows.itertuples():
             signs = f"{row.sign_share:.0%} of {row.n_significant_true}" if row.n_significant_true else "–"
             table.add_row(row.model, f"{row.spearman_nes:.2f}", f"{row.top_overlap:.0%} of {row.top_k}", signs)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-from rich.table import Table
+from rich.table import Column, Table
+from typer import Argument
 
 from benchmarks.cli.console import console, say
 from benchmarks.cli.options import Plugins, choice
@@ -19,8 +19,8 @@ ACTIONS = ("list", "create", "remove")
 
 
 def main(
-    action: Annotated[str, typer.Argument(help=f"One of {', '.join(ACTIONS)}.")],
-    name: Annotated[str | None, typer.Argument(help="An isolated model; see `list`.")] = None,
+    action: Annotated[str, Argument(help=f"One of {', '.join(ACTIONS)}.")],
+    name: Annotated[str | None, Argument(help="An isolated model; see `list`.")] = None,
     plugin: Plugins = None,
 ) -> None:
     """List isolated models and whether their environments are made, or make or remove one.
@@ -54,9 +54,8 @@ def main(
 def _list(known: dict[str, Baseline]) -> None:
     from benchmarks.execution.models.model_environment import environment_of, root
 
-    table = Table(box=None, padding=(0, 2))
-    for title in ("model", "requirements", "environment"):
-        table.add_column(title, no_wrap=title == "model", overflow="fold")
+    folded = (Column(title, overflow="fold") for title in ("requirements", "environment"))
+    table = Table(Column("model", no_wrap=True), *folded, box=None, padding=(0, 2))
     for name, record in known.items():
         environment = environment_of(record)
         state = str(environment.folder) if environment.ready else f"not made: {environment.command}"

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from rich.console import Console
+from typer import Argument, Exit, Option
 
 from benchmarks.errors import BenchmarkError
 
@@ -44,18 +44,14 @@ def _report_error(text: str, report: Path | None, github: bool) -> None:
 
 
 def main(
-    new: Annotated[Path, typer.Argument(help="A run's folder.")],
-    reference: Annotated[
-        Path | None, typer.Argument(help="A run's folder, a reference file or a leaderboard.csv.")
-    ] = None,
-    write: Annotated[
-        Path | None, typer.Option(help="Make NEW this reference file (.csv.gz); compares nothing.")
-    ] = None,
-    report: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML here.")] = None,
+    new: Annotated[Path, Argument(help="A run's folder.")],
+    reference: Annotated[Path | None, Argument(help="A run's folder, a reference file or a leaderboard.csv.")] = None,
+    write: Annotated[Path | None, Option(help="Make NEW this reference file (.csv.gz); compares nothing.")] = None,
+    report: Annotated[Path | None, Option("--junit", help="Write JUnit XML here.")] = None,
     github: Annotated[
-        bool, typer.Option("--github", help="Print GitHub annotations (default where GITHUB_ACTIONS=true).")
+        bool, Option("--github", help="Print GitHub annotations (default where GITHUB_ACTIONS=true).")
     ] = False,
-    floor: Annotated[list[str] | None, typer.Option(help="METRIC=VALUE: smallest loss worth a failed build.")] = None,
+    floor: Annotated[list[str] | None, Option(help="METRIC=VALUE: smallest loss worth a failed build.")] = None,
 ) -> None:
     """Compare a run with a reference; exit status 1 if something got worse, 2 if the tables cannot be compared."""
     from benchmarks.data.store.atomic_files import atomic  # the imports below are slow, and --help needs none of them
@@ -94,4 +90,4 @@ def main(
     for line in compare_runs.github_lines(moves) if github else ():
         print(line)
     if worse:
-        raise typer.Exit(1)
+        raise Exit(1)

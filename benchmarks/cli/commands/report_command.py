@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Exit, Option
 
 
 def main(
-    folder: Annotated[Path, typer.Argument(help="Folder of a run or of `score`.")],
-    draws: Annotated[int, typer.Option(help="Bootstrap draws.")] = 2000,
-    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    folder: Annotated[Path, Argument(help="Folder of a run or of `score`.")],
+    draws: Annotated[int, Option(help="Bootstrap draws.")] = 2000,
+    seed: Annotated[int, Option(help="Seed of the draws.")] = 0,
 ) -> None:
     """Remake leaderboard.md, the tables of statistics and the figures; nothing is trained or scored.
 
@@ -19,4 +19,4 @@ def main(
     """
     from reports.__main__ import remake
 
-    raise typer.Exit(remake(folder, draws, seed))
+    raise Exit(remake(folder, draws, seed))

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Exit, Option
 
 from benchmarks.cli import options
 from benchmarks.cli.console import EXIT_FAILED, EXIT_USAGE, console, say, tell_failures
@@ -16,47 +16,39 @@ from benchmarks.cli.options import check_device, choice, count_cores, split_name
 from benchmarks.errors import BenchmarkError
 
 if TYPE_CHECKING:
-    from benchmarks.execution.collection import Collection
     from benchmarks.execution.plan import Plan
     from benchmarks.execution.runner import Result
+    from reports.pages.index_page import Entry
 
 INTERRUPTED = "What was finished is kept: run the same command with --resume to go on."
 
 
 def main(
     suite: Annotated[
-        str, typer.Option(help="Which suite, several comma-separated, or all (the paper's four); see --list.")
+        str, Option(help="A suite, several comma-separated, or all (of the paper); see --list.")
     ] = "cropseq",
-    models: Annotated[str | None, typer.Option(help="Models, comma-separated; default: the suite's.")] = None,
-    protocol: Annotated[str | None, typer.Option(help="Which protocol; default: the suite's.")] = None,
-    direction: Annotated[str, typer.Option(help="n2p (control → perturbed), p2n, or both: n2p,p2n.")] = "",
-    perturbations: Annotated[
-        str, typer.Option(help="Genes or compounds tested, comma-separated, or a set of the data's card; see --list.")
-    ] = "",
-    contexts: Annotated[str, typer.Option(help="Contexts (lines) they are tested in, comma-separated.")] = "",
+    models: Annotated[str | None, Option(help="Models, comma-separated; default: the suite's.")] = None,
+    protocol: Annotated[str | None, Option(help="Which protocol; default: the suite's.")] = None,
+    direction: Annotated[str, Option(help="n2p (control → perturbed), p2n, or both: n2p,p2n.")] = "",
+    perturbations: Annotated[str, Option(help="Genes or compounds, comma-separated, or a named set; see --list.")] = "",
+    contexts: Annotated[str, Option(help="Contexts (lines) they are tested in, comma-separated.")] = "",
     control_rule: Annotated[
-        str, typer.Option(help="CROP-seq: nontargeting guides, or nk (unexposed cells of the same knock-out).")
+        str, Option(help="CROP-seq: nontargeting guides, or nk (the same knock-out).")
     ] = "nontargeting",
-    data: Annotated[
-        str, typer.Option(help="auto, real or simulated; auto takes the real data where present.")
-    ] = "auto",
+    data: Annotated[str, Option(help="real, simulated, or auto: real where present.")] = "auto",
     data_dir: options.DataDir = None,
-    annotation: Annotated[Path | None, typer.Option(help="Gene annotation: GAF, NCBI gene2go or JSON.")] = None,
-    space: Annotated[str, typer.Option(help="What counts become: cp10k (log2 of counts per 10,000) or raw.")] = "cp10k",
-    integration: Annotated[str, typer.Option(help="ComBat to a reference: none, technical or per_condition.")] = "none",
-    reference: Annotated[str | None, typer.Option(help="Reference batch; default: the one with most controls.")] = None,
-    measured_only: Annotated[
-        bool, typer.Option("--measured-only", help="Leave out perturbations of genes that are not measured.")
-    ] = False,
-    out: Annotated[Path, typer.Option(help="Folder of results.")] = Path("results"),
-    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 1,
+    annotation: Annotated[Path | None, Option(help="Gene annotation: GAF, NCBI gene2go or JSON.")] = None,
+    space: Annotated[str, Option(help="What counts become: cp10k (log2 of counts per 10,000) or raw.")] = "cp10k",
+    integration: Annotated[str, Option(help="ComBat to a reference: none, technical or per_condition.")] = "none",
+    reference: Annotated[str | None, Option(help="Reference batch; default: the one with most controls.")] = None,
+    measured_only: Annotated[bool, Option("--measured-only", help="Only perturbations of measured genes.")] = False,
+    out: Annotated[Path, Option(help="Folder of results.")] = Path("results"),
+    seeds: Annotated[int, Option(min=1, help="Number of seeds.")] = 1,
     folds: options.Folds = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="model.key=value; repeatable.")] = None,
+    settings: Annotated[list[str] | None, Option("--set", help="model.key=value; repeatable.")] = None,
     preset: options.PresetName = "quick",
     plugin: options.Plugins = None,
-    executor: Annotated[
-        str, typer.Option(help="process (a child for each training) or inline (this process, for a debugger).")
-    ] = "process",
+    executor: Annotated[str, Option(help="process (a child a training) or inline (no child, to debug).")] = "process",
     jobs: options.Jobs = 1,
     threads: options.Threads = None,
     timeout: options.Timeout = None,
@@ -72,13 +64,9 @@ def main(
     separator: options.Separator = "+",
     values: options.Values = "auto",
     kind: options.Kind = "CRISPR",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the newest run of the same data and splits.")
-    ] = False,
-    figures: Annotated[bool, typer.Option(help="Whether to draw figures.")] = True,
-    show: Annotated[
-        bool, typer.Option("--list", help="Show suites, models, protocols, data sets and metrics.")
-    ] = False,
+    resume: Annotated[bool, Option("--resume", help="Go on with the newest run of the same data.")] = False,
+    figures: Annotated[bool, Option(help="Whether to draw figures.")] = True,
+    show: Annotated[bool, Option("--list", help="Show suites, models, data sets, metrics.")] = False,
 ) -> None:
     """Train and score perturbation predictors on shared, leak-free splits; write a leaderboard and figures.
 
@@ -139,8 +127,8 @@ def main(
     names = suite_names(split_names(suite))
     if len(names) > 1 and not h5ad:
         with Display() as display:
-            made = run_suites(names, question, out, execution, display, resume=resume)
-        _finish_all(made, data_dir)
+            folder, entries = run_suites(names, question, out, execution, display, resume=resume)
+        _finish_all(folder, entries, data_dir)
         return
     plan = make_plan(question, data_dir)
     with Display() as display:
@@ -154,30 +142,34 @@ def _finish(result: Result) -> None:
     from reports.pages.console import print_summary
 
     print_summary(read_leaderboard(result.folder / "leaderboard.csv"), console)
-    share = f", of which {result.outside:.1f} s ({result.outside / result.seconds:.1%}) outside fit and predict"
-    say(f"{result.seconds:.0f} s{share if result.outside >= 0 else ''}.")
+    outside = result.seconds - result.model_seconds  # negative where several models ran at a time
+    took = f"{result.seconds:.0f} s"
+    if outside >= 0:
+        took += f", of which {outside:.1f} s ({outside / result.seconds:.1%}) outside fit and predict"
+    say(f"{took}.")
     made = [n for n in ("leaderboard.md", "leaderboard.csv", "scores.csv", "figures") if (result.folder / n).exists()]
     say(f"Results: {result.folder} ({', '.join(made)})")
     tell_failures(result.failures)
 
 
-def _finish_all(made: Collection, data_dir: Path | None) -> None:
+def _finish_all(folder: Path, entries: list[Entry], data_dir: Path | None) -> None:
     """Write the paper's page, print one table over all suites; ends with the exit status of the worst of them."""
     from benchmarks.analyses.paper_results import write_all
     from reports import read_leaderboard
     from reports.pages.console import print_index
 
-    finished = {entry.suite: entry.folder for entry in made.entries if not entry.problem}
-    for line in write_all(finished, made.folder / "paper", data_dir):
+    finished = {entry.suite: entry.folder for entry in entries if not entry.problem}
+    for line in write_all(finished, folder / "paper", data_dir):
         say(line)
-    print_index(read_leaderboard(made.folder / "summary.csv"), console)
-    say(f"Results: {made.folder} (index.md, summary.csv)")
-    for entry in made.unusable:
+    print_index(read_leaderboard(folder / "summary.csv"), console)
+    say(f"Results: {folder} (index.md, summary.csv)")
+    unusable = [entry for entry in entries if entry.problem]
+    for entry in unusable:
         console.print(f"[red]{entry.suite} was not run[/]: ", end="")
         say(entry.problem)
-    tell_failures(made.failures, EXIT_USAGE if made.unusable else EXIT_FAILED)
-    if made.unusable:
-        raise typer.Exit(EXIT_USAGE)
+    tell_failures(sum(entry.failures for entry in entries), EXIT_USAGE if unusable else EXIT_FAILED)
+    if unusable:
+        raise Exit(EXIT_USAGE)
 
 
 def _folder(plan: Plan, out: Path, resume: bool) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from benchmarks.cli.console import say, tell_failures
 from benchmarks.cli.options import DataDir, Device, Jobs, PresetName, Threads, Timeout, choice, split_names
@@ -14,15 +14,15 @@ INTERRUPTED = "What was finished is kept: give the same command again."
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="Folder of runs and tables; what it holds of the study is kept.")],
+    out: Annotated[Path, Option(help="Folder of runs and tables; what it holds of the study is kept.")],
     data_dir: DataDir = None,
-    only: Annotated[str | None, typer.Option(help="Suites, comma-separated: cropseq, kang, grid, smoke.")] = None,
-    protocol: Annotated[str | None, typer.Option(help="unseen_context or held_out_cells; default: both.")] = None,
-    variants: Annotated[str | None, typer.Option(help="Variants of CycSeq, without direction.")] = None,
-    ablations: Annotated[str | None, typer.Option(help="Ablations of the recipe, without direction.")] = None,
-    others: Annotated[str | None, typer.Option(help="Models to compare them with.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each variant.")] = 5,
-    ablation_seeds: Annotated[int, typer.Option(min=1, help="Seeds of each ablation.")] = 5,
+    only: Annotated[str | None, Option(help="Suites, comma-separated: cropseq, kang, grid, smoke.")] = None,
+    protocol: Annotated[str | None, Option(help="unseen_context or held_out_cells; default: both.")] = None,
+    variants: Annotated[str | None, Option(help="Variants of CycSeq, without direction.")] = None,
+    ablations: Annotated[str | None, Option(help="Ablations of the recipe, without direction.")] = None,
+    others: Annotated[str | None, Option(help="Models to compare them with.")] = None,
+    seeds: Annotated[int, Option(min=1, help="Seeds of each variant.")] = 5,
+    ablation_seeds: Annotated[int, Option(min=1, help="Seeds of each ablation.")] = 5,
     preset: PresetName = "quick",
     jobs: Jobs = 1,
     threads: Threads = 1,

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 from anndata import AnnData
 
@@ -17,72 +16,26 @@ from benchmarks.data.store.content_hash import digest
 from benchmarks.errors import ContractError, Unsupported
 
 
-class Model(Protocol):
-    """A predictor as a unit of work calls it, in whatever process it runs."""
-
-    seconds: float
-    """Seconds that the last `fit` or `predict` took inside the predictor."""
-
-    @property
-    def persistent(self) -> bool:
-        """Whether it can be saved and loaded."""
-
-    @property
-    def peak_memory_mb(self) -> float:
-        """Peak memory of the process it runs in, after the last call."""
-
-    def fit(self, train: Train, *, seed: int) -> None:
-        """Train it."""
-
-    def predict(self, query: Query) -> Prediction:
-        """Answer one query."""
-
-    def save(self, folder: Path) -> None:
-        """Write it into an empty folder."""
-
-    def load(self, folder: Path) -> None:
-        """Restore what `save` wrote."""
-
-    def close(self) -> object:
-        """End its process, if it has one, and remove its files."""
-
-
 class LocalModel:
-    """A `Model` in this process.
+    """A predictor in this process, from a record of the registry and keyword arguments of its `build`.
 
-    Parameters
-    ----------
-    record
-        From the registry.
-    settings
-        Keyword arguments of its `build`.
-
-    Raises
-    ------
-    ContractError
-        What was built lacks `fit` or `predict`; in `fit` and `predict`, what the predictor does is against the contract.
-    Unsupported
-        In every call: a package of the record's `extra` is not installed.
+    Every call raises `Unsupported` where a package of the record's `extra` is not installed, and `ContractError` if what was
+    built lacks `fit` or `predict`, or does something against the contract.
     """
+
+    seconds = 0.0
+    """Seconds that the last `fit` or `predict` took inside the predictor."""
+    peak_memory_mb = 0.0
+    """Peak memory of the process it runs in and the largest of its children, after the last call."""
 
     def __init__(self, record: Baseline, settings: Mapping[str, object]) -> None:
         self.extra = record.extra
-        self.seconds = 0.0
         with needing(self.extra):
             self.predictor = record.build(**settings)
         if not isinstance(self.predictor, Predictor):
             kind = type(self.predictor).__name__
             raise ContractError(f"build returned a {kind} without the methods fit and predict.")
-
-    @property
-    def persistent(self) -> bool:
-        """Whether it can be saved and loaded."""
-        return isinstance(self.predictor, Persistent)
-
-    @property
-    def peak_memory_mb(self) -> float:
-        """Peak memory of this process and the largest of its children."""
-        return peak_memory_mb()
+        self.persistent = isinstance(self.predictor, Persistent)
 
     def fit(self, train: Train, *, seed: int) -> None:
         """Train it, and check that it left the cells as they were."""
@@ -130,6 +83,7 @@ class LocalModel:
             start = time.perf_counter()
             yield
             self.seconds = time.perf_counter() - start
+        self.peak_memory_mb = peak_memory_mb()
         if digest(cells) != before:
             raise ContractError(changed)
 

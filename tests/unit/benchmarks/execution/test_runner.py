@@ -57,6 +57,13 @@ def test_keys_depend_on_the_question_and_not_on_the_execution(plan: Plan) -> Non
     assert (changed.key, moved) == (plan.key, {"linear"})
 
 
+def test_another_model_or_direction_moves_no_other_models_seed(plan: Plan) -> None:
+    alone = make_plan(Question(suite="smoke", models=("linear",), directions=("n2p",)))
+    assert {(spec.record.name, spec.fold, spec.seed) for spec in alone.specs} < {
+        (spec.record.name, spec.fold, spec.seed) for spec in plan.specs
+    }
+
+
 def test_executors_are_found_by_name(plan: Plan, tmp_path) -> None:
     assert {"inline", "process"} <= set(executor_names())
     with pytest.raises(UnknownName, match="inline"):
