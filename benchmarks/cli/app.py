@@ -17,7 +17,6 @@ FOLDER = Path(__file__).parent / "commands"
 SUFFIX = "_command.py"
 """File `NAME_command.py` holds subcommand NAME: a module with `main`, a function whose parameters are its options. A text
 `INTERRUPTED` in it says what is left after Ctrl-C."""
-AGAIN = "Give the same command again."
 HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -61,7 +60,7 @@ def application(name: str) -> typer.Typer:
     """Import a subcommand by name, as an application of its own."""
     module = importlib.import_module(f"benchmarks.cli.commands.{name}_command")
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    single.command(context_settings=HELP)(exit_statuses(getattr(module, "INTERRUPTED", AGAIN))(module.main))
+    single.command(context_settings=HELP)(exit_statuses(getattr(module, "INTERRUPTED", ""))(module.main))
     return single
 
 

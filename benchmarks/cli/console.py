@@ -33,7 +33,7 @@ def exit_statuses(interrupted: str) -> Iterator[None]:
         say(str(error))
         raise typer.Exit(EXIT_USAGE) from error
     except KeyboardInterrupt as error:
-        say(f"Interrupted. {interrupted}")
+        say(f"Interrupted. {interrupted or 'Give the same command again.'}")
         raise typer.Exit(EXIT_INTERRUPTED) from error
 
 

@@ -52,7 +52,6 @@ def _describe(method: Method, fold: Split, effects: pd.DataFrame, batches: pd.Da
         )
     genes = "All genes vary in the reference."
     if untouched:
-        varying = f"{untouched} of {len(parameters.genes)} genes do not vary in the reference"
-        genes = f"{varying} and were left as they are."
+        genes = f"{untouched} of {len(parameters.genes)} genes do not vary in the reference and were left as they are."
     source = f"Estimated from {len(fold.train)} training cells; reference: {parameters.reference}. {separable}"
     return "\n\n".join((summary(effects, method), source, genes))

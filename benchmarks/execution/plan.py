@@ -198,9 +198,8 @@ def settings_of(record: Baseline, question: Question) -> dict[str, object]:
 
 def budget_of(record: Baseline, settings: Mapping[str, object]) -> str:
     """Return "quick" where any setting lies below the authors' own training length, else "full"."""
-    given = {name: settings.get(name) for name in record.full_training}
-    short = [n for n, value in given.items() if isinstance(value, int | float) and value < record.full_training[n]]
-    return "quick" if short else "full"
+    given = ((settings.get(name), full) for name, full in record.full_training.items())
+    return "quick" if any(isinstance(value, int | float) and value < full for value, full in given) else "full"
 
 
 def _first_protocol(obs: pd.DataFrame) -> str:

@@ -46,6 +46,5 @@ def main(
     execution = Execution(jobs=jobs, threads=threads or 1, timeout=timeout, data_dir=data_dir)
     with Display() as display:
         paths, failures = run_audits(question, out, split_names(only), execution, display)
-    for path in paths:
-        say(f"Wrote {path}")
+    say("\n".join(f"Wrote {path}" for path in paths))
     tell_failures(failures)

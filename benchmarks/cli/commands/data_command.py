@@ -9,7 +9,7 @@ from rich.table import Column, Table
 from typer import Argument, Exit, Option
 
 from benchmarks.cli import options
-from benchmarks.cli.console import console, say
+from benchmarks.cli.console import EXIT_FAILED, console, say
 from benchmarks.cli.options import choice
 from benchmarks.errors import BenchmarkError
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from benchmarks.data.store.cell_store import CellStore
 
 INTERRUPTED = "What was downloaded is kept: run the same command again to go on."
-EXIT_DAMAGED = 1
 ACTIONS = ("list", "info", "fetch", "prepare", "verify", "summary")
 
 
@@ -139,7 +138,7 @@ def _verify(source: Source, data_dir: Path | None) -> None:
     for finding in findings:
         say(f"{'ok     ' if finding.ok else 'DAMAGED'} {finding.what}: {finding.text}")
     if not all(finding.ok for finding in findings):
-        raise Exit(EXIT_DAMAGED)
+        raise Exit(EXIT_FAILED)
 
 
 def _summarise(source: Source, data_dir: Path | None, out: Path) -> None:

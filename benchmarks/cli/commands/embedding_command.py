@@ -27,5 +27,4 @@ def main(
     from benchmarks.execution.load_run import reopen
 
     paths = embed(reopen(run, data_dir), tuple(compound or ()), split_names(models))
-    for path in paths:
-        say(f"Wrote {path}")
+    say("\n".join(f"Wrote {path}" for path in paths))

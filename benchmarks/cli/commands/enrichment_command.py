@@ -52,8 +52,7 @@ def main(
     found = analyse(reopen(run, data_dir), request)
     paths = write(found, run / "enrichment")
     _print(found)
-    for path in paths:
-        say(f"Wrote {path}")
+    say("\n".join(f"Wrote {path}" for path in paths))
 
 
 def _print(found: Enrichment) -> None:

@@ -36,18 +36,17 @@ def main(
     chosen = choice("The action", action, ACTIONS)
     known = {n: r for n, r in registry.available(tuple(plugin or ())).items() if r.isolated}
     if chosen == "list":
-        _list(known)
-    elif name is None:
+        return _list(known)
+    if name is None:
         raise BenchmarkError(f"Name an isolated model. Known: {', '.join(known) or 'none'}.")
-    elif name not in known:
+    if name not in known:
         raise UnknownName("isolated model", name, known)
-    elif chosen == "create":
-        environment = environment_of(known[name])
+    environment = environment_of(known[name])
+    if chosen == "create":
         with console.status(f"making {name}'s environment") as status:
             made = create(environment, status.update)
         say(f"{environment.folder}: {'made' if made else 'was there'}, {len(environment.installed())} packages.")
     else:
-        environment = environment_of(known[name])
         say(f"{environment.folder}: {'removed' if remove(environment) else 'was not there'}.")
 
 

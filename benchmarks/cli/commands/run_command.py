@@ -12,7 +12,7 @@ from typer import Exit, Option
 
 from benchmarks.cli import options
 from benchmarks.cli.console import EXIT_FAILED, EXIT_USAGE, console, say, tell_failures
-from benchmarks.cli.options import check_device, choice, count_cores, split_names
+from benchmarks.cli.options import check_device, choice, split_names
 from benchmarks.errors import BenchmarkError
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ def main(
 
         print_lists(plugins)
         return
+    from joblib import cpu_count
+
     from benchmarks.cli.progress import Display
     from benchmarks.data.own_file import OwnFile
     from benchmarks.execution.collection import run_suites
@@ -117,7 +119,7 @@ def main(
     execution = Execution(
         executor=executor,
         jobs=jobs,
-        threads=threads or max(1, count_cores() // jobs),
+        threads=threads or max(1, cpu_count() // jobs),
         device=check_device(device),
         timeout=timeout,
         figures=figures,

@@ -50,6 +50,5 @@ def main(
     execution = Execution(jobs=jobs, threads=threads or 1, device=device, timeout=timeout, data_dir=data_dir)
     with Display() as display:
         paths, failures = study.run_study(wanted, out, execution, display)
-    for path in paths:
-        say(f"Wrote {path}")
+    say("\n".join(f"Wrote {path}" for path in paths))
     tell_failures(failures)

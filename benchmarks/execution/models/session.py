@@ -28,11 +28,10 @@ from benchmarks.execution.prediction_store import put_prediction
 class Session:
     """One predictor, and the connection to the harness."""
 
+    model: LocalModel
+
     def __init__(self, connection: Connection, folder: Path) -> None:
-        self.connection = connection
-        self.folder = folder
-        self.busy = False
-        self.model: LocalModel
+        self.connection, self.folder, self.busy = connection, folder, False
         self.requests: dict[str, Callable[..., object]] = {
             "build": self.build,
             "fit": self.fit,
