@@ -33,7 +33,7 @@ def main(
     perturbations: Annotated[str, Option(help="Genes or compounds, comma-separated, or a named set; see --list.")] = "",
     contexts: Annotated[str, Option(help="Contexts (lines) they are tested in, comma-separated.")] = "",
     control_rule: Annotated[
-        str, Option(help="CROP-seq: nontargeting guides, or nk (the same knock-out).")
+        str, Option(help="CROP-seq: nontargeting guides, or nk (unexposed cells of the same knock-out).")
     ] = "nontargeting",
     data: Annotated[str, Option(help="real, simulated, or auto: real where present.")] = "auto",
     data_dir: options.DataDir = None,
