@@ -48,9 +48,7 @@ def main(
     reference: Annotated[Path | None, Argument(help="A run's folder, a reference file or a leaderboard.csv.")] = None,
     write: Annotated[Path | None, Option(help="Make NEW this reference file (.csv.gz); compares nothing.")] = None,
     report: Annotated[Path | None, Option("--junit", help="Write JUnit XML here.")] = None,
-    github: Annotated[
-        bool, Option("--github", help="Print GitHub annotations (default where GITHUB_ACTIONS=true).")
-    ] = False,
+    github: Annotated[bool, Option("--github", help="Annotate (default where GITHUB_ACTIONS=true).")] = False,
     floor: Annotated[list[str] | None, Option(help="METRIC=VALUE: smallest loss worth a failed build.")] = None,
 ) -> None:
     """Compare a run with a reference; exit status 1 if something got worse, 2 if the tables cannot be compared."""

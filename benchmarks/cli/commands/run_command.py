@@ -25,7 +25,7 @@ INTERRUPTED = "What was finished is kept: run the same command with --resume to 
 
 def main(
     suite: Annotated[
-        str, Option(help="A suite, several comma-separated, or all (of the paper); see --list.")
+        str, Option(help="Which suite, several comma-separated, or all (the paper's four); see --list.")
     ] = "cropseq",
     models: Annotated[str | None, Option(help="Models, comma-separated; default: the suite's.")] = None,
     protocol: Annotated[str | None, Option(help="Which protocol; default: the suite's.")] = None,
