@@ -14,7 +14,7 @@ from benchmarks.cli.options import DataDir, split_names
 def main(
     run: Annotated[Path, Argument(help="Folder of a finished run of a suite with doses.")],
     compound: Annotated[
-        list[str] | None, Option(help="Drawn COMPOUND or CONTEXT/COMPOUND; repeatable; default: two.")
+        list[str] | None, Option(help="COMPOUND or CONTEXT/COMPOUND to draw; repeatable; default: the first two.")
     ] = None,
     models: Annotated[str, Option(help="Comma-separated; default: all of the run.")] = "",
     data_dir: DataDir = None,
