@@ -1,5 +1,7 @@
 """The same perturbation's mean effect in the other contexts."""
 
+from __future__ import annotations
+
 import pandas as pd
 
 from baselines.shared.effects import Step, changes, effects, shifted, step_of

@@ -1,5 +1,7 @@
 """A gene network fitted on control cells, in which a knock-out spreads for a few steps: a plain relative of CellOracle."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Gene modules as factors of the cells, and the effect of each perturbation on each factor: a simple relative of GSFA."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

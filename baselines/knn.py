@@ -1,5 +1,7 @@
 """The nearest neighbours' effects: the same perturbation in similar contexts, or similar perturbations in the same one."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,5 +1,7 @@
 """A bilinear model of changes between gene and perturbation embeddings."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,5 +1,7 @@
 """The linear baseline with gene annotation as the embedding of perturbations, which covers unseen ones."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 

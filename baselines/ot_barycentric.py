@@ -1,5 +1,7 @@
 """Entropic optimal transport from cells in one state to cells in another, applied to new cells by barycentric projection."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -6,7 +6,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; tests run side by side, one thread each
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from anndata import AnnData
+from filelock import FileLock
 
 from benchmarks.conformance.checks import Screen, tiny_screen
 from benchmarks.data.dataset import Dataset, load_dataset
@@ -50,10 +51,28 @@ def validate(cells: AnnData, space: str = "counts") -> AnnData:
     return cells
 
 
+@pytest.fixture(scope="session")
+def make_shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Fill a folder once and return it, whichever worker of pytest-xdist is first; nothing may change it afterwards."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def make_once(name: str, fill: Callable[[Path], object]) -> Path:
+        folder = base / "shared" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            if not folder.with_suffix(".done").exists():
+                fill(folder)
+                folder.with_suffix(".done").touch()
+        return folder
+
+    return make_once
+
+
 @pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def cache(make_shared: Callable[..., Path]) -> Iterator[Path]:
     """Keep what tests prepare out of the user's cache."""
-    folder = tmp_path_factory.mktemp("cache")
+    folder = make_shared("cache", lambda folder: None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CYCSEQ_CACHE", str(folder))
         yield folder

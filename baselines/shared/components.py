@@ -1,5 +1,7 @@
 """Principal components of sparse cells, each cell taken relative to the mean control of its context, without densifying."""
 
+from __future__ import annotations
+
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp

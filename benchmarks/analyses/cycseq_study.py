@@ -14,9 +14,9 @@ import pandas as pd
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.execution.events import Watcher, ignore
+from benchmarks.execution.executor import Execution
 from benchmarks.execution.plan import make_plan
 from benchmarks.execution.runner import run
-from benchmarks.execution.settings import Execution
 from benchmarks.tasks.question import Preset, Question
 from reports import load
 from reports.pages.study_page import write_study

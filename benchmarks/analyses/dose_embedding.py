@@ -18,7 +18,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.errors import BenchmarkError
-from benchmarks.execution.load_run import Asked, FinishedRun, choose
+from benchmarks.execution.load_run import DirectedCondition, FinishedRun, choose
 from benchmarks.execution.models.extras import needing
 from benchmarks.scoring.scored_fold import summarise_training, take
 from benchmarks.seeds import derive
@@ -62,7 +62,7 @@ def embed(run: FinishedRun, compounds: tuple[str, ...] = (), wanted: tuple[str, 
     UnknownName, BenchmarkError
         A compound or model that is not there, a run without doses or with integration, or phate is missing.
     """
-    asked = [a for a in run.asked("n2p") if a.dose is not None]
+    asked = [a for a in run.conditions("n2p") if a.dose is not None]
     if not asked:
         raise BenchmarkError(f"{run.folder} has no doses; give a run of a suite with compounds, such as sciplex.")
     if run.plan.integration:
@@ -78,7 +78,7 @@ def embed(run: FinishedRun, compounds: tuple[str, ...] = (), wanted: tuple[str, 
     neighbours, cells = [], []
     for key, own in groups.items():
         pool = pool_of(run, own)
-        labels = run.labels() | {"direction": "n2p", "context": key[0], "perturbation": key[1]}
+        labels = run.plan.labels | {"direction": "n2p", "context": key[0], "perturbation": key[1]}
         for one in own:
             space = spaces[one.split.fold]
             pool_x = space.transform(take(run.plan.cells, pool.positions))
@@ -92,7 +92,7 @@ def embed(run: FinishedRun, compounds: tuple[str, ...] = (), wanted: tuple[str, 
     return [folder / "neighbours.csv", folder / "cells.csv", *draw_embedding(folder)]
 
 
-def pool_of(run: FinishedRun, asked: list[Asked]) -> Pool:
+def pool_of(run: FinishedRun, asked: list[DirectedCondition]) -> Pool:
     """Gather a compound's real cells of every dose and controls, equally many of each, without any model's input cells.
 
     Raises
@@ -156,7 +156,7 @@ def right_doses(pool_x: np.ndarray, pool: Pool, placed: Iterable[Placed]) -> pd.
     )
 
 
-def _placed(run: FinishedRun, asked: list[Asked], models: list[str], space: PCA) -> Iterator[Placed]:
+def _placed(run: FinishedRun, asked: list[DirectedCondition], models: list[str], space: PCA) -> Iterator[Placed]:
     """Read the predicted cells of some conditions with a dose, model by model."""
     for one in asked:
         for model in models:
@@ -168,7 +168,9 @@ def _placed(run: FinishedRun, asked: list[Asked], models: list[str], space: PCA)
                 yield Placed(model, one.dose, prediction.unit, space.transform(values[rows]))
 
 
-def _embedded(run: FinishedRun, asked: list[Asked], models: list[str], pool: Pool, space: PCA) -> pd.DataFrame:
+def _embedded(
+    run: FinishedRun, asked: list[DirectedCondition], models: list[str], pool: Pool, space: PCA
+) -> pd.DataFrame:
     """Embed a compound's real cells and all its predicted ones together."""
     with needing("phate"):  # GPL-2, and seconds to import: an extra
         import phate
@@ -185,7 +187,7 @@ def _embedded(run: FinishedRun, asked: list[Asked], models: list[str], pool: Poo
     return pd.DataFrame(columns | {"x": place[:, 0], "y": place[:, 1]})
 
 
-def _key(asked: Asked) -> tuple[str, str]:
+def _key(asked: DirectedCondition) -> tuple[str, str]:
     return asked.condition.context, asked.condition.perturbation
 
 

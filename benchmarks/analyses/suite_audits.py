@@ -13,10 +13,10 @@ import pandas as pd
 from benchmarks.contract import Prediction
 from benchmarks.errors import UnknownName
 from benchmarks.execution.events import Watcher, ignore
-from benchmarks.execution.load_run import Asked, FinishedRun
+from benchmarks.execution.executor import Execution
+from benchmarks.execution.load_run import DirectedCondition, FinishedRun
 from benchmarks.execution.plan import Plan, make_plan
 from benchmarks.execution.runner import run
-from benchmarks.execution.settings import Execution
 from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.evaluate import evaluate, score_rows
 from benchmarks.scoring.metrics.all_metrics import METRICS, find_metric
@@ -103,8 +103,8 @@ def wrong_answers(finished: FinishedRun) -> pd.DataFrame:
     DataFrame
         Rows of scores.csv (`SCORE_COLUMNS`): every metric of the planted predictors, `audit_tables.DIRECTION_METRICS` of models.
     """
-    asked = finished.asked("n2p")
-    finished.asked("p2n")
+    asked = finished.conditions("n2p")
+    finished.conditions("p2n")
     tables = []
     for fold in finished.plan.splits:
         cells = finished.cells_of(fold)
@@ -117,7 +117,7 @@ def wrong_answers(finished: FinishedRun) -> pd.DataFrame:
         answers |= {
             f"{model}{audit_tables.AS_N2P}": _turned(finished, own, question, model) for model in finished.models("n2p")
         }
-        labels = finished.labels() | {"direction": "p2n", "fold": fold.fold, "seed": 0, "kind": "model", "dose": np.nan}
+        labels = finished.plan.labels | {"direction": "p2n", "fold": fold.fold, "seed": 0, "kind": "model", "dose": np.nan}
         tables += [
             _score(question, target, model, given).assign(**labels, model=model, budget="", audit="")
             for model, given in answers.items()
@@ -138,7 +138,7 @@ def _planted(question: ScoredFold, train: np.ndarray) -> dict[str, Answers]:
     }
 
 
-def _turned(finished: FinishedRun, asked: list[Asked], question: ScoredFold, model: str) -> Answers:
+def _turned(finished: FinishedRun, asked: list[DirectedCondition], question: ScoredFold, model: str) -> Answers:
     """Add a model's predicted change of n2p to the input of p2n."""
     inputs = (mean_profile(take(question.cells, one.condition.input("n2p"))) for one in asked)
     predictions = (finished.prediction(one, model) for one in asked)

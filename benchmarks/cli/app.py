@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import ast
 import importlib
-import importlib.metadata
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Exit, Option
 from typer.core import TyperGroup
+
+from benchmarks.cli.console import exit_statuses
 
 FOLDER = Path(__file__).parent / "commands"
 SUFFIX = "_command.py"
-"""File `NAME_command.py` holds subcommand NAME: a module with `app`, a Typer application."""
+"""File `NAME_command.py` holds subcommand NAME: a module with `main`, a function whose parameters are its options. A text
+`INTERRUPTED` in it says what is left after Ctrl-C."""
+HELP = {"help_option_names": ["-h", "--help"]}
 
 
 class Commands(TyperGroup):
@@ -26,9 +29,7 @@ class Commands(TyperGroup):
 
     def get_command(self, ctx: Any, name: str) -> Any:
         """Import one subcommand; None if there is none of this name."""
-        if name not in self.list_commands(ctx):
-            return None
-        return find_command(name)
+        return typer.main.get_command(application(name)) if name in self.list_commands(ctx) else None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """List every subcommand with the first line of its module's docstring; nothing is imported for it."""
@@ -42,27 +43,30 @@ app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=F
 
 def _version(asked: bool) -> None:
     if asked:
+        import importlib.metadata  # takes as long as the rest of --help
+
         typer.echo(importlib.metadata.version("cycseq-bench"))
-        raise typer.Exit
+        raise Exit
 
 
-@app.callback(context_settings={"help_option_names": ["-h", "--help"]})
+@app.callback(context_settings=HELP)
 def main(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
+    version: Annotated[bool, Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
 ) -> None:
     """Train, score and compare perturbation predictors on shared, leak-free splits."""
 
 
-def find_command(name: str) -> Callable[..., object]:
-    """Import a subcommand by name."""
-    return typer.main.get_command(importlib.import_module(f"benchmarks.cli.commands.{name}_command").app)
+def application(name: str) -> typer.Typer:
+    """Import a subcommand by name, as an application of its own."""
+    module = importlib.import_module(f"benchmarks.cli.commands.{name}_command")
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    single.command(context_settings=HELP)(exit_statuses(getattr(module, "INTERRUPTED", ""))(module.main))
+    return single
 
 
 def run_as(name: str) -> None:
     """Run one subcommand with this process's arguments, as `python -m benchmarks.NAME` does."""
-    find_command(name)()
+    application(name)()
 
 
 def _summary(path: Path) -> str:

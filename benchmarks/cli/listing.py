@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
-from benchmarks import registry
-from benchmarks.data import cards
-from benchmarks.scoring.metrics.all_metrics import METRICS
-from benchmarks.tasks.protocol import list_protocols
-from benchmarks.tasks.suites import ALL, PAPER, SUITES
+from benchmarks.cli.console import console
 
 
-def print_lists(console: Console, plugins: tuple[Path, ...] = ()) -> None:
+class Deferred(ModuleType):
+    """Stands for a package until something of it is used: a list needs nothing of pandas, and its import takes longest."""
+
+    def __getattr__(self, name: str) -> Any:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+def print_lists(plugins: tuple[Path, ...]) -> None:
     """Print a table of every kind of name that an option takes."""
+    sys.modules.setdefault("pandas", Deferred("pandas"))
+    from benchmarks import registry
+    from benchmarks.data import cards
+    from benchmarks.scoring.metrics.all_metrics import METRICS
+    from benchmarks.tasks.protocol import list_protocols
+    from benchmarks.tasks.suites import ALL, PAPER, SUITES
+
     known = {name: cards.read_card(name) for name in cards.available()}
     lists = {
         "Suites (--suite)": [*((s.name, s.title) for s in SUITES.values()), (ALL, f"{', '.join(PAPER)}, one by one")],
@@ -32,9 +47,8 @@ def print_lists(console: Console, plugins: tuple[Path, ...] = ()) -> None:
         "Metrics": [(m.name, m.summary) for m in METRICS],
     }
     for title, entries in lists.items():
-        table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
-        table.add_column(no_wrap=True)
-        table.add_column()
+        names = Column(no_wrap=True)
+        table = Table(names, "", title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
         for name, text in entries:
             table.add_row(name, text.replace("[", "\\["))
         console.print(table)

@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-import typer
+from typer import Option
 
 from benchmarks.errors import BenchmarkError
 
-DataDir = Annotated[Path | None, typer.Option(help="Folder with local copies of data files.")]
-OwnH5ad = Annotated[Path | None, typer.Option(help="A file of your own, in place of a suite or a data set.")]
-PerturbationKey = Annotated[str, typer.Option(help="--h5ad: obs column of the perturbation.")]
-ContextKey = Annotated[str, typer.Option(help="--h5ad: obs column of the context; default: one context.")]
-BatchKey = Annotated[str, typer.Option(help="--h5ad: obs column of the batch; default: one batch.")]
-DoseKey = Annotated[str, typer.Option(help="--h5ad: obs column of the dose; default: none.")]
-DoseUnit = Annotated[str, typer.Option(help="--h5ad: unit of doses that name none.")]
-Control = Annotated[str, typer.Option(help="--h5ad: the control's label; default: the usual ones.")]
-Separator = Annotated[str, typer.Option(help="--h5ad: what joins the parts of a combination.")]
-Values = Annotated[str, typer.Option(help="--h5ad: what X holds: auto, counts, ln, log2 or zscore.")]
-Kind = Annotated[str, typer.Option(help="--h5ad: what was done to the cells: CRISPR, drug or cytokine.")]
-PresetName = Annotated[str, typer.Option("--preset", help="quick (minutes) or paper (full training, all folds).")]
-Folds = Annotated[int | None, typer.Option(min=1, help="Number of folds; default: the preset's.")]
-Seed = Annotated[int, typer.Option(help="Base seed.")]
-Jobs = Annotated[int, typer.Option(min=1, help="Trainings at a time.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Threads of each training; default: cores / jobs.")]
-Timeout = Annotated[float | None, typer.Option(min=0.1, help="Seconds for one fit or one prediction.")]
-Device = Annotated[str, typer.Option(help="Torch device: cpu, cuda or mps.")]
-Plugins = Annotated[list[Path] | None, typer.Option("--plugin", help="A plugin file of yours; repeatable.")]
+DataDir = Annotated[Path | None, Option(help="Folder with local copies of data files.")]
+OwnH5ad = Annotated[Path | None, Option(help="A file of your own, in place of a suite or a data set.")]
+PerturbationKey = Annotated[str, Option(help="--h5ad: obs column of the perturbation.")]
+ContextKey = Annotated[str, Option(help="--h5ad: obs column of the context; default: one context.")]
+BatchKey = Annotated[str, Option(help="--h5ad: obs column of the batch; default: one batch.")]
+DoseKey = Annotated[str, Option(help="--h5ad: obs column of the dose; default: none.")]
+DoseUnit = Annotated[str, Option(help="--h5ad: unit of doses that name none.")]
+Control = Annotated[str, Option(help="--h5ad: the control's label; default: the usual ones.")]
+Separator = Annotated[str, Option(help="--h5ad: what joins the parts of a combination.")]
+Values = Annotated[str, Option(help="--h5ad: what X holds: auto, counts, ln, log2 or zscore.")]
+Kind = Annotated[str, Option(help="--h5ad: what was done to the cells: CRISPR, drug or cytokine.")]
+PresetName = Annotated[str, Option("--preset", help="quick (minutes) or paper (full training, all folds).")]
+Folds = Annotated[int | None, Option(min=1, help="Number of folds; default: the preset's.")]
+Seed = Annotated[int, Option(help="Base seed.")]
+Jobs = Annotated[int, Option(min=1, help="Trainings at a time.")]
+Threads = Annotated[int | None, Option(min=1, help="Threads of each training; default: cores / jobs.")]
+Timeout = Annotated[float | None, Option(min=0.1, help="Seconds for one fit or one prediction.")]
+Device = Annotated[str, Option(help="Torch device: cpu, cuda or mps.")]
+Plugins = Annotated[list[Path] | None, Option("--plugin", help="A plugin file of yours; repeatable.")]
 T = TypeVar("T", bound=str)
 
 
 def split_names(text: str) -> tuple[str, ...]:
-    """Split an option's value at commas; empty parts are left out."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+    """Split an option's value at commas, but not inside brackets, as names of compounds have them; empty parts are left out."""
+    return tuple(part.strip() for part in re.split(r",(?![^(]*\))", text) if part.strip())
 
 
 def choice(option: str, given: str, known: tuple[T, ...]) -> T:
@@ -51,8 +50,3 @@ def check_device(name: str) -> str:
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
         raise BenchmarkError(f"--device is '{name}'; expected cpu, cuda, cuda:N or mps.")
     return name
-
-
-def count_cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -3,165 +3,122 @@
 from __future__ import annotations
 
 import time
-from functools import singledispatchmethod
-from types import TracebackType
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich import progress
 
-from benchmarks.execution.events import (
-    Event,
-    Preparing,
-    Progressed,
-    RunStarted,
-    ScoringProgressed,
-    StageStarted,
-    UnitEnded,
-    UnitFailed,
-    UnitStarted,
-)
+from benchmarks.cli.console import console, say
+from benchmarks.execution import events
 
 LINE_SECONDS = 60.0
 """Off a terminal, a running model has at most one line in so many seconds."""
+ENVIRONMENT, SCORING = "environment", "scoring"
 
 
-class Display:
+class Display(progress.Progress):
     """A watcher of runs that prints; a context manager."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self.units = self.ended = 0
-        self.started: dict[str, float] = {}
-        self.last_line: dict[str, float] = {}
-        self.bars: dict[str, TaskID] = {}
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+    def __init__(self) -> None:
+        super().__init__(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[text]}"),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("left"),
+            progress.TimeRemainingColumn(),
             console=console,
             transient=True,
             disable=not console.is_terminal,
         )
+        self.units = self.ended = 0
+        self.bars: dict[str, progress.Task] = {}
 
-    def __enter__(self) -> Display:
-        self.progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.progress.stop()
-
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Show one event."""
-        self._show(event)
+        match event:
+            case events.RunStarted():
+                self._introduce(event)
+            case events.Preparing(text):
+                self._prepare(text)
+            case events.UnitStarted(spec):
+                self._start(spec.name, "starting")
+            case events.StageStarted(spec, stage):
+                self.update(self.bars[spec.name].id, text=stage)
+            case events.Progressed():
+                self._count(event)
+            case events.UnitFailed():
+                say(event.traceback)
+            case events.UnitEnded():
+                self._end(event)
+            case events.ScoringProgressed():
+                self._score(event)
 
-    @singledispatchmethod
-    def _show(self, event: Event) -> None:
-        raise TypeError(f"{type(event).__name__} is no event.")
-
-    @_show.register
-    def _(self, event: RunStarted) -> None:
+    def _introduce(self, event: events.RunStarted) -> None:
         plan, card = event.plan, event.plan.dataset.card
         self.units, self.ended = event.units, 0
-        self._print(f"[bold]{plan.suite.title}[/]")
-        self._print(
-            f"Data: {card.title} — {'SIMULATED' if card.source == 'simulated' else 'real cells'}; "
-            f"{plan.cells.n_obs:,} cells × {plan.cells.n_vars:,} genes, {plan.space}"
-        )
-        self._print(
-            f"Protocol {plan.protocol}, {len(plan.splits)} fold(s), preset {plan.question.preset}; results in {event.folder}"
-        )
+        _print(f"[bold]{plan.suite.title}[/]")
+        cells = f"{plan.cells.n_obs:,} cells × {plan.cells.n_vars:,} genes, {plan.space}"
+        _print(f"Data: {card.title} — {'SIMULATED' if card.source == 'simulated' else 'real cells'}; {cells}")
+        asked = f"Protocol {plan.protocol}, {len(plan.splits)} fold(s), preset {plan.question.preset}"
+        _print(f"{asked}; results in {event.folder}")
         for warning in plan.dataset.warnings:
-            self._print(f"[yellow]{warning}[/]")
+            _print(f"[yellow]{warning}[/]")
 
-    @_show.register
-    def _(self, event: Preparing) -> None:
-        name = "environment"
-        if not event.text:
-            seconds = self._stop(name)
-            if seconds is not None:
-                self._print(f"      {name}: {seconds:.0f} s, not counted as training")
-        elif name not in self.bars:
-            self._start(name, event.text)
-            self.console.print(f"      {event.text}", markup=False, highlight=False, soft_wrap=True)
-        else:
-            self._update(name, event.text)
+    def _prepare(self, text: str) -> None:
+        if text and ENVIRONMENT in self.bars:
+            self.update(self.bars[ENVIRONMENT].id, text=text)
+            self._line(ENVIRONMENT, text)
+        elif text:
+            self._start(ENVIRONMENT, text)
+            say(f"      {text}")
+        elif ENVIRONMENT in self.bars:
+            _print(f"      {ENVIRONMENT}: {self._stop(ENVIRONMENT):.0f} s, not counted as training")
 
-    @_show.register
-    def _(self, event: UnitStarted) -> None:
-        self._start(event.spec.name, "starting")
-
-    @_show.register
-    def _(self, event: StageStarted) -> None:
-        self.progress.update(self.bars[event.spec.name], text=event.stage)
-
-    @_show.register
-    def _(self, event: Progressed) -> None:
+    def _count(self, event: events.Progressed) -> None:
         name, done, total = event.spec.name, event.done, event.total
-        self.progress.update(self.bars[name], completed=done, total=total, text=event.text)
+        self.update(self.bars[name].id, completed=done, total=total, text=event.text)
         if done:
-            left = (time.monotonic() - self.started[name]) / done * max(0, total - done)
-            self._update(name, f"{done} of {total}, {event.text}; about {left / 60:.0f} min left", bar=False)
+            left = (self.bars[name].elapsed or 0.0) / done * max(0, total - done)
+            self._line(name, f"{done} of {total}, {event.text}; about {left / 60:.0f} min left")
 
-    @_show.register
-    def _(self, event: UnitFailed) -> None:
-        self.console.print(event.traceback, markup=False, highlight=False, soft_wrap=True)
-
-    @_show.register
-    def _(self, event: UnitEnded) -> None:
+    def _end(self, event: events.UnitEnded) -> None:
         self.ended += 1
         seconds = self._stop(event.spec.name)
         bad = [ending for ending in event.endings if ending.status != "ok"]
         mark = f"[yellow]{bad[0].status}[/] ({len(bad)} of {len(event.endings)})" if bad else "[green]done[/]"
-        self._print(
-            f"[{self.ended}/{self.units}] {event.spec.name}: {mark} in {seconds:.1f} s", bad[0].reason if bad else ""
-        )
+        line = f"[{self.ended}/{self.units}] {event.spec.name}: {mark} in {seconds:.1f} s"
+        _print(line, end="  " if bad else "\n")
+        if bad:
+            say(bad[0].reason)
 
-    @_show.register
-    def _(self, event: ScoringProgressed) -> None:
-        name = "scoring"
+    def _score(self, event: events.ScoringProgressed) -> None:
         if event.done == 0:
-            self._stop(name)
-            self._start(name, event.text, event.total)
-            if not self.console.is_terminal:
-                self._print(f"      {name}: {event.total} steps, then tables and figures")
-        self.progress.update(self.bars[name], completed=event.done, text=event.text)
+            self._start(SCORING, event.text, event.total)
+            if not console.is_terminal:
+                _print(f"      {SCORING}: {event.total} steps, then tables and figures")
+        self.update(self.bars[SCORING].id, completed=event.done, text=event.text)
 
-    def _print(self, text: str, reason: str = "") -> None:
-        """Print one line with markup; a reason behind it is printed as it is."""
-        self.console.print(text, end="  " if reason else "\n", highlight=False, soft_wrap=True)
-        if reason:
-            self.console.print(reason, markup=False, highlight=False, soft_wrap=True)
+    def _line(self, name: str, text: str) -> None:
+        """Off a terminal, print a line if the last one was long ago."""
+        now, fields = time.monotonic(), self.bars[name].fields
+        if not console.is_terminal and now - fields["last_line"] > LINE_SECONDS:
+            fields["last_line"] = now
+            console.print(f"      {name}: {text}", markup=False, highlight=False)
 
     def _start(self, name: str, text: str, total: int | None = None) -> None:
-        self.started[name] = self.last_line[name] = time.monotonic()
-        self.bars[name] = self.progress.add_task(name, total=total, text=text)
+        """Show a bar; one of the same name is replaced."""
+        if name in self.bars:
+            self._stop(name)
+        self.add_task(name, total=total, text=text, last_line=time.monotonic())
+        self.bars[name] = self.tasks[-1]
 
-    def _update(self, name: str, text: str, *, bar: bool = True) -> None:
-        """Show a text at the bar and, off a terminal, on a line if the last one was long ago."""
-        now = time.monotonic()
-        if bar:
-            self.progress.update(self.bars[name], text=text)
-        if not self.console.is_terminal and now - self.last_line[name] > LINE_SECONDS:
-            self.last_line[name] = now
-            self.console.print(f"      {name}: {text}", markup=False, highlight=False)
+    def _stop(self, name: str) -> float:
+        """Remove a bar; returns its seconds."""
+        bar = self.bars.pop(name)
+        self.remove_task(bar.id)
+        return bar.elapsed or 0.0
 
-    def _stop(self, name: str) -> float | None:
-        """Remove a bar; returns its seconds, or None if there was none."""
-        if name not in self.bars:
-            return None
-        self.progress.remove_task(self.bars.pop(name))
-        return time.monotonic() - self.started.pop(name)
+
+def _print(text: str, end: str = "\n") -> None:
+    """Print one line with markup, not wrapped."""
+    console.print(text, end=end, highlight=False, soft_wrap=True)

@@ -21,11 +21,6 @@ def write_integration(folder: Path, plan: Plan) -> None:
     Writes `integration/<protocol>-fold<k>.npz` (parameters), `integration/effects.csv` (every condition before and after),
     `integration/batches.csv` (which batches are separable from contexts) and, last, `integration/README.md`. A resumed run
     keeps what it has.
-
-    Raises
-    ------
-    StoreError
-        The disk refuses.
     """
     method, page = plan.integration, folder / "integration" / "README.md"
     if method is None or (page.is_file() and all(method.path(folder, fold).is_file() for fold in plan.splits)):
@@ -48,17 +43,15 @@ def write_integration(folder: Path, plan: Plan) -> None:
 
 def _describe(method: Method, fold: Split, effects: pd.DataFrame, batches: pd.DataFrame, parameters: Combat) -> str:
     """Describe the correction of one fold in words."""
-    nested, untouched = batches[~batches["separable"]], len(parameters.untouched)
-    separable = (
-        f"{len(nested)} of {len(batches)} batches share no context, directly or by a chain of others, with the reference: "
-        "their batch effect cannot be separated from that of their context, and both were removed."
-        if len(nested)
-        else "Every batch effect can be separated from those of the contexts."
-    )
-    genes = (
-        f"{untouched} of {len(parameters.genes)} genes do not vary in the reference and were left as they are."
-        if untouched
-        else "All genes vary in the reference."
-    )
+    nested, untouched = int((~batches["separable"]).sum()), len(parameters.untouched)
+    separable = "Every batch effect can be separated from those of the contexts."
+    if nested:
+        separable = (
+            f"{nested} of {len(batches)} batches share no context, directly or by a chain of others, with the reference: "
+            "their batch effect cannot be separated from that of their context, and both were removed."
+        )
+    genes = "All genes vary in the reference."
+    if untouched:
+        genes = f"{untouched} of {len(parameters.genes)} genes do not vary in the reference and were left as they are."
     source = f"Estimated from {len(fold.train)} training cells; reference: {parameters.reference}. {separable}"
     return "\n\n".join((summary(effects, method), source, genes))

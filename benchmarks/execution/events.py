@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.execution.plan import Plan
-from benchmarks.execution.run_spec import RunSpec
+from benchmarks.execution.plan import Plan, RunSpec
 from benchmarks.scoring.endings import Ending
 
 

@@ -5,7 +5,7 @@ What is computed after a run (enrichment, embedding, audits of direction) starts
 
 from __future__ import annotations
 
-import typing
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,36 +26,37 @@ from benchmarks.tasks.splits import Split, TestCondition
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One test condition of one fold, asked in one direction."""
+class DirectedCondition:
+    """One test condition of one fold in one direction."""
 
     split: Split
     number: int
+    """Its place among the split's conditions."""
     direction: Direction
 
     @property
     def condition(self) -> TestCondition:
-        """Whose cells these are."""
+        """The condition with its cells."""
         return self.split.conditions[self.number]
 
     @property
     def dose(self) -> float | None:
         """Target dose in nM; None where there are no doses."""
-        return getattr(self.condition, "dose", None)
+        return self.condition.dose
 
     @property
     def label(self) -> str:
         """Perturbation, with its dose in nM where it has one, as tables name it."""
-        return self.condition.perturbation + ("" if self.dose is None else f" {self.dose:g} nM")
+        return self.name.removeprefix(f"{self.condition.context}/")
 
     @property
     def name(self) -> str:
         """Context and label."""
-        return f"{self.condition.context}/{self.label}"
+        return str(self.condition.condition)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every way to ask for it: with and without context and dose."""
+        """Every name it can be chosen by: with and without context and dose."""
         own = self.condition
         return self.name, self.label, f"{own.context}/{own.perturbation}", own.perturbation
 
@@ -67,136 +68,88 @@ class FinishedRun:
     folder: Path
     plan: Plan
 
-    def labels(self) -> dict[str, object]:
-        """Name the task, as the first columns of every table of results."""
-        card = self.plan.dataset.card
-        return {
-            "suite": self.plan.suite.name,
-            "dataset": card.name,
-            "source": card.source,
-            "protocol": self.plan.protocol,
-        }
-
-    def asked(self, direction: Direction) -> list[Asked]:
-        """Every test condition of every fold in one direction.
-
-        Raises
-        ------
-        BenchmarkError
-            The run was not asked in this direction.
-        """
+    def conditions(self, direction: Direction) -> list[DirectedCondition]:
+        """Every test condition of every fold in one direction; raises `BenchmarkError` if the run has not this direction."""
         if direction not in self.plan.directions:
-            raise BenchmarkError(
-                f"{self.folder} was asked {' and '.join(self.plan.directions)}, not {direction}; choose one of these."
-            )
-        return [Asked(fold, n, direction) for fold in self.plan.splits for n in range(len(fold.conditions))]
+            raise BenchmarkError(f"{self.folder} has direction {' and '.join(self.plan.directions)}, not {direction}.")
+        return [DirectedCondition(fold, n, direction) for fold in self.plan.splits for n in range(len(fold.conditions))]
 
     def models(self, direction: Direction, wanted: tuple[str, ...] = ()) -> list[str]:
-        """Models that take a direction, in the run's order; those wanted, where some are.
-
-        Raises
-        ------
-        UnknownName
-            A wanted model is not in the run.
-        """
+        """Models that take a direction, of those wanted if some are; raises `UnknownName` for one that is not in the run."""
         for name in wanted:
             if name not in self.plan.baselines:
                 raise UnknownName("model of this run", name, self.plan.baselines)
         able = [name for name, b in self.plan.baselines.items() if direction in b.directions]
         return [name for name in able if not wanted or name in wanted]
 
-    def prediction(self, asked: Asked, model: str, seed: int = 0) -> Prediction | None:
+    def prediction(self, asked: DirectedCondition, model: str, seed: int = 0) -> Prediction | None:
         """Read what a model predicted; None where it declined, failed or has not run."""
-        task = PredictionSet(model, asked.direction, self.plan.protocol, asked.split.fold, seed)
-        folder = task.folder(self.folder)
-        outcome = prediction_store.get_outcome(folder)
+        entry = PredictionSet(model, asked.direction, self.plan.protocol, asked.split.fold, seed)
+        outcome = prediction_store.get_outcome(entry.folder(self.folder))
         if outcome is None or outcome.endings[asked.number].status != "ok":
             return None
-        return prediction_store.get_prediction(folder, asked.number)
+        return prediction_store.get_prediction(entry.folder(self.folder), asked.number)
 
     def cells_of(self, split: Split) -> AnnData:
         """Cells as the models of a fold saw them."""
         return self.plan.cells_of(split, self.folder)
 
 
-def changes(cells: AnnData, asked: Asked) -> tuple[np.ndarray, np.ndarray]:
+def changes(cells: AnnData, asked: DirectedCondition) -> tuple[np.ndarray, np.ndarray]:
     """True change T − R [gene] of a condition, and the mean profile I [gene] that a prediction starts from.
 
     I and R share no cell, so that the noise of one control mean is not on both sides (docs/decisions/metrics.md).
     """
     own, way = asked.condition, asked.direction
-    truth, reference, start = (
-        mean_profile(take(cells, part)) for part in (own.truth(way), own.reference(way), own.input(way))
-    )
+    truth, reference, start = _means(cells, own.truth(way), own.reference(way), own.input(way))
     return truth - reference, start
 
 
-def half_changes(cells: AnnData, asked: Asked, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def half_changes(cells: AnnData, asked: DirectedCondition, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Change of one random half of the true cells from I, and of the other half from R [gene]: what a ceiling compares."""
     own, way = asked.condition, asked.direction
     order = np.random.default_rng(derive(seed, "halves", way, asked.name)).permutation(own.truth(way))
     first, second = (np.sort(part) for part in np.array_split(order, 2))
-    one, other, start, reference = (
-        mean_profile(take(cells, part)) for part in (first, second, own.input(way), own.reference(way))
-    )
+    one, other, start, reference = _means(cells, first, second, own.input(way), own.reference(way))
     return one - start, other - reference
 
 
-def own_genes(asked: Asked, genes: typing.Iterable[str]) -> np.ndarray:
+def _means(cells: AnnData, *parts: np.ndarray) -> Iterator[np.ndarray]:
+    return (mean_profile(take(cells, part)) for part in parts)
+
+
+def own_genes(asked: DirectedCondition, genes: Iterable[str]) -> np.ndarray:
     """Columns of the perturbed genes that are measured."""
     columns = own_columns([asked.condition.perturbation], genes)[0]
     return columns[columns >= 0]
 
 
-def choose(asked: list[Asked], wanted: tuple[str, ...]) -> list[Asked]:
-    """Pick conditions by name.
+def choose(conditions: list[DirectedCondition], wanted: tuple[str, ...]) -> list[DirectedCondition]:
+    """Pick conditions by name; raises `UnknownName` for a name that fits none, with the nearest one that does.
 
-    Parameters
-    ----------
-    asked
-        What there is.
-    wanted
-        "PERTURBATION" or "CONTEXT/PERTURBATION", each with or without its dose (" 1000 nM"), in any case of letters; a
-        compound's first word ("Temsirolimus") does, and so does a simulated one without its "SIM_".
-
-    Raises
-    ------
-    UnknownName
-        A name that fits none; with the nearest one that does.
+    A name is "PERTURBATION" or "CONTEXT/PERTURBATION", each with or without its dose (" 1000 nM"), in any case of letters; a
+    compound's first word ("Temsirolimus") does, and so does a simulated one without its "SIM_".
     """
-    found: list[Asked] = []
+    found: list[DirectedCondition] = []
     for name in wanted:
-        fits = [a for a in asked if name in a.names] or [a for a in asked if _alike(name, a)]
+        fits = [c for c in conditions if name in c.names] or [c for c in conditions if _alike(plain_name(name), c)]
         if not fits:
-            raise UnknownName("condition", name, {n for a in asked for n in a.names[1:4]})
-        found += [a for a in fits if a not in found]
+            raise UnknownName("condition", name, {n for c in conditions for n in c.names[1:4]})
+        found += [c for c in fits if c not in found]
     return found
 
 
-def _alike(name: str, asked: Asked) -> bool:
-    """Compare without case and "SIM_"; a compound's first word does."""
-    given = plain_name(name)
-    return (
-        given in {plain_name(n) for n in asked.names} or given == plain_name(asked.condition.perturbation).split(" ")[0]
-    )
+def _alike(name: str, given: DirectedCondition) -> bool:
+    """Compare plain names; a compound's first word does."""
+    names = [plain_name(n) for n in given.names]
+    return name in (*names, names[-1].split(" ")[0])
 
 
 def reopen(folder: Path, data_dir: Path | None = None) -> FinishedRun:
     """Open a finished run: make its plan from the question in its manifest, and check that it is the same.
 
-    Parameters
-    ----------
-    folder
-        A run's folder.
-    data_dir
-        Folder with local copies of the data, where it is another than the run had.
-
-    Raises
-    ------
-    StoreError
-        The folder holds no run of this version, or one of other data or splits than are here now.
-    BenchmarkError
-        What `make_plan` raises.
+    `data_dir` is a folder with local copies of the data, where it is another than the run had. Raises `StoreError` if the
+    folder holds no run of this version, or one of other data or splits than are here now.
     """
     manifest = read_manifest(folder)
     try:
@@ -206,8 +159,7 @@ def reopen(folder: Path, data_dir: Path | None = None) -> FinishedRun:
             f"{folder} has no manifest.json of this version; give the folder of a run, or run it again with --resume "
             "(what is finished is not trained again)."
         ) from error
-    used = manifest.get("execution")
-    kept = used.get("data_dir") if isinstance(used, dict) else None
+    kept = manifest.get("execution", {}).get("data_dir")
     plan = make_plan(question, data_dir or (Path(kept) if kept else None))
     splits = {f"{plan.protocol}-fold{fold}": digest for fold, digest in plan.split_digests.items()}
     if plan.key != manifest.get("key") or splits != manifest.get("splits"):

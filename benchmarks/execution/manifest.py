@@ -5,31 +5,20 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from benchmarks.data.store import atomic_files
+from benchmarks.execution.executor import Execution
 from benchmarks.execution.models.model_environment import environment_of
-from benchmarks.execution.plan import Plan, settings_of
-from benchmarks.execution.run_spec import budget_of
-from benchmarks.execution.settings import Execution
+from benchmarks.execution.plan import Plan, budget_of, settings_of
 
-PACKAGES = (
-    "torch",
-    "torch-geometric",
-    "numpy",
-    "scipy",
-    "pandas",
-    "anndata",
-    "scanpy",
-    "scvi-tools",
-    "scgen",
-    "cell-gears",
-    "scikit-learn",
-    "cycseq-bench",
-)
+PROJECT = "cycseq-bench"
 
 
 def write_manifest(
@@ -42,18 +31,8 @@ def write_manifest(
 ) -> None:
     """Write `manifest.json`: question, execution, data hashes, splits, settings, versions, git revision, machine.
 
-    Parameters
-    ----------
-    folder
-        The run's folder.
-    plan, execution
-        What is run, and how.
-    state
-        "running", "stopped" (Ctrl-C or an error: resumable) or "complete".
-    trainings
-        Cost and seed of every training.
-    times
-        Seconds, by name.
+    `state` is "running", "stopped" (by Ctrl-C or an error: it can be resumed) or "complete"; `trainings` are cost and seed
+    of every training, `times` seconds by name.
     """
     question, card = plan.question, plan.dataset.card
     atomic_files.write_json(
@@ -72,15 +51,11 @@ def write_manifest(
             "space": plan.space,
             "integration": asdict(plan.integration) if plan.integration else None,
             "dataset": {
-                "name": card.name,
-                "source": card.source,
+                **{name: getattr(card, name) for name in ("name", "source", "licence", "citation", "notes")},
                 "sha256": plan.dataset.digest,
                 "files": plan.dataset.files,
                 "cells": plan.cells.n_obs,
                 "genes": plan.cells.n_vars,
-                "licence": card.licence,
-                "citation": card.citation,
-                "notes": card.notes,
                 "genes_annotated": len(plan.dataset.annotation),
             },
             "splits": {f"{plan.protocol}-fold{fold}": digest for fold, digest in plan.split_digests.items()},
@@ -103,32 +78,35 @@ def write_manifest(
     )
 
 
-def read_manifest(folder: Path) -> dict[str, object]:
+def read_manifest(folder: Path) -> dict[str, Any]:
     """Read a run's manifest; empty if it has none."""
     try:
-        table: dict[str, object] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        return dict(json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return {}
-    return table
 
 
 def versions() -> dict[str, str]:
-    """Installed versions of what the numbers depend on."""
+    """Installed versions of what the numbers depend on: Python, this project and all that it requires."""
     found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    with suppress(importlib.metadata.PackageNotFoundError):  # the project is not installed
+        for requirement in (PROJECT, *(importlib.metadata.requires(PROJECT) or ())):
+            if "extra ==" not in requirement:
+                name = re.split(r"[^\w.-]", requirement)[0]
+                found[name] = importlib.metadata.version(name)
     return found
 
 
 def git_revision() -> str:
     """Commit of the checkout this code lies in, "+changes" if it is not clean; empty outside one."""
-    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
     try:
-        revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
-        changes = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, check=True)
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return revision.stdout.strip() + ("+changes" if changes.stdout.strip() else "")

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -16,11 +17,10 @@ from benchmarks.contract import CONTROL, DIRECTIONS, Baseline, Direction
 from benchmarks.data.dataset import Dataset
 from benchmarks.data.store.content_hash import digest
 from benchmarks.errors import BenchmarkError, DataError, UnknownName
-from benchmarks.execution.prediction_store import PredictionSet
-from benchmarks.execution.run_spec import RunSpec, budget_of
+from benchmarks.execution.prediction_store import PredictionSet, get_outcome
 from benchmarks.seeds import derive
 from benchmarks.tasks.batch_correction.batches import BatchCorrection
-from benchmarks.tasks.conditions import EVERYTHING, MIN_CELLS, Scope, conditions, groups_of
+from benchmarks.tasks.conditions import EVERYTHING, MIN_CELLS, conditions, groups_of
 from benchmarks.tasks.protocol import find_protocol, list_protocols
 from benchmarks.tasks.question import Question, content_key
 from benchmarks.tasks.selection import choose
@@ -30,6 +30,41 @@ from benchmarks.tasks.suites import Suite, find_suite, own_suite
 BRACKETS = ("no_change", "train_mean", "train_control")
 """Models of every run: failed conditions take the score of the first, gains are measured from the second, and in p2n from
 the third."""
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One training in one fold with everything that its outcome depends on, and the sets of predictions that it serves."""
+
+    key: str
+    """Content hash of data, split, settings and seed: two trainings with the same key have the same outcome."""
+    record: Baseline
+    fold: int
+    seed: int
+    """What `fit` gets."""
+    settings: Mapping[str, object]
+    sets: tuple[PredictionSet, ...]
+
+    @property
+    def name(self) -> str:
+        """Models, directions, fold and seed, for progress and messages."""
+        models = " + ".join(dict.fromkeys(s.model for s in self.sets))
+        directions = ", ".join(dict.fromkeys(s.direction for s in self.sets))
+        return f"{models} ({directions}), fold {self.fold}, seed {self.sets[0].seed}"
+
+    @property
+    def budget(self) -> str:
+        """Budget of the training, see `budget_of`."""
+        return budget_of(self.record, self.settings)
+
+    def fitted(self, run: Path) -> Path:
+        """Folder of the trained predictor, where it can be saved."""
+        return run / "fitted" / f"{self.record.name}-{self.key[:16]}"
+
+    def due(self, run: Path) -> list[PredictionSet]:
+        """Sets that have no outcome of this key yet, or one with failures."""
+        found = {s: get_outcome(s.folder(run)) for s in self.sets}
+        return [s for s, outcome in found.items() if outcome is None or outcome.key != self.key or outcome.failed]
 
 
 @dataclass(frozen=True)
@@ -46,13 +81,18 @@ class Plan:
     space: str
     splits: tuple[Split, ...]
     baselines: Mapping[str, Baseline]
-    scope: Scope = EVERYTHING
     integration: BatchCorrection | None = None
 
     @property
     def protocol(self) -> str:
         """Name of the protocol."""
         return self.question.protocol or ""
+
+    @property
+    def labels(self) -> dict[str, object]:
+        """Name the task, as the first columns of every table of results."""
+        card = self.dataset.card
+        return {"suite": self.suite.name, "dataset": card.name, "source": card.source, "protocol": self.protocol}
 
     def cells_of(self, fold: Split, folder: Path) -> AnnData:
         """Cells of a fold as models see them: corrected, where asked, with the parameters that the run's folder keeps."""
@@ -78,32 +118,20 @@ class Plan:
     @cached_property
     def specs(self) -> tuple[RunSpec, ...]:
         """All trainings, one for all models and directions that share it."""
-        return tuple(
-            self._spec(fold, seed, settings, tuple(sets))
-            for seed in range(self.question.seeds)
-            for fold in self.splits
-            for settings, sets in self._trainings(fold, seed)
-        )
+        groups: dict[tuple[int, int, str], list[PredictionSet]] = {}
+        for seed, fold, record in product(range(self.question.seeds), self.splits, self.baselines.values()):
+            training = content_key({"training": record.training, "settings": settings_of(record, self.question)})
+            for direction in self.directions:
+                if direction in record.directions:
+                    entry = PredictionSet(record.name, direction, self.protocol, fold.fold, seed)
+                    groups.setdefault((seed, fold.fold, training), []).append(entry)
+        return tuple(self._spec(sets) for sets in groups.values())
 
-    def _trainings(self, fold: Split, seed: int) -> list[tuple[dict[str, object], list[PredictionSet]]]:
-        """Group the prediction sets of a fold by the training that serves them."""
-        groups: dict[str, tuple[dict[str, object], list[PredictionSet]]] = {}
-        for name, record in self.baselines.items():
-            settings = settings_of(record, self.question)
-            group = content_key({"training": record.training, "settings": settings})
-            sets = [
-                PredictionSet(name, d, self.protocol, fold.fold, seed)
-                for d in self.directions
-                if d in record.directions
-            ]
-            if sets:
-                groups.setdefault(group, (settings, []))[1].extend(sets)
-        return list(groups.values())
-
-    def _spec(self, fold: Split, seed: int, settings: dict[str, object], sets: tuple[PredictionSet, ...]) -> RunSpec:
-        record = self.baselines[sets[0].model]
+    def _spec(self, sets: list[PredictionSet]) -> RunSpec:
+        record, fold = self.baselines[sets[0].model], self.splits[sets[0].fold]
+        settings = settings_of(record, self.question)
         labels = self.dataset.card.name, self.protocol, fold.fold, record.training
-        training_seed = derive(self.question.base_seed + seed, *labels)
+        training_seed = derive(self.question.base_seed + sets[0].seed, *labels)
         key = content_key(
             {
                 "run": self.key,
@@ -114,23 +142,14 @@ class Plan:
                 "requirements": record.requirements,
             }
         )
-        return RunSpec(key, record, fold.fold, training_seed, settings, budget_of(record, settings), sets)
+        return RunSpec(key, record, fold.fold, training_seed, settings, tuple(sets))
 
 
 def make_plan(question: Question, data_dir: Path | None = None) -> Plan:
     """Resolve names, load data and make splits; every mistake in a question is found here, before anything is trained.
 
-    Parameters
-    ----------
-    question
-        What is asked.
-    data_dir
-        Folder with local copies of data files.
-
-    Raises
-    ------
-    BenchmarkError
-        Names that are not known (with the nearest known one), data that are missing or not usable, folds that do not exist.
+    `data_dir` is a folder with local copies of data files. Raises `BenchmarkError` for names that are not known (with the
+    nearest known one), data that are missing or not usable, and folds that do not exist.
     """
     suite = (own_suite(question.own.name) if question.own else find_suite(question.suite)).under(question.control_rule)
     protocol = question.protocol or suite.protocol
@@ -152,21 +171,21 @@ def make_plan(question: Question, data_dir: Path | None = None) -> Plan:
         integration = BatchCorrection.of(question.integration, card.name, question.reference, cells.obs)
         integration.check(cells.obs, splits)
         space = f"{space}_combat"
+    resolved = replace(
+        question,
+        protocol=protocol,
+        data="simulated" if card.source == "simulated" else "real",
+        reference=integration.reference if integration else None,
+    )
     return Plan(
         suite=suite,
-        question=replace(
-            question,
-            protocol=protocol,
-            data="simulated" if card.source == "simulated" else "real",
-            reference=integration.reference if integration else None,
-        ),
+        question=resolved,
         directions=_directions(question, suite, protocol),
         dataset=chosen.dataset,
         cells=cells,
         space=space,
         splits=splits,
         baselines=baselines,
-        scope=chosen.scope,
         integration=integration,
     )
 
@@ -175,6 +194,12 @@ def settings_of(record: Baseline, question: Question) -> dict[str, object]:
     """Settings a model runs with: the preset's, then those of `--set`."""
     preset = dict(record.quick) if question.preset == "quick" else {}
     return {**record.settings, **preset, **question.settings.get(record.name, {})}
+
+
+def budget_of(record: Baseline, settings: Mapping[str, object]) -> str:
+    """Return "quick" where any setting lies below the authors' own training length, else "full"."""
+    given = ((settings.get(name), full) for name, full in record.full_training.items())
+    return "quick" if any(isinstance(value, int | float) and value < full for value, full in given) else "full"
 
 
 def _first_protocol(obs: pd.DataFrame) -> str:

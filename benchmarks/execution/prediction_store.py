@@ -66,13 +66,7 @@ def put_prediction(folder: Path, number: int, prediction: Prediction) -> None:
     """Write one condition's prediction; raises `StoreError` if the disk refuses."""
     with atomic(prediction_path(folder, number)) as handle:
         weights = np.array([]) if prediction.weights is None else prediction.weights
-        np.savez(
-            handle,
-            values=prediction.values,
-            unit=np.array(prediction.unit),
-            note=np.array(prediction.note),
-            weights=weights,
-        )
+        np.savez(handle, values=prediction.values, unit=prediction.unit, note=prediction.note, weights=weights)
 
 
 def get_prediction(folder: Path, number: int) -> Prediction:
@@ -80,13 +74,8 @@ def get_prediction(folder: Path, number: int) -> Prediction:
     path = prediction_path(folder, number)
     try:
         with np.load(path) as stored:
-            weights = stored["weights"]
-            return Prediction(
-                stored["values"],
-                unit=cast(Unit, str(stored["unit"])),
-                note=str(stored["note"]),
-                weights=weights if weights.size else None,
-            )
+            unit, weights = cast(Unit, str(stored["unit"])), stored["weights"] if stored["weights"].size else None
+            return Prediction(stored["values"], unit=unit, note=str(stored["note"]), weights=weights)
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise StoreError(
             f"Prediction {path} cannot be read ({type(error).__name__}); delete {folder} and run again with --resume."

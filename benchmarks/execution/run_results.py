@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 
@@ -13,9 +14,9 @@ from benchmarks.contract import Direction, Prediction
 from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.execution import prediction_store
 from benchmarks.execution.events import ScoringProgressed, Watcher, ignore
+from benchmarks.execution.executor import Execution
 from benchmarks.execution.plan import Plan
 from benchmarks.execution.prediction_store import Outcome, PredictionSet
-from benchmarks.execution.settings import Execution
 from benchmarks.scoring.endings import FAILURES, Ending
 from benchmarks.scoring.evaluate import condition_facts, evaluate, metric_table, score_rows
 from benchmarks.scoring.references import TruthSide, expected_profiles, truth_side_of
@@ -23,7 +24,7 @@ from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of, summarise
 from benchmarks.scoring.summaries import TruthSummary, summarise_predictions
 from benchmarks.seeds import derive
 from benchmarks.tasks.splits import Split
-from reports.tables import ABILITIES, COST_COLUMNS, GROUP, MODEL_COLUMNS, SCORE_COLUMNS
+from reports.tables import COST_COLUMNS, MODEL_COLUMNS, SCORE_COLUMNS
 
 
 def score(plan: Plan, folder: Path, execution: Execution, watch: Watcher = ignore) -> int:
@@ -49,7 +50,7 @@ def _tables(plan: Plan, folder: Path, threads: int, watch: Watcher) -> dict[str,
             watch(ScoringProgressed(next(steps), last, f"fold {split.fold}, {direction}"))
             fold = scored_fold_of(cells, split, direction, training, space=plan.space, seed=seed, threads=threads)
             side = _truth_side(plan, folder, split, fold)
-            labels = _labels(plan, direction, split)
+            labels = plan.labels | {"direction": direction, "fold": split.fold}
             facts.append(condition_facts(fold, side.truth).assign(**labels))
             planted.append(side.planted.assign(**labels))
             for name, values in side.references.items():
@@ -107,21 +108,10 @@ def outcomes(plan: Plan, folder: Path, split: Split, direction: Direction) -> di
     return found
 
 
-def _labels(plan: Plan, direction: Direction, split: Split) -> dict[str, object]:
-    """First columns of every table of results."""
-    card = plan.dataset.card
-    labels = (plan.suite.name, card.name, card.source, plan.protocol, direction, split.fold)
-    return dict(zip((*GROUP, "fold"), labels, strict=True))
-
-
 def cost(entry: PredictionSet, outcome: Outcome) -> dict[str, object]:
     """Seconds and MB of one prediction set, as a row of costs.csv."""
     return {
-        "model": entry.model,
-        "direction": entry.direction,
-        "protocol": entry.protocol,
-        "fold": entry.fold,
-        "seed": entry.seed,
+        **asdict(entry),
         "fit_seconds": round(outcome.fit_seconds, 3),
         "predict_seconds": round(outcome.predict_seconds, 3),
         "peak_memory_mb": round(outcome.peak_memory_mb, 1),
@@ -131,19 +121,7 @@ def cost(entry: PredictionSet, outcome: Outcome) -> dict[str, object]:
 
 def model_table(plan: Plan) -> pd.DataFrame:
     """Models of a plan and their capabilities, as models.csv."""
-    return pd.DataFrame(
-        [
-            {
-                "model": b.name,
-                "directions": " ".join(b.directions),
-                **{ability: getattr(b.can, ability) for ability in ABILITIES},
-                "summary": b.summary,
-                "limits": b.limits,
-                "source": b.source,
-                "licence": b.licence,
-                "extra": b.extra,
-            }
-            for b in plan.baselines.values()
-        ],
-        columns=list(MODEL_COLUMNS),
-    )
+    rows = [
+        vars(b) | vars(b.can) | {"model": b.name, "directions": " ".join(b.directions)} for b in plan.baselines.values()
+    ]
+    return pd.DataFrame(rows, columns=list(MODEL_COLUMNS))

@@ -15,14 +15,12 @@ from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.errors import IsolationError, StoreError
 from benchmarks.execution.correction_report import write_integration
 from benchmarks.execution.events import Preparing, RunStarted, UnitEnded, UnitStarted, Watcher, ignore
-from benchmarks.execution.executor import find_executor
+from benchmarks.execution.executor import Execution, find_executor
 from benchmarks.execution.manifest import read_manifest, write_manifest
-from benchmarks.execution.models.model_environment import create, environment_of
-from benchmarks.execution.plan import Plan
+from benchmarks.execution.models.model_environment import Environment, create, environment_of
+from benchmarks.execution.plan import Plan, RunSpec
 from benchmarks.execution.prediction_store import get_outcome
 from benchmarks.execution.run_results import cost, outcomes, score
-from benchmarks.execution.run_spec import RunSpec
-from benchmarks.execution.settings import Execution
 from benchmarks.execution.unit import Unit
 from benchmarks.tasks.protocol import find_protocol
 
@@ -39,25 +37,11 @@ class Result:
     model_seconds: float
     """Seconds of all models inside `fit` and `predict`; more than `seconds` where several ran at a time."""
 
-    @property
-    def outside(self) -> float:
-        """Seconds outside `fit` and `predict`; negative where several models ran at a time."""
-        return self.seconds - self.model_seconds
-
 
 def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Watcher = ignore) -> Result:
     """Train, predict and score everything in a plan that the folder does not hold yet.
 
-    Parameters
-    ----------
-    plan
-        From `make_plan`.
-    folder
-        The run's folder; what it already holds of this plan is kept.
-    execution
-        How it is done.
-    watch
-        Called with every event.
+    `execution` says how it is done; `watch` is called with every event.
 
     Raises
     ------
@@ -84,8 +68,9 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
         watch(RunStarted(plan, folder, len(due)))
         state = "stopped"
         try:
-            runnable, preparing = _prepared(plan, folder, due, watch)
-            start += preparing
+            preparing = time.perf_counter()
+            runnable = _prepared(plan, folder, due, watch)
+            start += time.perf_counter() - preparing
             for event in executor.run(runnable):
                 watch(event)
             state = "complete"
@@ -94,7 +79,13 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
             seconds = time.perf_counter() - start
             ran = [o for _, entry in served if (o := get_outcome(entry.folder(folder)))]
             model_seconds = sum(o.predict_seconds + (0 if o.shared_training else o.fit_seconds) for o in ran)
-            trainings = _trainings(plan, folder)
+            trainings = [
+                {**cost(entry, outcome), "training_seed": outcome.training_seed}
+                for fold in plan.splits
+                for direction in plan.directions
+                for entry, outcome in outcomes(plan, folder, fold, direction).items()
+                if outcome.key
+            ]
             write_manifest(folder, plan, execution, state, trainings, seconds=seconds, model_seconds=model_seconds)
         return Result(folder, failures, seconds, model_seconds)
 
@@ -114,23 +105,16 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _prepared(plan: Plan, folder: Path, specs: Sequence[RunSpec], watch: Watcher) -> tuple[list[RunSpec], float]:
-    """Make the environments of isolated models, and end what is not trained with the reason.
-
-    Returns
-    -------
-    list, float
-        What can be trained, and the seconds that making environments took.
-    """
-    start, failed, runnable = time.perf_counter(), dict[Path, str](), list[RunSpec]()
+def _prepared(plan: Plan, folder: Path, specs: Sequence[RunSpec], watch: Watcher) -> list[RunSpec]:
+    """Make the environments of isolated models, end what is not trained with the reason, and return what can be."""
+    failed, runnable = dict[Path, str](), list[RunSpec]()
     for spec in specs:
-        record = spec.record
-        reason = why_not_trained(plan, record)
-        if not reason and record.isolated:
-            environment = environment_of(record).folder
-            if environment not in failed:
-                failed[environment] = _make_environment(record, watch)
-            reason = failed[environment]
+        reason = why_not_trained(plan, spec.record)
+        if not reason and spec.record.isolated:
+            environment = environment_of(spec.record)
+            if environment.folder not in failed:
+                failed[environment.folder] = _make(environment, watch)
+            reason = failed[environment.folder]
         if not reason:
             runnable.append(spec)
             continue
@@ -139,41 +123,26 @@ def _prepared(plan: Plan, folder: Path, specs: Sequence[RunSpec], watch: Watcher
         unit.clear()
         unit.end("unsupported", reason, key="")
         watch(UnitEnded(spec, unit.endings()))
-    return runnable, time.perf_counter() - start
+    return runnable
 
 
 def why_not_trained(plan: Plan, record: Baseline) -> str:
     """Say why a model is not trained: its record rules out what is asked, or preset quick leaves it out; else ""."""
     asked, question = find_protocol(plan.protocol).requires, plan.question
     if asked and getattr(record.can, asked) == "no":
-        return (
-            f"every condition of {plan.protocol} is of a new {asked}, and this model's record says {asked}: no; it was "
-            "not trained"
-        )
+        new = f"every condition of {plan.protocol} is of a new {asked}"
+        return f"{new}, and this model's record says {asked}: no; it was not trained"
     if question.preset == "quick" and not question.models and record.name in plan.suite.slow:
-        return (
-            f"left out of preset quick, for it takes minutes a fold; --models {record.name} runs it, or --preset paper"
-        )
+        return f"left out of preset quick: it takes minutes a fold; --models {record.name} runs it, or --preset paper"
     return ""
 
 
-def _make_environment(record: Baseline, watch: Watcher) -> str:
-    """Make one model's environment; returns why that is not possible, or ""."""
+def _make(environment: Environment, watch: Watcher) -> str:
+    """Make an environment; returns why that is not possible, or ""."""
     try:
-        create(environment_of(record), lambda text: watch(Preparing(text)))
+        create(environment, lambda text: watch(Preparing(text)))
     except IsolationError as error:
         return str(error)
     finally:
         watch(Preparing(""))
     return ""
-
-
-def _trainings(plan: Plan, folder: Path) -> list[dict[str, object]]:
-    """Cost and training seed of every prediction set that has an outcome."""
-    return [
-        {**cost(entry, outcome), "training_seed": outcome.training_seed}
-        for fold in plan.splits
-        for direction in plan.directions
-        for entry, outcome in outcomes(plan, folder, fold, direction).items()
-        if outcome.key
-    ]

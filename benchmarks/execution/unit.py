@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,63 +17,39 @@ from anndata import AnnData
 from benchmarks.contract import Query, Train
 from benchmarks.data.store.atomic_files import atomic, clear
 from benchmarks.errors import BenchmarkError, LeakageError, ModelTimeout, StoreError, Unsupported, explain
+from benchmarks.execution import prediction_store as store
 from benchmarks.execution.events import Progressed, StageStarted, UnitFailed, Watcher, ignore
-from benchmarks.execution.models.local_model import Model
+from benchmarks.execution.models.remote_model import Model
 from benchmarks.execution.models.unit_files import plain
-from benchmarks.execution.plan import Plan
-from benchmarks.execution.prediction_store import (
-    Outcome,
-    PredictionSet,
-    get_outcome,
-    prediction_path,
-    put_outcome,
-    put_prediction,
-)
-from benchmarks.execution.run_spec import RunSpec
+from benchmarks.execution.plan import Plan, RunSpec
+from benchmarks.execution.prediction_store import Outcome, PredictionSet, get_outcome, put_outcome
 from benchmarks.scoring.endings import Ending
 from benchmarks.seeds import derive
 from benchmarks.tasks.leakage import audit_query, audit_train
 from benchmarks.tasks.splits import Split, TestCondition
 
 
+@dataclass(frozen=True)
 class Unit:
-    """One `RunSpec` of a plan in a run's folder.
+    """One `RunSpec` of a plan in a run's folder."""
 
-    Parameters
-    ----------
-    plan, folder, spec
-        What is done, and where the predictions go.
-    device
-        Torch device that the model trains on.
-    emit
-        Called with `StageStarted`, `Progressed` and `UnitFailed`.
-    """
+    plan: Plan
+    folder: Path
+    spec: RunSpec
+    device: str = "cpu"
+    """Torch device that the model trains on."""
+    emit: Watcher = ignore
+    """Called with `StageStarted`, `Progressed` and `UnitFailed`."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        folder: Path,
-        spec: RunSpec,
-        *,
-        device: str = "cpu",
-        emit: Watcher = ignore,
-    ) -> None:
-        self.plan, self.folder, self.spec = plan, folder, spec
-        self.device, self.emit = device, emit
-        self.fold: Split = plan.splits[spec.fold]
+    @property
+    def fold(self) -> Split:
+        """Training cells and conditions."""
+        return self.plan.splits[self.spec.fold]
 
     def run(self, open_model: Callable[[], Model]) -> list[Ending]:
-        """Train and predict what is due; returns the endings of all its conditions.
+        """Train and predict what is due with the model that is opened; returns the endings of all its conditions.
 
-        Parameters
-        ----------
-        open_model
-            Builds the predictor.
-
-        Raises
-        ------
-        StoreError, LeakageError
-            Nothing can be written, or something leaks: the whole run ends.
+        Raises `StoreError` or `LeakageError`, which end the whole run, if nothing can be written or something leaks.
         """
         due = self.spec.due(self.folder)
         if not due:
@@ -111,24 +87,19 @@ class Unit:
     def end(self, status: str, reason: str, audit: str = "", key: str | None = None) -> None:
         """Write the outcome of every set that has none: conditions without a prediction end with this status.
 
-        Parameters
-        ----------
-        status, reason, audit
-            For the rows of the table.
-        key
-            Key of the outcome; "" where a resumed run is to try again. None: the spec's.
+        The key of the outcome is the spec's, or "" where a resumed run is to try again.
         """
         key = self.spec.key if key is None else key
         for folder in (entry.folder(self.folder) for entry in self.spec.sets):
             if get_outcome(folder) is not None:
                 continue
             endings = [
-                self._ending(c, "ok") if prediction_path(folder, n).is_file() else self._ending(c, status, reason)
+                self._ending(c, "ok") if store.prediction_path(folder, n).is_file() else self._ending(c, status, reason)
                 for n, c in enumerate(self.fold.conditions)
             ]
             put_outcome(folder, Outcome(key, tuple(endings), audit, self.spec.budget, self.spec.seed))
 
-    def _fit(self, model: Model, train: AnnData) -> Outcome:
+    def _fit(self, model: Model, cells: AnnData) -> Outcome:
         """Train, or restore what was trained before; returns an outcome without endings, with what the training cost."""
         outcome = Outcome(self.spec.key, (), budget=self.spec.budget, training_seed=self.spec.seed)
         fitted = self.spec.fitted(self.folder)
@@ -137,18 +108,15 @@ class Unit:
             model.load(fitted)
             return replace(outcome, fit_seconds=float(cost.read_text()), shared_training=True)
         self.emit(StageStarted(self.spec, "fit"))
-        card = self.plan.dataset.card
-        model.fit(
-            Train(
-                cells=train,
-                space=self.plan.space,
-                perturbation_type=card.perturbation_type,
-                annotation=self.plan.dataset.annotation,
-                device=self.device,
-                report=self._report,
-            ),
-            seed=self.spec.seed,
+        train = Train(
+            cells=cells,
+            space=self.plan.space,
+            perturbation_type=self.plan.dataset.card.perturbation_type,
+            annotation=self.plan.dataset.annotation,
+            device=self.device,
+            report=self._report,
         )
+        model.fit(train, seed=self.spec.seed)
         seconds = model.seconds
         if model.persistent:
             clear(fitted)
@@ -156,6 +124,9 @@ class Unit:
             with atomic(cost) as handle:  # comes last: the folder is complete
                 handle.write(f"{seconds:.6f}".encode())
         return replace(outcome, fit_seconds=seconds)
+
+    def _report(self, done: int, total: int, text: str = "") -> None:
+        self.emit(Progressed(self.spec, done, total, text))
 
     def _predict(self, model: Model, entry: PredictionSet, cells: AnnData, outcome: Outcome) -> None:
         """Predict every condition of a set, and write its outcome last."""
@@ -174,13 +145,10 @@ class Unit:
             except Exception as error:  # noqa: BLE001 - see run
                 endings.append(self._ending(condition, *self._explain(error)))
                 continue
-            put_prediction(folder, number, prediction)
+            store.put_prediction(folder, number, prediction)
             endings.append(self._ending(condition, "ok", prediction.note))
         ended = replace(outcome, endings=tuple(endings), predict_seconds=seconds)
         put_outcome(folder, replace(ended, peak_memory_mb=model.peak_memory_mb))
-
-    def _report(self, done: int, total: int, text: str = "") -> None:
-        self.emit(Progressed(self.spec, done, total, text))
 
     def _explain(self, error: Exception) -> tuple[str, str]:
         """Status and reason of the rows of a model that raised this; the traceback of a plugin's own error is an event."""

@@ -1,4 +1,4 @@
-"""What a run asks. How it is executed is `benchmarks.execution.settings.Execution`."""
+"""What a run asks. How it is executed is `benchmarks.execution.executor.Execution`."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import registry
-from benchmarks.cli.commands import check_command
+from benchmarks.cli.app import application
 from benchmarks.conformance import capabilities, checks
 from benchmarks.conformance.checks import Screen
 from benchmarks.contract import Can
@@ -83,7 +83,7 @@ def test_built_in_predictors_import_nothing_heavy() -> None:
 
 def test_template_is_short_and_passes_the_command() -> None:
     assert len(TEMPLATE.read_text().splitlines()) <= 40
-    done = CliRunner().invoke(check_command.app, [str(TEMPLATE)])
+    done = CliRunner().invoke(application("check"), [str(TEMPLATE)])
     assert done.exit_code == 0, done.output
     assert "All checks passed" in done.output
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import venv
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 from benchmarks.contract import Baseline
 from benchmarks.execution.models.model_environment import environment_of
@@ -49,11 +49,14 @@ BODIES = {
     "says_why_it_dies": ("print('out of luck', flush=True); os._exit(3)", GOOD),
     "tells_threads": ("raise ValueError('threads: ' + os.environ['OMP_NUM_THREADS'])", GOOD),
     "imports_the_harness": ("import cycseq", GOOD),
-    "declines": ("pass", "raise Unsupported('not for me')"),
-    "remembers": (
-        "self.x = float(np.random.default_rng(seed).random())",
-        "return Prediction(query.cells.X.toarray() + self.x, unit='cell')",
+    "wants_an_extra": ("import no_such_package", GOOD),
+    "later_wants_an_extra": ("pass", "import no_such_package"),
+    "lacks_a_package": ("import no_such_package", GOOD),
+    "counts_calls": (
+        "import traceback; raise ValueError(' '.join(f.name for f in traceback.extract_stack() if 'benchmarks/' in f.filename))",
+        GOOD,
     ),
+    "declines": ("pass", "raise Unsupported('not for me')"),
 }
 
 
@@ -62,14 +65,18 @@ def write(folder: Path, name: str, *, isolated: bool = False) -> Path:
     fit, predict = BODIES[name]
     path = folder / f"{name}.py"
     text = HEAD.format(name=name, fit=fit, predict=predict)
-    path.write_text(text.replace('source="tests")', 'source="tests", isolated=True)') if isolated else text)
+    more = ", isolated=True" if isolated else ', extra="some"' if name.endswith("_an_extra") else ""
+    path.write_text(text.replace('source="tests")', f'source="tests"{more})'))
     return path
 
 
 def link(record: Baseline) -> Path:
     """Make an isolated model's environment from what is installed here: a venv, with pip's part left out."""
     folder = environment_of(record).folder
-    venv.create(folder, symlinks=sys.platform != "win32")
-    site = next(folder.glob("lib/python*/site-packages"))
-    (site / "here.pth").write_text(str(Path(np.__file__).parents[1]))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):  # workers of pytest-xdist share the cache
+        if not folder.is_dir():
+            venv.create(folder, symlinks=True)
+            site = next(folder.glob("lib/python*/site-packages"))
+            (site / "here.pth").write_text(str(Path(np.__file__).parents[1]))
     return folder

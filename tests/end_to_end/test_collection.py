@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,12 +18,13 @@ from benchmarks.data.own_file import OwnFile
 from benchmarks.errors import BenchmarkError, UnknownName
 from benchmarks.execution.collection import run_suites
 from benchmarks.execution.events import UnitStarted
+from benchmarks.execution.executor import Execution
 from benchmarks.execution.plan import make_plan
 from benchmarks.execution.runner import run
-from benchmarks.execution.settings import Execution
 from benchmarks.tasks.question import Question
 from benchmarks.tasks.suites import PAPER, suite_names
 from reports.pages.console import print_index
+from reports.pages.index_page import Entry
 from reports.tables import read_leaderboard
 from tests.conftest import make_cells
 
@@ -30,10 +33,14 @@ QUIET = Execution(figures=False)
 QUESTION = Question("all", models=("linear",), directions=("n2p",), data="simulated")
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
+@pytest.fixture(scope="session")
+def made(make_shared) -> tuple[Path, list[Entry]]:
     """A suite that runs, and one that has no simulated data."""
-    return run_suites(NAMES, QUESTION, tmp_path_factory.mktemp("out"), QUIET)
+
+    def fill(folder: Path) -> None:
+        (folder / "made").write_bytes(pickle.dumps(run_suites(NAMES, QUESTION, folder / "out", QUIET)))
+
+    return pickle.loads((make_shared("suites", fill) / "made").read_bytes())
 
 
 def test_suite_names_one_several_or_all():
@@ -46,18 +53,18 @@ def test_suite_names_one_several_or_all():
 
 
 def test_unusable_suite_does_not_stop_the_others(made):
-    assert [entry.suite for entry in made.entries] == ["smoke", "kang"]
-    assert [entry.suite for entry in made.unusable] == ["kang"]
-    assert "no simulated data" in made.unusable[0].problem
-    assert made.failures == 0
-    assert (made.folder / "smoke" / "leaderboard.md").is_file()
+    assert [entry.suite for entry in made[1]] == ["smoke", "kang"]
+    assert [bool(entry.problem) for entry in made[1]] == [False, True]
+    assert "no simulated data" in made[1][1].problem
+    assert made[1][0].failures == 0
+    assert (made[0] / "smoke" / "leaderboard.md").is_file()
 
 
 def test_summary_and_index_cover_all_suites(made):
-    summary = pd.read_csv(made.folder / "summary.csv")
+    summary = pd.read_csv(made[0] / "summary.csv")
     assert set(summary["suite"]) == {"smoke"}
     assert set(summary["level"]) == {"suite"}
-    page = (made.folder / "index.md").read_text()
+    page = (made[0] / "index.md").read_text()
     assert "| model | smoke n2p (simulated) |" in page
     assert "| no_change † | 0.000 |" in page
     assert "| *oracle* | 1.000 |" in page
@@ -67,7 +74,7 @@ def test_summary_and_index_cover_all_suites(made):
 
 def test_console_table_covers_all_suites(made):
     out = StringIO()
-    print_index(read_leaderboard(made.folder / "summary.csv"), Console(file=out, width=80))
+    print_index(read_leaderboard(made[0] / "summary.csv"), Console(file=out, width=80))
     text = out.getvalue()
     assert "SIMULATED: all of them" in text
     assert re.search(r"no_change †\s+0\.000\s", text)
@@ -76,26 +83,26 @@ def test_console_table_covers_all_suites(made):
 
 
 def test_failed_analysis_does_not_stop_the_others(made):
-    smoke = made.folder / "smoke"  # has no doses
-    enriched, embedded, page = write_all({"smoke": smoke, "sciplex": smoke}, made.folder / "paper")
+    smoke = made[0] / "smoke"  # has no doses
+    enriched, embedded, page = write_all({"smoke": smoke, "sciplex": smoke}, made[0] / "paper")
     assert enriched.startswith("enrichment (Figure 6): ")
     assert embedded.startswith("cells by dose (Figure 5): not made. BenchmarkError: ")
     assert "has no doses" in embedded
-    assert page == f"the paper's page: {made.folder / 'paper' / 'paper.md'}"
-    assert "## Figure 5" in (made.folder / "paper" / "paper.md").read_text()
+    assert page == f"the paper's page: {made[0] / 'paper' / 'paper.md'}"
+    assert "## Figure 5" in (made[0] / "paper" / "paper.md").read_text()
 
 
 def test_resume_uses_the_same_folder_and_trains_nothing(made):
     seen = []
-    again = run_suites(NAMES, QUESTION, made.folder.parents[1], QUIET, seen.append, resume=True)
-    assert again.folder == made.folder
+    again = run_suites(NAMES, QUESTION, made[0].parents[1], QUIET, seen.append, resume=True)
+    assert again[0] == made[0]
     assert not [event for event in seen if isinstance(event, UnitStarted)]
 
 
 def test_other_question_gets_its_own_folder(made):
-    other = run_suites(("kang",), QUESTION, made.folder.parents[1], QUIET, resume=True)
-    assert other.folder != made.folder
-    assert json.loads((other.folder / "collection.json").read_text())["suites"] == ["kang"]
+    other = run_suites(("kang",), QUESTION, made[0].parents[1], QUIET, resume=True)
+    assert other[0] != made[0]
+    assert json.loads((other[0] / "collection.json").read_text())["suites"] == ["kang"]
 
 
 def test_run_on_doses_predicts_the_higher_dose(tmp_path):

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -62,11 +63,7 @@ EXECUTOR = Added
 """
 COMMAND = '''
 """Say hello."""
-import typer
 
-app = typer.Typer()
-
-@app.command()
 def main() -> None:
     print("added command")
 '''
@@ -81,19 +78,22 @@ FILES = {
 """File → its text: one file for each kind, and for a data set one folder."""
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def project(make_shared: Callable[..., Path]) -> Path:
     """A copy of the project with one of each added."""
-    copy = tmp_path_factory.mktemp("project")
+    return make_shared("project", extend)
+
+
+def extend(copy: Path) -> None:
+    """Copy the project, with what is compiled of it, and add one of each."""
     for package in PACKAGES:
-        shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / package, copy / package)
     for path, text in FILES.items():
         assert not (copy / path).exists()
         (copy / path).write_text(text)
     shutil.copytree(copy / "datasets" / "smoke_simulated", copy / "datasets" / "added_data")
     card = copy / "datasets" / "added_data" / "card.toml"
     card.write_text(card.read_text().replace('"smoke_simulated"', '"added_data"'))
-    return copy
 
 
 def command(project: Path, *arguments: str) -> str:

@@ -10,18 +10,17 @@ import pytest
 
 from benchmarks import registry
 from benchmarks.execution.events import Preparing, Watcher, ignore
-from benchmarks.execution.models.model_environment import environment_of
+from benchmarks.execution.executor import Execution
 from benchmarks.execution.plan import make_plan
 from benchmarks.execution.runner import Result, run
-from benchmarks.execution.settings import Execution
 from benchmarks.tasks.question import Question
 from tests.end_to_end import plugins
 
 
-def run_isolated(folder: Path, *names: str, timeout: float | None = None, watch: Watcher = ignore) -> Result:
+def run_isolated(folder: Path, *names: str, watch: Watcher = ignore) -> Result:
     files = tuple(plugins.write(folder, name, isolated=True) for name in names)
     question = Question(suite="smoke", models=names, plugins=files, directions=("n2p",))
-    return run(make_plan(question), folder / "run", Execution(timeout=timeout, figures=False), watch)
+    return run(make_plan(question), folder / "run", Execution(figures=False), watch)
 
 
 def rows(result: Result, model: str) -> pd.DataFrame:
@@ -41,19 +40,10 @@ def served(folder: Path) -> list[str]:
     return found
 
 
-@pytest.fixture(scope="module")
-def linked(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The environment of the test plugins, which need no more than the contract."""
-    folder = tmp_path_factory.mktemp("linked")
-    record = registry.from_file(plugins.write(folder, "good", isolated=True))[0]
-    if not environment_of(record).ready:
-        plugins.link(record)
-
-
-def test_isolated_models_end_in_rows_and_leave_no_process(linked: None, tmp_path: Path) -> None:
-    result = run_isolated(tmp_path, "good", "hangs_in_fit", "dies", timeout=20.0)
+def test_isolated_models_end_in_rows_and_leave_no_process(tmp_path: Path) -> None:
+    plugins.link(registry.from_file(plugins.write(tmp_path, "good", isolated=True))[0])
+    result = run_isolated(tmp_path, "good", "dies")
     assert set(rows(result, "good")["status"]) == {"ok"}
-    assert set(rows(result, "hangs_in_fit")["status"]) == {"timeout"}
     assert rows(result, "dies")["reason"].str.contains(r"died \(exit code 9\)").all()
     time.sleep(0.5)
     assert served(tmp_path) == []

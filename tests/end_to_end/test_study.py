@@ -5,7 +5,6 @@ import pytest
 
 from benchmarks.analyses import cycseq_study
 from benchmarks.errors import StoreError
-from benchmarks.execution.settings import Execution
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from benchmarks.analyses.gene_set_enrichment.prerank import Enriched, GeneSets
 from benchmarks.contract import Direction
 from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.errors import DataError, UnknownName
-from benchmarks.execution.load_run import Asked, FinishedRun, changes, choose, half_changes, own_genes
+from benchmarks.execution.load_run import DirectedCondition, FinishedRun, changes, choose, half_changes, own_genes
 from benchmarks.seeds import derive
 from reports.figures.enrichment_figure import SHOWN, TRUTH, draw_enrichment
 
@@ -65,13 +65,13 @@ def analyse(run: FinishedRun, request: EnrichmentRequest) -> Enrichment:
     UnknownName, DataError, BenchmarkError
         An unknown condition, model or set, sets that do not fit the data, or gseapy is missing.
     """
-    every = run.asked(request.direction)
+    every = run.conditions(request.direction)
     chosen = choose(every, request.conditions) if request.conditions else strongest(run, every, request.n_conditions)
     models = run.models(request.direction, request.models)
     sets = gene_sets(run, request)
     tables, agreements, sums = [], [], []
     for asked in chosen:
-        keys = run.labels() | {
+        keys = run.plan.labels | {
             "direction": request.direction,
             "fold": asked.split.fold,
             "context": asked.condition.context,
@@ -117,7 +117,7 @@ def gene_sets(run: FinishedRun, request: EnrichmentRequest) -> GeneSets:
     return prerank.usable_sets(sets, run.plan.cells.var_names, request.min_size, request.max_size)
 
 
-def strongest(run: FinishedRun, every: list[Asked], n: int) -> list[Asked]:
+def strongest(run: FinishedRun, every: list[DirectedCondition], n: int) -> list[DirectedCondition]:
     """Choose the conditions whose truth has most significant genes, Temsirolimus first where it was tested.
 
     The choice depends on the truth alone, not on any model.
@@ -128,7 +128,7 @@ def strongest(run: FinishedRun, every: list[Asked], n: int) -> list[Asked]:
     keys = zip(table["fold"], table["context"], table["perturbation"], doses, strict=True)
     counts = dict(zip(keys, table["n_significant_genes"], strict=True))
 
-    def order(asked: Asked) -> tuple[float, str, int]:
+    def order(asked: DirectedCondition) -> tuple[float, str, int]:
         own, dose = asked.condition, -1.0 if asked.dose is None else asked.dose
         return -counts.get((asked.split.fold, own.context, own.perturbation, dose), 0), asked.name, asked.split.fold
 
@@ -138,7 +138,7 @@ def strongest(run: FinishedRun, every: list[Asked], n: int) -> list[Asked]:
 
 
 def _sides(
-    run: FinishedRun, asked: Asked, models: list[str], sets: GeneSets, request: EnrichmentRequest
+    run: FinishedRun, asked: DirectedCondition, models: list[str], sets: GeneSets, request: EnrichmentRequest
 ) -> Iterator[tuple[str, Enriched]]:
     """Enrich the truth, both halves of the ceiling, and every model with a prediction."""
     cells = run.cells_of(asked.split)

@@ -168,11 +168,11 @@ def page_text(statistics: pd.DataFrame, effects: pd.DataFrame, figures: Sequence
 
 def _table(rows: pd.DataFrame, columns: Mapping[str, str]) -> str:
     """Lay out some columns (name → title) behind data set and context."""
-    texts = rows[["dataset", "context"]].copy()
-    for name in columns:
+    texts = rows[["dataset", "context"]].rename(columns={"dataset": "data set"})
+    for name, title in columns.items():
         digits = 0 if name in WHOLE_NUMBERS else 2
-        texts[name] = ["–" if pd.isna(value) else f"{value:,.{digits}f}" for value in rows[name]]
-    return markdown_table(["data set", "context", *columns.values()], texts.to_numpy().tolist())
+        texts[title] = ["–" if pd.isna(value) else f"{value:,.{digits}f}" for value in rows[name]]
+    return markdown_table(texts.to_dict("records"))
 
 
 @style.settings()

@@ -5,22 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-from rich.console import Console
+from typer import Option
 
-from benchmarks.cli.exit_codes import exit_statuses, say, tell_failures
+from benchmarks.cli.console import say, tell_failures
 from benchmarks.cli.options import DataDir, Folds, Jobs, PresetName, Seed, Threads, Timeout, choice, split_names
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-console = Console()
+INTERRUPTED = "What was finished is kept: give the same command again."
 
 
-@app.command(context_settings={"help_option_names": ["-h", "--help"]})
 def main(
-    suite: Annotated[str, typer.Option(help="Suite to audit; see `cycseq-bench run --list`.")],
-    out: Annotated[Path, typer.Option(help="Folder of runs and tables; what it holds is kept.")],
-    only: Annotated[str, typer.Option(help="Audits, comma-separated.")] = "protocols,direction,integration",
-    models: Annotated[str, typer.Option(help="Comma-separated; default: the suite's own list.")] = "",
+    suite: Annotated[str, Option(help="Suite to audit; see `cycseq-bench run --list`.")],
+    out: Annotated[Path, Option(help="Folder of runs and tables; what it holds is kept.")],
+    only: Annotated[str, Option(help="Audits, comma-separated.")] = "protocols,direction,integration",
+    models: Annotated[str, Option(help="Comma-separated; default: the suite's own list.")] = "",
     data_dir: DataDir = None,
     preset: PresetName = "quick",
     folds: Folds = None,
@@ -34,22 +31,20 @@ def main(
     Exit status: 0 all went well, 1 some model failed, 2 the question or the data are not usable, 130 interrupted (what was
     finished is kept: give the same command again).
     """
-    with exit_statuses(console):
-        from benchmarks.analyses.suite_audits import run_audits
-        from benchmarks.cli.progress import Display
-        from benchmarks.execution.settings import Execution
-        from benchmarks.tasks.question import PRESETS, Question
+    from benchmarks.analyses.suite_audits import run_audits
+    from benchmarks.cli.progress import Display
+    from benchmarks.execution.executor import Execution
+    from benchmarks.tasks.question import PRESETS, Question
 
-        question = Question(
-            suite=suite,
-            models=split_names(models),
-            folds=folds,
-            preset=choice("--preset", preset, PRESETS),
-            base_seed=seed,
-        )
-        execution = Execution(jobs=jobs, threads=threads or 1, timeout=timeout, data_dir=data_dir)
-        with Display(console) as display:
-            paths, failures = run_audits(question, out, split_names(only), execution, display)
-        for path in paths:
-            say(console, f"Wrote {path}")
-    tell_failures(console, failures)
+    question = Question(
+        suite=suite,
+        models=split_names(models),
+        folds=folds,
+        preset=choice("--preset", preset, PRESETS),
+        base_seed=seed,
+    )
+    execution = Execution(jobs=jobs, threads=threads or 1, timeout=timeout, data_dir=data_dir)
+    with Display() as display:
+        paths, failures = run_audits(question, out, split_names(only), execution, display)
+    say("\n".join(f"Wrote {path}" for path in paths))
+    tell_failures(failures)

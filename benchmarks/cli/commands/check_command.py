@@ -6,36 +6,30 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-import typer
-from rich.console import Console
+from typer import Argument, Exit
 
-from benchmarks.cli.exit_codes import exit_statuses, say
-
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+from benchmarks.cli.console import console, say
 
 
-@app.command(context_settings={"help_option_names": ["-h", "--help"]})
 def main(
-    path: Annotated[Path, typer.Argument(help="A plugin file: one predictor, ending in BASELINE = Baseline(…).")],
+    path: Annotated[Path, Argument(help="A plugin file: one predictor, ending in BASELINE = Baseline(…).")],
 ) -> None:
     """Check that a plugin keeps the contract; exit status 1 if it does not, 2 if the file cannot be used."""
-    console = Console()
-    with exit_statuses(console, "Give the same command again."):
-        from benchmarks import registry
-        from benchmarks.conformance import capabilities, checks
+    from benchmarks import registry
+    from benchmarks.conformance import capabilities, checks
 
-        records = registry.from_file(path)
-        heavy = ", ".join(checks.heavy_imports(path))
-        expected = "importing the file imports nothing heavy; import such packages in fit"
-        results = [checks.CheckResult("imports_lightly", expected, f"it imports {heavy}" if heavy else "")]
-        with tempfile.TemporaryDirectory(prefix="cycseq-check-") as folder:
-            screen = checks.tiny_screen(Path(folder))
-            for record in records:
-                say(console, f"{record.name}: {record.summary}")
-                results += checks.check(record, screen) + capabilities.check_abilities(record, screen)
+    records = registry.from_file(path)
+    heavy = ", ".join(checks.heavy_imports(path))
+    expected = "importing the file imports nothing heavy; import such packages in fit"
+    results = [checks.CheckResult("imports_lightly", expected, f"it imports {heavy}" if heavy else "")]
+    with tempfile.TemporaryDirectory(prefix="cycseq-check-") as folder:
+        screen = checks.tiny_screen(Path(folder))
+        for record in records:
+            say(f"{record.name}: {record.summary}")
+            results += checks.check(record, screen) + capabilities.check_abilities(record, screen)
     for result in results:
         console.print("[red]FAIL[/] " if result.problem else "[green]ok[/]   ", end="")
-        say(console, f"{result.name}: {result.problem or result.expectation}")
+        say(f"{result.name}: {result.problem or result.expectation}")
     if any(r.problem for r in results):
-        raise typer.Exit(1)
-    say(console, f"All checks passed: run it with  cycseq-bench run --plugin {path} --models {records[0].name}")
+        raise Exit(1)
+    say(f"All checks passed: run it with  cycseq-bench run --plugin {path} --models {records[0].name}")

@@ -5,54 +5,37 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from typer import Argument, Exit, Option
 
-from benchmarks.cli.exit_codes import exit_statuses, say
-from benchmarks.cli.options import (
-    BatchKey,
-    ContextKey,
-    Control,
-    DataDir,
-    DoseKey,
-    DoseUnit,
-    Kind,
-    OwnH5ad,
-    PerturbationKey,
-    Separator,
-    Values,
-    choice,
-)
+from benchmarks.cli import options
+from benchmarks.cli.console import EXIT_FAILED, console, say
+from benchmarks.cli.options import choice
 from benchmarks.errors import BenchmarkError
 
 if TYPE_CHECKING:
-    from benchmarks.data.cards import SourceFile
-    from benchmarks.data.own_file import OwnFile
     from benchmarks.data.sources import Source
+    from benchmarks.data.store.cell_store import CellStore
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-console = Console()
-EXIT_DAMAGED = 1
+INTERRUPTED = "What was downloaded is kept: run the same command again to go on."
 ACTIONS = ("list", "info", "fetch", "prepare", "verify", "summary")
 
 
-@app.command(context_settings={"help_option_names": ["-h", "--help"]})
 def main(
-    action: Annotated[str, typer.Argument(help=f"One of {', '.join(ACTIONS)}.")],
-    name: Annotated[str | None, typer.Argument(help="Data set; see `list`. Not given with --h5ad.")] = None,
-    data_dir: DataDir = None,
-    out: Annotated[Path, typer.Option(help="Where `summary` writes its tables and figure.")] = Path("results/data"),
-    h5ad: OwnH5ad = None,
-    perturbation_key: PerturbationKey = "perturbation",
-    context_key: ContextKey = "",
-    batch_key: BatchKey = "",
-    dose_key: DoseKey = "",
-    dose_unit: DoseUnit = "nM",
-    control: Control = "",
-    separator: Separator = "+",
-    values: Values = "auto",
-    kind: Kind = "CRISPR",
+    action: Annotated[str, Argument(help=f"One of {', '.join(ACTIONS)}.")],
+    name: Annotated[str | None, Argument(help="Data set; see `list`. Not given with --h5ad.")] = None,
+    data_dir: options.DataDir = None,
+    out: Annotated[Path, Option(help="Where `summary` writes its tables and figure.")] = Path("results/data"),
+    h5ad: options.OwnH5ad = None,
+    perturbation_key: options.PerturbationKey = "perturbation",
+    context_key: options.ContextKey = "",
+    batch_key: options.BatchKey = "",
+    dose_key: options.DoseKey = "",
+    dose_unit: options.DoseUnit = "nM",
+    control: options.Control = "",
+    separator: options.Separator = "+",
+    values: options.Values = "auto",
+    kind: options.Kind = "CRISPR",
 ) -> None:
     """Fetch, prepare, verify and summarise data sets.
 
@@ -63,46 +46,28 @@ def main(
     Exit status: 0 all went well, 1 `verify` found damage, 2 the request or the data are not usable, 130 interrupted (what
     was downloaded is kept).
     """
-    with exit_statuses(console, "What was downloaded is kept: run the same command again to go on."):
-        chosen = choice("The action", action, ACTIONS)
-        if chosen == "list":
-            _list(data_dir)
-            return
-        labels = perturbation_key, context_key, batch_key, dose_key, dose_unit, control, separator, values, kind
-        own = None
-        if h5ad:
-            from benchmarks.data.own_file import OwnFile
-
-            own = OwnFile(h5ad, *labels)
-        source = _source(name, own)
-        if chosen == "info":
-            _info(source, data_dir)
-        elif chosen == "fetch":
-            _fetch(source, data_dir)
-        elif chosen == "prepare":
-            _prepare(source, data_dir)
-        elif chosen == "verify":
-            _verify(source, data_dir)
-        else:
-            _summarise(source, data_dir, out)
-
-
-def _source(name: str | None, own: OwnFile | None) -> Source:
-    from benchmarks.data.own_file import own_source
+    if choice("The action", action, ACTIONS) == "list":
+        _list(data_dir)
+        return
+    from benchmarks.data.own_file import OwnFile, own_source
     from benchmarks.data.sources import builtin
 
-    if (name is None) == (own is None):
+    if (name is None) == (h5ad is None):
         raise BenchmarkError("Name a data set, or give a file with --h5ad; one of the two.")
-    return own_source(own) if own else builtin(str(name))
+    labels = perturbation_key, context_key, batch_key, dose_key, dose_unit, control, separator, values, kind
+    source = own_source(OwnFile(h5ad, *labels)) if h5ad else builtin(str(name))
+    if action == "summary":
+        _summarise(source, data_dir, out)
+    else:
+        {"info": _info, "fetch": _fetch, "prepare": _prepare, "verify": _verify}[action](source, data_dir)
 
 
 def _list(data_dir: Path | None) -> None:
     from benchmarks.data import cards
     from benchmarks.data.dataset import present
 
-    table = Table(box=None, padding=(0, 2))
-    for title in ("name", "what", "cells", "size", "files"):
-        table.add_column(title, no_wrap=title != "what")
+    columns = (Column(title, no_wrap=title != "what") for title in ("name", "what", "cells", "size", "files"))
+    table = Table(*columns, box=None, padding=(0, 2))
     for name in cards.available():
         card = cards.read_card(name)
         size = sum(file.size for file in card.files)
@@ -126,34 +91,30 @@ def _info(source: Source, data_dir: Path | None) -> None:
         "citation": card.citation,
         "homepage": card.homepage,
         "verified": f"no sha256 is known of {len(unseen)} of {len(card.files)} files" if unseen else "",
-        "prepared": f"{found.store.folder} ({found.store.n_obs:,} cells × {found.store.n_vars:,} genes)"
-        if found
-        else "no",
+        "prepared": f"{found.store.folder} ({_shape(found.store)})" if found else "no",
     }
     for key, text in lines.items():
         if text:
-            _say(f"{key:12s} {text}")
+            say(f"{key:12s} {text}")
     for note in (*card.notes, *(found.notes() if found else ())):
-        _say(f"{'note':12s} {note}")
+        say(f"{'note':12s} {note}")
     for file in card.files:
         here = locate(file, data_dir)
-        _say(f"{'file':12s} {file.filename} {_bytes(file.size) if file.size else ''} {_state(file, here is not None)}")
-
-
-def _state(file: SourceFile, here: bool) -> str:
-    return "is here" if here else f"from {file.url}" if file.url else file.where
+        state = "is here" if here else f"from {file.url}" if file.url else file.where
+        say(f"{'file':12s} {file.filename} {_bytes(file.size) if file.size else ''} {state}")
 
 
 def _fetch(source: Source, data_dir: Path | None) -> None:
+
     from benchmarks.data.download import fetch_all, locate
 
     files = source.card.files
     found = fetch_all([file for file in files if file.url or locate(file, data_dir)], data_dir)
     for file in files:
         if file.key in found:
-            _say(f"{found[file.key].path}  sha256 {found[file.key].sha256}")
+            say(f"{found[file.key].path}  sha256 {found[file.key].sha256}")
     fetch_all(files, data_dir)  # says what only a person can get
-    _say(f"{source.card.name}: all files are here." if files else f"{source.card.name} needs no files.")
+    say(f"{source.card.name}: all files are here." if files else f"{source.card.name} needs no files.")
 
 
 def _prepare(source: Source, data_dir: Path | None) -> None:
@@ -162,10 +123,10 @@ def _prepare(source: Source, data_dir: Path | None) -> None:
     with console.status(f"preparing {source.card.name}") as status:
         found = prepare(source, data_dir, status.update)
     store = found.store
-    _say(f"{store.folder}: {store.n_obs:,} cells × {store.n_vars:,} genes, {len(store.conditions):,} conditions")
-    _say(f"digest {store.digest}")
+    say(f"{store.folder}: {_shape(store)}, {len(store.conditions):,} conditions")
+    say(f"digest {store.digest}")
     for note in found.notes():
-        _say(f"note: {note}")
+        say(f"note: {note}")
 
 
 def _verify(source: Source, data_dir: Path | None) -> None:
@@ -173,19 +134,18 @@ def _verify(source: Source, data_dir: Path | None) -> None:
 
     findings = verify(source, data_dir)
     for finding in findings:
-        _say(f"{'ok     ' if finding.ok else 'DAMAGED'} {finding.what}: {finding.text}")
+        say(f"{'ok     ' if finding.ok else 'DAMAGED'} {finding.what}: {finding.text}")
     if not all(finding.ok for finding in findings):
-        raise typer.Exit(EXIT_DAMAGED)
+        raise Exit(EXIT_FAILED)
 
 
 def _summarise(source: Source, data_dir: Path | None, out: Path) -> None:
-    from benchmarks.data.store.prepared import prepare
-
-    store = prepare(source, data_dir, _say).store
     from benchmarks.data import summary
+    from benchmarks.data.store.prepared import prepare
     from reports.figures.data_summary_figure import draw_cells
     from reports.figures.style import save
 
+    store = prepare(source, data_dir, say).store
     cells = summary.measure_cells(store)
     conditions, contexts = summary.per_condition(cells), summary.per_context(cells)
     folder = out / source.card.name
@@ -199,14 +159,14 @@ def _summarise(source: Source, data_dir: Path | None, out: Path) -> None:
     except OSError as error:
         raise BenchmarkError(f"{folder} cannot be written: {error.strerror or error}; choose another --out.") from error
     for key, text in summary.totals(store, cells).items():
-        _say(f"{key:26s} {text}")
-    _say(contexts.round(3).to_string(index=False))
-    _say(f"{folder}: conditions.csv, contexts.csv, cells.png")
+        say(f"{key:26s} {text}")
+    say(contexts.round(3).to_string(index=False))
+    say(f"{folder}: conditions.csv, contexts.csv, cells.png")
+
+
+def _shape(store: CellStore) -> str:
+    return f"{store.n_obs:,} cells × {store.n_vars:,} genes"
 
 
 def _bytes(size: int) -> str:
     return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.2f} MB"
-
-
-def _say(text: str) -> None:
-    say(console, text)

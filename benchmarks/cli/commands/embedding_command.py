@@ -5,33 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-from rich.console import Console
+from typer import Argument, Option
 
-from benchmarks.cli.exit_codes import exit_statuses, say
+from benchmarks.cli.console import say
 from benchmarks.cli.options import DataDir, split_names
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-console = Console()
 
-
-@app.command(context_settings={"help_option_names": ["-h", "--help"]})
 def main(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run of a suite with doses.")],
+    run: Annotated[Path, Argument(help="Folder of a finished run of a suite with doses.")],
     compound: Annotated[
-        list[str] | None, typer.Option(help="COMPOUND or CONTEXT/COMPOUND to draw; repeatable; default: the first two.")
+        list[str] | None, Option(help="COMPOUND or CONTEXT/COMPOUND to draw; repeatable; default: the first two.")
     ] = None,
-    models: Annotated[str, typer.Option(help="Comma-separated; default: all of the run.")] = "",
+    models: Annotated[str, Option(help="Comma-separated; default: all of the run.")] = "",
     data_dir: DataDir = None,
 ) -> None:
     """Write RUN/embedding/: neighbours.csv (all compounds), cells.csv and figures (those drawn).
 
     Exit status: 0 done, 2 the run or a name cannot be used.
     """
-    with exit_statuses(console, "Give the same command again."):
-        from benchmarks.analyses.dose_embedding import embed
-        from benchmarks.execution.load_run import reopen
+    from benchmarks.analyses.dose_embedding import embed
+    from benchmarks.execution.load_run import reopen
 
-        paths = embed(reopen(run, data_dir), tuple(compound or ()), split_names(models))
-    for path in paths:
-        say(console, f"Wrote {path}")
+    paths = embed(reopen(run, data_dir), tuple(compound or ()), split_names(models))
+    say("\n".join(f"Wrote {path}" for path in paths))

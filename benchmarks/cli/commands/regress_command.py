@@ -8,12 +8,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from rich.console import Console
+from typer import Argument, Exit, Option
 
 from benchmarks.errors import BenchmarkError
-
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 def parse_floors(given: Sequence[str], known: Iterable[str]) -> dict[str, float]:
@@ -33,12 +31,11 @@ def parse_floors(given: Sequence[str], known: Iterable[str]) -> dict[str, float]
     return floors
 
 
-def _report_error(text: str, console: Console, report: Path | None, github: bool) -> None:
-    """Print why nothing was compared, and write it wherever the result is expected."""
+def _report_error(text: str, report: Path | None, github: bool) -> None:
+    """Write why nothing was compared wherever the result is expected."""
     from benchmarks.data.store.atomic_files import atomic
     from benchmarks.regression.compare_runs import annotation, junit
 
-    console.print(text, markup=False, highlight=False)
     if github:
         print(annotation("error", "benchmarks.regress: not compared", text))
     if report:
@@ -46,20 +43,13 @@ def _report_error(text: str, console: Console, report: Path | None, github: bool
             handle.write(junit([], [], text))
 
 
-@app.command()
 def main(
-    new: Annotated[Path, typer.Argument(help="A run's folder.")],
-    reference: Annotated[
-        Path | None, typer.Argument(help="A run's folder, a reference file or a leaderboard.csv.")
-    ] = None,
-    write: Annotated[
-        Path | None, typer.Option(help="Make NEW this reference file (.csv.gz); compares nothing.")
-    ] = None,
-    report: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML here.")] = None,
-    github: Annotated[
-        bool, typer.Option("--github", help="Print GitHub annotations (default where GITHUB_ACTIONS=true).")
-    ] = False,
-    floor: Annotated[list[str] | None, typer.Option(help="METRIC=VALUE: smallest loss worth a failed build.")] = None,
+    new: Annotated[Path, Argument(help="A run's folder.")],
+    reference: Annotated[Path | None, Argument(help="A run's folder, a reference file or a leaderboard.csv.")] = None,
+    write: Annotated[Path | None, Option(help="Make NEW this reference file (.csv.gz); compares nothing.")] = None,
+    report: Annotated[Path | None, Option("--junit", help="Write JUnit XML here.")] = None,
+    github: Annotated[bool, Option("--github", help="Annotate (default where GITHUB_ACTIONS=true).")] = False,
+    floor: Annotated[list[str] | None, Option(help="METRIC=VALUE: smallest loss worth a failed build.")] = None,
 ) -> None:
     """Compare a run with a reference; exit status 1 if something got worse, 2 if the tables cannot be compared."""
     from benchmarks.data.store.atomic_files import atomic  # the imports below are slow, and --help needs none of them
@@ -84,8 +74,8 @@ def main(
             with atomic(report) as handle:
                 handle.write(compare_runs.junit(moves, [*keys(now, MODEL), *keys(old, MODEL)]))
     except (BenchmarkError, ReportError) as error:
-        _report_error(str(error), console, report, github)
-        raise typer.Exit(2) from error
+        _report_error(str(error), report, github)
+        raise BenchmarkError(str(error)) from error
     compare_runs.print_moves(moves, console)
     if is_board(old):
         console.print(
@@ -98,4 +88,4 @@ def main(
     for line in compare_runs.github_lines(moves) if github else ():
         print(line)
     if worse:
-        raise typer.Exit(1)
+        raise Exit(1)

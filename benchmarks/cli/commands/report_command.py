@@ -5,16 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+from typer import Argument, Option
 
 
-@app.command(context_settings={"help_option_names": ["-h", "--help"]})
 def main(
-    folder: Annotated[Path, typer.Argument(help="Folder of a run or of `score`.")],
-    draws: Annotated[int, typer.Option(help="Bootstrap draws.")] = 2000,
-    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    folder: Annotated[Path, Argument(help="Folder of a run or of `score`.")],
+    draws: Annotated[int, Option(help="Bootstrap draws.")] = 2000,
+    seed: Annotated[int, Option(help="Seed of the draws.")] = 0,
 ) -> None:
     """Remake leaderboard.md, the tables of statistics and the figures; nothing is trained or scored.
 

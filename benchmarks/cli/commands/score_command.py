@@ -6,37 +6,30 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
-import typer
-from rich.console import Console
+from typer import Argument, Exit, Option
 
-from benchmarks.cli.exit_codes import exit_statuses, say
+from benchmarks.cli.console import console, say
 from benchmarks.cli.options import choice
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-console = Console()
 
-
-@app.command(context_settings={"help_option_names": ["-h", "--help"]})
 def main(
-    predictions: Annotated[
-        list[Path], typer.Argument(help="h5ad files of predicted cells, or one mean row a condition.")
-    ],
-    truth: Annotated[Path, typer.Option(help="h5ad file of true cells, controls among them.")],
-    train: Annotated[Path | None, typer.Option(help="h5ad file of the training cells.")] = None,
-    perturbation_key: Annotated[str, typer.Option(help="obs column of the perturbation.")] = "perturbation",
-    context_key: Annotated[str | None, typer.Option(help="obs column of the context; default: one context.")] = None,
-    control: Annotated[str, typer.Option(help="The control's label.")] = "control",
-    separator: Annotated[str, typer.Option(help="What joins the parts of a combination.")] = "+",
-    space: Annotated[str, typer.Option(help="What X holds: auto, counts, ln, log2 or zscore.")] = "auto",
-    direction: Annotated[str, typer.Option(help="n2p (perturbed cells predicted) or p2n (controls).")] = "n2p",
-    genes: Annotated[str, typer.Option(help="all: every gene of the truth; shared: those all files have.")] = "all",
-    start: Annotated[str, typer.Option(help="Controls that predictions start from: truth or prediction.")] = "",
-    source: Annotated[str, typer.Option(help="real or simulated cells.")] = "real",
-    calibrate: Annotated[bool, typer.Option(help="Whether to score ceiling and planted predictors.")] = True,
-    figures: Annotated[bool, typer.Option(help="Whether to draw figures.")] = True,
-    out: Annotated[Path, typer.Option(help="Where results go.")] = Path("results/external"),
-    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
-    threads: Annotated[int, typer.Option(min=1, help="Conditions scored at a time.")] = 1,
+    predictions: Annotated[list[Path], Argument(help="h5ad files of predicted cells, or one mean row a condition.")],
+    truth: Annotated[Path, Option(help="h5ad file of true cells, controls among them.")],
+    train: Annotated[Path | None, Option(help="h5ad file of the training cells.")] = None,
+    perturbation_key: Annotated[str, Option(help="obs column of the perturbation.")] = "perturbation",
+    context_key: Annotated[str | None, Option(help="obs column of the context; default: one context.")] = None,
+    control: Annotated[str, Option(help="The control's label.")] = "control",
+    separator: Annotated[str, Option(help="What joins the parts of a combination.")] = "+",
+    space: Annotated[str, Option(help="What X holds: auto, counts, ln, log2 or zscore.")] = "auto",
+    direction: Annotated[str, Option(help="n2p (perturbed cells predicted) or p2n (controls).")] = "n2p",
+    genes: Annotated[str, Option(help="all: every gene of the truth; shared: those all files have.")] = "all",
+    start: Annotated[str, Option(help="Controls that predictions start from: truth or prediction.")] = "",
+    source: Annotated[str, Option(help="real or simulated cells.")] = "real",
+    calibrate: Annotated[bool, Option(help="Whether to score ceiling and planted predictors.")] = True,
+    figures: Annotated[bool, Option(help="Whether to draw figures.")] = True,
+    out: Annotated[Path, Option(help="Where results go.")] = Path("results/external"),
+    seed: Annotated[int, Option(help="Seed of every random choice.")] = 0,
+    threads: Annotated[int, Option(min=1, help="Conditions scored at a time.")] = 1,
 ) -> None:
     """Score predictions; write the same tables and figures as a run of the benchmark.
 
@@ -49,27 +42,26 @@ def main(
     from reports import read_leaderboard
     from reports.pages.console import print_summary
 
-    with exit_statuses(console, "Give the same command again."):
-        request = ScoringRequest(
-            predictions=tuple(predictions),
-            truth=truth,
-            train=train,
-            labels=Labels(perturbation_key, context_key, control, separator),
-            space=None if space == "auto" else choice("--space", space, ("auto", *SOURCE_SPACES)),
-            direction=choice("--direction", direction, DIRECTIONS),
-            genes=choice("--genes", genes, ("all", "shared")),
-            start=choice("--start", start, ("", "truth", "prediction")),
-            source=choice("--source", source, ("real", "simulated")),
-            calibrate=calibrate,
-            seed=seed,
-            threads=threads,
-        )
-        folder = out / datetime.now().strftime("%Y-%m-%dT%H%M%S")
-        scored = score_files(request)
-        write(scored, folder, figures=figures)
+    request = ScoringRequest(
+        predictions=tuple(predictions),
+        truth=truth,
+        train=train,
+        labels=Labels(perturbation_key, context_key, control, separator),
+        space=None if space == "auto" else choice("--space", space, ("auto", *SOURCE_SPACES)),
+        direction=choice("--direction", direction, DIRECTIONS),
+        genes=choice("--genes", genes, ("all", "shared")),
+        start=choice("--start", start, ("", "truth", "prediction")),
+        source=choice("--source", source, ("real", "simulated")),
+        calibrate=calibrate,
+        seed=seed,
+        threads=threads,
+    )
+    folder = out / datetime.now().strftime("%Y-%m-%dT%H%M%S")
+    scored = score_files(request)
+    write(scored, folder, figures=figures)
     print_summary(read_leaderboard(folder / "leaderboard.csv"), console)
     for note in scored.notes:
-        say(console, f"Note: {note}.")
-    say(console, f"Results: {folder}")
+        say(f"Note: {note}.")
+    say(f"Results: {folder}")
     if (scored.scores["status"] == "failed").any():
-        raise typer.Exit(1)
+        raise Exit(1)

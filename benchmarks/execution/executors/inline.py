@@ -15,15 +15,14 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.execution.events import Event, UnitEnded, UnitStarted
-from benchmarks.execution.models.local_model import LocalModel, Model
-from benchmarks.execution.models.remote_model import RemoteModel
-from benchmarks.execution.plan import Plan
-from benchmarks.execution.run_spec import RunSpec
-from benchmarks.execution.settings import Execution
+from benchmarks.execution.executor import Execution, Executor
+from benchmarks.execution.models.local_model import LocalModel
+from benchmarks.execution.models.remote_model import Model, RemoteModel
+from benchmarks.execution.plan import Plan, RunSpec
 from benchmarks.execution.unit import Unit
 
 
-class Inline:
+class Inline(Executor):
     """See the module."""
 
     def __init__(self, plan: Plan, folder: Path, execution: Execution) -> None:
@@ -31,7 +30,7 @@ class Inline:
             raise BenchmarkError(
                 "--executor inline cannot end a training; leave --timeout out, or use --executor process."
             )
-        self.plan, self.folder, self.execution = plan, folder, execution
+        super().__init__(plan, folder, execution)
 
     def run(self, specs: Sequence[RunSpec]) -> Iterator[Event]:
         """Do the trainings in the order given."""

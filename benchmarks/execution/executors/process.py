@@ -12,18 +12,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.execution.events import Event, UnitEnded, UnitStarted
+from benchmarks.execution.executor import Execution, Executor
 from benchmarks.execution.models.remote_model import RemoteModel
-from benchmarks.execution.plan import Plan
-from benchmarks.execution.run_spec import RunSpec
-from benchmarks.execution.settings import Execution
+from benchmarks.execution.plan import Plan, RunSpec
 from benchmarks.execution.unit import Unit
 
 
-class Process:
+class Process(Executor):
     """See the module. Each child is driven by a thread of this process, which has the cells and the store."""
 
     def __init__(self, plan: Plan, folder: Path, execution: Execution) -> None:
-        self.plan, self.folder, self.execution = plan, folder, execution
+        super().__init__(plan, folder, execution)
         self.models: set[RemoteModel] = set()
         self.stopped = False
         self.events: queue.SimpleQueue[Event | Future] = queue.SimpleQueue()

@@ -5,100 +5,47 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+
+from anndata import AnnData
 
 from benchmarks.contract import Baseline, Persistent, Prediction, Predictor, Query, Train
 from benchmarks.data.store.content_hash import digest
-from benchmarks.errors import ContractError
-from benchmarks.execution.models.extras import needing
-
-
-class Model(Protocol):
-    """A predictor as a unit of work calls it, in whatever process it runs."""
-
-    seconds: float
-    """Seconds that the last `fit` or `predict` took inside the predictor."""
-
-    @property
-    def persistent(self) -> bool:
-        """Whether it can be saved and loaded."""
-
-    @property
-    def peak_memory_mb(self) -> float:
-        """Peak memory of the process it runs in, after the last call."""
-
-    def fit(self, train: Train, *, seed: int) -> None:
-        """Train it."""
-
-    def predict(self, query: Query) -> Prediction:
-        """Answer one query."""
-
-    def save(self, folder: Path) -> None:
-        """Write it into an empty folder."""
-
-    def load(self, folder: Path) -> None:
-        """Restore what `save` wrote."""
-
-    def close(self) -> object:
-        """End its process, if it has one, and remove its files."""
+from benchmarks.errors import ContractError, Unsupported
 
 
 class LocalModel:
-    """A `Model` in this process.
+    """A predictor in this process, from a record of the registry and keyword arguments of its `build`.
 
-    Parameters
-    ----------
-    record
-        From the registry.
-    settings
-        Keyword arguments of its `build`.
-
-    Raises
-    ------
-    ContractError
-        What was built lacks `fit` or `predict`; in `fit` and `predict`, what the predictor does is against the contract.
-    Unsupported
-        In every call: a package of the record's `extra` is not installed.
+    Every call raises `Unsupported` where a package of the record's `extra` is not installed, and `ContractError` if what was
+    built lacks `fit` or `predict`, or does something against the contract.
     """
+
+    seconds = 0.0
+    """Seconds that the last `fit` or `predict` took inside the predictor."""
+    peak_memory_mb = 0.0
+    """Peak memory of the process it runs in and the largest of its children, after the last call."""
 
     def __init__(self, record: Baseline, settings: Mapping[str, object]) -> None:
         self.extra = record.extra
-        self.seconds = 0.0
         with needing(self.extra):
             self.predictor = record.build(**settings)
         if not isinstance(self.predictor, Predictor):
             kind = type(self.predictor).__name__
             raise ContractError(f"build returned a {kind} without the methods fit and predict.")
-
-    @property
-    def persistent(self) -> bool:
-        """Whether it can be saved and loaded."""
-        return isinstance(self.predictor, Persistent)
-
-    @property
-    def peak_memory_mb(self) -> float:
-        """Peak memory of this process and the largest of its children."""
-        return peak_memory_mb()
+        self.persistent = isinstance(self.predictor, Persistent)
 
     def fit(self, train: Train, *, seed: int) -> None:
         """Train it, and check that it left the cells as they were."""
-        before = digest(train.cells)
-        with needing(self.extra):
-            start = time.perf_counter()
+        with self._checked(train.cells, "fit changed its training cells; work on a copy (train.cells.copy())."):
             self.predictor.fit(train, seed=seed)
-            self.seconds = time.perf_counter() - start
-        if digest(train.cells) != before:
-            raise ContractError("fit changed its training cells; work on a copy (train.cells.copy()).")
 
     def predict(self, query: Query) -> Prediction:
         """Answer one query, and check the answer."""
-        before = digest(query.cells)
-        with needing(self.extra):
-            start = time.perf_counter()
+        with self._checked(query.cells, "predict changed its input cells; work on a copy (query.cells.copy())."):
             prediction = self.predictor.predict(query)
-            self.seconds = time.perf_counter() - start
         genes = tuple(query.cells.var_names)
         if not isinstance(prediction, Prediction):
             raise ContractError(
@@ -110,13 +57,10 @@ class LocalModel:
                 "each of query.cells.var_names, in that order."
             )
         if prediction.genes is not None and tuple(prediction.genes) != genes:
-            wrong = [g for g, h in zip(prediction.genes, genes, strict=False) if g != h]
+            wrong = next((g for g, h in zip(prediction.genes, genes, strict=False) if g != h), "?")
             raise ContractError(
-                f"predict returned other genes or another order, first '{wrong[0] if wrong else '?'}'; order the columns as "
-                "query.cells.var_names."
+                f"predict returned other genes or another order, first '{wrong}'; order the columns as query.cells.var_names."
             )
-        if digest(query.cells) != before:
-            raise ContractError("predict changed its input cells; work on a copy (query.cells.copy()).")
         return prediction
 
     def save(self, folder: Path) -> None:
@@ -130,6 +74,30 @@ class LocalModel:
 
     def close(self) -> None:
         """Do nothing."""
+
+    @contextmanager
+    def _checked(self, cells: AnnData, changed: str) -> Iterator[None]:
+        """Time a call, and raise `ContractError` if it changed the cells that it was given."""
+        before = digest(cells)
+        with needing(self.extra):
+            start = time.perf_counter()
+            yield
+            self.seconds = time.perf_counter() - start
+        self.peak_memory_mb = peak_memory_mb()
+        if digest(cells) != before:
+            raise ContractError(changed)
+
+
+@contextmanager
+def needing(extra: str) -> Iterator[None]:
+    """Turn a missing package into `Unsupported` with the command that installs the extra; "" leaves the error as it is."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if not extra:
+            raise
+        command = f"python -m pip install -e '.[{extra}]'"
+        raise Unsupported(f"{error.name} is not installed; in the checkout, run: {command}") from error
 
 
 def peak_memory_mb() -> float:

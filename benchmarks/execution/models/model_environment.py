@@ -79,26 +79,10 @@ def environment_of(record: Baseline) -> Environment:
 
 
 def create(environment: Environment, report: Progress = ignore_progress) -> bool:
-    """Make an environment if it is not there; it appears under its name only once it works.
+    """Make an environment if it is not there; returns whether it was made now.
 
-    Parameters
-    ----------
-    environment
-        From `environment_of`.
-    report
-        Called with what is being done.
-
-    Returns
-    -------
-    bool
-        Whether it was made now.
-
-    Raises
-    ------
-    IsolationError
-        The requirements cannot be installed, or the contract cannot be imported there.
-    StoreError
-        The disk refuses.
+    It appears under its name only once it works. `report` is called with what is being done. Raises `IsolationError` if
+    the requirements cannot be installed or the contract cannot be imported there, and `StoreError` if the disk refuses.
     """
     if environment.ready:
         return False
@@ -117,18 +101,8 @@ def create(environment: Environment, report: Progress = ignore_progress) -> bool
         _run(serve_command(Path(python)), environment)
         (folder / INSTALLED).write_text(_run([python, "-I", "-c", LIST], environment), encoding="utf-8")
         # compiled now, under the paths that the files will have; a few packages hold files that do not compile
-        compiling = [
-            python,
-            "-m",
-            "compileall",
-            "-q",
-            "-s",
-            str(folder),
-            "-p",
-            str(environment.folder),
-            str(folder / "lib"),
-        ]
-        subprocess.run(compiling, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        paths = "-s", str(folder), "-p", str(environment.folder), str(folder / "lib")
+        subprocess.run([python, "-m", "compileall", "-q", *paths], capture_output=True, check=False)
 
     return make_once(environment.folder, make, report)
 

@@ -25,9 +25,11 @@ from typing import Any
 from benchmarks import errors
 from benchmarks.contract import Baseline, Prediction, Query, Train, no_report
 from benchmarks.errors import IsolationError, ModelFailed, ModelTimeout
+from benchmarks.execution.models.local_model import LocalModel
 from benchmarks.execution.models.model_environment import environment_of, serve_command
 from benchmarks.execution.models.session import serve_forked
-from benchmarks.execution.models.unit_files import get_answer, put_query, put_train
+from benchmarks.execution.models.unit_files import put_query, put_train
+from benchmarks.execution.prediction_store import get_prediction
 from benchmarks.registry import file_of
 
 THREADS = (
@@ -41,8 +43,6 @@ THREADS = (
 )
 """Variables that numerical packages read their number of threads from (NPROC: XLA). A child of this environment gets the
 first only: with the others numba sums in another order in a child than in this process, and scores of GEARS move by 1e-6."""
-
-
 SECONDS_TO_END = 5.0
 
 
@@ -51,20 +51,10 @@ class Stopped(BaseException):
 
 
 class RemoteModel:
-    """A `Model` whose work is done by a child process; its process and its files are removed with it.
+    """What `LocalModel` is, with the work done by a child process; its process and its files are removed with it.
 
-    Parameters
-    ----------
-    record
-        From the registry; one that is `isolated` runs in its own environment.
-    settings
-        Keyword arguments of its `build`.
-    plugins
-        Files given with `--plugin`.
-    threads
-        Threads of the child.
-    timeout
-        Seconds after which one `fit` or `predict` is ended; None: never.
+    A model that is `isolated` runs in its own environment. The child has so many `threads`, and knows the files given with
+    `--plugin`; one `fit` or `predict` is ended after `timeout` seconds, where that is given.
 
     Raises
     ------
@@ -86,10 +76,8 @@ class RemoteModel:
         timeout: float | None = None,
     ) -> None:
         self.timeout = timeout
-        self.seconds, self.peak_memory_mb, self.persistent = 0.0, 0.0, False
+        self.seconds, self.peak_memory_mb, self.stopped = 0.0, 0.0, False
         self.folder = Path(tempfile.mkdtemp(prefix="cycseq-unit-"))
-        self.stage = "start"
-        self.stopped = False
         self.process: BaseProcess | subprocess.Popen
         if record.isolated:
             self.connection, self.process = _start_isolated(record, self.folder, threads)
@@ -112,7 +100,7 @@ class RemoteModel:
         self.folder.mkdir(exist_ok=True)  # gone where the process has died
         put_query(query, self.folder)
         self._request("predict")
-        return get_answer(self.folder)
+        return get_prediction(self.folder, 0)
 
     def save(self, folder: Path) -> None:
         """Write it into an empty folder."""
@@ -129,7 +117,6 @@ class RemoteModel:
 
     def _request(self, do: str, report: Callable[[int, int, str], None] = no_report, **arguments: object) -> Any:
         """Send a request and wait for its result, passing progress on."""
-        self.stage = do
         deadline = time.monotonic() + self.timeout if self.timeout else None
         try:
             self.connection.send_bytes(json.dumps({"do": do, **arguments}).encode())
@@ -146,19 +133,21 @@ class RemoteModel:
                     self.seconds, self.peak_memory_mb = message["seconds"], message["peak_memory_mb"]
                     return message["done"]
         except (EOFError, OSError) as error:
-            raise self._died() from error
+            if self.stopped:
+                raise Stopped from error
+            raise self._died(do) from error
 
-    def _died(self) -> ModelFailed:
+    def _died(self, stage: str) -> ModelFailed:
         """Say how the process ended and what it printed last."""
-        if self.stopped:
-            raise Stopped
         code = _wait(self.process)
         log = self.folder / "log.txt"
-        lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        why = f"its last output: {last[:300]}" if last else "killed for lack of memory?"
+        said = log.read_text(encoding="utf-8", errors="replace").strip() if log.is_file() else ""
+        why = f"its last output: {said.splitlines()[-1].strip()[:300]}" if said else "killed for lack of memory?"
         self.close()
-        return ModelFailed(f"the process died (exit code {code}) in stage '{self.stage}'; {why}")
+        return ModelFailed(f"the process died (exit code {code}) in stage '{stage}'; {why}")
+
+
+Model = LocalModel | RemoteModel
 
 
 def _start_forked(folder: Path, threads: int) -> tuple[Connection, BaseProcess]:

@@ -21,17 +21,17 @@ from typing import Any
 from benchmarks import registry
 from benchmarks.errors import BenchmarkError, explain
 from benchmarks.execution.models.local_model import LocalModel
-from benchmarks.execution.models.unit_files import get_query, get_train, put_answer
+from benchmarks.execution.models.unit_files import get_query, get_train
+from benchmarks.execution.prediction_store import put_prediction
 
 
 class Session:
     """One predictor, and the connection to the harness."""
 
+    model: LocalModel
+
     def __init__(self, connection: Connection, folder: Path) -> None:
-        self.connection = connection
-        self.folder = folder
-        self.busy = False
-        self.model: LocalModel
+        self.connection, self.folder, self.busy = connection, folder, False
         self.requests: dict[str, Callable[..., object]] = {
             "build": self.build,
             "fit": self.fit,
@@ -81,7 +81,7 @@ class Session:
 
     def predict(self) -> None:
         """Answer the query in the unit's folder."""
-        put_answer(self.model.predict(get_query(self.folder)), self.folder)
+        put_prediction(self.folder, 0, self.model.predict(get_query(self.folder)))
 
     def report(self, done: int, total: int, text: str = "") -> None:
         """Send how far training is."""
@@ -109,15 +109,7 @@ def serve_unit(connection: Connection, folder: Path) -> None:
 
 
 def serve_forked(connection: Connection, folder: Path, threads: int) -> None:
-    """Serve one unit in a process of this environment.
-
-    Parameters
-    ----------
-    connection, folder
-        The connection to the harness, and the unit's folder.
-    threads
-        Threads of numerical packages.
-    """
+    """Serve one unit in a process of this environment, with so many threads of numerical packages."""
     from threadpoolctl import threadpool_limits
 
     os.setsid()  # so that the harness can end this process with all its children

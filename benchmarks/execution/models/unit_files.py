@@ -1,4 +1,4 @@
-"""Files of a unit of work: the training cells, then one query and its answer at a time.
+"""Files of a unit of work: the training cells, then one query at a time.
 
 Cells are NumPy archives without pickled objects, which every version of the packages reads alike; labels are JSON.
 """
@@ -6,7 +6,7 @@ Cells are NumPy archives without pickled objects, which every version of the pac
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,9 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from benchmarks.contract import Prediction, Query, Train, no_report
-from benchmarks.execution.prediction_store import get_prediction, put_prediction
+from benchmarks.contract import Query, Train, no_report
 
-TRAIN, QUERY, ANSWER = "train", "query", "answer"
+TRAIN, QUERY = "train", "query"
 
 
 def put_train(train: Train, folder: Path) -> None:
@@ -46,18 +45,6 @@ def get_query(folder: Path) -> Query:
     return Query(cells=cells, **labels)
 
 
-def put_answer(prediction: Prediction, folder: Path) -> None:
-    """Write a `Prediction`, with the gene names where it has them."""
-    put_prediction(folder, 0, prediction)
-    (folder / f"{ANSWER}.json").write_text(json.dumps(prediction.genes), encoding="utf-8")
-
-
-def get_answer(folder: Path) -> Prediction:
-    """Read what `put_answer` wrote."""
-    genes = json.loads((folder / f"{ANSWER}.json").read_text(encoding="utf-8"))
-    return replace(get_prediction(folder, 0), genes=None if genes is None else tuple(genes))
-
-
 def plain(cells: AnnData) -> AnnData:
     """Copy canonical cells as a predictor gets them: a CSR matrix, text and numbers as labels, and no other field."""
     obs = cells.obs.astype({c: str for c in cells.obs if not pd.api.types.is_numeric_dtype(cells.obs[c])})
@@ -68,14 +55,10 @@ def _put(path: Path, cells: AnnData, labels: dict[str, Any]) -> None:
     x, obs = sp.csr_matrix(cells.X), cells.obs
     columns = {f"obs_{c}": obs[c].to_numpy() for c in obs}
     text = {"names": cells.obs_names.to_numpy(), "genes": cells.var_names.to_numpy()}
-    arrays = {name: _as_array(values) for name, values in (columns | text).items()}
+    arrays = {name: v.astype(str) if v.dtype == object else v for name, v in (columns | text).items()}
     arrays |= {"data": x.data, "indices": x.indices, "indptr": x.indptr}
-    np.savez(path.with_suffix(".npz"), **arrays)  # type: ignore[arg-type]
+    np.savez(path.with_suffix(".npz"), **arrays)
     path.with_suffix(".json").write_text(json.dumps(labels), encoding="utf-8")
-
-
-def _as_array(values: np.ndarray) -> np.ndarray:
-    return values.astype(str) if values.dtype == object else values
 
 
 def _get(path: Path) -> tuple[AnnData, dict[str, Any]]:

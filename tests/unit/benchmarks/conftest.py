@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from benchmarks.data.own_file import OwnFile
+from benchmarks.execution.executor import Execution
 from benchmarks.execution.plan import make_plan
 from benchmarks.execution.runner import run
-from benchmarks.execution.settings import Execution
 from benchmarks.tasks.question import Question
 from tests.unit.benchmarks.scoring.screens import screen
 
 
 @pytest.fixture(scope="session")
-def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_run(make_shared: Callable[..., Path]) -> Path:
     """Folder of a run: two contexts × four perturbations of 60 genes, both directions."""
-    home = tmp_path_factory.mktemp("small_run")
+    return make_shared("small_run", _run_small) / "run"
+
+
+def _run_small(home: Path) -> None:
     cells = screen(n_cells=40, n_controls=90)
     cells.obs = cells.obs.drop(columns="is_control")
     cells.write_h5ad(home / "toy.h5ad")
@@ -29,4 +33,3 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Question(suite="own", own=own, models=("context_transfer",), folds=2, annotation=home / "blocks.json")
     )
     run(plan, home / "run", Execution(figures=False))
-    return home / "run"

@@ -12,7 +12,7 @@ import pytest
 import scipy.sparse as sp
 from typer.testing import CliRunner
 
-from benchmarks.cli.commands.data_command import app
+from benchmarks.cli.app import application
 from benchmarks.data import cards
 from benchmarks.data.download import sha256_of
 from tests.unit.datasets import upstream_files as upstream
@@ -82,7 +82,7 @@ def test_the_commands_take_files_as_the_study_has_them(name, tmp_path, monkeypat
     monkeypatch.setattr(cards, "read_card", lambda asked: replace(known, files=files))
 
     def run(*arguments: str) -> str:
-        done = CliRunner().invoke(app, [*arguments, "--data-dir", str(tmp_path / "files")])
+        done = CliRunner().invoke(application("data"), [*arguments, "--data-dir", str(tmp_path / "files")])
         assert done.exit_code == 0, done.output
         return done.output
 

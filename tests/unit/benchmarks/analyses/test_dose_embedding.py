@@ -10,12 +10,12 @@ import scipy.sparse as sp
 from typer.testing import CliRunner
 
 from benchmarks.analyses.dose_embedding import Placed, Pool, embed, pool_of, right_doses
-from benchmarks.cli.commands.embedding_command import app
+from benchmarks.cli.app import application
 from benchmarks.data.own_file import OwnFile
+from benchmarks.execution.executor import Execution
 from benchmarks.execution.load_run import reopen
 from benchmarks.execution.plan import make_plan
 from benchmarks.execution.runner import run
-from benchmarks.execution.settings import Execution
 from benchmarks.tasks.question import Question
 from reports.figures.dose_embedding_figure import (
     CELL_COLUMNS,
@@ -72,7 +72,7 @@ def test_doses_have_plain_names():
 
 
 def test_run_without_doses_raises(small_run):
-    result = CliRunner().invoke(app, [str(small_run)])
+    result = CliRunner().invoke(application("embedding"), [str(small_run)])
     assert result.exit_code == 2
     assert "has no doses" in " ".join(result.output.split())
 
@@ -124,7 +124,7 @@ def test_embed_run_with_doses(tmp_path):
     request = Question(suite="own", own=own, annotation=terms, **what)
     run(make_plan(request), tmp_path / "run", Execution(figures=False))
     finished = reopen(tmp_path / "run")
-    first = finished.asked("n2p")[0]
+    first = finished.conditions("n2p")[0]
     assert first.dose == 10000
     pooled = pool_of(finished, [first])
     assert set(pooled.doses) == {0.0, 10.0, 100.0, 1000.0, 10000.0}

@@ -16,7 +16,7 @@ from benchmarks.analyses.gene_set_enrichment.prerank import (
     read_gene_sets,
     usable_sets,
 )
-from benchmarks.cli.commands.enrichment_command import app
+from benchmarks.cli.app import application
 from benchmarks.errors import DataError
 
 pytest.importorskip("gseapy")
@@ -100,7 +100,7 @@ def test_enrichment_command(small_run, tmp_path):
     lines = [f"BLOCK{n}\t\t" + "\t".join(f"G{g}" for g in range(14 * n, min(60, 14 * n + 14))) for n in range(4)]
     (tmp_path / "blocks.gmt").write_text("\n".join(lines) + "\n")
     options = ["--gene-sets", str(tmp_path / "blocks.gmt"), "--permutations", "100", "--condition", "A/G1"]
-    result = CliRunner().invoke(app, [str(small_run), *options])
+    result = CliRunner().invoke(application("enrichment"), [str(small_run), *options])
     assert result.exit_code == 0, result.output
     folder = small_run / "enrichment"
     agreement = pd.read_csv(folder / "agreement.csv").set_index("model")
@@ -121,6 +121,6 @@ def test_enrichment_command(small_run, tmp_path):
     ],
 )
 def test_enrichment_command_errors(small_run, options, words):
-    result = CliRunner().invoke(app, [str(small_run), *options])
+    result = CliRunner().invoke(application("enrichment"), [str(small_run), *options])
     assert result.exit_code == 2
     assert words in " ".join(result.output.split())

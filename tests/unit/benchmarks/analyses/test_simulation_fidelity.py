@@ -18,8 +18,8 @@ from benchmarks.analyses.simulation_fidelity.count_statistics import (
 )
 from benchmarks.analyses.simulation_fidelity.effect_sizes import effect_table, permuted_e_distances
 from benchmarks.analyses.simulation_fidelity.fidelity_report import DIFFERENCES, default_twins, page_text
-from benchmarks.cli.commands import fidelity_command as command
-from benchmarks.cli.exit_codes import EXIT_USAGE
+from benchmarks.cli.app import application
+from benchmarks.cli.console import EXIT_USAGE
 from benchmarks.data.cards import read_card
 from benchmarks.data.dataset import Dataset
 from benchmarks.data.simulation import network
@@ -175,14 +175,14 @@ def test_page_lists_values_outside_bands():
 
 def test_command_writes_page_tables_and_figures(tmp_path):
     args = ["--real", "smoke_simulated", "--twin", "smoke_simulated", "--out", str(tmp_path)]
-    result = CliRunner().invoke(command.app, args)
+    result = CliRunner().invoke(application("fidelity"), args)
     assert result.exit_code == 0, result.output
     found = {p.name for p in tmp_path.iterdir()}
     assert found == {"fidelity.md", "counts.csv", "effects.csv", "effects.png", "counts_smoke_simulated.png"}
 
 
 def test_command_unknown_data_set(tmp_path):
-    result = CliRunner().invoke(command.app, ["--real", "nothing_simulated", "--out", str(tmp_path)])
+    result = CliRunner().invoke(application("fidelity"), ["--real", "nothing_simulated", "--out", str(tmp_path)])
     assert result.exit_code == EXIT_USAGE
     assert "Unknown data set 'nothing_simulated'" in result.output
 

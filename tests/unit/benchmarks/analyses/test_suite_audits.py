@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.analyses.suite_audits import wrong_answers
-from benchmarks.cli.commands.audits_command import app
+from benchmarks.cli.app import application
 from benchmarks.execution.load_run import reopen
 from reports import load
 from reports.stats.audits import judge_directions, rate_metrics
@@ -44,7 +44,7 @@ def test_metrics_of_change_see_direction(small_run, answers):
 @pytest.mark.slow
 def test_audits_command(tmp_path):
     options = ["--suite", "smoke", "--out", str(tmp_path), "--models", "context_transfer,linear"]
-    result = CliRunner().invoke(app, options)
+    result = CliRunner().invoke(application("audits"), options)
     assert result.exit_code == 0, result.output
     page = (tmp_path / "audits.md").read_text()
     assert "SIMULATED" in page
@@ -56,11 +56,13 @@ def test_audits_command(tmp_path):
     assert effects["none"] == 1
     assert effects["per_condition"] < 0.6 < effects["technical"]
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/predictions/*/*/outcome.json")}
-    assert CliRunner().invoke(app, options).exit_code == 0
+    assert CliRunner().invoke(application("audits"), options).exit_code == 0
     assert kept == {path: path.stat().st_mtime_ns for path in kept}  # nothing is trained twice
 
 
 def test_audits_command_unknown_audit(tmp_path):
-    result = CliRunner().invoke(app, ["--suite", "smoke", "--out", str(tmp_path), "--only", "protocol"])
+    result = CliRunner().invoke(
+        application("audits"), ["--suite", "smoke", "--out", str(tmp_path), "--only", "protocol"]
+    )
     assert result.exit_code == 2
     assert "Did you mean 'protocols'" in " ".join(result.output.split())

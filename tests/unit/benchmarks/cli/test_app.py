@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import subprocess
 import sys
+from collections.abc import Iterable
 
 import pytest
 from typer.testing import CliRunner
@@ -43,12 +44,17 @@ def test_unknown_subcommand_is_refused() -> None:
     assert CliRunner().invoke(app, ["scores"]).exit_code == 2
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_of_a_subcommand_imports_nothing_heavy(name: str) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [*(([name, "--help"], HEAVY) for name in COMMANDS), (["run", "--list"], set(HEAVY) - {"numpy", "scipy"})],
+    ids=lambda value: " ".join(value),
+)
+def test_help_and_lists_import_nothing_heavy(arguments: list[str], unwanted: Iterable[str]) -> None:
     code = (
         "import sys; from benchmarks.cli.app import app\n"
-        f"try: app([{name!r}, '--help'])\n"
-        f"except SystemExit: print([m for m in {HEAVY!r} if m in sys.modules])"
+        f"try: app({arguments!r})\n"
+        "except SystemExit: print(sorted({m.split('.')[0] for m in sys.modules if '.' in m} & "
+        f"{set(unwanted)!r}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.cli.commands.data_command import app
+from benchmarks.cli.app import application
 from benchmarks.data import cards, download, sources, summary
 from benchmarks.data.cards import SourceFile
 from benchmarks.data.dataset import load_dataset
@@ -40,7 +40,7 @@ def mine(tmp_path: Path) -> Path:
 
 
 def run(*arguments: object) -> tuple[int, str]:
-    done = CliRunner().invoke(app, [str(a) for a in arguments])
+    done = CliRunner().invoke(application("data"), [str(a) for a in arguments])
     return done.exit_code, done.output
 
 

@@ -22,7 +22,7 @@ def test_the_plan_is_the_one_that_was_run(small_run, finished):
     manifest = json.loads((small_run / "manifest.json").read_text())
     assert finished.plan.key == manifest["key"]
     assert finished.plan.question.own.path.name == "toy.h5ad"
-    assert len(finished.asked("n2p")) == sum(len(fold.conditions) for fold in finished.plan.splits) == 8
+    assert len(finished.conditions("n2p")) == sum(len(fold.conditions) for fold in finished.plan.splits) == 8
 
 
 def test_other_data_are_refused(small_run, tmp_path):
@@ -38,16 +38,16 @@ def test_other_data_are_refused(small_run, tmp_path):
 
 def test_predictions_are_those_of_the_condition(finished):
     """A copied input comes back as the input, cell by cell."""
-    for asked in finished.asked("p2n"):
+    for asked in finished.conditions("p2n"):
         copied = finished.prediction(asked, "no_change")
         given = finished.plan.cells.X[asked.condition.perturbed_a].toarray()
         assert np.array_equal(copied.values, given)
-    assert finished.prediction(finished.asked("n2p")[0], "train_control") is None  # takes p2n only
+    assert finished.prediction(finished.conditions("n2p")[0], "train_control") is None  # takes p2n only
     assert "train_control" not in finished.models("n2p")
 
 
 def test_the_change_of_the_truth_and_the_start_share_no_cell(finished):
-    asked = finished.asked("n2p")[0]
+    asked = finished.conditions("n2p")[0]
     own, x = asked.condition, finished.plan.cells.X
     change, start = changes(finished.plan.cells, asked)
     truth = mean_profile(x[np.concatenate([own.perturbed_a, own.perturbed_b])])
@@ -57,7 +57,7 @@ def test_the_change_of_the_truth_and_the_start_share_no_cell(finished):
 
 
 def test_halves_of_the_truth_have_controls_of_their_own(finished):
-    asked = finished.asked("n2p")[0]
+    asked = finished.conditions("n2p")[0]
     own, x = asked.condition, finished.plan.cells.X
     one, other = half_changes(finished.plan.cells, asked, 3)
     n = len(own.perturbed_a) + len(own.perturbed_b)
@@ -68,12 +68,12 @@ def test_halves_of_the_truth_have_controls_of_their_own(finished):
 
 
 def test_own_genes_are_columns_of_the_perturbed_genes(finished):
-    asked = next(a for a in finished.asked("n2p") if a.condition.perturbation == "G3+G4")
+    asked = next(a for a in finished.conditions("n2p") if a.condition.perturbation == "G3+G4")
     assert own_genes(asked, finished.plan.cells.var_names).tolist() == [3, 4]
 
 
 def test_conditions_are_chosen_by_name(finished):
-    every = finished.asked("n2p")
+    every = finished.conditions("n2p")
     assert {a.condition.context for a in choose(every, ("G1",))} == {"A", "B"}
     assert [a.name for a in choose(every, ("A/G1", "a/g1"))] == ["A/G1"]
     with pytest.raises(UnknownName, match=r"Unknown condition 'A/G11'. Did you mean 'A/G1'"):
@@ -84,4 +84,4 @@ def test_what_was_not_asked_is_refused(finished):
     with pytest.raises(UnknownName, match="Did you mean 'no_change'"):
         finished.models("n2p", ("no_chang",))
     with pytest.raises(BenchmarkError, match="not p2p"):
-        finished.asked("p2p")
+        finished.conditions("p2p")

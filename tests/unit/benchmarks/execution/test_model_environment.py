@@ -17,8 +17,8 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import registry
-from benchmarks.cli.commands import environments_command
-from benchmarks.cli.exit_codes import EXIT_INTERRUPTED, EXIT_USAGE
+from benchmarks.cli.app import application
+from benchmarks.cli.console import EXIT_INTERRUPTED, EXIT_USAGE
 from benchmarks.contract import Baseline
 from benchmarks.errors import ContractError, IsolationError
 from benchmarks.execution.models import model_environment
@@ -147,15 +147,15 @@ def test_command_lists_and_removes(own_cache: Path, tmp_path: Path) -> None:
     path = write(tmp_path, "six==1.16.0")
     plugin = ["--plugin", str(path)]
     run = CliRunner().invoke
-    assert "not made" in run(environments_command.app, ["list", *plugin], terminal_width=200).output
+    assert "not made" in run(application("environments"), ["list", *plugin], terminal_width=200).output
     folder = plugins.link(registry.from_file(path)[0])
     (folder.parent / "0123456789abcdef").mkdir()
-    listed = run(environments_command.app, ["list", *plugin]).output.replace("\n", "").replace(" ", "")
+    listed = run(application("environments"), ["list", *plugin]).output.replace("\n", "").replace(" ", "")
     assert folder.name in listed
     assert "0123456789abcdef:nomodelhasit" in listed
-    done = run(environments_command.app, ["create", "good", *plugin])
+    done = run(application("environments"), ["create", "good", *plugin])
     assert "was there" in done.output
-    assert run(environments_command.app, ["remove", "good", *plugin]).exit_code == 0
+    assert run(application("environments"), ["remove", "good", *plugin]).exit_code == 0
     assert not folder.exists()
 
 
@@ -169,7 +169,7 @@ def test_command_lists_and_removes(own_cache: Path, tmp_path: Path) -> None:
     ],
 )
 def test_unusable_arguments_are_refused(arguments: list[str], words: str, own_cache: Path) -> None:
-    done = CliRunner().invoke(environments_command.app, arguments)
+    done = CliRunner().invoke(application("environments"), arguments)
     assert done.exit_code == EXIT_USAGE
     assert words in done.output
 

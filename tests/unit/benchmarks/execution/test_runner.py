@@ -7,11 +7,10 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.errors import BenchmarkError, UnknownName
-from benchmarks.execution.executor import executor_names, find_executor
+from benchmarks.execution.executor import Execution, executor_names, find_executor
 from benchmarks.execution.executors.process import in_order
 from benchmarks.execution.plan import Plan, make_plan
 from benchmarks.execution.runner import why_not_trained
-from benchmarks.execution.settings import Execution
 from benchmarks.tasks.question import Question
 from benchmarks.tasks.suites import SMOKE
 
@@ -56,6 +55,13 @@ def test_keys_depend_on_the_question_and_not_on_the_execution(plan: Plan) -> Non
     changed = make_plan(replace(question, settings={"linear": {"ridge": 7.0}}))
     moved = {spec.record.name for spec in changed.specs if spec.key != keys[spec.record.name]}
     assert (changed.key, moved) == (plan.key, {"linear"})
+
+
+def test_another_model_or_direction_moves_no_other_models_seed(plan: Plan) -> None:
+    alone = make_plan(Question(suite="smoke", models=("linear",), directions=("n2p",)))
+    assert {(spec.record.name, spec.fold, spec.seed) for spec in alone.specs} < {
+        (spec.record.name, spec.fold, spec.seed) for spec in plan.specs
+    }
 
 
 def test_executors_are_found_by_name(plan: Plan, tmp_path) -> None:

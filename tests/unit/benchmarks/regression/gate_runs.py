@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from typer.testing import CliRunner
 
-from benchmarks.cli.commands import regress_command
+from benchmarks.cli.app import application
 from reports.tables import METRIC_COLUMNS, SCORE_COLUMNS
 
 METRICS = [
@@ -76,7 +76,7 @@ def with_status(scores, status, which, reason="because"):
 def run(tmp_path, new, reference, *options, **settings):
     here = make_run(tmp_path / "new", new, **settings)
     there = make_run(tmp_path / "reference", reference)
-    return CliRunner().invoke(regress_command.app, [str(here), str(there), *options])
+    return CliRunner().invoke(application("regress"), [str(here), str(there), *options])
 
 
 def flat(text):

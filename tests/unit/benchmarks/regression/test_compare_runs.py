@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.cli.commands import regress_command
+from benchmarks.cli.app import application
 from benchmarks.regression import compare_runs
 from benchmarks.regression.gate_tables import read_table
 from tests.unit.benchmarks.regression.gate_runs import (
@@ -121,12 +121,12 @@ def test_incomparable_tables_exit_2(tmp_path, spoil, settings, words):
 def test_reference_file_round_trip(tmp_path):
     folder = make_run(tmp_path / "run", make_scores(seeds=(0, 1), sd=0.1))
     for name in ("a.csv.gz", "b.csv.gz"):
-        done = CliRunner().invoke(regress_command.app, [str(folder), "--write", str(tmp_path / name)])
+        done = CliRunner().invoke(application("regress"), [str(folder), "--write", str(tmp_path / name)])
         assert done.exit_code == 0
     assert (tmp_path / "a.csv.gz").read_bytes() == (tmp_path / "b.csv.gz").read_bytes()
     assert not compare_runs.compare(read_table(folder), read_table(tmp_path / "a.csv.gz"))
     worse = make_run(tmp_path / "worse", shifted(make_scores(seeds=(0, 1), sd=0.1), "des", -0.2))
-    assert CliRunner().invoke(regress_command.app, [str(worse), str(tmp_path / "a.csv.gz")]).exit_code == 1
+    assert CliRunner().invoke(application("regress"), [str(worse), str(tmp_path / "a.csv.gz")]).exit_code == 1
 
 
 def test_leaderboard_is_compared_unpaired(tmp_path):
@@ -137,12 +137,12 @@ def test_leaderboard_is_compared_unpaired(tmp_path):
     board.loc[(board["model"] == "m1") & (board["metric"] == "des"), ["mean", "low", "high"]] += 0.3
     extra = board[board["metric"] == "des"].assign(metric="r3")
     pd.concat([board, extra]).to_csv(tmp_path / "leaderboard.csv", index=False)
-    done = CliRunner().invoke(regress_command.app, [str(folder), str(tmp_path / "leaderboard.csv")])
+    done = CliRunner().invoke(application("regress"), [str(folder), str(tmp_path / "leaderboard.csv")])
     assert done.exit_code == 1
     assert "compared unpaired" in done.output
     assert "2 worse, 0 better" in done.output
     assert "the metric, for all models" in flat(done.output)
-    done = CliRunner().invoke(regress_command.app, [str(tmp_path / "leaderboard.csv"), str(folder)])
+    done = CliRunner().invoke(application("regress"), [str(tmp_path / "leaderboard.csv"), str(folder)])
     assert done.exit_code == 2
     assert "expected a run's folder" in done.output
 
@@ -209,12 +209,12 @@ def test_unreadable_tables_exit_2(tmp_path, name, content, words):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     folder = make_run(tmp_path / "run", make_scores())
-    done = CliRunner().invoke(regress_command.app, [str(folder), str(tmp_path / name)])
+    done = CliRunner().invoke(application("regress"), [str(folder), str(tmp_path / name)])
     assert done.exit_code == 2
     assert words in flat(done.output)
 
 
 def test_folder_without_run_exits_2(tmp_path):
-    done = CliRunner().invoke(regress_command.app, [str(tmp_path), str(tmp_path)])
+    done = CliRunner().invoke(application("regress"), [str(tmp_path), str(tmp_path)])
     assert done.exit_code == 2
     assert "metrics.csv" in done.output

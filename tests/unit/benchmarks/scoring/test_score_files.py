@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 from typer.testing import CliRunner
 
-from benchmarks.cli.commands.score_command import app
+from benchmarks.cli.app import application
 from benchmarks.errors import DataError
 from benchmarks.scoring.external.prediction_files import Labels, read_cells
 from benchmarks.scoring.external.score_files import ScoringRequest, score_files
@@ -300,7 +300,7 @@ def test_csc_file_equals_csr_file(files):
 
 @pytest.mark.parametrize("bad", [("--space", "tpm"), ("--genes", "some"), ("--direction", "up"), ("--start", "mid")])
 def test_command_line_rejects_unknown_choices(files, bad):
-    result = CliRunner().invoke(app, [str(files["mine"]), "--truth", str(files["truth"]), *bad])
+    result = CliRunner().invoke(application("score"), [str(files["mine"]), "--truth", str(files["truth"]), *bad])
     assert result.exit_code == 2
     assert "expected one of" in result.output
 
@@ -308,7 +308,7 @@ def test_command_line_rejects_unknown_choices(files, bad):
 def test_command_line_writes_tables(files, tmp_path):
     arguments = [str(files["mine"]), "--truth", str(files["truth"]), "--train", str(files["train"])]
     result = CliRunner().invoke(
-        app,
+        application("score"),
         [*arguments, "--context-key", "context", "--no-figures", "--out", str(tmp_path / "o")],
         catch_exceptions=False,
     )
@@ -326,5 +326,5 @@ def test_command_line_writes_tables(files, tmp_path):
 def test_single_condition(files, tmp_path):
     change(files["truth"], lambda a: a[a.obs["perturbation"].isin(["control", "G0"]).to_numpy()].copy())
     arguments = [str(files["mine"]), "--truth", str(files["truth"]), "--context-key", "context", "--out", str(tmp_path)]
-    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    result = CliRunner().invoke(application("score"), arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output

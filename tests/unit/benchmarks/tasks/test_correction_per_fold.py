@@ -11,9 +11,9 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from benchmarks.errors import DataError, LeakageError, UnknownName
+from benchmarks.execution.executor import Execution
 from benchmarks.execution.plan import make_plan
 from benchmarks.execution.runner import run
-from benchmarks.execution.settings import Execution
 from benchmarks.scoring.surviving_effects import summary, surviving_effects
 from benchmarks.tasks.batch_correction.batches import BatchCorrection, confounding, label_batches
 from benchmarks.tasks.batch_correction.combat import Combat
