@@ -6,8 +6,8 @@ the others interact (synergy, buffering, epistasis, or something new).
 
 import numpy as np
 
-from benchmarks.data.simulation.conditions import Pairs, draw_pairs, numbered, singles
 from benchmarks.data.simulation.design import Design
+from benchmarks.data.simulation.perturbed_states import Pairs, draw_pairs, numbered, singles
 from benchmarks.data.simulation.screen import simulated
 
 SEED = 1001

@@ -4,8 +4,8 @@ Every number is simulated, by `benchmarks/data/simulation`. Cells per knock-down
 the same screen larger: thousands of knock-downs, dozens of contexts, any number of genes; its cells come block by block.
 """
 
-from benchmarks.data.simulation.conditions import numbered, singles
 from benchmarks.data.simulation.design import Design
+from benchmarks.data.simulation.perturbed_states import numbered, singles
 from benchmarks.data.simulation.screen import simulated
 
 SEED = 1001

@@ -6,8 +6,8 @@ dose scales the targets' responses.
 
 import numpy as np
 
-from benchmarks.data.simulation.conditions import Hill, dosed, draw_compounds, numbered
 from benchmarks.data.simulation.design import Design
+from benchmarks.data.simulation.perturbed_states import Hill, dosed, draw_compounds, numbered
 from benchmarks.data.simulation.screen import simulated
 
 SEED = 1001

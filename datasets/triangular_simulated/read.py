@@ -5,8 +5,8 @@ Figure 3; in sim_K562 they have about as many differentially expressed genes as 
 (763 and 7). The other 22 knock-downs run from nothing to strong.
 """
 
-from benchmarks.data.simulation.conditions import numbered, singles
 from benchmarks.data.simulation.design import Design
+from benchmarks.data.simulation.perturbed_states import numbered, singles
 from benchmarks.data.simulation.screen import simulated
 
 SEED = 1001

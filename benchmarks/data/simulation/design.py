@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.contract import CONTROL
 from benchmarks.data.schema import condition_name
-from benchmarks.data.simulation.conditions import SimulatedState
+from benchmarks.data.simulation.perturbed_states import SimulatedState
 from benchmarks.errors import DataError
 
 LEAST_COUNTS = 60

@@ -19,8 +19,8 @@ from jaxtyping import Float, Int
 
 from benchmarks.contract import CONTROL
 from benchmarks.data.schema import Reading
-from benchmarks.data.simulation.conditions import SimulatedState
 from benchmarks.data.simulation.design import Design
+from benchmarks.data.simulation.perturbed_states import SimulatedState
 from benchmarks.data.simulation.sparse_counts import draw_sparse_counts
 from benchmarks.data.simulation.truth import annotate, expect_conditions
 from benchmarks.data.simulation.world import Context, World, draw_context, draw_world

@@ -19,8 +19,8 @@ from jaxtyping import Float, Int
 from scipy.sparse.linalg import splu
 
 from benchmarks.data.simulation import network
-from benchmarks.data.simulation.conditions import SimulatedState
 from benchmarks.data.simulation.design import Design
+from benchmarks.data.simulation.perturbed_states import SimulatedState
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,18 @@ class FlatArray:
     start: int = 0
     """Byte at which the array begins."""
 
-    def read(self, first: int, count: int) -> np.ndarray:
-        """Read `count` numbers from `first` on; raises `DataError` where the file ends too early."""
-        found = np.fromfile(self.path, self.dtype, count, offset=self.start + first * np.dtype(self.dtype).itemsize)
-        if len(found) < count:
-            raise DataError(f"{self.path} ends too early: it is damaged. Delete its folder and prepare it again.")
+    def read(self, firsts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Read runs of `counts` numbers that begin at `firsts`, one behind the other; raises `DataError` if it ends early."""
+        found, done = np.empty(counts.sum(), self.dtype), 0
+        with self.path.open("rb") as file:
+            for first, count in zip(firsts.tolist(), counts.tolist(), strict=True):
+                wanted = found[done : done + count]
+                file.seek(self.start + first * found.itemsize)
+                if file.readinto(wanted) < wanted.nbytes:
+                    raise DataError(
+                        f"{self.path} ends too early: it is damaged. Delete its folder and prepare it again."
+                    )
+                done += count
         return found
 
 
@@ -56,10 +63,6 @@ class DiskRows:
     def _ranges(self, firsts: np.ndarray, lasts: np.ndarray) -> sp.csr_matrix:
         """Read ranges of rows, one below the other."""
         lengths = [np.diff(self.ends[first : last + 1]) for first, last in zip(firsts, lasts, strict=True)]
-        starts, counts = self.ends[firsts], self.ends[lasts] - self.ends[firsts]
-        data, indices = (
-            np.concatenate([part.read(int(start), int(n)) for start, n in zip(starts, counts, strict=True)])
-            for part in self._parts
-        )
+        data, indices = (part.read(self.ends[firsts], self.ends[lasts] - self.ends[firsts]) for part in self._parts)
         ends = np.concatenate([[0], *lengths]).cumsum()
         return sp.csr_matrix((data, indices, ends), shape=(len(ends) - 1, self.n_columns))

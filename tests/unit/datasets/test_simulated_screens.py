@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.data.cards import read_card
 from benchmarks.data.expression_space import convert
-from benchmarks.data.simulation.conditions import DOSES_NM
+from benchmarks.data.simulation.perturbed_states import DOSES_NM
 from benchmarks.data.simulation.screen import Screen
 from benchmarks.data.sources import load_reader
 from benchmarks.data.store.content_hash import digest

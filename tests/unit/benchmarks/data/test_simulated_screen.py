@@ -10,7 +10,8 @@ from anndata import AnnData
 from scipy import stats
 
 from benchmarks.data.simulation import screen as screen_module
-from benchmarks.data.simulation.conditions import (
+from benchmarks.data.simulation.design import Design
+from benchmarks.data.simulation.perturbed_states import (
     DOSES_NM,
     KINDS,
     PUSH,
@@ -22,7 +23,6 @@ from benchmarks.data.simulation.conditions import (
     numbered,
     singles,
 )
-from benchmarks.data.simulation.design import Design
 from benchmarks.data.simulation.screen import Screen
 from benchmarks.data.simulation.sparse_counts import LARGE_MEAN, draw_sparse_counts
 from benchmarks.data.store.content_hash import digest
