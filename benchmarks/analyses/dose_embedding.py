@@ -19,7 +19,7 @@ from sklearn.neighbors import NearestNeighbors
 from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.errors import BenchmarkError
 from benchmarks.execution.load_run import DirectedCondition, FinishedRun, choose
-from benchmarks.execution.models.extras import needing
+from benchmarks.execution.models.local_model import needing
 from benchmarks.scoring.scored_fold import summarise_training, take
 from benchmarks.seeds import derive
 from reports.figures.dose_embedding_figure import CELL_COLUMNS, NEIGHBOUR_COLUMNS, REAL, draw_embedding

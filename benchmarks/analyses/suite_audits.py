@@ -117,7 +117,13 @@ def wrong_answers(finished: FinishedRun) -> pd.DataFrame:
         answers |= {
             f"{model}{audit_tables.AS_N2P}": _turned(finished, own, question, model) for model in finished.models("n2p")
         }
-        labels = finished.plan.labels | {"direction": "p2n", "fold": fold.fold, "seed": 0, "kind": "model", "dose": np.nan}
+        labels = finished.plan.labels | {
+            "direction": "p2n",
+            "fold": fold.fold,
+            "seed": 0,
+            "kind": "model",
+            "dose": np.nan,
+        }
         tables += [
             _score(question, target, model, given).assign(**labels, model=model, budget="", audit="")
             for model, given in answers.items()

@@ -14,7 +14,7 @@ import pandas as pd
 
 from benchmarks.data.annotation import Annotation
 from benchmarks.errors import DataError
-from benchmarks.execution.models.extras import needing
+from benchmarks.execution.models.local_model import needing
 from benchmarks.scoring.metrics.profile import FLAT
 
 GeneSets = Mapping[str, tuple[str, ...]]
