@@ -31,7 +31,7 @@ import pandas as pd
 from benchmarks.contract import CONTROL, Prediction
 from benchmarks.data.store.atomic_files import atomic
 from benchmarks.scoring.evaluate import Scores, Values, evaluate, score_rows
-from benchmarks.scoring.scored_fold import Cells, ScoredFold, take
+from benchmarks.scoring.scored_fold import Cells, CellTable, ScoredFold, take
 from benchmarks.scoring.summaries import PredictionSummary, TruthSummary, summarise_predictions, summarise_truth
 
 REFERENCES = ("oracle", "ceiling", "expectation", "other_controls")
@@ -116,7 +116,7 @@ def references(fold: ScoredFold, truth: TruthSummary, expectation: np.ndarray | 
     training = fold.training
     if training is not None and fold.direction == "n2p":
         # cells of the state that a condition starts from, which no perturbation has changed
-        others = _summarise_cells(fold, truth, lambda number: training.start_like(fold.conditions[number]))
+        others = _summarise_cells(fold, truth, lambda number: training.start_like(fold.conditions[number]), training.cells)
         yield "other_controls", evaluate(fold, truth, others)
     if expectation is not None:
         yield "expectation", evaluate(fold, truth, PredictionSummary.of_means(expectation))
@@ -154,12 +154,15 @@ def _score_ceiling(fold: ScoredFold, whole: TruthSummary) -> Values:
     return found
 
 
-def _summarise_cells(fold: ScoredFold, truth: TruthSummary, positions: Positions) -> PredictionSummary:
-    """Summarise real cells as the predictions; a condition without any has none."""
+def _summarise_cells(
+    fold: ScoredFold, truth: TruthSummary, positions: Positions, cells: CellTable | None = None
+) -> PredictionSummary:
+    """Summarise real cells (of the fold, or of another table) as the predictions; a condition without any has none."""
+    table = fold.cells if cells is None else cells
 
     def load(number: int) -> Prediction | None:
         own = positions(number)
-        return as_prediction(take(fold.cells, own)) if len(own) else None
+        return as_prediction(take(table, own)) if len(own) else None
 
     return summarise_predictions(fold, truth, load)
 
@@ -232,18 +235,18 @@ def _mixtures(fold: ScoredFold, half: Sequence[np.ndarray]) -> dict[str, Draw]:
         shuffled[:, order] = cells[:, source]
         return shuffled
 
-    def draw_from(positions: Positions) -> Draw:
+    def draw_from(table: CellTable, positions: Positions) -> Draw:
         def draw(number: int, n: int, generator: np.random.Generator) -> np.ndarray:
             own = positions(number)
             chosen = generator.choice(own, n, replace=len(own) < n)
             unique, back = np.unique(chosen, return_inverse=True)
-            return dense(take(fold.cells, unique))[back]
+            return dense(take(table, unique))[back]
 
         return draw
 
     found: dict[str, Draw] = {"noise": noise}
     training = fold.training
     if training is not None and all(len(training.perturbed_like(c)) for c in fold.conditions):
-        found["mean_effect"] = draw_from(lambda number: training.perturbed_like(fold.conditions[number]))
-    found["input"] = draw_from(lambda number: fold.conditions[number].input(fold.direction))
+        found["mean_effect"] = draw_from(training.cells, lambda number: training.perturbed_like(fold.conditions[number]))
+    found["input"] = draw_from(fold.cells, lambda number: fold.conditions[number].input(fold.direction))
     return found

@@ -43,8 +43,10 @@ class TrainingSummary:
     """Principal components that distances between cells are measured in."""
     effects: Mapping[Step, pd.DataFrame]
     """Step → mean change of a context's training perturbations [context, gene]; row "" is the mean over contexts."""
+    cells: CellTable
+    """Where the training cells are: the table of the test cells, or another file."""
     train: Index
-    """Positions of the training cells."""
+    """Positions of the training cells in `cells`."""
     labels: pd.DataFrame
     """Context, perturbation and dose (nM, 0 for none) of the training cells."""
 
@@ -55,12 +57,12 @@ class TrainingSummary:
         return np.stack([table.loc[context if context in table.index else ""].to_numpy() for table, context in pairs])
 
     def start_like(self, condition: TestCondition) -> Index:
-        """Positions of the training cells in the state that a condition starts from."""
+        """Positions in `cells` of the training cells in the state that a condition starts from."""
         name = CONTROL if condition.start_dose is None else condition.perturbation
         return self._find(condition.context, self.labels["perturbation"] == name, condition.start_dose)
 
     def perturbed_like(self, condition: TestCondition) -> Index:
-        """Positions of the training cells of a condition's context and dose, of any perturbation."""
+        """Positions in `cells` of the training cells of a condition's context and dose, of any perturbation."""
         return self._find(condition.context, self.labels["perturbation"] != CONTROL, condition.dose)
 
     def _find(self, context: str, which: pd.Series, dose: float | None) -> Index:
@@ -87,6 +89,7 @@ def summarise_training(
     return TrainingSummary(
         components=PCA(n, svd_solver=solver, random_state=seed).fit(x),
         effects={step: _mean_effects(x, labels, cells.var_names, step) for step in steps},
+        cells=cells,
         train=train,
         labels=labels,
     )
