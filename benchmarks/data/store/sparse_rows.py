@@ -30,7 +30,7 @@ class FlatArray:
             for first, count in zip(firsts.tolist(), counts.tolist(), strict=True):
                 wanted = found[done : done + count]
                 file.seek(self.start + first * found.itemsize)
-                if file.readinto(wanted) < wanted.nbytes:
+                if file.readinto(wanted.data) < wanted.nbytes:
                     raise DataError(
                         f"{self.path} ends too early: it is damaged. Delete its folder and prepare it again."
                     )
