@@ -281,8 +281,7 @@ def test_damaged_truth_side_is_computed_again(tmp_path):
 
 
 def test_training_without_controls_has_no_mean_effect() -> None:
-    cells = ad.AnnData(
-        sp.csr_matrix(np.eye(4, dtype=np.float32)), pd.DataFrame({"context": "a", "perturbation": ["x", "x", "y", "y"]})
-    )
+    labels = pd.DataFrame({"context": "a", "perturbation": ["x", "x", "y", "y"]}, index=list("1234"))
+    cells = ad.AnnData(sp.csr_matrix(np.eye(4, dtype=np.float32)), labels)
     training = summarise_training(cells, np.arange(4), seed=0)
     assert training.effects[None, None].to_numpy().tolist() == [[0.0] * 4]
