@@ -117,11 +117,9 @@ def _at(labels: pd.DataFrame, dose: float | None) -> pd.Series:
 def _means(x: sp.csr_matrix, labels: pd.DataFrame, genes: pd.Index, which: pd.Series) -> pd.DataFrame:
     """Mean profiles of the cells chosen [(context, perturbation), gene]."""
     chosen = np.flatnonzero(which.to_numpy())
-    keys = pd.MultiIndex.from_frame(labels.iloc[chosen][["context", "perturbation"]])
-    codes, groups = pd.factorize(keys, sort=True)
-    shape = len(groups), len(chosen)
-    weights = sp.csr_matrix((1.0 / np.bincount(codes)[codes], (codes, np.arange(len(codes)))), shape=shape)
-    index = groups.set_names(keys.names)
+    groups = labels.iloc[chosen].groupby(["context", "perturbation"])
+    codes, index = groups.ngroup().to_numpy(), groups.size().index
+    weights = sp.csr_matrix((1.0 / np.bincount(codes)[codes], (codes, np.arange(len(codes)))), (len(index), len(codes)))
     return pd.DataFrame((weights @ x[chosen].astype(np.float64)).toarray(), index=index, columns=genes)
 
 

@@ -1,5 +1,6 @@
 """The table that ranks the models of a task, tests of their order, and notes on models without values of their own."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -28,7 +29,7 @@ def _table(data: TaskData) -> Iterator[str]:
     places = data.places[data.lead]
     lines = []
     for _, row in data.leaders.iterrows():
-        model, exact = row["model"], row["low"] == row["high"]
+        model, exact = row["model"], math.isclose(row["low"], row["high"], abs_tol=1e-12)
         rank = f"{row['rank']:.0f}" if row["rank"] > 0 else "–"
         alike = " ≈" if row["rank"] > 1 and row["p_best"] >= ALPHA else ""
         shared = " †" if bool(fits["shared_training"].get(model, False)) else ""

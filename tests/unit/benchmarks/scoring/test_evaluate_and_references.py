@@ -278,3 +278,10 @@ def test_damaged_truth_side_is_computed_again(tmp_path):
     path.write_bytes(path.read_bytes()[:50])
     again = truth_side_of(scored, calibrate=False, folder=tmp_path, depends_on="data")
     assert again.truth.profiles.shape == (len(scored), 60)
+
+
+def test_training_without_controls_has_no_mean_effect() -> None:
+    labels = pd.DataFrame({"context": "a", "perturbation": ["x", "x", "y", "y"]}, index=list("1234"))
+    cells = ad.AnnData(sp.csr_matrix(np.eye(4, dtype=np.float32)), labels)
+    training = summarise_training(cells, np.arange(4), seed=0)
+    assert training.effects[None, None].to_numpy().tolist() == [[0.0] * 4]
