@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -23,6 +24,10 @@ SAMPLE = 500
 """Cells from which the space of a file is found."""
 LARGEST_LOG = 30.0
 """No logarithm of a count, natural or base 2, is as large."""
+FEW = 10
+"""Values of a cell from which whole numbers throughout are counts; a logarithm is whole only by chance."""
+SAME = 1e-3
+"""Spread of the cells' sums, relative to their mean, up to which they are the same."""
 NEGATIVE_SHARE = 0.2
 """Share of negative values from which a file holds z-scores; a model's logarithms may dip below zero here and there."""
 
@@ -48,28 +53,54 @@ def condition_name(label: str, separator: str = "+") -> str:
     return "+".join(sorted(part.strip() for part in label.split(separator)))
 
 
-def tell_space(matrix: Any, source: str) -> Space:
-    """Find what values are, from a sample of cells spread over them: whole numbers, z-scores, else natural logarithms.
+def tell_space(matrix: Any, source: str, base: float | None = None) -> tuple[Space, str]:
+    """Find what values are, and say why, from a sample of cells spread over them.
 
-    `matrix` [cell, gene] is in memory or on disk; its rows are taken by position. Raises `DataError` where it has no
-    value, or fractions too large for logarithms.
+    Parameters
+    ----------
+    matrix
+        [cell, gene], in memory or on disk; its rows are taken by increasing position.
+    base
+        Base of the logarithm as the file notes it (scanpy's `uns["log1p"]`); None where it notes none.
+
+    Raises
+    ------
+    DataError
+        No value, values of another base than e and 2, or fractions that are no logarithms: larger than `LARGEST_LOG`, or
+        with the same sum in every cell, as normalised values have before they are logged.
     """
     n_cells = matrix.shape[0]
-    rows = np.unique(np.linspace(0, n_cells - 1, min(SAMPLE, n_cells)).astype(int))
-    values = sp.csr_matrix(matrix[rows]).data
-    values = values[np.isfinite(values)]
+    rows = np.unique(np.linspace(0, max(n_cells - 1, 0), min(SAMPLE, n_cells)).astype(int))
+    x = sp.csr_matrix(matrix[rows], dtype=np.float64)
+    values = x.data[np.isfinite(x.data)]
     if not values.size:
         raise DataError(f"{source}: no finite value other than zero in a sample of {len(rows)} cells.")
-    if np.array_equal(values, np.rint(values)):
-        return "counts"
+    if np.array_equal(values, np.rint(values)) and values.min() >= 0:
+        return "counts", "whole numbers"
     if (values < 0).mean() > NEGATIVE_SHARE:
-        return "zscore"
+        return "zscore", f"{(values < 0).mean():.0%} of the values are negative"
+    hint = "Give raw counts, or log1p of normalised counts (scanpy: sc.pp.log1p)."
     if values.max() >= LARGEST_LOG:
+        raise DataError(f"{source}: values are fractions of up to {values.max():.4g}: neither counts nor their logarithms. {hint}")
+    if base is not None and not (math.isclose(base, math.e) or base == 2):
+        raise DataError(f"{source} notes logarithms to base {base:g}; expected e or 2. {hint}")
+    sums = {name: _sums(x, back) for name, back in (("ln", np.expm1), ("log2", lambda v: np.exp2(v) - 1), ("", np.array))}
+    constant = next((name for name, found in sums.items() if len(rows) > 2 and found.std() <= SAME * found.mean()), None)
+    if constant == "":
         raise DataError(
-            f"{source}: values are fractions of up to {values.max():.4g}: neither counts nor their logarithms. Give raw "
-            "counts, or log1p of normalised counts."
+            f"{source}: values sum to {sums[''].mean():.5g} in every cell, as normalised values do that were never logged. {hint}"
         )
-    return "ln"
+    if base is not None:
+        return ("log2" if base == 2 else "ln"), f"the file notes logarithms to base {'2' if base == 2 else 'e'}"
+    if constant is not None:
+        back = "e^x" if constant == "ln" else "2^x"
+        return ("ln" if constant == "ln" else "log2"), f"{back} − 1 sums to {sums[constant].mean():.5g} in every cell"
+    return "ln", "assumed: fractions as natural logarithms have; the file does not say"
+
+
+def _sums(x: sp.csr_matrix, back: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Sum of each cell's values after they are brought back."""
+    return np.asarray(sp.csr_matrix((back(np.clip(x.data, 0, LARGEST_LOG)), x.indices, x.indptr), shape=x.shape).sum(axis=1)).ravel()
 
 
 def validate_block(block: AnnData, source: str, space: str) -> None:
@@ -90,13 +121,15 @@ def validate_block(block: AnnData, source: str, space: str) -> None:
         )
 
 
-def validate_labels(obs: pd.DataFrame, source: str) -> None:
-    """Check the labels of all cells of a data set; raises `DataError`.
+def validate_labels(obs: pd.DataFrame, source: str, *, whole: bool = True) -> None:
+    """Check the labels of all cells of a data set, or with `whole=False` of some of them; raises `DataError`.
 
     Refused are: missing, empty or mistyped columns; combinations that are not sorted; labels that disagree with
-    `is_control`; cell names that occur twice; a context without controls.
+    `is_control`; in a whole data set also cell names that occur twice and a context without controls.
     """
     _check_columns(obs, source)
+    if not whole:
+        return
     _check_unique(obs.index, "cell", source)
     without = sorted(set(obs["context"].unique()) - set(obs.loc[obs["is_control"], "context"].unique()))
     if without:
@@ -106,22 +139,44 @@ def validate_labels(obs: pd.DataFrame, source: str) -> None:
         )
 
 
-def check_values(x: Any, source: str, space: str) -> None:
-    """Refuse NaN and infinite values, negative ones but in "zscore", fractions in "counts"; raises `DataError`."""
+def check_values(x: Any, source: str, space: str, *, predicted: bool = False) -> None:
+    """Refuse NaN and infinite values, negative ones in "counts", and what cannot be in a space; raises `DataError`."""
     values: np.ndarray = x.data if sp.issparse(x) else x
     bad = int((~np.isfinite(values)).sum())
     if bad:
         raise DataError(f"{source} has {bad} NaN or infinite values; leave out or mend the genes or cells they are in.")
-    if space != "zscore" and values.size and values.min() < 0:
+    if space == "zscore":
+        return
+    if values.size and values.min() < 0 and not (predicted and space != "counts"):
         raise DataError(
             f"{source} has negative values (lowest {values.min():.3g}) in space '{space}'; are these z-scores? State "
             "space 'zscore', or give the file of counts."
         )
+    if space in ("ln", "log2"):
+        _check_logarithms(x, source, space)
     if space == "counts" and not np.array_equal(values, np.rint(values)):
         kind = "log-normalised" if values.max() < 20 else "normalised"
         raise DataError(
             f"{source} has fractions (largest value {values.max():.4g}) where whole counts are expected: the values look "
             f"{kind}. Give the file of raw counts, or state the space (ln, log2)."
+        )
+
+
+def _check_logarithms(x: Any, source: str, space: str) -> None:
+    """Refuse cells whose values are no logarithms: too large, or whole numbers throughout, as counts are."""
+    rows = sp.csr_matrix(x)
+    occupied = np.diff(rows.indptr)
+    starts = rows.indptr[:-1][occupied > 0]
+    if not len(starts):
+        return
+    largest = np.maximum.reduceat(rows.data, starts)
+    whole = np.logical_and.reduceat(rows.data == np.rint(rows.data), starts)
+    counts = whole & (occupied[occupied > 0] >= FEW) & (largest > 1)
+    bad = int((counts | (largest >= LARGEST_LOG)).sum())
+    if bad:
+        raise DataError(
+            f"{source}: {bad} cells have values of up to {largest[counts | (largest >= LARGEST_LOG)].max():.4g} that are no "
+            f"logarithms, among values taken as {space}; were some of the cells not logged? Give all in one space."
         )
 
 

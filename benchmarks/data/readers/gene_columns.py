@@ -36,14 +36,18 @@ _BY_ENSEMBL = dict(zip(DATE_GENES["ensembl"], DATE_GENES["symbol"], strict=True)
 
 
 def candidates(name: str) -> list[str] | None:
-    """List the genes that a date may have been, by their present symbols; None if the name is no date."""
+    """List the genes that a date may have been, by their present symbols; None if the name is no date.
+
+    A month with a number that no gene has is a name: OCT-4, DEC-205.
+    """
     for form in DATE_FORMS:
         found = form.fullmatch(name)
         if found:
             month, day = (found.groupdict().get(part, "0") for part in ("month", "day"))
             number = int(month) if month.isdigit() else MONTHS.index(month[:3].lower()) + 1
             at = (DATE_GENES["month"] == number) & (DATE_GENES["day"] == int(day))
-            return list(DATE_GENES.loc[at, "symbol"])
+            named = form is DATE_FORMS[1] and not at.any()
+            return None if named else list(DATE_GENES.loc[at, "symbol"])
     return None
 
 

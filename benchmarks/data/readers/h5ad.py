@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData, read_h5ad
-from anndata.io import read_elem, sparse_dataset
+from anndata.io import read_elem
 
 from benchmarks.contract import CONTROL
 from benchmarks.data.readers.blocks import CELLS_PER_BLOCK, Grid, canonical_blocks, csr_blocks, make_entries
@@ -27,13 +25,15 @@ from benchmarks.data.readers.labels import (
     parse_doses,
     tell_missing,
 )
+from benchmarks.data.readers.stored_matrix import StoredMatrix, opened
 from benchmarks.data.readers.text_tables import check_columns, readable
 from benchmarks.data.schema import Reading, Space, tell_space
 from benchmarks.errors import DataError
 
+LOOK = 4096
+"""Values from which a matrix is taken for counts."""
 BLOCK_BYTES = 16 << 20
 """Size of a dense block as it is read; turning it into CSR takes up to five times as much for a moment."""
-ENTRIES_PER_READ = 1 << 21
 INDEX = "index"
 """Where a key names a column, this names the index of the table."""
 
@@ -100,15 +100,25 @@ def _cells(opened: list[H5ad], space: str, notes: list[str]) -> Iterator[AnnData
         yield from canonical_blocks(matrix_blocks(h5ad), h5ad.obs, genes, str(h5ad.path), space, notes)
 
 
-def open_h5ad(path: Path, keys: Keys, space: str, notes: list[str]) -> H5ad:
-    """Read the labels and gene names; raises as `read_h5ads`."""
-    with _opened(path) as handle:
-        obs, var = _frame(handle, "obs", path), _frame(handle, "raw/var" if keys.layer == "raw" else "var", path)
-        shape = _matrix(handle, keys.layer, path).shape
+def open_h5ad(path: Path, keys: Keys, space: str, notes: list[str], *, whole: bool = True) -> H5ad:
+    """Read the labels and gene names; raises as `read_h5ads`.
+
+    `whole` says whether the file is a whole data set, which has controls in every context and cells of different names.
+    """
+    with opened(path) as handle:
+        wanted = (keys.perturbation, keys.context, keys.batch, keys.arm, keys.dose)
+        obs = _frame(handle, "obs", path, [c for c in wanted if c])
+        place = "raw/var" if keys.layer == "raw" else "var"
+        var = _frame(handle, place, path, [c for c in (keys.genes, keys.gene_ids) if c and c != INDEX])
+        shape = matrix_of(handle, keys.layer, path).shape
+        notes += _other_matrices(handle, keys.layer, space, path)
     if shape != (len(obs), len(var)):
         turned = " It is transposed: expected cell × gene." if shape == (len(var), len(obs)) else ""
         raise DataError(f"{path}: {keys.layer} is {shape}, but obs × var is {(len(obs), len(var))}.{turned}")
-    labels = _perturbations(obs, keys, str(path), notes)
+    given = obs[keys.perturbation]
+    if isinstance(given.dtype, pd.CategoricalDtype):
+        tell_missing(given.cat.categories.astype(str), given.astype(str), str(path), notes)
+    labels = name_perturbations(given, str(path), keys.labelling, notes, controls=whole)
     positions = np.flatnonzero(labels.notna().to_numpy())
     labels.index = keys.prefix + labels.index.astype(str)
     if len(positions) < len(labels):
@@ -127,112 +137,109 @@ def open_h5ad(path: Path, keys: Keys, space: str, notes: list[str]) -> H5ad:
         batch=keys.prefix + as_text(kept[keys.batch]) if keys.batch else path.stem,
         arm=as_text(kept[keys.arm]) + keys.arm_unit if keys.arm else "none",
         dose=dose,
+        whole=whole,
     )
-    ids = _column(var, keys.gene_ids, path) if keys.gene_ids else []
-    genes = map_genes(_column(var, keys.genes, path), path.name, ids, summed=space == "counts", notes=notes)
+    ids = _column(var, keys.gene_ids) if keys.gene_ids else []
+    genes = map_genes(_column(var, keys.genes), path.name, ids, summed=space == "counts", notes=notes)
     if keys.id_prefix:
         genes = genes.only(np.array([i.startswith(keys.id_prefix) for i in ids], dtype=bool))
-    opened = H5ad(path, keys.layer, positions, made, genes)
-    return _without_gaps(opened, notes) if space == "zscore" else opened
+    found = H5ad(path, keys.layer, positions, made, genes)
+    return _without_gaps(found, notes) if space == "zscore" and whole else found
 
 
-def matrix_blocks(opened: H5ad) -> Iterator[sp.csr_matrix]:
+def matrix_blocks(h5ad: H5ad) -> Iterator[sp.csr_matrix]:
     """Read the rows in use, float32 CSR [cell, source column], block by block."""
-    with _opened(opened.path) as handle:
-        matrix = _matrix(handle, opened.layer, opened.path)
+    with opened(h5ad.path) as handle:
+        matrix = matrix_of(handle, h5ad.layer, h5ad.path)
         n_cells, n_genes = matrix.shape
-        sparse = not isinstance(matrix, h5py.Dataset)
-        if sparse and matrix.format == "csc":
+        if matrix.layout == "csc":
             rows = np.full(n_cells, -1, dtype=np.int64)
-            rows[opened.positions] = np.arange(len(opened.positions))
-            grid = Grid(rows, n_genes, str(opened.path), CELLS_PER_BLOCK, by_cell=False)
-            yield from csr_blocks(_column_entries(matrix.group), grid)
+            rows[h5ad.positions] = np.arange(len(h5ad.positions))
+            grid = Grid(rows, n_genes, str(h5ad.path), CELLS_PER_BLOCK, by_cell=False)
+            yield from csr_blocks((make_entries(*entries) for entries in matrix.columns()), grid)
             return
+        sparse = matrix.layout == "csr"
         step = CELLS_PER_BLOCK if sparse else max(1, min(CELLS_PER_BLOCK, BLOCK_BYTES // (4 * max(1, n_genes))))
         for start in range(0, n_cells, step):
-            low, high = np.searchsorted(opened.positions, (start, start + step))
+            low, high = np.searchsorted(h5ad.positions, (start, start + step))
             if low < high:
-                block = matrix[start : start + step][opened.positions[low:high] - start]
-                yield sp.csr_matrix(block, dtype=np.float32)
+                yield matrix.rows(start, min(start + step, n_cells))[h5ad.positions[low:high] - start]
 
 
-def tell_h5ad_space(path: Path) -> Space:
-    """Find what X of an h5ad holds; see `schema.tell_space`."""
-    with _opened(path) as handle, readable(path):
-        return tell_space(_matrix(handle, "X", path), str(path))
+def tell_h5ad_space(path: Path, layer: str = "X") -> tuple[Space, str]:
+    """Find what a matrix of an h5ad holds, and say why; see `schema.tell_space`."""
+    with opened(path) as handle:
+        return tell_space(matrix_of(handle, layer, path), str(path), _base_of(handle))
 
 
-def _column_entries(group: h5py.Group) -> Iterator[np.ndarray]:
-    starts = group["indptr"][:]
-    for low in range(0, int(starts[-1]), ENTRIES_PER_READ):
-        high = min(low + ENTRIES_PER_READ, int(starts[-1]))
-        gene = np.searchsorted(starts, np.arange(low, high), side="right") - 1
-        yield make_entries(group["indices"][low:high], gene, group["data"][low:high])
+def _base_of(handle: h5py.File) -> float | None:
+    """Return the base that scanpy's `log1p` noted, e where it noted only that it was called, or None."""
+    if "uns/log1p" not in handle:
+        return None
+    noted = handle["uns/log1p"]
+    base = noted["base"][()] if isinstance(noted, h5py.Group) and "base" in noted else None
+    return float(base) if isinstance(base, (int, float, np.number)) else np.e
 
 
-def _without_gaps(opened: H5ad, notes: list[str]) -> H5ad:
+def _other_matrices(handle: h5py.File, layer: str, space: str, path: Path) -> list[str]:
+    """Note matrices of whole numbers beside the one that is read, where that one does not hold counts."""
+    if space == "counts":
+        return []
+    places = [*(("raw", "raw/X"),), *((name, f"layers/{name}") for name in handle.get("layers", ()))]
+    found = []
+    for name, place in places:
+        if place in handle and name != layer:
+            element = handle[place]["data"] if isinstance(handle[place], h5py.Group) else handle[place]
+            sample = np.asarray(element[:LOOK] if element.ndim == 1 else element[:8])
+            if sample.size and sample.dtype.kind in "fiu" and np.array_equal(sample, np.rint(sample)) and sample.any():
+                found.append(f"{path.name}: '{name}' looks like counts, and {layer} is read; use --layer {name} for counts.")
+    return found
+
+
+def _without_gaps(h5ad: H5ad, notes: list[str]) -> H5ad:
     """Leave out the genes that have a value that is not finite in any cell: one pass through the file."""
-    finite = np.ones(len(opened.genes.column), dtype=bool)
-    for x in matrix_blocks(opened):
+    finite = np.ones(len(h5ad.genes.column), dtype=bool)
+    for x in matrix_blocks(h5ad):
         finite[x.indices[~np.isfinite(x.data)]] = False
-    genes = opened.genes.only(finite)
-    lost = opened.genes.names[~opened.genes.names.isin(genes.names)]
+    genes = h5ad.genes.only(finite)
+    lost = h5ad.genes.names[~h5ad.genes.names.isin(genes.names)]
     if len(lost):
         notes.append(
-            f"{opened.path.name}: {len(lost)} genes are NaN or infinite in some cells and are left out: {', '.join(lost[:8])}."
+            f"{h5ad.path.name}: {len(lost)} genes are NaN or infinite in some cells and are left out: {', '.join(lost[:8])}."
         )
-    return replace(opened, genes=genes)
+    return replace(h5ad, genes=genes)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
-    try:
-        handle = h5py.File(path, "r")
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be opened as h5ad ({error}). It is truncated or no HDF5 file; get it again."
-        ) from error
-    with handle:
-        yield handle
-
-
-def _matrix(handle: h5py.File, layer: str, path: Path) -> Any:
-    """Open a matrix of the file: an HDF5 data set, or AnnData's sparse one."""
+def matrix_of(handle: h5py.File, layer: str, path: Path) -> StoredMatrix:
+    """Find a matrix of an open h5ad: "X", "raw", or a layer."""
     place = {"X": "X", "raw": "raw/X"}.get(layer, f"layers/{layer}")
     if place not in handle:
-        has = [*(p for p in ("X", "raw") if p in handle), *handle.get("layers", ())]
-        raise DataError(f"{path} has no matrix '{layer}'; it has {', '.join(has) or 'none'}.")
-    return sparse_dataset(handle[place]) if isinstance(handle[place], h5py.Group) else handle[place]
+        has = [*(p for p in ("X", "raw/X") if p in handle), *handle.get("layers", ())]
+        raise DataError(f"{path} has no matrix '{layer}'; it has {', '.join(has) or 'none'}. Name one with --layer.")
+    return StoredMatrix(handle[place], str(path))
 
 
-def _frame(handle: h5py.File, name: str, path: Path) -> pd.DataFrame:
+def _frame(handle: h5py.File, name: str, path: Path, wanted: Sequence[str]) -> pd.DataFrame:
+    """Read some columns of a table and its index; other columns, which may be unreadable here, are not touched."""
     if name not in handle:
         raise DataError(f"{path} has no {name}; is this an h5ad?")
-    table = handle[name]
+    table, what = handle[name], f"{path}: {name}"
     with readable(path), warnings.catch_warnings():  # warnings are on the layouts of AnnData before 0.8
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", PendingDeprecationWarning)
+        if isinstance(table, h5py.Group) and "__categories" not in table:
+            check_columns([str(c) for c in table.attrs.get("column-order", ())], wanted, what)
+            index = read_elem(table[table.attrs.get("_index", "_index")])
+            return pd.DataFrame({c: pd.Series(read_elem(table[c])) for c in wanted}).set_index(pd.Index(index))
         if isinstance(table, h5py.Group):
-            check_columns([str(c) for c in table.attrs.get("column-order", ())], (), f"{path}: {name}")
             frame: pd.DataFrame = read_elem(table)
-            return frame
-        old = read_h5ad(path, backed="r")
-    frame = (old.raw.var if name == "raw/var" else getattr(old, name)).copy()
-    old.file.close()
+        else:
+            old = read_h5ad(path, backed="r")
+            frame = (old.raw.var if name == "raw/var" else getattr(old, name)).copy()
+            old.file.close()
+    check_columns([str(c) for c in frame.columns], wanted, what)
     return frame
 
 
-def _column(var: pd.DataFrame, name: str, path: Path) -> list[str]:
-    if name == INDEX:
-        return [str(v) for v in var.index]
-    check_columns([str(c) for c in var.columns], (name,), f"{path}: var")
-    return [str(v) for v in var[name]]
-
-
-def _perturbations(obs: pd.DataFrame, keys: Keys, source: str, notes: list[str]) -> pd.Series:
-    wanted = (keys.perturbation, keys.context, keys.batch, keys.arm, keys.dose)
-    check_columns(list(obs.columns), [c for c in wanted if c], f"{source}: obs")
-    given = obs[keys.perturbation]
-    if isinstance(given.dtype, pd.CategoricalDtype):
-        tell_missing(given.cat.categories.astype(str), given.astype(str), source, notes)
-    return name_perturbations(given, source, keys.labelling, notes)
+def _column(var: pd.DataFrame, name: str) -> list[str]:
+    return [str(v) for v in (var.index if name == INDEX else var[name])]

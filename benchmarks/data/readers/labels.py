@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import numpy as np
 import pandas as pd
@@ -23,8 +24,19 @@ CONTROL_WORDS = frozenset(_CONTROL_WORDS.split())
 UNITS = {"pm": 1e-3, "nm": 1.0, "um": 1e3, "µm": 1e3, "μm": 1e3, "mm": 1e6, "m": 1e9}
 """nM in one of each unit."""
 _DOSE = re.compile(r"(?P<number>[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?)\s*(?P<unit>[pnuµμm]?M)?", re.IGNORECASE)
-NOTHING = frozenset(("", "na", "nan", "none", "*"))
+NOTHING = frozenset(("", "na", "nan", "none", "*", "<na>"))
 """Labels of cells whose perturbation is not known."""
+_LIKE_CONTROLS = re.compile(
+    r"(sg)?ntc?[-_ .]?(g|sg|guide)?[-_ .]?\d+|ntc([-_ .].*|\d*)|.*non[-_ .]?target.*|.*safe[-_ .]?(target|harbou?r).*|.*intergenic.*|"
+    r"aavs1.*|rosa26.*|(neg(ative)?|scrambled?)([-_ .]?(ctrl|control|guide))?[-_ .]?\d*|.*(ctrl|control)[-_ .]?\d*|"
+    r"(vehicle|dmso|pbs|mock|untreated|unperturbed|luciferase|lacz|e?gfp)[-_ .]?\d*",
+    re.IGNORECASE,
+)
+_LIKE_NOTHING = re.compile(
+    r"no[-_ .]?(guide|sgrna|grna|call|perturbation)|un(assigned|known|mapped|determined)|multi(plet|ple)s?|doublets?|ambiguous",
+    re.IGNORECASE,
+)
+_JOINED = re.compile(r"[A-Za-z0-9.-]+[_,;|/][A-Za-z0-9.-]+")
 
 
 @dataclass(frozen=True)
@@ -32,9 +44,9 @@ class Labelling:
     """How perturbation labels are written in a source."""
 
     separator: str | None = None
-    """Between the parts of a combination; None: labels are single."""
+    """Between the parts of a combination; None or "": labels are single."""
     controls: tuple[str, ...] = ()
-    """Labels of controls, in any case; `CONTROL_WORDS` where none is given."""
+    """Labels of controls, in any case, or patterns such as "NTC_*"; `CONTROL_WORDS` where none is given."""
     genes: bool = True
     """Whether perturbations are genes, whose names may have become dates."""
 
@@ -42,12 +54,55 @@ class Labelling:
 def is_control(label: str, controls: Sequence[str] = ()) -> bool:
     """Say whether a label means control, whatever its case: "Non-Targeting", "CTRL", "NegCtrl10"."""
     if controls:
-        return label.strip().casefold() in {c.strip().casefold() for c in controls}
+        return any(fnmatchcase(label.strip().casefold(), c.strip().casefold()) for c in controls)
     word = re.sub(r"[^a-z0-9]", "", label.casefold())
     return word in CONTROL_WORDS or (len(word) > 6 and word.rstrip("0123456789") in CONTROL_WORDS)
 
 
-def name_perturbations(labels: pd.Series, source: str, how: Labelling, notes: list[str] | None = None) -> pd.Series:
+def doubtful(names: Iterable[str]) -> dict[str, list[str]]:
+    """Find perturbations whose names look like controls, like no perturbation, or like combinations.
+
+    Returns
+    -------
+    dict
+        "controls", "nothing" and "combinations" → the names, sorted; a combination is one whose parts are perturbations too.
+    """
+    known = set(names)
+    found: dict[str, list[str]] = {"controls": [], "nothing": [], "combinations": []}
+    for name in sorted(known):
+        if _LIKE_NOTHING.fullmatch(name):
+            found["nothing"].append(name)
+        elif _LIKE_CONTROLS.fullmatch(name):
+            found["controls"].append(name)
+        elif _JOINED.fullmatch(name):
+            parts = re.split("[_,;|/]", name)
+            if known.issuperset(parts) or any(is_control(part) for part in parts):
+                found["combinations"].append(name)
+    return found
+
+
+def tell_doubtful(labels: pd.Series, source: str, notes: list[str]) -> None:
+    """Note perturbations [cell] that look like something else, and what to pass."""
+    counts = labels[labels != CONTROL].value_counts()
+    found = doubtful(str(name) for name in counts.index)
+    words = {
+        "controls": ("look like controls", "if they are, give each label or a pattern with --control"),
+        "nothing": ("look like cells without a perturbation", "if they are, leave them out or label them 'nan'"),
+        "combinations": ("look like combinations", "if they are, give what joins them with --separator"),
+    }
+    for kind, names in found.items():
+        if names:
+            what, remedy = words[kind]
+            some = ", ".join(names[:6]) + (" …" if len(names) > 6 else "")
+            notes.append(
+                f"{source}: {len(names)} perturbations ({int(counts[names].sum())} cells) {what} and are taken as "
+                f"perturbations: {some}; {remedy}"
+            )
+
+
+def name_perturbations(
+    labels: pd.Series, source: str, how: Labelling, notes: list[str] | None = None, *, controls: bool = True
+) -> pd.Series:
     """Bring perturbation labels into canonical form.
 
     Parameters
@@ -58,6 +113,8 @@ def name_perturbations(labels: pd.Series, source: str, how: Labelling, notes: li
         The file, for messages and `notes`, which take what was changed.
     how
         How the labels are written.
+    controls
+        Whether some cell must be a control.
 
     Returns
     -------
@@ -79,19 +136,21 @@ def name_perturbations(labels: pd.Series, source: str, how: Labelling, notes: li
         )
     names = {label: _name(label, how) for label in known}
     spellings = sorted(label for label, name in names.items() if name == CONTROL)
-    if not spellings:
+    if not spellings and controls:
         expected = (
             " or ".join(f"'{c}'" for c in how.controls) or f"one of {', '.join(sorted(CONTROL_WORDS))}, in any case"
         )
         raise DataError(
             f"{source}: no cell is a control; expected {expected}, it has labels such as {', '.join(sorted(known)[:8])}. "
-            "Name the control's label."
+            "Name the control's label with --control (several times for several), or another column with --perturbation-key."
         )
     if notes is not None and len(spellings) > 1 and len({s.casefold() for s in spellings}) < len(spellings):
         notes.append(
             f"{source}: controls are spelled in {len(spellings)} ways ({', '.join(spellings[:4])}); all are taken."
         )
     named = text.map(names)
+    if notes is not None:
+        tell_doubtful(named.dropna(), source, notes)
     if not how.genes:
         return named
     kept = list(named.dropna().unique())
@@ -101,7 +160,7 @@ def name_perturbations(labels: pd.Series, source: str, how: Labelling, notes: li
 def _name(label: str, how: Labelling) -> str:
     if is_control(label, how.controls):
         return CONTROL
-    if how.separator is None:
+    if not how.separator:
         return label.replace("+", "plus")  # "+" joins combinations; a compound may have it in its name, as (+)-JQ1
     parts = [part.strip() for part in label.split(how.separator)]
     kept = [part.replace("+", "plus") for part in parts if part and not is_control(part, how.controls)]
@@ -149,8 +208,10 @@ def canonical_obs(
     batch: pd.Series | str,
     arm: pd.Series | str = "none",
     dose: np.ndarray | None = None,
+    *,
+    whole: bool = True,
 ) -> pd.DataFrame:
-    """Make the obs table of canonical cells; raises as `schema.validate_labels`.
+    """Make the obs table of canonical cells; raises as `schema.validate_labels`, to which `whole` goes.
 
     Parameters
     ----------
@@ -170,7 +231,7 @@ def canonical_obs(
     control = obs["perturbation"] == CONTROL
     obs["dose"] = np.nan if dose is None else np.where(control, np.nan, dose)
     obs = obs.assign(is_control=control.astype(bool))
-    validate_labels(obs, source)
+    validate_labels(obs, source, whole=whole)
     return obs.astype(dict.fromkeys((*text, "control_group"), "category"))
 
 

@@ -1,0 +1,155 @@
+"""The matrix of an h5ad on disk: dense, CSR or CSC, of any AnnData version, checked before anything is computed from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import scipy.sparse as sp
+
+from benchmarks.errors import DataError
+
+COLUMNS_PER_READ = 1 << 21
+"""Entries of a CSC matrix read at a time."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """Open an h5ad; what HDF5 or AnnData cannot read in it is a `DataError` that names the file and says what to do."""
+    if path.is_dir():
+        raise DataError(
+            f"{path} is a folder; expected an h5ad file. A zarr store becomes one with "
+            "anndata.read_zarr(FOLDER).write_h5ad(FILE)."
+        )
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; expected an h5ad file.")
+    try:
+        handle = h5py.File(path, "r")
+    except OSError as error:
+        raise DataError(f"{path} is not an HDF5 file, or is cut short ({error}); get it again.") from error
+    with handle:
+        try:
+            yield handle
+        except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError, OverflowError) as error:
+            raise DataError(
+                f"{path} cannot be read as h5ad ({type(error).__name__}: {error}). It is damaged, or written with a "
+                "compression filter that is not installed here: write it again with gzip, or get it again."
+            ) from error
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+@dataclass(frozen=True)
+class StoredMatrix:
+    """A matrix [cell, gene] of an open h5ad; rows are float32 CSR, entries of one cell and gene are summed."""
+
+    element: h5py.Group | h5py.Dataset
+    source: str
+    """The file, for messages."""
+
+    @property
+    def layout(self) -> str:
+        """ "dense", "csr" or "csc"."""
+        if isinstance(self.element, h5py.Dataset):
+            return "dense"
+        attributes = self.element.attrs
+        written = _text(attributes.get("h5sparse_format", attributes.get("encoding-type", ""))).removesuffix("_matrix")
+        if written not in ("csr", "csc"):
+            raise DataError(f"{self.source}: the matrix is stored as '{written}'; expected dense, csr or csc.")
+        return written
+
+    @cached_property
+    def shape(self) -> tuple[int, int]:
+        """Number of cells and of genes."""
+        attributes = self.element.attrs
+        shape = attributes.get("h5sparse_shape", attributes.get("shape")) if self.layout != "dense" else self.element.shape
+        if shape is None or len(shape) != 2 or min(shape) < 0:
+            raise DataError(f"{self.source}: the matrix has shape {shape}; expected cells × genes.")
+        return int(shape[0]), int(shape[1])
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the values and indices, as stored."""
+        sparse = self.layout != "dense"
+        parts = [self.element["data"], self.element["indices"]] if sparse else [self.element]
+        return sum(part.size * part.dtype.itemsize for part in parts)
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """`indptr` of a sparse matrix; raises `DataError` where it does not fit the entries."""
+        ends = self.element["indptr"][:]
+        n_major = self.shape[0] if self.layout == "csr" else self.shape[1]
+        entries = {name: self.element[name].shape for name in ("data", "indices")}
+        whole = ends.dtype.kind in "iu" and len(ends) == n_major + 1 and ends[0] == 0 and bool((np.diff(ends) >= 0).all())
+        if not whole or set(entries.values()) != {(int(ends[-1]),)}:
+            raise DataError(
+                f"{self.source}: the sparse matrix is damaged: {len(ends)} row ends for {n_major} rows, the last at "
+                f"{ends[-1] if len(ends) else 'none'}, and {entries['data']} values with {entries['indices']} columns."
+            )
+        return ends.astype(np.int64)
+
+    def entries(self, low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
+        """Read values (float32) and checked minor indices of some entries."""
+        data, indices = self.element["data"][low:high], self.element["indices"][low:high]
+        if data.dtype.kind not in "fiub":
+            raise DataError(f"{self.source}: the values are of type {data.dtype}; expected numbers.")
+        n_minor = self.shape[1] if self.layout == "csr" else self.shape[0]
+        if len(indices) and (indices.dtype.kind not in "iu" or indices.min() < 0 or indices.max() >= n_minor):
+            raise DataError(
+                f"{self.source}: the sparse matrix is damaged: it has indices {indices.min()} to {indices.max()}, "
+                f"expected 0 to {n_minor - 1}."
+            )
+        return data.astype(np.float32), indices.astype(np.int32)
+
+    def rows(self, low: int, high: int) -> sp.csr_matrix:
+        """Read consecutive rows of a dense or CSR matrix."""
+        if self.layout == "dense":
+            if self.element.dtype.kind not in "fiub":
+                raise DataError(f"{self.source}: the values are of type {self.element.dtype}; expected numbers.")
+            return sp.csr_matrix(self.element[low:high].astype(np.float32))
+        ends = self.ends[low : high + 1]
+        data, indices = self.entries(int(ends[0]), int(ends[-1]))
+        return _canonical(sp.csr_matrix((data, indices, ends - ends[0]), shape=(len(ends) - 1, self.shape[1])))
+
+    def columns(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Read a CSC matrix by pieces: (cell, gene, value) of each entry."""
+        for low in range(0, int(self.ends[-1]), COLUMNS_PER_READ):
+            high = min(low + COLUMNS_PER_READ, int(self.ends[-1]))
+            data, cells = self.entries(low, high)
+            yield cells, np.searchsorted(self.ends, np.arange(low, high), side="right") - 1, data
+
+    def load(self) -> sp.csr_matrix | np.ndarray:
+        """Read the whole matrix: CSR, or dense where it is stored so."""
+        if self.layout == "dense":
+            self.rows(0, 0)
+            return self.element[:].astype(np.float32)
+        if self.layout == "csr":
+            return self.rows(0, self.shape[0])
+        data, cells = self.entries(0, int(self.ends[-1]))
+        return _canonical(sp.csc_matrix((data, cells, self.ends), shape=self.shape).tocsr())
+
+    def __getitem__(self, positions: np.ndarray) -> sp.csr_matrix:
+        """Read rows at increasing positions, run by run."""
+        if self.layout == "csc":
+            raise DataError(
+                f"{self.source}: the matrix is stored by gene (csc) and too large to turn in memory; write it by cell: "
+                "adata.X = adata.X.tocsr()."
+            )
+        breaks = np.flatnonzero(np.diff(positions) != 1) + 1
+        runs = [run for run in np.split(np.asarray(positions), breaks) if len(run)]
+        if not runs:
+            return sp.csr_matrix((0, self.shape[1]), dtype=np.float32)
+        return sp.vstack([self.rows(int(run[0]), int(run[-1]) + 1) for run in runs], format="csr")
+
+
+def _canonical(x: sp.csr_matrix) -> sp.csr_matrix:
+    x.sum_duplicates()
+    return x
