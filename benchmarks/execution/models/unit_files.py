@@ -57,7 +57,7 @@ def _put(path: Path, cells: AnnData, labels: dict[str, Any]) -> None:
     text = {"names": cells.obs_names.to_numpy(), "genes": cells.var_names.to_numpy()}
     arrays = {name: v.astype(str) if v.dtype == object else v for name, v in (columns | text).items()}
     arrays |= {"data": x.data, "indices": x.indices, "indptr": x.indptr}
-    np.savez(path.with_suffix(".npz"), **arrays)  # type: ignore[arg-type]
+    np.savez(path.with_suffix(".npz"), **arrays)
     path.with_suffix(".json").write_text(json.dumps(labels), encoding="utf-8")
 
 
