@@ -20,12 +20,22 @@ TEXT_COLUMNS = ("perturbation", "context", "arm", "batch", "control_group")
 OBS_COLUMNS = (*TEXT_COLUMNS, "dose", "is_control")
 SOURCE_SPACES = get_args(Space)
 """Spaces a data set may come in: raw counts; natural-log or log2 values of normalised counts; z-scores."""
+ASSUMED = "assumed"
+"""How a reason begins where nothing in a file shows what its values are."""
 SAMPLE = 500
 """Cells from which the space of a file is found."""
 LARGEST_LOG = 30.0
 """No logarithm of a count, natural or base 2, is as large."""
 FEW = 10
 """Values of a cell from which whole numbers throughout are counts; a logarithm is whole only by chance."""
+BACK: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+    "e^x − 1": np.expm1,
+    "2^x − 1": lambda x: np.exp2(x) - 1,
+    "x": np.array,
+}
+"""From values back to what may have the same sum in every cell."""
+UNLIKE = 0.02
+"""Spread of the cells' sums of squares, relative to their mean, from which the same sums say something."""
 SAME = 1e-3
 """Spread of the cells' sums, relative to their mean, up to which they are the same."""
 NEGATIVE_SHARE = 0.2
@@ -84,18 +94,19 @@ def tell_space(matrix: Any, source: str, base: float | None = None) -> tuple[Spa
         raise DataError(f"{source}: values are fractions of up to {values.max():.4g}: neither counts nor their logarithms. {hint}")
     if base is not None and not (math.isclose(base, math.e) or base == 2):
         raise DataError(f"{source} notes logarithms to base {base:g}; expected e or 2. {hint}")
-    sums = {name: _sums(x, back) for name, back in (("ln", np.expm1), ("log2", lambda v: np.exp2(v) - 1), ("", np.array))}
-    constant = next((name for name, found in sums.items() if len(rows) > 2 and found.std() <= SAME * found.mean()), None)
-    if constant == "":
+    sums = {name: _sums(x, back) for name, back in BACK.items()}
+    squares = _sums(x, np.square)
+    differ = len(rows) > 2 and squares.std() > UNLIKE * squares.mean()  # predicted profiles may all be alike
+    constant = next((name for name, found in sums.items() if differ and found.std() <= SAME * found.mean()), None)
+    if constant == "x":
         raise DataError(
-            f"{source}: values sum to {sums[''].mean():.5g} in every cell, as normalised values do that were never logged. {hint}"
+            f"{source}: values sum to {sums['x'].mean():.5g} in every cell, as normalised values do that were never logged. {hint}"
         )
     if base is not None:
         return ("log2" if base == 2 else "ln"), f"the file notes logarithms to base {'2' if base == 2 else 'e'}"
     if constant is not None:
-        back = "e^x" if constant == "ln" else "2^x"
-        return ("ln" if constant == "ln" else "log2"), f"{back} − 1 sums to {sums[constant].mean():.5g} in every cell"
-    return "ln", "assumed: fractions as natural logarithms have; the file does not say"
+        return ("ln" if constant == "e^x − 1" else "log2"), f"{constant} sums to {sums[constant].mean():.5g} in every cell"
+    return "ln", f"{ASSUMED}: fractions, taken as natural logarithms; nothing in the file says which"
 
 
 def _sums(x: sp.csr_matrix, back: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -140,7 +151,10 @@ def validate_labels(obs: pd.DataFrame, source: str, *, whole: bool = True) -> No
 
 
 def check_values(x: Any, source: str, space: str, *, predicted: bool = False) -> None:
-    """Refuse NaN and infinite values, negative ones in "counts", and what cannot be in a space; raises `DataError`."""
+    """Refuse NaN and infinite values, negative ones in "counts", and what cannot be in a space; raises `DataError`.
+
+    `predicted` cells may have fractions among counts, and logarithms below 0.
+    """
     values: np.ndarray = x.data if sp.issparse(x) else x
     bad = int((~np.isfinite(values)).sum())
     if bad:
@@ -154,7 +168,7 @@ def check_values(x: Any, source: str, space: str, *, predicted: bool = False) ->
         )
     if space in ("ln", "log2"):
         _check_logarithms(x, source, space)
-    if space == "counts" and not np.array_equal(values, np.rint(values)):
+    if space == "counts" and not predicted and not np.array_equal(values, np.rint(values)):
         kind = "log-normalised" if values.max() < 20 else "normalised"
         raise DataError(
             f"{source} has fractions (largest value {values.max():.4g}) where whole counts are expected: the values look "

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import anndata as ad
-import h5py
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
 from benchmarks.contract import CONTROL, Prediction
 from benchmarks.data.expression_space import convert
-from benchmarks.data.schema import Space, condition_name, tell_space
+from benchmarks.data.readers.gene_columns import GeneMap
+from benchmarks.data.readers.h5ad import H5ad, Keys, matrix_of, open_h5ad, tell_h5ad_space
+from benchmarks.data.readers.stored_matrix import opened
+from benchmarks.data.schema import ASSUMED, Space, check_values
 from benchmarks.errors import DataError
 from benchmarks.scoring.scored_fold import mean_profile, take
 from benchmarks.seeds import derive
@@ -26,38 +26,38 @@ IN_MEMORY = 2 << 30
 """Bytes up to which a file's values are read at once, as stored; of larger files rows are read when they are needed."""
 MIN_CELLS = 4
 """Controls that a context needs, and true cells below which a condition has no halves and is left out."""
-
-
-@dataclass(frozen=True)
-class Labels:
-    """Names of the obs columns, of the control and of the separator of combinations."""
-
-    perturbation: str = "perturbation"
-    context: str | None = None
-    control: str = CONTROL
-    separator: str = "+"
+BLOCK = 2048
+"""Cells whose digests are computed at a time."""
 
 
 @dataclass(frozen=True)
 class LazyRows:
-    """Rows of a file's matrix, in the truth's gene order and log2 units, converted as they are taken."""
+    """Rows of a file's matrix, in the truth's gene order and log2 units; checked and converted as they are taken."""
 
-    matrix: Any
+    file: H5ad
+    values: sp.csr_matrix | np.ndarray | None
+    """All of the matrix, or None: rows are read from the file."""
+    genes: GeneMap
     columns: np.ndarray
+    """Genes that are compared, as positions in `genes.names`."""
     space: Space
-    source: str
+    predicted: bool
 
     def __getitem__(self, positions: np.ndarray) -> sp.csr_matrix:
-        rows = sp.csr_matrix(self.matrix[np.asarray(positions)], dtype=np.float32)
-        bad = int((~np.isfinite(rows.data)).sum())
-        if bad:
-            raise DataError(f"{self.source}: {bad} NaN or infinite values in X; give finite numbers.")
+        rows, source = self.file.positions[np.asarray(positions)], str(self.file.path)
+        if self.values is not None:
+            x = sp.csr_matrix(self.values[rows])
+        else:
+            with opened(self.file.path) as handle:
+                x = matrix_of(handle, self.file.layer, self.file.path)[rows]
+        x = self.genes.apply(x)
+        check_values(x, source, self.space, predicted=self.predicted)
         # counts are scaled over the genes that are compared, because files with different genes have different totals
-        same = np.array_equal(self.columns, np.arange(rows.shape[1]))
+        same = np.array_equal(self.columns, np.arange(x.shape[1]))
         try:
-            return convert(rows if same else rows[:, self.columns], self.space)
+            return convert(x.copy() if same else x[:, self.columns], self.space)
         except DataError as error:
-            raise DataError(f"{self.source}: {error}") from error
+            raise DataError(f"{source}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -66,17 +66,27 @@ class CellFile:
 
     name: str
     obs: pd.DataFrame
-    """Columns context and perturbation."""
+    """Canonical labels."""
     var_names: pd.Index
     X: LazyRows
+    why: str
+    """Why the values are taken as they are."""
+    notes: tuple[str, ...]
 
-    def positions(self, context: str, perturbation: str) -> np.ndarray:
-        """Positions of a condition's cells, ascending."""
-        return self._places.get((context, perturbation), np.array([], dtype=np.int64))
+    def positions(self, context: str, perturbation: str, dose: float | None = None) -> np.ndarray:
+        """Positions of a condition's cells, ascending; `dose` in nM, None for conditions without one."""
+        key = context, perturbation, -1.0 if dose is None else dose
+        return self._places.get(key, np.array([], dtype=np.int64))
+
+    def conditions(self) -> list[tuple[str, str, float | None]]:
+        """(context, perturbation, dose) of every condition but controls, sorted."""
+        keys = sorted(key for key in self._places if key[1] != CONTROL)
+        return [(context, name, None if dose < 0 else dose) for context, name, dose in keys]
 
     @cached_property
-    def _places(self) -> dict[tuple[str, str], np.ndarray]:
-        return dict(self.obs.groupby(["context", "perturbation"], sort=False).indices)
+    def _places(self) -> dict[tuple[str, str, float], np.ndarray]:
+        keys = self.obs[["context", "perturbation"]].astype(str).assign(dose=self.obs["dose"].fillna(-1.0))
+        return dict(keys.groupby(["context", "perturbation", "dose"], sort=False).indices)
 
     def with_genes(self, genes: pd.Index) -> CellFile:
         """Select genes by name, in this order; raises `DataError` where one is missing."""
@@ -85,77 +95,81 @@ class CellFile:
             missing = genes[place < 0]
             raise DataError(
                 f"{self.name}: {len(missing)} of the truth's {len(genes)} genes are missing, such as '{missing[0]}'. Give "
-                "a value for every gene, or use --genes shared to score on the genes that all files have."
+                "a value for every gene, name the column of var with the same names with --gene-key, or use --genes shared "
+                "to score on the genes that all files have."
             )
         return replace(self, var_names=genes, X=replace(self.X, columns=self.X.columns[place]))
 
+    def like(self, truth: CellFile) -> CellFile:
+        """Take assumed logarithms as the truth's; raises `DataError` where the two files hold different things."""
+        if self.why.startswith(ASSUMED) and truth.X.space in ("ln", "log2"):
+            why = f"{ASSUMED}: fractions, taken as {truth.name}'s"
+            return replace(self, X=replace(self.X, space=truth.X.space), why=why)
+        if truth.X.space != self.X.space:
+            raise DataError(
+                f"{self.name} holds {self.X.space} ({self.why}), {truth.name} {truth.X.space} ({truth.why}), in the words of "
+                "--space. Bring both to one space, or give --space where the detected one is wrong."
+            )
+        return self
 
-def read_cells(path: Path, labels: Labels, space: Space | None = None) -> CellFile:
+    def digests(self, positions: np.ndarray) -> np.ndarray:
+        """Hash the values of some cells; equal cells have equal hashes, uint64 [cell]."""
+        parts = [_digests(self.X[positions[low : low + BLOCK]]) for low in range(0, len(positions), BLOCK)]
+        return np.concatenate([np.empty(0, np.uint64), *parts])
+
+
+def _digests(x: sp.csr_matrix) -> np.ndarray:
+    """Sum a hash of (gene, value) over the values of each row."""
+    x = x.copy()
+    x.eliminate_zeros()
+    mixed = (x.indices.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= np.ascontiguousarray(x.data, np.float32).view(np.uint32).astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
+    mixed ^= mixed >> np.uint64(29)
+    mixed *= np.uint64(0xBF58476D1CE4E5B9)
+    mixed ^= mixed >> np.uint64(32)
+    ends = np.append(np.uint64(0), np.cumsum(mixed, dtype=np.uint64))
+    return ends[x.indptr[1:]] - ends[x.indptr[:-1]]
+
+
+def read_cells(path: Path, keys: Keys, space: Space | None = None, *, predicted: bool = False) -> CellFile:
     """Open an h5ad file [cell, gene]; its values are loaded as stored, sparse or dense, where they fit (`IN_MEMORY`).
 
-    `space` is what X holds; None detects it from a sample: whole numbers are counts, values of which a fifth is negative are
-    z-scores, all else natural logarithms (scanpy's `log1p`). Raises `DataError` for a file that cannot be read, missing
-    columns or labels, genes named twice, or values that are none of these.
+    Parameters
+    ----------
+    keys
+        Where the labels and gene names are.
+    space
+        What the matrix holds; None: found from the file, see `schema.tell_space`.
+    predicted
+        Whether the cells are predicted: these may have fractions among counts and logarithms below 0.
+
+    Raises
+    ------
+    DataError
+        A file that cannot be read, missing columns or labels, or values that no space has.
     """
-    if not path.is_file():
-        raise DataError(f"{path} does not exist; expected an h5ad file.")
-    try:
-        file = ad.read_h5ad(path, backed="r")
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise DataError(f"{path} is not a readable h5ad file ({type(error).__name__}: {error}).") from error
-    genes = file.var_names.astype(str)
-    if not genes.is_unique:
-        raise DataError(f"{path}: gene '{genes[genes.duplicated()][0]}' occurs more than once; make gene names unique.")
-    obs = _labels(file.obs, labels, path)
-    values = _values(file, path)
-    rows = LazyRows(values, np.arange(len(genes)), space or tell_space(values, str(path)), str(path))
-    return CellFile(path.name, obs, genes, rows)
+    told, why = (space, "given with --space") if space else tell_h5ad_space(path, keys.layer)
+    notes: list[str] = []
+    file = open_h5ad(path, keys, told, notes, whole=False)
+    with opened(path) as handle:
+        matrix = matrix_of(handle, keys.layer, path)
+        values = matrix.load() if matrix.nbytes <= IN_MEMORY else None
+    genes = np.arange(len(file.genes.names))
+    rows = LazyRows(file, values, file.genes, genes, told, predicted)
+    return CellFile(path.name, file.obs, file.genes.names, rows, why, tuple(notes))
 
 
-def predict_from(prediction: CellFile, context: str, perturbation: str) -> Prediction | None:
+def predict_from(
+    prediction: CellFile, context: str, perturbation: str, dose: float | None = None
+) -> Prediction | None:
     """Read what a file predicts for a condition: cells, or one row as a mean profile; None where there is nothing.
 
-    Raises `DataError` for values that are NaN or infinite.
+    Raises `DataError` for values that the file's space cannot have.
     """
-    where = prediction.positions(context, perturbation)
+    where = prediction.positions(context, perturbation, dose)
     if not len(where):
         return None
     return Prediction(prediction.X[where].toarray(), unit="mean" if len(where) == 1 else "cell")
-
-
-def _values(file: ad.AnnData, path: Path) -> Any:
-    """Values of a file as stored: in memory where they fit, because rows scattered over a file are slow to read."""
-    if file.X is None or not file.n_obs:
-        raise DataError(f"{path} has no values in X.")
-    stored = file.file["X"]
-    parts = [stored] if isinstance(stored, h5py.Dataset) else [stored["data"], stored["indices"]]
-    if sum(part.size * part.dtype.itemsize for part in parts) > IN_MEMORY:
-        return file.X
-    values = ad.io.read_elem(stored)
-    file.file.close()
-    return values.tocsr() if sp.issparse(values) else values
-
-
-def _labels(obs: pd.DataFrame, labels: Labels, path: Path) -> pd.DataFrame:
-    for column in filter(None, (labels.perturbation, labels.context)):
-        if column not in obs:
-            raise DataError(
-                f"{path}: obs has no column '{column}'; it has {', '.join(map(str, obs.columns)) or 'none'}. Name the "
-                "columns of the labels with --perturbation-key and --context-key."
-            )
-        empty = obs[column].isna() | (obs[column].astype(str) == "")
-        if empty.any():
-            raise DataError(f"{path}: obs['{column}'] is empty for {int(empty.sum())} cells; label every cell.")
-    raw = obs[labels.perturbation].astype(str).to_numpy()
-    if labels.control != CONTROL and CONTROL in raw:
-        raise DataError(
-            f"{path}: {int((raw == CONTROL).sum())} cells are labelled '{CONTROL}', but --control is '{labels.control}'. Is "
-            f"--control right? A perturbation cannot be named '{CONTROL}'."
-        )
-    names = {label: condition_name(label, labels.separator) for label in set(raw)} | {labels.control: CONTROL}
-    perturbation = np.array([names[label] for label in raw], dtype=object)
-    context = obs[labels.context].astype(str).to_numpy() if labels.context else np.full(len(obs), "all", dtype=object)
-    return pd.DataFrame({"context": context, "perturbation": perturbation}, index=obs.index.astype(str))
 
 
 def shared_genes(files: Sequence[CellFile]) -> pd.Index:
@@ -168,21 +182,12 @@ def shared_genes(files: Sequence[CellFile]) -> pd.Index:
     return genes
 
 
-def check_spaces(truth: CellFile, other: CellFile) -> None:
-    """Raise `DataError` where one file holds counts and the other logarithms or z-scores."""
-    if truth.X.space != other.X.space:
-        raise DataError(
-            f"{other.name} holds {other.X.space}, {truth.name} {truth.X.space}, in the words of --space. Bring both to one "
-            "space, or give --space where the detected one is wrong."
-        )
-
-
 def check_controls(truth: CellFile, prediction: CellFile) -> None:
     """Raise `DataError` for predictions with other control cells than the truth's.
 
     A change is measured from controls: a model that started from other cells has its change measured from these.
     """
-    for context in sorted(set(prediction.obs["context"])):
+    for context in sorted(set(prediction.obs["context"].astype(str))):
         own, true = prediction.positions(context, CONTROL), truth.positions(context, CONTROL)
         if not len(own) or not len(true):
             continue
@@ -195,28 +200,82 @@ def check_controls(truth: CellFile, prediction: CellFile) -> None:
             )
 
 
+def check_training(truth: CellFile, train: CellFile, split: Split) -> list[str]:
+    """Check that training cells say what is known without the test cells; returns notes for the reader.
+
+    Raises
+    ------
+    DataError
+        No control among them, contexts that are the truth's in other case, or true perturbed cells among them.
+    """
+    contexts, known = set(truth.obs["context"].astype(str)), set(train.obs["context"].astype(str))
+    controlled = set(train.obs.loc[train.obs["is_control"], "context"].astype(str))
+    labels = ", ".join(sorted(set(train.obs["perturbation"].astype(str)))[:8])
+    if not controlled:
+        raise DataError(
+            f"{train.name}: no training cell is a control, so there is no mean effect; its labels are such as {labels}. Name "
+            "the control's label with --control (several times for several), or add the controls."
+        )
+    folded = {name.casefold().strip(): name for name in known - contexts}
+    other = [(name, folded[name.casefold().strip()]) for name in sorted(contexts - known) if name.casefold().strip() in folded]
+    if other:
+        raise DataError(
+            f"{truth.name} has context '{other[0][0]}' and {train.name} '{other[0][1]}'; write the same context alike in both."
+        )
+    doses = {condition.dose for condition in split.conditions} - {None}
+    absent = sorted(doses - set(train.obs["dose"].dropna()))
+    if absent:
+        raise DataError(f"{train.name} has no cell at {absent[0]:g} nM, so there is no mean effect at this dose; add such cells.")
+    tested = np.concatenate([part for condition in split.conditions for part in (condition.perturbed_a, condition.perturbed_b)])
+    hashes = train.digests(np.arange(len(train.obs)))
+    shared = int(np.isin(truth.digests(tested), hashes).sum())
+    if shared:
+        raise DataError(
+            f"{train.name} holds {shared} of the {len(tested)} true perturbed cells of {truth.name}: what is learned from them "
+            "is no prediction. Leave them out of the training file."
+        )
+    notes = []
+    reference = np.unique(np.concatenate([condition.control_b for condition in split.conditions]))
+    seen = int(np.isin(truth.digests(reference), hashes).sum())
+    if seen:
+        notes.append(
+            f"{train.name} holds {seen} of the {len(reference)} reference controls of {truth.name}: a model trained on them "
+            "shares their noise with the truth, and its changes score too high."
+        )
+    if known - controlled:
+        notes.append(f"{train.name}: no controls in context {', '.join(sorted(known - controlled)[:8])}; it has no mean effect.")
+    if not contexts & known:
+        notes.append(f"{train.name} has none of the truth's contexts; train_mean is the mean effect over all of its contexts.")
+    return notes
+
+
 def split_of(truth: CellFile, seed: int) -> tuple[Split, list[str]]:
     """Make every perturbation of the truth a test condition, controls split in I and R; also says what was left out and why.
 
     Raises `DataError` for a context with fewer than `MIN_CELLS` controls, or where no condition is left.
     """
     found, notes = [], []
-    for context in sorted(set(truth.obs["context"])):
+    names = ", ".join(sorted(set(truth.obs["perturbation"].astype(str)))[:8])
+    for context in sorted(set(truth.obs["context"].astype(str))):
         controls = truth.positions(context, CONTROL)
         if len(controls) < MIN_CELLS:
             raise DataError(
-                f"{truth.name}: context {context} has {len(controls)} control cells; at least {MIN_CELLS} are needed, "
-                "half as input and half as reference. Is --control right?"
+                f"{truth.name}: context {context} has {len(controls)} control cells; at least {MIN_CELLS} are needed, half as "
+                f"input and half as reference. Its labels are such as {names}; name the control's with --control, or another "
+                "column with --perturbation-key."
             )
         start = _halves(controls, derive(seed, "controls", context))
-        here = truth.obs.loc[truth.obs["context"] == context, "perturbation"]
-        for perturbation in sorted(set(here) - {CONTROL}):
-            cells = truth.positions(context, perturbation)
+        for own, perturbation, dose in truth.conditions():
+            if own != context:
+                continue
+            cells = truth.positions(context, perturbation, dose)
+            at = () if dose is None else (f"{dose:g} nM",)
             if len(cells) < MIN_CELLS:
-                notes.append(f"{context}/{perturbation} left out: {len(cells)} true cells, {MIN_CELLS} are needed")
+                what = "/".join((context, perturbation, *at))
+                notes.append(f"{what} is not tested: it has {len(cells)} true cells, {MIN_CELLS} are needed.")
             else:
-                halves = _halves(cells, derive(seed, "cells", context, perturbation))
-                found.append(TestCondition(context, perturbation, *start, *halves))
+                halves = _halves(cells, derive(seed, "cells", context, perturbation, *at))
+                found.append(TestCondition(context, perturbation, *start, *halves, dose=dose))
     if not found:
         raise DataError(f"{truth.name}: no condition with at least {MIN_CELLS} cells beside the control.")
     return Split("external", 0, False, np.array([], dtype=int), tuple(found), frozenset()), notes

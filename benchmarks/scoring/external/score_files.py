@@ -73,9 +73,10 @@ def score_files(request: ScoringRequest) -> Scored:
         raise DataError("--start prediction needs --direction n2p: in p2n a prediction starts from perturbed cells.")
     true_cells, predictions, train = _open(request)
     split, left_out = prediction_files.split_of(true_cells, request.seed)
+    left_out += prediction_files.check_training(true_cells, train, split) if train else []
     seed, threads = request.seed, request.threads
     with threadpool_limits(threads):
-        training = summarise_training(train, np.arange(len(train.obs)), seed) if train else None
+        training = summarise_training(train, np.arange(len(train.obs)), seed, split.conditions) if train else None
         fold = scored_fold_of(
             true_cells, split, request.direction, training, space=true_cells.X.space, seed=seed, threads=threads
         )
@@ -113,11 +114,12 @@ def write(scored: Scored, folder: Path, *, figures: bool = True) -> None:
 def _open(request: ScoringRequest) -> tuple[CellFile, list[CellFile], CellFile | None]:
     """Open truth, predictions and training cells, all with the same genes."""
     paths = (request.truth, *request.predictions, *([request.train] if request.train else []))
-    truth, *others = (read_cells(path, request.labels, request.space) for path in paths)
+    predicted = (False, *(True for _ in request.predictions), False)
+    truth, *others = (
+        read_cells(path, request.keys, request.space, predicted=flag) for path, flag in zip(paths, predicted, strict=False)
+    )
     genes = prediction_files.shared_genes([truth, *others]) if request.genes == "shared" else truth.var_names
-    for other in others:
-        prediction_files.check_spaces(truth, other)
-    truth, *others = (file.with_genes(genes) for file in (truth, *others))
+    truth, *others = (file.with_genes(genes) for file in (truth, *(other.like(truth) for other in others)))
     train = others.pop() if request.train else None
     for prediction in others if not request.start else []:
         prediction_files.check_controls(truth, prediction)
