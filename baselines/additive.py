@@ -1,5 +1,7 @@
 """Effects that add: a combination is the sum of its parts, a perturbation in a new context the context's mean and its own."""
 
+from __future__ import annotations
+
 import numpy as np
 import pandas as pd
 

@@ -7,6 +7,8 @@ dual takes its place: the same problem, stable, milliseconds a step.
 Runs in an environment of its own: jax and flax beside scvi-tools break the latter.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

@@ -5,6 +5,8 @@ training cells of one context at a time, the gene graph and a validation set, an
 own cells (the package's `predict` averages over random training controls, and caches).
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path

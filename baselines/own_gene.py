@@ -1,5 +1,7 @@
 """The change of the perturbed gene alone."""
 
+from __future__ import annotations
+
 import numpy as np
 import pandas as pd
 

@@ -6,6 +6,8 @@ import (scgen takes only `Literal` from it), `LossRecorder` is an alias of `Loss
 under the keys `qzm` and `qzv`, which scvi reads.
 """
 
+from __future__ import annotations
+
 import sys
 from dataclasses import dataclass
 from pathlib import Path

@@ -2,5 +2,4 @@
 
 from benchmarks.cli.app import run_as
 
-if __name__ == "__main__":
-    run_as("run")
+run_as("run", __name__)

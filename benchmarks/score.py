@@ -2,5 +2,4 @@
 
 from benchmarks.cli.app import run_as
 
-if __name__ == "__main__":
-    run_as("score")
+run_as("score", __name__)

@@ -26,9 +26,7 @@ def find_runs(folder: Path) -> dict[str, Path]:
     """Name the runs in a folder: its subfolders that hold scores; raises `ReportError` where there is none."""
     found = {path.parent.name: path.parent for path in sorted(folder.glob("*/scores.csv"))}
     if not found:
-        raise ReportError(
-            f"{folder} holds no run; expected a folder per suite, as `benchmarks.run --suite all` leaves."
-        )
+        raise ReportError(f"{folder} holds no run; expected a folder for each suite, as --suite all leaves.")
     return found
 
 

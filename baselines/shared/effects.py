@@ -1,5 +1,7 @@
 """Mean changes of the training perturbations, on which most simple predictors are built."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Generic, TypeVar
 

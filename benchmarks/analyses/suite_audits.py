@@ -28,7 +28,6 @@ from benchmarks.tasks.question import Question
 from reports import load
 from reports.pages.audits_page import write_audits
 from reports.stats import audits as audit_tables
-from reports.stats.audits import compare_integrations, compare_protocols
 from reports.tables import SCORE_COLUMNS
 
 AUDITS = ("protocols", "direction", "integration")
@@ -79,7 +78,7 @@ def run_audits(
         plan, folder = run_with()
         honest = load(folder)
         if "protocols" in audits:
-            tables["protocols"] = compare_protocols(honest, load(run_with(protocol=LEAKY, folds=1)[1]))
+            tables["protocols"] = audit_tables.compare_protocols(honest, load(run_with(protocol=LEAKY, folds=1)[1]))
         if "direction" in audits and len(plan.directions) > 1:
             answers = wrong_answers(FinishedRun(folder, plan))
             tables["direction"] = audit_tables.judge_directions(honest, answers)
@@ -87,7 +86,7 @@ def run_audits(
     if "integration" in audits:
         folders = {str(m): run_with(protocol=INTEGRATED, integration=m, folds=1)[1] for m in METHODS}
         effects = {m: pd.read_csv(f / "integration" / "effects.csv") for m, f in folders.items() if m != "none"}
-        tables["integration"] = compare_integrations({m: load(f) for m, f in folders.items()}, effects)
+        tables["integration"] = audit_tables.compare_integrations({m: load(f) for m, f in folders.items()}, effects)
     return write_audits(tables, MEANING, out), sum(failures)
 
 

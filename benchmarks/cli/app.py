@@ -64,9 +64,10 @@ def application(name: str) -> typer.Typer:
     return single
 
 
-def run_as(name: str) -> None:
-    """Run one subcommand with this process's arguments, as `python -m benchmarks.NAME` does."""
-    application(name)()
+def run_as(name: str, module: str) -> None:
+    """Run one subcommand with this process's arguments, if the module that calls is the program: `python -m benchmarks.NAME`."""
+    if module == "__main__":
+        application(name)()
 
 
 def _summary(path: Path) -> str:

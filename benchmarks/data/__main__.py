@@ -2,4 +2,4 @@
 
 from benchmarks.cli.app import run_as
 
-run_as("data")
+run_as("data", __name__)

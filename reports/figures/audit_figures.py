@@ -107,7 +107,7 @@ def draw_integrations(table: pd.DataFrame, folder: Path) -> list[Path]:
                 line, label = ("--", "ceiling (reference)") if model == "ceiling" else ("-", model)
                 look: dict[str, Any] = {"marker": marker, "color": colours[model], "markersize": 5, "linewidth": 1.4}
                 axes.plot(values.to_numpy(), line, label=label, **look)
-            if means.min(axis=None) <= 0:
+            if (means.min() <= 0).any():
                 axes.axhline(0, color=style.GREY, linewidth=0.8)
             axes.set_xticks(range(len(left)), words, fontsize=8.5)
             axes.set_xlim(-0.3, len(left) - 0.7)

@@ -1,0 +1,1 @@
+"""Runs that are killed, and files that are damaged."""
