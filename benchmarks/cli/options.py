@@ -17,9 +17,14 @@ ContextKey = Annotated[str, Option(help="--h5ad: obs column of the context; defa
 BatchKey = Annotated[str, Option(help="--h5ad: obs column of the batch; default: one batch.")]
 DoseKey = Annotated[str, Option(help="--h5ad: obs column of the dose; default: none.")]
 DoseUnit = Annotated[str, Option(help="--h5ad: unit of doses that name none.")]
-Control = Annotated[str, Option(help="--h5ad: the control's label; default: the usual ones.")]
+Control = Annotated[
+    list[str] | None,
+    Option(help="--h5ad: a label of controls, or a pattern such as 'NT*'; repeatable; default: the usual ones."),
+]
 Separator = Annotated[str, Option(help="--h5ad: what joins the parts of a combination.")]
 Values = Annotated[str, Option(help="--h5ad: what X holds: auto, counts, ln, log2 or zscore.")]
+GeneKey = Annotated[str, Option(help="--h5ad: var column of the gene symbols; default: the index.")]
+Layer = Annotated[str, Option(help="--h5ad: matrix to read: X, raw, or a layer.")]
 Kind = Annotated[str, Option(help="--h5ad: what was done to the cells: CRISPR, drug or cytokine.")]
 PresetName = Annotated[str, Option("--preset", help="quick (minutes) or paper (full training, all folds).")]
 Folds = Annotated[int | None, Option(min=1, help="Number of folds; default: the preset's.")]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from benchmarks.data.cards import Card, Space
-from benchmarks.data.readers.h5ad import Keys, read_h5ads, tell_h5ad_space
+from benchmarks.data.readers.h5ad import INDEX, Keys, read_h5ads, tell_h5ad_space
 from benchmarks.data.readers.labels import Labelling
 from benchmarks.data.schema import SOURCE_SPACES
 from benchmarks.data.sources import Source, hash_shared_code
@@ -33,8 +33,8 @@ class OwnFile:
     batch: str = ""
     dose: str = ""
     dose_unit: str = "nM"
-    control: str = ""
-    """The control's label; empty: "control", "non-targeting", "DMSO" and other usual ones."""
+    control: tuple[str, ...] = ()
+    """Labels of controls, or patterns such as "NT*"; empty: "control", "non-targeting", "DMSO" and other usual ones."""
     separator: str = "+"
     """What joins the parts of a combination."""
     values: str = "auto"
@@ -42,6 +42,10 @@ class OwnFile:
     kind: str = "CRISPR"
     """What was done to the cells: one of `KINDS`."""
     source: Literal["real", "simulated"] = "real"
+    gene_key: str = ""
+    """Column of var with the gene symbols; empty: its index."""
+    layer: str = "X"
+    """The matrix to read: "X", "raw", or a name in layers."""
 
     @property
     def name(self) -> str:
@@ -60,9 +64,10 @@ def own_source(own: OwnFile) -> Source:
     for option, given, known in (("kind", own.kind, KINDS), ("values", own.values, ("auto", *SOURCE_SPACES))):
         if given not in known:
             raise DataError(f"--{option} is '{given}'; expected one of {', '.join(known)}.")
-    if not own.path.is_file():
-        raise DataError(f"{own.path} does not exist; expected an h5ad file.")
-    own = replace(own, values=tell_h5ad_space(own.path)) if own.values == "auto" else own
+    why = "given with --values"
+    if own.values == "auto":
+        found, why = tell_h5ad_space(own.path, own.layer)
+        own = replace(own, values=found)
     card = Card(
         name=own.name,
         title=f"{own.path.name}, a file of the user's own",
@@ -71,7 +76,10 @@ def own_source(own: OwnFile) -> Source:
         space=cast(Space, own.values),
         licence="not stated: a file of the user's own",
         citation="not stated: a file of the user's own",
-        control_rule=f"cells labelled '{own.control}'" if own.control else "cells with a usual control label",
+        control_rule=f"cells labelled {' or '.join(own.control)}"
+        if own.control
+        else "cells with a usual control label",
+        notes=(f"The values are {own.values}: {why}.",),
         annotation="human_go" if own.kind == "CRISPR" else "",
         columns={name: column for name in COLUMNS if (column := getattr(own, name))},
     )
@@ -81,7 +89,9 @@ def own_source(own: OwnFile) -> Source:
         batch=own.batch,
         dose=own.dose,
         dose_unit=own.dose_unit,
-        labelling=Labelling(own.separator, (own.control,) if own.control else (), genes=own.kind == "CRISPR"),
+        labelling=Labelling(own.separator, own.control, genes=own.kind == "CRISPR"),
+        genes=own.gene_key or INDEX,
+        layer=own.layer,
     )
     options = json.dumps({**asdict(own), "path": own.path.name}, sort_keys=True)
     code = hashlib.sha256(f"{hash_shared_code()}\x1f{options}".encode()).hexdigest()

@@ -91,7 +91,9 @@ def tell_space(matrix: Any, source: str, base: float | None = None) -> tuple[Spa
         return "zscore", f"{(values < 0).mean():.0%} of the values are negative"
     hint = "Give raw counts, or log1p of normalised counts (scanpy: sc.pp.log1p)."
     if values.max() >= LARGEST_LOG:
-        raise DataError(f"{source}: values are fractions of up to {values.max():.4g}: neither counts nor their logarithms. {hint}")
+        raise DataError(
+            f"{source}: values are fractions of up to {values.max():.4g}: neither counts nor their logarithms. {hint}"
+        )
     if base is not None and not (math.isclose(base, math.e) or base == 2):
         raise DataError(f"{source} notes logarithms to base {base:g}; expected e or 2. {hint}")
     sums = {name: _sums(x, back) for name, back in BACK.items()}
@@ -105,13 +107,17 @@ def tell_space(matrix: Any, source: str, base: float | None = None) -> tuple[Spa
     if base is not None:
         return ("log2" if base == 2 else "ln"), f"the file notes logarithms to base {'2' if base == 2 else 'e'}"
     if constant is not None:
-        return ("ln" if constant == "e^x − 1" else "log2"), f"{constant} sums to {sums[constant].mean():.5g} in every cell"
+        return (
+            "ln" if constant == "e^x − 1" else "log2"
+        ), f"{constant} sums to {sums[constant].mean():.5g} in every cell"
     return "ln", f"{ASSUMED}: fractions, taken as natural logarithms; nothing in the file says which"
 
 
 def _sums(x: sp.csr_matrix, back: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Sum of each cell's values after they are brought back."""
-    return np.asarray(sp.csr_matrix((back(np.clip(x.data, 0, LARGEST_LOG)), x.indices, x.indptr), shape=x.shape).sum(axis=1)).ravel()
+    return np.asarray(
+        sp.csr_matrix((back(np.clip(x.data, 0, LARGEST_LOG)), x.indices, x.indptr), shape=x.shape).sum(axis=1)
+    ).ravel()
 
 
 def validate_block(block: AnnData, source: str, space: str) -> None:

@@ -116,7 +116,9 @@ def references(fold: ScoredFold, truth: TruthSummary, expectation: np.ndarray | 
     training = fold.training
     if training is not None and fold.direction == "n2p":
         # cells of the state that a condition starts from, which no perturbation has changed
-        others = _summarise_cells(fold, truth, lambda number: training.start_like(fold.conditions[number]), training.cells)
+        others = _summarise_cells(
+            fold, truth, lambda number: training.start_like(fold.conditions[number]), training.cells
+        )
         yield "other_controls", evaluate(fold, truth, others)
     if expectation is not None:
         yield "expectation", evaluate(fold, truth, PredictionSummary.of_means(expectation))
@@ -247,6 +249,8 @@ def _mixtures(fold: ScoredFold, half: Sequence[np.ndarray]) -> dict[str, Draw]:
     found: dict[str, Draw] = {"noise": noise}
     training = fold.training
     if training is not None and all(len(training.perturbed_like(c)) for c in fold.conditions):
-        found["mean_effect"] = draw_from(training.cells, lambda number: training.perturbed_like(fold.conditions[number]))
+        found["mean_effect"] = draw_from(
+            training.cells, lambda number: training.perturbed_like(fold.conditions[number])
+        )
     found["input"] = draw_from(fold.cells, lambda number: fold.conditions[number].input(fold.direction))
     return found

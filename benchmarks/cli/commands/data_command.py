@@ -32,10 +32,12 @@ def main(
     batch_key: options.BatchKey = "",
     dose_key: options.DoseKey = "",
     dose_unit: options.DoseUnit = "nM",
-    control: options.Control = "",
+    control: options.Control = None,
     separator: options.Separator = "+",
     values: options.Values = "auto",
     kind: options.Kind = "CRISPR",
+    gene_key: options.GeneKey = "",
+    layer: options.Layer = "X",
 ) -> None:
     """Fetch, prepare, verify and summarise data sets.
 
@@ -54,8 +56,18 @@ def main(
 
     if (name is None) == (h5ad is None):
         raise BenchmarkError("Name a data set, or give a file with --h5ad; one of the two.")
-    labels = perturbation_key, context_key, batch_key, dose_key, dose_unit, control, separator, values, kind
-    source = own_source(OwnFile(h5ad, *labels)) if h5ad else builtin(str(name))
+    labels = (
+        perturbation_key,
+        context_key,
+        batch_key,
+        dose_key,
+        dose_unit,
+        tuple(control or ()),
+        separator,
+        values,
+        kind,
+    )
+    source = own_source(OwnFile(h5ad, *labels, gene_key=gene_key, layer=layer)) if h5ad else builtin(str(name))
     if action == "summary":
         _summarise(source, data_dir, out)
     else:

@@ -60,10 +60,12 @@ def main(
     batch_key: options.BatchKey = "",
     dose_key: options.DoseKey = "",
     dose_unit: options.DoseUnit = "nM",
-    control: options.Control = "",
+    control: options.Control = None,
     separator: options.Separator = "+",
     values: options.Values = "auto",
     kind: options.Kind = "CRISPR",
+    gene_key: options.GeneKey = "",
+    layer: options.Layer = "X",
     resume: Annotated[bool, Option("--resume", help="Go on with the newest run of the same data.")] = False,
     figures: Annotated[bool, Option(help="Whether to draw figures.")] = True,
     show: Annotated[bool, Option("--list", help="Show suites, models, data sets, metrics.")] = False,
@@ -93,7 +95,17 @@ def main(
 
     if models is not None and not split_names(models):  # such as an unset variable of a script; it does not mean all
         raise BenchmarkError("--models is empty; name models, or leave the option out for the suite's own list.")
-    labels = perturbation_key, context_key, batch_key, dose_key, dose_unit, control, separator, values, kind
+    labels = (
+        perturbation_key,
+        context_key,
+        batch_key,
+        dose_key,
+        dose_unit,
+        tuple(control or ()),
+        separator,
+        values,
+        kind,
+    )
     question = Question(
         suite=suite,
         models=split_names(models or ""),
@@ -103,7 +115,7 @@ def main(
         contexts=split_names(contexts),
         control_rule=choice("--control-rule", control_rule, CONTROL_RULES),
         data=choice("--data", data, DATA_SOURCES),
-        own=OwnFile(h5ad.resolve(), *labels) if h5ad else None,
+        own=OwnFile(h5ad.resolve(), *labels, gene_key=gene_key, layer=layer) if h5ad else None,
         annotation=annotation,
         space=choice("--space", space, SPACES),
         integration=choice("--integration", integration, METHODS),

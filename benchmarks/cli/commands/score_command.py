@@ -17,8 +17,15 @@ def main(
     truth: Annotated[Path, Option(help="h5ad file of true cells, controls among them.")],
     train: Annotated[Path | None, Option(help="h5ad file of the training cells.")] = None,
     perturbation_key: Annotated[str, Option(help="obs column of the perturbation.")] = "perturbation",
-    context_key: Annotated[str | None, Option(help="obs column of the context; default: one context.")] = None,
-    control: Annotated[str, Option(help="The control's label.")] = "control",
+    context_key: Annotated[str, Option(help="obs column of the context; default: one context.")] = "",
+    dose_key: Annotated[str, Option(help="obs column of the dose; default: none.")] = "",
+    dose_unit: Annotated[str, Option(help="Unit of doses that name none.")] = "nM",
+    control: Annotated[
+        list[str] | None,
+        Option(help="A label of controls, or a pattern such as 'NT*'; repeatable; default: the usual ones."),
+    ] = None,
+    gene_key: Annotated[str, Option(help="var column of the gene symbols; default: the index.")] = "",
+    layer: Annotated[str, Option(help="Matrix to read: X, raw, or a layer.")] = "X",
     separator: Annotated[str, Option(help="What joins the parts of a combination.")] = "+",
     space: Annotated[str, Option(help="What X holds: auto, counts, ln, log2 or zscore.")] = "auto",
     direction: Annotated[str, Option(help="n2p (perturbed cells predicted) or p2n (controls).")] = "n2p",
@@ -36,8 +43,9 @@ def main(
     Exit status: 0 scored, 1 some condition has no usable prediction, 2 the files cannot be scored.
     """
     from benchmarks.contract import DIRECTIONS  # the imports below are slow, and --help needs none of them
+    from benchmarks.data.readers.h5ad import INDEX, Keys
+    from benchmarks.data.readers.labels import Labelling
     from benchmarks.data.schema import SOURCE_SPACES
-    from benchmarks.scoring.external.prediction_files import Labels
     from benchmarks.scoring.external.score_files import ScoringRequest, score_files, write
     from reports import read_leaderboard
     from reports.pages.console import print_summary
@@ -46,7 +54,15 @@ def main(
         predictions=tuple(predictions),
         truth=truth,
         train=train,
-        labels=Labels(perturbation_key, context_key, control, separator),
+        keys=Keys(
+            perturbation_key,
+            context_key,
+            dose=dose_key,
+            dose_unit=dose_unit,
+            genes=gene_key or INDEX,
+            labelling=Labelling(separator, tuple(control or ())),
+            layer=layer,
+        ),
         space=None if space == "auto" else choice("--space", space, ("auto", *SOURCE_SPACES)),
         direction=choice("--direction", direction, DIRECTIONS),
         genes=choice("--genes", genes, ("all", "shared")),
@@ -61,7 +77,7 @@ def main(
     write(scored, folder, figures=figures)
     print_summary(read_leaderboard(folder / "leaderboard.csv"), console)
     for note in scored.notes:
-        say(f"Note: {note}.")
+        say(f"Note: {note}")
     say(f"Results: {folder}")
     if (scored.scores["status"] == "failed").any():
         raise Exit(1)

@@ -192,7 +192,9 @@ def _other_matrices(handle: h5py.File, layer: str, space: str, path: Path) -> li
             element = handle[place]["data"] if isinstance(handle[place], h5py.Group) else handle[place]
             sample = np.asarray(element[:LOOK] if element.ndim == 1 else element[:8])
             if sample.size and sample.dtype.kind in "fiu" and np.array_equal(sample, np.rint(sample)) and sample.any():
-                found.append(f"{path.name}: '{name}' looks like counts, and {layer} is read; use --layer {name} for counts.")
+                found.append(
+                    f"{path.name}: '{name}' looks like counts, and {layer} is read; use --layer {name} for counts."
+                )
     return found
 
 

@@ -36,7 +36,16 @@ def opened(path: Path) -> Iterator[h5py.File]:
     with handle:
         try:
             yield handle
-        except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError, OverflowError) as error:
+        except (
+            OSError,
+            KeyError,
+            ValueError,
+            TypeError,
+            RuntimeError,
+            AttributeError,
+            IndexError,
+            OverflowError,
+        ) as error:
             raise DataError(
                 f"{path} cannot be read as h5ad ({type(error).__name__}: {error}). It is damaged, or written with a "
                 "compression filter that is not installed here: write it again with gzip, or get it again."
@@ -70,7 +79,9 @@ class StoredMatrix:
     def shape(self) -> tuple[int, int]:
         """Number of cells and of genes."""
         attributes = self.element.attrs
-        shape = attributes.get("h5sparse_shape", attributes.get("shape")) if self.layout != "dense" else self.element.shape
+        shape = (
+            attributes.get("h5sparse_shape", attributes.get("shape")) if self.layout != "dense" else self.element.shape
+        )
         if shape is None or len(shape) != 2 or min(shape) < 0:
             raise DataError(f"{self.source}: the matrix has shape {shape}; expected cells × genes.")
         return int(shape[0]), int(shape[1])
@@ -88,7 +99,9 @@ class StoredMatrix:
         ends = self.element["indptr"][:]
         n_major = self.shape[0] if self.layout == "csr" else self.shape[1]
         entries = {name: self.element[name].shape for name in ("data", "indices")}
-        whole = ends.dtype.kind in "iu" and len(ends) == n_major + 1 and ends[0] == 0 and bool((np.diff(ends) >= 0).all())
+        whole = (
+            ends.dtype.kind in "iu" and len(ends) == n_major + 1 and ends[0] == 0 and bool((np.diff(ends) >= 0).all())
+        )
         if not whole or set(entries.values()) != {(int(ends[-1]),)}:
             raise DataError(
                 f"{self.source}: the sparse matrix is damaged: {len(ends)} row ends for {n_major} rows, the last at "

@@ -159,9 +159,7 @@ def read_cells(path: Path, keys: Keys, space: Space | None = None, *, predicted:
     return CellFile(path.name, file.obs, file.genes.names, rows, why, tuple(notes))
 
 
-def predict_from(
-    prediction: CellFile, context: str, perturbation: str, dose: float | None = None
-) -> Prediction | None:
+def predict_from(prediction: CellFile, context: str, perturbation: str, dose: float | None = None) -> Prediction | None:
     """Read what a file predicts for a condition: cells, or one row as a mean profile; None where there is nothing.
 
     Raises `DataError` for values that the file's space cannot have.
@@ -217,16 +215,24 @@ def check_training(truth: CellFile, train: CellFile, split: Split) -> list[str]:
             "the control's label with --control (several times for several), or add the controls."
         )
     folded = {name.casefold().strip(): name for name in known - contexts}
-    other = [(name, folded[name.casefold().strip()]) for name in sorted(contexts - known) if name.casefold().strip() in folded]
+    other = [
+        (name, folded[name.casefold().strip()])
+        for name in sorted(contexts - known)
+        if name.casefold().strip() in folded
+    ]
     if other:
         raise DataError(
             f"{truth.name} has context '{other[0][0]}' and {train.name} '{other[0][1]}'; write the same context alike in both."
         )
-    doses = {condition.dose for condition in split.conditions} - {None}
+    doses = {condition.dose for condition in split.conditions if condition.dose is not None}
     absent = sorted(doses - set(train.obs["dose"].dropna()))
     if absent:
-        raise DataError(f"{train.name} has no cell at {absent[0]:g} nM, so there is no mean effect at this dose; add such cells.")
-    tested = np.concatenate([part for condition in split.conditions for part in (condition.perturbed_a, condition.perturbed_b)])
+        raise DataError(
+            f"{train.name} has no cell at {absent[0]:g} nM, so there is no mean effect at this dose; add such cells."
+        )
+    tested = np.concatenate(
+        [part for condition in split.conditions for part in (condition.perturbed_a, condition.perturbed_b)]
+    )
     hashes = train.digests(np.arange(len(train.obs)))
     shared = int(np.isin(truth.digests(tested), hashes).sum())
     if shared:
@@ -243,9 +249,13 @@ def check_training(truth: CellFile, train: CellFile, split: Split) -> list[str]:
             "shares their noise with the truth, and its changes score too high."
         )
     if known - controlled:
-        notes.append(f"{train.name}: no controls in context {', '.join(sorted(known - controlled)[:8])}; it has no mean effect.")
+        notes.append(
+            f"{train.name}: no controls in context {', '.join(sorted(known - controlled)[:8])}; it has no mean effect."
+        )
     if not contexts & known:
-        notes.append(f"{train.name} has none of the truth's contexts; train_mean is the mean effect over all of its contexts.")
+        notes.append(
+            f"{train.name} has none of the truth's contexts; train_mean is the mean effect over all of its contexts."
+        )
     return notes
 
 

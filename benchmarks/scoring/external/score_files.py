@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,14 @@ from threadpoolctl import threadpool_limits
 
 import reports
 from benchmarks.contract import CONTROL, Direction, Prediction
+from benchmarks.data.download import sha256_of
+from benchmarks.data.readers.h5ad import Keys
 from benchmarks.data.schema import Space
 from benchmarks.data.store import atomic_files
 from benchmarks.errors import ContractError, DataError
 from benchmarks.scoring.evaluate import condition_facts, evaluate, metric_table, score_rows
 from benchmarks.scoring.external import prediction_files
-from benchmarks.scoring.external.prediction_files import CellFile, Labels, predict_from, read_cells
+from benchmarks.scoring.external.prediction_files import CellFile, predict_from, read_cells
 from benchmarks.scoring.references import REFERENCES, as_prediction, truth_side_of
 from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of, summarise_training
 from benchmarks.scoring.summaries import TruthSummary, summarise_predictions
@@ -35,7 +38,8 @@ class ScoringRequest:
     predictions: tuple[Path, ...]
     truth: Path
     train: Path | None = None
-    labels: Labels = field(default_factory=Labels)
+    keys: Keys = field(default_factory=lambda: Keys("perturbation"))
+    """Where the labels and gene names are, in all files."""
     space: Space | None = None
     direction: Direction = "n2p"
     genes: str = "all"
@@ -60,6 +64,8 @@ class Scored:
     controls: pd.DataFrame
     """Which control cells were input and which reference."""
     notes: tuple[str, ...]
+    manifest: Mapping[str, object]
+    """What was scored, and how: files with sha256, what their values are and why, labels, seed."""
 
 
 def score_files(request: ScoringRequest) -> Scored:
@@ -96,7 +102,8 @@ def score_files(request: ScoringRequest) -> Scored:
         planted=side.planted.assign(**task) if request.calibrate else None,
         conditions=condition_facts(fold, side.truth).assign(**task),
         controls=_roles(true_cells, split),
-        notes=(*left_out, *_notes(fold, predictions, train)),
+        notes=(*left_out, *_notes(fold, (true_cells, *predictions, *([train] if train else [])), request)),
+        manifest=_manifest(request, true_cells, *predictions, *([train] if train else [])),
     )
 
 
@@ -108,6 +115,7 @@ def write(scored: Scored, folder: Path, *, figures: bool = True) -> None:
     atomic_files.write_csv(pd.DataFrame(columns=list(COST_COLUMNS)), folder / "costs.csv")
     atomic_files.write_csv(metric_table(), folder / "metrics.csv")
     atomic_files.write_json(folder / "notes.json", list(scored.notes))
+    atomic_files.write_json(folder / "manifest.json", dict(scored.manifest))
     reports.write_reports(folder, figures=figures)
 
 
@@ -116,7 +124,8 @@ def _open(request: ScoringRequest) -> tuple[CellFile, list[CellFile], CellFile |
     paths = (request.truth, *request.predictions, *([request.train] if request.train else []))
     predicted = (False, *(True for _ in request.predictions), False)
     truth, *others = (
-        read_cells(path, request.keys, request.space, predicted=flag) for path, flag in zip(paths, predicted, strict=False)
+        read_cells(path, request.keys, request.space, predicted=flag)
+        for path, flag in zip(paths, predicted, strict=False)
     )
     genes = prediction_files.shared_genes([truth, *others]) if request.genes == "shared" else truth.var_names
     truth, *others = (file.with_genes(genes) for file in (truth, *(other.like(truth) for other in others)))
@@ -149,7 +158,8 @@ def _score(fold: ScoredFold, truth: TruthSummary, name: str, file: CellFile, req
 
     def load(number: int) -> Prediction | None:
         try:
-            found = predict_from(file, endings[number].context, endings[number].perturbation)
+            ending = endings[number]
+            found = predict_from(file, ending.context, ending.perturbation, ending.dose)
             reason = f"no prediction in {file.name}"
         except (DataError, ContractError) as error:
             found, reason = None, str(error)
@@ -176,27 +186,54 @@ def _own_start(fold: ScoredFold, file: CellFile) -> np.ndarray:
     return np.stack([means[context] for context in fold.contexts])
 
 
-def _notes(fold: ScoredFold, predictions: list[CellFile], train: CellFile | None) -> list[str]:
-    """Collect what a reader of the numbers must know."""
-    tested = set(zip(fold.contexts, fold.perturbations, strict=True))
-    notes = []
-    for file in predictions:
-        labels = file.obs.loc[file.obs["perturbation"] != CONTROL, ["context", "perturbation"]]
-        untested = sorted(set(labels.itertuples(index=False, name=None)) - tested)
+def _notes(fold: ScoredFold, files: Sequence[CellFile], request: ScoringRequest) -> list[str]:
+    """Collect what a reader of the numbers must know; `files` are the truth, the predictions and the training cells."""
+    tested = {(c.context, c.perturbation, c.dose) for c in fold.conditions}
+    notes = [f"{file.name} holds {file.X.space}: {file.why}." for file in files]
+    notes += [note for file in files for note in file.notes]
+    for file in files[1 : 1 + len(request.predictions)]:
+        untested = [key for key in file.conditions() if key not in tested]
         if untested:
             notes.append(
                 f"{file.name} predicts {len(untested)} conditions that the truth does not test, such as "
-                f"{'/'.join(untested[0])}; they are ignored"
+                f"{'/'.join(untested[0][:2])}; they are ignored."
             )
-    if train is None:
+        means = [key for key in file.conditions() if len(file.positions(*key)) == 1]
+        if file.X.space == "counts" and means:
+            notes.append(
+                f"{file.name} has one row of counts for {len(means)} conditions: the logarithm of a mean is not the mean of "
+                "logarithms, which the truth has. Give mean logarithms, or cells."
+            )
+    if not request.train:
         notes.append(
-            "without --train there is no mean effect, no principal component and no scaled value: those metrics are unsupported"
+            "Without --train there is no mean effect, no principal component and no scaled value: those metrics are unsupported."
+        )
+    unmeasured = sorted({part for p in fold.perturbations for part in str(p).split("+")} - set(fold.cells.var_names))
+    if unmeasured:
+        notes.append(
+            f"{len(unmeasured)} perturbed names are not among the genes, such as {unmeasured[0]}: if they are genes under other "
+            "names (Ensembl ids, other case, a guide's suffix), metrics that leave out the perturbed gene count it. Name the "
+            "column of var that has the same names with --gene-key."
         )
     notes.append(
-        "the harness did not train these models: if one saw the controls listed as 'reference' in controls.csv, its changes "
-        "share their noise with the truth's and score too high"
+        "The harness did not train these models: if one saw the controls listed as 'reference' in controls.csv, its changes "
+        "share their noise with the truth's and score too high."
     )
     return notes
+
+
+def _manifest(request: ScoringRequest, *files: CellFile) -> dict[str, object]:
+    paths = (request.truth, *request.predictions, *([request.train] if request.train else []))
+    described = [
+        {"path": str(path), "sha256": sha256_of(path), "values": file.X.space, "why": file.why}
+        for path, file in zip(paths, files, strict=True)
+    ]
+    return {
+        "files": described,
+        "keys": asdict(request.keys),
+        **{name: getattr(request, name) for name in ("direction", "genes", "start", "source", "calibrate", "seed")},
+        "version": version("cycseq-bench"),
+    }
 
 
 def _roles(truth: CellFile, split: Split) -> pd.DataFrame:
