@@ -32,14 +32,14 @@ CPM_TOTAL = (5e5, 1.5e6)
 
 def read(files: Mapping[str, Path]) -> Reading:
     """Read counts per million as log2(CPM / 100 + 1), which is log2(CP10k + 1)."""
-    reading = read_lines(files["cpm"], files["metadata"], "log2")
+    reading = read_lines(files["cpm"], files["metadata"], "cpm")
     return Reading((scaled(block, files["cpm"]) for block in reading.blocks), notes=reading.notes)
 
 
 def read_lines(matrix: Path, metadata: Path, space: str) -> Reading:
     """Read the cells of the metadata (those that passed the authors' quality control), values as they come.
 
-    `matrix` is text: a line of cell names, then a line per gene. `space` is "counts", or "log2" for fractions.
+    `matrix` is text: a line of cell names, then a line per gene. `space` is "counts" or "cpm".
     """
     notes: list[str] = []
     table = read_table(metadata, LABELS).set_index("NAME").drop(index="TYPE", errors="ignore")

@@ -59,15 +59,16 @@ class Scorer:
 
 def ours(job: Job) -> pd.DataFrame:
     """Score with this project: every metric that needs no training cells."""
-    from benchmarks.scoring.external.prediction_files import Labels
+    from benchmarks.data.readers.h5ad import Keys
+    from benchmarks.data.readers.labels import Labelling
     from benchmarks.scoring.external.score_files import ScoringRequest, score_files
 
-    labels = Labels(perturbation=job.column, control=job.control)
+    keys = Keys(job.column, labelling=Labelling("+", (job.control,)))
     wish = ScoringRequest(
         (job.prediction,),
         job.truth,
         train=job.train,
-        labels=labels,
+        keys=keys,
         calibrate=job.train is not None,
         threads=job.threads,
     )

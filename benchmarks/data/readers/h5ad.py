@@ -216,7 +216,7 @@ def matrix_of(handle: h5py.File, layer: str, path: Path) -> StoredMatrix:
     """Find a matrix of an open h5ad: "X", "raw", or a layer."""
     place = {"X": "X", "raw": "raw/X"}.get(layer, f"layers/{layer}")
     if place not in handle:
-        has = [*(p for p in ("X", "raw/X") if p in handle), *handle.get("layers", ())]
+        has = [*(p for p in ("X", "raw") if p in handle), *handle.get("layers", ())]
         raise DataError(f"{path} has no matrix '{layer}'; it has {', '.join(has) or 'none'}. Name one with --layer.")
     return StoredMatrix(handle[place], str(path))
 
@@ -231,8 +231,8 @@ def _frame(handle: h5py.File, name: str, path: Path, wanted: Sequence[str]) -> p
         warnings.simplefilter("ignore", PendingDeprecationWarning)
         if isinstance(table, h5py.Group) and "__categories" not in table:
             check_columns([str(c) for c in table.attrs.get("column-order", ())], wanted, what)
-            index = read_elem(table[table.attrs.get("_index", "_index")])
-            return pd.DataFrame({c: pd.Series(read_elem(table[c])) for c in wanted}).set_index(pd.Index(index))
+            index = pd.Index(read_elem(table[table.attrs.get("_index", "_index")]))
+            return pd.DataFrame(index=index).assign(**{c: read_elem(table[c]) for c in wanted})
         if isinstance(table, h5py.Group):
             frame: pd.DataFrame = read_elem(table)
         else:

@@ -134,6 +134,11 @@ def name_perturbations(
         raise DataError(
             f"{source}: no cell has a perturbation. Are the guide or hash calls of these cells in the file?"
         )
+    if CONTROL in known and not is_control(CONTROL, how.controls):
+        raise DataError(
+            f"{source}: {int((text == CONTROL).sum())} cells are labelled '{CONTROL}', which is not among the labels given with "
+            f"--control ({', '.join(how.controls)}). Give it too, or rename the perturbation."
+        )
     names = {label: _name(label, how) for label in known}
     spellings = sorted(label for label, name in names.items() if name == CONTROL)
     if not spellings and controls:

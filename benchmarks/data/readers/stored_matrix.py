@@ -32,7 +32,9 @@ def opened(path: Path) -> Iterator[h5py.File]:
     try:
         handle = h5py.File(path, "r")
     except OSError as error:
-        raise DataError(f"{path} is not an HDF5 file, or is cut short ({error}); get it again.") from error
+        raise DataError(
+            f"{path} cannot be opened as h5ad ({error}). It is truncated or no HDF5 file; get it again."
+        ) from error
     with handle:
         try:
             yield handle
@@ -150,12 +152,14 @@ class StoredMatrix:
         return _canonical(sp.csc_matrix((data, cells, self.ends), shape=self.shape).tocsr())
 
     def __getitem__(self, positions: np.ndarray) -> sp.csr_matrix:
-        """Read rows at increasing positions, run by run."""
+        """Read rows at increasing positions, run by run; of a CSC matrix every entry is read."""
         if self.layout == "csc":
-            raise DataError(
-                f"{self.source}: the matrix is stored by gene (csc) and too large to turn in memory; write it by cell: "
-                "adata.X = adata.X.tocsr()."
-            )
+            place = np.full(self.shape[0], -1)
+            place[positions] = np.arange(len(positions))
+            found = [np.stack([place[c], g, v])[:, place[c] >= 0] for c, g, v in self.columns()]
+            cells, genes, values = np.concatenate([np.empty((3, 0)), *found], axis=1)
+            where = cells.astype(np.int64), genes.astype(np.int64)
+            return _canonical(sp.csr_matrix((values.astype(np.float32), where), (len(positions), self.shape[1])))
         breaks = np.flatnonzero(np.diff(positions) != 1) + 1
         runs = [run for run in np.split(np.asarray(positions), breaks) if len(run)]
         if not runs:

@@ -121,8 +121,8 @@ def check_columns(columns: Sequence[str], needed: Sequence[str], source: object)
     missing = [name for name in needed if name not in columns]
     if missing:
         raise DataError(
-            f"{source} lacks the column(s) {', '.join(missing)}; it has {', '.join(map(str, columns))}. Is this the "
-            "upstream file?"
+            f"{source} lacks the column(s) {', '.join(missing)}; it has {', '.join(map(str, columns)) or 'none'}. Is this the "
+            "upstream file? In a file of your own, name the columns: --perturbation-key, --context-key and so on."
         )
 
 

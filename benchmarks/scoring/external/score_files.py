@@ -15,6 +15,7 @@ import reports
 from benchmarks.contract import CONTROL, Direction, Prediction
 from benchmarks.data.download import sha256_of
 from benchmarks.data.readers.h5ad import Keys
+from benchmarks.data.readers.labels import Labelling
 from benchmarks.data.schema import Space
 from benchmarks.data.store import atomic_files
 from benchmarks.errors import ContractError, DataError
@@ -38,7 +39,7 @@ class ScoringRequest:
     predictions: tuple[Path, ...]
     truth: Path
     train: Path | None = None
-    keys: Keys = field(default_factory=lambda: Keys("perturbation"))
+    keys: Keys = field(default_factory=lambda: Keys("perturbation", labelling=Labelling("+")))
     """Where the labels and gene names are, in all files."""
     space: Space | None = None
     direction: Direction = "n2p"

@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from benchmarks.data.readers import h5ad
+from benchmarks.data.readers import h5ad, stored_matrix
 from benchmarks.data.readers.h5ad import Keys, read_h5ads
 from benchmarks.data.readers.labels import Labelling
 from benchmarks.data.schema import Reading
@@ -101,7 +101,7 @@ def test_the_layout_of_anndata_before_0_7_is_read(tmp_path):
 def test_an_h5ad_is_never_held_whole(layout, tmp_path, monkeypatch):
     monkeypatch.setattr(h5ad, "BLOCK_BYTES", 1 << 18)
     monkeypatch.setattr(h5ad, "CELLS_PER_BLOCK", 128)
-    monkeypatch.setattr(h5ad, "ENTRIES_PER_READ", 1 << 14)
+    monkeypatch.setattr(stored_matrix, "COLUMNS_PER_READ", 1 << 14)
     values = np.ones((2000, 1000), dtype=np.float32)
     make = {"dense": lambda x: x, "csr": sp.csr_matrix, "csc": sp.csc_matrix}[layout]
     path = upstream.modern(tmp_path / "big.h5ad", make(values), {"p": ["control"] * 2000})

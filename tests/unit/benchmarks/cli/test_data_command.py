@@ -72,7 +72,7 @@ def test_every_step_for_a_file_never_seen_before(mine, tmp_path):
 
 
 def test_an_own_file_becomes_a_plan_with_the_first_protocol_it_allows(mine):
-    own = OwnFile(mine, "guide", "line", control="NT", separator="_")
+    own = OwnFile(mine, "guide", "line", control=("NT",), separator="_")
     plan = make_plan(Question("cropseq", models=("no_change",), own=own))
     assert plan.protocol == "unseen_context"
     assert plan.suite.name == "own_my_screen"
@@ -90,7 +90,7 @@ def test_what_is_wrong_with_an_own_file_is_told(mine, tmp_path):
     for own, words in (
         (OwnFile(tmp_path / "nowhere.h5ad"), "does not exist"),
         (OwnFile(mine, "guides", "line"), "guides"),
-        (OwnFile(mine, "guide", "line", control="NTC"), "NTC"),
+        (OwnFile(mine, "guide", "line", control=("NTC",)), "NTC"),
         (OwnFile(mine, "guide", kind="gene"), "expected one of CRISPR"),
     ):
         with pytest.raises(DataError, match=words):

@@ -10,12 +10,14 @@ import scipy.sparse as sp
 from typer.testing import CliRunner
 
 from benchmarks.cli.app import application
+from benchmarks.data.readers.h5ad import Keys
+from benchmarks.data.readers.labels import Labelling
 from benchmarks.errors import DataError
-from benchmarks.scoring.external.prediction_files import Labels, read_cells
+from benchmarks.scoring.external.prediction_files import read_cells
 from benchmarks.scoring.external.score_files import ScoringRequest, score_files
 from tests.unit.benchmarks.scoring.screens import PERTURBATIONS, screen
 
-LABELS = Labels(context="context")
+KEYS = Keys("perturbation", context="context", labelling=Labelling("+"))
 
 
 def natural(cells: ad.AnnData) -> ad.AnnData:
@@ -50,7 +52,7 @@ def change(path, edit):
 
 
 def rows(files, model="mine", **request):
-    scored = score_files(ScoringRequest((files["mine"],), files["truth"], labels=LABELS, calibrate=False, **request))
+    scored = score_files(ScoringRequest((files["mine"],), files["truth"], keys=KEYS, calibrate=False, **request))
     table = scored.scores[scored.scores["model"] == model]
     return table.pivot(index="perturbation", columns="metric", values="value"), table
 
@@ -106,14 +108,14 @@ def test_missing_label_column_raises(files):
         rows(files)
 
 
-def test_empty_labels_raise(files):
+def test_cells_without_a_label_are_left_out_and_counted(files):
     def blank(cells):
         cells.obs["perturbation"] = cells.obs["perturbation"].astype(object)
         cells.obs.iloc[:3, cells.obs.columns.get_loc("perturbation")] = ""
 
     change(files["mine"], blank)
-    with pytest.raises(DataError, match="3 cells"):
-        rows(files)
+    scored = score_files(ScoringRequest((files["mine"],), files["truth"], keys=KEYS, calibrate=False))
+    assert any(note.startswith(f"{files['mine'].name}: 3 of ") for note in scored.notes)
 
 
 def test_condition_without_prediction_fails(files):
@@ -199,7 +201,7 @@ def test_reserved_names_raise(files):
     for name in ("no_change", "oracle"):
         taken = files["mine"].rename(files["mine"].with_name(f"{name}.h5ad"))
         with pytest.raises(DataError, match=name):
-            score_files(ScoringRequest((taken,), files["truth"], labels=LABELS))
+            score_files(ScoringRequest((taken,), files["truth"], keys=KEYS))
         taken.rename(files["mine"])
 
 
@@ -248,7 +250,11 @@ def test_wrong_control_label_raises(files):
     for control in ("non-targeting", "G9"):
         with pytest.raises(DataError, match="--control"):
             score_files(
-                ScoringRequest((files["mine"],), files["truth"], labels=Labels(context="context", control=control))
+                ScoringRequest(
+                    (files["mine"],),
+                    files["truth"],
+                    keys=Keys("perturbation", context="context", labelling=Labelling("+", (control,))),
+                )
             )
 
 
@@ -264,14 +270,14 @@ def test_conditions_with_few_cells_are_left_out(files):
         return cells[np.setdiff1d(np.arange(cells.n_obs), few)].copy()
 
     change(files["truth"], thin)
-    scored = score_files(ScoringRequest((files["mine"],), files["truth"], labels=LABELS, calibrate=False))
+    scored = score_files(ScoringRequest((files["mine"],), files["truth"], keys=KEYS, calibrate=False))
     assert "G0" not in set(scored.scores["perturbation"])
     assert any("A/G0" in note for note in scored.notes)
     assert any("predicts 1 conditions" in note for note in scored.notes)
 
 
 def test_input_and_reference_controls_are_disjoint_and_listed(files):
-    scored = score_files(ScoringRequest((files["mine"],), files["truth"], labels=LABELS, calibrate=False))
+    scored = score_files(ScoringRequest((files["mine"],), files["truth"], keys=KEYS, calibrate=False))
     roles = scored.controls.groupby("role")["cell"].agg(set)
     assert not roles["input"] & roles["reference"]
     assert len(roles["input"]) == len(roles["reference"]) == 60
@@ -286,9 +292,9 @@ def test_seed_decides_controls(files):
 def test_unreadable_file_raises(tmp_path):
     (tmp_path / "x.h5ad").write_text("no")
     with pytest.raises(DataError, match=r"x\.h5ad"):
-        read_cells(tmp_path / "x.h5ad", LABELS)
+        read_cells(tmp_path / "x.h5ad", KEYS)
     with pytest.raises(DataError, match=r"y\.h5ad"):
-        read_cells(tmp_path / "y.h5ad", LABELS)
+        read_cells(tmp_path / "y.h5ad", KEYS)
 
 
 def test_csc_file_equals_csr_file(files):
