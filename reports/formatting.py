@@ -1,5 +1,6 @@
 """Numbers and tables as text, the same in Markdown and on the console."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -46,6 +47,12 @@ def seconds(value: float) -> str:
     if pd.isna(value) or value < 1:
         return "–" if pd.isna(value) else "< 1 s"
     return f"{value:.0f} s" if value < 120 else f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.1f} h"
+
+
+def plain_text(text: str) -> str:
+    """Escape what Markdown or HTML would take for markup in a text that comes from a file."""
+    line = " ".join(text.split())
+    return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
 
 
 def shorten(text: str, width: int) -> str:

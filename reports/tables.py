@@ -1,5 +1,6 @@
 """The result tables a report is made from: their columns, how to read them, and what makes them unusable."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +52,8 @@ class Tables:
     """One row per condition × metric of a predictor of known quality; columns `PLANTED_COLUMNS`, may have no row."""
     models: pd.DataFrame
     """One row per model, what it is and can do; columns `MODEL_COLUMNS`, may have no row."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know of the data, in words."""
 
 
 def load(folder: Path) -> Tables:
@@ -76,7 +79,21 @@ def load(folder: Path) -> Tables:
         )
     planted = _read_optional(folder / "planted.csv", PLANTED_COLUMNS, ("value", "share", "dose"), _PLANTED_TEXT)
     models = _read_optional(folder / "models.csv", MODEL_COLUMNS)
-    return Tables(scores, metrics, costs, _check_planted(planted, metrics), models)
+    return Tables(scores, metrics, costs, _check_planted(planted, metrics), models, _read_notes(folder / "notes.json"))
+
+
+def _read_notes(path: Path) -> tuple[str, ...]:
+    if not path.is_file():
+        return ()
+    try:
+        notes = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError, RecursionError) as error:
+        raise ReportError(
+            f"{path} is not readable ({type(error).__name__}); delete it, or make the tables again."
+        ) from error
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        raise ReportError(f"{path} holds no list of texts; delete it, or make the tables again.")
+    return tuple(notes)
 
 
 def _read_optional(

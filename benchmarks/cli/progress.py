@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from rich import progress
+from rich.markup import escape
 
 from benchmarks.cli.console import console, say
 from benchmarks.execution import events
@@ -61,8 +62,8 @@ class Display(progress.Progress):
         _print(f"Data: {card.title} — {'SIMULATED' if card.source == 'simulated' else 'real cells'}; {cells}")
         asked = f"Protocol {plan.protocol}, {len(plan.splits)} fold(s), preset {plan.question.preset}"
         _print(f"{asked}; results in {event.folder}")
-        for warning in plan.dataset.warnings:
-            _print(f"[yellow]{warning}[/]")
+        for note in plan.notes:
+            _print(f"[yellow]{escape(note)}[/]")
 
     def _prepare(self, text: str) -> None:
         if text and ENVIRONMENT in self.bars:

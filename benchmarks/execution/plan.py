@@ -20,7 +20,7 @@ from benchmarks.errors import BenchmarkError, DataError, UnknownName
 from benchmarks.execution.prediction_store import PredictionSet, get_outcome
 from benchmarks.seeds import derive
 from benchmarks.tasks.batch_correction.batches import BatchCorrection
-from benchmarks.tasks.conditions import EVERYTHING, MIN_CELLS, conditions, groups_of
+from benchmarks.tasks.conditions import EVERYTHING, MIN_CELLS, conditions, groups_of, tell_untested
 from benchmarks.tasks.protocol import find_protocol, list_protocols
 from benchmarks.tasks.question import Question, content_key
 from benchmarks.tasks.selection import choose
@@ -93,6 +93,12 @@ class Plan:
         """Name the task, as the first columns of every table of results."""
         card = self.dataset.card
         return {"suite": self.suite.name, "dataset": card.name, "source": card.source, "protocol": self.protocol}
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the results must know of the data: what was left out, renamed or assumed, and what is not tested."""
+        tested = (c.condition for fold in self.splits for c in fold.conditions)
+        return (*self.dataset.card.notes, *self.dataset.warnings, *tell_untested(self.cells.obs, tested))
 
     def cells_of(self, fold: Split, folder: Path) -> AnnData:
         """Cells of a fold as models see them: corrected, where asked, with the parameters that the run's folder keeps."""

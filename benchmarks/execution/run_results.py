@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 import reports
 from benchmarks.contract import Direction, Prediction
-from benchmarks.data.store.atomic_files import write_csv
+from benchmarks.data.store.atomic_files import write_csv, write_json
 from benchmarks.execution import prediction_store
 from benchmarks.execution.events import ScoringProgressed, Watcher, ignore
 from benchmarks.execution.executor import Execution
@@ -33,6 +33,7 @@ def score(plan: Plan, folder: Path, execution: Execution, watch: Watcher = ignor
         tables = _tables(plan, folder, execution.threads, watch)
     for name, table in tables.items():
         write_csv(table, folder / f"{name}.csv")
+    write_json(folder / "notes.json", list(plan.notes))
     reports.write_reports(folder, figures=execution.figures)
     failed = tables["scores"][tables["scores"]["status"].isin(FAILURES)]
     return len(failed[["fold", "seed", "direction", "model", "context", "perturbation", "dose"]].drop_duplicates())

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
-from benchmarks.contract import Direction
+from benchmarks.contract import CONTROL, Direction
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,6 +133,32 @@ def conditions(obs: Table) -> Table:
     table = perturbed.groupby(keys, observed=True).size().rename("cells").reset_index()
     table = table[table["cells"] >= MIN_CELLS].assign(rank=lambda t: t["context"].map(order))
     return table.sort_values(["rank", "perturbation", "dose"], ignore_index=True)
+
+
+def tell_untested(obs: Table, tested: Iterable[Condition]) -> list[str]:
+    """Name the conditions, contexts and perturbations of the data that no fold of a run tests, with numbers and reasons."""
+    found, own = set(tested), {c: len(where) for c, where in groups_of(obs).items() if c.perturbation != CONTROL}
+    few = sorted({c.perturbation for c, n in own.items() if n < MIN_CELLS})
+    n_few = sum(n < MIN_CELLS for n in own.values())
+    contexts = sorted(set(obs["context"].astype(str)) - {c.context for c in found})
+    left = sorted({c.perturbation for c in own} - {c.perturbation for c in found})
+    notes = [
+        (
+            n_few,
+            f"{n_few} of {len(own)} conditions have fewer than {MIN_CELLS} cells and are never tested: {_some(few)}.",
+        ),
+        (len(contexts), f"No condition is tested in {len(contexts)} of the contexts: {_some(contexts)}."),
+        (
+            len(left),
+            f"{len(left)} of {len({c.perturbation for c in own})} perturbations are not tested in this run, for they have too "
+            f"few cells, are in one context only, or are in other folds (--folds): {_some(left)}.",
+        ),
+    ]
+    return [text for n, text in notes if n]
+
+
+def _some(names: list[str], most: int = 6) -> str:
+    return ", ".join(names[:most]) + (" …" if len(names) > most else "")
 
 
 def groups_of(obs: Table) -> Groups:

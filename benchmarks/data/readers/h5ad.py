@@ -116,7 +116,7 @@ def open_h5ad(path: Path, keys: Keys, space: str, notes: list[str], *, whole: bo
         turned = " It is transposed: expected cell × gene." if shape == (len(var), len(obs)) else ""
         raise DataError(f"{path}: {keys.layer} is {shape}, but obs × var is {(len(obs), len(var))}.{turned}")
     given = obs[keys.perturbation]
-    if isinstance(given.dtype, pd.CategoricalDtype):
+    if whole and isinstance(given.dtype, pd.CategoricalDtype):
         tell_missing(given.cat.categories.astype(str), given.astype(str), str(path), notes)
     labels = name_perturbations(given, str(path), keys.labelling, notes, controls=whole)
     positions = np.flatnonzero(labels.notna().to_numpy())
