@@ -185,7 +185,9 @@ def make_targets(folder: Path) -> list[Target]:
     run = run_folder(base)
     if run is None:
         raise RuntimeError(f"The run in {base} made nothing; see its log.txt.")
-    for path in sorted(p for p in run.rglob("*") if p.is_file() and p.suffix not in (".md", ".png") and p.stat().st_size):
+    for path in sorted(
+        p for p in run.rglob("*") if p.is_file() and p.suffix not in (".md", ".png") and p.stat().st_size
+    ):
         relative = path.relative_to(run)
         targets.append(Target(f"resume: {relative.parts[0]}", path, base, resume, guarded=True))
         if path.suffix in (".csv", ".json") and len(relative.parts) == 1:
@@ -287,7 +289,9 @@ def damage_files(n: int, seed: int, folder: Path) -> tuple[Counter[str], list[st
         counts[f"{target.name}: {outcome}"] += 1
         if not outcome.isdigit():
             lines = (folder / "log.txt").read_text(errors="replace").strip().splitlines()
-            faults.append(f"{number}: {target.name}, {target.file.name}, {what}: {outcome}: {' | '.join(lines[-2:])[-300:]}")
+            faults.append(
+                f"{number}: {target.name}, {target.file.name}, {what}: {outcome}: {' | '.join(lines[-2:])[-300:]}"
+            )
             print(faults[-1], flush=True)
         shutil.rmtree(copy)
     return counts, faults
