@@ -20,9 +20,9 @@ from benchmarks.contract import Baseline, Direction, Prediction, Predictor, Quer
 from benchmarks.data.dataset import load_dataset
 from benchmarks.data.expression_space import to_space
 from benchmarks.errors import PluginError, Unsupported, explain
+from benchmarks.execution.models.child_model import ChildModel, Model
 from benchmarks.execution.models.local_model import LocalModel
 from benchmarks.execution.models.model_environment import create, environment_of
-from benchmarks.execution.models.child_model import Model, ChildModel
 from benchmarks.execution.models.unit_files import plain
 from benchmarks.execution.prediction_store import PredictionSet
 from benchmarks.execution.unit import make_query

@@ -22,8 +22,8 @@ from benchmarks.data.store.content_hash import digest
 from benchmarks.errors import BenchmarkError, ContractError, IsolationError, ModelFailed, ModelTimeout, Unsupported
 from benchmarks.execution import prediction_store
 from benchmarks.execution.models import unit_files
-from benchmarks.execution.models.local_model import LocalModel
 from benchmarks.execution.models.child_model import ChildModel
+from benchmarks.execution.models.local_model import LocalModel
 from tests.end_to_end import plugins
 
 MEMORY = """
