@@ -20,9 +20,9 @@ from benchmarks.contract import Baseline, Direction, Prediction, Predictor, Quer
 from benchmarks.data.dataset import load_dataset
 from benchmarks.data.expression_space import to_space
 from benchmarks.errors import PluginError, Unsupported, explain
+from benchmarks.execution.models.child_model import ChildModel, Model
 from benchmarks.execution.models.local_model import LocalModel
 from benchmarks.execution.models.model_environment import create, environment_of
-from benchmarks.execution.models.remote_model import Model, RemoteModel
 from benchmarks.execution.models.unit_files import plain
 from benchmarks.execution.prediction_store import PredictionSet
 from benchmarks.execution.unit import make_query
@@ -97,7 +97,7 @@ def open_model(record: Baseline) -> Model:
     if not record.isolated:
         return LocalModel(record, settings)
     create(environment_of(record))
-    return RemoteModel(record, settings)
+    return ChildModel(record, settings)
 
 
 def fitted(record: Baseline, train: Train, seed: int) -> Model:

@@ -19,7 +19,7 @@ from benchmarks.data.store.atomic_files import atomic, clear
 from benchmarks.errors import BenchmarkError, LeakageError, ModelTimeout, StoreError, Unsupported, explain
 from benchmarks.execution import prediction_store as store
 from benchmarks.execution.events import Progressed, StageStarted, UnitFailed, Watcher, ignore
-from benchmarks.execution.models.remote_model import Model
+from benchmarks.execution.models.child_model import Model
 from benchmarks.execution.models.unit_files import plain
 from benchmarks.execution.plan import Plan, RunSpec
 from benchmarks.execution.prediction_store import Outcome, PredictionSet, get_outcome, put_outcome

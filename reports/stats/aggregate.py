@@ -47,7 +47,7 @@ def leaderboard(scores: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 20
 
     Source
     ------
-    METRICS.md, "Calibration" and "Aggregation".
+    docs/decisions/metrics.md.
     """
     return rank_settled(condition_values(scores, metrics), metrics, n_boot=n_boot, seed=seed)
 

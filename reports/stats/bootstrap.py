@@ -46,7 +46,7 @@ def draw_means(values: np.ndarray, sizes: tuple[int, ...], *, n_boot: int, seed:
 
     Source
     ------
-    METRICS.md, "Aggregation".
+    docs/decisions/metrics.md, "Aggregation".
     """
     means = mean_over_contexts(values, sizes)
     if len(values) == 1:

@@ -66,7 +66,7 @@ def calibrate(matrix: ScoreMatrix, *, n_boot: int, seed: int) -> Calibration | N
 
     Source
     ------
-    METRICS.md, "Calibration".
+    docs/decisions/metrics.md.
     """
     name = baseline_of(matrix.task[-1])
     ceiling, baseline = matrix.column(CEILING), matrix.column(name)
@@ -119,7 +119,7 @@ def rate_metrics(
 
     Source
     ------
-    METRICS.md, "Calibration".
+    docs/decisions/metrics.md.
     """
     suite = board[board["level"] == "suite"]
     means = suite.set_index([*GROUP, "metric", "model"])["mean"].to_dict()

@@ -30,7 +30,7 @@ def compare(matrices: Iterable[ScoreMatrix], *, n_boot: int = 2000, seed: int = 
 
     Source
     ------
-    METRICS.md, "Aggregation".
+    docs/decisions/metrics.md, "Aggregation".
     """
     rows: list[dict[str, object]] = []
     for matrix in matrices:

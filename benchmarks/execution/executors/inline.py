@@ -16,8 +16,8 @@ from threadpoolctl import threadpool_limits
 from benchmarks.errors import BenchmarkError
 from benchmarks.execution.events import Event, UnitEnded, UnitStarted
 from benchmarks.execution.executor import Execution, Executor
+from benchmarks.execution.models.child_model import ChildModel, Model
 from benchmarks.execution.models.local_model import LocalModel
-from benchmarks.execution.models.remote_model import Model, RemoteModel
 from benchmarks.execution.plan import Plan, RunSpec
 from benchmarks.execution.unit import Unit
 
@@ -46,7 +46,7 @@ class Inline(Executor):
 
     def _open(self, spec: RunSpec) -> Model:
         if spec.record.isolated:
-            return RemoteModel(spec.record, spec.settings, threads=self.execution.threads)
+            return ChildModel(spec.record, spec.settings, threads=self.execution.threads)
         return LocalModel(spec.record, spec.settings)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.execution.events import Event, UnitEnded, UnitStarted
 from benchmarks.execution.executor import Execution, Executor
-from benchmarks.execution.models.remote_model import RemoteModel
+from benchmarks.execution.models.child_model import ChildModel
 from benchmarks.execution.plan import Plan, RunSpec
 from benchmarks.execution.unit import Unit
 
@@ -23,7 +23,7 @@ class Process(Executor):
 
     def __init__(self, plan: Plan, folder: Path, execution: Execution) -> None:
         super().__init__(plan, folder, execution)
-        self.models: set[RemoteModel] = set()
+        self.models: set[ChildModel] = set()
         self.stopped = False
         self.events: queue.SimpleQueue[Event | Future] = queue.SimpleQueue()
 
@@ -52,8 +52,8 @@ class Process(Executor):
         unit = Unit(self.plan, self.folder, spec, device=self.execution.device, emit=self.events.put)
         self.events.put(UnitEnded(spec, unit.run(lambda: self._open(spec))))
 
-    def _open(self, spec: RunSpec) -> RemoteModel:
-        model = RemoteModel(
+    def _open(self, spec: RunSpec) -> ChildModel:
+        model = ChildModel(
             spec.record,
             spec.settings,
             plugins=self.plan.question.plugins,

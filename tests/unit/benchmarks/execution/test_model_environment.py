@@ -22,7 +22,7 @@ from benchmarks.cli.console import EXIT_INTERRUPTED, EXIT_USAGE
 from benchmarks.contract import Baseline
 from benchmarks.errors import ContractError, IsolationError
 from benchmarks.execution.models import model_environment
-from benchmarks.execution.models.remote_model import RemoteModel
+from benchmarks.execution.models.child_model import ChildModel
 from tests.end_to_end import plugins
 
 
@@ -190,7 +190,7 @@ def test_concurrent_create_runs_once_and_a_model_runs_in_it(own_cache: Path, tmp
     assert not any("cycseq" in name for name in environment.installed())
     compiled = next(environment.folder.glob("lib/python*/site-packages/__pycache__/six*.pyc"))
     assert str(environment.folder / "lib").encode() in compiled.read_bytes()
-    predictor = RemoteModel(model, {})
+    predictor = ChildModel(model, {})
     from benchmarks.conformance.checks import tiny_screen
 
     screen = tiny_screen(tmp_path)

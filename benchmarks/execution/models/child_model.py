@@ -50,7 +50,7 @@ class Stopped(BaseException):
     """The run is ended while this model works; nothing is recorded."""
 
 
-class RemoteModel:
+class ChildModel:
     """What `LocalModel` is, with the work done by a child process; its process and its files are removed with it.
 
     A model that is `isolated` runs in its own environment. The child has so many `threads`, and knows the files given with
@@ -147,7 +147,7 @@ class RemoteModel:
         return ModelFailed(f"the process died (exit code {code}) in stage '{stage}'; {why}")
 
 
-Model = LocalModel | RemoteModel
+Model = LocalModel | ChildModel
 
 
 def _start_forked(folder: Path, threads: int) -> tuple[Connection, BaseProcess]:

@@ -22,8 +22,8 @@ from benchmarks.data.store.content_hash import digest
 from benchmarks.errors import BenchmarkError, ContractError, IsolationError, ModelFailed, ModelTimeout, Unsupported
 from benchmarks.execution import prediction_store
 from benchmarks.execution.models import unit_files
+from benchmarks.execution.models.child_model import ChildModel
 from benchmarks.execution.models.local_model import LocalModel
-from benchmarks.execution.models.remote_model import RemoteModel
 from tests.end_to_end import plugins
 
 MEMORY = """
@@ -63,14 +63,14 @@ def memory(folder: Path) -> Baseline:
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["same environment", "own environment"])
-def build(request: pytest.FixtureRequest, folder: Path, memory: Baseline) -> Callable[..., RemoteModel]:
+def build(request: pytest.FixtureRequest, folder: Path, memory: Baseline) -> Callable[..., ChildModel]:
     """Build one of the misbehaving plugins; those with an environment have that of `memory`."""
 
-    def build_one(name: str, **options: object) -> RemoteModel:
+    def build_one(name: str, **options: object) -> ChildModel:
         place = folder / str(request.param)
         place.mkdir(exist_ok=True)
         path = plugins.write(place, name, isolated=request.param)
-        return RemoteModel(registry.from_file(path)[0], {}, plugins=[path], **options)  # type: ignore[arg-type]
+        return ChildModel(registry.from_file(path)[0], {}, plugins=[path], **options)  # type: ignore[arg-type]
 
     return build_one
 
@@ -97,7 +97,7 @@ def test_isolated_model_passes_the_conformance_suite(memory: Baseline, screen: S
 
 
 def test_predictions_are_those_of_the_model_in_this_process(memory: Baseline, screen: Screen) -> None:
-    local, remote = LocalModel(memory, {"strength": 3.0}), RemoteModel(memory, {"strength": 3.0})
+    local, remote = LocalModel(memory, {"strength": 3.0}), ChildModel(memory, {"strength": 3.0})
     reports: list[tuple] = []
     train = replace(screen.train, report=lambda *report: reports.append(report))
     for model in (local, remote):
@@ -151,7 +151,7 @@ def test_process_and_files_end_with_the_model(build, screen: Screen) -> None:
 
 
 def test_saved_model_predicts_the_same_in_another_process(memory: Baseline, screen: Screen, tmp_path: Path) -> None:
-    first, second = RemoteModel(memory, {}), RemoteModel(memory, {})
+    first, second = ChildModel(memory, {}), ChildModel(memory, {})
     assert first.persistent
     first.fit(screen.train, seed=1)
     first.save(tmp_path)
@@ -200,7 +200,7 @@ def test_errors_in_the_child_are_raised_here(build, screen: Screen, name: str) -
 def test_own_environment_has_no_other_package_of_the_harness(folder: Path, memory: Baseline, screen: Screen) -> None:
     record = registry.from_file(plugins.write(folder, "imports_the_harness", isolated=True))[0]
     with pytest.raises(ModelFailed, match="No module named 'cycseq'"):
-        RemoteModel(record, {}).fit(screen.train, seed=1)
+        ChildModel(record, {}).fit(screen.train, seed=1)
 
 
 def test_failed_prediction_does_not_end_the_child_and_a_killed_child_fails(build, screen: Screen) -> None:
@@ -230,9 +230,9 @@ def test_child_ends_when_the_harness_is_killed(memory: Baseline, folder: Path, i
     path = plugins.write(folder, "hangs_in_fit", isolated=isolated)
     code = (
         "from pathlib import Path; from benchmarks import registry; from benchmarks.conformance.checks import tiny_screen\n"
-        "from benchmarks.execution.models.remote_model import RemoteModel\n"
+        "from benchmarks.execution.models.child_model import ChildModel\n"
         f"path = Path({str(path)!r}); screen = tiny_screen(path.parent)\n"
-        "model = RemoteModel(registry.from_file(path)[0], {}, plugins=[path])\n"
+        "model = ChildModel(registry.from_file(path)[0], {}, plugins=[path])\n"
         "print(model.process.pid, flush=True); model.fit(screen.train, seed=1)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=Path.cwd()) as harness:
@@ -249,7 +249,7 @@ def test_missing_environment_names_the_command(folder: Path) -> None:
     )
     record = registry.from_file(folder / "absent.py")[0]
     with pytest.raises(IsolationError, match="environments create absent"):
-        RemoteModel(record, {})
+        ChildModel(record, {})
 
 
 def test_child_has_the_threads_given(build, screen: Screen) -> None:
