@@ -90,7 +90,9 @@ def tell_space(matrix: Any, source: str, base: float | None = None) -> tuple[Spa
     if (values < 0).mean() > NEGATIVE_SHARE:
         return "zscore", f"{(values < 0).mean():.0%} of the values are negative"
     hint = "Give raw counts, or log1p of normalised counts (scanpy: sc.pp.log1p)."
-    if values.max() >= LARGEST_LOG:
+    if (
+        np.median(x.max(axis=1).toarray()) >= LARGEST_LOG
+    ):  # single cells that were not logged are found when they are read
         raise DataError(
             f"{source}: values are fractions of up to {values.max():.4g}: neither counts nor their logarithms. {hint}"
         )
