@@ -156,8 +156,8 @@ def _products(changes: _Changes, label: Labels) -> Float[np.ndarray, "term 1+ter
     The first column are sums over pairs, the rest sums of the products of their terms; the first of these is the number of
     pairs. The pairs are not formed.
     """
-    _, codes = np.unique(label, return_inverse=True)
-    size, n_genes = codes.max() + 1, changes.values.shape[1]
+    names, codes = np.unique(label, return_inverse=True)
+    size, n_genes = len(names), changes.values.shape[1]
     terms, squares = changes.terms, np.square(changes.values).sum(axis=1)
     sums = [
         np.square(_sums(term[:, None] * changes.values, codes, size)).sum() - np.square(term) @ squares

@@ -59,7 +59,7 @@ def honest_margin(truth_cells: Cells, start: Float[Array, "gene"], generator: np
     output_whole = by_half @ whole
     target = whole @ products @ whole - 2 * output_whole + output  # what is not in the first half is in the second
     with_target = _r2((output_whole - output) / half / (n - half), output / half**2, target / (n - half) ** 2, n_genes)
-    with_input = _r2(halves @ by_input / half, output / half**2, np.square(inputs).sum(), n_genes)
+    with_input = _r2(halves @ by_input / half, output / half**2, np.asarray(np.square(inputs).sum()), n_genes)
     return float(np.quantile(with_target - with_input, 0.025))
 
 
