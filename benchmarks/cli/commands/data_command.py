@@ -137,7 +137,7 @@ def _prepare(source: Source, data_dir: Path | None) -> None:
     store = found.store
     say(f"{store.folder}: {_shape(store)}, {len(store.conditions):,} conditions")
     say(f"digest {store.digest}")
-    for note in found.notes():
+    for note in (*source.card.notes, *found.notes()):
         say(f"note: {note}")
 
 
@@ -157,7 +157,8 @@ def _summarise(source: Source, data_dir: Path | None, out: Path) -> None:
     from reports.figures.data_summary_figure import draw_cells
     from reports.figures.style import save
 
-    store = prepare(source, data_dir, say).store
+    prepared = prepare(source, data_dir, say)
+    store = prepared.store
     cells = summary.measure_cells(store)
     conditions, contexts = summary.per_condition(cells), summary.per_context(cells)
     folder = out / source.card.name
@@ -173,6 +174,8 @@ def _summarise(source: Source, data_dir: Path | None, out: Path) -> None:
     for key, text in summary.totals(store, cells).items():
         say(f"{key:26s} {text}")
     say(contexts.round(3).to_string(index=False))
+    for note in (*source.card.notes, *prepared.notes()):
+        say(f"note: {note}")
     say(f"{folder}: conditions.csv, contexts.csv, cells.png")
 
 

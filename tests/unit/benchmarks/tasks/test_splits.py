@@ -6,6 +6,7 @@ import sys
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from benchmarks.contract import DIRECTIONS
 from benchmarks.errors import DataError, UnknownName
 from benchmarks.tasks import protocols
-from benchmarks.tasks.conditions import ROLES, Condition, Scope
+from benchmarks.tasks.conditions import ROLES, Condition, Scope, tell_untested
 from benchmarks.tasks.protocol import list_protocols
 from benchmarks.tasks.splits import n_folds, split
 from tests.conftest import make_cells
@@ -142,3 +143,14 @@ def test_listing_finds_protocol_of_new_file(tmp_path, monkeypatch):
     finally:
         list_protocols.cache_clear()
         sys.modules.pop("benchmarks.tasks.protocols.extra")
+
+
+def test_untested_conditions_are_named_with_numbers():
+    sizes = {("A", "control"): 30, ("A", "G1"): 30, ("A", "G2"): 5, ("B", "control"): 30}
+    labels = [(*key, key[1] == "control") for key, n in sizes.items() for _ in range(n)]
+    obs = pd.DataFrame(labels, columns=["context", "perturbation", "is_control"]).assign(dose=np.nan)
+    notes = " ".join(tell_untested(obs, [Condition("A", "G1")]))
+    assert "1 of 2 conditions" in notes
+    assert "G2" in notes
+    assert "B" in notes
+    assert "G1" not in notes
