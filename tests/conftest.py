@@ -15,6 +15,7 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 from filelock import FileLock
+from threadpoolctl import threadpool_limits
 
 from benchmarks.conformance.checks import Screen, tiny_screen
 from benchmarks.data.dataset import Dataset, load_dataset
@@ -49,6 +50,13 @@ def validate(cells: AnnData, space: str = "counts") -> AnnData:
     validate_block(cells, "test", space)
     validate_labels(cells.obs, "test")
     return cells
+
+
+@pytest.fixture(scope="module", autouse=True)
+def threads_as_before() -> Iterator[None]:
+    """Set the threads of numerical libraries back: packages under test change them, and then all trainings wait for cores."""
+    yield
+    threadpool_limits(int(os.environ["OMP_NUM_THREADS"]))
 
 
 @pytest.fixture(scope="session")

@@ -92,7 +92,7 @@ def test_cells_are_canonical(screen, tiny):
         assert cells.X.format == "csr"
         assert cells.X.dtype == np.float32
         assert cells.obs["dose"].isna().all()
-        assert [len(part) for part in (cells.uns, cells.obsm, cells.layers)] == [0, 0, 0]
+        assert not (set(cells.uns) | set(cells.obsm) | set(cells.layers)) - {None}  # anndata 0.13 lists X as layer None
         assert (
             cells.obs["control_group"].astype(str)
             == cells.obs["context"].astype(str) + "|" + cells.obs["arm"].astype(str)
