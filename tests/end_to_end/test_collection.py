@@ -113,7 +113,7 @@ def test_run_on_doses_predicts_the_higher_dose(tmp_path):
     x[strong, :10] += 20.0
     cells.X = type(cells.X)(np.rint(x))
     cells.write_h5ad(tmp_path / "doses.h5ad")
-    own = OwnFile(tmp_path / "doses.h5ad", context="context", dose="dose", control="control", kind="drug")
+    own = OwnFile(tmp_path / "doses.h5ad", context="context", dose="dose", control=("control",), kind="drug")
     question = Question("own", ("context_transfer", "scgen"), "low_to_high_dose", perturbations=("D",), own=own)
     result = run(make_plan(question), tmp_path / "run", QUIET)
     assert result.failures == 0
