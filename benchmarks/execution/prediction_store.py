@@ -8,15 +8,17 @@
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
+from zipfile import BadZipFile
 
 import numpy as np
 
 from benchmarks.contract import Direction, Prediction, Unit
 from benchmarks.data.store.atomic_files import atomic, write_json
-from benchmarks.errors import StoreError
+from benchmarks.errors import ContractError, StoreError
 from benchmarks.scoring.endings import FAILURES, Ending
 
 
@@ -76,7 +78,7 @@ def get_prediction(folder: Path, number: int) -> Prediction:
         with np.load(path) as stored:
             unit, weights = cast(Unit, str(stored["unit"])), stored["weights"] if stored["weights"].size else None
             return Prediction(stored["values"], unit=unit, note=str(stored["note"]), weights=weights)
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error, ContractError) as error:
         raise StoreError(
             f"Prediction {path} cannot be read ({type(error).__name__}); delete {folder} and run again with --resume."
         ) from error
@@ -92,5 +94,5 @@ def get_outcome(folder: Path) -> Outcome | None:
     try:
         table = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
         return Outcome(**{**table, "endings": tuple(Ending(**e) for e in table["endings"])})
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
