@@ -318,6 +318,10 @@ def future_uns(file: h5py.File) -> None:
     file["uns"].create_dataset("new", data=np.arange(3)).attrs["encoding-type"] = "ragged-array"
 
 
+def future_labels(file: h5py.File) -> None:
+    file["obs/perturbation"].attrs["encoding-type"] = "ragged-array"
+
+
 def half(file: h5py.File) -> None:
     data = file["X/data"][:].astype(np.float16)
     del file["X/data"]
@@ -363,7 +367,7 @@ def test_what_is_not_needed_may_be_unreadable(scorer: Scorer, change: Callable[[
     assert scorer.run(mine, truth, *LINE)["mine"]["mse"] == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("change", [no_x, outside, negative, short_ends, falling_ends, missing_filter])
+@pytest.mark.parametrize("change", [no_x, future_labels, outside, negative, short_ends, falling_ends, missing_filter])
 @pytest.mark.parametrize("which", ["truth", "mine"])
 def test_damaged_files_are_refused(scorer: Scorer, change: Callable[[h5py.File], None], which: str) -> None:
     cells = ln(screen())

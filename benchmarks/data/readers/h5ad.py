@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -231,8 +232,8 @@ def _frame(handle: h5py.File, name: str, path: Path, wanted: Sequence[str]) -> p
         warnings.simplefilter("ignore", PendingDeprecationWarning)
         if isinstance(table, h5py.Group) and "__categories" not in table:
             check_columns([str(c) for c in table.attrs.get("column-order", ())], wanted, what)
-            index = pd.Index(read_elem(table[table.attrs.get("_index", "_index")]))
-            return pd.DataFrame(index=index).assign(**{c: read_elem(table[c]) for c in wanted})
+            index = pd.Index(_element(table, str(table.attrs.get("_index", "_index")), what))
+            return pd.DataFrame(index=index).assign(**{c: _element(table, c, what) for c in wanted})
         if isinstance(table, h5py.Group):
             frame: pd.DataFrame = read_elem(table)
         else:
@@ -241,6 +242,15 @@ def _frame(handle: h5py.File, name: str, path: Path, wanted: Sequence[str]) -> p
             old.file.close()
     check_columns([str(c) for c in frame.columns], wanted, what)
     return frame
+
+
+def _element(table: h5py.Group, name: str, source: str) -> Any:
+    try:
+        return read_elem(table[name])
+    except Exception as error:  # noqa: BLE001 - AnnData raises a private error for an element of a later version
+        raise DataError(
+            f"{source} column '{name}' cannot be read by this anndata ({error}). Write it again as text."
+        ) from error
 
 
 def _column(var: pd.DataFrame, name: str) -> list[str]:

@@ -96,7 +96,7 @@ def tell_doubtful(labels: pd.Series, source: str, notes: list[str]) -> None:
             some = ", ".join(names[:6]) + (" …" if len(names) > 6 else "")
             notes.append(
                 f"{source}: {len(names)} perturbations ({int(counts[names].sum())} cells) {what} and are taken as "
-                f"perturbations: {some}; {remedy}"
+                f"perturbations: {some}; {remedy}."
             )
 
 

@@ -55,7 +55,7 @@ class LazyRows:
         # counts are scaled over the genes that are compared, because files with different genes have different totals
         same = np.array_equal(self.columns, np.arange(x.shape[1]))
         try:
-            return convert(x.copy() if same else x[:, self.columns], self.space)
+            return convert(x if same else x[:, self.columns], self.space)
         except DataError as error:
             raise DataError(f"{source}: {error}") from error
 

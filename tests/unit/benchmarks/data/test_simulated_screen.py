@@ -261,7 +261,7 @@ def test_annotation_has_true_terms_for_every_gene():
         ({"contexts": ("a", "a")}, "every context once"),
         ({"cells": 0.0}, "positive numbers"),
         ({"counts_per_gene": 0.1}, "none is empty"),
-        ({"strengths": {"nobody": 1.0}}, "strengths of its targets"),
+        ({"strengths": {"no such target": 1.0}}, "strengths of its targets"),
         ({"conditions": (SimulatedState("B+A", ((0, 1.0),)),)}, "name 'A\\+B'"),
         ({"conditions": (SimulatedState("control", ((0, 1.0),)),)}, "than 'control'"),
         ({"conditions": (SimulatedState("A", ((12, 1.0),)),)}, "targets from 0 to 11"),
