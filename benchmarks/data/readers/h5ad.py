@@ -247,7 +247,7 @@ def _frame(handle: h5py.File, name: str, path: Path, wanted: Sequence[str]) -> p
 def _element(table: h5py.Group, name: str, source: str) -> Any:
     try:
         return read_elem(table[name])
-    except Exception as error:  # noqa: BLE001 - AnnData raises a private error for an element of a later version
+    except Exception as error:
         raise DataError(
             f"{source} column '{name}' cannot be read by this anndata ({error}). Write it again as text."
         ) from error
