@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
 from benchmarks.data.cards import Card, Space
 from benchmarks.data.readers.h5ad import INDEX, Keys, read_h5ads, tell_h5ad_space
 from benchmarks.data.readers.labels import Labelling
-from benchmarks.data.schema import SOURCE_SPACES
+from benchmarks.data.schema import SOURCE_SPACES, Reading
 from benchmarks.data.sources import Source, hash_shared_code
 from benchmarks.errors import DataError
 
@@ -79,7 +79,6 @@ def own_source(own: OwnFile) -> Source:
         control_rule=f"cells labelled {' or '.join(own.control)}"
         if own.control
         else "cells with a usual control label",
-        notes=(f"The values are {own.values}: {why}.",),
         annotation="human_go" if own.kind == "CRISPR" else "",
         columns={name: column for name in COLUMNS if (column := getattr(own, name))},
     )
@@ -95,4 +94,10 @@ def own_source(own: OwnFile) -> Source:
     )
     options = json.dumps({**asdict(own), "path": own.path.name}, sort_keys=True)
     code = hashlib.sha256(f"{hash_shared_code()}\x1f{options}".encode()).hexdigest()
-    return Source(card, partial(read_h5ads, keys={FILE: keys}, space=card.space), code, {FILE: own.path})
+
+    def read(files: Mapping[str, Path]) -> Reading:
+        reading = read_h5ads(files, {FILE: keys}, card.space)
+        reading.notes.insert(0, f"The values are {card.space}: {why}.")
+        return reading
+
+    return Source(card, read, code, {FILE: own.path})

@@ -98,7 +98,7 @@ class Plan:
     def notes(self) -> tuple[str, ...]:
         """What a reader of the results must know of the data: what was left out, renamed or assumed, and what is not tested."""
         tested = (c.condition for fold in self.splits for c in fold.conditions)
-        return (*self.dataset.card.notes, *self.dataset.warnings, *tell_untested(self.cells.obs, tested))
+        return (*self.dataset.warnings, *tell_untested(self.cells.obs, tested))
 
     def cells_of(self, fold: Split, folder: Path) -> AnnData:
         """Cells of a fold as models see them: corrected, where asked, with the parameters that the run's folder keeps."""

@@ -116,7 +116,7 @@ def _prepare(source: Source, data_dir: Path | None) -> None:
     store = found.store
     say(f"{store.folder}: {_shape(store)}, {len(store.conditions):,} conditions")
     say(f"digest {store.digest}")
-    for note in (*source.card.notes, *found.notes()):
+    for note in found.notes():
         say(f"note: {note}")
 
 
@@ -153,7 +153,7 @@ def _summarise(source: Source, data_dir: Path | None, out: Path) -> None:
     for key, text in summary.totals(store, cells).items():
         say(f"{key:26s} {text}")
     say(contexts.round(3).to_string(index=False))
-    for note in (*source.card.notes, *prepared.notes()):
+    for note in prepared.notes():
         say(f"note: {note}")
     say(f"{folder}: conditions.csv, contexts.csv, cells.png")
 
