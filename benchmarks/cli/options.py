@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import wraps
-from inspect import signature
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, TypeVar
 
 from typer import Option
 
 from benchmarks.errors import BenchmarkError
 
 DataDir = Annotated[Path | None, Option(help="Folder with local copies of data files.")]
+OwnH5ad = Annotated[Path | None, Option(help="A file of your own, in place of a suite or a data set.")]
+PerturbationKey = Annotated[str, Option(help="--h5ad: obs column of the perturbation.")]
+ContextKey = Annotated[str, Option(help="--h5ad: obs column of the context; default: one context.")]
+BatchKey = Annotated[str, Option(help="--h5ad: obs column of the batch; default: one batch.")]
+DoseKey = Annotated[str, Option(help="--h5ad: obs column of the dose; default: none.")]
+DoseUnit = Annotated[str, Option(help="--h5ad: unit of doses that name none.")]
+Control = Annotated[
+    list[str] | None,
+    Option(help="--h5ad: a label of controls, or a pattern such as 'NT*'; repeatable; default: the usual ones."),
+]
+Separator = Annotated[str, Option(help="--h5ad: what joins the parts of a combination.")]
+Values = Annotated[str, Option(help="--h5ad: what X holds: auto, counts, ln, log2 or zscore.")]
+GeneKey = Annotated[str, Option(help="--h5ad: var column of the gene symbols; default: the index.")]
+Layer = Annotated[str, Option(help="--h5ad: matrix to read: X, raw, or a layer.")]
+Kind = Annotated[str, Option(help="--h5ad: what was done to the cells: CRISPR, drug or cytokine.")]
 PresetName = Annotated[str, Option("--preset", help="quick (minutes) or paper (full training, all folds).")]
 Folds = Annotated[int | None, Option(min=1, help="Number of folds; default: the preset's.")]
 Seed = Annotated[int, Option(help="Base seed.")]
@@ -23,61 +35,6 @@ Timeout = Annotated[float | None, Option(min=0.1, help="Seconds for one fit or o
 Device = Annotated[str, Option(help="Torch device: cpu, cuda or mps.")]
 Plugins = Annotated[list[Path] | None, Option("--plugin", help="A plugin file of yours; repeatable.")]
 T = TypeVar("T", bound=str)
-
-
-def own_file(
-    h5ad: Annotated[Path | None, Option(help="A file of your own, in place of a suite or a data set.")] = None,
-    perturbation_key: Annotated[str, Option(help="--h5ad: obs column of the perturbation.")] = "perturbation",
-    context_key: Annotated[str, Option(help="--h5ad: obs column of the context; default: one context.")] = "",
-    batch_key: Annotated[str, Option(help="--h5ad: obs column of the batch; default: one batch.")] = "",
-    dose_key: Annotated[str, Option(help="--h5ad: obs column of the dose; default: none.")] = "",
-    dose_unit: Annotated[str, Option(help="--h5ad: unit of doses that name none.")] = "nM",
-    control: Annotated[
-        list[str] | None,
-        Option(help="--h5ad: a label of controls, or a pattern such as 'NT*'; repeatable; default: the usual ones."),
-    ] = None,
-    separator: Annotated[str, Option(help="--h5ad: what joins the parts of a combination.")] = "+",
-    values: Annotated[str, Option(help="--h5ad: what the matrix holds: auto, counts, ln, log2 or zscore.")] = "auto",
-    kind: Annotated[str, Option(help="--h5ad: what was done to the cells: CRISPR, drug or cytokine.")] = "CRISPR",
-    gene_key: Annotated[str, Option(help="--h5ad: var column of the gene symbols; default: the index.")] = "",
-    layer: Annotated[str, Option(help="--h5ad: matrix to read: X, raw, or a layer.")] = "X",
-) -> Any:
-    """Make an `OwnFile` of the options that describe one; None without --h5ad."""
-    if h5ad is None:
-        return None
-    from benchmarks.data.own_file import OwnFile
-
-    return OwnFile(
-        path=h5ad.resolve(),
-        perturbation=perturbation_key,
-        context=context_key,
-        batch=batch_key,
-        dose=dose_key,
-        dose_unit=dose_unit,
-        control=tuple(control or ()),
-        separator=separator,
-        values=values,
-        kind=kind,
-        gene_key=gene_key,
-        layer=layer,
-    )
-
-
-def takes_own_file(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of `own_file`; what they describe is its argument `own`."""
-    declared, added = signature(command).parameters, signature(own_file).parameters
-
-    @wraps(command)
-    def with_own_file(**given: Any) -> None:
-        own = own_file(**{name: given.pop(name) for name in added})
-        command(**given, own=own)
-
-    hints = get_type_hints(command, include_extras=True) | get_type_hints(own_file, include_extras=True)
-    with_own_file.__annotations__ = hints
-    every = [*(parameter for name, parameter in declared.items() if name != "own"), *added.values()]
-    typed = [parameter.replace(annotation=hints[parameter.name]) for parameter in every]
-    with_own_file.__signature__ = signature(command).replace(parameters=typed)  # type: ignore[attr-defined]
-    return with_own_file
 
 
 def split_names(text: str) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from rich.table import Column, Table
 from typer import Argument, Exit, Option
@@ -21,13 +21,23 @@ INTERRUPTED = "What was downloaded is kept: run the same command again to go on.
 ACTIONS = ("list", "info", "fetch", "prepare", "verify", "summary")
 
 
-@options.takes_own_file
 def main(
     action: Annotated[str, Argument(help=f"One of {', '.join(ACTIONS)}.")],
     name: Annotated[str | None, Argument(help="Data set; see `list`. Not given with --h5ad.")] = None,
     data_dir: options.DataDir = None,
     out: Annotated[Path, Option(help="Where `summary` writes its tables and figure.")] = Path("results/data"),
-    own: Any = None,
+    h5ad: options.OwnH5ad = None,
+    perturbation_key: options.PerturbationKey = "perturbation",
+    context_key: options.ContextKey = "",
+    batch_key: options.BatchKey = "",
+    dose_key: options.DoseKey = "",
+    dose_unit: options.DoseUnit = "nM",
+    control: options.Control = None,
+    separator: options.Separator = "+",
+    values: options.Values = "auto",
+    kind: options.Kind = "CRISPR",
+    gene_key: options.GeneKey = "",
+    layer: options.Layer = "X",
 ) -> None:
     """Fetch, prepare, verify and summarise data sets.
 
@@ -41,12 +51,23 @@ def main(
     if choice("The action", action, ACTIONS) == "list":
         _list(data_dir)
         return
-    from benchmarks.data.own_file import own_source
+    from benchmarks.data.own_file import OwnFile, own_source
     from benchmarks.data.sources import builtin
 
-    if (name is None) == (own is None):
+    if (name is None) == (h5ad is None):
         raise BenchmarkError("Name a data set, or give a file with --h5ad; one of the two.")
-    source = own_source(own) if own else builtin(str(name))
+    labels = (
+        perturbation_key,
+        context_key,
+        batch_key,
+        dose_key,
+        dose_unit,
+        tuple(control or ()),
+        separator,
+        values,
+        kind,
+    )
+    source = own_source(OwnFile(h5ad, *labels, gene_key=gene_key, layer=layer)) if h5ad else builtin(str(name))
     if action == "summary":
         _summarise(source, data_dir, out)
     else:

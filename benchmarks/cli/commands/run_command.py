@@ -6,7 +6,7 @@ import json
 import signal
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Exit, Option
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 INTERRUPTED = "What was finished is kept: run the same command with --resume to go on."
 
 
-@options.takes_own_file
 def main(
     suite: Annotated[
         str, Option(help="Which suite, several comma-separated, or all (the paper's four); see --list.")
@@ -55,10 +54,21 @@ def main(
     timeout: options.Timeout = None,
     device: options.Device = "cpu",
     seed: options.Seed = 0,
+    h5ad: options.OwnH5ad = None,
+    perturbation_key: options.PerturbationKey = "perturbation",
+    context_key: options.ContextKey = "",
+    batch_key: options.BatchKey = "",
+    dose_key: options.DoseKey = "",
+    dose_unit: options.DoseUnit = "nM",
+    control: options.Control = None,
+    separator: options.Separator = "+",
+    values: options.Values = "auto",
+    kind: options.Kind = "CRISPR",
+    gene_key: options.GeneKey = "",
+    layer: options.Layer = "X",
     resume: Annotated[bool, Option("--resume", help="Go on with the newest run of the same data.")] = False,
     figures: Annotated[bool, Option(help="Whether to draw figures.")] = True,
     show: Annotated[bool, Option("--list", help="Show suites, models, data sets, metrics.")] = False,
-    own: Any = None,
 ) -> None:
     """Train and score perturbation predictors on shared, leak-free splits; write a leaderboard and figures.
 
@@ -74,6 +84,7 @@ def main(
     from joblib import cpu_count
 
     from benchmarks.cli.progress import Display
+    from benchmarks.data.own_file import OwnFile
     from benchmarks.execution.collection import run_suites
     from benchmarks.execution.executor import Execution
     from benchmarks.execution.plan import make_plan
@@ -84,6 +95,17 @@ def main(
 
     if models is not None and not split_names(models):  # such as an unset variable of a script; it does not mean all
         raise BenchmarkError("--models is empty; name models, or leave the option out for the suite's own list.")
+    labels = (
+        perturbation_key,
+        context_key,
+        batch_key,
+        dose_key,
+        dose_unit,
+        tuple(control or ()),
+        separator,
+        values,
+        kind,
+    )
     question = Question(
         suite=suite,
         models=split_names(models or ""),
@@ -93,7 +115,7 @@ def main(
         contexts=split_names(contexts),
         control_rule=choice("--control-rule", control_rule, CONTROL_RULES),
         data=choice("--data", data, DATA_SOURCES),
-        own=own,
+        own=OwnFile(h5ad.resolve(), *labels, gene_key=gene_key, layer=layer) if h5ad else None,
         annotation=annotation,
         space=choice("--space", space, SPACES),
         integration=choice("--integration", integration, METHODS),
@@ -117,7 +139,7 @@ def main(
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's way of saying Ctrl-C
     names = suite_names(split_names(suite))
-    if len(names) > 1 and not own:
+    if len(names) > 1 and not h5ad:
         with Display() as display:
             folder, entries = run_suites(names, question, out, execution, display, resume=resume)
         _finish_all(folder, entries, data_dir)
