@@ -56,17 +56,8 @@ def main(
 
     if (name is None) == (h5ad is None):
         raise BenchmarkError("Name a data set, or give a file with --h5ad; one of the two.")
-    labels = (
-        perturbation_key,
-        context_key,
-        batch_key,
-        dose_key,
-        dose_unit,
-        tuple(control or ()),
-        separator,
-        values,
-        kind,
-    )
+    controls = tuple(control or ())
+    labels = perturbation_key, context_key, batch_key, dose_key, dose_unit, controls, separator, values, kind
     source = own_source(OwnFile(h5ad, *labels, gene_key=gene_key, layer=layer)) if h5ad else builtin(str(name))
     if action == "summary":
         _summarise(source, data_dir, out)

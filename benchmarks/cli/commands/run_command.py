@@ -95,17 +95,8 @@ def main(
 
     if models is not None and not split_names(models):  # such as an unset variable of a script; it does not mean all
         raise BenchmarkError("--models is empty; name models, or leave the option out for the suite's own list.")
-    labels = (
-        perturbation_key,
-        context_key,
-        batch_key,
-        dose_key,
-        dose_unit,
-        tuple(control or ()),
-        separator,
-        values,
-        kind,
-    )
+    controls = tuple(control or ())
+    labels = perturbation_key, context_key, batch_key, dose_key, dose_unit, controls, separator, values, kind
     question = Question(
         suite=suite,
         models=split_names(models or ""),
