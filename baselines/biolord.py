@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from baselines.shared.moved_cells import moved_cells
 from baselines.shared.persistence import load_attributes, save_attributes
 from baselines.shared.settings import checked
 from baselines.shared.states import labelled_copy, labels_of, start_and_end
@@ -83,7 +84,7 @@ class Biolord:
         if self.answer == "decoded":
             return Prediction(decoded, unit="cell")
         change = decoded.mean(axis=0) - self._decode(query.context, start).mean(axis=0)
-        return Prediction(query.cells.X.toarray() + change, unit="cell")
+        return Prediction(moved_cells(query.cells.X, change, query.seed), unit="cell")
 
     def _decode(self, context: str, state: str) -> np.ndarray:
         """Decode the codes of a context's training controls in a state: means [cell, gene]."""

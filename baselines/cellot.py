@@ -20,6 +20,7 @@ import pandas as pd
 import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator, svds
 
+from baselines.shared.moved_cells import moved_cells
 from baselines.shared.persistence import load_attributes, save_attributes
 from baselines.shared.settings import checked
 from baselines.shared.states import contexts_with_both, labels_of, start_and_end
@@ -81,7 +82,7 @@ class CellOT:
                 raise Unsupported(f"CellOT has no map of '{state}': no context has its training cells and controls.")
             scores = self._transport(scores, state, side)
         change = (scores - before) * self._scale
-        return Prediction(x.toarray() + change @ self._axes, unit="cell")
+        return Prediction(moved_cells(x, change @ self._axes, query.seed), unit="cell")
 
     def load(self, folder: Path) -> None:
         _set_up_jax("cpu")

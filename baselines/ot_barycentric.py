@@ -8,6 +8,7 @@ import numpy as np
 
 from baselines.shared.components import components, relative_cells
 from baselines.shared.effects import averaging
+from baselines.shared.moved_cells import moved_cells
 from baselines.shared.persistence import load_attributes, save_attributes
 from baselines.shared.settings import checked
 from baselines.shared.states import contexts_with_both, labels_of, start_and_end
@@ -84,7 +85,8 @@ class OtBarycentric:
         start_point = entropic_map(source, source, z, self.epsilon) if self.debias else z
         change = self._mean(end) - self._mean(start)
         outside = change - (change @ self.loadings.T) @ self.loadings
-        return Prediction(x + (moved - start_point) @ self.loadings + outside, unit="cell", note=note)
+        own = (moved - start_point) @ self.loadings + outside
+        return Prediction(moved_cells(x, own, query.seed), unit="cell", note=note)
 
     def _draw(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return np.sort(rng.choice(rows, self.max_cells, replace=False)) if len(rows) > self.max_cells else rows

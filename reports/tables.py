@@ -27,7 +27,7 @@ DECLINED = ("unsupported", "needs_cells")
 LEFT_OUT = ("too_few_genes", "too_few_conditions")
 """Statuses of a condition that has no such score for any model."""
 UNINFORMATIVE = "uninformative"
-"""Status of a row of the leaderboard whose metric cannot tell the task's ceiling from its baseline."""
+"""Status of a row of the leaderboard whose metric cannot tell the task's split half from its baseline."""
 STATUSES = ("ok", *FAILED[:2], *DECLINED, *LEFT_OUT)
 _TEXT = (*GROUP, "model", "kind", "context", "perturbation", "metric", "status", "reason", "budget", "audit")
 _PLANTED_TEXT = (*GROUP, "mixture", "context", "perturbation", "metric", "status")

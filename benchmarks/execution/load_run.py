@@ -106,7 +106,7 @@ def changes(cells: AnnData, asked: DirectedCondition) -> tuple[np.ndarray, np.nd
 
 
 def half_changes(cells: AnnData, asked: DirectedCondition, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Change of one random half of the true cells from I, and of the other half from R [gene]: what a ceiling compares."""
+    """Change of one random half of the true cells from I, and of the other half from R [gene]: what a split half compares."""
     own, way = asked.condition, asked.direction
     order = np.random.default_rng(derive(seed, "halves", way, asked.name)).permutation(own.truth(way))
     first, second = (np.sort(part) for part in np.array_split(order, 2))

@@ -2,7 +2,7 @@
 
 A row (task × model × metric) is a loss when it is worse by more than its floor AND by more than noise explains;
 docs/regression.md explains both. A failed condition is a line of its own; its stand-in value (that of no_change) is in no
-difference. References (oracle, ceiling, …) train nothing: one that moves by more than the floor fails the build.
+difference. References (oracle, split_half, …) train nothing: one that moves by more than the floor fails the build.
 
 Source
 ------
@@ -183,8 +183,12 @@ def gone_and_new(new: pd.DataFrame, reference: pd.DataFrame) -> Iterator[Move]:
         tasks, models, metrics = (set(keys(here, c)) - set(keys(there, c)) for c in (TASK, MODEL, [*TASK, "metric"]))
         for task in sorted(tasks):
             yield Move(task, "", "", verdict, detail="the whole task")
+        references = set(keys(here[here["kind"] == "reference"], MODEL))
         for key in sorted(key for key in models if key[:-1] not in tasks):
-            yield Move(key[:-1], key[-1], "", verdict, detail="the model, with all its rows")
+            what = "the reference predictor" if key in references else "the model"
+            lacks = "; the old table lacks it, so it is not compared: make it again with --write"
+            detail = f"{what}, with all its rows" + lacks * (verdict == "new" and key in references)
+            yield Move(key[:-1], key[-1], "", verdict, detail=detail)
         for key in sorted(key for key in metrics if key[:-1] not in tasks):
             yield Move(key[:-1], "", key[-1], verdict, detail="the metric, for all models")
 

@@ -39,8 +39,8 @@ def draw_protocols(table: pd.DataFrame, folder: Path) -> list[Path]:
 
 
 def _models(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of models and of the ceiling."""
-    return table[(table["kind"] == "model") | (table["model"] == "ceiling")]
+    """Rows of models and of the split half."""
+    return table[(table["kind"] == "model") | (table["model"] == "split_half")]
 
 
 def _draw_slopes(axes: Axes, rows: pd.DataFrame, colours: dict[str, str]) -> None:
@@ -51,13 +51,13 @@ def _draw_slopes(axes: Axes, rows: pd.DataFrame, colours: dict[str, str]) -> Non
     gaps = 0.05 * room * np.arange(len(rows))
     places = isotonic_regression(rows["leaky"] - gaps).x + gaps  # as near as labels may lie to each other
     for row, place in zip(rows.itertuples(), places, strict=True):
-        colour, ceiling = colours[row.model], row.model == "ceiling"
-        look: dict[str, Any] = {"color": colour, "linestyle": "--" if ceiling else "-", "linewidth": 1.6}
+        colour, half = colours[row.model], row.model == "split_half"
+        look: dict[str, Any] = {"color": colour, "linestyle": "--" if half else "-", "linewidth": 1.6}
         axes.plot([0, 1], [row.honest, row.leaky], marker="o", markersize=4.5, **look)
         axes.plot([1.02, 1.07], [row.leaky, place], color=style.GREY, linewidth=0.5, clip_on=False)
         text: dict[str, Any] = {
             "color": colour,
-            "style": "italic" if ceiling else "normal",
+            "style": "italic" if half else "normal",
             "fontsize": 8,
             "va": "center",
         }
@@ -93,7 +93,7 @@ def draw_directions(table: pd.DataFrame, folder: Path) -> list[Path]:
 
 
 def draw_integrations(table: pd.DataFrame, folder: Path) -> list[Path]:
-    """Draw scores by method, a panel per metric, a line per model, the ceiling dashed."""
+    """Draw scores by method, a panel per metric, a line per model, the split half dashed."""
     paths = []
     for (suite, direction), own in table.groupby(["suite", "direction"], sort=True):
         left = own.drop_duplicates("method").set_index("method")["effect_left"]
@@ -104,7 +104,7 @@ def draw_integrations(table: pd.DataFrame, folder: Path) -> list[Path]:
         for axes, metric in zip(panels, _SHOWN, strict=True):
             means = shown[shown["metric"] == metric].pivot(index="method", columns="model", values="mean")
             for (model, values), marker in zip(means.reindex(left.index).items(), cycle(style.MARKERS), strict=False):
-                line, label = ("--", "ceiling (reference)") if model == "ceiling" else ("-", model)
+                line, label = ("--", "split_half (reference)") if model == "split_half" else ("-", model)
                 look: dict[str, Any] = {"marker": marker, "color": colours[model], "markersize": 5, "linewidth": 1.4}
                 axes.plot(values.to_numpy(), line, label=label, **look)
             if (means.min() <= 0).any():

@@ -76,7 +76,7 @@ def _draw(condition: pd.Series, enrichment: pd.DataFrame, agreement: pd.DataFram
         _draw_sums(axes, running[running["model"] == model], scores, sets, lowest)
         title = "truth\n(NES and FDR in the panels)"
         if model != TRUTH:
-            words = f"{model} (reference)" if model == "ceiling" else model
+            words = f"{model} (reference)" if model == "split_half" else model
             title = f"{words}\nagreement with truth: {number(agreement.loc[model, 'spearman_nes'], 2)}"
         axes.set_title(title, fontsize=9)
     what = f"Gene-set enrichment of the true and of predicted changes: {name_condition(condition)}"

@@ -24,7 +24,7 @@ _SHORTEST = 0.01
 _MANY = 8
 """Contexts; with more of them the heatmap is written smaller."""
 _TRIANGLE = ["sim_tp", "sim_ip", "sim_it"]
-_REFERENCE_LINES = {"ceiling": "--", "expectation": ":", "oracle": "-."}
+_REFERENCE_LINES = {"ceiling": (0, (6, 1.5)), "split_half": "--", "expectation": ":", "oracle": "-."}
 _AXIS_LABELS = {
     "pearson_delta": "pearson_delta\n(correlation of true and predicted change, no unit)",
     "r2_pearson": "r2_pearson\n(squared correlation, no unit)",
@@ -113,10 +113,10 @@ def _draw_references(axes: Axes, references: pd.DataFrame, models: pd.DataFrame)
 
 
 def draw_contexts(task: Task, board: pd.DataFrame) -> Figure:
-    """Draw the headline as a heatmap, model × context, the ceiling beneath; hatched where a model has no value."""
+    """Draw the headline as a heatmap, model × context, the split half beneath; hatched where a model has no value."""
     lead = lead_metric(board)
     order = ordered_models(board, lead)
-    order = order[(order["kind"] == "model") | (order["model"] == "ceiling")]
+    order = order[(order["kind"] == "model") | (order["model"] == "split_half")]
     rows = board[(board["level"] == "context") & (board["metric"] == lead) & board["model"].isin(order["model"])]
     tables = rows.pivot(index="model", columns="context", values=["mean", "status"])
     tables = tables.loc[[model for model in order["model"] if model in tables.index]]
@@ -131,9 +131,9 @@ def draw_contexts(task: Task, board: pd.DataFrame) -> Figure:
     axes.patch.set(facecolor="#f2f2f2", edgecolor="#b5b5b5", hatch="///", linewidth=0)  # seen where there is no value
     look: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach, "fontsize": 8 if small else 9}
     figure.colorbar(style.draw_heatmap(axes, values, texts, **look), ax=axes, label=lead, shrink=0.9)
-    if "ceiling" in names[1:]:
-        axes.axhline(names.index("ceiling") - 0.5, color=style.REFERENCE, linewidth=2)
-    axes.set_yticks(range(len(names)), [f"{name} (reference)" if name == "ceiling" else name for name in names])
+    if "split_half" in names[1:]:
+        axes.axhline(names.index("split_half") - 0.5, color=style.REFERENCE, linewidth=2)
+    axes.set_yticks(range(len(names)), [f"{name} (reference)" if name == "split_half" else name for name in names])
     if small:
         axes.set_xticks(axes.get_xticks(), values.columns, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_xlabel("context")
@@ -194,9 +194,9 @@ def draw_time(task: Task, board: pd.DataFrame, costs: pd.DataFrame, colours: Map
     own_colours = [colours[model] for model in models["model"]]
     axes.vlines(models["time"], models["low"], models["high"], colors=own_colours, linewidth=1.2)
     axes.scatter(models["time"], models["mean"], s=64, c=own_colours, zorder=2)
-    for row in rows[rows["model"] == "ceiling"].itertuples():
+    for row in rows[rows["model"] == "split_half"].itertuples():
         axes.axhspan(row.low, row.high, color=style.REFERENCE, alpha=0.08, linewidth=0)
-        axes.axhline(row.mean, color=style.REFERENCE, linestyle="--", linewidth=1.2, label="ceiling (reference)")
+        axes.axhline(row.mean, color=style.REFERENCE, linestyle="--", linewidth=1.2, label="split_half (reference)")
     axes.axhline(0, color=style.GREY, linewidth=0.8, zorder=0)
     axes.set_xscale("log")
     axes.set_xlim(_SHORTEST / 2, max(float(models["time"].max()), 10.0) * 6)

@@ -13,8 +13,8 @@ from reports.formatting import number
 from reports.stats.paper_scores import METRICS, Results
 
 UNITS = {"pearson_delta": "no unit", "r2_pearson": "no unit", "mae": "log2", "mse": "log2²"}
-_COPY_AND_CEILING = (
-    ("ceiling", "--", style.REFERENCE, "ceiling (reference)"),
+_COPY_AND_HALF = (
+    ("split_half", "--", style.REFERENCE, "split_half (reference)"),
     ("no_change", ":", style.GREY, "copy of the input (no_change)"),
 )
 _TRIANGLE = {
@@ -25,7 +25,7 @@ _TRIANGLE = {
 
 
 def draw_lines(results: Results, direction: str) -> Figure:
-    """Figure 2: every metric by model, a row of panels per line, with ceiling and copy of the input."""
+    """Figure 2: every metric by model, a row of panels per line, with split half and copy of the input."""
     rows = results.rows(direction, METRICS, level="context")
     rows = rows[rows["mean"].notna()]
     metrics = [metric for metric in METRICS if metric in set(rows["metric"])]
@@ -40,7 +40,7 @@ def draw_lines(results: Results, direction: str) -> Figure:
             own = rows[(rows["context"] == context) & (rows["metric"] == metric)]
             style.draw_intervals(axes, own, order, colours)
             known = own.set_index("model")["mean"]
-            for name, line_style, colour, label in _COPY_AND_CEILING:
+            for name, line_style, colour, label in _COPY_AND_HALF:
                 if name in known:
                     axes.axvline(known[name], linestyle=line_style, color=colour, linewidth=1.1, label=label)
             axes.tick_params(axis="x", labelsize=8)

@@ -127,7 +127,7 @@ def draw_calibration(
 def _draw_scaled(
     axes: Axes, suite: pd.DataFrame, quality: pd.DataFrame, models: list[str], colours: Mapping[str, str]
 ) -> None:
-    """Draw one dot per model and metric; a metric that does not separate baseline and ceiling is labelled so."""
+    """Draw one dot per model and metric; a metric that does not separate baseline and split half is labelled so."""
     axes.axvline(0, color=style.GREY, linewidth=1.2, label="baseline")
     axes.axvline(1, color=style.REFERENCE, linewidth=1.2, linestyle="--", label="ceiling")
     scaled = suite.pivot(index="metric", columns="model", values="scaled").reindex(quality.index).clip(*_EDGE)
@@ -136,7 +136,7 @@ def _draw_scaled(
         look: dict[str, Any] = {"color": colours[model], "markersize": 6, "alpha": 0.85}
         axes.plot(values, range(len(values)), marker, label=model, **look)
     for place in np.flatnonzero(scaled.isna().all(axis="columns")).tolist():
-        text = "uninformative" if quality["informative"].iloc[place] is not None else "no ceiling or baseline"
+        text = "uninformative" if quality["informative"].iloc[place] is not None else "no references or baseline"
         axes.text(0.5, place, text, ha="center", va="center", fontsize=8, style="italic", bbox=style.WHITE)
     axes.set(xlim=(_EDGE[0] - 0.08, _EDGE[1] + 0.08), xlabel="scaled score (beyond the edges: drawn there)")
     axes.grid(axis="y", color=style.RULE)

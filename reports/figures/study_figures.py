@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from reports.figures import style
-from reports.stats.study_summary import CEILING, METRICS, kind_of, short_name
+from reports.stats.study_summary import METRICS, SPLIT_HALF, kind_of, short_name
 from reports.task_labels import tasks
 
 _KINDS = {
@@ -28,13 +28,13 @@ def draw_study(table: pd.DataFrame, out: Path) -> list[Path]:
     for (protocol, direction), rows in shown.groupby(["protocol", "direction"], sort=True):
         rows = rows.assign(audit="", model=[short_name(model, direction) for model in rows["model"]])
         groups = list(tasks(rows))
-        longest = max((own["model"] != CEILING).sum() for _, own in groups)
+        longest = max((own["model"] != SPLIT_HALF).sum() for _, own in groups)
         figure = style.new_figure(1.5 + 0.24 * longest * len(groups))
         panels = figure.subplots(len(groups), 1, squeeze=False)[:, 0]
         for axes, (task, own) in zip(panels, groups, strict=True):
-            names = [model for model in own["model"] if model != CEILING]
+            names = [model for model in own["model"] if model != SPLIT_HALF]
             style.draw_intervals(axes, own, names, {name: _KINDS[kind_of(name)][0] for name in names})
-            for mean in own.loc[own["model"] == CEILING, "mean"]:
+            for mean in own.loc[own["model"] == SPLIT_HALF, "mean"]:
                 axes.axvline(mean, color=style.REFERENCE, linestyle="--", linewidth=1.3)
             axes.axvline(0, color=style.GREY, linewidth=0.8)
             style.label_lines(axes, names, fontsize=9)
@@ -43,7 +43,7 @@ def draw_study(table: pd.DataFrame, out: Path) -> list[Path]:
         marks = [
             Line2D([], [], marker="o", linestyle="", color=colour, label=label) for colour, label in _KINDS.values()
         ]
-        marks.append(Line2D([], [], color=style.REFERENCE, linestyle="--", label="ceiling"))
+        marks.append(Line2D([], [], color=style.REFERENCE, linestyle="--", label="split_half"))
         figure.legend(handles=marks, loc="outside lower center", ncols=3, fontsize=9)
         figure.suptitle(f"{protocol}, {direction}: mean and 95 % interval", fontsize=11, x=0.01, ha="left")
         paths += style.save(figure, out / f"study-{protocol}-{direction}", svg=False)

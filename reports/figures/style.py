@@ -44,7 +44,7 @@ _OWN = {
     "no_change": "#9a9a9a",
     "train_mean": "#5c5c5c",
     "train_control": "#303030",
-    "ceiling": REFERENCE,
+    "split_half": REFERENCE,
 }
 _FREE = tuple(_PALETTE[place] for place in (5, 8, 6))
 _SETTINGS: Any = {
@@ -73,7 +73,7 @@ def settings() -> Iterator[None]:
 
 
 def model_colours(models: Iterable[str]) -> dict[str, str]:
-    """Give each model a colour-blind-safe colour, the same in every figure; brackets are grey, the ceiling is black.
+    """Give each model a colour-blind-safe colour, the same in every figure; brackets are grey, the split half is black.
 
     The models of this project keep their colour in every results folder; others take the free ones in alphabetical
     order, and share them when there are more than three.

@@ -134,7 +134,7 @@ def _integration(table: pd.DataFrame) -> Iterator[str]:
                 f"Under {row.method}, the context's training controls given as the prediction score "
                 f"{with_interval(row.mean, row.low, row.high, 2)} in `pearson_delta`, although they hold no effect of any "
                 "perturbation: what cells of a corrected batch share there is the error of its estimated correction, and "
-                "neither that score nor the ceiling beside it is an effect."
+                "neither that score nor the split half beside it is an effect."
             )
 
 
@@ -150,7 +150,7 @@ AUDITS: dict[str, tuple[str, str, Blocks, Callable[[pd.DataFrame, Path], list[Pa
 The same models, the same conditions: once held out, once under `resampled`, the CycSeq paper's protocol, in which a test
 sample is a draw of cells that were trained on. "gain" is how much better the leaky score is (95 % interval, paired);
 "leakage" is the share of the leaky score above `no_change` that is gone when the condition is held out ("all": nothing above
-`no_change` is left). The ceilings differ too: a test sample of `resampled` is 50 cells, its input and reference can share
+`no_change` is left). The split halves differ too: a test sample of `resampled` is 50 cells, its input and reference can share
 cells.""",
         _protocols,
         draw_protocols,

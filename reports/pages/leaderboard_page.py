@@ -12,7 +12,10 @@ from reports.task_labels import tasks
 READING = """\
 A score is computed per condition (context × perturbation × dose), averaged over the conditions of a context, then over
 contexts; brackets hold the 95 % interval of a hierarchical bootstrap (contexts, then conditions). `scaled` is 0 at the
-baseline and 1 at the ceiling, not clipped. Models are ranked within one task, never across. A condition on which a model
+baseline and 1 at the *ceiling*, not clipped. The ceiling is all true cells as the prediction, noise included, and no model lies
+above it but by chance; *split_half* is one half of a condition's cells as the prediction of the other half, and a model that
+learns from many conditions can lie above it, since half of one condition's cells is noisy. Models are ranked within
+one task, never across. A condition on which a model
 failed, or which it declined while it took others, counts with the score of `no_change` there. Lines marked *bracket* are
 ranked models that learn nothing about a perturbation's own effect; lines in italics are references, which have seen the
 truth or are no prediction at all, and are never ranked."""

@@ -16,11 +16,11 @@ from reports.task_labels import Task, lead_metric, ordered_models
 
 BRACKET = " (*bracket*)"
 _WEAK = 0.5
-"""Share of the conditions below which the ceiling is not better than the baseline on most of them."""
+"""Share of the conditions below which the split half is not better than the baseline on most of them."""
 MARKS = {
-    "¹": "uninformative here: the ceiling is not better than the baseline beyond the bootstrap error, so no ranks and no "
+    "¹": "uninformative here: the split half is not better than the baseline beyond the bootstrap error, so no ranks and no "
     "scaled values",
-    "²": "on less than half of the conditions is the ceiling better than the baseline",
+    "²": "on less than half of the conditions is the split half better than the baseline",
     "³": "does not put planted predictors of known quality in order (an interval of τ reaches 0)",
 }
 

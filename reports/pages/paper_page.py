@@ -165,7 +165,7 @@ def _enriched(runs: Mapping[str, Results]) -> Results | None:
 def _how_to_read(runs: Mapping[str, Results]) -> Iterator[str]:
     yield (
         "`r2_pearson` is what the paper calls R²; it, MAE and MSE are high for a copy of the input. `pearson_delta` measures the "
-        "predicted change and is 0 for a copy; the ceiling is one half of a condition's cells as prediction of the other half. "
+        "predicted change and is 0 for a copy; the split half is one half of a condition's cells as prediction of the other half. "
         "Lines marked bracket learn nothing about a perturbation's own effect; those in italics are references, never ranked."
     )
     simulated = [suite for suite, results in runs.items() if results.simulated]

@@ -126,7 +126,7 @@ def _cell(values: pd.Series, name: str, places: dict[str, int]) -> str:
 
 
 def summary_of_metric(results: Results, direction: str, metric: str) -> str:
-    """Name the best model of a metric, and the scores of trivial predictions and of the ceiling."""
+    """Name the best model of a metric, and the scores of trivial predictions and of the split half."""
     rows = results.rows(direction, [metric]).set_index("model")
     models = rows[(rows["kind"] == "model") & rows["mean"].notna()]
     learnt = models[~models.index.isin(BRACKETS)]
@@ -138,7 +138,11 @@ def summary_of_metric(results: Results, direction: str, metric: str) -> str:
     text += with_interval(best["mean"], best["low"], best["high"], places)
     beside = [
         f"{what} {number(rows.loc[name, 'mean'], places)}"
-        for name, what in ((COPY, "copying the input"), ("train_mean", "the mean effect"), ("ceiling", "the ceiling"))
+        for name, what in (
+            (COPY, "copying the input"),
+            ("train_mean", "the mean effect"),
+            ("split_half", "the split half"),
+        )
         if name in rows.index and pd.notna(rows.loc[name, "mean"])
     ]
     text += f"; beside it {', '.join(beside)}." if beside else "."
@@ -179,16 +183,16 @@ def losses_to_copying(suite: str, results: Results) -> list[str]:
 
 
 def calibration_sentence(results: Results) -> str:
-    """Count the informative metrics, and write the scaled values of the ceiling and the oracle."""
+    """Count the informative metrics, and write the scaled values of the split half and the oracle."""
     parts = []
     for direction in results.directions:
         board = results.board[(results.board["direction"] == direction) & (results.board["level"] == "suite")]
         scaled = board.dropna(subset="scaled")
-        ceiling, oracle = (scaled.loc[scaled["model"] == name, "scaled"] for name in ("ceiling", "oracle"))
-        if ceiling.empty:
+        half, oracle = (scaled.loc[scaled["model"] == name, "scaled"] for name in ("split_half", "oracle"))
+        if half.empty:
             parts.append(f"{direction}: no metric is informative, so nothing is scaled")
             continue
-        text = f"{direction}: {len(ceiling)} metrics are informative; scaled, the ceiling is at {_span(ceiling)}"
+        text = f"{direction}: {len(half)} metrics are informative; scaled, the split half is at {_span(half)}"
         parts.append(text + (f" and the oracle at {_span(oracle)}" if len(oracle) else ""))
     return "; ".join(parts) + "."
 

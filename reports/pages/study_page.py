@@ -6,14 +6,14 @@ import pandas as pd
 
 from reports.figures.study_figures import draw_study
 from reports.formatting import decimals, markdown_table, picture, save_page, save_table, shorten, with_interval
-from reports.stats.metric_quality import CEILING
+from reports.stats.metric_quality import SPLIT_HALF
 from reports.stats.study_summary import BASELINE, KINDS, METRICS, kind_of, short_name
 from reports.task_labels import ARROWS, BRACKETS, tasks
 
 _NOTE = """\
 Means over contexts of means over conditions of means over seeds; in brackets the 95 % interval of a bootstrap that draws
 contexts, conditions within them, and seeds. "gain" is the paired difference to `train_mean` in pearson_delta, positive
-where the model is better. The ceiling is one half of a condition's cells given as the prediction of the other half. A dash
+where the model is better. The split half is one half of a condition's cells given as the prediction of the other half. A dash
 marks a model that declined or failed (the task's own table has the reason), an empty cell one that was not run."""
 
 
@@ -51,19 +51,19 @@ def _overview(table: pd.DataFrame) -> list[str]:
 
 
 def _side_by_side(rows: pd.DataFrame, direction: str, value: str = "mean") -> str:
-    """Write one table of means, or of gains: variants, ablations, others, then trivial baselines, and the ceiling."""
+    """Write one table of means, or of gains: variants, ablations, others, then trivial baselines, and the split half."""
     questions = [
         (f"{task.suite}{' (simulated)' if task.source == 'simulated' else ''}, {task.protocol.replace('_', ' ')}", own)
         for task, own in tasks(rows.assign(audit=""))
     ]
 
     def place(model: str) -> tuple[bool, bool, int, str]:
-        return model == CEILING, model in BRACKETS, KINDS.index(kind_of(short_name(model, direction))), model
+        return model == SPLIT_HALF, model in BRACKETS, KINDS.index(kind_of(short_name(model, direction))), model
 
     lines = []
     for model in sorted(rows["model"].unique(), key=place):
         name = short_name(model, direction)
-        line = {"model": f"*{name}*" if model == CEILING else f"`{name}`"}
+        line = {"model": f"*{name}*" if model == SPLIT_HALF else f"`{name}`"}
         line |= {title: _cell(own[own["model"] == model], value) for title, own in questions}
         if set(line.values()) - {line["model"], "", "–"}:
             lines.append(line)
@@ -82,10 +82,10 @@ def _cell(own: pd.DataFrame, value: str, places: int = 3) -> str:
 
 
 def _task_table(rows: pd.DataFrame, direction: str) -> str:
-    """Write a line per model: best pearson_delta first, those without a value next, the ceiling last."""
+    """Write a line per model: best pearson_delta first, those without a value next, the split half last."""
     places = {metric: decimals(rows.loc[rows["metric"] == metric, "mean"]) for metric in METRICS}
     leads = rows[rows["metric"] == METRICS[0]]
-    leads = leads.assign(last=leads["model"] == CEILING, lost=leads["mean"].isna(), falling=-leads["mean"])
+    leads = leads.assign(last=leads["model"] == SPLIT_HALF, lost=leads["mean"].isna(), falling=-leads["mean"])
     lines = []
     for _, lead in leads.sort_values(["last", "lost", "falling", "model"]).iterrows():
         own = rows[rows["model"] == lead["model"]]

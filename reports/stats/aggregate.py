@@ -4,8 +4,8 @@ The rules, after those of `condition_values`:
 
 4. Mean over the conditions of a context; mean over contexts; interval by hierarchical bootstrap.
 5. A model without a value of its own that did not fail either is an unranked row with its status and reason.
-6. A metric whose ceiling is not better than the baseline by more than the bootstrap error is uninformative: its rows
-   keep their means and have neither rank nor scaled value. Without ceiling or baseline, only the scaled value is missing.
+6. A metric whose split half is not better than the baseline by more than the bootstrap error is uninformative: its rows
+   keep their means and have neither rank nor scaled value. Without split half, ceiling or baseline, only the scaled value is missing.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""How good a metric is: does it see the ceiling above the baseline, and can it order predictors of known quality?"""
+"""How good a metric is: does it see the split half above the baseline, and can it order predictors of known quality?"""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -12,14 +12,17 @@ from reports.stats.bootstrap import context_sizes, draw_means, interval_of, mean
 from reports.stats.condition_values import ScoreMatrix, name_conditions
 from reports.tables import GROUP
 
+SPLIT_HALF = "split_half"
+"""Reference whose gain on the baseline says whether a metric is informative: it has the noise of half the cells."""
 CEILING = "ceiling"
+"""Reference that scaled values are measured by: what no predictor beats but by chance."""
 MIXTURES = ("noise", "mean_effect", "input")
 """What planted predictors are mixed with, as in planted.csv."""
 TAUS = tuple(f"tau_{mixture}{end}" for mixture in MIXTURES for end in ("", "_low", "_high"))
 COLUMNS = (
-    *(*GROUP, "metric", "baseline", "baseline_mean", "ceiling_mean", "gain", "gain_low", "gain_high"),
-    *("ceiling_full_depth", "share", "informative", *TAUS, "orders"),
-    *("shared", "other_controls", "other_controls_shared", "baseline_shared", "ceiling_shared"),
+    *(*GROUP, "metric", "baseline", "baseline_mean", "split_half_mean", "gain", "gain_low", "gain_high"),
+    *("split_half_full_depth", "ceiling_mean", "share", "informative", *TAUS, "orders"),
+    *("shared", "other_controls", "other_controls_shared", "baseline_shared", "split_half_shared"),
 )
 _CORRELATION = re.compile(r"(pearson|spearman|cosine)_delta|de_lfc_spearman$")
 _TIE = 1e-9
@@ -33,69 +36,77 @@ def baseline_of(direction: str) -> str:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Ceiling and baseline of one metric over the same conditions."""
+    """Split half and baseline of one metric over the same conditions."""
 
     baseline: str
     baseline_mean: float
-    ceiling_mean: float
+    split_half_mean: float
     gain: float
-    """How much better the ceiling is, in the metric's unit; negative where it is worse."""
+    """How much better the split half is, in the metric's unit; negative where it is worse."""
     gain_low: float
     gain_high: float
     """Ends of the gain's 95 % interval (paired hierarchical bootstrap); NaN for a single condition."""
     share: float
-    """Share of the conditions on which the ceiling is better."""
+    """Share of the conditions on which the split half is better."""
     rows: np.ndarray
     """[condition]: where both have a value."""
 
     @property
     def informative(self) -> bool:
-        """Whether the ceiling is better than the baseline by more than the bootstrap error."""
+        """Whether the split half is better than the baseline by more than the bootstrap error."""
         return self.gain_low > 0
 
     @property
     def reason(self) -> str:
         """Say why the metric is uninformative here."""
-        values = f"ceiling {self.ceiling_mean:.4g}, {self.baseline} {self.baseline_mean:.4g}"
+        values = f"split half {self.split_half_mean:.4g}, {self.baseline} {self.baseline_mean:.4g}"
         error = interval(self.gain_low, self.gain_high, 4) or ", no interval from one condition"
-        return f"the ceiling is not better than the baseline beyond error ({values}; better by {self.gain:.4g}{error})"
+        return (
+            f"the split half is not better than the baseline beyond error ({values}; better by {self.gain:.4g}{error})"
+        )
 
 
 def calibrate(matrix: ScoreMatrix, *, n_boot: int, seed: int) -> Calibration | None:
-    """Compare the ceiling with the task's baseline, over the conditions on which both have a value; None without any.
+    """Compare the split half with the task's baseline, over the conditions on which both have a value; None without any.
 
     Source
     ------
     docs/decisions/metrics.md.
     """
     name = baseline_of(matrix.task[-1])
-    ceiling, baseline = matrix.column(CEILING), matrix.column(name)
-    if ceiling is None or baseline is None or not matrix.ranked[baseline]:
+    split_half, baseline = matrix.column(SPLIT_HALF), matrix.column(name)
+    if split_half is None or baseline is None or not matrix.ranked[baseline]:
         return None
-    rows = matrix.kept[:, ceiling] & matrix.kept[:, baseline]
+    rows = matrix.kept[:, split_half] & matrix.kept[:, baseline]
     if not rows.any():
         return None
-    pair = matrix.value[rows][:, [baseline, ceiling]]
+    pair = matrix.value[rows][:, [baseline, split_half]]
     gain = matrix.sign * (pair[:, 1] - pair[:, 0])
     values = np.column_stack([pair, gain])
     means, low, high = mean_intervals(values, matrix.contexts[rows], n_boot=n_boot, seed=seed)
-    baseline_mean, ceiling_mean, better = means.tolist()
+    baseline_mean, split_half_mean, better = means.tolist()
     share = float((gain > 0).mean())
-    return Calibration(name, baseline_mean, ceiling_mean, better, float(low[2]), float(high[2]), share, rows)
+    return Calibration(name, baseline_mean, split_half_mean, better, float(low[2]), float(high[2]), share, rows)
 
 
 def scale(matrix: ScoreMatrix, column: int, calibration: Calibration) -> float:
-    """Return (mean − baseline) / (ceiling − baseline) of one model, over the conditions on which all three have a value.
+    """Return (mean − baseline) / (ceiling − baseline) of one model, over the conditions on which all have a value.
 
-    It is 0 at the baseline, 1 at the ceiling, not clipped; NaN where there is no such condition or the two are equal.
+    It is 0 at the baseline, 1 at the ceiling, not clipped; NaN where there is no such condition, or the ceiling is not better
+    than the baseline.
     """
-    rows = calibration.rows & matrix.kept[:, column] & np.isfinite(matrix.value[:, column])
+    ceiling_column = matrix.column(CEILING)
+    if ceiling_column is None:
+        return np.nan
+    rows = calibration.rows & matrix.kept[:, ceiling_column] & matrix.kept[:, column]
+    rows &= np.isfinite(matrix.value[:, column])
     if not rows.any():
         return np.nan
-    places = [column, matrix.models.index(calibration.baseline), matrix.models.index(CEILING)]
+    places = [column, matrix.models.index(calibration.baseline), ceiling_column]
     mean, baseline, ceiling = mean_over_contexts(matrix.value[rows][:, places], context_sizes(matrix.contexts[rows]))
     # + 0.0: no minus before the baseline's zero
-    return float((mean - baseline) / (ceiling - baseline)) + 0.0 if ceiling != baseline else np.nan
+    better = matrix.sign * (ceiling - baseline) > 0
+    return float((mean - baseline) / (ceiling - baseline)) + 0.0 if better else np.nan
 
 
 def rate_metrics(
@@ -109,13 +120,13 @@ def rate_metrics(
     Returns
     -------
     DataFrame
-        Columns `COLUMNS`, one row per task and metric. `gain` is how much better the ceiling is than the baseline, over
+        Columns `COLUMNS`, one row per task and metric. `gain` is how much better the split half is than the baseline, over
         the conditions with both, with the ends of its 95 % interval; `share` is the share of conditions on which it is;
-        `informative` whether the interval lies above 0. `ceiling_full_depth` is the Spearman–Brown value of a positive
-        correlation: the ceiling of two full samples instead of two halves. `tau_*` is Kendall's τ between the planted
+        `informative` whether the interval lies above 0. `split_half_full_depth` is the Spearman–Brown value of a positive
+        correlation: the split half of two full samples instead of two halves. `tau_*` is Kendall's τ between the planted
         quality and the metric's means, with its interval; `orders` whether every interval lies above 0. For a metric X
         with an X_shared, `shared` names it, and the four columns behind it hold what other control cells, the baseline
-        and the ceiling score in both. What cannot be computed is NaN, or None where it is a yes or no.
+        and the split half score in both. What cannot be computed is NaN, or None where it is a yes or no.
 
     Source
     ------
@@ -136,19 +147,23 @@ def rate_metrics(
 def _calibration_row(
     matrix: ScoreMatrix, means: Mapping[tuple[str, ...], float], calibration: Calibration | None
 ) -> dict[str, object]:
-    """Return what ceiling, baseline and other controls score in X, and in X_shared where there is one."""
+    """Return what the references and the baseline score in X, and in X_shared where there is one."""
     shared = f"{matrix.metric}_shared"
 
     def look_up(metric: str, model: str) -> float:
         return means.get((*matrix.task, metric, model), np.nan)
 
-    ceiling = calibration.ceiling_mean if calibration else look_up(matrix.metric, CEILING)
-    row: dict[str, object] = {"ceiling_mean": ceiling, "other_controls": look_up(matrix.metric, "other_controls")}
-    if _CORRELATION.match(matrix.metric) and ceiling > 0:
-        row["ceiling_full_depth"] = 2 * ceiling / (1 + ceiling)
+    half = calibration.split_half_mean if calibration else look_up(matrix.metric, SPLIT_HALF)
+    row: dict[str, object] = {
+        "split_half_mean": half,
+        "ceiling_mean": look_up(matrix.metric, CEILING),
+        "other_controls": look_up(matrix.metric, "other_controls"),
+    }
+    if _CORRELATION.match(matrix.metric) and half > 0:
+        row["split_half_full_depth"] = 2 * half / (1 + half)
     row |= vars(calibration) | {"informative": calibration.informative} if calibration else {"informative": None}
-    if not np.isnan(look_up(shared, CEILING)) or not np.isnan(look_up(shared, "other_controls")):
-        row |= {"shared": shared, "ceiling_shared": look_up(shared, CEILING)}
+    if not np.isnan(look_up(shared, SPLIT_HALF)) or not np.isnan(look_up(shared, "other_controls")):
+        row |= {"shared": shared, "split_half_shared": look_up(shared, SPLIT_HALF)}
         row["other_controls_shared"] = look_up(shared, "other_controls")
         row["baseline_shared"] = look_up(shared, calibration.baseline) if calibration else np.nan
     return row

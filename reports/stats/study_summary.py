@@ -7,7 +7,7 @@ import pandas as pd
 
 from reports.stats.bootstrap import context_sizes, draw_weights, interval_of, mean_over_contexts
 from reports.stats.condition_values import ScoreMatrix, condition_values, score_matrices
-from reports.stats.metric_quality import CEILING
+from reports.stats.metric_quality import SPLIT_HALF
 from reports.tables import GROUP
 
 METRICS = ("pearson_delta", "r2_pearson", "mse")
@@ -27,7 +27,7 @@ def summarise_seeds(scores: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int 
     Returns
     -------
     DataFrame
-        Columns `COLUMNS`, a row per task, metric of `METRICS` and model, and one for the ceiling. `mean` is over
+        Columns `COLUMNS`, a row per task, metric of `METRICS` and model, and one for the split half. `mean` is over
         contexts of means over conditions of means over seeds; `gain` is the paired difference to train_mean, positive
         where the model is better. Intervals are of a bootstrap that draws contexts, conditions within them, and seeds.
         A model without values has NaN, its status and its reason.
@@ -48,7 +48,7 @@ def summarise_seeds(scores: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int 
 def _rows(
     seeds: Mapping[int, ScoreMatrix], seeds_of: Mapping[str, set[int]], n_boot: int, seed: int
 ) -> list[dict[str, object]]:
-    """Return a row per model of one metric of one task, and one for the ceiling."""
+    """Return a row per model of one metric of one task, and one for the split half."""
     tables = {number: matrix.table() for number, matrix in seeds.items()}
     matrix, contexts = seeds[min(seeds)], tables[min(seeds)][1]
     # model → values [condition, seed]; a model without values in one of its seeds has none
@@ -74,12 +74,14 @@ def _rows(
                 (matrix.status[bad[0], place], matrix.reason[bad[0], place]) if len(bad) else ("missing", "")
             )
             rows.append(labels | {"n_conditions": 0, "status": status, "reason": reason})
-    ceiling = matrix.column(CEILING)
-    if ceiling is not None:
-        keep = np.isfinite(matrix.value[:, ceiling])
+    half = matrix.column(SPLIT_HALF)
+    if half is not None:
+        keep = np.isfinite(matrix.value[:, half])
         sizes = context_sizes(matrix.contexts[keep])
-        mean = mean_over_contexts(matrix.value[keep, ceiling][:, None], sizes)[0] if keep.any() else np.nan
-        rows.append(matrix.labels | {"model": CEILING, "mean": mean, "n_conditions": int(keep.sum()), "status": "ok"})
+        mean = mean_over_contexts(matrix.value[keep, half][:, None], sizes)[0] if keep.any() else np.nan
+        rows.append(
+            matrix.labels | {"model": SPLIT_HALF, "mean": mean, "n_conditions": int(keep.sum()), "status": "ok"}
+        )
     return rows
 
 

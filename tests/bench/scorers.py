@@ -127,7 +127,7 @@ def scperteval(job: Job) -> pd.DataFrame:
 SCORERS = {
     "ours": Scorer("cycseq-bench", ("benchmarks.score",), ours, "all metrics without training cells"),
     "ours_calibrated": Scorer(
-        "cycseq-bench", ("benchmarks.score",), ours, "all metrics, and ceiling, references and planted predictors"
+        "cycseq-bench", ("benchmarks.score",), ours, "all metrics, and references and planted predictors"
     ),
     "cell_eval": Scorer("cell-eval", ("cell_eval",), cell_eval, "profile full"),
     "cell_eval2": Scorer("cell-eval2", ("cell_eval2",), cell_eval2, "profile full"),

@@ -354,7 +354,7 @@ def test_copied_template_is_on_the_leaderboard(tmp_path):
     mine = board.query("model == 'my_model' and level == 'suite' and metric == 'pearson_delta'").set_index("direction")
     assert mine["mean"].notna().all()
     assert mine.loc["n2p", "rank"] == 1
-    assert mine.loc["p2n", "status"] == "uninformative", "training controls are as good as the ceiling there"
+    assert mine.loc["p2n", "status"] == "uninformative", "training controls are as good as the split half there"
 
 
 def test_list_shows_everything():

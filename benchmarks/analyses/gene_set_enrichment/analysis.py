@@ -1,4 +1,4 @@
-"""Enrichment of a finished run: truth, ceiling and every model, condition by condition."""
+"""Enrichment of a finished run: truth, split half and every model, condition by condition."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from benchmarks.execution.load_run import DirectedCondition, FinishedRun, change
 from benchmarks.seeds import derive
 from reports.figures.enrichment_figure import SHOWN, TRUTH, draw_enrichment
 
-CEILING = "ceiling"
-_OTHER_HALF = "ceiling's truth"
+SPLIT_HALF = "split_half"
+_OTHER_HALF = "other half"
 PAPERS_COMPOUND = "Temsirolimus"
 """Compound of the CycSeq paper's Figure 6 (printed as Temozolomide); a default condition wherever it was tested."""
 
@@ -87,7 +87,7 @@ def analyse(run: FinishedRun, request: EnrichmentRequest) -> Enrichment:
                 tables.append(_label(side.table, labels))
                 sums.append(_label(side.running[side.running["gene_set"].isin(shown)], labels))
             if model != TRUTH:
-                true = other_half if model == CEILING else found[TRUTH]
+                true = other_half if model == SPLIT_HALF else found[TRUTH]
                 agreements.append(labels | prerank.agree(true.table, side.table))
     return Enrichment(
         pd.concat(tables, ignore_index=True), pd.DataFrame(agreements), pd.concat(sums, ignore_index=True)
@@ -140,7 +140,7 @@ def strongest(run: FinishedRun, every: list[DirectedCondition], n: int) -> list[
 def _sides(
     run: FinishedRun, asked: DirectedCondition, models: list[str], sets: GeneSets, request: EnrichmentRequest
 ) -> Iterator[tuple[str, Enriched]]:
-    """Enrich the truth, both halves of the ceiling, and every model with a prediction."""
+    """Enrich the truth, both halves of the split half, and every model with a prediction."""
     cells = run.cells_of(asked.split)
     seed = derive(run.plan.question.base_seed, "enrichment", asked.direction, asked.name)
     keep = np.ones(cells.n_vars, dtype=bool)
@@ -156,7 +156,7 @@ def _sides(
     true, start = changes(cells, asked)
     yield side(TRUTH, true)
     one, other = half_changes(cells, asked, seed)
-    yield side(CEILING, one)
+    yield side(SPLIT_HALF, one)
     yield side(_OTHER_HALF, other)
     for model in models:
         prediction = run.prediction(asked, model)

@@ -32,7 +32,7 @@ def main(
     genes: Annotated[str, Option(help="all: every gene of the truth; shared: those all files have.")] = "all",
     start: Annotated[str, Option(help="Controls that predictions start from: truth or prediction.")] = "",
     source: Annotated[str, Option(help="real or simulated cells.")] = "real",
-    calibrate: Annotated[bool, Option(help="Whether to score ceiling and planted predictors.")] = True,
+    calibrate: Annotated[bool, Option(help="Whether to score references and planted predictors.")] = True,
     figures: Annotated[bool, Option(help="Whether to draw figures.")] = True,
     out: Annotated[Path, Option(help="Where results go.")] = Path("results/external"),
     seed: Annotated[int, Option(help="Seed of every random choice.")] = 0,

@@ -12,6 +12,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 import reports
+from baselines.shared.moved_cells import moved_cells
 from benchmarks.contract import CONTROL, Direction, Prediction
 from benchmarks.data.download import sha256_of
 from benchmarks.data.readers.h5ad import Keys
@@ -50,7 +51,7 @@ class ScoringRequest:
     control cells), or "" for the truth's, provided the prediction has no other controls."""
     source: str = "real"
     calibrate: bool = True
-    """Whether to score ceiling, oracle and planted predictors too."""
+    """Whether to score references and planted predictors too."""
     seed: int = 0
     threads: int = 1
 
@@ -145,7 +146,10 @@ def _baselines(fold: ScoredFold, truth: TruthSummary) -> list[pd.DataFrame]:
     loads: dict[str, Callable[[int], Prediction]] = {"no_change": copied}
     effect = fold.mean_effect()
     if effect is not None:
-        loads["train_mean"] = lambda number: Prediction(copied(number).values + effect[number], unit="cell")
+        # the seed is that of an input, so that conditions with the same input and effect have the same prediction
+        loads["train_mean"] = lambda number: Prediction(
+            moved_cells(fold.input_cells(number), effect[number], fold.seed), unit="cell"
+        )
     tables = []
     for name, load in loads.items():
         values = evaluate(fold, truth, summarise_predictions(fold, truth, load, alike=fold.setting))

@@ -5,9 +5,13 @@ from reports.pages.page_sections import Section
 from reports.stats.run_statistics import RunStatistics
 
 GLOSSARY = {
-    "ceiling": "Reference: one half of a condition's cells, given as the prediction of the other half, with disjoint "
-    "controls. It carries the noise of half the cells; a model that pools many conditions can lie above it.",
-    "ceiling at full depth": "The ceiling's correlation if each half had all the cells (Spearman–Brown, 2r / (1 + r)).",
+    "split_half": "Reference: one half of a condition's cells, given as the prediction of the other half, with disjoint "
+    "controls. It carries the noise of half the cells; a model that pools many conditions can lie above it. Whether a metric "
+    "is informative is judged by it.",
+    "ceiling": "Reference: all true cells as the prediction, with the change measured from all cells of the state that "
+    "was started from. A predictor knows less: neither the noise of the true cells nor that of the controls that the true "
+    "change is measured from. None lies above it but by chance. `scaled` is 1 there.",
+    "split half at full depth": "The split half's correlation if each half had all the cells (Spearman–Brown, 2r / (1 + r)).",
     "oracle": "Reference: the truth itself as the prediction. It reaches the best value of every metric.",
     "expectation": "Reference, simulated data only: the simulator's noise-free truth.",
     "other_controls": "Reference: the context's training controls given as the prediction. It holds no effect of any "
@@ -26,7 +30,7 @@ GLOSSARY = {
     "`no_change`.",
     "too_few_genes, too_few_conditions": "The condition has no such score for any model; it is left out for every "
     "model alike.",
-    "uninformative": "The metric's ceiling is not better than the baseline by more than the bootstrap error (95 %, paired): "
+    "uninformative": "The metric's split half is not better than the baseline by more than the bootstrap error (95 %, paired): "
     "it does not separate a good prediction from the mean effect here, so it does not rank.",
     "planted predictors": "The truth mixed with 0 to 100 % of noise, of the mean effect, or of the input. Their order is "
     "known; τ is Kendall's correlation of that order with the metric's, 1 where it finds all of it.",

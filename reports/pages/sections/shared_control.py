@@ -3,7 +3,7 @@
 from reports.formatting import markdown_table, number
 from reports.pages.page_sections import Section, TaskData
 
-_FORMS = {"other controls": "other_controls", "baseline": "baseline_mean", "ceiling": "ceiling_mean"}
+_FORMS = {"other controls": "other_controls", "baseline": "baseline_mean", "split_half": "split_half_mean"}
 
 
 def write(data: TaskData) -> str:

@@ -86,7 +86,7 @@ def _copy(data: TaskData) -> str:
 
 
 def _shared(data: TaskData) -> str:
-    """Compare other control cells, the baseline and the ceiling with and without a shared control."""
+    """Compare other control cells, the baseline and the split half with and without a shared control."""
     rows = data.quality[(data.quality["metric"] == HEADLINE) & data.quality["shared"].notna()]
     if rows.empty:
         return ""
@@ -94,7 +94,7 @@ def _shared(data: TaskData) -> str:
     facts = (
         ("other control cells, without any perturbation, score", "other_controls", "other_controls"),
         (f"`{row['baseline']}` scores", "baseline_mean", "baseline"),
-        ("the ceiling", "ceiling_mean", "ceiling"),
+        ("the split half", "split_half_mean", "split_half"),
     )
     text = "; ".join(
         f"{what} {number(row[f'{shared}_shared'], 2)} in {row['shared']} and {number(row[disjoint], 2)} with disjoint controls"

@@ -67,7 +67,7 @@ def test_a_second_run_gives_the_same_bytes_and_leaves_settings_alone(leaky: Path
 
 def test_an_uninformative_headline_is_said_wherever_there_are_ranks(tmp_path: Path) -> None:
     scores = run_scores("n2p")
-    turned = (scores["model"] == "ceiling") & (scores["metric"] == "pearson_delta")
+    turned = (scores["model"] == "split_half") & (scores["metric"] == "pearson_delta")
     scores.loc[turned, "value"] = -scores.loc[turned, "value"]
     write_tables(tmp_path, scores)
     write_reports(tmp_path, n_boot=50, figures=False)
@@ -84,7 +84,7 @@ def test_metrics_without_families_are_reported(tmp_path: Path) -> None:
     assert "### All metrics" in (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
     quality = pd.read_csv(tmp_path / "quality.csv")
     assert quality["tau_noise"].isna().all()
-    assert quality["ceiling_mean"].notna().all()
+    assert quality["split_half_mean"].notna().all()
 
 
 def test_models_table(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from reports.pages.sections.task_summary import sentences_below_trivial
 
 def board(**means: dict[str, float]) -> pd.DataFrame:
     rows = [("suite", "model", m, metric, value) for metric, own in means.items() for m, value in own.items()]
-    rows.append(("suite", "reference", "ceiling", "r2_pearson", 0.1))
+    rows.append(("suite", "reference", "split_half", "r2_pearson", 0.1))
     rows.append(("context", "model", "linear", "r2_pearson", 0.1))
     return pd.DataFrame(rows, columns=["level", "kind", "model", "metric", "mean"])
 

@@ -91,38 +91,39 @@ def test_share_gain_and_full_depth_by_hand() -> None:
         ("train_mean", "A", p, "pearson_delta"): value for p, value in zip("wxyz", (0.1, 0.2, 0.3, 0.9), strict=True)
     }
     cells |= {
-        ("ceiling", "A", p, "pearson_delta"): value for p, value in zip("wxyz", (0.5, 0.5, 0.5, 0.5), strict=True)
+        ("split_half", "A", p, "pearson_delta"): value for p, value in zip("wxyz", (0.5, 0.5, 0.5, 0.5), strict=True)
     }
     row = rate(score_rows(cells)).loc["pearson_delta"]
     assert row["share"] == 0.75
     assert row["gain"] == pytest.approx(0.5 - 0.375)
-    assert row["ceiling_full_depth"] == pytest.approx(2 * 0.5 / 1.5)
+    assert row["split_half_full_depth"] == pytest.approx(2 * 0.5 / 1.5)
+    assert np.isnan(row["ceiling_mean"])
     assert row["informative"] is False  # three better by 0.3 on average, one worse by 0.4
 
 
 def test_full_depth_is_of_positive_correlations_only() -> None:
-    table = rate(pd.concat([simple("mse", train_mean=0.5, ceiling=0.2), simple(train_mean=-0.5, ceiling=-0.2)]))
-    assert table["ceiling_full_depth"].isna().all()
+    table = rate(pd.concat([simple("mse", train_mean=0.5, split_half=0.2), simple(train_mean=-0.5, split_half=-0.2)]))
+    assert table["split_half_full_depth"].isna().all()
     assert table["informative"].tolist() == [True, True]
 
 
-def test_without_ceiling_nothing_is_said_of_information() -> None:
+def test_without_split_half_nothing_is_said_of_information() -> None:
     row = rate(simple(train_mean=0.5)).loc["pearson_delta"]
     assert row["informative"] is None
     assert np.isnan(row["share"])
 
 
 def test_what_a_shared_control_is_worth() -> None:
-    disjoint = simple(train_mean=0.1, ceiling=0.3, other_controls=0.01)
-    shared = simple("pearson_delta_shared", train_mean=0.6, ceiling=0.7, other_controls=0.5)
+    disjoint = simple(train_mean=0.1, split_half=0.3, other_controls=0.01)
+    shared = simple("pearson_delta_shared", train_mean=0.6, split_half=0.7, other_controls=0.5)
     row = rate(pd.concat([disjoint, shared])).loc["pearson_delta"]
     columns = [
         "other_controls",
         "other_controls_shared",
         "baseline_mean",
         "baseline_shared",
-        "ceiling_mean",
-        "ceiling_shared",
+        "split_half_mean",
+        "split_half_shared",
     ]
     assert row["shared"] == "pearson_delta_shared"
     assert row[columns].tolist() == pytest.approx([0.01, 0.5, 0.1, 0.6, 0.3, 0.7])

@@ -64,14 +64,14 @@ def test_mean_and_gain_by_hand():
         rows("no_change", np.zeros((4, 1))),
         rows("train_mean", BASE),
         rows("cycseq_n2p", [[0.2, 0.4], [0.2, 0.4], [0.3, 0.5], [0.2, 0.2]]),
-        rows("ceiling", [[0.6], [0.8], [0.6], [0.8]], kind="reference"),
+        rows("split_half", [[0.6], [0.8], [0.6], [0.8]], kind="reference"),
     ).loc["pearson_delta"]
     # context A: conditions 0 and 2, means 0.3 and 0.4; context B: 0.3 and 0.2
     assert found.loc["cycseq_n2p", "mean"] == pytest.approx((0.35 + 0.25) / 2)
     assert found.loc["cycseq_n2p", "gain"] == pytest.approx((0.35 - 0.1 + 0.25 - 0.2) / 2)
     assert found.loc["cycseq_n2p", ["n_conditions", "n_seeds"]].tolist() == [4, 2]
     assert found.loc["train_mean", "gain"] == 0
-    assert found.loc["ceiling", "mean"] == pytest.approx(0.7)
+    assert found.loc["split_half", "mean"] == pytest.approx(0.7)
 
 
 def test_where_lower_is_better_a_gain_is_a_smaller_value():
