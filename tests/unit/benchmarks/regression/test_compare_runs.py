@@ -76,6 +76,18 @@ def test_lost_value_fails(tmp_path):
     assert {m.verdict for m in moves} == {"fewer"}
 
 
+def test_a_reference_predictor_that_the_old_table_lacks_is_named(tmp_path):
+    scores = make_scores()
+    reference = scores[scores["kind"] == "reference"]["model"].unique()[0]
+    moves = compare_runs.compare(
+        read_table(make_run(tmp_path / "a", scores)),
+        read_table(make_run(tmp_path / "b", scores[scores["model"] != reference])),
+    )
+    assert [(m.verdict, m.model, m.bad) for m in moves] == [("new", reference, False)]
+    assert "reference predictor" in moves[0].detail
+    assert "--write" in moves[0].detail
+
+
 def test_gone_model_and_metric_are_one_line_each(tmp_path):
     scores = make_scores()
     new = scores[(scores["model"] != "m2") & (scores["metric"] != "des")]
