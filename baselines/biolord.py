@@ -84,7 +84,7 @@ class Biolord:
         if self.answer == "decoded":
             return Prediction(decoded, unit="cell")
         change = decoded.mean(axis=0) - self._decode(query.context, start).mean(axis=0)
-        return Prediction(moved_cells(query.cells.X, change, query.seed), unit="cell")
+        return Prediction(moved_cells(query.cells.X, change), unit="cell")
 
     def _decode(self, context: str, state: str) -> np.ndarray:
         """Decode the codes of a context's training controls in a state: means [cell, gene]."""

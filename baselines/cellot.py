@@ -82,7 +82,7 @@ class CellOT:
                 raise Unsupported(f"CellOT has no map of '{state}': no context has its training cells and controls.")
             scores = self._transport(scores, state, side)
         change = (scores - before) * self._scale
-        return Prediction(moved_cells(x, change @ self._axes, query.seed), unit="cell")
+        return Prediction(moved_cells(x, change @ self._axes), unit="cell")
 
     def load(self, folder: Path) -> None:
         _set_up_jax("cpu")

@@ -86,7 +86,7 @@ class OtBarycentric:
         change = self._mean(end) - self._mean(start)
         outside = change - (change @ self.loadings.T) @ self.loadings
         own = (moved - start_point) @ self.loadings + outside
-        return Prediction(moved_cells(x, own, query.seed), unit="cell", note=note)
+        return Prediction(moved_cells(x, own), unit="cell", note=note)
 
     def _draw(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return np.sort(rng.choice(rows, self.max_cells, replace=False)) if len(rows) > self.max_cells else rows

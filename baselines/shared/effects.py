@@ -95,7 +95,7 @@ def mean_effect_of(context: str, table: pd.DataFrame) -> tuple[np.ndarray, str]:
 def shifted(query: Query, effect: np.ndarray, note: str = "") -> Prediction:
     """Predict the input cells moved by an effect on their mean [gene]: added for n2p, taken away for p2n."""
     sign = 1.0 if query.direction == "n2p" else -1.0
-    return Prediction(moved_cells(query.cells.X, sign * effect, query.seed), unit="cell", note=note)
+    return Prediction(moved_cells(query.cells.X, sign * effect), unit="cell", note=note)
 
 
 class ContextModels(Generic[Model]):

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+SEED = 0
+"""A mean change says nothing of single cells: models with the same one have the same cells, whatever their seed."""
 STEPS = 60
 """Halvings of the logarithm of a rate's factor, and most steps of Newton's method."""
 BLOCK = 256
@@ -17,15 +19,15 @@ TOLERANCE = 1e-10
 """Mean values that differ by no more are equal, in the space's unit."""
 
 
-def moved_cells(cells: Any, change: np.ndarray, seed: int) -> np.ndarray:
+def moved_cells(cells: Any, change: np.ndarray) -> np.ndarray:
     """Move cells [cell, gene], dense or sparse, so that their mean profile changes by the mean of `change`.
 
     `change` is one for all cells [gene], or one for each [cell, gene]. Values are log2(x + 1) of linear ones. The rate of a
     gene is multiplied by a factor: as with counts, the share of cells without it becomes its k-th power, and the mean
     linear value k times as large; k is such that the mean profile is what is asked for. Which cells lose a gene, or gain it
-    with the value of another cell, is drawn with `seed`. A gene in no cell gets the least value of each cell that gains it.
-    A gene whose mean does not change stays as it is, and a mean below 0 counts as 0. With a change for each cell, expressed
-    values are first moved by their own.
+    with the value of another cell, is drawn, alike for the same cells and change. A gene in no cell gets the least value of
+    each cell that gains it. A gene whose mean does not change stays as it is, and a mean below 0 counts as 0. With a change
+    for each cell, expressed values are first moved by their own.
 
     Where a value is below 0 (z-scores, corrected values), 0 is not the absence of a gene, and the change is added.
     """
@@ -39,7 +41,7 @@ def moved_cells(cells: Any, change: np.ndarray, seed: int) -> np.ndarray:
     if len(genes):
         least = np.min(x, axis=1, where=x > 0, initial=np.inf)
         least = np.where(np.isfinite(least), least, 1.0)
-        x, rng = x.copy(), np.random.default_rng(seed)
+        x, rng = x.copy(), np.random.default_rng(SEED)
         for first in range(0, len(genes), BLOCK):
             block = genes[first : first + BLOCK]
             x[:, block] = _scaled(_expressed(x[:, block], target[block], least, rng), target[block])

@@ -15,10 +15,9 @@ contexts; brackets hold the 95 % interval of a hierarchical bootstrap (contexts,
 baseline and 1 at the *ceiling*, not clipped. The ceiling is all true cells as the prediction, noise included, and no model lies
 above it but by chance; *split_half* is one half of a condition's cells as the prediction of the other half, and a model that
 learns from many conditions can lie above it, since half of one condition's cells is noisy. Models are ranked within
-one task, never across. A condition on which a model
-failed, or which it declined while it took others, counts with the score of `no_change` there. Lines marked *bracket* are
-ranked models that learn nothing about a perturbation's own effect; lines in italics are references, which have seen the
-truth or are no prediction at all, and are never ranked."""
+one task, never across. A condition on which a model failed, or which it declined while it took others, counts with the score of
+`no_change` there. Lines marked *bracket* are ranked models that learn nothing about a perturbation's own effect; lines in
+italics are references, which have seen the truth or are no prediction at all, and are never ranked."""
 
 
 def write_reports(folder: Path, *, n_boot: int = 2000, seed: int = 0, figures: bool = True) -> list[Path]:

@@ -146,9 +146,8 @@ def _baselines(fold: ScoredFold, truth: TruthSummary) -> list[pd.DataFrame]:
     loads: dict[str, Callable[[int], Prediction]] = {"no_change": copied}
     effect = fold.mean_effect()
     if effect is not None:
-        # the seed is that of an input, so that conditions with the same input and effect have the same prediction
         loads["train_mean"] = lambda number: Prediction(
-            moved_cells(fold.input_cells(number), effect[number], fold.seed), unit="cell"
+            moved_cells(fold.input_cells(number), effect[number]), unit="cell"
         )
     tables = []
     for name, load in loads.items():
