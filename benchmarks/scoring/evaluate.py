@@ -59,16 +59,18 @@ def evaluate(
         "delta_shared": truth.profiles - fold.shared,
         "delta_hat_shared": found["predicted"] - fold.shared,
         "own_gene": fold.own_gene,
+        "other_genes": fold.other_genes,
         "significant": truth.significant,
         "lfc": truth.lfc,
         **{f"top{k}": mask for k, mask in truth.tops.items()},
         "margin_bound": truth.margin_bound,
     }
-    effect = fold.mean_effect()
-    if effect is None:
+    # two estimates, of disjoint cells: the noise of one and the same would be on both sides
+    effect, effect_hat = fold.mean_effect("first"), fold.mean_effect("second")
+    if effect is None or effect_hat is None:
         known = {name: quantity for name, quantity in known.items() if name not in ("e_distance", "mmd_rbf")}
     else:
-        known |= {"delta_centred": known["delta"] - effect, "delta_hat_centred": known["delta_hat"] - effect}
+        known |= {"delta_centred": known["delta"] - effect, "delta_hat_centred": known["delta_hat"] - effect_hat}
     needs_cells = found.keys() - {"predicted"}
     return {
         metric.name: _score(metric, fold, known, predicted.has_cells | needs_cells.isdisjoint(metric.needs))
