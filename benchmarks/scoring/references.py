@@ -112,8 +112,8 @@ def references(fold: ScoredFold, truth: TruthSummary, expectation: np.ndarray | 
     """Score every reference that the data allow; `expectation` are a simulator's noise-free profiles [condition, gene]."""
     ceiling = _score_ceiling(fold, truth)
     yield "ceiling", ceiling
-    # δ̂ = δ for the oracle: its change is measured from the same reference as the truth's
-    oracle = evaluate(fold, truth, _summarise_cells(fold, truth, truth.positions.__getitem__), start=fold.reference)
+    # δ̂ = δ for the oracle
+    oracle = evaluate(fold, truth, _summarise_cells(fold, truth, truth.positions.__getitem__), as_truth=True)
     yield "oracle", {**oracle, **{name: ceiling[name] for name in U_STATISTICS if name in oracle}}
     training = fold.training
     if training is not None and fold.direction == "n2p":
