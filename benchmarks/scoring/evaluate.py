@@ -70,7 +70,8 @@ def evaluate(
         "margin_bound": truth.margin_bound,
     }
     # two estimates, of disjoint cells: the noise of one and the same would be on both sides
-    effect, effect_hat = fold.mean_effect("first"), fold.mean_effect("first" if as_truth else "second")
+    effect = fold.mean_effect_for_truth(truth.profiles)
+    effect_hat = effect if as_truth else fold.mean_effect("second")
     if effect is None or effect_hat is None:
         known = {name: quantity for name, quantity in known.items() if name not in ("e_distance", "mmd_rbf")}
     else:

@@ -46,6 +46,8 @@ class Effects(NamedTuple):
     """Of half of every condition's training cells, controls included."""
     second: pd.DataFrame
     """Of the other half."""
+    first_reached: pd.DataFrame
+    """Mean profile of the first half's perturbed cells, over the same perturbations; no row "" here."""
 
 
 @dataclass(frozen=True)
@@ -120,13 +122,15 @@ def _halve(labels: pd.DataFrame, seed: int) -> np.ndarray:
 def _effects(x: sp.csr_matrix, labels: pd.DataFrame, genes: pd.Index, step: Step, halves: np.ndarray) -> Effects:
     """Average the changes of a step over perturbations: all parts and contexts by one weighted sum over cells."""
     parts = [_effect_weights(labels[own], step) for own in (halves >= 0, halves == 0, halves == 1)]
+    parts.append(parts[1][parts[1]["weight"] > 0])  # the perturbed cells alone
     contexts = [sorted(part["context"].unique()) for part in parts]
     place = {key: row for row, key in enumerate((n, c) for n, names in enumerate(contexts) for c in names)}
     rows = [place[n, context] for n, part in enumerate(parts) for context in part["context"]]
     every = pd.concat(parts)
     weights = sp.csr_matrix((every["weight"], (rows, every.index)), (len(place), x.shape[0]), dtype=np.float64)
     means = np.split((weights @ x).toarray(), np.cumsum([len(names) for names in contexts])[:-1])
-    return Effects(*(_with_mean(pd.DataFrame(m, c, genes)) for m, c in zip(means, contexts, strict=True)))
+    *effects, centroid = (pd.DataFrame(m, c, genes) for m, c in zip(means, contexts, strict=True))
+    return Effects(*map(_with_mean, effects), centroid)
 
 
 def _with_mean(table: pd.DataFrame) -> pd.DataFrame:
@@ -221,8 +225,29 @@ class ScoredFold:
         """Mean change [condition, gene] of the training perturbations between the same two states; None without training."""
         if self.training is None:
             return None
-        sign = -1.0 if self.direction == "p2n" else 1.0
-        return sign * self.training.mean_effect(self.conditions, part)
+        return self._sign * self.training.mean_effect(self.conditions, part)
+
+    def mean_effect_for_truth(self, truth: np.ndarray) -> np.ndarray | None:
+        """Mean change as by `mean_effect`, of the first half of the training cells, from controls that no model was given.
+
+        Predictions hold the noise of the training controls, so the true change must not: the controls are the truth's side's
+        own, R in n2p and the truth [condition, gene] in p2n. Between two doses, and where a context has no training
+        perturbation, the training cells of both states are used.
+        """
+        found = self.mean_effect("first")
+        if self.training is None or found is None:
+            return None
+        controls = self.reference if self.direction == "n2p" else truth
+        for number, condition in enumerate(self.conditions):
+            reached = self.training.effects[condition.start_dose, condition.dose].first_reached
+            if condition.start_dose is None and condition.context in reached.index:
+                found[number] = self._sign * (reached.loc[condition.context].to_numpy() - controls[number])
+        return found
+
+    @property
+    def _sign(self) -> float:
+        """Direction of a change: that of the training perturbations, or back."""
+        return -1.0 if self.direction == "p2n" else 1.0
 
     def endings(self) -> list[Ending]:
         """End every condition as ok."""
