@@ -42,12 +42,16 @@ def evaluate(
     predicted: PredictionSummary,
     *,
     start: np.ndarray | None = None,
+    as_truth: bool = False,
     metrics: Sequence[Metric] = METRICS,
 ) -> Values:
     """Compute metrics; retrieval is left out in p2n.
 
-    The predicted change is measured from the profiles `start` [condition, gene]; default: the input's.
+    The predicted change is measured from the profiles `start` [condition, gene]; default: the input's. With `as_truth` it is
+    measured from the very cells that the true change is measured from, as only the oracle may be.
     """
+    if start is None:
+        start = fold.reference if as_truth else fold.start
     found = predicted.quantities
     known: dict[str, np.ndarray] = {
         **found,
@@ -55,20 +59,23 @@ def evaluate(
         "start": fold.start,
         "reference": fold.reference,
         "delta": truth.profiles - fold.reference,
-        "delta_hat": found["predicted"] - (fold.start if start is None else start),
+        "delta_hat": found["predicted"] - start,
         "delta_shared": truth.profiles - fold.shared,
         "delta_hat_shared": found["predicted"] - fold.shared,
         "own_gene": fold.own_gene,
+        "other_genes": fold.other_genes,
         "significant": truth.significant,
         "lfc": truth.lfc,
         **{f"top{k}": mask for k, mask in truth.tops.items()},
         "margin_bound": truth.margin_bound,
     }
-    effect = fold.mean_effect()
-    if effect is None:
+    # two estimates, of disjoint cells: the noise of one and the same would be on both sides
+    effect = fold.mean_effect_for_truth(truth.profiles)
+    effect_hat = effect if as_truth else fold.mean_effect("second")
+    if effect is None or effect_hat is None:
         known = {name: quantity for name, quantity in known.items() if name not in ("e_distance", "mmd_rbf")}
     else:
-        known |= {"delta_centred": known["delta"] - effect, "delta_hat_centred": known["delta_hat"] - effect}
+        known |= {"delta_centred": known["delta"] - effect, "delta_hat_centred": known["delta_hat"] - effect_hat}
     needs_cells = found.keys() - {"predicted"}
     return {
         metric.name: _score(metric, fold, known, predicted.has_cells | needs_cells.isdisjoint(metric.needs))

@@ -31,10 +31,12 @@ import pandas as pd
 from benchmarks.contract import CONTROL, Prediction
 from benchmarks.data.store.atomic_files import atomic
 from benchmarks.scoring.evaluate import Scores, Values, evaluate, score_rows
-from benchmarks.scoring.scored_fold import Cells, CellTable, ScoredFold, take
+from benchmarks.scoring.scored_fold import Cells, CellTable, ScoredFold, TrainingSummary, take
 from benchmarks.scoring.summaries import PredictionSummary, TruthSummary, summarise_predictions, summarise_truth
 
-REFERENCES = ("oracle", "ceiling", "split_half", "expectation", "other_controls")
+REFERENCES = ("oracle", "ceiling", "split_half", "expectation", "other_controls", "names_only")
+LOWERED_Z = -5.0
+"""z-score of a lowered gene in the reference `names_only`; in a space of counts or of their logarithms it is 0."""
 HALVINGS = 5
 """Random halvings of the truth that the split half is averaged over."""
 U_STATISTICS = ("e_distance", "mmd_rbf")
@@ -113,8 +115,11 @@ def references(fold: ScoredFold, truth: TruthSummary, expectation: np.ndarray | 
     # both predict the truth's own cells: δ̂ = δ for the oracle; the ceiling's change is measured from I and R together, which
     # are nearer to R than the state's true mean is, the most that a predictor can know of it
     same = _summarise_cells(fold, truth, truth.positions.__getitem__)
-    for name, start in (("ceiling", fold.shared), ("oracle", fold.reference)):
-        values = evaluate(fold, truth, same, start=start)
+    of_same = {
+        "ceiling": evaluate(fold, truth, same, start=fold.shared),
+        "oracle": evaluate(fold, truth, same, as_truth=True),
+    }
+    for name, values in of_same.items():
         yield name, {**values, **{metric: split_half[metric] for metric in U_STATISTICS if metric in values}}
     training = fold.training
     if training is not None and fold.direction == "n2p":
@@ -123,8 +128,20 @@ def references(fold: ScoredFold, truth: TruthSummary, expectation: np.ndarray | 
             fold, truth, lambda number: training.start_like(fold.conditions[number]), training.cells
         )
         yield "other_controls", evaluate(fold, truth, others)
+        named = summarise_predictions(fold, truth, lambda number: names_only(fold, training, number))
+        yield "names_only", evaluate(fold, truth, named)
     if expectation is not None:
         yield "expectation", evaluate(fold, truth, PredictionSummary.of_means(expectation))
+
+
+def names_only(fold: ScoredFold, training: TrainingSummary, number: int) -> Prediction | None:
+    """Predict what a condition's name says: cells of `other_controls` with the perturbed genes lowered; None without cells."""
+    own = training.start_like(fold.conditions[number])
+    if not len(own):
+        return None
+    cells = np.array(dense(take(training.cells, own)))
+    cells[:, fold.perturbed_genes(number)] = 0.0 if fold.linear else LOWERED_Z
+    return Prediction(cells, unit="cell")
 
 
 def halves(fold: ScoredFold, repeat: int) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -31,8 +31,23 @@ CellTable: TypeAlias = Any
 """Cells in the run's space, in memory (AnnData) or on disk (`external.CellFile`): what has `X`, `obs` and `var_names`."""
 Step = tuple[float | None, float | None]
 """(dose started from, dose reached), nM; None for controls, and for perturbations without doses."""
+Part = Literal["all", "first", "second"]
+"""Of the training cells: all of them, or one of two disjoint halves."""
 MANY_GENES = 2_000
 """Genes from which the whole covariance matrix costs more than its first components alone."""
+
+
+class Effects(NamedTuple):
+    """Mean change of a context's training perturbations [context, gene]; row "" is the mean over contexts."""
+
+    all: pd.DataFrame
+    """Of all training cells."""
+    first: pd.DataFrame
+    """Of half of every condition's training cells, controls included."""
+    second: pd.DataFrame
+    """Of the other half."""
+    first_reached: pd.DataFrame
+    """Mean profile of the first half's perturbed cells, over the same perturbations; no row "" here."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +56,8 @@ class TrainingSummary:
 
     components: PCA
     """Principal components that distances between cells are measured in."""
-    effects: Mapping[Step, pd.DataFrame]
-    """Step → mean change of a context's training perturbations [context, gene]; row "" is the mean over contexts."""
+    effects: Mapping[Step, Effects]
+    """Step → mean changes of the training perturbations, of all cells and of two disjoint halves of them."""
     cells: CellTable
     """Where the training cells are: the table of the test cells, or another file."""
     train: Index
@@ -50,9 +65,9 @@ class TrainingSummary:
     labels: pd.DataFrame
     """Context, perturbation and dose (nM, 0 for none) of the training cells."""
 
-    def mean_effect(self, conditions: Sequence[TestCondition]) -> np.ndarray:
+    def mean_effect(self, conditions: Sequence[TestCondition], part: Part = "all") -> np.ndarray:
         """Mean change [condition, gene] over the same step in a condition's context, or over all contexts where it has none."""
-        tables = [self.effects[c.start_dose, c.dose] for c in conditions]
+        tables = [getattr(self.effects[c.start_dose, c.dose], part) for c in conditions]
         pairs = zip(tables, (c.context for c in conditions), strict=True)
         return np.stack([table.loc[context if context in table.index else ""].to_numpy() for table, context in pairs])
 
@@ -72,55 +87,81 @@ class TrainingSummary:
 def summarise_training(
     cells: CellTable, train: Index, seed: int, conditions: Sequence[TestCondition] = ()
 ) -> TrainingSummary:
-    """Summarise the training cells, those at the positions `train`; `seed` starts the search for principal components.
+    """Summarise the training cells, those at the positions `train`; `seed` halves them and starts the search for components.
 
     Mean changes are those of the steps of `conditions`, which are tested; without any, of the step from controls to any dose.
     """
     from sklearn.decomposition import PCA  # slow to import, and not needed without training cells
 
     obs = cells.obs.iloc[train]
-    labels = obs[["context", "perturbation"]].astype(str)
+    labels = obs[["context", "perturbation"]].astype(str).reset_index(drop=True)
     labels["dose"] = obs["dose"].fillna(0.0).to_numpy(dtype=np.float64) if "dose" in obs else 0.0
     x = sp.csr_matrix(cells.X[train])
     n = min(N_COMPONENTS, len(train) - 1, len(cells.var_names) - 1)
     # the quicker of two exact solvers that take sparse cells
     solver = "covariance_eigh" if len(cells.var_names) <= MANY_GENES else "arpack"
+    halves = _halve(labels, seed)
     steps = {(condition.start_dose, condition.dose) for condition in conditions} or {(None, None)}
     return TrainingSummary(
         components=PCA(n, svd_solver=solver, random_state=seed).fit(x),
-        effects={step: _mean_effects(x, labels, cells.var_names, step) for step in steps},
+        effects={step: _effects(x, labels, cells.var_names, step, halves) for step in steps},
         cells=cells,
         train=train,
         labels=labels,
     )
 
 
-def _mean_effects(x: sp.csr_matrix, labels: pd.DataFrame, genes: pd.Index, step: Step) -> pd.DataFrame:
-    """Mean over a context's training perturbations of their change: from its training controls, or from a lower dose."""
+def _halve(labels: pd.DataFrame, seed: int) -> np.ndarray:
+    """Put every training cell into half 0 or 1, so that both halves have cells of every condition that has two."""
+    order = np.random.default_rng(derive(seed, "halves of the training cells")).permutation(len(labels))
+    halves = np.empty(len(labels), dtype=np.int64)
+    halves[order] = labels.iloc[order].groupby(list(labels.columns)).cumcount().to_numpy() % 2
+    return halves
+
+
+def _effects(x: sp.csr_matrix, labels: pd.DataFrame, genes: pd.Index, step: Step, halves: np.ndarray) -> Effects:
+    """Average the changes of a step over perturbations: all parts and contexts by one weighted sum over cells."""
+    parts = [_effect_weights(labels[own], step) for own in (halves >= 0, halves == 0, halves == 1)]
+    parts.append(parts[1][parts[1]["weight"] > 0])  # the perturbed cells alone
+    contexts = [sorted(part["context"].unique()) for part in parts]
+    place = {key: row for row, key in enumerate((n, c) for n, names in enumerate(contexts) for c in names)}
+    rows = [place[n, context] for n, part in enumerate(parts) for context in part["context"]]
+    every = pd.concat(parts)
+    weights = sp.csr_matrix((every["weight"], (rows, every.index)), (len(place), x.shape[0]), dtype=np.float64)
+    means = np.split((weights @ x).toarray(), np.cumsum([len(names) for names in contexts])[:-1])
+    *effects, centroid = (pd.DataFrame(m, c, genes) for m, c in zip(means, contexts, strict=True))
+    return Effects(*map(_with_mean, effects), centroid)
+
+
+def _with_mean(table: pd.DataFrame) -> pd.DataFrame:
+    """Add row "", the mean over contexts, which is 0 where there are none."""
+    table.loc[""] = table.mean(axis=0) if len(table) else 0.0
+    return table
+
+
+def _effect_weights(labels: pd.DataFrame, step: Step) -> pd.DataFrame:
+    """Weight of each cell in the mean, over a context's perturbations, of their change from controls or from a lower dose.
+
+    Perturbations that lack cells at either end are left out. Columns context and weight, index as in `labels`.
+    """
     start, end = step
-    ends = _means(x, labels, genes, (labels["perturbation"] != CONTROL) & _at(labels, end))
+    perturbed = labels["perturbation"] != CONTROL
+    by = ["context"] if start is None else ["context", "perturbation"]
+    ends, starts = labels[perturbed & _at(labels, end)], labels[perturbed & _at(labels, start)]
     if start is None:
-        starts = _means(x, labels.assign(perturbation=""), genes, labels["perturbation"] == CONTROL)
-        starts = starts.droplevel("perturbation").reindex(ends.index.get_level_values("context")).set_axis(ends.index)
-    else:
-        starts = _means(x, labels, genes, _at(labels, start)).reindex(ends.index)
-    changes = (ends - starts).dropna()
-    table = changes.groupby(level="context").mean()
-    everywhere = table.mean(axis=0).fillna(0.0) if len(table) else pd.Series(0.0, index=genes)
-    return pd.concat([table, everywhere.to_frame("").T])
+        starts = labels[~perturbed]
+    keys = pd.MultiIndex.from_frame(ends[by]), pd.MultiIndex.from_frame(starts[by])
+    ends, starts = ends[keys[0].isin(keys[1])], starts[keys[1].isin(keys[0])]
+    n = ends.groupby("context")["perturbation"].nunique()
+    gained = 1 / ends.groupby(["context", "perturbation"])["dose"].transform("size") / ends["context"].map(n)
+    lost = 1 / starts.groupby(by)["dose"].transform("size")
+    if start is not None:
+        lost /= starts["context"].map(n)
+    return pd.concat([ends.assign(weight=gained), starts.assign(weight=-lost)])[["context", "weight"]]
 
 
 def _at(labels: pd.DataFrame, dose: float | None) -> pd.Series:
     return labels["dose"] >= 0.0 if dose is None else labels["dose"] == dose
-
-
-def _means(x: sp.csr_matrix, labels: pd.DataFrame, genes: pd.Index, which: pd.Series) -> pd.DataFrame:
-    """Mean profiles of the cells chosen [(context, perturbation), gene]."""
-    chosen = np.flatnonzero(which.to_numpy())
-    groups = labels.iloc[chosen].groupby(["context", "perturbation"])
-    codes, index = groups.ngroup().to_numpy(), groups.size().index
-    weights = sp.csr_matrix((1.0 / np.bincount(codes)[codes], (codes, np.arange(len(codes)))), (len(index), len(codes)))
-    return pd.DataFrame((weights @ x[chosen].astype(np.float64)).toarray(), index=index, columns=genes)
 
 
 @dataclass(frozen=True)
@@ -167,12 +208,46 @@ class ScoredFold:
         """Columns context, perturbation and dose of a table of all conditions."""
         return {"context": self.contexts, "perturbation": self.perturbations, "dose": self.doses}
 
-    def mean_effect(self) -> np.ndarray | None:
+    @property
+    def other_genes(self) -> np.ndarray:
+        """Mark the genes other than a condition's perturbed ones [condition, gene]."""
+        found = np.ones(self.start.shape, dtype=bool)
+        row, part = np.nonzero(self.own_gene >= 0)
+        found[row, self.own_gene[row, part]] = False
+        return found
+
+    def perturbed_genes(self, number: int) -> np.ndarray:
+        """Columns of a condition's perturbed genes that are measured."""
+        own = self.own_gene[number]
+        return own[own >= 0]
+
+    def mean_effect(self, part: Part = "all") -> np.ndarray | None:
         """Mean change [condition, gene] of the training perturbations between the same two states; None without training."""
         if self.training is None:
             return None
-        sign = -1.0 if self.direction == "p2n" else 1.0
-        return sign * self.training.mean_effect(self.conditions)
+        return self._sign * self.training.mean_effect(self.conditions, part)
+
+    def mean_effect_for_truth(self, truth: np.ndarray) -> np.ndarray | None:
+        """Mean change as by `mean_effect`, of the first half of the training cells, from controls that no model was given.
+
+        Predictions hold the noise of the training controls, so the true change must not: the controls are the truth's side's
+        own, R in n2p and the truth [condition, gene] in p2n. Between two doses, and where a context has no training
+        perturbation, the training cells of both states are used.
+        """
+        found = self.mean_effect("first")
+        if self.training is None or found is None:
+            return None
+        controls = self.reference if self.direction == "n2p" else truth
+        for number, condition in enumerate(self.conditions):
+            reached = self.training.effects[condition.start_dose, condition.dose].first_reached
+            if condition.start_dose is None and condition.context in reached.index:
+                found[number] = self._sign * (reached.loc[condition.context].to_numpy() - controls[number])
+        return found
+
+    @property
+    def _sign(self) -> float:
+        """Direction of a change: that of the training perturbations, or back."""
+        return -1.0 if self.direction == "p2n" else 1.0
 
     def endings(self) -> list[Ending]:
         """End every condition as ok."""
@@ -190,9 +265,15 @@ class ScoredFold:
         labels = self.direction, condition.context, condition.perturbation, *condition.dose_words
         return np.random.default_rng(derive(self.seed, *purpose, *labels))
 
-    def project(self, cells: Cells) -> np.ndarray | None:
-        """Transform cells to the training cells' principal components [cell, component]; None without training."""
-        return None if self.training is None else self.training.components.transform(cells)
+    def project(self, number: int, cells: Cells) -> np.ndarray | None:
+        """Transform cells to the training cells' principal components [cell, component]; None without training.
+
+        The condition's perturbed genes are taken to be 0 in every cell, so that they are in no distance.
+        """
+        if self.training is None:
+            return None
+        components, own = self.training.components, self.perturbed_genes(number)
+        return components.transform(cells) - cells[:, own] @ components.components_[:, own].T
 
     def each(self, work: Callable[[int], T]) -> list[T]:
         """Call `work` with the number of every condition, in `threads` threads, each with a single-threaded BLAS."""

@@ -37,7 +37,7 @@ class TruthSummary:
     profiles: np.ndarray
     """Mean profiles [condition, gene]."""
     significant: np.ndarray
-    """Genes changed from R at FDR < 0.05 [condition, gene]."""
+    """Genes changed from R at FDR < 0.05 [condition, gene]; never a condition's perturbed ones, which are not tested."""
     lfc: np.ndarray
     """log2 fold changes against R [condition, gene]."""
     tops: Mapping[int, np.ndarray]
@@ -97,17 +97,18 @@ def summarise_truth(
     def summarise(number: int) -> tuple[np.ndarray, Tests, np.ndarray | None, float, float, np.ndarray]:
         cells = take(fold.cells, own[number])
         profile = mean_profile(cells)
-        projected = fold.project(cells)
+        projected = fold.project(number, cells)
         if like:
             width, bound = like.bandwidths[number], like.margin_bound[number]
         else:
             width = _bandwidth(fold, number, projected)
-            bound = honest_margin(cells, fold.start[number], fold.generator(number, "margin"))
+            bound = honest_margin(cells, fold.reference[number], fold.generator(number, "margin"))
         order = fold.generator(number, "order").permutation(len(own[number]))
         return profile, _test_genes(fold, number, sort_cells(cells), profile), projected, width, bound, order
 
     profiles, tests, projected, widths, bounds, orders = zip(*fold.each(summarise), strict=True)
-    significant, lfc = np.array([t.significant for t in tests]), np.array([t.lfc for t in tests])
+    significant = np.array([t.significant(fold.perturbed_genes(number)) for number, t in enumerate(tests)])
+    lfc = np.array([t.lfc for t in tests])
     return TruthSummary(
         positions=own,
         profiles=np.array(profiles),
@@ -179,14 +180,15 @@ def _add_cells(
     """Fill in what needs single cells; distances take equally many cells from both sides."""
     (cells, ranked, tests), found, order = predicted, summary.quantities, truth.orders[number]
     summary.has_cells[number] = True
-    for name, values in (("p_hat", tests.p), ("significant_hat", tests.significant), ("lfc_hat", tests.lfc)):
+    own = fold.perturbed_genes(number)
+    for name, values in (("p_hat", tests.p), ("significant_hat", tests.significant(own)), ("lfc_hat", tests.lfc)):
         found[name][number] = values
     n = min(len(cells), len(order))
     chosen = fold.generator(number, "equal sizes").permutation(len(cells))[:n]
     true_cells = take(fold.cells, truth.positions[number])[order[:n]]
     ranked = ranked if n == len(cells) else sort_cells(cells[chosen])
-    found["wasserstein"][number] = wasserstein(sort_cells(true_cells), ranked)
-    projected, y = truth.projected[number], fold.project(cells[chosen])
+    found["wasserstein"][number] = wasserstein(sort_cells(true_cells), ranked, own)
+    projected, y = truth.projected[number], fold.project(number, cells[chosen])
     if projected is None or y is None:
         return
     x, sigma = projected[order[:n]], truth.bandwidths[number]
@@ -205,11 +207,11 @@ def _test_genes(fold: ScoredFold, number: int, cells: SortedCells, profile: np.n
 
 def _bandwidth(fold: ScoredFold, number: int, projected: np.ndarray | None) -> float:
     """Median distance among true and reference cells: the same for every model; NaN without training cells."""
-    if projected is None or fold.training is None:
+    if projected is None:
         return float("nan")
     positions = fold.conditions[number].reference(fold.direction)
     n = min(BANDWIDTH_CELLS, len(positions), len(projected))
     generator = fold.generator(number, "bandwidth")
     cells = take(fold.cells, np.sort(generator.choice(positions, n, replace=False)))
-    others = fold.training.components.transform(cells)
-    return bandwidth(projected[generator.permutation(len(projected))[:n]], others)
+    others = fold.project(number, cells)
+    return float("nan") if others is None else bandwidth(projected[generator.permutation(len(projected))[:n]], others)

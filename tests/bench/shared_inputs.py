@@ -23,7 +23,7 @@ PAIRS = {
     "mae": "mae",
     "mse_delta": "mse",
     "mae_delta": "mae",
-    "discrimination_score_l1": "pds",
+    "discrimination_score_l1": "pds_vcc",
     "overlap_at_N": "des",
     "de_spearman_lfc_sig": "de_lfc_spearman",
 }
@@ -62,7 +62,7 @@ def changes_of(cells: ad.AnnData, column: str, control: str) -> Changes:
         tests.append(test_genes(mine, reference, linear_mean(mine), base))
     means = [np.asarray(rows(n).mean(axis=0, dtype=np.float64)).ravel() * np.log(2) for n in (*names, control)]
     profiles = np.stack(means)
-    p, significant, lfc = (np.stack([getattr(t, what) for t in tests]) for what in ("p", "significant", "lfc"))
+    p, significant, lfc = (np.stack(found) for found in zip(*((t.p, t.significant(), t.lfc) for t in tests), strict=True))
     return Changes(names, profiles[:-1], profiles[:-1] - profiles[-1], p, significant, lfc)
 
 
@@ -80,7 +80,7 @@ def ours(truth: ad.AnnData, predicted: ad.AnnData, column: str, control: str) ->
         "mae": profile.mae(t.profiles, p.profiles),
         "mse_delta": profile.mse(t.delta, p.delta),
         "mae_delta": profile.mae(t.delta, p.delta),
-        "discrimination_score_l1": retrieval.pds(t.delta, p.delta, own_columns(t.perturbations, truth)),
+        "discrimination_score_l1": retrieval.pds_vcc(t.delta, p.delta, own_columns(t.perturbations, truth)),
         "overlap_at_N": differential.des(t.significant, p.significant, p.lfc),
         "de_spearman_lfc_sig": differential.de_lfc_spearman(t.significant, t.lfc, p.lfc),
     }

@@ -1,4 +1,4 @@
-"""Variants of the metrics of the change that are reported and never ranked: on the truth's top genes, with shared controls."""
+"""Variants of the metrics of the change that are reported and never ranked: as peers compute them, and on the truth's top genes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,16 @@ CORRELATIONS = (pearson_delta, spearman_delta, cosine_delta)
 TOP: dict[int, Quantity] = {20: "top20", 50: "top50", 100: "top100"}
 _reported = partial(Metric, family="change", best=1.0, scored=False)
 METRICS = (
+    *(
+        _reported(
+            function,
+            name=f"{function.__name__}_all_genes",
+            needs=CHANGE,
+            source="as published evaluations compute it",
+            summary=f"`{function.__name__}` with the perturbed gene among the genes: its name alone moves it.",
+        )
+        for function in CORRELATIONS
+    ),
     *(
         _reported(
             partial(on_genes, function),

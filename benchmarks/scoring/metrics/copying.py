@@ -18,26 +18,28 @@ BLOCK = 1 << 21
 """Values that are held in float64 at a time."""
 
 
-def copy_margin(truth: PerGene, predicted: PerGene, start: PerGene) -> PerCondition:
-    """sim(target, output) − sim(input, output), sim being the squared Pearson correlation of mean profiles.
+def copy_margin(truth: PerGene, predicted: PerGene, reference: PerGene) -> PerCondition:
+    """sim(target, output) − sim(reference, output), sim being the squared Pearson correlation of mean profiles.
 
-    Negative: the output is nearer to the input than to the target.
+    Negative: the output is nearer to the state that was started from than to the target. The reference has other cells of
+    that state than the input: an output made as input + change carries the input's own noise, and would lie nearer to the
+    input than to anything else, whatever the change.
     """
-    return r2_pearson(truth, predicted) - r2_pearson(start, predicted)
+    return r2_pearson(truth, predicted) - r2_pearson(reference, predicted)
 
 
-def copies_input(truth: PerGene, predicted: PerGene, start: PerGene, margin_bound: PerCondition) -> PerCondition:
+def copies_input(truth: PerGene, predicted: PerGene, reference: PerGene, margin_bound: PerCondition) -> PerCondition:
     """Flag, 1 where the copy margin lies below what real cells of the condition reach (95 % interval), else 0."""
-    return (copy_margin(truth, predicted, start) < margin_bound).astype(np.float64)
+    return (copy_margin(truth, predicted, reference) < margin_bound).astype(np.float64)
 
 
-def honest_margin(truth_cells: Cells, start: Float[Array, "gene"], generator: np.random.Generator) -> float:
+def honest_margin(truth_cells: Cells, reference: Float[Array, "gene"], generator: np.random.Generator) -> float:
     """Lower 95 % bound (2.5th percentile) of the copy margin that real cells of the condition reach.
 
     One half of the truth's cells plays the prediction, the disjoint other half the truth; a prediction is flagged as a
-    copy only when its margin lies below this. A weak perturbation's own cells lie as near to the input as to the target.
+    copy only when its margin lies below this. A weak perturbation's own cells lie as near to the start as to the target.
 
-    The truth's cells are two or more, dense or sparse (made dense some genes at a time); `start` is the input's mean profile.
+    The truth's cells are two or more, dense or sparse (made dense some genes at a time); `reference` is a mean profile.
     """
     n, n_genes = truth_cells.shape
     half = n // 2
@@ -48,19 +50,19 @@ def honest_margin(truth_cells: Cells, start: Float[Array, "gene"], generator: np
     # the rows are the cells, or, where those are many, the first halves' sums and the sum of all cells
     rows = None if n <= HALVES else np.vstack([first, np.ones(n)])
     halves, whole = (first, np.ones(n)) if rows is None else (np.eye(HALVES, HALVES + 1), np.eye(HALVES + 1)[-1])
-    inputs = np.asarray(start, dtype=np.float64) - np.mean(start, dtype=np.float64)
-    products, by_input = np.zeros((len(whole), len(whole))), np.zeros(len(whole))
+    others = np.asarray(reference, dtype=np.float64) - np.mean(reference, dtype=np.float64)
+    products, by_others = np.zeros((len(whole), len(whole))), np.zeros(len(whole))
     for genes, cells in _gene_blocks(truth_cells):
         block = cells if rows is None else rows @ cells
         products += block @ block.T
-        by_input += block @ inputs[genes]
+        by_others += block @ others[genes]
     by_half = halves @ products
     output = np.einsum("hr,hr->h", by_half, halves)
     output_whole = by_half @ whole
     target = whole @ products @ whole - 2 * output_whole + output  # what is not in the first half is in the second
     with_target = _r2((output_whole - output) / half / (n - half), output / half**2, target / (n - half) ** 2, n_genes)
-    with_input = _r2(halves @ by_input / half, output / half**2, np.asarray(np.square(inputs).sum()), n_genes)
-    return float(np.quantile(with_target - with_input, 0.025))
+    with_others = _r2(halves @ by_others / half, output / half**2, np.asarray(np.square(others).sum()), n_genes)
+    return float(np.quantile(with_target - with_others, 0.025))
 
 
 def _gene_blocks(cells: Cells) -> Iterator[tuple[slice, Array]]:

@@ -1,7 +1,7 @@
 """Distances between predicted and true cells as populations.
 
 `e_distance` and `mmd_rbf` are measured in the principal components of the TRAINING cells, `wasserstein` gene by gene. Their
-size depends on the number of cells, so both sides should have equally many.
+size depends on the number of cells, so both sides should have equally many. The perturbed gene is left out of all three.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import partial
 from math import comb
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from benchmarks.scoring.metrics.metric import OWN_DEFINITION, Array, Metric, Quantity, first_line
 from benchmarks.scoring.metrics.rank_sum import SortedCells, check_genes
@@ -75,18 +75,19 @@ def bandwidth(truth: Float[Array, "cell component"], reference: Float[Array, "ce
     return median or distance_within(cells) or 1.0
 
 
-def wasserstein(truth: SortedCells, predicted: SortedCells) -> float:
+def wasserstein(truth: SortedCells, predicted: SortedCells, left_out: Int[Array, "k"] | None = None) -> float:
     """Mean over genes of the one-dimensional Wasserstein-1 distance between true and predicted cells.
 
-    In the units of the expression space. Every gene counts alike; the correlation between genes is ignored. Raises ValueError
-    where the sides differ in cells or genes.
+    In the units of the expression space. Every gene counts alike, those left out not at all; the correlation between genes
+    is ignored. Raises ValueError where the sides differ in cells or genes.
     """
     from benchmarks.scoring.metrics.compiled import sum_gaps
 
     check_genes(truth, predicted)
     if truth.n_cells != predicted.n_cells:
         raise ValueError(f"wasserstein got {truth.n_cells} and {predicted.n_cells} cells; expected equally many.")
-    return float(sum_gaps(truth, predicted).mean() / truth.n_cells)
+    sums = sum_gaps(truth, predicted)
+    return float((sums if left_out is None else np.delete(sums, left_out)).mean() / truth.n_cells)
 
 
 def _across(x: Array, y: Array) -> Iterator[Array]:

@@ -18,14 +18,17 @@ Family = Literal["profile", "change", "retrieval", "expression", "distribution",
 Profile = Literal["truth", "predicted", "start", "reference"]
 """Mean profiles [condition, gene] of truth t, prediction p, input i and reference r."""
 Change = Literal["delta", "delta_hat", "delta_shared", "delta_hat_shared", "delta_centred", "delta_hat_centred"]
-"""[condition, gene]: t − r and p − i; with one control mean on both sides; less the training perturbations' mean effect."""
+"""[condition, gene]: t − r and p − i; with one control mean on both sides; less the training perturbations' mean effect, of
+which each side has an estimate of its own."""
 GeneTest = Literal["significant", "lfc", "top20", "top50", "top100", "significant_hat", "lfc_hat", "p_hat"]
 """Tests against the reference cells [condition, gene]: the truth's, its k significant genes of largest |log2 FC| (none where
 fewer are significant), and the prediction's."""
+Names = Literal["other_genes"]
+"""Genes other than the condition's perturbed ones [condition, gene]; tests leave the perturbed ones out too."""
 OfCondition = Literal["own_gene", "margin_bound", "e_distance", "mmd_rbf", "wasserstein"]
 """Column of the perturbed gene, −1 where there is none ([condition, k] for combinations); lower bound of the copy margin of
 real cells; distances between the cells, from the functions of `distribution` [condition]."""
-Quantity = Literal[Profile, Change, GeneTest, OfCondition]
+Quantity = Literal[Profile, Change, GeneTest, Names, OfCondition]
 PAIR: tuple[Quantity, Quantity] = ("truth", "predicted")
 CHANGE: tuple[Quantity, Quantity] = ("delta", "delta_hat")
 OWN_DEFINITION = "docs/decisions/metrics.md"

@@ -10,7 +10,8 @@ from benchmarks.scoring.metrics.metric import Array, Floor, Metric, PerCondition
 
 CYCSEQ_TABLE = "CycSeq (IJCAI 2025), Table 1"
 FLAT = 1e-6
-"""A vector whose spread over genes (max − min) is at most this is constant: its correlation is 0, never NaN."""
+"""What rounding can move a value by: a vector whose spread over genes (max − min) is at most this is constant, its
+correlation is 0, never NaN; a change of at most this is none; and values that differ by no more are ties."""
 
 
 def mse(truth: PerGene, predicted: PerGene) -> PerCondition:
@@ -61,8 +62,8 @@ def pearson(a: PerGene, b: PerGene) -> PerCondition:
 
 
 def constant(x: PerGene) -> Array:
-    """Mark the rows that do not vary over genes (spread ≤ 1e-6): boolean, one a condition."""
-    return np.ptp(x, axis=-1) <= FLAT
+    """Mark the rows that do not vary over genes (spread ≤ 1e-6, or no gene): boolean, one a condition."""
+    return x.max(axis=-1, initial=-np.inf) - x.min(axis=-1, initial=np.inf) <= FLAT
 
 
 def f64(x: Array) -> Array:
@@ -70,12 +71,12 @@ def f64(x: Array) -> Array:
     return np.asarray(x, dtype=np.float64)
 
 
-_error = partial(Metric, family="profile", best=0.0, higher_is_better=False)
-_similarity = partial(Metric, family="profile", best=1.0, floor=Floor(0.01))
+_error = partial(Metric, family="profile", best=0.0, higher_is_better=False, scored=False)
+_similarity = partial(Metric, family="profile", best=1.0, scored=False, floor=Floor(0.01))
 METRICS = (
     _error(mse, source=CYCSEQ_TABLE),
     _error(mae, source=CYCSEQ_TABLE, floor=Floor(0.03, relative=True)),
-    _error(rmse, source="root of mse", floor=Floor(0.03, relative=True), scored=False),
+    _error(rmse, source="root of mse", floor=Floor(0.03, relative=True)),
     _similarity(r2, source="coefficient of determination"),
     _similarity(r2_pearson, source=f"{CYCSEQ_TABLE}, as 'R²'"),
 )

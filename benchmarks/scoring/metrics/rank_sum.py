@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from benchmarks.scoring.metrics.metric import Array
+from benchmarks.scoring.metrics.profile import FLAT
 
 Cells: TypeAlias = Any
 """Cells [cell, gene]: a dense array, or SciPy's CSR or CSC, matrix or array."""
@@ -40,7 +41,8 @@ class SortedCells(NamedTuple):
 def sort_cells(matrix: Cells) -> SortedCells:
     """Sort every gene's non-zero values; sparse input is never made dense by more than a block, and no input is changed.
 
-    Types other than float32 become float64. There is one cell or more. Raises ValueError for a value that is NaN or infinite.
+    Values of at most 1e-6 in size count as zeros, so that rounding is not ranked: models that add and subtract turn zeros into
+    such values. Types other than float32 become float64. There is one cell or more. Raises ValueError for a value that is NaN or infinite.
     """
     from scipy.sparse import issparse
 
@@ -98,7 +100,7 @@ def _sort_dense(matrix: Float[Array, "cell gene"]) -> tuple[Array, Array]:
     for first in range(0, n_genes, step):
         block = np.array(matrix[:, first : first + step].T, order="C")
         block.sort(axis=1)
-        there = block != 0
+        there = ~(np.abs(block) <= FLAT)  # NaN stays, and is refused
         kept.append(block[there])
         counts.append(there.sum(axis=1))
     starts = np.concatenate([[0], *counts]).cumsum()
@@ -113,6 +115,7 @@ def _sort_sparse(matrix: Cells) -> tuple[Array, Array]:
 
     columns = sp.csc_matrix(matrix, copy=True)
     columns.sum_duplicates()
+    columns.data[np.abs(columns.data) <= FLAT] = 0
     columns.eliminate_zeros()
     starts = columns.indptr.astype(np.int64)
     sort_segments(columns.data, starts)

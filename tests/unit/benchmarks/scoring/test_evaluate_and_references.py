@@ -251,7 +251,7 @@ def test_mean_effect_of_context_or_all():
     cells = screen()
     split = fold(cells)
     training = summarise_training(cells, split.train, 0)
-    assert list(training.effects[None, None].index) == ["B", ""]
+    assert list(training.effects[None, None].all.index) == ["B", ""]
     x = cells.X.toarray().astype(np.float64)
     labels = cells.obs.reset_index(drop=True)
     means = pd.DataFrame(x).groupby([labels["context"], labels["perturbation"]]).mean().loc["B"]
@@ -321,4 +321,4 @@ def test_training_without_controls_has_no_mean_effect() -> None:
     labels = pd.DataFrame({"context": "a", "perturbation": ["x", "x", "y", "y"]}, index=list("1234"))
     cells = ad.AnnData(sp.csr_matrix(np.eye(4, dtype=np.float32)), labels)
     training = summarise_training(cells, np.arange(4), seed=0)
-    assert training.effects[None, None].to_numpy().tolist() == [[0.0] * 4]
+    assert training.effects[None, None].all.to_numpy().tolist() == [[0.0] * 4]

@@ -43,9 +43,12 @@ def draw(kind: str, n_conditions: int, n_genes: int, seed: int) -> dict[str, np.
         p = generator.random(shape) ** 3
         found[f"p{side}"] = p if kind == "normal" else np.round(p, 1)  # zeros and ties among them
         found[f"significant{side}"] = found[f"p{side}"] < 0.45
+    found["own_gene"] = generator.integers(-1, n_genes, n_conditions)
+    found["other_genes"] = np.arange(n_genes) != found["own_gene"][:, None]
+    for name in ("significant", "significant_hat"):
+        found[name] &= found["other_genes"]
     for k in (20, 50, 100):
         found[f"top{k}"] = _top(found["significant"], found["lfc"], k)
-    found["own_gene"] = generator.integers(-1, n_genes, n_conditions)
     found["margin_bound"] = generator.normal(size=n_conditions)
     for name in DISTANCES:
         found[name] = np.abs(generator.normal(size=n_conditions))

@@ -192,7 +192,7 @@ def test_ties_share_rank_here(cell_eval, compared):
     theirs = discrimination(cell_eval, tied, metric="l1", exclude_target_gene=False)()
     assert sorted(theirs) == pytest.approx(1 - np.arange(N)[::-1] / N)
     delta = changes_of(same, COLUMN, CONTROL).delta
-    mine = retrieval.pds(delta, compared.predicted.delta, np.full(N, -1))
+    mine = retrieval.pds_vcc(delta, compared.predicted.delta, np.full(N, -1))
     np.testing.assert_array_equal(mine, (N + 1) / (2 * N))
 
 

@@ -122,10 +122,10 @@ def test_genes_are_tested_at_fdr():
     means = differential.linear_mean(ours), differential.linear_mean(theirs)
     tests = differential.test_genes(ours, theirs, *means)
     np.testing.assert_array_equal(tests.p, rank_sum(ours, theirs))
-    np.testing.assert_array_equal(tests.significant, multipletests(tests.p, 0.05, method="fdr_bh")[0])
+    np.testing.assert_array_equal(tests.significant(), multipletests(tests.p, 0.05, method="fdr_bh")[0])
     np.testing.assert_allclose(tests.lfc, np.log2((2**cells).mean(axis=0) / (2**reference).mean(axis=0)))
-    assert 6 <= tests.significant[:12].sum() <= 12
-    assert tests.significant[12:].sum() <= 3
+    assert 6 <= tests.significant()[:12].sum() <= 12
+    assert tests.significant()[12:].sum() <= 3
 
 
 def test_fold_change_without_linear_values_is_difference():
@@ -139,3 +139,30 @@ def test_fold_change_without_linear_values_is_difference():
 def test_adjusted_p_values_equal_scipy(p):
     expected = false_discovery_control(p)
     assert differential.adjusted(np.array(p)) == pytest.approx(expected, abs=1e-15)
+
+
+def test_genes_left_out_are_not_tested():
+    p = np.array([1e-9, 0.011, 0.02, 0.9, 0.95])
+    tests = differential.Tests(p, np.zeros(5))
+    assert tests.significant().tolist() == [True, True, True, False, False]
+    # without gene 0 the next is the smallest of four, 0.011 · 4, and the third 0.02 · 2
+    assert tests.significant(np.array([0])).tolist() == [False, True, True, False, False]
+    assert tests.significant(np.array([0, 2])).tolist() == [False, True, False, False, False]
+    moved = differential.Tests(np.where(np.arange(5) == 0, 0.99, p), np.zeros(5))
+    assert moved.significant().tolist() == [False] * 5, "a gene that is tested moves the threshold of the others"
+    assert moved.significant(np.array([0])).tolist() == tests.significant(np.array([0])).tolist()
+
+
+def test_des_does_not_rank_rounding():
+    significant, called = np.array([[True, False, True, False]]), np.ones((1, 4), dtype=bool)
+    for noise in (0.0, 1e-7, -1e-7):
+        lfc = np.array([[2.0 + noise, 2.0, -2.0 + noise, 2.0 - noise]])
+        assert differential.des(significant, called, lfc)[0] == 0.5
+
+
+def test_areas_leave_genes_out():
+    significant, p = np.array([[False, True, False, True, False]]), np.array([[1e-30, 0.1, 0.2, 0.3, 0.4]])
+    others = np.array([[False, True, True, True, True]])
+    for function in (differential.de_auroc, differential.de_auprc):
+        assert function(significant, p, others)[0] == function(significant[:, 1:], p[:, 1:])[0]
+        assert function(significant, p)[0] < function(significant, p, others)[0]

@@ -45,7 +45,8 @@ def test_profile_and_change_equal_scipy_and_sklearn(truth, predicted):
     for row, (t, p) in enumerate(zip(truth, predicted, strict=True)):
         if min(np.ptp(t), np.ptp(p)) > 1e-3:
             assert pearson[row] == pytest.approx(stats.pearsonr(t, p).statistic, abs=1e-7)
-            assert spearman[row] == pytest.approx(stats.spearmanr(t, p).statistic, abs=1e-9)
+            ranked = (np.where(np.abs(x) <= 1e-6, 0, x) for x in (t, p))
+            assert spearman[row] == pytest.approx(stats.spearmanr(*ranked).statistic, abs=1e-9)
             assert cosine[row] == pytest.approx(cosine_similarity(t[None], p[None])[0, 0], abs=1e-9)
             assert r2[row] == pytest.approx(r2_score(t, p), rel=1e-9)
 
@@ -74,6 +75,37 @@ def test_sign_accuracy_by_hand():
     significant = np.array([[True, True, True, True, False]])
     assert change.sign_accuracy(delta, delta_hat, significant)[0] == 0.5  # right, wrong, 0 is wrong, right
     assert change.sign_accuracy(delta * [1, 0, 0, 1, 1], delta_hat, significant)[0] == 1.0  # no true sign, not asked
+
+
+@pytest.mark.parametrize("function", [change.spearman_delta, change.sign_accuracy])
+def test_rounding_is_not_ranked(function):
+    """A model that changes few genes: elsewhere rounding of float32 stands for no change; and likewise in the truth."""
+    generator = np.random.default_rng(4)
+    delta, delta_hat = generator.normal(0, 0.3, (2, 3, 2000))
+    delta_hat[:, 20:] = 0.0
+    delta[:, 1500:] = 0.0
+    rounding = generator.uniform(-9e-7, 9e-7, (2, 3, 2000))
+    everywhere = [np.ones((3, 2000), dtype=bool)] * (function is change.sign_accuracy)
+    exact = function(delta, delta_hat, *everywhere)
+    rounded = [np.where(x == 0, noise, x) for x, noise in zip((delta, delta_hat), rounding, strict=True)]
+    np.testing.assert_array_equal(function(*rounded, *everywhere), exact)
+    assert len(np.unique(exact)) == 3
+
+
+def test_own_gene_is_left_out_of_ranked_changes():
+    generator = np.random.default_rng(6)
+    delta, delta_hat = generator.normal(size=(2, 4, 30))
+    other_genes = np.ones((4, 30), dtype=bool)
+    other_genes[[0, 1, 1], [3, 5, 6]] = False
+    for name in ("pearson_delta", "spearman_delta", "cosine_delta", "pearson_delta_centroid"):
+        values = find_metric(name).function(delta, delta_hat, other_genes)
+        plain = getattr(change, name)
+        for row, others in enumerate(other_genes):
+            assert values[row] == pytest.approx(plain(delta[row : row + 1, others], delta_hat[row : row + 1, others])[0])
+        if name != "pearson_delta_centroid":
+            everything = find_metric(f"{name}_all_genes").function(delta, delta_hat)
+            np.testing.assert_array_equal(everything, plain(delta, delta_hat))
+            assert (np.abs(everything - values)[:2] > 1e-6).all()
 
 
 def test_nmae_lfc_needs_ten_genes():

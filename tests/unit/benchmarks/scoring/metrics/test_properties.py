@@ -16,11 +16,11 @@ every_metric = pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.name)
 few = settings(max_examples=25, deadline=None)
 KINDS = st.sampled_from(["normal", "ties", "flat"])
 CONDITIONS, GENES, SEEDS = st.integers(1, 6), st.integers(1, 60), st.integers(0, 10_000)
-SHARES = {"sign_accuracy", "pds", "pds_cosine", "centroid_accuracy", "rank_perturbench", "des", "de_jaccard"}
+SHARES = {"sign_accuracy", "pds", "pds_cosine", "pds_vcc", "pds_cosine_vcc", "centroid_accuracy", "rank_perturbench", "des", "de_jaccard"}
 SHARES |= {"de_auroc", "de_auprc", "r2_pearson", "sim_tp", "sim_ip", "sim_it", "copies_input"}
 AT_MOST_ONE = {"r2", "sim_tp_r2", "sim_ip_r2", "sim_it_r2"}
 SYMMETRIC = {"mse", "mae", "rmse", "r2_pearson", "sim_tp", "pearson_delta", "spearman_delta", "cosine_delta"}
-SYMMETRIC |= {"pearson_delta_centroid", "de_jaccard", *(m.name for m in METRICS if "_shared" in m.name)}
+SYMMETRIC |= {"pearson_delta_centroid", "de_jaccard", *(m.name for m in METRICS if m.name.endswith(("_shared", "_all_genes")))}
 CORRELATIONS = [m for m in METRICS if m.name.startswith(("pearson", "spearman", "cosine"))]
 
 
@@ -82,7 +82,7 @@ def test_condition_order_does_not_matter(metric, kind, n, genes, seed):
 )
 @few
 @example(n=5, genes=300, seed=0)
-@given(n=st.integers(3, 6), genes=st.integers(3, 300), seed=SEEDS)
+@given(n=st.integers(3, 6), genes=st.integers(9, 300), seed=SEEDS)
 def test_truth_reaches_best(metric, n, genes, seed):
     quantities = draw("normal", n, genes, seed)
     quantities |= {name: quantities[truth] for name, truth in ORACLE.items()}
@@ -126,10 +126,10 @@ def test_constant_change_scores_zero(metric, spread):
 @given(kind=KINDS, n=CONDITIONS, genes=GENES, seed=SEEDS)
 def test_symmetric_metrics(name, kind, n, genes, seed):
     metric = find_metric(name)
-    first, second = (draw(kind, n, genes, seed)[quantity] for quantity in metric.needs)
+    first, second, *others = (draw(kind, n, genes, seed)[quantity] for quantity in metric.needs)
     usable = np.ones(n, dtype=bool) if metric.undefined == "" else first.any(axis=1) & second.any(axis=1)
     np.testing.assert_allclose(
-        metric.function(first, second)[usable], metric.function(second, first)[usable], atol=1e-12
+        metric.function(first, second, *others)[usable], metric.function(second, first, *others)[usable], atol=1e-12
     )
 
 
@@ -153,7 +153,8 @@ def test_every_metric_has_summary_and_source():
 
 def test_audit_shared_and_top_gene_metrics_are_not_ranked():
     for metric in METRICS:
-        if metric.family == "audit" or metric.name.endswith(("_shared", "_truth")) or metric.name == "rmse":
+        published = ("_shared", "_truth", "_all_genes", "_vcc")
+        if metric.family in ("audit", "profile") or metric.name.endswith(published):
             assert not metric.scored
         else:
             assert metric.scored

@@ -39,38 +39,66 @@ def test_ties_score_chance():
     np.testing.assert_array_equal(retrieval.rank_perturbench(np.eye(4), np.zeros((4, 4))), 1.5 / 4)
 
 
-def test_own_gene_is_left_out():
-    # the knocked-down gene alone would find every condition; without it the predictions are all alike
-    truth = -5 * np.eye(4, 6)
-    predicted = -5 * np.eye(4, 6)
-    np.testing.assert_array_equal(retrieval.pds(truth, predicted, NONE), 1.0)
-    np.testing.assert_array_equal(retrieval.pds(truth, np.zeros((4, 6)), np.arange(4)), 1.0)  # its own truth is 0 then
-    rest = np.arange(24.0).reshape(4, 6) % 7
-    with_own, without = rest.copy(), rest.copy()
-    with_own[np.arange(4), np.arange(4)] += 1e3
-    np.testing.assert_array_equal(
-        retrieval.pds(rest, with_own, np.arange(4)), retrieval.pds(rest, without, np.arange(4))
-    )
+RANKED = (retrieval.pds, retrieval.pds_cosine, retrieval.centroid_accuracy, retrieval.rank_perturbench)
+
+
+def test_published_definitions_are_reached_by_names():
+    truth = np.random.default_rng(0).normal(0, 0.1, (4, 40))
+    truth[np.arange(4), np.arange(4)] = -5.0
+    own, names = np.arange(4), np.zeros((4, 40))
+    names[own, own] = -1.0
+    np.testing.assert_array_equal(retrieval.pds_cosine_vcc(truth, names), 1.0)
+    np.testing.assert_array_equal(retrieval.pds_vcc(truth, names, NONE), 1.0)
+    others = np.where(np.arange(40) < 4, 1.0, 0.0) + names  # all other targets raised, the own one left out
+    np.testing.assert_array_equal(retrieval.pds_vcc(truth, others, own), 1.0)
+    np.testing.assert_array_equal(retrieval.pds_vcc(truth, np.zeros((4, 40)), own), 1.0)  # each truth stands out to others
+
+
+@pytest.mark.parametrize("fn", RANKED, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("own", [np.arange(4), np.array([[0, 4], [1, -1], [-1, 2], [3, 5]])])
+def test_perturbed_genes_of_all_candidates_are_left_out(fn, own):
+    truth, predicted = np.random.default_rng(1).normal(size=(2, 4, 30))
+    plain, moved = fn(truth, predicted, own), (truth.copy(), predicted.copy())
+    for values in moved:
+        values[:, own[own >= 0]] += np.random.default_rng(2).normal(0, 100, (4, (own >= 0).sum()))
+    np.testing.assert_array_equal(fn(*moved, own), plain)
+    assert fn(truth, predicted, own) == pytest.approx(fn(*(np.delete(x, own[own >= 0], 1) for x in (truth, predicted))))
+
+
+@pytest.mark.parametrize("fn", RANKED, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("size", [1e-7, 8e-7])
+def test_rounding_is_not_ranked(fn, size):
+    generator = np.random.default_rng(3)
+    truth = generator.normal(size=(12, 300))
+    alike = np.repeat(generator.normal(size=(1, 300)), 12, axis=0)
+    rounded = alike + generator.uniform(-size, size, alike.shape)
+    np.testing.assert_array_equal(fn(truth, rounded), fn(truth, alike))
+    no_change = generator.uniform(-size, size, alike.shape)
+    np.testing.assert_array_equal(fn(truth, no_change), fn(truth, np.zeros_like(truth)))
+    near = truth[:1] + generator.uniform(-size / 2, size / 2, truth.shape)  # truths that are one, up to rounding
+    np.testing.assert_array_equal(fn(near, alike), fn(np.repeat(truth[:1], 12, axis=0), alike))
 
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), n=st.integers(3, 7), ties=st.booleans())
 def test_retrieval_equals_plain_loop(seed, n, ties):
     generator = np.random.default_rng(seed)
-    t, p = generator.normal(size=(2, n, 6)).round(0 if ties else 12)
+    t, p = generator.normal(size=(2, n, 8)).round(0 if ties else 3)
     own = np.stack([generator.integers(-1, 3, n), generator.integers(3, 6, n)], axis=1)
-    pds, centroid, rank = np.zeros(n), np.zeros(n), np.zeros(n)
+    pds, pds_vcc, centroid, rank = np.zeros((4, n))
     for i in range(n):
-        keep = ~np.isin(np.arange(6), own[i])
-        city = np.array([np.abs(p[i, keep] - t[q, keep]).sum() for q in range(n)])
-        near = (city < city[i] - 1e-9).sum() + 0.5 * ((np.abs(city - city[i]) <= 1e-9).sum() - 1)
-        pds[i] = 1 - near / n
+        for found, left_out in ((pds, own), (pds_vcc, own[i])):
+            keep = ~np.isin(np.arange(8), left_out)
+            city = np.array([np.abs(p[i, keep] - t[q, keep]).sum() for q in range(n)])
+            near = (city < city[i] - 1e-5).sum() + 0.5 * ((np.abs(city - city[i]) <= 1e-5).sum() - 1)
+            found[i] = 1 - near / n
         to_truth = np.array([np.linalg.norm(p[i] - t[q]) for q in range(n)])
-        centroid[i] = (to_truth > to_truth[i] + 1e-9).sum() / (n - 1)
+        centroid[i] = (to_truth > to_truth[i] + 1e-5).sum() / (n - 1)
         to_output = np.array([np.linalg.norm(t[i] - p[q]) for q in range(n)])
-        tied = (np.abs(to_output - to_output[i]) <= 1e-9).sum() - 1
-        rank[i] = ((to_output < to_output[i] - 1e-9).sum() + 0.5 * tied) / n
+        tied = (np.abs(to_output - to_output[i]) <= 1e-5).sum() - 1
+        rank[i] = ((to_output < to_output[i] - 1e-5).sum() + 0.5 * tied) / n
     np.testing.assert_allclose(retrieval.pds(t, p, own), pds)
+    np.testing.assert_allclose(retrieval.pds_vcc(t, p, own), pds_vcc)
     np.testing.assert_allclose(retrieval.centroid_accuracy(t, p), centroid)
     np.testing.assert_allclose(retrieval.rank_perturbench(t, p), rank)
 
