@@ -122,7 +122,7 @@ def read_table(path: Path, numbers: tuple[str, ...], words: tuple[str, ...] = ()
     missing = {name: ["", "nan", "NaN"] for name in numbers}
     try:
         table = pd.read_csv(path, keep_default_na=False, na_values=missing, dtype=dict.fromkeys(words, "category"))
-    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+    except (ValueError, OverflowError) as error:  # pandas' own errors, and text that is not UTF-8, are ValueErrors
         raise ReportError(f"{path} is no CSV table ({error}); run the benchmark again.") from error
     for name in set(numbers).intersection(table.columns):
         if len(table) and not pd.api.types.is_numeric_dtype(table[name]):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,15 +28,41 @@ def exit_statuses(interrupted: str) -> Iterator[None]:
 
     `interrupted` says what is left after Ctrl-C, and how to go on.
     """
+    with _interrupts() as came:
+        try:
+            yield
+        except (Exception, KeyboardInterrupt) as error:
+            if came or isinstance(error, KeyboardInterrupt):
+                say(f"Interrupted. {interrupted or 'Give the same command again.'}")
+                raise typer.Exit(EXIT_INTERRUPTED) from error
+            if not isinstance(error, BenchmarkError):
+                raise
+            console.print(f"[red]{type(error).__name__}[/]: ", end="")
+            say(str(error))
+            raise typer.Exit(EXIT_USAGE) from error
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Take SIGTERM for Ctrl-C; yields a list that holds the signals that came.
+
+    A library that calls Python from C may turn a `KeyboardInterrupt` into an error of its own, as pandas does in reading.
+    """
+    came: list[int] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # which cannot handle signals
+        yield came
+        return
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
-    except BenchmarkError as error:
-        console.print(f"[red]{type(error).__name__}[/]: ", end="")
-        say(str(error))
-        raise typer.Exit(EXIT_USAGE) from error
-    except KeyboardInterrupt as error:
-        say(f"Interrupted. {interrupted or 'Give the same command again.'}")
-        raise typer.Exit(EXIT_INTERRUPTED) from error
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def tell_failures(failures: int, status: int = EXIT_FAILED) -> None:

@@ -79,7 +79,12 @@ def other_file(path: Path, rng: np.random.Generator) -> Done:
                 parts.writestr("archive/data.pkl", pickle.dumps({"format": "other"}))
     elif kind == "npz":
         np.savez(held, values=np.zeros((2, 3)))
-    texts = {"gzip's first bytes": b"\x1f\x8b\x08", "text": b"a text\n", "JSON": b"[1]", "pickle": pickle.dumps({"a": 1})}
+    texts = {
+        "gzip's first bytes": b"\x1f\x8b\x08",
+        "text": b"a text\n",
+        "JSON": b"[1]",
+        "pickle": pickle.dumps({"a": 1}),
+    }
     path.write_bytes(texts.get(kind, held.getvalue()))
     return kind, ANY
 
@@ -173,7 +178,9 @@ def change_toml(path: Path, rng: np.random.Generator) -> Done:
     """Change a line of a TOML file."""
     lines = path.read_text(encoding="utf-8").splitlines()
     at = int(rng.integers(0, len(lines)))
-    odd = _one(["x = [" + "[" * 5000, "name = 3", "a.b.c = 1", "[files]", "files = 1", "sets = []", "=", 'a = "\\ud800"'], rng)
+    odd = _one(
+        ["x = [" + "[" * 5000, "name = 3", "a.b.c = 1", "[files]", "files = 1", "sets = []", "=", 'a = "\\ud800"'], rng
+    )
     lines[at] = odd
     path.write_text("\n".join(lines), encoding="utf-8")
     return f"line {at} is {odd[:20]!r}", ANY
@@ -251,7 +258,9 @@ def change_sparse(path: Path, rng: np.random.Generator) -> Done:
         n_minor = int(shape[1] if layout == "csr_matrix" else shape[0])
         kind = _one([name for name in _STRUCTURE if name != "wrong shape"] + ["wrong shape"], rng)
         if kind == "wrong shape":
-            x.attrs["shape"] = np.array(_one([(shape[0] + 1, shape[1]), (shape[0], 1), (2**40, shape[1]), (-1, 3)], rng))
+            x.attrs["shape"] = np.array(
+                _one([(shape[0] + 1, shape[1]), (shape[0], 1), (2**40, shape[1]), (-1, 3)], rng)
+            )
             return kind, REFUSED
         follows = _STRUCTURE[kind](parts, n_minor, rng)
         for name, values in parts.items():
@@ -422,7 +431,9 @@ def change_model(path: Path, rng: np.random.Generator) -> Done:
         if how in ("nan", "inf"):
             value.view(-1)[int(rng.integers(0, value.numel()))] = float(how)
             follows = REFUSED
-        holder[key] = {"shape": value[None], "type": value.to(torch.int64), "complex": value.to(torch.complex64)}.get(how, value)
+        holder[key] = {"shape": value[None], "type": value.to(torch.int64), "complex": value.to(torch.complex64)}.get(
+            how, value
+        )
     else:
         how = _one(["left out", *ODD_VALUES[:-1]], rng)
         holder[key] = how

@@ -158,7 +158,23 @@ def make_targets(folder: Path) -> list[Target]:
     text = (files / "card" / "card.toml").read_text(encoding="utf-8")
     (files / "card" / "card.toml").write_text(text.replace('name = "kang"', 'name = "card"', 1), encoding="utf-8")
     (files / "terms.json").write_text('{"GENE0": ["GO:1", "GO:2"], "GENE1": ["GO:1"]}', encoding="utf-8")
-    row = ["UniProtKB", "Q1", "GENE0", "", "GO:1", "r", "IEA", "", "P", "n", "", "protein", "taxon:9606", "20200101", "U"]
+    row = [
+        "UniProtKB",
+        "Q1",
+        "GENE0",
+        "",
+        "GO:1",
+        "r",
+        "IEA",
+        "",
+        "P",
+        "n",
+        "",
+        "protein",
+        "taxon:9606",
+        "20200101",
+        "U",
+    ]
     (files / "terms.gaf").write_text("!gaf-version: 2.2\n" + ("\t".join(row) + "\n") * 3, encoding="utf-8")
     return [*_user_files(files, run), *_run_files(base, run), *_library_files(folder, screen)]
 
@@ -370,7 +386,9 @@ def main() -> int:
         print(f"{n:5d} {name}")
     for name, seconds in report.seconds.most_common(8):
         print(f"{seconds:7.1f} s {name}")
-    print(f"seed {options.seed}: {len(report.faults)} faults in {len(numbers)} files, {sum(report.seconds.values()):.0f} s")
+    print(
+        f"seed {options.seed}: {len(report.faults)} faults in {len(numbers)} files, {sum(report.seconds.values()):.0f} s"
+    )
     return bool(report.faults)
 
 

@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,11 @@ import psutil
 from tests.faults.processes import MODELS, fork, import_commands, run_folder, tables, warm_up, write_screen
 
 STAGES = ("preparing", "training", "scoring", "tables")
-SHARES = (0.1, 0.3, 0.2, 0.4)
+SHARES = (0.1, 0.35, 0.2, 0.35)
 """How often a moment is chosen in each stage."""
 WAYS = ("parent", "parent", "parent", "SIGTERM", "worker")
+MOST_FAULTS = 20
+"""After which no more runs are killed."""
 SECONDS = 120
 """Within which a run must end."""
 SECONDS_TO_END = 15.0
@@ -169,7 +172,11 @@ def finished(out: Path) -> dict[str, tuple[int, int]]:
 def lost(before: dict[str, tuple[int, int]], out: Path) -> list[str]:
     """List what was finished and is gone, or was made again."""
     now = finished(out)
-    return [f"{name} was finished, and {'made again' if name in now else 'lost'}" for name in before if now.get(name) != before[name]]
+    return [
+        f"{name} was finished, and {'made again' if name in now else 'lost'}"
+        for name in before
+        if now.get(name) != before[name]
+    ]
 
 
 class Killer:
@@ -185,7 +192,7 @@ class Killer:
         times = [(time.monotonic(), whole.stage) for _ in whole.writes(SECONDS)] + [(time.monotonic(), 3)]
         if (status := whole.ended()) != 0:
             raise RuntimeError(f"The undisturbed run ended with {status}:\n{whole.log.read_text()}")
-        self.timeline = [Write(stage, after - now) for (now, stage), (after, _) in zip(times[:-1], times[1:], strict=True)]
+        self.timeline = [Write(stage, after - now) for (now, stage), (after, _) in pairwise(times)]
         self.expected = self._tables(folder / "whole")
 
     def _tables(self, out: Path) -> dict[str, bytes]:
@@ -195,22 +202,24 @@ class Killer:
     def kill_runs(self, kills: int) -> Report:
         """Kill until so many kills were made; a run is killed several times, and then comes to its end."""
         number = 0
-        while sum(self.report.kills.values()) < kills and not self.report.faults:
-            out = self.folder / f"run{number}"
-            for _ in range(int(self.rng.integers(2, 7))):
-                self._kill(out)
+        while sum(self.report.kills.values()) < kills and len(self.report.faults) < MOST_FAULTS:
+            out, before = self.folder / f"run{number}", len(self.report.faults)
+            stages = self.rng.choice(len(STAGES), size=int(self.rng.integers(1, 6)), p=SHARES)
+            for stage in sorted(map(int, stages)):  # what is trained is not trained again
+                self._kill(out, stage)
             self._finish(out)
-            if not self.report.faults:
+            for fault in self.report.faults[before:]:
+                print(f"{out.name}: {fault}", flush=True)
+            if len(self.report.faults) == before:
                 shutil.rmtree(out)
             number += 1
             print(f"{sum(self.report.kills.values())} kills, {self.report.compared} runs compared", flush=True)
         return self.report
 
-    def _kill(self, out: Path) -> None:
-        """Start or resume a run, and kill it at a random moment."""
+    def _kill(self, out: Path, stage: int) -> None:
+        """Start or resume a run, and kill it at a random moment of a stage, or when it is beyond it."""
         before = finished(out)
         run = Started(self.screen, out, jobs=int(self.rng.integers(1, 3)))
-        stage = int(self.rng.choice(len(STAGES), p=SHARES))
         moments = [write for write in self.timeline if write.stage == stage]
         number = int(self.rng.integers(0, len(moments)))
         seen = 0
@@ -248,9 +257,13 @@ class Killer:
         status = run.ended()
         self.report.faults += lost(before, out)
         if status:
-            self.report.faults.append(f"{out}: resumed, exit status {status}: {run.log.read_text(errors='replace')[-1500:]}")
+            self.report.faults.append(
+                f"{out}: resumed, exit status {status}: {run.log.read_text(errors='replace')[-1500:]}"
+            )
         found = self._tables(out)
-        self.report.faults += [f"{out}: {name} differs" for name in self.expected if found.get(name) != self.expected[name]]
+        self.report.faults += [
+            f"{out}: {name} differs" for name in self.expected if found.get(name) != self.expected[name]
+        ]
         for process in psutil.wait_procs(self.orphans, SECONDS_TO_END)[1]:
             with suppress(psutil.NoSuchProcess):
                 self.report.faults.append(f"{process.pid} ({' '.join(process.cmdline()[:4])}) outlived its killed run")
@@ -269,7 +282,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="killed-runs-") as temporary:
         report = Killer(options.seed, (options.keep or Path(temporary)).resolve()).kill_runs(options.kills)
     seconds = time.monotonic() - begun
-    print(f"seed {options.seed}: {sum(report.kills.values())} kills in {seconds:.0f} s; {report.compared} runs compared")
+    print(
+        f"seed {options.seed}: {sum(report.kills.values())} kills in {seconds:.0f} s; {report.compared} runs compared"
+    )
     for name, n in sorted(report.kills.items()):
         print(f"{n:5d} {name}")
     print("\n".join(report.faults) or "nothing was lost")
