@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from rich.console import Console
 from benchmarks.errors import BenchmarkError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+"""What a disk answers that is full, not writable or broken: never a fault of the program."""
 
 console = Console()
 
@@ -35,6 +38,12 @@ def exit_statuses(interrupted: str) -> Iterator[None]:
             if came or isinstance(error, KeyboardInterrupt):
                 say(f"Interrupted. {interrupted or 'Give the same command again.'}")
                 raise typer.Exit(EXIT_INTERRUPTED) from error
+            if isinstance(error, OSError) and error.errno in REFUSALS:
+                console.print("[red]StoreError[/]: ", end="")
+                say(
+                    f"{error.filename or 'A file'} cannot be written or read: {error.strerror}. Free space or choose another folder."
+                )
+                raise typer.Exit(EXIT_USAGE) from error
             if not isinstance(error, BenchmarkError):
                 raise
             console.print(f"[red]{type(error).__name__}[/]: ", end="")
