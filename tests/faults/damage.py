@@ -217,6 +217,15 @@ def change_hdf5(path: Path, rng: np.random.Generator) -> Done:
         return f"{place}: {_change_dataset(file, place, item, rng)}", ANY
 
 
+def attribute_that_never_ends(path: Path, rng: np.random.Generator) -> Done:
+    """Blank the heap of an attribute's text: HDF5 2.0 looks for it for ever."""
+    data = bytearray(path.read_bytes())
+    heap = data.find(b"GCOL")
+    data[heap + 2571 : heap + 2880] = bytes(309)
+    path.write_bytes(data)
+    return f"a part of the heap at byte {heap} is zero", ANY
+
+
 def _change_dataset(file: h5py.File, place: str, item: h5py.Dataset, rng: np.random.Generator) -> str:
     values, attributes = item[()], dict(item.attrs)
     how = _one(["shorter", "longer", "turned", "value", "value", "text", "group", "huge"], rng)
@@ -249,20 +258,20 @@ def _change_dataset(file: h5py.File, place: str, item: h5py.Dataset, rng: np.ran
     return how
 
 
-def change_sparse(path: Path, rng: np.random.Generator) -> Done:
-    """Break the structure of a sparse X, or write the same matrix in another way."""
+def change_sparse(path: Path, rng: np.random.Generator, kind: str = "") -> Done:
+    """Break the structure of a sparse X, or write the same matrix in another way; a `kind` of `STRUCTURE`, or any."""
     with h5py.File(path, "r+") as file:
         x = file["X"]
         parts = {name: x[name][:] for name in ("data", "indices", "indptr")}
         shape, layout = tuple(x.attrs["shape"]), str(x.attrs["encoding-type"])
         n_minor = int(shape[1] if layout == "csr_matrix" else shape[0])
-        kind = _one([name for name in _STRUCTURE if name != "wrong shape"] + ["wrong shape"], rng)
+        kind = kind or _one(list(STRUCTURE), rng)
         if kind == "wrong shape":
             x.attrs["shape"] = np.array(
                 _one([(shape[0] + 1, shape[1]), (shape[0], 1), (2**40, shape[1]), (-1, 3)], rng)
             )
             return kind, REFUSED
-        follows = _STRUCTURE[kind](parts, n_minor, rng)
+        follows = STRUCTURE[kind](parts, n_minor, rng)
         for name, values in parts.items():
             del x[name]
             x.create_dataset(name, data=values)
@@ -350,7 +359,7 @@ def _wide_indices(parts: Parts, n_minor: int, rng: np.random.Generator) -> str:
     return SAME
 
 
-_STRUCTURE: dict[str, Callable[[Parts, int, np.random.Generator], str]] = {
+STRUCTURE: dict[str, Callable[[Parts, int, np.random.Generator], str]] = {
     "index too large": _index_too_large,
     "index negative": _index_negative,
     "row end out of range": _ends_odd,

@@ -16,16 +16,17 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import scipy.sparse as sp
 
-from tests.faults.damage import REFUSED, SAME, damages
+from tests.faults import damage
+from tests.faults.damage import REFUSED, SAME, STRUCTURE, Damage, change_sparse, damages
 from tests.faults.processes import MODELS, fork, import_commands, run_folder, tables, warm_up, write_screen
 
 SECONDS = 60
@@ -271,6 +272,38 @@ SHARES = {"resume": 0.14, "report": 0.12, "regress": 0.12, "run --h5ad": 0.1, "d
 """How often each kind of command is chosen; the rest is the others'."""
 
 
+def _sparse(kind: str) -> Damage:
+    return partial(change_sparse, kind=kind)
+
+
+SAMPLE: list[tuple[str, str, Damage]] = [
+    *(("score: truth", "csr.h5ad", _sparse(kind)) for kind in STRUCTURE),
+    *(("score: prediction", "csc.h5ad", _sparse(kind)) for kind in list(STRUCTURE)[:4]),
+    ("data summary", "csc.h5ad", _sparse("wrong shape")),
+    ("run --h5ad", "csr.h5ad", _sparse("index too large")),
+    ("score: prediction", "screen.h5ad", damage.attribute_that_never_ends),
+    ("score: truth", "screen.h5ad", damage.change_hdf5),
+    ("score: truth", "screen.h5ad", damage.cut),
+    ("read_card", "card.toml", damage.change_toml),
+    ("read_card", "card.toml", damage.recode),
+    ("read_annotation", "terms.json", damage.change_json),
+    ("read_annotation", "terms.gaf", damage.recode),
+    *(("report", f"{name}.csv", damage.recode) for name in ("scores", "models")),
+    ("report", "planted.csv", damage.change_csv),
+    ("report", "notes.json", damage.change_json),
+    ("regress", "costs.csv", damage.flip_bytes),
+    ("regress", "manifest.json", damage.change_json),
+    ("resume", "manifest.json", damage.cut),
+    ("resume", "outcome.json", damage.change_json),
+    ("resume", "c0000.npz", damage.cut),
+    *(("CycSeq.load", "model.pt", damage.change_model) for _ in range(6)),
+    ("CycSeq.load", "model.pt", damage.change_zip),
+    ("CycSeq.load", "model.pt", damage.pickle_instead),
+    ("CycSeq.load", "model.pt", damage.other_file),
+]
+"""Target, file and damage of a fixed sample: each kind of damage, and those that once were faults."""
+
+
 class Cases:
     """Damaged files by number; every number is a case of its own, whichever others are tried."""
 
@@ -295,13 +328,25 @@ class Cases:
         return targets[int(rng.integers(0, len(targets)))], rng
 
     def run(self, number: int, report: Report) -> None:
-        """Damage one file and note what a command makes of it."""
+        """Do a case."""
         target, rng = self.choose(number)
+        options = damages(target.file)
+        self.damage(target, options[int(rng.integers(0, len(options)))], rng, report, str(number))
+
+    def sample(self, report: Report) -> None:
+        """Do the cases of `SAMPLE`."""
+        for n, (name, pattern, change) in enumerate(SAMPLE):
+            found = [t for t in self.targets if t.name.startswith(name) and t.file.match(pattern)]
+            if not found:
+                raise RuntimeError(f"SAMPLE has {name}, {pattern}, and no such file was made.")
+            self.damage(found[0], change, np.random.default_rng(n), report, f"sample {n}")
+
+    def damage(self, target: Target, change: Damage, rng: np.random.Generator, report: Report, label: str) -> None:
+        """Damage one file and note what a command makes of it."""
         begun, copy = time.monotonic(), self.folder / "copy"
         shutil.rmtree(copy, ignore_errors=True)
         damaged = self._copy(target, copy)
-        options = damages(damaged)
-        what, follows = options[int(rng.integers(0, len(options)))](damaged, rng)
+        what, follows = change(damaged, rng)
         outcome = self._outcome(target, copy, damaged)
         wrong = self._wrong(target, outcome, follows, copy)
         report.counts[f"{target.name}: {wrong or outcome}"] += 1
@@ -309,7 +354,7 @@ class Cases:
         if wrong:
             lines = (self.folder / "log.txt").read_text(errors="replace").strip().splitlines()
             tail = " | ".join(lines[-2:])[-300:]
-            report.faults.append(f"{number}: {target.name}, {target.file.name}, {what}: {wrong}: {tail}")
+            report.faults.append(f"{label}: {target.name}, {target.file.name}, {what}: {wrong}: {tail}")
 
     def _copy(self, target: Target, copy: Path) -> Path:
         if target.folder.is_dir():
@@ -357,12 +402,14 @@ def found_tables(place: Path) -> dict[str, bytes]:
     return tables(folders[0]) if folders else {}
 
 
-def damage_files(numbers: Iterable[int], seed: int, folder: Path, *, loud: bool = False) -> Report:
-    """Try cases of a seed by number, in an empty folder."""
+def damage_files(numbers: Sequence[int], seed: int, folder: Path, *, loud: bool = False) -> Report:
+    """Try cases of a seed by number, or where there are none those of `SAMPLE`, in an empty folder."""
     import_commands()
     write_screen(folder / "warm.h5ad")
     warm_up(folder / "warm.h5ad", folder / "warm")
     cases, report = Cases(folder, seed), Report()
+    if not numbers:
+        cases.sample(report)
     for number in numbers:
         before = len(report.faults)
         cases.run(number, report)
@@ -377,15 +424,17 @@ def main() -> int:
     parser.add_argument("--files", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, action="append", help="repeat this case; several times for several")
+    parser.add_argument("--sample", action="store_true", help="only the fixed sample: each kind of damage once")
     parser.add_argument("--keep", type=Path, help="an empty folder to work in, which is kept")
     options = parser.parse_args()
-    numbers = options.only or range(options.files)
+    numbers: Sequence[int] = () if options.sample else options.only or range(options.files)
     with tempfile.TemporaryDirectory(prefix="damaged-files-") as temporary:
         report = damage_files(numbers, options.seed, options.keep or Path(temporary), loud=True)
     for name, n in sorted(report.counts.items()):
         print(f"{n:5d} {name}")
     for name, seconds in report.seconds.most_common(8):
         print(f"{seconds:7.1f} s {name}")
+    print(*(report.faults if options.sample else ()), sep="\n")
     print(
         f"seed {options.seed}: {len(report.faults)} faults in {len(numbers)} files, {sum(report.seconds.values()):.0f} s"
     )

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.faults.processes import MODELS, fork, import_commands, run_folder, tables, warm_up, write_screen
+from tests.faults.processes import MODELS, fork, import_commands, tables, warm_up, write_screen
 
 NEW_USERS, NEW_MOUNTS = 0x10000000, 0x00020000
 NO_NAMESPACE = 77

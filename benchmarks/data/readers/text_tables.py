@@ -28,7 +28,7 @@ def readable(path: Path) -> Iterator[None]:
     """Turn what goes wrong while a file is read into a `DataError` that names it and says what to do."""
     try:
         yield
-    except (EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
+    except (EOFError, zlib.error, gzip.BadGzipFile, csv.Error, ValueError, LookupError, OverflowError) as error:
         raise DataError(
             f"{path} is not the text or table that was expected ({type(error).__name__}: {error}). It is truncated, damaged "
             "or another file: delete it and get it again."
