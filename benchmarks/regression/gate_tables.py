@@ -21,7 +21,7 @@ from benchmarks.execution.manifest import read_manifest
 from benchmarks.regression.gate import CELL, MODEL, N_BOOT, ROW, TASK, Difference, Move, floor_of, keys
 from reports.stats.bootstrap import context_sizes, summarise
 from reports.stats.condition_values import condition_values
-from reports.tables import FAILED, load, read_leaderboard
+from reports.tables import FAILED, load, read_csv, read_leaderboard
 
 COLUMNS = (*ROW, *CELL, "seed", "kind", "value", "status", "seed_sd", "n_seeds", "steady", "budget", "audit")
 """Columns of a settled table, followed by `FACTS` of the metric and `ORIGIN` of the run."""
@@ -54,10 +54,8 @@ def read_table(path: Path) -> pd.DataFrame:
         )
         raise BenchmarkError(f"{path} does not exist; expected {expected}.")
     try:
-        table = pd.read_csv(
-            path, keep_default_na=False, na_values={name: [""] for name in _NUMBERS}, float_precision="round_trip"
-        )
-    except (OSError, EOFError, zlib.error, ValueError) as error:  # pandas' own errors are ValueErrors
+        table = read_csv(path, {name: [""] for name in _NUMBERS}, float_precision="round_trip")
+    except (OSError, EOFError, zlib.error, ValueError, OverflowError, pd.errors.ParserWarning) as error:
         raise BenchmarkError(f"{path} is not a table ({error}); make it again with --write.") from error
     if "condition" not in table and "level" in table:
         return _checked(read_leaderboard(path), BOARD, ROW, path)

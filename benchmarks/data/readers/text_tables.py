@@ -98,14 +98,15 @@ def _name_columns(path: Path, sep: str, header: bool) -> list[str]:
 
     R writes the names of rows without a heading: that column is called "".
     """
+    sep = " " if sep == BLANKS else sep
     with open_text(path) as lines:
         head = [lines.readline(), lines.readline()]
-    if not head[0].strip():
-        raise DataError(f"{path} is empty. Delete it and get it again.")
-    sep = " " if sep == BLANKS else sep
-    first, second = (
-        [field.strip() for field in next(csv.reader([line], delimiter=sep, skipinitialspace=True), [])] for line in head
-    )
+        if not head[0].strip():
+            raise DataError(f"{path} is empty. Delete it and get it again.")
+        first, second = (
+            [field.strip() for field in next(csv.reader([line], delimiter=sep, skipinitialspace=True), [])]
+            for line in head
+        )
     if not header:
         return [str(i) for i in range(len(first))]
     return ["", *first] if len(second) == len(first) + 1 else first
