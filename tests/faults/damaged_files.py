@@ -422,12 +422,13 @@ def main() -> int:
     """Damage files, print what happened; the exit status is 1 if there was a fault."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=2000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, action="append", help="repeat this case; several times for several")
     parser.add_argument("--sample", action="store_true", help="only the fixed sample: each kind of damage once")
     parser.add_argument("--keep", type=Path, help="an empty folder to work in, which is kept")
     options = parser.parse_args()
-    numbers: Sequence[int] = () if options.sample else options.only or range(options.files)
+    numbers: Sequence[int] = () if options.sample else options.only or range(options.first, options.first + options.files)
     with tempfile.TemporaryDirectory(prefix="damaged-files-") as temporary:
         report = damage_files(numbers, options.seed, options.keep or Path(temporary), loud=True)
     for name, n in sorted(report.counts.items()):
