@@ -428,7 +428,9 @@ def main() -> int:
     parser.add_argument("--sample", action="store_true", help="only the fixed sample: each kind of damage once")
     parser.add_argument("--keep", type=Path, help="an empty folder to work in, which is kept")
     options = parser.parse_args()
-    numbers: Sequence[int] = () if options.sample else options.only or range(options.first, options.first + options.files)
+    numbers: Sequence[int] = (
+        () if options.sample else options.only or range(options.first, options.first + options.files)
+    )
     with tempfile.TemporaryDirectory(prefix="damaged-files-") as temporary:
         report = damage_files(numbers, options.seed, options.keep or Path(temporary), loud=True)
     for name, n in sorted(report.counts.items()):

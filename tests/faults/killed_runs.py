@@ -8,7 +8,6 @@ written: predictions, the truth, tables.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import select
 import shutil
@@ -49,6 +48,8 @@ class Report:
 
     kills: Counter[str] = field(default_factory=Counter)
     """Kills by way and stage."""
+    kept: int = 0
+    """Files of finished trainings that were there at kills, all together."""
     compared: int = 0
     """Runs that came to their end after kills, whose tables were compared."""
     faults: list[str] = field(default_factory=list)
@@ -160,12 +161,13 @@ def stage_of(path: str, out: Path) -> int | None:
 
 def finished(out: Path) -> dict[str, tuple[int, int]]:
     """Return size and time of every file of every training that has ended without a failure."""
+    from benchmarks.execution.prediction_store import get_outcome
+
     found = {}
-    for outcome in (out / "results").glob("**/outcome.json"):
-        with suppress(ValueError, OSError):
-            content = json.loads(outcome.read_text(encoding="utf-8"))
-            if content["key"] and all(e["status"] not in ("failed", "timeout") for e in content["endings"]):
-                found |= {str(p): (p.stat().st_size, p.stat().st_mtime_ns) for p in outcome.parent.iterdir()}
+    for path in (out / "results").glob("**/outcome.json"):
+        outcome = get_outcome(path.parent)
+        if outcome and outcome.key and not outcome.failed:
+            found |= {str(p): (p.stat().st_size, p.stat().st_mtime_ns) for p in path.parent.iterdir()}
     return found
 
 
@@ -219,6 +221,7 @@ class Killer:
     def _kill(self, out: Path, stage: int) -> None:
         """Start or resume a run, and kill it at a random moment of a stage, or when it is beyond it."""
         before = finished(out)
+        self.report.kept += len(before)
         run = Started(self.screen, out, jobs=int(self.rng.integers(1, 3)))
         moments = [write for write in self.timeline if write.stage == stage]
         number = int(self.rng.integers(0, len(moments)))
