@@ -6,6 +6,7 @@ A damage changes the file in place and returns what it did, and what must follow
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import pickle
@@ -107,13 +108,21 @@ TEXTS = (
 )
 
 
+def _text_of(path: Path) -> bytes:
+    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+
+
+def _put_text(path: Path, text: bytes) -> None:
+    path.write_bytes(gzip.compress(text, 1) if path.suffix == ".gz" else text)
+
+
 def change_text(path: Path, rng: np.random.Generator) -> Done:
     """Replace, double or leave out a stretch of text."""
-    data = path.read_bytes()
+    data = _text_of(path)
     low = int(rng.integers(0, max(1, len(data))))
     high = min(len(data), low + int(rng.integers(0, 40)))
     new = _one([*TEXTS, data[low:high] * 2, b""], rng)
-    path.write_bytes(data[:low] + new + data[high:])
+    _put_text(path, data[:low] + new + data[high:])
     return f"bytes {low} to {high} became {new[:20]!r}", ANY
 
 
@@ -128,7 +137,7 @@ def recode(path: Path, rng: np.random.Generator) -> Done:
 
 def change_csv(path: Path, rng: np.random.Generator) -> Done:
     """Change a field, a column's name, or the number of fields of a row."""
-    rows = [line.split(",") for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = [line.split(",") for line in _text_of(path).decode().splitlines()]
     row = 0 if rng.random() < 0.3 else int(rng.integers(0, len(rows)))
     column = int(rng.integers(0, len(rows[row])))
     how = _one(["field", "drop", "double", "row twice", "no rows", "column left out"], rng)
@@ -144,7 +153,7 @@ def change_csv(path: Path, rng: np.random.Generator) -> Done:
         rows = rows[:1]
     else:
         rows = [[field for n, field in enumerate(fields) if n != column] for fields in rows]
-    path.write_text("\n".join(map(",".join, rows)) + "\n", encoding="utf-8")
+    _put_text(path, ("\n".join(map(",".join, rows)) + "\n").encode())
     return f"{how}, row {row}, column {column}", ANY
 
 
@@ -482,6 +491,7 @@ def damages(path: Path) -> list[Damage]:
     own: dict[str, list[Damage]] = {
         ".h5ad": [change_hdf5] * 6,
         ".csv": [*text, *[change_csv] * 3],
+        ".gz": [change_text, change_text, *[change_csv] * 4],
         ".json": [*text, *[change_json] * 3],
         ".toml": [*text, *[change_toml] * 3],
         ".gaf": text,

@@ -231,6 +231,10 @@ def _run_files(base: Path, run: list[str]) -> list[Target]:
             found.append(Target("report", path, base, lambda p, f: ["report", folder_of(p), "--draws", "50"]))
             found.append(Target("regress", path, base, lambda p, f: ["regress", folder_of(p), str(kept)]))
             found.append(Target("regress", path, base, lambda p, f: ["regress", str(kept), folder_of(p)]))
+    reference = base / "reference.csv.gz"
+    if outcome_of(["regress", str(kept), "--write", str(reference)], base / "log.txt") != "0":
+        raise RuntimeError((base / "log.txt").read_text())
+    found.append(Target("regress", reference, base, lambda p, f: ["regress", str(kept), str(f)], weight=8))
     board = kept / "leaderboard.csv"
     return [*found, Target("regress", board, base, lambda p, f: ["regress", str(kept), str(f)], weight=5)]
 

@@ -241,7 +241,7 @@ def _frame(handle: h5py.File, name: str, path: Path, wanted: Sequence[str]) -> p
         if isinstance(table, h5py.Group) and "__categories" not in table:
             check_columns([str(c) for c in table.attrs.get("column-order", ())], wanted, what)
             index = pd.Index(_element(table, str(table.attrs.get("_index", "_index")), what))
-            return pd.DataFrame(index=index).assign(**{c: _element(table, c, what) for c in wanted})
+            return pd.DataFrame(index=index).assign(**{c: _of_rows(_element(table, c, what), index, c) for c in wanted})
         if isinstance(table, h5py.Group):
             frame: pd.DataFrame = read_elem(table)
         else:
@@ -259,6 +259,13 @@ def _element(table: h5py.Group, name: str, source: str) -> Any:
         raise DataError(
             f"{source} column '{name}' cannot be read by this anndata ({error}). Write it again as text."
         ) from error
+
+
+def _of_rows(column: Any, index: pd.Index, name: str) -> Any:
+    """Return a column; raises `ValueError` unless it has one value for each row."""
+    if np.shape(column) != (len(index),):
+        raise ValueError(f"column '{name}' has shape {np.shape(column)}, and the index {len(index)} names")
+    return column
 
 
 def _column(var: pd.DataFrame, name: str) -> list[str]:
