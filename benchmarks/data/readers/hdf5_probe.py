@@ -41,22 +41,24 @@ def _walk(item: Any, seen: set[int]) -> None:
     if address in seen:
         return
     seen.add(address)
-    _try(lambda: [_try(lambda name=name: item.attrs[name]) for name in item.attrs])
+    for name in _try(list, item.attrs) or ():
+        _try(item.attrs.__getitem__, name)
     if isinstance(item, h5py.Group):
-        _try(lambda: [_try(lambda name=name: _walk(item[name], seen)) for name in item])
+        for name in _try(list, item) or ():
+            _try(lambda name: _walk(item[name], seen), name)
         return
     if item.chunks:
-        _try(lambda: item.id.chunk_iter(lambda chunk: None))
+        _try(item.id.chunk_iter, lambda chunk: None)
     if item.dtype.hasobject:
-        _try(lambda: item[:])
+        _try(item.__getitem__, slice(None))
 
 
-def _try(read: Callable[[], object]) -> None:
+def _try(read: Callable[[Any], Any], given: Any) -> Any:
     """Read something; an error that is raised is the reader's to report."""
     try:
-        read()
+        return read(given)
     except Exception:  # noqa: BLE001 - only a crash, or no end, counts here
-        return
+        return None
 
 
 def main(path: str) -> None:
@@ -68,7 +70,7 @@ def main(path: str) -> None:
     with h5py.File(path, "r") as file:
         seen = set[int]()
         for place in PLACES:
-            _try(lambda place=place: _walk(file[place], seen))
+            _try(lambda place: _walk(file[place], seen), place)
 
 
 if __name__ == "__main__":
