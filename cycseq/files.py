@@ -17,16 +17,17 @@ from uuid import uuid4
 from zipfile import BadZipFile, ZipFile
 
 import torch
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from cycseq.errors import CheckpointError, ConfigError
 
 UNREADABLE = (
-    *(OSError, EOFError, RuntimeError, ValueError, LookupError, AttributeError, TypeError),
+    *(OSError, EOFError, RuntimeError, ValueError, LookupError, AttributeError, TypeError, OverflowError, MemoryError),
     *(pickle.UnpicklingError, zlib.error, BadZipFile),
 )
 """What reading a file with wrong bytes, or another kind of file, may raise."""
 Record = TypeVar("Record")
+_AS_WRITTEN = ConfigDict(strict=True, arbitrary_types_allowed=True)
 
 
 class FileKind(NamedTuple):
@@ -93,8 +94,10 @@ def read_record(path: Path, kind: FileKind, cls: type[Record]) -> Record:
         raise CheckpointError(
             f"'{path}' {'is a folder' if path.is_dir() else 'does not exist'}; expected a {kind.name}."
         )
-    try:
+    with readable(path, kind):
         with ZipFile(path) as parts:  # torch does not verify the checksums it writes
+            if sum(part.file_size for part in parts.infolist()) > path.stat().st_size:
+                raise BadZipFile("its parts are larger than the file, and torch compresses none")
             if damaged := parts.testzip():
                 raise BadZipFile(f"the checksum of its part '{damaged}' is wrong")
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -108,7 +111,18 @@ def read_record(path: Path, kind: FileKind, cls: type[Record]) -> Record:
         nested = {
             name: TypeAdapter(hint).validate_json(content[name]) for name, hint in hints.items() if is_dataclass(hint)
         }
+        for name in hints.keys() - nested:
+            TypeAdapter(hints[name], config=_AS_WRITTEN).validate_python(content[name])
+            if not all(torch.isfinite(tensor).all() for tensor in _tensors(content[name])):
+                raise ValueError(f"its {name} have values that are NaN or infinite")
         return cls(**{name: content[name] for name in hints} | nested)
+
+
+@contextmanager
+def readable(path: Path, kind: FileKind) -> Iterator[None]:
+    """Turn what goes wrong while a file's content is used into a `CheckpointError` that names the file."""
+    try:
+        yield
     except (CheckpointError, PermissionError):
         raise
     except UNREADABLE as error:
@@ -116,3 +130,12 @@ def read_record(path: Path, kind: FileKind, cls: type[Record]) -> Record:
             f"'{path.name}' cannot be read as a {kind.name} ({error!r}): it is damaged, cut short, or another kind of file. "
             f"{kind.remedy}"
         ) from error
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    """Yield the tensors in nested dictionaries and lists."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(item)

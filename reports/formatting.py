@@ -1,5 +1,6 @@
 """Numbers and tables as text, the same in Markdown and on the console."""
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -88,11 +89,20 @@ def picture(path: Path, folder: Path) -> str:
 
 def save_table(table: pd.DataFrame, path: Path) -> Path:
     """Write a CSV table with six significant digits; returns the path."""
-    table.to_csv(path, index=False, float_format="%.6g")
-    return path
+    return _save(table.to_csv(index=False, float_format="%.6g"), path)
 
 
 def save_page(blocks: Iterable[str], path: Path) -> Path:
     """Write a Markdown page of blocks, empty ones left out; returns the path."""
-    path.write_text("\n\n".join(filter(None, blocks)) + "\n", encoding="utf-8")
+    return _save("\n\n".join(filter(None, blocks)) + "\n", path)
+
+
+def _save(text: str, path: Path) -> Path:
+    """Write a text that appears under its name only once it is complete."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
     return path

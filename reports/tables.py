@@ -1,8 +1,11 @@
 """The result tables a report is made from: their columns, how to read them, and what makes them unusable."""
 
 import json
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -107,7 +110,7 @@ def _read_optional(
 
 def read_leaderboard(path: Path) -> pd.DataFrame:
     """Read back a `leaderboard.csv` as `leaderboard` made it."""
-    return read_table(path, numbers=("mean", "low", "high", "scaled", "rank", "p_best"))
+    return read_table(path, numbers=("mean", "low", "high", "scaled", "rank", "p_best", "n_conditions", "n_failed"))
 
 
 def read_table(path: Path, numbers: tuple[str, ...], words: tuple[str, ...] = ()) -> pd.DataFrame:
@@ -121,14 +124,29 @@ def read_table(path: Path, numbers: tuple[str, ...], words: tuple[str, ...] = ()
         )
     missing = {name: ["", "nan", "NaN"] for name in numbers}
     try:
-        table = pd.read_csv(path, keep_default_na=False, na_values=missing, dtype=dict.fromkeys(words, "category"))
-    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        table = read_csv(path, missing, dtype=dict.fromkeys(words, "category"))
+    except (ValueError, OverflowError, pd.errors.ParserWarning) as error:  # text that is not UTF-8 is a ValueError
         raise ReportError(f"{path} is no CSV table ({error}); run the benchmark again.") from error
-    for name in set(numbers).intersection(table.columns):
+    check_numbers(table, numbers, path)
+    return table
+
+
+def check_numbers(table: pd.DataFrame, names: Iterable[str], source: object) -> None:
+    """Raise `ReportError` for a column of these names, where it is there, that holds anything but numbers."""
+    for name in set(names).intersection(table.columns):
         if len(table) and not pd.api.types.is_numeric_dtype(table[name]):
             bad = table.loc[pd.to_numeric(table[name], errors="coerce").isna() & table[name].notna(), name]
-            raise ReportError(f"{path}: column '{name}' holds {bad.iloc[0]!r}; expected numbers or empty cells.")
-    return table
+            raise ReportError(f"{source}: column '{name}' holds {bad.iloc[0]!r}; expected numbers or empty cells.")
+
+
+def read_csv(path: Path, missing: Mapping[str, Sequence[str]], **how: Any) -> pd.DataFrame:
+    """Read a CSV whose `missing` are the texts of missing values, by column, and nothing is elsewhere.
+
+    Rows with more fields than there are columns raise `ParserWarning`: pandas would take the first field for a label.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        return pd.read_csv(path, keep_default_na=False, na_values=dict(missing), index_col=False, **how)
 
 
 def check_metrics(metrics: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +14,8 @@ from rich.console import Console
 from benchmarks.errors import BenchmarkError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+"""What a disk answers that is full, not writable or broken: never a fault of the program."""
 
 console = Console()
 
@@ -26,15 +31,47 @@ def exit_statuses(interrupted: str) -> Iterator[None]:
 
     `interrupted` says what is left after Ctrl-C, and how to go on.
     """
+    with _interrupts() as came:
+        try:
+            yield
+        except (Exception, KeyboardInterrupt) as error:
+            if came or isinstance(error, KeyboardInterrupt):
+                say(f"Interrupted. {interrupted or 'Give the same command again.'}")
+                raise typer.Exit(EXIT_INTERRUPTED) from error
+            if isinstance(error, OSError) and error.errno in REFUSALS:
+                console.print("[red]StoreError[/]: ", end="")
+                say(
+                    f"{error.filename or 'A file'} cannot be written or read: {error.strerror}. Free space or choose another folder."
+                )
+                raise typer.Exit(EXIT_USAGE) from error
+            if not isinstance(error, BenchmarkError):
+                raise
+            console.print(f"[red]{type(error).__name__}[/]: ", end="")
+            say(str(error))
+            raise typer.Exit(EXIT_USAGE) from error
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Take SIGTERM for Ctrl-C; yields a list that holds the signals that came.
+
+    A library that calls Python from C may turn a `KeyboardInterrupt` into an error of its own, as pandas does in reading.
+    """
+    came: list[int] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # which cannot handle signals
+        yield came
+        return
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
-    except BenchmarkError as error:
-        console.print(f"[red]{type(error).__name__}[/]: ", end="")
-        say(str(error))
-        raise typer.Exit(EXIT_USAGE) from error
-    except KeyboardInterrupt as error:
-        say(f"Interrupted. {interrupted or 'Give the same command again.'}")
-        raise typer.Exit(EXIT_INTERRUPTED) from error
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def tell_failures(failures: int, status: int = EXIT_FAILED) -> None:

@@ -99,7 +99,7 @@ def _symbols(folder: Path) -> dict[str, str]:
         with open_text(path) as lines:
             rows = (line.rstrip("\n").split("\t") for line in lines)
             if named:
-                head = next(rows)
+                head = next(rows, [])
                 symbol, entrez = head.index("symbol"), head.index("entrez_id")
                 return {row[entrez]: row[symbol] for row in rows}
             return {row[1]: row[2] for row in rows if row[0] in HUMAN}

@@ -116,11 +116,11 @@ def _read(kind: type[AnyCard], name: str, root: Path) -> AnyCard:
         raise UnknownName("data set", name, available())
     try:
         card = TypeAdapter(kind).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"{path}: not valid TOML: {error}.") from error
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise DataError(f"{path}: {wrong}.") from error
+    except (ValueError, RecursionError, OSError) as error:  # not UTF-8, not TOML, or nested too deeply
+        raise DataError(f"{path}: not valid TOML: {error}.") from error
     if card.name != name:
         raise DataError(f"{path}: name is '{card.name}'; expected the folder's name, '{name}'.")
     return card

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -15,6 +14,7 @@ from threading import Event
 import pooch
 import requests
 from filelock import FileLock
+from pydantic import TypeAdapter
 from tqdm import tqdm
 
 from benchmarks.data.cards import SourceFile
@@ -69,10 +69,9 @@ def known_sha256(path: Path) -> str:
 
 def _remembered(memory: Path) -> dict[str, str]:
     try:
-        table = json.loads(memory.read_text(encoding="utf-8"))
+        return TypeAdapter(dict[str, str]).validate_json(memory.read_bytes())
     except (OSError, ValueError):
         return {}
-    return table if isinstance(table, dict) else {}
 
 
 def locate(file: SourceFile, data_dir: Path | None) -> Found | None:

@@ -39,7 +39,7 @@ def run_suites(
     about = {"suites": list(names), "key": content_key(question.fixed() | {"suite": ALL})}
     folder = out / ALL / datetime.now().strftime("%Y-%m-%dT%H%M%S")
     if resume:
-        same = [path.parent for path in (out / ALL).glob(f"*/{ABOUT}") if json.loads(path.read_text("utf-8")) == about]
+        same = [path.parent for path in (out / ALL).glob(f"*/{ABOUT}") if _read(path) == about]
         folder = max(same, default=folder)
     write_json(folder / ABOUT, about)
     execution, entries = execution or Execution(), list[Entry]()
@@ -53,3 +53,11 @@ def run_suites(
             entries.append(Entry(name, place, problem=f"{type(error).__name__}: {error}"))
         write_index(entries, folder)
     return folder, entries
+
+
+def _read(path: Path) -> object:
+    """Read JSON; None where it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None

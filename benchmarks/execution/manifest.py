@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
 import re
 import subprocess
@@ -13,12 +12,27 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from benchmarks.data.store import atomic_files
 from benchmarks.execution.executor import Execution
 from benchmarks.execution.models.model_environment import environment_of
 from benchmarks.execution.plan import Plan, budget_of, settings_of
 
 PROJECT = "cycseq-bench"
+
+
+class _Manifest(BaseModel, extra="allow"):
+    """Types of what is read from a manifest."""
+
+    key: str = ""
+    state: str = ""
+    space: str = ""
+    question: dict[str, Any] = {}
+    execution: dict[str, Any] = {}
+    dataset: dict[str, Any] = {}
+    splits: dict[str, str] = {}
+    models: dict[str, dict[str, Any]] = {}
 
 
 def write_manifest(
@@ -79,11 +93,12 @@ def write_manifest(
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read a run's manifest; empty if it has none."""
+    """Read a run's manifest; empty if it has none, or one of another shape."""
     try:
-        return dict(json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
+        found = _Manifest.model_validate_json((folder / "manifest.json").read_bytes())
     except (OSError, ValueError):
         return {}
+    return found.model_dump(exclude_unset=True)
 
 
 def versions() -> dict[str, str]:

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 
 from benchmarks.contract import Direction, Prediction, Unit
 from benchmarks.data.store.atomic_files import atomic, write_json
+from benchmarks.data.store.checked_json import read_checked, with_digest
 from benchmarks.errors import ContractError, StoreError
 from benchmarks.scoring.endings import FAILURES, Ending
 
@@ -86,13 +86,13 @@ def get_prediction(folder: Path, number: int) -> Prediction:
 
 def put_outcome(folder: Path, outcome: Outcome) -> None:
     """Write an outcome; it is the last file of a `PredictionSet`, so that what has one is complete."""
-    write_json(folder / "outcome.json", asdict(outcome))
+    write_json(folder / "outcome.json", with_digest(asdict(outcome)))
 
 
 def get_outcome(folder: Path) -> Outcome | None:
-    """Read an outcome; None where there is none, or none that can be read."""
+    """Read an outcome; None where there is none, or another than was written."""
     try:
-        table = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
+        table = read_checked(folder / "outcome.json")
         return Outcome(**{**table, "endings": tuple(Ending(**e) for e in table["endings"])})
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError):
         return None

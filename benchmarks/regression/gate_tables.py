@@ -21,7 +21,7 @@ from benchmarks.execution.manifest import read_manifest
 from benchmarks.regression.gate import CELL, MODEL, N_BOOT, ROW, TASK, Difference, Move, floor_of, keys
 from reports.stats.bootstrap import context_sizes, summarise
 from reports.stats.condition_values import condition_values
-from reports.tables import FAILED, load, read_leaderboard
+from reports.tables import FAILED, check_numbers, load, read_csv, read_leaderboard
 
 COLUMNS = (*ROW, *CELL, "seed", "kind", "value", "status", "seed_sd", "n_seeds", "steady", "budget", "audit")
 """Columns of a settled table, followed by `FACTS` of the metric and `ORIGIN` of the run."""
@@ -29,6 +29,7 @@ FACTS = ("family", "higher_is_better", "judged")
 ORIGIN = ("space", "data", "splits")
 BOARD = (*ROW, "level", "kind", "mean", "low", "high", "n_conditions", "n_failed", "status")
 _NUMBERS = ("value", "seed_sd", "n_seeds")
+_YES_OR_NO = ("steady", "higher_is_better", "judged")
 _TEXT = (*ROW, *CELL, *ORIGIN, "kind", "status", "budget", "audit", "family")
 
 
@@ -54,14 +55,16 @@ def read_table(path: Path) -> pd.DataFrame:
         )
         raise BenchmarkError(f"{path} does not exist; expected {expected}.")
     try:
-        table = pd.read_csv(
-            path, keep_default_na=False, na_values={name: [""] for name in _NUMBERS}, float_precision="round_trip"
-        )
-    except (OSError, EOFError, zlib.error, ValueError) as error:  # pandas' own errors are ValueErrors
+        table = read_csv(path, {name: [""] for name in _NUMBERS}, float_precision="round_trip")
+    except (OSError, EOFError, zlib.error, ValueError, OverflowError, pd.errors.ParserWarning) as error:
         raise BenchmarkError(f"{path} is not a table ({error}); make it again with --write.") from error
     if "condition" not in table and "level" in table:
         return _checked(read_leaderboard(path), BOARD, ROW, path)
     table = _checked(table, (*COLUMNS, *FACTS, *ORIGIN), [*ROW, *CELL, "seed"], path)
+    check_numbers(table, (*_NUMBERS, "seed"), path)
+    for name in _YES_OR_NO:
+        if not pd.api.types.is_bool_dtype(table[name]):
+            raise BenchmarkError(f"{path}: column '{name}' holds {table[name].unique()[:3]}; expected True or False.")
     return table.astype(dict.fromkeys(_TEXT, str)).assign(reason="")
 
 

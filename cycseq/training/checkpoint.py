@@ -8,13 +8,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 
 from cycseq.config import TrainConfig
+from cycseq.data.input_checks import check_whole
 from cycseq.data.vocabulary import Vocabulary
 from cycseq.devices import seeded
 from cycseq.errors import CheckpointError
-from cycseq.files import FileKind, read_record, write_record
+from cycseq.files import FileKind, read_record, readable, write_record
 from cycseq.model import Critics, Generators, Sizes
 from cycseq.training.history import History
 
@@ -73,20 +75,33 @@ class Trained:
     def load(cls, path: Path, device: str) -> Self:
         """Read a model file; raises `CheckpointError` as `read_record` does."""
         stored = read_record(path, MODEL_FILE, Checkpoint)
-        generators, critics = build(stored.vocabulary, stored.config, stored.seed, device)
-        generators.load_state_dict(stored.generators)
-        critics.load_state_dict(stored.critics)
-        tuned = {context: deepcopy(generators) for context in stored.fine_tuned}
-        for context, weights in stored.fine_tuned.items():
-            tuned[context].load_state_dict(weights)
+        with readable(path, MODEL_FILE):
+            check_whole("seed", stored.seed, 0)
+            with torch.device("meta"):  # weights that do not fit the configuration are refused before memory is taken
+                expected = networks(stored.vocabulary, stored.config)
+            for weights in (stored.generators, *stored.fine_tuned.values()):
+                expected[0].load_state_dict(weights, assign=True)
+            expected[1].load_state_dict(stored.critics, assign=True)
+            generators, critics = build(stored.vocabulary, stored.config, stored.seed, device)
+            generators.load_state_dict(stored.generators)
+            critics.load_state_dict(stored.critics)
+            tuned = {context: deepcopy(generators) for context in stored.fine_tuned}
+            for context, weights in stored.fine_tuned.items():
+                tuned[context].load_state_dict(weights)
         return cls(stored.config, stored.seed, stored.vocabulary, generators, critics, stored.cells, tuned)
 
 
 def build(known: Vocabulary, config: TrainConfig, seed: int, device: str) -> tuple[Generators, Critics]:
     """Make untrained networks, always the same."""
-    sizes = Sizes(len(known.genes), len(known.perturbations), len(known.batches), int(known.dosed))
     with seeded(seed, device):
-        return Generators(sizes, config.model).to(device).eval(), Critics(sizes, config.model).to(device).eval()
+        generators, critics = networks(known, config)
+    return generators.to(device).eval(), critics.to(device).eval()
+
+
+def networks(known: Vocabulary, config: TrainConfig) -> tuple[Generators, Critics]:
+    """Make networks for a vocabulary."""
+    sizes = Sizes(len(known.genes), len(known.perturbations), len(known.batches), int(known.dosed))
+    return Generators(sizes, config.model), Critics(sizes, config.model)
 
 
 @dataclass(frozen=True)

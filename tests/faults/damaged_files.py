@@ -1,7 +1,8 @@
-"""Damage files at random and give them to the commands: `python -m tests.faults.damaged_files --files 2000`.
+"""Damage files at random and give them to the commands: `python -m tests.faults.damaged_files --files 2000 --seed 0`.
 
-Every command must end with an exit status that it documents. A traceback, a crash, a hang, or other tables from a file that
-the project itself wrote with a digest, is a fault.
+Every command must end with an exit status that it documents. A traceback, a crash, a hang, too much memory, a file that
+contradicts itself and is accepted, or other tables from a file whose content is what it was, is a fault. `--only N` repeats
+one case of a seed.
 """
 
 from __future__ import annotations
@@ -13,23 +14,27 @@ import shutil
 import signal
 import sys
 import tempfile
-import traceback
+import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 
-import h5py
+import anndata as ad
 import numpy as np
+import scipy.sparse as sp
 
-from tests.faults.killed_runs import run_folder, start, tables, write_screen
+from tests.faults import damage
+from tests.faults.damage import REFUSED, SAME, STRUCTURE, Damage, change_sparse, damages
+from tests.faults.processes import MODELS, fork, import_commands, run_folder, tables, warm_up, write_screen
 
-SECONDS = 120
-GIGABYTES = 16
+SECONDS = 60
+GIGABYTES = 3
+"""Memory that a command may take beyond what is taken when it starts."""
 STATUSES = (0, 1, 2)
-TRACEBACK = 70
-Damage = Callable[[Path, np.random.Generator], str]
+KEYS = ("--context-key", "line")
+SCORE = ("--no-figures", "--no-calibrate", *KEYS)
 
 
 @dataclass(frozen=True)
@@ -42,167 +47,205 @@ class Target:
     folder: Path
     """Copied before the file is damaged."""
     command: Callable[[Path, Path], list[str]]
-    """(copy of the folder, damaged file) → arguments of `cycseq-bench`."""
+    """(copy of the folder, damaged file) → arguments of `cycseq-bench`, or of one of `CALLS`."""
     guarded: bool = False
     """Whether the project wrote the file and keeps a digest of it: then the tables must stay as they were."""
+    weight: int = 1
 
 
-# --- how files are damaged -------------------------------------------------------------------------------------------
+@dataclass
+class Report:
+    """What happened to damaged files."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    """Files by target and outcome."""
+    faults: list[str] = field(default_factory=list)
+    seconds: Counter[str] = field(default_factory=Counter)
+    """By target."""
 
 
-def flip_bytes(path: Path, rng: np.random.Generator) -> str:
-    """Change up to eight bytes."""
-    data = bytearray(path.read_bytes())
-    places = rng.integers(0, max(1, len(data)), rng.integers(1, 9))
-    for place in places[: len(data)]:
-        data[place] ^= int(rng.integers(1, 256))
-    path.write_bytes(data)
-    return f"{len(places)} bytes changed"
+# --- calls that are no commands --------------------------------------------------------------------------------------
 
 
-def cut(path: Path, rng: np.random.Generator) -> str:
-    """Cut the end off."""
-    data = path.read_bytes()
-    size = int(rng.integers(0, max(1, len(data))))
-    path.write_bytes(data[:size])
-    return f"cut to {size} of {len(data)} bytes"
+def _load_model(path: Path) -> None:
+    from cycseq import CycSeq
+
+    CycSeq.load(path)
 
 
-def blank(path: Path, rng: np.random.Generator) -> str:
-    """Fill a stretch with zeros."""
-    data = bytearray(path.read_bytes())
-    low = int(rng.integers(0, max(1, len(data))))
-    high = min(len(data), low + int(rng.integers(1, 4096)))
-    data[low:high] = bytes(high - low)
-    path.write_bytes(data)
-    return f"bytes {low} to {high} are zero"
+def _open_draws(path: Path) -> None:
+    from cycseq.data.draw_store import DrawStore
+
+    DrawStore(path.parent)
 
 
-TEXTS = [
-    b"\xff\xfe\x00",
-    b"[" * 5000,
-    b'{"a":' * 3000,
-    b"nan",
-    b"-1",
-    b"1e400",
-    b'"',
-    b"\n\n",
-    b",,,,",
-    "é|<script>".encode(),
-    b"null",
-]
+def _read_card(path: Path) -> None:
+    from benchmarks.data.cards import read_card
+
+    read_card(path.parent.name, path.parent.parent)
 
 
-def change_text(path: Path, rng: np.random.Generator) -> str:
-    """Replace, double or leave out a stretch of text."""
-    data = path.read_bytes()
-    low = int(rng.integers(0, max(1, len(data))))
-    high = min(len(data), low + int(rng.integers(0, 40)))
-    new = [*TEXTS, data[low:high] * 2, b""][int(rng.integers(0, len(TEXTS) + 2))]
-    path.write_bytes(data[:low] + new + data[high:])
-    return f"bytes {low} to {high} became {new[:20]!r}"
+def _read_annotation(path: Path) -> None:
+    from benchmarks.data.annotation import read_annotation
+
+    read_annotation(path)
 
 
-def change_hdf5(path: Path, rng: np.random.Generator) -> str:
-    """Change one dataset or attribute of an HDF5 file."""
-    with h5py.File(path, "r+") as file:
-        places: list[str] = []
-        file.visit(places.append)
-        place = places[int(rng.integers(0, len(places)))]
-        item = file[place]
-        attributes = list(item.attrs)
-        if attributes and rng.random() < 0.3:
-            name = attributes[int(rng.integers(0, len(attributes)))]
-            del item.attrs[name]
-            if rng.random() < 0.6:
-                item.attrs[name] = ["odd", -1, np.array([3, -5]), "9.9.9"][int(rng.integers(0, 4))]
-            return f"attribute {name} of {place}"
-        if rng.random() < 0.15 or isinstance(item, h5py.Group):
-            del file[place]
-            return f"{place} left out"
-        return f"{place}: {_change_dataset(file, place, item, rng)}"
+CALLS: dict[str, Callable[[Path], None]] = {
+    "CycSeq.load": _load_model,
+    "DrawStore": _open_draws,
+    "read_card": _read_card,
+    "read_annotation": _read_annotation,
+}
 
 
-def _change_dataset(file: h5py.File, place: str, item: h5py.Dataset, rng: np.random.Generator) -> str:
-    values, attributes = item[()], dict(item.attrs)
-    how = int(rng.integers(0, 4))
-    if np.ndim(values) and how == 0:
-        values, text = values[: int(rng.integers(0, len(values) + 1))], "shorter"
-    elif np.ndim(values) and how == 1:
-        values, text = np.concatenate([values, values[: max(1, len(values) // 3)]]), "longer"
-    elif np.size(values) and np.issubdtype(np.asarray(values).dtype, np.number):
-        odd = [np.nan, np.inf, -1, -(10**9), 2**31, 2**62, 1e30, 0.5][int(rng.integers(0, 8))]
-        values = np.asarray(values, dtype=np.float64 if isinstance(odd, float) else np.int64).copy()
-        values.reshape(-1)[int(rng.integers(0, values.size))] = odd
-        text = f"a value is {odd}"
-        if not np.isnan(odd) and rng.random() < 0.7 and np.issubdtype(item.dtype, np.integer):
-            with np.errstate(all="ignore"):
-                values = values.astype(item.dtype)
-    else:
-        values, text = b"odd", "one text"
-    del file[place]
-    new = file.create_dataset(place, data=values)
-    for name, value in attributes.items():
-        with suppress(TypeError, ValueError, OSError):
-            new.attrs[name] = value
-    return text
+def call(arguments: list[str]) -> int:
+    """Do a command or one of `CALLS`; errors of the project are status 2."""
+    from benchmarks.cli.app import app
+    from benchmarks.errors import BenchmarkError
+    from cycseq.errors import CycSeqError
+
+    if arguments[0] not in CALLS:
+        app(arguments)
+        return 0
+    try:
+        CALLS[arguments[0]](Path(arguments[1]))
+    except (CycSeqError, BenchmarkError) as error:
+        print(error)
+        return 2
+    return 0
 
 
-def damages(path: Path) -> list[Damage]:
-    """List what can be done to a file."""
-    general: list[Damage] = [flip_bytes, cut, blank]
-    if path.suffix in (".h5ad", ".h5"):
-        return [*general, *[change_hdf5] * 6]
-    return [*general, *[change_text] * 4] if path.suffix in (".csv", ".json", ".toml", ".txt") else general
+def outcome_of(arguments: list[str], log: Path, environment: dict[str, str] | None = None) -> str:
+    """Run a command in a child: its exit status, or "traceback", "crash", "hang" or "memory"."""
+
+    def limited() -> int:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (GIGABYTES << 30),) * 2)
+        signal.alarm(SECONDS)
+        return call(arguments)
+
+    ended = os.waitpid(fork(limited, log, environment), 0)[1]
+    if os.WIFSIGNALED(ended):
+        return "hang" if os.WTERMSIG(ended) == signal.SIGALRM else f"crash (signal {os.WTERMSIG(ended)})"
+    status, said = os.WEXITSTATUS(ended), log.read_text(errors="replace")
+    if "Traceback (most recent call last)" in said or status not in STATUSES:
+        return "memory" if "MemoryError" in said else f"traceback (status {status})"
+    return str(status)
 
 
-# --- what is done with them ------------------------------------------------------------------------------------------
+# --- what is damaged -------------------------------------------------------------------------------------------------
 
 
 def make_targets(folder: Path) -> list[Target]:
-    """Make whole files of every kind: a screen, a run, and a trained CycSeq."""
+    """Make whole files of every kind: screens, a run with its cache, a trained CycSeq, a card and annotations."""
+    files = folder / "files"
+    files.mkdir()
+    screen = files / "screen.h5ad"
+    write_screen(screen, perturbations=3, genes=40)
+    cells = ad.read_h5ad(screen)
+    for name, make in (("csr", sp.csr_matrix), ("csc", sp.csc_matrix)):
+        cells.X = make(cells.X)
+        cells.write_h5ad(files / f"{name}.h5ad")
     base = folder / "base"
-    base.mkdir()
-    write_screen(base / "screen.h5ad")
-    start(base / "screen.h5ad", base).wait()
-    keys = ["--context-key", "line"]
-    score = ["--no-figures", "--no-calibrate", *keys]
+    run = ["run", "--h5ad", str(screen), *KEYS, "--models", MODELS, "--folds", "1", "--no-figures", "--threads", "1"]
+    run += ["--direction", "n2p"]
+    run += ["--executor", "inline", "--resume", "--out"]
+    environment = {"CYCSEQ_CACHE": str(base / "cache")}
+    if outcome_of([*run, str(base)], folder / "log.txt", environment) != "0":
+        raise RuntimeError(f"The first run failed:\n{(folder / 'log.txt').read_text()}")
+    (files / "card").mkdir()
+    shutil.copy(Path(__file__).parents[2] / "datasets" / "kang" / "card.toml", files / "card" / "card.toml")
+    text = (files / "card" / "card.toml").read_text(encoding="utf-8")
+    (files / "card" / "card.toml").write_text(text.replace('name = "kang"', 'name = "card"', 1), encoding="utf-8")
+    (files / "terms.json").write_text('{"GENE0": ["GO:1", "GO:2"], "GENE1": ["GO:1"]}', encoding="utf-8")
+    row = [
+        "UniProtKB",
+        "Q1",
+        "GENE0",
+        "",
+        "GO:1",
+        "r",
+        "IEA",
+        "",
+        "P",
+        "n",
+        "",
+        "protein",
+        "taxon:9606",
+        "20200101",
+        "U",
+    ]
+    (files / "terms.gaf").write_text("!gaf-version: 2.2\n" + ("\t".join(row) + "\n") * 3, encoding="utf-8")
+    return [*_user_files(files, run), *_run_files(base, run), *_library_files(folder, screen)]
 
-    def run_of(place: Path) -> str:
-        return str(run_folder(place))
+
+def _user_files(files: Path, run: list[str]) -> list[Target]:
+    """Files that users give."""
+    screen = str(files / "screen.h5ad")
+
+    def score(*given: str) -> Callable[[Path, Path], list[str]]:
+        return lambda place, file: [
+            "score", *(str(file) if word == "FILE" else word for word in given), *SCORE, "--out", str(place / "out")
+        ]  # fmt: skip
+
+    found = [
+        Target("read_card", files / "card" / "card.toml", files / "card", lambda p, f: ["read_card", str(f)]),
+        Target("read_annotation", files / "terms.json", files, lambda p, f: ["read_annotation", str(f)]),
+        Target("read_annotation", files / "terms.gaf", files, lambda p, f: ["read_annotation", str(f)]),
+    ]
+    for name in ("screen", "csr", "csc"):
+        path = files / f"{name}.h5ad"
+        found += [
+            Target("score: truth", path, path, score(screen, "--truth", "FILE"), weight=3),
+            Target("score: prediction", path, path, score("FILE", "--truth", screen), weight=3),
+            Target("score: train", path, path, score(screen, "--truth", screen, "--train", "FILE")),
+            Target("data summary", path, path, lambda p, f: ["data", "summary", "--h5ad", str(f), *KEYS, "--out", str(p / "s")]),
+            Target("run --h5ad", path, path, lambda p, f: [
+                *(str(f) if word == screen else word for word in run), str(p / "out"), "--models", "no_change"
+            ], weight=2),
+        ]  # fmt: skip
+    return found
+
+
+def _run_files(base: Path, run: list[str]) -> list[Target]:
+    """Every file that a run leaves behind, in its folder and in the cache."""
 
     def resume(place: Path, _: Path) -> list[str]:
-        models = "no_change,train_mean,linear,knn"
-        own = ["run", "--h5ad", str(base / "screen.h5ad"), *keys, "--models", models]
-        return [*own, "--no-figures", "--threads", "1", "--out", str(place), "--resume", "--executor", "inline"]
+        return [*run, str(place)]
 
-    screen = base / "screen.h5ad"
-    targets = [
-        Target("score: truth", screen, base, lambda p, f: ["score", str(screen), "--truth", str(f), *score, "--out", str(p)]),
-        Target("score: prediction", screen, base, lambda p, f: ["score", str(f), "--truth", str(screen), *score, "--out", str(p)]),
-        Target("data summary", screen, base, lambda p, f: ["data", "summary", "--h5ad", str(f), *keys, "--out", str(p / "s")]),
-    ]  # fmt: skip
-    run = run_folder(base)
-    if run is None:
-        raise RuntimeError(f"The run in {base} made nothing; see its log.txt.")
-    for path in sorted(
-        p for p in run.rglob("*") if p.is_file() and p.suffix not in (".md", ".png") and p.stat().st_size
-    ):
-        relative = path.relative_to(run)
-        targets.append(Target(f"resume: {relative.parts[0]}", path, base, resume, guarded=True))
-        if path.suffix in (".csv", ".json") and len(relative.parts) == 1:
-            targets.append(Target("report", path, base, lambda p, f: ["report", run_of(p)]))
-            targets.append(Target("regress", path, base, lambda p, f: ["regress", run_of(p), str(run)]))
-    return [*targets, Target("CycSeq.load", _model(folder), folder / "model", lambda p, f: ["CycSeq.load", str(f)])]
+    def folder_of(place: Path) -> str:
+        return str(run_folder(place))
+
+    found, kept = [], run_folder(base)
+    assert kept is not None
+    for path in sorted(p for p in base.rglob("*") if p.is_file() and p.suffix not in (".md", ".png", ".lock")):
+        in_run = path.is_relative_to(kept)
+        parts = path.relative_to(kept if in_run else base).parts
+        name = parts[0] if len(parts) > 1 else path.name
+        if not path.stat().st_size:
+            continue
+        if not (in_run and path.suffix == ".csv" and len(parts) == 1):  # tables of results are made anew
+            found.append(Target(f"resume: {name}", path, base, resume, guarded=True))
+        if in_run and path.suffix in (".csv", ".json") and len(parts) == 1:
+            found.append(Target("report", path, base, lambda p, f: ["report", folder_of(p), "--draws", "50"]))
+            found.append(Target("regress", path, base, lambda p, f: ["regress", folder_of(p), str(kept)]))
+            found.append(Target("regress", path, base, lambda p, f: ["regress", str(kept), folder_of(p)]))
+    reference = base / "reference.csv.gz"
+    if outcome_of(["regress", str(kept), "--write", str(reference)], base / "log.txt") != "0":
+        raise RuntimeError((base / "log.txt").read_text())
+    found.append(Target("regress", reference, base, lambda p, f: ["regress", str(kept), str(f)], weight=8))
+    board = kept / "leaderboard.csv"
+    return [*found, Target("regress", board, base, lambda p, f: ["regress", str(kept), str(f)], weight=5)]
 
 
-def _model(folder: Path) -> Path:
-    """Train a small CycSeq and save it."""
+def _library_files(folder: Path, screen: Path) -> list[Target]:
+    """A trained CycSeq, and draws."""
     from anndata import read_h5ad
 
     from cycseq import CycSeq, ModelConfig, Stage, TrainConfig
 
-    cells = read_h5ad(folder / "base" / "screen.h5ad")
+    cells = read_h5ad(screen)
     cells.X = np.log2(1 + cells.X / cells.X.sum(axis=1, keepdims=True) * 1e4)
     cells.obs = cells.obs.rename(columns={"line": "context"}).assign(batch="1")
     config = TrainConfig(
@@ -212,103 +255,197 @@ def _model(folder: Path) -> Path:
         pretrain=Stage("pretrain", epochs=1, batch_size=32, learning_rate=1e-3, optimizer="adam", patience=10),
         finetune=Stage("finetune", epochs=1, batch_size=16, learning_rate=1e-3, optimizer="adam", patience=5),
     )
-    model = CycSeq(config, seed=0)
-    model.pretrain(cells)
     path = folder / "model" / "model.pt"
     path.parent.mkdir()
-    model.save(path)
-    return path
 
-
-def outcome_of(arguments: list[str], log: Path) -> str:
-    """Run a command in a process of its own: its exit status, or "traceback", "crash" or "hang"."""
-    child = os.fork()
-    if not child:
-        status = TRACEBACK
-        try:
-            resource.setrlimit(resource.RLIMIT_AS, (GIGABYTES << 30,) * 2)
-            signal.alarm(SECONDS)
-            handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(handle, 1)
-            os.dup2(handle, 2)
-            status = _call(arguments)
-        except SystemExit as error:
-            status = error.code if isinstance(error.code, int) else int(error.code is not None)
-        except BaseException:  # noqa: BLE001 - whatever escapes is what is looked for
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
-    _, ended = os.waitpid(child, 0)
-    if os.WIFSIGNALED(ended):
-        return "hang" if os.WTERMSIG(ended) == signal.SIGALRM else f"crash (signal {os.WTERMSIG(ended)})"
-    status = os.WEXITSTATUS(ended)
-    return str(status) if status in STATUSES else "traceback"
-
-
-def _call(arguments: list[str]) -> int:
-    if arguments[0] == "CycSeq.load":
-        from cycseq import CycSeq
-        from cycseq.errors import CycSeqError
-
-        try:
-            CycSeq.load(Path(arguments[1]))
-        except CycSeqError as error:
-            print(error)
-            return 2
+    def train() -> int:
+        model = CycSeq(config, seed=0)
+        model.pretrain(cells)
+        model.fine_tune(cells, context="L1")
+        model.save(path)
         return 0
-    from benchmarks.cli.app import app
 
-    app(arguments)
-    return 0
+    os.waitpid(fork(train, folder / "log.txt"), 0)  # training starts threads, which a process that forks cannot have
+    return [Target("CycSeq.load", path, path, lambda p, f: ["CycSeq.load", str(f)], weight=4)]
 
 
-def damage_files(n: int, seed: int, folder: Path) -> tuple[Counter[str], list[str]]:
-    """Damage so many files; returns counts of (target, outcome), and the faults."""
-    rng, counts, faults = np.random.default_rng(seed), Counter[str](), list[str]()
-    targets = make_targets(folder)
-    run = run_folder(folder / "base")
-    expected = tables(run) if run else {}
-    by_name: dict[str, list[Target]] = {}
-    for target in targets:
-        by_name.setdefault(target.name, []).append(target)
-    for number in range(n):
-        kind = by_name[list(by_name)[number % len(by_name)]]
-        target = kind[int(rng.integers(0, len(kind)))]
-        copy = folder / "copy"
-        shutil.copytree(target.folder, copy)
-        damaged = copy / target.file.relative_to(target.folder)
-        options = damages(damaged)
-        what = options[int(rng.integers(0, len(options)))](damaged, rng)
-        outcome = outcome_of(target.command(copy, damaged), folder / "log.txt")
-        if outcome == "0" and target.guarded:
-            found = run_folder(copy)
-            moved = [name for name, data in tables(found).items() if expected.get(name) != data] if found else []
-            outcome = f"moved {', '.join(moved)}" if moved else outcome
-        counts[f"{target.name}: {outcome}"] += 1
+# --- one case after another ------------------------------------------------------------------------------------------
+
+
+SHARES = {"resume": 0.14, "report": 0.12, "regress": 0.12, "run --h5ad": 0.1, "data summary": 0.06, "score": 0.24, "CycSeq.load": 0.14}  # fmt: skip
+"""How often each kind of command is chosen; the rest is the others'."""
+
+
+def _sparse(kind: str) -> Damage:
+    return partial(change_sparse, kind=kind)
+
+
+SAMPLE: list[tuple[str, str, Damage]] = [
+    *(("score: truth", "csr.h5ad", _sparse(kind)) for kind in STRUCTURE),
+    *(("score: prediction", "csc.h5ad", _sparse(kind)) for kind in list(STRUCTURE)[:4]),
+    ("data summary", "csc.h5ad", _sparse("wrong shape")),
+    ("run --h5ad", "csr.h5ad", _sparse("index too large")),
+    ("score: prediction", "screen.h5ad", damage.attribute_that_never_ends),
+    ("score: truth", "screen.h5ad", damage.change_hdf5),
+    ("score: truth", "screen.h5ad", damage.cut),
+    ("read_card", "card.toml", damage.change_toml),
+    ("read_card", "card.toml", damage.recode),
+    ("read_annotation", "terms.json", damage.change_json),
+    ("read_annotation", "terms.gaf", damage.recode),
+    *(("report", f"{name}.csv", damage.recode) for name in ("scores", "models")),
+    ("report", "planted.csv", damage.change_csv),
+    ("report", "notes.json", damage.change_json),
+    ("regress", "costs.csv", damage.flip_bytes),
+    ("regress", "manifest.json", damage.change_json),
+    ("resume", "manifest.json", damage.cut),
+    ("resume", "outcome.json", damage.change_json),
+    ("resume", "c0000.npz", damage.cut),
+    *(("CycSeq.load", "model.pt", damage.change_model) for _ in range(6)),
+    ("CycSeq.load", "model.pt", damage.change_zip),
+    ("CycSeq.load", "model.pt", damage.pickle_instead),
+    ("CycSeq.load", "model.pt", damage.other_file),
+]
+"""Target, file and damage of a fixed sample: each kind of damage, and those that once were faults."""
+
+
+class Cases:
+    """Damaged files by number; every number is a case of its own, whichever others are tried."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder, self.seed = folder, seed
+        self.targets = make_targets(folder)
+        self.by_kind: dict[str, dict[str, list[Target]]] = {}
+        for target in self.targets:
+            kind = target.name.split(":")[0]
+            kind = kind if kind in SHARES else "others"
+            self.by_kind.setdefault(kind, {}).setdefault(target.name, []).extend([target] * target.weight)
+        self.environment = {"TMPDIR": str(folder / "tmp")}
+        (folder / "tmp").mkdir()
+
+    def choose(self, number: int) -> tuple[Target, np.random.Generator]:
+        """Choose the target of a case."""
+        rng = np.random.default_rng([self.seed, number])
+        rest = 1 - sum(SHARES.values())
+        kind = rng.choice([*SHARES, "others"], p=[*SHARES.values(), rest])
+        names = self.by_kind[str(kind)]
+        targets = names[list(names)[int(rng.integers(0, len(names)))]]
+        return targets[int(rng.integers(0, len(targets)))], rng
+
+    def run(self, number: int, report: Report) -> None:
+        """Do a case."""
+        target, rng = self.choose(number)
+        options = damages(target.file)
+        self.damage(target, options[int(rng.integers(0, len(options)))], rng, report, str(number))
+
+    def sample(self, report: Report) -> None:
+        """Do the cases of `SAMPLE`."""
+        for n, (name, pattern, change) in enumerate(SAMPLE):
+            found = [t for t in self.targets if t.name.startswith(name) and t.file.match(pattern)]
+            if not found:
+                raise RuntimeError(f"SAMPLE has {name}, {pattern}, and no such file was made.")
+            self.damage(found[0], change, np.random.default_rng(n), report, f"sample {n}")
+
+    def damage(self, target: Target, change: Damage, rng: np.random.Generator, report: Report, label: str) -> None:
+        """Damage one file and note what a command makes of it."""
+        begun, copy = time.monotonic(), self.folder / "copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        damaged = self._copy(target, copy)
+        what, follows = change(damaged, rng)
+        outcome = self._outcome(target, copy, damaged)
+        wrong = self._wrong(target, outcome, follows, copy)
+        report.counts[f"{target.name}: {wrong or outcome}"] += 1
+        report.seconds[target.name] += time.monotonic() - begun
+        if wrong:
+            lines = (self.folder / "log.txt").read_text(errors="replace").strip().splitlines()
+            tail = " | ".join(lines[-2:])[-300:]
+            report.faults.append(f"{label}: {target.name}, {target.file.name}, {what}: {wrong}: {tail}")
+
+    def _copy(self, target: Target, copy: Path) -> Path:
+        if target.folder.is_dir():
+            shutil.copytree(target.folder, copy / target.folder.name)
+            return copy / target.folder.name / target.file.relative_to(target.folder)
+        copy.mkdir()
+        return Path(shutil.copy(target.file, copy / target.file.name))
+
+    def _outcome(self, target: Target, copy: Path, damaged: Path) -> str:
+        place = copy / target.folder.name if target.folder.is_dir() else copy
+        cache_folder = place / "cache" if (place / "cache").is_dir() else copy / "cache"
+        environment = self.environment | {"CYCSEQ_CACHE": str(cache_folder)}
+        return outcome_of(target.command(place, damaged), self.folder / "log.txt", environment)
+
+    def _wrong(self, target: Target, outcome: str, follows: str, copy: Path) -> str:
+        """Say what is wrong with an outcome; "" if nothing is."""
+        if (copy / "ran").exists() or list(copy.rglob("ran")):
+            return "code in the file was run"
         if not outcome.isdigit():
-            lines = (folder / "log.txt").read_text(errors="replace").strip().splitlines()
-            faults.append(
-                f"{number}: {target.name}, {target.file.name}, {what}: {outcome}: {' | '.join(lines[-2:])[-300:]}"
-            )
-            print(faults[-1], flush=True)
-        shutil.rmtree(copy)
-    return counts, faults
+            return outcome
+        if follows == REFUSED and outcome == "0":
+            return "accepted, though it contradicts itself"
+        if outcome == "0" and (target.guarded or follows == SAME):
+            moved = [name for name, data in self.expected(target).items() if found_tables(copy).get(name) != data]
+            return f"moved {', '.join(moved)}" if moved else ""
+        return ""
+
+    def expected(self, target: Target) -> dict[str, bytes]:
+        """Return the tables of the undamaged file."""
+        return self._expected(target.name, target.file, target)
+
+    @cache  # noqa: B019 - as long as the harness
+    def _expected(self, name: str, file: Path, target: Target) -> dict[str, bytes]:
+        place = self.folder / "whole"
+        shutil.rmtree(place, ignore_errors=True)
+        damaged = self._copy(target, place)
+        if (outcome := self._outcome(target, place, damaged)) != "0":
+            raise RuntimeError(f"{name}: an undamaged file gave {outcome}:\n{(self.folder / 'log.txt').read_text()}")
+        return found_tables(place)
+
+
+def found_tables(place: Path) -> dict[str, bytes]:
+    """Read the tables of whatever was made in a folder; those of a run do not depend on the name of its file."""
+    folders = [p.parent for p in place.rglob("scores.csv")] or [p.parent for p in place.rglob("contexts.csv")]
+    return tables(folders[0]) if folders else {}
+
+
+def damage_files(numbers: Sequence[int], seed: int, folder: Path, *, loud: bool = False) -> Report:
+    """Try cases of a seed by number, or where there are none those of `SAMPLE`, in an empty folder."""
+    import_commands()
+    write_screen(folder / "warm.h5ad")
+    warm_up(folder / "warm.h5ad", folder / "warm")
+    cases, report = Cases(folder, seed), Report()
+    if not numbers:
+        cases.sample(report)
+    for number in numbers:
+        before = len(report.faults)
+        cases.run(number, report)
+        for line in report.faults[before:] if loud else ():
+            print(line, flush=True)
+    return report
 
 
 def main() -> int:
     """Damage files, print what happened; the exit status is 1 if there was a fault."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=2000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", type=int, action="append", help="repeat this case; several times for several")
+    parser.add_argument("--sample", action="store_true", help="only the fixed sample: each kind of damage once")
+    parser.add_argument("--keep", type=Path, help="an empty folder to work in, which is kept")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="damaged-files-") as folder:
-        counts, faults = damage_files(options.files, options.seed, Path(folder))
-    for name, n in sorted(counts.items()):
+    numbers: Sequence[int] = (
+        () if options.sample else options.only or range(options.first, options.first + options.files)
+    )
+    with tempfile.TemporaryDirectory(prefix="damaged-files-") as temporary:
+        report = damage_files(numbers, options.seed, options.keep or Path(temporary), loud=True)
+    for name, n in sorted(report.counts.items()):
         print(f"{n:5d} {name}")
-    print(f"{len(faults)} faults in {options.files} files")
-    return bool(faults)
+    for name, seconds in report.seconds.most_common(8):
+        print(f"{seconds:7.1f} s {name}")
+    print(*(report.faults if options.sample else ()), sep="\n")
+    print(
+        f"seed {options.seed}: {len(report.faults)} faults in {len(numbers)} files, {sum(report.seconds.values()):.0f} s"
+    )
+    return bool(report.faults)
 
 
 if __name__ == "__main__":

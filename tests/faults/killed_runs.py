@@ -1,30 +1,45 @@
-"""Kill runs at random moments, resume them, and compare their tables: `python -m tests.faults.killed_runs --kills 200`."""
+"""Kill runs at random moments, resume them, and compare their tables: `python -m tests.faults.killed_runs --kills 200`.
+
+A run in a child says which files it is about to write (an audit hook of Python, nothing in the project is changed). A moment
+is one of these writes in a stage of the run, and a random part of the time to the next one. Most moments lie where files are
+written: predictions, the truth, tables.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
+import select
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-import anndata as ad
 import numpy as np
-import pandas as pd
 import psutil
 
-MODELS = "no_change,train_mean,linear,knn"
-TIMED = ("costs.csv",)
-"""Tables that hold seconds."""
+from tests.faults.processes import MODELS, fork, import_commands, run_folder, tables, warm_up, write_screen
+
+STAGES = ("preparing", "training", "scoring", "tables")
+SHARES = (0.1, 0.35, 0.2, 0.35)
+"""How often a moment is chosen in each stage."""
+WAYS = ("parent", "parent", "parent", "SIGTERM", "worker")
+MOST_FAULTS = 20
+"""After which no more runs are killed."""
+SECONDS = 120
+"""Within which a run must end."""
 SECONDS_TO_END = 15.0
-"""Seconds within which the processes of a killed run must be gone."""
-LATE = 0.6
-"""Share of a whole run's time after which its tables are being made."""
+"""Within which the processes of a killed run must be gone."""
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+INTERRUPTED = 130
 
 
 @dataclass
@@ -32,144 +47,231 @@ class Report:
     """What was killed, and what was wrong afterwards."""
 
     kills: Counter[str] = field(default_factory=Counter)
-    """Kills, by process and by what the run was doing."""
+    """Kills by way and stage."""
+    kept: int = 0
+    """Files of finished trainings that were there at kills, all together."""
     compared: int = 0
     """Runs that came to their end after kills, whose tables were compared."""
     faults: list[str] = field(default_factory=list)
 
 
-def write_screen(path: Path, seed: int = 0) -> None:
-    """Write a screen of 3 lines × 4 knock-downs and controls, counts of 80 genes."""
-    rng = np.random.default_rng(seed)
-    genes = [f"GENE{i}" for i in range(80)]
-    effects = {p: rng.normal(0, 0.5, 80) for p in genes[:4]} | {"control": np.zeros(80)}
-    rows, labels = [], []
-    for line in ("L1", "L2", "L3"):
-        base = rng.gamma(0.7, 1.0, 80) + 0.05
-        for perturbation, effect in effects.items():
-            n = 60 if perturbation == "control" else 30
-            rate = base * np.exp(effect)
-            rows.append(rng.poisson(2000 * rate / rate.sum(), (n, 80)))
-            labels += [(perturbation, line)] * n
-    obs = pd.DataFrame(labels, columns=["perturbation", "line"], index=[f"cell{i}" for i in range(len(labels))])
-    ad.AnnData(np.vstack(rows).astype(np.float32), obs, pd.DataFrame(index=genes)).write_h5ad(path)
+@dataclass(frozen=True)
+class Write:
+    """A file that a run is about to write, rename or remove."""
+
+    stage: int
+    """Position in `STAGES`."""
+    gap: float
+    """Seconds to the next write."""
 
 
-def start(screen: Path, out: Path, jobs: int = 1) -> psutil.Popen:
-    """Start a run, or go on with it, in a process of its own; what it prints is added to out/log.txt."""
-    out.mkdir(parents=True, exist_ok=True)
-    command = f"-m benchmarks.run --h5ad {screen} --context-key line --models {MODELS} --no-figures --threads 1"
-    with (out / "log.txt").open("ab") as log:
-        return psutil.Popen(
-            [sys.executable, *command.split(), "--out", str(out), "--resume", "--jobs", str(jobs)],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
+class Started:
+    """A run in a child process, and the writes that it reports."""
 
+    def __init__(self, screen: Path, out: Path, jobs: int = 1, cache: Path | None = None) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "tmp").mkdir(exist_ok=True)
+        self.out, self.log, self.stage = out, out / "log.txt", 0
+        reading, writing = os.pipe()
+        arguments = ["run", "--h5ad", str(screen), "--context-key", "line", "--models", MODELS, "--direction", "n2p"]
+        arguments += ["--folds", "2", "--no-figures", "--threads", "1", "--jobs", str(jobs), "--resume"]
+        environment = {"CYCSEQ_CACHE": str(cache or out / "cache"), "TMPDIR": str(out / "tmp")}
 
-def run_folder(out: Path) -> Path | None:
-    """Return the folder of the run in `out`, or None before it is made."""
-    return next(out.glob("*/*/"), None)
+        def work() -> int:
+            os.close(reading)
+            os.set_inheritable(writing, False)
+            sys.addaudithook(lambda event, given: _report(writing, event, given))
+            tempfile.tempdir = None
+            from benchmarks.cli.app import app
 
+            app([*arguments, "--out", str(out / "results")])
+            return 0
 
-def tables(folder: Path) -> dict[str, bytes]:
-    """Read the tables of a run as they are, but for those that hold seconds."""
-    return {p.name: p.read_bytes() for p in sorted(folder.glob("*.csv")) if p.name not in TIMED}
+        self.process = psutil.Process(fork(work, self.log, environment))
+        os.close(writing)
+        self._reading, self._rest = reading, b""
 
+    def writes(self, seconds: float) -> Iterator[str]:
+        """Yield the paths that are written; ends with the run, and after so many seconds without a write."""
+        while select.select([self._reading], [], [], seconds)[0]:
+            data = os.read(self._reading, 65536)
+            if not data:
+                return
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            for line in lines:
+                path = line.decode(errors="replace")
+                if (stage := stage_of(path, self.out)) is not None:
+                    self.stage = max(self.stage, stage)
+                    yield path
 
-def outcomes(folder: Path | None) -> dict[str, bytes]:
-    """Read what a run has finished: the outcome of each training."""
-    return {} if folder is None else {str(p): p.read_bytes() for p in sorted(folder.glob("**/outcome.json"))}
+    def ended(self) -> int:
+        """Wait for the end: exit status, a negative one for a signal, or `None` where it takes too long."""
+        for _ in self.writes(SECONDS):
+            pass
+        os.close(self._reading)
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            found, status = os.waitpid(self.process.pid, os.WNOHANG)
+            if found:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.005)
+        self.process.kill()
+        os.waitpid(self.process.pid, 0)
+        return 124
 
-
-def kill_one(process: psutil.Popen, victim: str) -> str:
-    """Kill the parent, or one of its children chosen by the caller's word; returns which was killed, or "" for none."""
-    if victim == "child":
+    def children(self) -> list[psutil.Process]:
+        """All processes that the run has started."""
         with suppress(psutil.NoSuchProcess):
-            children = process.children(recursive=True)
-            if children:
-                children[-1].kill()
-                return "child"
-    if process.poll() is None:
-        process.kill()
-        return "parent"
-    return ""
+            return self.process.children(recursive=True)
+        return []
+
+    def workers(self) -> list[psutil.Process]:
+        """Processes that train: the children of the fork server."""
+        with suppress(psutil.NoSuchProcess):
+            return [worker for child in self.process.children() for worker in child.children()]
+        return []
 
 
-def gone(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Wait until processes have ended; returns those that have not."""
-    return psutil.wait_procs(processes, SECONDS_TO_END)[1]
+def _report(pipe: int, event: str, given: tuple[Any, ...]) -> None:
+    """Report an event of Python that changes a file."""
+    if event == "open" and isinstance(given[0], str | os.PathLike) and given[2] & WRITES:
+        path = os.fspath(given[0])
+    elif event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree"):
+        path = os.fspath(given[1] if event == "os.rename" else given[0])
+    else:
+        return
+    with suppress(OSError):
+        os.write(pipe, (path if isinstance(path, str) else path.decode()).encode() + b"\n")
 
 
-def kill_runs(kills: int, seed: int, folder: Path) -> Report:
-    """Kill runs until so many kills were made; each run is resumed until it comes to its end.
-
-    Parameters
-    ----------
-    kills
-        How often to kill.
-    seed
-        Of the moments and of the processes that are killed.
-    folder
-        An empty folder.
-    """
-    rng, report = np.random.default_rng(seed), Report()
-    screen = folder / "screen.h5ad"
-    write_screen(screen)
-    start(screen, folder / "warm").wait()  # prepares the data and fills the caches
-    begun = time.monotonic()
-    start(screen, folder / "whole").wait()
-    whole = time.monotonic() - begun
-    expected = tables(run_folder(folder / "whole"))
-    number = 0
-    while sum(report.kills.values()) < kills:
-        out = folder / f"run{number}"
-        _one_run(screen, out, whole, rng, report, expected)
-        if report.faults:
-            return report
-        shutil.rmtree(out)
-        number += 1
-        print(f"{sum(report.kills.values())} of {kills} kills, {report.compared} runs compared", flush=True)
-    return report
+def stage_of(path: str, out: Path) -> int | None:
+    """Say which stage a run is in that writes this file; None for what it may write in any."""
+    if not path.startswith(str(out)):
+        return None
+    parts = path[len(str(out)) + 1 :].split("/")
+    if parts[0] == "cache":
+        return 0
+    if parts[0] == "tmp" or {"predictions", "fitted"} & set(parts):
+        return 1
+    if "truth" in parts:
+        return 2
+    name = parts[-1].lstrip(".")
+    return 3 if len(parts) == 4 and not name.startswith(("manifest", "lock")) and "." in name else None
 
 
-def _one_run(
-    screen: Path, out: Path, whole: float, rng: np.random.Generator, report: Report, expected: dict[str, bytes]
-) -> None:
-    """Kill one run and resume it until a resumed run comes to its end, then compare its tables."""
-    kept: dict[str, bytes] = {}
-    while True:
-        process = start(screen, out, jobs=int(rng.integers(1, 3)))
-        share = rng.uniform(LATE, 1.0) if rng.random() < 0.4 else rng.uniform(0.05, 1.0)
-        victim = "child" if rng.random() < 0.4 else "parent"
-        with suppress(psutil.TimeoutExpired):
-            process.wait(share * whole)
-        tree = [process, *process.children(recursive=True)] if process.is_running() else []
-        killed = kill_one(process, victim) if process.poll() is None else ""
-        if killed == "child":
-            process.wait()
-        elif killed:
-            left = gone(tree)
-            report.faults += [f"{p.pid} ({' '.join(p.cmdline()[:4])}) outlived its killed run" for p in left]
-        if killed:
-            report.kills[f"{killed}, {_stage(out)}"] += 1
-        now = outcomes(run_folder(out))
-        report.faults += [f"{name} was lost or changed" for name, data in kept.items() if now.get(name) != data]
-        kept = now if killed != "child" else {}
-        if not killed:
-            break
-    report.compared += 1
-    folder = run_folder(out)
-    found = tables(folder) if folder else {}
-    report.faults += [f"{out}: {name} differs" for name in expected if found.get(name) != expected[name]]
+def finished(out: Path) -> dict[str, tuple[int, int]]:
+    """Return size and time of every file of every training that has ended without a failure."""
+    from benchmarks.execution.prediction_store import get_outcome
+
+    found = {}
+    for path in (out / "results").glob("**/outcome.json"):
+        outcome = get_outcome(path.parent)
+        if outcome and outcome.key and not outcome.failed:
+            found |= {str(p): (p.stat().st_size, p.stat().st_mtime_ns) for p in path.parent.iterdir()}
+    return found
 
 
-def _stage(out: Path) -> str:
-    folder = run_folder(out)
-    if folder is None:
-        return "before training"
-    done = len(outcomes(folder))
-    return "tables" if done >= len(MODELS.split(",")) else "training"
+def lost(before: dict[str, tuple[int, int]], out: Path) -> list[str]:
+    """List what was finished and is gone, or was made again."""
+    now = finished(out)
+    return [
+        f"{name} was finished, and {'made again' if name in now else 'lost'}"
+        for name in before
+        if now.get(name) != before[name]
+    ]
+
+
+class Killer:
+    """Kills runs of one screen."""
+
+    def __init__(self, seed: int, folder: Path) -> None:
+        self.rng, self.folder, self.report = np.random.default_rng(seed), folder, Report()
+        self.screen = folder / "screen.h5ad"
+        write_screen(self.screen, perturbations=3, genes=40)
+        import_commands()
+        warm_up(self.screen, folder / "warm")
+        whole = Started(self.screen, folder / "whole")
+        times = [(time.monotonic(), whole.stage) for _ in whole.writes(SECONDS)] + [(time.monotonic(), 3)]
+        if (status := whole.ended()) != 0:
+            raise RuntimeError(f"The undisturbed run ended with {status}:\n{whole.log.read_text()}")
+        self.timeline = [Write(stage, after - now) for (now, stage), (after, _) in pairwise(times)]
+        self.expected = self._tables(folder / "whole")
+
+    def _tables(self, out: Path) -> dict[str, bytes]:
+        found = run_folder(out / "results")
+        return tables(found) if found else {}
+
+    def kill_runs(self, kills: int) -> Report:
+        """Kill until so many kills were made; a run is killed several times, and then comes to its end."""
+        number = 0
+        while sum(self.report.kills.values()) < kills and len(self.report.faults) < MOST_FAULTS:
+            out, before = self.folder / f"run{number}", len(self.report.faults)
+            stages = self.rng.choice(len(STAGES), size=int(self.rng.integers(1, 6)), p=SHARES)
+            for stage in sorted(map(int, stages)):  # what is trained is not trained again
+                self._kill(out, stage)
+            self._finish(out)
+            for fault in self.report.faults[before:]:
+                print(f"{out.name}: {fault}", flush=True)
+            if len(self.report.faults) == before:
+                shutil.rmtree(out)
+            number += 1
+            print(f"{sum(self.report.kills.values())} kills, {self.report.compared} runs compared", flush=True)
+        return self.report
+
+    def _kill(self, out: Path, stage: int) -> None:
+        """Start or resume a run, and kill it at a random moment of a stage, or when it is beyond it."""
+        before = finished(out)
+        self.report.kept += len(before)
+        run = Started(self.screen, out, jobs=int(self.rng.integers(1, 3)))
+        moments = [write for write in self.timeline if write.stage == stage]
+        number = int(self.rng.integers(0, len(moments)))
+        seen = 0
+        for _ in run.writes(SECONDS):
+            seen += run.stage == stage
+            if run.stage > stage or seen > number:
+                break
+        time.sleep(float(self.rng.uniform(0, 1)) * min(moments[number].gap, 1.0))
+        self._end(run, str(self.rng.choice(WAYS)))
+        self.report.faults += lost(before, out)
+
+    def _end(self, run: Started, way: str) -> None:
+        left, status, at = run.children(), None, run.stage
+        workers = run.workers()
+        if way == "worker" and workers:
+            with suppress(psutil.NoSuchProcess):
+                workers[int(self.rng.integers(0, len(workers)))].kill()
+            allowed = (0, 1)
+        else:
+            way = "parent" if way == "worker" else way
+            with suppress(psutil.NoSuchProcess):
+                run.process.send_signal(signal.SIGTERM if way == "SIGTERM" else signal.SIGKILL)
+            allowed = (INTERRUPTED, 0) if way == "SIGTERM" else (-signal.SIGKILL, 0)
+        status = run.ended()
+        self.report.kills[f"{way}, {STAGES[at]}"] += 1
+        said = run.log.read_text(errors="replace")
+        if status not in allowed or "Traceback (most recent call last)" in said:
+            self.report.faults.append(f"{way} killed in {STAGES[at]}: exit status {status}: {said[-1500:]}")
+        self.orphans = [*getattr(self, "orphans", []), *left]
+
+    def _finish(self, out: Path) -> None:
+        """Resume a run until its end (what failed because a worker was killed is tried again), and compare its tables."""
+        before = finished(out)
+        run = Started(self.screen, out)
+        status = run.ended()
+        self.report.faults += lost(before, out)
+        if status:
+            self.report.faults.append(
+                f"{out}: resumed, exit status {status}: {run.log.read_text(errors='replace')[-1500:]}"
+            )
+        found = self._tables(out)
+        self.report.faults += [
+            f"{out}: {name} differs" for name in self.expected if found.get(name) != self.expected[name]
+        ]
+        for process in psutil.wait_procs(self.orphans, SECONDS_TO_END)[1]:
+            with suppress(psutil.NoSuchProcess):
+                self.report.faults.append(f"{process.pid} ({' '.join(process.cmdline()[:4])}) outlived its killed run")
+        self.orphans = []
+        self.report.compared += 1
 
 
 def main() -> int:
@@ -177,10 +279,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="an empty folder to work in, which is kept")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="killed-runs-") as folder:
-        report = kill_runs(options.kills, options.seed, Path(folder))
-    print(f"{sum(report.kills.values())} kills: {dict(report.kills)}; {report.compared} runs compared")
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="killed-runs-") as temporary:
+        report = Killer(options.seed, (options.keep or Path(temporary)).resolve()).kill_runs(options.kills)
+    seconds = time.monotonic() - begun
+    print(
+        f"seed {options.seed}: {sum(report.kills.values())} kills in {seconds:.0f} s; {report.compared} runs compared"
+    )
+    for name, n in sorted(report.kills.items()):
+        print(f"{n:5d} {name}")
     print("\n".join(report.faults) or "nothing was lost")
     return bool(report.faults)
 

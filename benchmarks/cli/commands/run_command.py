@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -128,7 +127,6 @@ def main(
         figures=figures,
         data_dir=data_dir,
     )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's way of saying Ctrl-C
     names = suite_names(split_names(suite))
     if len(names) > 1 and not h5ad:
         with Display() as display:

@@ -111,11 +111,8 @@ def open_h5ad(path: Path, keys: Keys, space: str, notes: list[str], *, whole: bo
         obs = _frame(handle, "obs", path, [c for c in wanted if c])
         place = "raw/var" if keys.layer == "raw" else "var"
         var = _frame(handle, place, path, [c for c in (keys.genes, keys.gene_ids) if c and c != INDEX])
-        shape = matrix_of(handle, keys.layer, path).shape
+        matrix_of(handle, keys.layer, path)
         notes += _other_matrices(handle, keys.layer, space, path)
-    if shape != (len(obs), len(var)):
-        turned = " It is transposed: expected cell × gene." if shape == (len(var), len(obs)) else ""
-        raise DataError(f"{path}: {keys.layer} is {shape}, but obs × var is {(len(obs), len(var))}.{turned}")
     given = obs[keys.perturbation]
     if whole and isinstance(given.dtype, pd.CategoricalDtype):
         tell_missing(given.cat.categories.astype(str), given.astype(str), str(path), notes)
@@ -219,7 +216,18 @@ def matrix_of(handle: h5py.File, layer: str, path: Path) -> StoredMatrix:
     if place not in handle:
         has = [*(p for p in ("X", "raw") if p in handle), *handle.get("layers", ())]
         raise DataError(f"{path} has no matrix '{layer}'; it has {', '.join(has) or 'none'}. Name one with --layer.")
-    return StoredMatrix(handle[place], str(path))
+    matrix = StoredMatrix(handle[place], str(path))
+    expected = _length(handle, "obs"), _length(handle, "raw/var" if layer == "raw" else "var")
+    if matrix.shape != expected:
+        turned = " It is transposed: expected cell × gene." if matrix.shape == expected[::-1] else ""
+        raise DataError(f"{path}: {layer} is {matrix.shape}, but obs × var is {expected}.{turned}")
+    return matrix
+
+
+def _length(handle: h5py.File, name: str) -> int:
+    """Number of rows of a table: of its index, or of the compound array that AnnData wrote before 0.7."""
+    table = handle[name]
+    return len(table[str(table.attrs.get("_index", "_index"))] if isinstance(table, h5py.Group) else table)
 
 
 def _frame(handle: h5py.File, name: str, path: Path, wanted: Sequence[str]) -> pd.DataFrame:
@@ -233,7 +241,7 @@ def _frame(handle: h5py.File, name: str, path: Path, wanted: Sequence[str]) -> p
         if isinstance(table, h5py.Group) and "__categories" not in table:
             check_columns([str(c) for c in table.attrs.get("column-order", ())], wanted, what)
             index = pd.Index(_element(table, str(table.attrs.get("_index", "_index")), what))
-            return pd.DataFrame(index=index).assign(**{c: _element(table, c, what) for c in wanted})
+            return pd.DataFrame(index=index).assign(**{c: _of_rows(_element(table, c, what), index, c) for c in wanted})
         if isinstance(table, h5py.Group):
             frame: pd.DataFrame = read_elem(table)
         else:
@@ -251,6 +259,13 @@ def _element(table: h5py.Group, name: str, source: str) -> Any:
         raise DataError(
             f"{source} column '{name}' cannot be read by this anndata ({error}). Write it again as text."
         ) from error
+
+
+def _of_rows(column: Any, index: pd.Index, name: str) -> Any:
+    """Return a column; raises `ValueError` unless it has one value for each row."""
+    if np.shape(column) != (len(index),):
+        raise ValueError(f"column '{name}' has shape {np.shape(column)}, and the index {len(index)} names")
+    return column
 
 
 def _column(var: pd.DataFrame, name: str) -> list[str]:

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import scipy.sparse as sp
 
+from benchmarks.data.readers.hdf5_probe import check_structure
 from benchmarks.errors import DataError
 
 COLUMNS_PER_READ = 1 << 21
@@ -29,6 +30,8 @@ def opened(path: Path) -> Iterator[h5py.File]:
         )
     if not path.is_file():
         raise DataError(f"{path} does not exist; expected an h5ad file.")
+    if died := check_structure(path):
+        raise DataError(f"{path} cannot be read as h5ad ({died}). It is damaged: get it again.")
     try:
         handle = h5py.File(path, "r")
     except OSError as error:
@@ -47,6 +50,8 @@ def opened(path: Path) -> Iterator[h5py.File]:
             AttributeError,
             IndexError,
             OverflowError,
+            RecursionError,
+            MemoryError,
         ) as error:
             raise DataError(
                 f"{path} cannot be read as h5ad ({type(error).__name__}: {error}). It is damaged, or written with a "

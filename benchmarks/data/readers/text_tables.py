@@ -28,7 +28,7 @@ def readable(path: Path) -> Iterator[None]:
     """Turn what goes wrong while a file is read into a `DataError` that names it and says what to do."""
     try:
         yield
-    except (EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
+    except (EOFError, zlib.error, gzip.BadGzipFile, csv.Error, ValueError, LookupError, OverflowError) as error:
         raise DataError(
             f"{path} is not the text or table that was expected ({type(error).__name__}: {error}). It is truncated, damaged "
             "or another file: delete it and get it again."
@@ -98,14 +98,15 @@ def _name_columns(path: Path, sep: str, header: bool) -> list[str]:
 
     R writes the names of rows without a heading: that column is called "".
     """
+    sep = " " if sep == BLANKS else sep
     with open_text(path) as lines:
         head = [lines.readline(), lines.readline()]
-    if not head[0].strip():
-        raise DataError(f"{path} is empty. Delete it and get it again.")
-    sep = " " if sep == BLANKS else sep
-    first, second = (
-        [field.strip() for field in next(csv.reader([line], delimiter=sep, skipinitialspace=True), [])] for line in head
-    )
+        if not head[0].strip():
+            raise DataError(f"{path} is empty. Delete it and get it again.")
+        first, second = (
+            [field.strip() for field in next(csv.reader([line], delimiter=sep, skipinitialspace=True), [])]
+            for line in head
+        )
     if not header:
         return [str(i) for i in range(len(first))]
     return ["", *first] if len(second) == len(first) + 1 else first

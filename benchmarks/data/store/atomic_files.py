@@ -123,6 +123,10 @@ def _refusals(path: Path, remedy: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror or error}. {remedy}") from error
+    except RuntimeError as error:
+        if "errno = " not in str(error):
+            raise
+        raise StoreError(f"{path} cannot be written: {error}. {remedy}") from error  # HDF5 on closing a file
 
 
 @contextmanager

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pytest
+import torch
 
 from cycseq import (
     CheckpointError,
@@ -387,3 +389,46 @@ def test_latents_name_the_weights_of_each_draw(screen, config):
     of_a = latents.obs["context"] == "lineA"
     assert set(latents.obs.loc[of_a, "weights"]) == {"fine-tuned on lineA"}
     assert set(latents.obs.loc[~of_a, "weights"]) == {"pre-trained"}
+
+
+def nan_in_a_weight(content):
+    content["critics"][next(iter(content["critics"]))].view(-1)[0] = float("nan")
+
+
+def wider_than_its_weights(content):
+    content["config"] = content["config"].replace('"hidden": [', '"hidden": [1000000000, ')
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        nan_in_a_weight,
+        wider_than_its_weights,
+        lambda content: content["generators"].popitem(),
+        lambda content: content.update(generators=[1]),
+        lambda content: content.update(fine_tuned={"L1": None}),
+        lambda content: content.update(seed=""),
+        lambda content: content.update(seed=-1),
+        lambda content: content.update(seed=True),
+        lambda content: content.update(cells=[["a"]]),
+        lambda content: content.update(config="[" * 100_000),
+        lambda content: content.update(vocabulary='{"genes": []}'),
+        lambda content: content.pop("critics"),
+    ],
+)
+def test_a_model_file_with_other_content_is_refused(model, tmp_path, change):
+    path = tmp_path / "model.pt"
+    model.save(path)
+    content = torch.load(path, weights_only=True)
+    change(content)
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=r"model\.pt"):
+        CycSeq.load(path)
+
+
+def test_a_compressed_archive_of_any_size_is_not_unpacked(tmp_path):
+    path = tmp_path / "model.pt"
+    with ZipFile(path, "w", ZIP_DEFLATED) as parts:
+        parts.writestr("archive/data.pkl", bytes(1 << 26))
+    with pytest.raises(CheckpointError, match="larger than the file"):
+        CycSeq.load(path)

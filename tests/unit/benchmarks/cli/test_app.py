@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from benchmarks.cli.app import app
+from benchmarks.cli.console import exit_statuses
+from benchmarks.errors import StoreError
 
 COMMANDS = (
     "audits",
@@ -53,3 +60,40 @@ def test_help_and_lists_import_nothing_heavy(arguments: tuple[str, ...]) -> None
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     allowed = {"numpy", "scipy"} if "--list" in arguments else set()
     assert not set(done.stdout.splitlines()[-1].split()) & set(HEAVY) - allowed
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, ValueError])
+def test_sigterm_ends_a_command_with_130_also_where_a_library_turns_it_into_an_error(raised) -> None:
+    @exit_statuses("")
+    def command() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        except KeyboardInterrupt as error:
+            raise raised from error
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(typer.Exit) as ended:
+        command()
+    assert ended.value.exit_code == 130
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(("error", "status"), [(OSError(errno.ENOSPC, "No space left"), 2), (StoreError("damaged"), 2)])
+def test_what_a_disk_refuses_ends_a_command_with_2(error, status) -> None:
+    @exit_statuses("")
+    def command() -> None:
+        raise error
+
+    with pytest.raises(typer.Exit) as ended:
+        command()
+    assert ended.value.exit_code == status
+
+
+def test_a_fault_of_the_program_is_not_hidden() -> None:
+    @exit_statuses("")
+    def command() -> None:
+        raise FileNotFoundError("a file of the program's own")
+
+    with pytest.raises(FileNotFoundError):
+        command()

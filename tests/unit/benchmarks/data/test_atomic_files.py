@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
@@ -34,3 +35,21 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be written"):
         atomic_files.write_json(tmp_path / "file" / "a.json", {})
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), StoreError),
+        (RuntimeError("Can't decrement id ref count (unable to extend file properly, errno = 28)"), StoreError),
+        (RuntimeError("a fault of the program"), RuntimeError),
+    ],
+)
+def test_what_a_disk_or_hdf5_refuses_is_a_store_error_and_leaves_nothing(tmp_path, error, expected):
+    def make(folder):
+        (folder / "part").write_text("half")
+        raise error
+
+    with pytest.raises(expected):
+        atomic_files.make_once(tmp_path / "made", make)
+    assert [p.name for p in tmp_path.iterdir() if p.is_dir()] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,15 @@ import pytest
 
 from benchmarks.contract import Prediction
 from benchmarks.errors import StoreError
-from benchmarks.execution.prediction_store import get_outcome, get_prediction, prediction_path, put_prediction
+from benchmarks.execution.prediction_store import (
+    Outcome,
+    get_outcome,
+    get_prediction,
+    prediction_path,
+    put_outcome,
+    put_prediction,
+)
+from benchmarks.scoring.endings import Ending
 
 
 @pytest.mark.parametrize("low", [0.0, 0.1, 0.3, 0.6, 0.9])
@@ -27,4 +36,24 @@ def test_damaged_prediction_is_refused(tmp_path: Path, low: float) -> None:
 
 def test_outcome_of_deep_nesting_is_none(tmp_path: Path) -> None:
     (tmp_path / "outcome.json").write_text("[" * 100_000)
+    assert get_outcome(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda table: table.update(budget="quick"),
+        lambda table: table["endings"][0].update(reason="another"),
+        lambda table: table.update(endings=[]),
+        lambda table: table.pop("key"),
+        lambda table: table.update(fit_seconds=1),
+    ],
+)
+def test_an_outcome_of_other_content_is_none(tmp_path: Path, change) -> None:
+    written = Outcome("key", (Ending("L1", "A", "failed", "a reason", 10.0),), peak_memory_mb=0.1)
+    put_outcome(tmp_path, written)
+    assert get_outcome(tmp_path) == written
+    table = json.loads((tmp_path / "outcome.json").read_text())
+    change(table)
+    (tmp_path / "outcome.json").write_text(json.dumps(table))
     assert get_outcome(tmp_path) is None

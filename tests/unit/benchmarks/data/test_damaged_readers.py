@@ -1,0 +1,113 @@
+"""Files that are damaged are refused by the one reader of their kind."""
+
+from __future__ import annotations
+
+import gzip
+
+import anndata as ad
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from benchmarks.data.annotation import read_annotation
+from benchmarks.data.cards import DATASETS, read_card
+from benchmarks.data.readers.hdf5_probe import check_structure
+from benchmarks.data.readers.stored_matrix import opened
+from benchmarks.data.readers.text_tables import read_table
+from benchmarks.errors import DataError
+from benchmarks.scoring.external.prediction_files import read_cells
+from benchmarks.scoring.external.score_files import ScoringRequest
+from tests.faults.damage import REFUSED, SAME, STRUCTURE, attribute_that_never_ends, change_sparse
+
+KEYS = ScoringRequest((), DATASETS).keys
+"""The usual columns."""
+
+
+@pytest.fixture(params=["csr", "csc"])
+def cells(request, tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.poisson(1.5, (12, 7)).astype(np.float32)
+    obs = pd.DataFrame({"perturbation": ["control", "A", "B"] * 4}, index=[f"c{i}" for i in range(12)])
+    made = ad.AnnData(getattr(sp, f"{request.param}_matrix")(x), obs, pd.DataFrame(index=[f"G{i}" for i in range(7)]))
+    made.write_h5ad(tmp_path / "cells.h5ad")
+    return tmp_path / "cells.h5ad"
+
+
+@pytest.mark.parametrize("kind", STRUCTURE)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sparse_matrix_that_contradicts_itself_is_refused_and_one_written_otherwise_is_the_same(cells, kind, seed):
+    expected = read_cells(cells, KEYS).X[np.arange(12)].toarray()
+    follows = change_sparse(cells, np.random.default_rng(seed), kind)[1]
+    if follows == REFUSED:
+        with pytest.raises(DataError, match=r"cells\.h5ad"):
+            read_cells(cells, KEYS)
+    else:
+        assert follows == SAME
+        np.testing.assert_array_equal(read_cells(cells, KEYS).X[np.arange(12)].toarray(), expected)
+
+
+@pytest.mark.parametrize("name", ["X", "obs/_index", "var/_index"])
+def test_declared_sizes_take_no_memory(tmp_path, name):
+    """A dataset may declare a size of which not one value is written."""
+    path = tmp_path / "cells.h5ad"
+    obs = pd.DataFrame({"perturbation": ["control", "A"]}, index=["a", "b"])
+    ad.AnnData(np.ones((2, 3), np.float32), obs, pd.DataFrame(index=list("xyz"))).write_h5ad(path)
+    with h5py.File(path, "r+") as file:
+        kept = dict(file[name].attrs)
+        del file[name]
+        shape = (10**9, 10**3) if name == "X" else (10**12,)
+        new = file.create_dataset(name, shape, dtype="f4" if name == "X" else "S8", chunks=(1000,) * len(shape))
+        new.attrs.update(kept)
+    with pytest.raises(DataError, match=r"cells\.h5ad"):
+        read_cells(path, KEYS)
+
+
+def test_a_file_in_which_hdf5_never_ends_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "cells.h5ad"
+    obs = pd.DataFrame({"perturbation": ["control", "A"] * 50}, index=[f"cell{i}" for i in range(100)])
+    ad.AnnData(np.ones((100, 3), np.float32), obs, pd.DataFrame(index=list("xyz"))).write_h5ad(path)
+    assert check_structure(path) == ""
+    attribute_that_never_ends(path, np.random.default_rng(0))
+    assert "signal" in check_structure(path)
+    with pytest.raises(DataError, match="damaged"), opened(path):
+        pass
+
+
+@pytest.mark.parametrize("text", [b"\xff\xfe\x00", b"x = " + b"[" * 100_000, b"name = 3", b"files = 1", b"[[["])
+def test_cards_that_are_no_card_are_refused(tmp_path, text):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "card.toml").write_bytes(text)
+    with pytest.raises(DataError, match=r"card\.toml"):
+        read_card("own", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("terms.json", b"[" * 100_000),
+        ("terms.json", b'{"A": "GO:1"}'),
+        ("terms.json", '{"A": ["é"]}'.encode("latin-1")),
+        ("terms.gaf", b"\xff\t" * 20),
+        ("terms.gaf", b"\x1f\x8b\x08"),
+        ("gene2go", b""),
+    ],
+)
+def test_annotations_of_another_shape_are_refused(tmp_path, name, text):
+    (tmp_path / name).write_bytes(text)
+    (tmp_path / "symbol_ensembl_entrez.txt").write_bytes(b"")
+    with pytest.raises(DataError):
+        read_annotation(tmp_path / name)
+
+
+@pytest.mark.parametrize("text", [b"a\tb\n" + b"x" * 200_000 + b"\t1\n", b"a\tb\n\xff\t1\n", b"a\tb\n\x00\n", b"\x00"])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_text_tables_are_read_or_refused(tmp_path, text, zipped):
+    path = tmp_path / "table.tsv"
+    path.write_bytes(gzip.compress(text) if zipped else text)
+    try:
+        table = read_table(path, ("a", "b"))
+    except DataError:
+        return
+    assert list(table.columns) == ["a", "b"]
