@@ -2,11 +2,16 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
+
+LONGEST = 160
+"""Bytes of a file's name without what is put before and behind it; most disks take 255 in all."""
 
 
 def decimals(values: pd.Series) -> int:
@@ -51,9 +56,54 @@ def seconds(value: float) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Escape what Markdown or HTML would take for markup in a text that comes from a file."""
-    line = " ".join(text.split())
-    return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
+    """Escape what Markdown or HTML would take for markup in a text that comes from a file.
+
+    Letters, digits, and "_" between them stay as they are. Characters that cannot be seen, line breaks among them, are shown.
+    """
+    escaped = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"[\\`*\[\]|~#]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", escaped)
+
+
+def visible(text: str) -> str:
+    """Show the characters of a text that cannot be seen, such as line breaks, or that would steer a terminal."""
+    return "".join(letter if letter.isprintable() else _symbol(letter) for letter in text)
+
+
+def _symbol(letter: str) -> str:
+    """Return a symbol for a control character, a space for any space, and the number of any other character."""
+    if letter < " ":
+        return chr(0x2400 + ord(letter))
+    return " " if letter.isspace() else f"{{U+{ord(letter):04X}}}"
+
+
+def plain_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose texts, which come from a file, are escaped by `plain_text` for a page."""
+    return change_texts(table, plain_text)
+
+
+def change_texts(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    """Return a table whose texts are changed by a function; values that are no text stay."""
+    texts = {name: table[name] for name in table if not pd.api.types.is_numeric_dtype(table[name])}
+    return table.assign(**{str(name): _change_column(column, change) for name, column in texts.items()})
+
+
+def _change_column(column: pd.Series, change: Callable[[str], str]) -> pd.Series:
+    known = {value: change(value) for value in column.unique() if isinstance(value, str)}
+    if all(old == new for old, new in known.items()):
+        return column
+    changed = column.astype(object).map(lambda value: known.get(value, value))
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        return changed
+    order = dict.fromkeys(known.get(value, value) for value in column.cat.categories)
+    return changed.astype(pd.CategoricalDtype(list(order)))
+
+
+def file_name(text: str) -> str:
+    """Replace what is no letter, digit, "-", "_" or "." by "_"; a text too long for a name ends in its hash."""
+    name = re.sub(r"[^\w.-]", "_", text)
+    if len(name.encode()) <= LONGEST:
+        return name
+    return f"{name.encode()[: LONGEST - 9].decode(errors='ignore')}-{sha256(text.encode()).hexdigest()[:8]}"
 
 
 def shorten(text: str, width: int) -> str:
@@ -73,7 +123,7 @@ def markdown_table(rows: Sequence[Mapping[str, str]], *, left: int = 2) -> str:
     rule = [":--" if place < left else "--:" for place in range(len(header))]
     lines = [header, rule, *(row.values() for row in rows)]
     return "\n".join(
-        "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |" for line in lines
+        "| " + " | ".join(re.sub(r"(?<!\\)\|", r"\|", " ".join(cell.split())) for cell in line) + " |" for line in lines
     )
 
 
@@ -84,7 +134,12 @@ def bullets(lines: Iterable[str]) -> str:
 
 def picture(path: Path, folder: Path) -> str:
     """Write a link to a picture, relative to the folder of the page."""
-    return f"![{path.stem}]({path.relative_to(folder).as_posix()})"
+    return f"!{link(path.stem, path.relative_to(folder))}"
+
+
+def link(text: str, path: Path) -> str:
+    """Write a link to a file, by its path relative to the page."""
+    return f"[{plain_text(text)}]({quote(path.as_posix())})"
 
 
 def save_table(table: pd.DataFrame, path: Path) -> Path:

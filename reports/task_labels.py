@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from reports.formatting import file_name, visible
 from reports.tables import GROUP, UNINFORMATIVE
 
 HEADLINE = "pearson_delta"
@@ -45,8 +46,7 @@ class Task:
     @property
     def slug(self) -> str:
         """The task's part of a file name: letters, digits, "_", "." and "-" only."""
-        name = "-".join((self.suite, self.dataset, self.protocol, self.direction))
-        return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
+        return file_name(visible("-".join((self.suite, self.dataset, self.protocol, self.direction))))
 
 
 def tasks(table: pd.DataFrame) -> Iterator[tuple[Task, pd.DataFrame]]:

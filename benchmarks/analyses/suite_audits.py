@@ -80,7 +80,9 @@ def run_audits(
         if "protocols" in audits:
             tables["protocols"] = audit_tables.compare_protocols(honest, load(run_with(protocol=LEAKY, folds=1)[1]))
         if "direction" in audits and len(plan.directions) > 1:
-            answers = wrong_answers(FinishedRun(folder, plan))
+            answers = wrong_answers(
+                FinishedRun(folder, plan, {name: b.directions for name, b in plan.baselines.items()})
+            )
             tables["direction"] = audit_tables.judge_directions(honest, answers)
             tables["direction_metrics"] = audit_tables.rate_metrics(answers, honest.metrics)
     if "integration" in audits:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.data.store.atomic_files import atomic, write_csv
+from benchmarks.errors import DataError
 from benchmarks.execution.plan import Plan
 from benchmarks.scoring.surviving_effects import summary, surviving_effects
 from benchmarks.seeds import derive
@@ -23,7 +24,7 @@ def write_integration(folder: Path, plan: Plan) -> None:
     keeps what it has.
     """
     method, page = plan.integration, folder / "integration" / "README.md"
-    if method is None or (page.is_file() and all(method.path(folder, fold).is_file() for fold in plan.splits)):
+    if method is None or (page.is_file() and all(_is_whole(method.path(folder, fold)) for fold in plan.splits)):
         return
     effects, batches, sections = [], [], []
     for fold in plan.splits:
@@ -39,6 +40,15 @@ def write_integration(folder: Path, plan: Plan) -> None:
     write_csv(pd.concat(batches, ignore_index=True), folder / "integration" / "batches.csv")
     with atomic(page) as handle:
         handle.write("\n".join(sections).encode())
+
+
+def _is_whole(path: Path) -> bool:
+    """Say whether the parameters of a fold are there as they were written; else they are estimated again."""
+    try:
+        Combat.load(path)
+    except DataError:
+        return False
+    return True
 
 
 def _describe(method: Method, fold: Split, effects: pd.DataFrame, batches: pd.DataFrame, parameters: Combat) -> str:

@@ -5,8 +5,8 @@ What is computed after a run (enrichment, embedding, audits of direction) starts
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,19 @@ from benchmarks.contract import Direction, Prediction
 from benchmarks.errors import BenchmarkError, StoreError, UnknownName, plain_name
 from benchmarks.execution import prediction_store
 from benchmarks.execution.manifest import read_manifest
-from benchmarks.execution.plan import Plan, make_plan
+from benchmarks.execution.plan import BRACKETS, Plan, make_plan
 from benchmarks.execution.prediction_store import PredictionSet
 from benchmarks.scoring.scored_fold import mean_profile, own_columns, take
 from benchmarks.seeds import derive
 from benchmarks.tasks.question import Question
 from benchmarks.tasks.splits import Split, TestCondition
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What an analysis needs to know of a model."""
+
+    directions: tuple[Direction, ...]
 
 
 @dataclass(frozen=True)
@@ -63,10 +70,12 @@ class DirectedCondition:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run's folder and the plan it was made from."""
+    """A run's folder and the plan of its data and splits; the code of its models is not needed."""
 
     folder: Path
     plan: Plan
+    directions: Mapping[str, tuple[Direction, ...]]
+    """Model of the run → the directions it takes."""
 
     def conditions(self, direction: Direction) -> list[DirectedCondition]:
         """Every test condition of every fold in one direction; raises `BenchmarkError` if the run has not this direction."""
@@ -77,9 +86,9 @@ class FinishedRun:
     def models(self, direction: Direction, wanted: tuple[str, ...] = ()) -> list[str]:
         """Models that take a direction, of those wanted if some are; raises `UnknownName` for one that is not in the run."""
         for name in wanted:
-            if name not in self.plan.baselines:
-                raise UnknownName("model of this run", name, self.plan.baselines)
-        able = [name for name, b in self.plan.baselines.items() if direction in b.directions]
+            if name not in self.directions:
+                raise UnknownName("model of this run", name, self.directions)
+        able = [name for name, own in self.directions.items() if direction in own]
         return [name for name in able if not wanted or name in wanted]
 
     def prediction(self, asked: DirectedCondition, model: str, seed: int = 0) -> Prediction | None:
@@ -148,23 +157,26 @@ def _alike(name: str, given: DirectedCondition) -> bool:
 def reopen(folder: Path, data_dir: Path | None = None) -> FinishedRun:
     """Open a finished run: make its plan from the question in its manifest, and check that it is the same.
 
-    `data_dir` is a folder with local copies of the data, where it is another than the run had. Raises `StoreError` if the
-    folder holds no run of this version, or one of other data or splits than are here now.
+    Plugins that the manifest names are not imported, so that opening a folder never runs code of whoever made it. `data_dir`
+    is a folder with local copies of the data, where it is another than the run had. Raises `StoreError` if the folder holds
+    no run of this version, or one of other data or splits than are here now.
     """
     manifest = read_manifest(folder)
     try:
         question = TypeAdapter(Question).validate_python(manifest["question"])
+        records = TypeAdapter(dict[str, _Record]).validate_python(manifest["models"])
     except (KeyError, ValidationError) as error:
         raise StoreError(
             f"{folder} has no manifest.json of this version; give the folder of a run, or run it again with --resume "
             "(what is finished is not trained again)."
         ) from error
     kept = manifest.get("execution", {}).get("data_dir")
-    plan = make_plan(question, data_dir or (Path(kept) if kept else None))
+    modelless = replace(question, models=BRACKETS, plugins=(), settings={})
+    plan = make_plan(modelless, data_dir or (Path(kept) if kept else None))
     splits = {f"{plan.protocol}-fold{fold}": digest for fold, digest in plan.split_digests.items()}
     if plan.key != manifest.get("key") or splits != manifest.get("splits"):
         raise StoreError(
             f"{folder} was made from other data, splits or settings than are here now; run it again with --resume, or name "
             "its data with --data-dir."
         )
-    return FinishedRun(folder, plan)
+    return FinishedRun(folder, plan, {name: record.directions for name, record in records.items()})

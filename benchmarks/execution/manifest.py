@@ -75,6 +75,7 @@ def write_manifest(
             "splits": {f"{plan.protocol}-fold{fold}": digest for fold, digest in plan.split_digests.items()},
             "models": {
                 name: {
+                    "directions": b.directions,
                     "settings": settings_of(b, question),
                     "budget": budget_of(b, settings_of(b, question)),
                     "source": b.source,

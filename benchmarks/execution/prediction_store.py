@@ -16,7 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from benchmarks.contract import Direction, Prediction, Unit
-from benchmarks.data.store.atomic_files import atomic, write_json
+from benchmarks.data.store.atomic_files import atomic, sync_folder, write_json
 from benchmarks.data.store.checked_json import read_checked, with_digest
 from benchmarks.errors import ContractError, StoreError
 from benchmarks.scoring.endings import FAILURES, Ending
@@ -65,8 +65,8 @@ def prediction_path(folder: Path, number: int) -> Path:
 
 
 def put_prediction(folder: Path, number: int, prediction: Prediction) -> None:
-    """Write one condition's prediction; raises `StoreError` if the disk refuses."""
-    with atomic(prediction_path(folder, number)) as handle:
+    """Write one condition's prediction, which `put_outcome` syncs; raises `StoreError` if the disk refuses."""
+    with atomic(prediction_path(folder, number), sync=False) as handle:
         weights = np.array([]) if prediction.weights is None else prediction.weights
         np.savez(handle, values=prediction.values, unit=prediction.unit, note=prediction.note, weights=weights)
 
@@ -85,7 +85,9 @@ def get_prediction(folder: Path, number: int) -> Prediction:
 
 
 def put_outcome(folder: Path, outcome: Outcome) -> None:
-    """Write an outcome; it is the last file of a `PredictionSet`, so that what has one is complete."""
+    """Write an outcome; it is the last file of a `PredictionSet`, so that what has one is complete and on the disk."""
+    if folder.is_dir():
+        sync_folder(folder)
     write_json(folder / "outcome.json", with_digest(asdict(outcome)))
 
 

@@ -15,7 +15,8 @@ import numpy as np
 from anndata import AnnData
 
 from benchmarks.contract import Query, Train
-from benchmarks.data.store.atomic_files import atomic, clear
+from benchmarks.data.store.atomic_files import clear
+from benchmarks.data.store.sealed_folder import read_seal, seal
 from benchmarks.errors import BenchmarkError, LeakageError, ModelTimeout, StoreError, Unsupported, explain
 from benchmarks.execution import prediction_store as store
 from benchmarks.execution.events import Progressed, StageStarted, UnitFailed, Watcher, ignore
@@ -100,13 +101,13 @@ class Unit:
             put_outcome(folder, Outcome(key, tuple(endings), audit, self.spec.budget, self.spec.seed))
 
     def _fit(self, model: Model, cells: AnnData) -> Outcome:
-        """Train, or restore what was trained before; returns an outcome without endings, with what the training cost."""
+        """Train, or restore what this user trained before; returns an outcome without endings, with what the training cost."""
         outcome = Outcome(self.spec.key, (), budget=self.spec.budget, training_seed=self.spec.seed)
         fitted = self.spec.fitted(self.folder)
-        cost = fitted / "cost.txt"
-        if model.persistent and cost.is_file():
+        kept = read_seal(fitted) if model.persistent else None
+        if kept and kept["key"] == self.spec.key:
             model.load(fitted)
-            return replace(outcome, fit_seconds=float(cost.read_text()), shared_training=True)
+            return replace(outcome, fit_seconds=kept["fit_seconds"], shared_training=True)
         self.emit(StageStarted(self.spec, "fit"))
         train = Train(
             cells=cells,
@@ -121,8 +122,7 @@ class Unit:
         if model.persistent:
             clear(fitted)
             model.save(fitted)
-            with atomic(cost) as handle:  # comes last: the folder is complete
-                handle.write(f"{seconds:.6f}".encode())
+            seal(fitted, key=self.spec.key, fit_seconds=seconds)  # comes last: the folder is complete
         return replace(outcome, fit_seconds=seconds)
 
     def _report(self, done: int, total: int, text: str = "") -> None:

@@ -22,14 +22,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from pickle import UnpicklingError
 
-import joblib
 import numpy as np
 import pandas as pd
 
 from benchmarks.contract import CONTROL, Prediction
-from benchmarks.data.store.atomic_files import atomic
+from benchmarks.data.store import checked_arrays
 from benchmarks.scoring.evaluate import Scores, Values, evaluate, score_rows
 from benchmarks.scoring.scored_fold import Cells, CellTable, ScoredFold, TrainingSummary, take
 from benchmarks.scoring.summaries import PredictionSummary, TruthSummary, summarise_predictions, summarise_truth
@@ -78,16 +76,19 @@ def truth_side_of(
     if folder is None:
         return _make(fold, expectation, calibrate)
     parts = (depends_on, fold.direction, str(fold.seed), str(calibrate), str(fold.linear), code_hash())
-    path = folder / f"{hashlib.sha256('/'.join(parts).encode()).hexdigest()}.joblib"
+    key = hashlib.sha256("/".join(parts).encode()).hexdigest()
+    path = folder / f"{key}.npz"
     try:
-        return joblib.load(path)
+        kept = checked_arrays.get(path, TruthSide, TruthSummary, Scores)
+        if kept["key"] == key:
+            return kept["side"]
+        log.warning("%s is of other data or code; it is computed again.", path)
     except FileNotFoundError:
         pass
-    except (OSError, EOFError, ValueError, KeyError, AttributeError, ImportError, UnpicklingError) as error:
-        log.warning("%s cannot be read (%s); it is computed again.", path, type(error).__name__)
+    except checked_arrays.Damaged as error:
+        log.warning("%s It is computed again.", error)
     made = _make(fold, expectation, calibrate)
-    with atomic(path) as handle:
-        joblib.dump(made, handle)
+    checked_arrays.put(path, {"key": key, "side": made})
     return made
 
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from scipy.optimize import isotonic_regression
 
 from reports.figures import style
-from reports.formatting import number
+from reports.formatting import file_name, number
 from reports.stats.audits import TASK
 from reports.tables import GROUP
 from reports.task_labels import Task
@@ -34,7 +34,7 @@ def draw_protocols(table: pd.DataFrame, folder: Path) -> list[Path]:
             axes.set_title(f"{metric} (no unit)", loc="left")
         task = Task(suite, dataset, source, protocol, direction)
         style.finish(figure, "How much of a score is leakage? The same models and conditions", task)
-        paths += style.save(figure, folder / f"protocols-{suite}-{direction}", svg=False)
+        paths += style.save(figure, folder / file_name(f"protocols-{suite}-{direction}"), svg=False)
     return paths
 
 
@@ -88,7 +88,7 @@ def draw_directions(table: pd.DataFrame, folder: Path) -> list[Path]:
         axes.set_xlabel("pearson_delta (no unit); below 0: moves the wrong way")
         title = "Is an answer in the wrong direction caught? Mean and 95 % interval"
         style.finish(figure, title, task, axes, ncols=2)
-        paths += style.save(figure, folder / f"direction-{task.suite}", svg=False)
+        paths += style.save(figure, folder / file_name(f"direction-{task.suite}"), svg=False)
     return paths
 
 
@@ -115,5 +115,5 @@ def draw_integrations(table: pd.DataFrame, folder: Path) -> list[Path]:
         task = Task(*own.iloc[0][list(GROUP)].astype(str))
         title = "Scores without integration, with technical and with per-condition ComBat"
         style.finish(figure, title, task, panels[0], ncols=4, fontsize=8.5)
-        paths += style.save(figure, folder / f"integration-{suite}-{direction}", svg=False)
+        paths += style.save(figure, folder / file_name(f"integration-{suite}-{direction}"), svg=False)
     return paths

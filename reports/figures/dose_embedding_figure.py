@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from reports.figures import style
 from reports.figures.enrichment_figure import ENRICHMENT_KEYS
+from reports.formatting import file_name
 from reports.stats.bootstrap import mean_intervals
 from reports.tables import GROUP, read_table
 from reports.task_labels import Task
@@ -38,7 +39,7 @@ def draw_embedding(folder: Path, out: Path | None = None) -> list[Path]:
     for (context, perturbation), own in cells.groupby(keys, sort=True):
         near = neighbours.merge(own[keys].head(1), on=keys)
         figure = _draw_cells(own, near, f"{perturbation} in {context}")
-        paths += style.save(figure, (out or folder) / style.file_name(f"phate-{context}-{perturbation}"), svg=False)
+        paths += style.save(figure, (out or folder) / file_name(f"phate-{context}-{perturbation}"), svg=False)
     return [*paths, *style.save(_draw_shares(neighbours), (out or folder) / "neighbours", svg=False)]
 
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.figures import style
-from reports.formatting import number, shorten
+from reports.formatting import file_name, number, shorten
 from reports.tables import GROUP, read_table
 from reports.task_labels import BRACKETS, Task
 
@@ -41,7 +41,7 @@ def draw_enrichment(folder: Path, out: Path | None = None) -> list[Path]:
         first = running[keys].head(1)
         own = {name: table.merge(first, on=keys) for name, table in tables.items()}
         condition = first.iloc[0]
-        name = style.file_name(f"{condition['direction']}-{name_condition(condition)}")
+        name = file_name(f"{condition['direction']}-{name_condition(condition)}")
         paths += style.save(_draw(condition, **own), (out or folder) / name, svg=False)
     return paths
 

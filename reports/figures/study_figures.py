@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from reports.figures import style
+from reports.formatting import file_name
 from reports.stats.study_summary import METRICS, SPLIT_HALF, kind_of, short_name
 from reports.task_labels import tasks
 
@@ -46,5 +47,5 @@ def draw_study(table: pd.DataFrame, out: Path) -> list[Path]:
         marks.append(Line2D([], [], color=style.REFERENCE, linestyle="--", label="split_half"))
         figure.legend(handles=marks, loc="outside lower center", ncols=3, fontsize=9)
         figure.suptitle(f"{protocol}, {direction}: mean and 95 % interval", fontsize=11, x=0.01, ha="left")
-        paths += style.save(figure, out / f"study-{protocol}-{direction}", svg=False)
+        paths += style.save(figure, out / file_name(f"study-{protocol}-{direction}"), svg=False)
     return paths

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import cycle
@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
+from matplotlib.ticker import FuncFormatter, LogFormatter, NullFormatter
 from matplotlib.transforms import Bbox
 
 from reports.task_labels import Task
@@ -49,6 +50,7 @@ _OWN = {
 _FREE = tuple(_PALETTE[place] for place in (5, 8, 6))
 _SETTINGS: Any = {
     "svg.hashsalt": "cycseq-bench",
+    "text.parse_math": False,  # "$" in a name is no formula
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "axes.titlesize": 10,
@@ -68,7 +70,8 @@ _PLACES = [
 @contextmanager
 def settings() -> Iterator[None]:
     """Draw and save figures in this context, or in a function that it decorates; global settings are restored at its end."""
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(_SETTINGS), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+")  # a name may have letters that the font lacks: they are boxes
         yield
 
 
@@ -182,13 +185,12 @@ def finish(
     return figure
 
 
-def file_name(text: str) -> str:
-    """Replace what is no letter, digit, "-", "_" or "." by "_"."""
-    return re.sub(r"[^\w.-]", "_", text)
-
-
 def save(figure: Figure, stem: Path, *, svg: bool) -> list[Path]:
     """Write `stem`.png (150 dots per inch) and, where asked, `stem`.svg, the same bytes each time; returns the paths."""
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        if isinstance(axis.get_major_formatter(), LogFormatter):  # it writes formulas, which are off
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_formatter(NullFormatter())
     paths = [stem.with_name(f"{stem.name}.png")]
     figure.savefig(paths[0], dpi=150, metadata={"Software": None})
     if svg:

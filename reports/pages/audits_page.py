@@ -8,7 +8,19 @@ import pandas as pd
 
 from reports.figures.audit_figures import draw_directions, draw_integrations, draw_protocols
 from reports.figures.style import settings
-from reports.formatting import bullets, markdown_table, number, percent, picture, save_page, save_table, with_interval
+from reports.formatting import (
+    bullets,
+    change_texts,
+    markdown_table,
+    number,
+    percent,
+    picture,
+    plain_table,
+    save_page,
+    save_table,
+    visible,
+    with_interval,
+)
 from reports.task_labels import Task, marked
 
 Blocks = Callable[[pd.DataFrame], Iterator[str]]
@@ -34,13 +46,13 @@ def write_audits(tables: Mapping[str, pd.DataFrame], methods: Mapping[str, str],
             continue
         title, intro, write, draw = AUDITS[name]
         with settings():
-            figures = draw(table, out)
+            figures = draw(change_texts(table, visible), out)
         blocks += [f"## {title}", intro]
         if (table["source"] == "simulated").any():
             blocks.append("**SIMULATED data**: these results do not describe real cells.")
-        blocks += write(table)
+        blocks += write(plain_table(table))
         if name == "direction" and "direction_metrics" in tables:
-            blocks.append(_sensitive_metrics(tables["direction_metrics"]))
+            blocks.append(_sensitive_metrics(plain_table(tables["direction_metrics"])))
         if name == "integration":
             blocks.append(bullets(f"**{method}**: {text}" for method, text in methods.items()))
         blocks += [picture(figure, out) for figure in figures]

@@ -4,8 +4,9 @@ import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from reports.formatting import decimals, mean_or_status, number, shorten
+from reports.formatting import decimals, mean_or_status, number, shorten, visible
 from reports.pages.index_page import column_name, table_rows
 from reports.task_labels import BRACKETS, Task, describe_trouble, lead_metric, ordered_models, tasks, why_uninformative
 
@@ -31,7 +32,7 @@ def print_summary(leaderboard: pd.DataFrame, console: Console) -> None:
         quick = list(models.loc[(models["budget"] == "quick") & models["mean"].notna(), "model"])
         notes += [f"below the authors' training length (budget quick): {', '.join(quick)}"] if quick else []
         for note in notes:
-            console.print(f"  {note}", markup=False, highlight=False)
+            console.print(f"  {visible(note)}", markup=False, highlight=False)
         console.print()
 
 
@@ -46,11 +47,11 @@ def print_index(summary: pd.DataFrame, console: Console) -> None:
     table.add_column("model", no_wrap=True)
     for task, _ in found:
         suite = task.suite if len(task.suite) <= _HEAD else f"{task.suite[: _HEAD - 1]}."
-        table.add_column(f"{suite}\n{task.direction}", justify="right", no_wrap=True)
+        table.add_column(Text("\n").join(map(_text, (suite, task.direction))), justify="right", no_wrap=True)
     for row in table_rows(found):
         name, *cells = row.values()
-        table.add_row(name, *(cell if cell[-1:].isdigit() or not cell else "–" for cell in cells))
-    console.print("All suites" + (f"; SIMULATED: {which}" if simulated else ""), highlight=False)
+        table.add_row(_text(name), *(cell if cell[-1:].isdigit() or not cell else "–" for cell in cells))
+    console.print("All suites" + (f"; SIMULATED: {visible(which)}" if simulated else ""), markup=False, highlight=False)
     console.print(table)
     console.print(
         "mean of each suite's headline metric; –: declined or failed, reasons in index.md; † bracket; *reference*, never "
@@ -68,7 +69,7 @@ def _table(task: Task, board: pd.DataFrame, leaders: pd.DataFrame, width: int) -
     beside = [metric for metric in _BESIDE if metric != lead and metric in set(suite["metric"])]
     beside = beside[: max(0, (width - 8 - leaders["model"].str.len().max() - max(map(len, headline))) // 9)]
     table = Table(
-        title="\n".join((task.title, *task.warnings)),
+        title=Text("\n").join(map(_text, (task.title, *task.warnings))),
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -77,11 +78,16 @@ def _table(task: Task, board: pd.DataFrame, leaders: pd.DataFrame, width: int) -
         caption="mean [95 % interval]; * bracket; –: no value; dim: not ranked",
     )
     for column in ("#", "model", lead, *(metric.replace("_", "_\n") for metric in beside)):
-        table.add_column(column, justify="left" if column == "model" else "right", no_wrap=True)
+        table.add_column(Text(column), justify="left" if column == "model" else "right", no_wrap=True)
     cells = suite.set_index(["model", "metric"])["mean"]
     for text, (_, row) in zip(headline, leaders.iterrows(), strict=True):
         rank = f"{row['rank']:.0f}" if row["rank"] > 0 else ""
         others = [number(cells.get((row["model"], metric)), places.get(metric, 3)) for metric in beside]
         style = "dim" if row["kind"] == "reference" or pd.isna(row["mean"]) else None
-        table.add_row(rank, row["model"] + "*" * (row["model"] in BRACKETS), text, *others, style=style)
+        table.add_row(rank, _text(row["model"] + "*" * (row["model"] in BRACKETS)), _text(text), *others, style=style)
     return table
+
+
+def _text(text: str) -> Text:
+    """Return a text that comes from a table as it is, without markup or what would steer the terminal."""
+    return Text(visible(str(text)))

@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from reports.formatting import markdown_table, number, save_page, save_table, seconds, shorten
+from reports.formatting import (
+    link,
+    markdown_table,
+    number,
+    plain_table,
+    plain_text,
+    save_page,
+    save_table,
+    seconds,
+    shorten,
+)
 from reports.pages.sections.task_summary import sentences_below_trivial
 from reports.tables import read_leaderboard
 from reports.task_labels import Task, headline, lead_metric, marked, ordered_models, tasks, why_uninformative
@@ -40,7 +50,7 @@ def write_index(entries: Sequence[Entry], out: Path) -> pd.DataFrame:
     summary = pd.concat(boards, ignore_index=True) if boards else pd.DataFrame(columns=["level"])
     summary = summary[summary["level"] == "suite"]
     save_table(summary, out / "summary.csv")
-    found = list(tasks(summary)) if len(summary) else []
+    found = list(tasks(plain_table(summary))) if len(summary) else []
     lines = ["# All suites", *(_entry(entry, out) for entry in entries)]
     if found:
         lines += ["## Change from the start, all models", _READING, markdown_table(table_rows(found), left=1)]
@@ -73,12 +83,13 @@ def column_name(task: Task) -> str:
 
 
 def _entry(entry: Entry, out: Path) -> str:
+    suite = plain_text(entry.suite)
     if entry.problem:
-        return f"## {entry.suite}\n\nNot run. {entry.problem}"
-    page = (entry.folder / "leaderboard.md").relative_to(out).as_posix()
+        return f"## {suite}\n\nNot run. {plain_text(entry.problem)}"
+    page = link("Leaderboard", (entry.folder / "leaderboard.md").relative_to(out))
     failed = f" **{entry.failures} condition(s) failed or timed out.**" if entry.failures else ""
-    title = entry.title if entry.title.endswith("?") else f"{entry.title}."
-    return f"## {entry.suite}\n\n{title} {seconds(entry.seconds)}. [Leaderboard]({page}).{failed}"
+    title = plain_text(entry.title if entry.title.endswith("?") else f"{entry.title}.")
+    return f"## {suite}\n\n{title} {seconds(entry.seconds)}. {page}.{failed}"
 
 
 def _notes(task: Task, board: pd.DataFrame) -> list[str]:

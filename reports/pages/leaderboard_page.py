@@ -1,13 +1,14 @@
 """All reports of a results folder; the page `leaderboard.md` is the sections of `reports/pages/sections/`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import astuple, replace
 from pathlib import Path
 
-from reports.formatting import save_page, save_table
+from reports.formatting import change_texts, link, plain_text, save_page, save_table, visible
 from reports.pages.page_sections import TaskData, find_sections
 from reports.stats.run_statistics import RunStatistics, analyse
 from reports.tables import load
-from reports.task_labels import tasks
+from reports.task_labels import Task, tasks
 
 READING = """\
 A score is computed per condition (context × perturbation × dose), averaged over the conditions of a context, then over
@@ -46,22 +47,39 @@ def write_reports(folder: Path, *, n_boot: int = 2000, seed: int = 0, figures: b
     if figures:
         from reports.figures.leaderboard_figures import write_figures  # matplotlib and seaborn are slow to import
 
-        drawn = write_figures(run, folder / "figures")
+        drawn = write_figures(_with_texts(run, visible), folder / "figures")
     links = {slug: [f"figures/{path.name}" for path in paths if path.suffix == ".png"] for slug, paths in drawn.items()}
     page = save_page(leaderboard_blocks(run, links), folder / "leaderboard.md")
     return [*written, page, *(path for paths in drawn.values() for path in paths)]
 
 
 def leaderboard_blocks(run: RunStatistics, figures: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """Write the page as blocks of Markdown; `figures` maps a task's slug to links relative to the page."""
+    """Write the page as blocks of Markdown; `figures` maps a task's slug to files, relative to the page.
+
+    All text that comes from tables is escaped here, before a section sees it.
+    """
     sections = find_sections()
+    shown = {plain_task(task).slug: figures.get(task.slug, ()) for task, _ in tasks(run.leaderboard)}
+    run = _with_texts(run, plain_text)
     yield from ("# Leaderboard", READING)
     for task, rows in tasks(run.leaderboard):
         data = TaskData(run, task, rows)
         for section in sections:
             if section.per_task and (text := section.write(data)):
                 yield from (f"### {section.title}" if section.title else "", text)
-        yield from (f"![{link.rsplit('/', 1)[-1]}]({link})" for link in figures.get(task.slug, ()))
+        yield from (f"!{link(Path(path).name, Path(path))}" for path in shown.get(task.slug, ()))
     for section in sections:
         if not section.per_task and (text := section.write(run)):
             yield from (f"## {section.title}", text)
+
+
+def plain_task(task: Task) -> Task:
+    """Return a task with its texts escaped for a page."""
+    return Task(*map(plain_text, astuple(task)))
+
+
+def _with_texts(run: RunStatistics, change: Callable[[str], str]) -> RunStatistics:
+    """Change the texts of all tables."""
+    tables = {name: change_texts(table, change) for name, table in vars(run.tables).items() if name != "notes"}
+    results = {name: change_texts(table, change) for name, table in run.results.items()}
+    return replace(run, tables=replace(run.tables, **tables), settled=change_texts(run.settled, change), **results)

@@ -1,7 +1,7 @@
 """The page: every table and figure of section 3 of the CycSeq paper beside its counterpart here, with a summary of each."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,10 +11,10 @@ from reports.figures.dose_embedding_figure import draw_embedding, read_neighbour
 from reports.figures.enrichment_figure import draw_enrichment, read_enrichment
 from reports.figures.paper_figures import draw_lines, draw_stages, draw_triangular
 from reports.figures.style import save, settings
-from reports.formatting import bullets, picture, save_page, save_table
+from reports.formatting import bullets, picture, plain_table, save_page, save_table
 from reports.pages import paper_text as text
 from reports.stats.paper_scores import Results, stages, triangular
-from reports.tables import load
+from reports.tables import Tables, load
 
 _HEADINGS = {"n2p": "### Control to perturbed (n2p)", "p2n": "### Perturbed to control (p2n)"}
 
@@ -134,7 +134,7 @@ def write_paper(folders: Mapping[str, Path], out: Path) -> list[Path]:
     finished runs. A suite that is missing is a line with the command that runs it. Tables that cannot be reported raise
     `ReportError`.
     """
-    runs = {suite: Results(folder, load(folder)) for suite, folder in folders.items()}
+    runs = {suite: Results(folder, _plain(load(folder))) for suite, folder in folders.items()}
     out.mkdir(parents=True, exist_ok=True)
     blocks, files = ["# The paper's tables and figures, and ours beside them", *_how_to_read(runs)], []
     for title, (suite, build) in SECTIONS.items():
@@ -153,6 +153,11 @@ def write_paper(folders: Mapping[str, Path], out: Path) -> list[Path]:
     blocks += ["## Models worse than a copy of the input", losses or "No suite was run.", "## Reference scores"]
     blocks.append(bullets(f"{suite}: {text.calibration_sentence(results)}" for suite, results in runs.items()))
     return [*files, save_page(blocks, out / "paper.md")]
+
+
+def _plain(tables: Tables) -> Tables:
+    """Escape the texts of all tables of a run."""
+    return replace(tables, **{name: plain_table(table) for name, table in vars(tables).items() if name != "notes"})
 
 
 def _enriched(runs: Mapping[str, Results]) -> Results | None:

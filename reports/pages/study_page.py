@@ -5,7 +5,18 @@ from pathlib import Path
 import pandas as pd
 
 from reports.figures.study_figures import draw_study
-from reports.formatting import decimals, markdown_table, picture, save_page, save_table, shorten, with_interval
+from reports.formatting import (
+    change_texts,
+    decimals,
+    markdown_table,
+    picture,
+    plain_table,
+    save_page,
+    save_table,
+    shorten,
+    visible,
+    with_interval,
+)
 from reports.stats.metric_quality import SPLIT_HALF
 from reports.stats.study_summary import BASELINE, KINDS, METRICS, kind_of, short_name
 from reports.task_labels import ARROWS, BRACKETS, tasks
@@ -23,7 +34,8 @@ def write_study(table: pd.DataFrame, out: Path) -> list[Path]:
     `table` is what `study_summary.summarise_seeds` returned, of all tasks.
     """
     out.mkdir(parents=True, exist_ok=True)
-    csv, figures = save_table(table, out / "study.csv"), draw_study(table, out)
+    csv, figures = save_table(table, out / "study.csv"), draw_study(change_texts(table, visible), out)
+    table = plain_table(table)
     blocks = ["# Study", _NOTE, *(picture(path, out) for path in figures), *_overview(table)]
     for task, rows in tasks(table.assign(audit="")):
         blocks += [f"## {task.suite}: {task.title}", *task.warnings, f"{int(rows['n_conditions'].max())} conditions."]

@@ -46,18 +46,44 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that appears under its name only once it is complete; raises `StoreError` if the disk refuses."""
+def atomic(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
+    """Open a file that appears under its name only once it is complete and, with `sync`, on the disk.
+
+    Files that belong together may be written without `sync`, and be followed by one `sync_folder`. Raises `StoreError` if the
+    disk refuses.
+    """
     partial = _temporary(path)
     try:
         with _refusals(path, _RESUME):
             path.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("xb") as handle:
                 yield handle
+                if sync:
+                    handle.flush()
+                    os.fsync(handle.fileno())
             os.replace(partial, path)
+            if sync:
+                _sync(path.parent)
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until a folder and the files in it are on the disk; raises `StoreError` if the disk refuses."""
+    with _refusals(folder, _RESUME):
+        for path in filter(Path.is_file, folder.rglob("*")):
+            _sync(path)
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file's content, or a folder's list of names, is on the disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def make_once(folder: Path, make: Callable[[Path], None], report: Progress = ignore_progress) -> bool:
@@ -92,10 +118,9 @@ def make_once(folder: Path, make: Callable[[Path], None], report: Progress = ign
         making.mkdir()
         try:
             make(making)
-            for path in filter(Path.is_file, making.rglob("*")):
-                with path.open("rb") as handle:
-                    os.fsync(handle.fileno())  # files are on the disk before their folder gets its name
+            sync_folder(making)  # files are on the disk before their folder gets its name
             os.rename(making, folder)
+            _sync(folder.parent)
         finally:
             shutil.rmtree(making, ignore_errors=True)
     return True

@@ -1,15 +1,17 @@
 """Prepared cells on disk: sorted by condition, read by condition, without loading the rest.
 
-A store is a folder: `cells.h5ad` (anndata reads it), `store.json` (what it is, and the digest of its content) and, where
-the data set brings them, `annotation.json` and `expectation.h5ad`. On disk cells are sorted by context, arm, perturbation,
+A store is a folder: `cells.h5ad` (anndata reads it), `store.json` (what it is, and digests) and, where the data set brings
+them, `annotation.json` and `expectation.h5ad`. Values are checked block by block whenever they are read, everything else when
+the store is opened. On disk cells are sorted by context, arm, perturbation,
 dose and batch; to whoever reads they keep the order in which the reader gave them, so that splits and digests do not
 depend on how they are stored.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -21,17 +23,20 @@ import scipy.sparse as sp
 from anndata import AnnData
 from anndata.io import read_elem
 
+from benchmarks.data.download import sha256_of
 from benchmarks.data.schema import OBS_COLUMNS, TEXT_COLUMNS
 from benchmarks.data.store.content_hash import ContentHash
 from benchmarks.data.store.sparse_rows import DiskRows, FlatArray
 from benchmarks.errors import DataError
 
-FORMAT, VERSION = "cycseq-cells", 1
+FORMAT, VERSION = "cycseq-cells", 2
 CELLS, ABOUT = "cells.h5ad", "store.json"
 SORTED_BY = ("context", "arm", "perturbation", "dose", "batch")
 """Order of the cells on disk."""
 BLOCK_BYTES = 64 << 20
 """Values and indices read at a time where all cells are read."""
+CACHED_BYTES = 2 << 20
+"""The same where they are checked and moved to their place: what fits into the cache of a core is read from memory once."""
 
 
 class CellStore:
@@ -45,15 +50,18 @@ class CellStore:
         """sha256 of cells, labels and gene names, in the reader's order."""
         self.files: dict[str, str] = about["files"]
         """Upstream file name → sha256 of what was read."""
+        _check(folder, about)
         with h5py.File(folder / CELLS) as file:
             self.var_names = pd.Index(file["var"][file["var"].attrs["_index"]].asstr()[:], dtype=object)
             self.conditions: pd.DataFrame = read_elem(file["uns/conditions"])
             """One row a condition: the columns of `SORTED_BY`, and `start`, `stop`: its rows on disk."""
             self._position: np.ndarray = file["obs/position"][:]
             ends = file["X/indptr"][:]
-            starts = [file[f"X/{name}"].id.get_offset() or 0 for name in ("data", "indices")]
-        values, indices = (FlatArray(folder / CELLS, t, at) for t, at in zip(("<f4", "<i4"), starts, strict=True))
-        self._disk = DiskRows(values, indices, ends, len(self.var_names))
+            sums = file["uns/checksums"][:]
+        values, indices = (
+            FlatArray(folder / CELLS, t, at) for t, (at, _) in zip(("<f4", "<i4"), about["arrays"], strict=True)
+        )
+        self._disk = DiskRows(values, indices, ends, len(self.var_names), sums)
         self.n_obs, self.n_vars = len(self._position), len(self.var_names)
         self.n_bytes = 8 * int(ends[-1])
         """Bytes that all values and gene indices take in memory."""
@@ -62,14 +70,8 @@ class CellStore:
     def open(cls, folder: Path) -> Self:
         """Open a store; raises `DataError` if there is none, it is damaged, or another version made it."""
         try:
-            about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-            if (about["format"], about["version"]) != (FORMAT, VERSION):
-                raise DataError(
-                    f"{folder} has format {about['format']} {about['version']}; this release reads {FORMAT} {VERSION}. "
-                    "Delete the folder and prepare the data again."
-                )
-            return cls(folder, about)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return cls(folder, read_about(folder))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(
                 f"{folder} is no readable store of cells ({type(error).__name__}: {error}). Delete the folder, if it is "
                 "there, and prepare the data again."
@@ -106,7 +108,7 @@ class CellStore:
 
     def blocks(self, n_bytes: int = BLOCK_BYTES) -> Iterator[AnnData]:
         """Read all cells, about `n_bytes` at a time, in the order on disk; `obs["position"]` is each one's place in `obs`."""
-        for first, last in spans(self._disk.ends, n_bytes):
+        for first, last in self._disk.ranges(n_bytes):
             obs = self._stored_obs.iloc[first:last].assign(position=self._position[first:last])
             yield self._cells(self._disk.read_range(first, last), obs)
 
@@ -115,7 +117,7 @@ class CellStore:
         lengths = np.diff(self._disk.ends)[self._rank]
         ends = np.concatenate([[0], np.cumsum(lengths)])
         data, indices = np.empty(ends[-1], np.float32), np.empty(ends[-1], np.int32)
-        for first, last in spans(self._disk.ends, BLOCK_BYTES):
+        for first, last in self._disk.ranges(CACHED_BYTES):
             block = self._disk.read_range(first, last)
             shift = ends[self._position[first:last]] - block.indptr[:-1]
             place = np.repeat(shift, np.diff(block.indptr)) + np.arange(block.nnz)
@@ -156,11 +158,51 @@ class CellStore:
         return (self._rank[start : start + step] for start in range(0, self.n_obs, step))
 
 
-def spans(ends: np.ndarray, n_bytes: int) -> Iterator[tuple[int, int]]:
-    """Cut rows of a CSR matrix into ranges of about `n_bytes` of values and indices; at least one row each."""
-    first, n_rows = 0, len(ends) - 1
-    while first < n_rows:
-        last = int(np.searchsorted(ends, ends[first] + n_bytes // 8, side="right")) - 1
-        last = min(n_rows, max(first + 1, last))
-        yield first, last
-        first = last
+def write_about(folder: Path, about: Mapping[str, Any], *parts: str) -> None:
+    """Write `store.json`, with the digests of all that is not checked block by block; `parts` are further files of the store."""
+    with h5py.File(folder / CELLS) as file:
+        flat = (file["X/data"], file["X/indices"])
+        arrays = [[array.id.get_offset() or 0, array.id.get_storage_size()] for array in flat]
+    content = {**about, "arrays": arrays, "rest": _hash_rest(folder / CELLS, arrays)}
+    content["parts"] = {name: sha256_of(folder / name) for name in parts}
+    (folder / ABOUT).write_text(json.dumps({**content, "check": _key(content)}, indent=1), encoding="utf-8")
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """Read `store.json`; raises `DataError` if another version made it, or it is not as it was written."""
+    about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    if (about["format"], about["version"]) != (FORMAT, VERSION):
+        raise DataError(
+            f"{folder} has format {about['format']} {about['version']}; this release reads {FORMAT} {VERSION}. "
+            "Delete the folder and prepare the data again."
+        )
+    if about.pop("check") != _key(about):
+        raise ValueError(f"{ABOUT} is not as it was written")
+    return about
+
+
+def _check(folder: Path, about: Mapping[str, Any]) -> None:
+    """Raise `ValueError` if anything but the values of the cells, which are checked when they are read, has changed."""
+    found = {name: sha256_of(folder / name) for name in about["parts"]}
+    changed = [name for name, digest in about["parts"].items() if found[name] != digest]
+    if _hash_rest(folder / CELLS, about["arrays"]) != about["rest"]:
+        changed.append(CELLS)
+    if changed:
+        raise ValueError(f"{', '.join(changed)} is not as it was written")
+
+
+def _hash_rest(path: Path, arrays: Iterable[Sequence[int]]) -> str:
+    """Hash all of a file but its `arrays`, of which each has a first byte and a number of bytes."""
+    hasher, position = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        for start, n_bytes in [*sorted((s, n) for s, n in arrays if n), (path.stat().st_size, 0)]:
+            file.seek(position)
+            while position < start and (piece := file.read(min(BLOCK_BYTES, start - position))):
+                hasher.update(piece)
+                position += len(piece)
+            position = start + n_bytes
+    return hasher.hexdigest()
+
+
+def _key(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -18,7 +18,7 @@ from benchmarks.data.cards import Card, SourceFile
 from benchmarks.data.download import Found, cache_dir, fetch_all, known_sha256, locate, sha256_of
 from benchmarks.data.sources import Source
 from benchmarks.data.store.atomic_files import Progress, ignore_progress, make_once, need_space
-from benchmarks.data.store.cell_store import VERSION, CellStore
+from benchmarks.data.store.cell_store import VERSION, CellStore, read_about, write_about
 from benchmarks.data.store.store_writer import write_cells
 from benchmarks.errors import DataError, DownloadError
 
@@ -122,6 +122,13 @@ def _make(folder: Path, source: Source, found: Mapping[str, Found], report: Prog
     paths = {key: file.path for key, file in found.items()}
     upstream = sum(path.stat().st_size for path in paths.values())
     need_space(folder, 2 * upstream, f"Preparing {source.card.name} from {upstream / 1e9:.2f} GB of files")
+    for file in found.values():
+        if (
+            sha256_of(file.path) != file.sha256
+        ):  # the digest of a large file is remembered, and the file may have rotted
+            raise DataError(
+                f"{file.path} is not the file whose sha256 was {file.sha256}. Run again, or get the file again."
+            )
     with _readable(source.card, paths):
         reading = source.read(paths)
     write_cells(
@@ -139,6 +146,7 @@ def _make(folder: Path, source: Source, found: Mapping[str, Found], report: Prog
         table = reading.expectation
         obs = table.index.to_frame().astype(str).set_axis([str(i) for i in range(len(table))], axis=0)
         AnnData(X=table.to_numpy(), obs=obs, var=pd.DataFrame(index=table.columns)).write_h5ad(folder / EXPECTATION)
+    write_about(folder, read_about(folder), *(p for p in (ANNOTATION, NOTES, EXPECTATION) if (folder / p).is_file()))
 
 
 def _guarded(blocks: Iterable[AnnData], card: Card, paths: Mapping[str, Path]) -> Iterator[AnnData]:

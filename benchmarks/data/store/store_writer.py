@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
@@ -17,9 +16,9 @@ from anndata.io import write_elem
 
 from benchmarks.data.schema import OBS_COLUMNS, TEXT_COLUMNS, validate_block, validate_labels
 from benchmarks.data.store.atomic_files import Progress, ignore_progress, need_space
-from benchmarks.data.store.cell_store import ABOUT, CELLS, FORMAT, SORTED_BY, VERSION, spans
+from benchmarks.data.store.cell_store import CELLS, FORMAT, SORTED_BY, VERSION, write_about
 from benchmarks.data.store.content_hash import ContentHash
-from benchmarks.data.store.sparse_rows import DiskRows, FlatArray
+from benchmarks.data.store.sparse_rows import DiskRows, FlatArray, block_starts, checksums, spans
 from benchmarks.errors import DataError
 
 RUN_BYTES = 256 << 20
@@ -87,7 +86,7 @@ def write_cells(
         "values": int(rows.ends[-1]),
         "files": dict(files or {}),
     }
-    (folder / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+    write_about(folder, about)
 
 
 class Spool:
@@ -182,12 +181,14 @@ def _write_h5ad(
         group["indptr"] = ends
         data = group.create_dataset("data", (ends[-1],), "<f4", fill_time="never")
         indices = group.create_dataset("indices", (ends[-1],), "<i4", fill_time="never")
-        start = done = 0
-        for places in _pieces(written[order], lengths, spool.run_bytes // PIECES):
-            x = rows.read(places)
-            data[start : start + x.nnz], indices[start : start + x.nnz] = x.data, x.indices
-            start, done = start + x.nnz, done + len(places)
-            report(f"{done:,} of {len(obs):,} cells written")
+        blocks, sums = block_starts(ends), []
+        for low, high in spans(ends[blocks], spool.run_bytes // PIECES):
+            first, last = blocks[low], blocks[high]
+            x = rows.read(written[order[first:last]])
+            sums.append(checksums(x, blocks[low : high + 1] - first))
+            data[ends[first] : ends[last]], indices[ends[first] : ends[last]] = x.data, x.indices
+            report(f"{last:,} of {len(obs):,} cells written")
+        write_elem(file, "uns/checksums", np.concatenate(sums))
 
 
 def _sort_order(obs: pd.DataFrame) -> np.ndarray:

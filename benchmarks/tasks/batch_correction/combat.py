@@ -18,9 +18,8 @@ Manimaran & Johnson 2018, doi:10.1186/s12859-018-2263-6.
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from anndata import AnnData
 from jaxtyping import Float
 from numba import njit
 
-from benchmarks.data.store import atomic_files
+from benchmarks.data.store import checked_arrays
 from benchmarks.errors import DataError
 
 Array = np.ndarray
@@ -132,24 +131,19 @@ class Combat:
         return out
 
     def save(self, path: Path) -> None:
-        """Write the parameters (`.npz`), whole or not at all; raises `StoreError`."""
-        arrays: dict[str, Any] = {name: np.asarray(value) for name, value in vars(self).items()}
-        with atomic_files.atomic(path) as handle:
-            np.savez(handle, **arrays)
+        """Write the parameters (`.npz`) with a digest, whole or not at all; raises `StoreError`."""
+        checked_arrays.put(path, self)
 
     @classmethod
     def load(cls, path: Path) -> Combat:
-        """Read parameters from a file; raises `DataError` if it is missing or not valid."""
+        """Read parameters from a file; raises `DataError` if it is missing or not as it was written."""
         try:
-            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as found:
-                table: dict[str, Any] = {field.name: found[field.name] for field in fields(cls)}
-            table |= {name: tuple(table[name].tolist()) for name in ("genes", "batches")}
-            table |= {name: str(table[name]) for name in ("reference", "cells_digest")}
-            return cls(**table)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(
-                f"{path} holds no ComBat parameters ({type(error).__name__}: {error}); delete it and run again."
-            ) from error
+            found = checked_arrays.get(path, cls)
+        except (OSError, checked_arrays.Damaged) as error:
+            raise DataError(f"{path} holds no ComBat parameters ({error}); delete it and run again.") from error
+        if not isinstance(found, cls):
+            raise DataError(f"{path} holds no ComBat parameters; delete it and run again.")
+        return found
 
 
 def fit(blocks: Iterable[tuple[AnnData, Sequence[str]]], reference: str) -> Combat:

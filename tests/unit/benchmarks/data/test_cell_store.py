@@ -93,9 +93,9 @@ def test_on_disk_cells_are_sorted_by_condition_and_anndata_reads_them(tmp_path):
 
 
 def test_blocks_go_through_every_cell_once(tmp_path):
-    cells = screen()
-    store = write(tmp_path / "s", cells)
-    blocks = list(store.blocks(n_bytes=300))
+    cells = make_cells({("x", "A"): 300, ("x", "control"): 300}, n_genes=700)
+    store = write(tmp_path / "s", cells, 100)
+    blocks = list(store.blocks(n_bytes=300_000))
     assert len(blocks) > 3
     places = np.concatenate([block.obs["position"] for block in blocks])
     assert sorted(places) == list(range(cells.n_obs))
@@ -177,15 +177,54 @@ def test_damage_is_told_and_a_changed_value_changes_the_digest(tmp_path):
     place = content.rfind(np.float32(3).tobytes())
     content[place : place + 4] = np.float32(5).tobytes()
     (store.folder / CELLS).write_bytes(content)
-    assert CellStore.open(store.folder).recompute_digest() != store.digest
+    for read in (
+        CellStore.to_memory,
+        CellStore.recompute_digest,
+        lambda s: s.values(np.arange(50)),
+        lambda s: [*s.blocks()],
+    ):
+        with pytest.raises(DataError, match="damaged"):
+            read(CellStore.open(store.folder))
     (store.folder / CELLS).write_bytes(content[:5000])
     with pytest.raises(DataError, match="prepare"):
         CellStore.open(store.folder)
     (store.folder / ABOUT).write_text('{"format": "cycseq-cells", "version": 0}')
-    with pytest.raises(DataError, match="this release reads cycseq-cells 1"):
+    with pytest.raises(DataError, match="this release reads cycseq-cells 2"):
         CellStore.open(store.folder)
     with pytest.raises(DataError, match="no readable store"):
         CellStore.open(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", [CELLS, ABOUT])
+def test_no_flipped_bit_goes_unseen(tmp_path, name):
+    store = write(tmp_path / "s", screen())
+    path, expected = store.folder / name, store.to_memory().X.toarray()
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    for place in rng.choice(len(whole), 150, replace=len(whole) < 150):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        try:
+            found = CellStore.open(store.folder).to_memory()
+        except DataError:
+            continue
+        assert name == ABOUT, "every byte of the cells counts"
+        np.testing.assert_array_equal(found.X.toarray(), expected)  # a blank, or the case of a letter of an escape
+
+
+def test_rows_in_many_blocks_are_read_as_they_were_written(tmp_path):
+    """Blocks of a few rows each; rows of two neighbours, of one block, from far apart and all of them."""
+    cells = make_cells({("x", "A"): 300, ("x", "control"): 300}, n_genes=700)
+    cells.X = sp.csr_matrix(
+        cells.X.multiply(np.random.default_rng(1).random(cells.shape) < np.linspace(0.1, 1, 600)[:, None])
+    )
+    store = write(tmp_path / "s", cells, 100, 1 << 18)
+    rng = np.random.default_rng(0)
+    for rows in ([0], [599, 0], [5, 5, 4], range(20, 90), range(600), rng.permutation(600), rng.choice(600, 40)):
+        asked = np.array(list(rows))
+        np.testing.assert_array_equal(store.values(asked).toarray(), cells.X[asked].toarray())
+    assert store.recompute_digest() == store.digest == digest(cells)
+    np.testing.assert_array_equal(store.to_memory().X.toarray(), cells.X.toarray())
 
 
 def test_an_interrupted_making_leaves_nothing_that_looks_whole(tmp_path):

@@ -85,3 +85,19 @@ def test_what_was_not_asked_is_refused(finished):
         finished.models("n2p", ("no_chang",))
     with pytest.raises(BenchmarkError, match="not p2p"):
         finished.conditions("p2p")
+
+
+def test_plugins_of_a_folder_are_not_imported(small_run, tmp_path):
+    """A manifest from elsewhere names a plugin that exists here: its model is listed, and its file is not executed."""
+    folder = shutil.copytree(small_run, tmp_path / "run")
+    mark, plugin = tmp_path / "executed", tmp_path / "foreign.py"
+    plugin.write_text(f"open({str(mark)!r}, 'w').close()\n")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["question"] |= {"plugins": [str(plugin)], "models": ["foreign"], "settings": {"foreign": {"a": 1}}}
+    manifest["models"]["foreign"] = {"directions": ["n2p"]}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    found = reopen(folder)
+    assert "foreign" in found.models("n2p")
+    assert "foreign" not in found.models("p2n")
+    assert found.prediction(found.conditions("n2p")[0], "foreign") is None
+    assert not mark.exists()
