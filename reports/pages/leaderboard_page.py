@@ -1,9 +1,11 @@
 """All reports of a results folder; the page `leaderboard.md` is the sections of `reports/pages/sections/`."""
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from reports.formatting import save_page, save_table
+from reports.pages.missing_runs import tell_missing
 from reports.pages.page_sections import TaskData, find_sections
 from reports.stats.run_statistics import RunStatistics, analyse
 from reports.tables import load
@@ -13,7 +15,8 @@ READING = """\
 A score is computed per condition (context × perturbation × dose), averaged over the conditions of a context, then over
 contexts; brackets hold the 95 % interval of a hierarchical bootstrap (contexts, then conditions). `scaled` is 0 at the
 baseline and 1 at the ceiling, not clipped. Models are ranked within one task, never across. A condition on which a model
-failed, or which it declined while it took others, counts with the score of `no_change` there. Lines marked *bracket* are
+failed, or which it declined while it took others, counts with the score of `no_change` there; a model that failed on all
+conditions has no mean and no rank. Lines marked *bracket* are
 ranked models that learn nothing about a perturbation's own effect; lines in italics are references, which have seen the
 truth or are no prediction at all, and are never ranked."""
 
@@ -31,7 +34,7 @@ def write_reports(folder: Path, *, n_boot: int = 2000, seed: int = 0, figures: b
     n_boot, seed
         Draws and seed of the bootstrap; the same tables and the same values give the same files.
     figures
-        Whether to draw `figures/`, which takes most of the time.
+        Whether to draw `figures/`, which takes most of the time; what was drawn there before is removed in any case.
 
     Raises
     ------
@@ -40,6 +43,7 @@ def write_reports(folder: Path, *, n_boot: int = 2000, seed: int = 0, figures: b
     """
     run = analyse(load(folder), n_boot=n_boot, seed=seed)
     written = [save_table(table, folder / f"{name}.csv") for name, table in run.results.items()]
+    shutil.rmtree(folder / "figures", ignore_errors=True)  # no picture of other tables stays
     drawn: dict[str, list[Path]] = {}
     if figures:
         from reports.figures.leaderboard_figures import write_figures  # matplotlib and seaborn are slow to import
@@ -53,7 +57,8 @@ def write_reports(folder: Path, *, n_boot: int = 2000, seed: int = 0, figures: b
 def leaderboard_blocks(run: RunStatistics, figures: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Write the page as blocks of Markdown; `figures` maps a task's slug to links relative to the page."""
     sections = find_sections()
-    yield from ("# Leaderboard", READING)
+    missing = tell_missing(run.tables.scores)
+    yield from ("# Leaderboard" + (" (INCOMPLETE)" if missing else ""), missing, READING)
     for task, rows in tasks(run.leaderboard):
         data = TaskData(run, task, rows)
         for section in sections:
