@@ -107,7 +107,7 @@ def main(
         control_rule=choice("--control-rule", control_rule, CONTROL_RULES),
         data=choice("--data", data, DATA_SOURCES),
         own=OwnFile(h5ad.resolve(), *labels, gene_key=gene_key, layer=layer) if h5ad else None,
-        annotation=annotation,
+        annotation=annotation.resolve() if annotation else None,
         space=choice("--space", space, SPACES),
         integration=choice("--integration", integration, METHODS),
         reference=reference,
@@ -126,7 +126,7 @@ def main(
         device=check_device(device),
         timeout=timeout,
         figures=figures,
-        data_dir=data_dir,
+        data_dir=data_dir.resolve() if data_dir else None,
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's way of saying Ctrl-C
     names = suite_names(split_names(suite))
