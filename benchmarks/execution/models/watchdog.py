@@ -10,6 +10,7 @@ import select
 import signal
 import warnings
 from contextlib import suppress
+from typing import Any
 
 
 def start_watchdog() -> None:
@@ -42,7 +43,7 @@ def forget_fork_server() -> None:
     """Close what keeps the fork server alive in each of its children, so that it ends with the harness."""
     from multiprocessing import forkserver
 
-    server = forkserver._forkserver  # type: ignore[attr-defined]
+    server: Any = forkserver._forkserver
     if server._forkserver_alive_fd is not None:
         os.close(server._forkserver_alive_fd)
         server._forkserver_alive_fd = None
