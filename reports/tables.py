@@ -29,9 +29,11 @@ DECLINED = ("unsupported", "needs_cells")
 """Statuses of what a model cannot give."""
 LEFT_OUT = ("too_few_genes", "too_few_conditions")
 """Statuses of a condition that has no such score for any model."""
+NOT_RUN = "not_run"
+"""Status of what has been asked and has not run yet: the run was stopped before."""
 UNINFORMATIVE = "uninformative"
 """Status of a row of the leaderboard whose metric cannot tell the task's split half from its baseline."""
-STATUSES = ("ok", *FAILED[:2], *DECLINED, *LEFT_OUT)
+STATUSES = ("ok", *FAILED[:2], *DECLINED, *LEFT_OUT, NOT_RUN)
 _TEXT = (*GROUP, "model", "kind", "context", "perturbation", "metric", "status", "reason", "budget", "audit")
 _PLANTED_TEXT = (*GROUP, "mixture", "context", "perturbation", "metric", "status")
 _ROW = (*GROUP, "model", "fold", "seed", "context", "perturbation", "dose", "metric")

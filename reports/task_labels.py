@@ -26,6 +26,8 @@ class Task:
     direction: str
     leak: str = ""
     """What the audit found, "" where the split is clean."""
+    incomplete: bool = False
+    """Whether some model has not run yet, or not all of what was asked of it."""
 
     @property
     def title(self) -> str:
@@ -41,7 +43,8 @@ class Task:
     def warnings(self) -> tuple[str, ...]:
         """What must stand beside every number of this task."""
         simulated = ("SIMULATED data",) if self.source == "simulated" else ()
-        return (*simulated, *(("LEAKY protocol",) if self.leak else ()))
+        incomplete = ("INCOMPLETE run",) if self.incomplete else ()
+        return (*incomplete, *simulated, *(("LEAKY protocol",) if self.leak else ()))
 
     @property
     def slug(self) -> str:
@@ -53,7 +56,8 @@ def tasks(table: pd.DataFrame) -> Iterator[tuple[Task, pd.DataFrame]]:
     """Split a leaderboard or a table of scores into its tasks, in alphabetical order."""
     for (suite, dataset, source, protocol, direction), rows in table.groupby(list(GROUP), sort=True, observed=True):
         leaks = sorted({audit for audit in rows["audit"] if audit.startswith("leaky")})
-        yield Task(suite, dataset, source, protocol, direction, "; ".join(leaks)), rows
+        incomplete = "n_not_run" in rows and bool((rows["n_not_run"] > 0).any())
+        yield Task(suite, dataset, source, protocol, direction, "; ".join(leaks), incomplete), rows
 
 
 def lead_metric(board: pd.DataFrame) -> str:
@@ -88,8 +92,13 @@ def describe_trouble(row: pd.Series) -> str:
     counts = [f"{row[n]} of {row['n_conditions']} conditions {word}" for n, word in words.items() if row[n]]
     if row["status"] in ("ok", UNINFORMATIVE):
         return f"{' and '.join(counts)}, first {reason}"
-    everything = ", every condition scored as no_change" if pd.notna(row["mean"]) else ""
-    return f"{row['status']}{everything}: {reason}"
+    return f"{row['status']}: {reason}"
+
+
+def count_failures(row: pd.Series) -> str:
+    """Write " (2/24 failed)" where a model has a value although it failed on some conditions; else ""."""
+    some = row["n_failed"] and pd.notna(row["mean"])
+    return f" ({row['n_failed']:.0f}/{row['n_conditions']:.0f} failed)" if some else ""
 
 
 def why_uninformative(board: pd.DataFrame, metric: str) -> str:

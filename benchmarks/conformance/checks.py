@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from anndata import AnnData
 
-from benchmarks.contract import Baseline, Direction, Prediction, Predictor, Query, Train
+from benchmarks.contract import Baseline, Direction, Prediction, Query, Train
 from benchmarks.data.dataset import load_dataset
 from benchmarks.data.expression_space import to_space
-from benchmarks.errors import PluginError, Unsupported, explain
+from benchmarks.errors import ContractError, PluginError, Unsupported, explain
 from benchmarks.execution.models.child_model import ChildModel, Model
 from benchmarks.execution.models.local_model import LocalModel
 from benchmarks.execution.models.model_environment import create, environment_of
@@ -133,9 +133,10 @@ def _answers(model: Model, queries: list[Query]) -> Answers:
 def has_methods(case: Case) -> str:
     """`build()` makes an object with the methods fit and predict, with default and with quick settings."""
     for settings in (case.record.settings, {**case.record.settings, **case.record.quick}):
-        made = case.record.build(**settings)
-        if not isinstance(made, Predictor):
-            return f"build made a {type(made).__name__} that lacks fit or predict."
+        try:
+            open_model(replace(case.record, quick=settings)).close()
+        except ContractError as error:
+            return str(error)
     return ""
 
 

@@ -35,7 +35,7 @@ NEEDS_A_PERSON = "it cannot be downloaded without a person"
 
 def cache_dir() -> Path:
     """Folder that downloads go to; `CYCSEQ_CACHE` moves it."""
-    return Path(os.environ.get("CYCSEQ_CACHE") or pooch.os_cache("cycseq-bench"))
+    return Path(os.environ.get("CYCSEQ_CACHE") or pooch.os_cache("cycseq-bench")).absolute()
 
 
 def sha256_of(path: Path) -> str:

@@ -32,6 +32,8 @@ def run_suites(
 ) -> tuple[Path, list[Entry]]:
     """Run suites one after the other and write an index page over all of them; returns the folder and what is there.
 
+    The page is written before each suite and at the end, however that comes; it says which suites have not come to their end.
+
     Results go to `<out>/all/<time>/<suite>/`, with `resume` to the newest folder of the same suites and question. The
     question's own suite is not used; `execution` and `watch` are as for `run`. Raises `StoreError` if the folder cannot be
     written, or holds something else.
@@ -42,15 +44,13 @@ def run_suites(
         same = [path.parent for path in (out / ALL).glob(f"*/{ABOUT}") if _read(path) == about]
         folder = max(same, default=folder)
     write_json(folder / ABOUT, about)
-    execution, entries = execution or Execution(), list[Entry]()
-    for name in names:
-        place = folder / name
-        try:
-            plan = make_plan(replace(question, suite=name), execution.data_dir)
-            result = run(plan, place, execution, watch)
-            entries.append(Entry(name, place, plan.suite.title, result.failures, result.seconds))
-        except BenchmarkError as error:
-            entries.append(Entry(name, place, problem=f"{type(error).__name__}: {error}"))
+    execution = execution or Execution()
+    entries = [Entry(name, folder / name, waiting=True) for name in names]
+    try:
+        for number, name in enumerate(names):
+            write_index(entries, folder)
+            entries[number] = _run_suite(replace(question, suite=name), folder / name, execution, watch)
+    finally:
         write_index(entries, folder)
     return folder, entries
 
@@ -61,3 +61,13 @@ def _read(path: Path) -> object:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
+
+
+def _run_suite(question: Question, folder: Path, execution: Execution, watch: Watcher) -> Entry:
+    """Run one suite; what makes it unusable is in the entry."""
+    try:
+        plan = make_plan(question, execution.data_dir)
+        result = run(plan, folder, execution, watch)
+    except BenchmarkError as error:
+        return Entry(question.suite, folder, problem=f"{type(error).__name__}: {error}")
+    return Entry(question.suite, folder, plan.suite.title, result.failures, result.seconds)

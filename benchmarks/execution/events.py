@@ -18,6 +18,8 @@ class RunStarted:
     folder: Path
     units: int
     """Trainings that still have to be done."""
+    kept: tuple[str, ...] = ()
+    """Models of the folder that are not asked now; they stay in its tables as they are."""
 
 
 @dataclass(frozen=True)

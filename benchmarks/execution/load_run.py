@@ -5,7 +5,7 @@ What is computed after a run (enrichment, embedding, audits of direction) starts
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from benchmarks.contract import Direction, Prediction
 from benchmarks.errors import BenchmarkError, StoreError, UnknownName, plain_name
 from benchmarks.execution import prediction_store
+from benchmarks.execution.board import Kept
 from benchmarks.execution.manifest import read_manifest
 from benchmarks.execution.plan import BRACKETS, Plan, make_plan
 from benchmarks.execution.prediction_store import PredictionSet
@@ -23,13 +24,6 @@ from benchmarks.scoring.scored_fold import mean_profile, own_columns, take
 from benchmarks.seeds import derive
 from benchmarks.tasks.question import Question
 from benchmarks.tasks.splits import Split, TestCondition
-
-
-@dataclass(frozen=True)
-class _Record:
-    """What an analysis needs to know of a model."""
-
-    directions: tuple[Direction, ...]
 
 
 @dataclass(frozen=True)
@@ -74,7 +68,7 @@ class FinishedRun:
 
     folder: Path
     plan: Plan
-    directions: Mapping[str, tuple[Direction, ...]]
+    directions: Mapping[str, Sequence[str]]
     """Model of the run → the directions it takes."""
 
     def conditions(self, direction: Direction) -> list[DirectedCondition]:
@@ -164,19 +158,19 @@ def reopen(folder: Path, data_dir: Path | None = None) -> FinishedRun:
     manifest = read_manifest(folder)
     try:
         question = TypeAdapter(Question).validate_python(manifest["question"])
-        records = TypeAdapter(dict[str, _Record]).validate_python(manifest["models"])
+        models = TypeAdapter(dict[str, Kept]).validate_python(manifest["models"])
     except (KeyError, ValidationError) as error:
         raise StoreError(
             f"{folder} has no manifest.json of this version; give the folder of a run, or run it again with --resume "
             "(what is finished is not trained again)."
         ) from error
-    kept = manifest.get("execution", {}).get("data_dir")
+    data = manifest.get("execution", {}).get("data_dir")
     modelless = replace(question, models=BRACKETS, plugins=(), settings={})
-    plan = make_plan(modelless, data_dir or (Path(kept) if kept else None))
+    plan = make_plan(modelless, data_dir or (Path(data) if data else None))
     splits = {f"{plan.protocol}-fold{fold}": digest for fold, digest in plan.split_digests.items()}
     if plan.key != manifest.get("key") or splits != manifest.get("splits"):
         raise StoreError(
             f"{folder} was made from other data, splits or settings than are here now; run it again with --resume, or name "
             "its data with --data-dir."
         )
-    return FinishedRun(folder, plan, {name: record.directions for name, record in records.items()})
+    return FinishedRun(folder, plan, {name: kept.directions for name, kept in models.items()})

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -18,6 +18,9 @@ from benchmarks.data.store import atomic_files
 from benchmarks.execution.executor import Execution
 from benchmarks.execution.models.model_environment import environment_of
 from benchmarks.execution.plan import Plan, budget_of, settings_of
+
+if TYPE_CHECKING:
+    from benchmarks.execution.board import Board, Kept
 
 PROJECT = "cycseq-bench"
 
@@ -37,18 +40,19 @@ class _Manifest(BaseModel, extra="allow"):
 
 def write_manifest(
     folder: Path,
-    plan: Plan,
+    board: Board,
     execution: Execution,
     state: str,
     trainings: Sequence[Mapping[str, object]] = (),
     **times: float,
 ) -> None:
-    """Write `manifest.json`: question, execution, data hashes, splits, settings, versions, git revision, machine.
+    """Write `manifest.json` of all that was asked of a folder: question, execution, data hashes, splits, settings, versions, git revision, machine.
 
     `state` is "running", "stopped" (by Ctrl-C or an error: it can be resumed) or "complete"; `trainings` are cost and seed
     of every training, `times` seconds by name.
     """
-    question, card = plan.question, plan.dataset.card
+    plan, question = board.plan, board.question
+    card = plan.dataset.card
     atomic_files.write_json(
         folder / "manifest.json",
         {
@@ -74,15 +78,8 @@ def write_manifest(
             },
             "splits": {f"{plan.protocol}-fold{fold}": digest for fold, digest in plan.split_digests.items()},
             "models": {
-                name: {
-                    "directions": b.directions,
-                    "settings": settings_of(b, question),
-                    "budget": budget_of(b, settings_of(b, question)),
-                    "source": b.source,
-                    "licence": b.licence,
-                    "environment": environment_of(b).installed() if b.isolated else "",
-                }
-                for name, b in plan.baselines.items()
+                name: {**_facts(plan, name, kept), "record": kept.record, "seeds": kept.seeds}
+                for name, kept in board.models.items()
             },
             "trainings": list(trainings),
             "versions": versions(),
@@ -91,6 +88,17 @@ def write_manifest(
             "seconds": {name: round(value, 2) for name, value in times.items()},
         },
     )
+
+
+def _facts(plan: Plan, name: str, kept: Kept) -> Mapping[str, object]:
+    """Settings, budget and environment of a model; of one that is not asked now, what the manifest had."""
+    record = plan.baselines.get(name)
+    if record is None:
+        return kept.facts
+    settings = settings_of(record, plan.question)
+    environment = environment_of(record).installed() if record.isolated else ""
+    facts = {"settings": settings, "budget": budget_of(record, settings), "environment": environment}
+    return {**facts, "source": record.source, "licence": record.licence}
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

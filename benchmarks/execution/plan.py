@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -245,7 +246,8 @@ def _check_settings(question: Question, baselines: Mapping[str, Baseline]) -> No
             if key not in known:
                 raise UnknownName(f"setting of {name}", key, known)
         try:
-            baselines[name].build(**settings_of(baselines[name], question))
+            with suppress(ImportError):  # of packages that are elsewhere or nowhere: its rows say so
+                baselines[name].build(**settings_of(baselines[name], question))
         except (TypeError, ValueError) as error:
             given = ", ".join(f"{k}={v}" for k, v in settings.items())
             raise BenchmarkError(f"--set {name}: {given}: {error}.") from error

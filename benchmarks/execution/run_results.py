@@ -10,14 +10,15 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 import reports
-from benchmarks.contract import Direction, Prediction
+from benchmarks.contract import Prediction
 from benchmarks.data.store.atomic_files import write_csv, write_json
 from benchmarks.execution import prediction_store
+from benchmarks.execution.board import Board
 from benchmarks.execution.events import ScoringProgressed, Watcher, ignore
 from benchmarks.execution.executor import Execution
 from benchmarks.execution.plan import Plan
 from benchmarks.execution.prediction_store import Outcome, PredictionSet
-from benchmarks.scoring.endings import FAILURES, Ending
+from benchmarks.scoring.endings import FAILURES
 from benchmarks.scoring.evaluate import condition_facts, evaluate, metric_table, score_rows
 from benchmarks.scoring.references import TruthSide, expected_profiles, truth_side_of
 from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of, summarise_training
@@ -27,20 +28,25 @@ from benchmarks.tasks.splits import Split
 from reports.tables import COST_COLUMNS, MODEL_COLUMNS, SCORE_COLUMNS
 
 
-def score(plan: Plan, folder: Path, execution: Execution, watch: Watcher = ignore) -> int:
-    """Score all stored predictions of a plan and write tables and figures; returns how many conditions failed."""
+def score(board: Board, folder: Path, execution: Execution, watch: Watcher = ignore) -> int:
+    """Score all predictions of a run's folder and write tables and figures.
+
+    Returns how many conditions failed, of the models that are asked now.
+    """
     with threadpool_limits(execution.threads):
-        tables = _tables(plan, folder, execution.threads, watch)
+        tables = _tables(board, folder, execution.threads, watch)
     for name, table in tables.items():
         write_csv(table, folder / f"{name}.csv")
-    write_json(folder / "notes.json", list(plan.notes))
+    write_json(folder / "notes.json", list(board.plan.notes))
     reports.write_reports(folder, figures=execution.figures)
-    failed = tables["scores"][tables["scores"]["status"].isin(FAILURES)]
+    scores = tables["scores"]
+    failed = scores[scores["status"].isin(FAILURES) & scores["model"].isin(list(board.plan.baselines))]
     return len(failed[["fold", "seed", "direction", "model", "context", "perturbation", "dose"]].drop_duplicates())
 
 
-def _tables(plan: Plan, folder: Path, threads: int, watch: Watcher) -> dict[str, pd.DataFrame]:
-    """Make every result table of a plan; the truth of a fold and direction is summarised once for all models."""
+def _tables(board: Board, folder: Path, threads: int, watch: Watcher) -> dict[str, pd.DataFrame]:
+    """Make every result table of a board; the truth of a fold and direction is summarised once for all models."""
+    plan = board.plan
     scores, costs, planted, facts = [], [], [], []
     steps, last = count(), len(plan.splits) * len(plan.directions) + 1
     for split in plan.splits:
@@ -57,11 +63,11 @@ def _tables(plan: Plan, folder: Path, threads: int, watch: Watcher) -> dict[str,
             for name, values in side.references.items():
                 table = score_rows(fold, side.truth, values, fold.endings())
                 scores.append(table.assign(**labels, seed=0, model=name, kind="reference", budget="full", audit=""))
-            for entry, outcome in outcomes(plan, folder, split, direction).items():
+            for entry, outcome in board.outcomes(folder, split, direction).items():
                 table = _score_model(fold, side.truth, outcome, entry.folder(folder))
                 marks = {"budget": outcome.budget, "audit": outcome.audit}
                 scores.append(table.assign(**labels, seed=entry.seed, model=entry.model, kind="model", **marks))
-                if direction in plan.baselines[entry.model].directions:
+                if outcome.key:
                     costs.append(cost(entry, outcome))
     watch(ScoringProgressed(next(steps), last, "tables and figures"))
     return {
@@ -70,7 +76,7 @@ def _tables(plan: Plan, folder: Path, threads: int, watch: Watcher) -> dict[str,
         "conditions": pd.concat(facts, ignore_index=True),
         "costs": pd.DataFrame(costs, columns=list(COST_COLUMNS)),
         "metrics": metric_table(),
-        "models": model_table(plan),
+        "models": pd.DataFrame([kept.record for kept in board.models.values()], columns=list(MODEL_COLUMNS)),
     }
 
 
@@ -93,22 +99,6 @@ def _truth_side(plan: Plan, folder: Path, split: Split, fold: ScoredFold) -> Tru
     return truth_side_of(fold, expectation, folder=folder / "truth", depends_on=depends_on)
 
 
-def outcomes(plan: Plan, folder: Path, split: Split, direction: Direction) -> dict[PredictionSet, Outcome]:
-    """Outcomes of a fold and direction; a set that has not run is left out, one of another direction is `unsupported`."""
-    found: dict[PredictionSet, Outcome] = {}
-    for record in plan.baselines.values():
-        for seed in range(plan.question.seeds):
-            entry = PredictionSet(record.name, direction, plan.protocol, split.fold, seed)
-            outcome = prediction_store.get_outcome(entry.folder(folder))
-            if direction not in record.directions:
-                status = "unsupported", f"takes {' and '.join(record.directions)} only"
-                endings = (Ending(c.context, c.perturbation, *status, c.dose) for c in split.conditions)
-                outcome = Outcome(key="", endings=tuple(endings))
-            if outcome is not None:
-                found[entry] = outcome
-    return found
-
-
 def cost(entry: PredictionSet, outcome: Outcome) -> dict[str, object]:
     """Seconds and MB of one prediction set, as a row of costs.csv."""
     return {
@@ -118,11 +108,3 @@ def cost(entry: PredictionSet, outcome: Outcome) -> dict[str, object]:
         "peak_memory_mb": round(outcome.peak_memory_mb, 1),
         "shared_training": outcome.shared_training,
     }
-
-
-def model_table(plan: Plan) -> pd.DataFrame:
-    """Models of a plan and their capabilities, as models.csv."""
-    rows = [
-        vars(b) | vars(b.can) | {"model": b.name, "directions": " ".join(b.directions)} for b in plan.baselines.values()
-    ]
-    return pd.DataFrame(rows, columns=list(MODEL_COLUMNS))

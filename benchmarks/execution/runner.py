@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from benchmarks.contract import Baseline
 from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.errors import IsolationError, StoreError
+from benchmarks.execution.board import board_of
 from benchmarks.execution.correction_report import write_integration
 from benchmarks.execution.events import Preparing, RunStarted, UnitEnded, UnitStarted, Watcher, ignore
 from benchmarks.execution.executor import Execution, find_executor
@@ -20,7 +21,7 @@ from benchmarks.execution.manifest import read_manifest, write_manifest
 from benchmarks.execution.models.model_environment import Environment, create, environment_of
 from benchmarks.execution.plan import Plan, RunSpec
 from benchmarks.execution.prediction_store import get_outcome
-from benchmarks.execution.run_results import cost, outcomes, score
+from benchmarks.execution.run_results import cost, score
 from benchmarks.execution.unit import Unit
 from benchmarks.tasks.protocol import find_protocol
 
@@ -31,7 +32,7 @@ class Result:
 
     folder: Path
     failures: int
-    """Conditions that failed or timed out."""
+    """Conditions that failed or timed out, of the plan's models."""
     seconds: float
     """Seconds of the run; making environments of models is not counted."""
     model_seconds: float
@@ -39,7 +40,7 @@ class Result:
 
 
 def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Watcher = ignore) -> Result:
-    """Train, predict and score everything in a plan that the folder does not hold yet.
+    """Train and predict everything in a plan that the folder does not hold yet, and score all that it was ever asked for.
 
     `execution` says how it is done; `watch` is called with every event.
 
@@ -58,14 +59,15 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
         if read_manifest(folder).get("key", plan.key) != plan.key:
             raise StoreError(f"{folder} holds a run of other data, splits or settings; choose another --out.")
         start = time.perf_counter()
-        write_manifest(folder, plan, execution, "running")
-        for fold in plan.splits:
+        board = board_of(plan, folder, execution.data_dir)
+        write_manifest(folder, board, execution, "running")
+        for fold in board.plan.splits:
             roles = fold.roles(plan.cells.obs_names)
             write_csv(roles, folder / "splits" / f"{fold.protocol}-fold{fold.fold}.csv")
-        write_integration(folder, plan)
+        write_integration(folder, board.plan)
         due = [spec for spec in plan.specs if spec.due(folder)]
-        served = [(spec, entry) for spec in due for entry in spec.due(folder)]
-        watch(RunStarted(plan, folder, len(due)))
+        served = [entry for spec in due for entry in spec.due(folder)]
+        watch(RunStarted(plan, folder, len(due), tuple(name for name in board.models if name not in plan.baselines)))
         state = "stopped"
         try:
             preparing = time.perf_counter()
@@ -75,18 +77,18 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
                 watch(event)
             state = "complete"
         finally:
-            failures = score(plan, folder, execution, watch)
+            failures = score(board, folder, execution, watch)
             seconds = time.perf_counter() - start
-            ran = [o for _, entry in served if (o := get_outcome(entry.folder(folder)))]
+            ran = [o for entry in served if (o := get_outcome(entry.folder(folder)))]
             model_seconds = sum(o.predict_seconds + (0 if o.shared_training else o.fit_seconds) for o in ran)
             trainings = [
                 {**cost(entry, outcome), "training_seed": outcome.training_seed}
-                for fold in plan.splits
-                for direction in plan.directions
-                for entry, outcome in outcomes(plan, folder, fold, direction).items()
+                for fold in board.plan.splits
+                for direction in board.plan.directions
+                for entry, outcome in board.outcomes(folder, fold, direction).items()
                 if outcome.key
             ]
-            write_manifest(folder, plan, execution, state, trainings, seconds=seconds, model_seconds=model_seconds)
+            write_manifest(folder, board, execution, state, trainings, seconds=seconds, model_seconds=model_seconds)
         return Result(folder, failures, seconds, model_seconds)
 
 

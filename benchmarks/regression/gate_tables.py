@@ -21,7 +21,7 @@ from benchmarks.execution.manifest import read_manifest
 from benchmarks.regression.gate import CELL, MODEL, N_BOOT, ROW, TASK, Difference, Move, floor_of, keys
 from reports.stats.bootstrap import context_sizes, summarise
 from reports.stats.condition_values import condition_values
-from reports.tables import FAILED, check_numbers, load, read_csv, read_leaderboard
+from reports.tables import FAILED, NOT_RUN, check_numbers, load, read_csv, read_leaderboard
 
 COLUMNS = (*ROW, *CELL, "seed", "kind", "value", "status", "seed_sd", "n_seeds", "steady", "budget", "audit")
 """Columns of a settled table, followed by `FACTS` of the metric and `ORIGIN` of the run."""
@@ -130,12 +130,17 @@ def _average(table: pd.DataFrame, seeds: set[int]) -> pd.DataFrame:
 def write_reference(table: pd.DataFrame, path: Path) -> None:
     """Write a settled table as a reference file; the same table gives the same bytes.
 
-    Raises `BenchmarkError` for a name that does not end in .csv.gz or a leaderboard, and `StoreError` if the disk refuses.
+    Raises `BenchmarkError` for a name that does not end in .csv.gz, a leaderboard or a run that is not complete, and `StoreError` if the disk refuses.
     """
     if not path.name.endswith(".csv.gz"):
         raise BenchmarkError(f"The reference file is named {path.name}; expected a name that ends in .csv.gz.")
     if is_board(table):
         raise BenchmarkError("A leaderboard has no values per condition; make a reference of a run's folder.")
+    missing = sorted(set(table.loc[table["status"] == NOT_RUN, "model"]))
+    if missing:
+        raise BenchmarkError(
+            f"The run is not complete: {', '.join(missing)} have not run everything; --resume it first."
+        )
     table = table[[*COLUMNS, *FACTS, *ORIGIN]].sort_values([*ROW, *CELL, "seed"])
     with atomic(path) as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as handle:
         handle.write(table.to_csv(index=False, float_format="%.7g").encode())

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 FAILURES = {"failed", "timeout"}
 """Statuses that are failures; `--resume` tries them again."""
+NOT_RUN = "not_run"
+"""Status of what has been asked and has not run yet."""
 
 
 @dataclass(frozen=True)

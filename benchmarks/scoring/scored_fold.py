@@ -129,8 +129,8 @@ def _effects(x: sp.csr_matrix, labels: pd.DataFrame, genes: pd.Index, step: Step
     every = pd.concat(parts)
     weights = sp.csr_matrix((every["weight"], (rows, every.index)), (len(place), x.shape[0]), dtype=np.float64)
     means = np.split((weights @ x).toarray(), np.cumsum([len(names) for names in contexts])[:-1])
-    *effects, centroid = (pd.DataFrame(m, c, genes) for m, c in zip(means, contexts, strict=True))
-    return Effects(*map(_with_mean, effects), centroid)
+    every, first, second, reached = (pd.DataFrame(m, c, genes) for m, c in zip(means, contexts, strict=True))
+    return Effects(_with_mean(every), _with_mean(first), _with_mean(second), reached)
 
 
 def _with_mean(table: pd.DataFrame) -> pd.DataFrame:

@@ -71,7 +71,8 @@ def draw_directions(table: pd.DataFrame, folder: Path) -> list[Path]:
     """Draw pearson_delta of every model's p2n answer, and of its n2p change handed in as one."""
     paths = []
     for key, own in table.groupby(list(GROUP), sort=True):
-        task = Task(*map(str, key))
+        suite, dataset, source, protocol, direction = map(str, key)
+        task = Task(suite, dataset, source, protocol, direction)
         best = own[own["answer"] == "p2n"].set_index("model")["pearson_delta"]
         names = sorted(set(own["model"]), key=lambda name: (-best.get(name, -np.inf), name))
         figure = style.new_figure(1.9 + 0.32 * len(names))

@@ -16,8 +16,7 @@ from reports.figures import style
 from reports.figures.statistics_figures import draw_calibration, draw_ranks, draw_sensitivity
 from reports.formatting import decimals, number, seconds, shorten
 from reports.stats.run_statistics import RunStatistics
-from reports.tables import FAILED
-from reports.task_labels import HEADLINE, Task, fit_costs, headline, lead_metric, ordered_models, tasks
+from reports.task_labels import HEADLINE, Task, count_failures, fit_costs, headline, lead_metric, ordered_models, tasks
 
 _SHORTEST = 0.01
 """Seconds; faster fits are drawn here on the logarithmic axis."""
@@ -81,7 +80,8 @@ def draw_ranking(task: Task, board: pd.DataFrame, colours: Mapping[str, str]) ->
         style.draw_intervals(axes, ranked, list(models["model"]), colours)
         _draw_references(axes, rows[rows["kind"] == "reference"], ranked)
         axes.set_xlabel(_AXIS_LABELS.get(metric, f"{metric}\n(see the table of metrics)"))
-    style.label_lines(panels[0], models["model"].where(~models["status"].isin(FAILED), models["model"] + "\n(failed)"))
+    failures = [count_failures(row).replace(" (", "\n(") for _, row in models.iterrows()]
+    style.label_lines(panels[0], models["model"] + failures)
     look: dict[str, Any] = {"fontsize": 8, "va": "center", "style": "italic", "bbox": style.WHITE}
     for row in models[models["mean"].isna()].itertuples():
         text = shorten(f"{row.status}: {row.reason}", 60)
@@ -118,12 +118,13 @@ def draw_contexts(task: Task, board: pd.DataFrame) -> Figure:
     order = ordered_models(board, lead)
     order = order[(order["kind"] == "model") | (order["model"] == "split_half")]
     rows = board[(board["level"] == "context") & (board["metric"] == lead) & board["model"].isin(order["model"])]
-    tables = rows.pivot(index="model", columns="context", values=["mean", "status"])
+    tables = rows.pivot(index="model", columns="context", values=["mean", "n_failed"])
     tables = tables.loc[[model for model in order["model"] if model in tables.index]]
     values, names = tables["mean"].astype(float), list(tables.index)
     small = values.shape[1] > _MANY
     places = 2 if small else min(decimals(rows["mean"]), 3)
-    texts = values.map(lambda value: number(value, places)) + np.where(tables["status"].isin(FAILED), "†", "")
+    failed = tables["n_failed"].fillna(0).astype(float) > 0
+    texts = values.map(lambda value: number(value, places)) + np.where(failed, "†", "")
     texts = texts.where(values.notna(), "n/a")
     reach = max(float(np.nanmax(np.abs(values.to_numpy()))) if values.notna().any(axis=None) else 1.0, 1e-6)
     figure = style.new_figure(1.7 + 0.36 * len(values))
@@ -137,7 +138,7 @@ def draw_contexts(task: Task, board: pd.DataFrame) -> Figure:
     if small:
         axes.set_xticks(axes.get_xticks(), values.columns, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_xlabel("context")
-    return style.finish(figure, f"{lead} per context; n/a: declined; †: failed, scored as no_change", task)
+    return style.finish(figure, f"{lead} per context; n/a: no value; †: failures, scored as no_change", task)
 
 
 def draw_copying(task: Task, board: pd.DataFrame, settled: pd.DataFrame, colours: Mapping[str, str]) -> Figure | None:

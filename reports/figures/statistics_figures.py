@@ -16,7 +16,7 @@ from reports.figures import style
 from reports.formatting import number, shorten
 from reports.stats.metric_quality import MIXTURES
 from reports.stats.ranks import ALPHA, EVERYTHING
-from reports.task_labels import Task, headline, lead_metric, ordered_models
+from reports.task_labels import Task, count_failures, headline, lead_metric, ordered_models
 
 _EDGE = (-1.0, 1.6)
 """Scaled scores beyond are drawn at the edge."""
@@ -41,7 +41,8 @@ def draw_ranks(
         bar, colour = [row.mean_rank - difference / 2, row.mean_rank + difference / 2], colours[row.model]
         left.plot(bar, [place, place], color=colour, linewidth=5, alpha=0.45)
         left.plot(row.mean_rank, place, "o", color=colour, markersize=7)
-    style.label_lines(left, order)
+    rows = ordered_models(board, lead).set_index("model")
+    style.label_lines(left, [name + count_failures(rows.loc[name]) for name in order])
     left.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     left.grid(axis="y", color=style.RULE)
     left.set_xlabel(f"mean rank (1 is best),\n{first['n_conditions']} conditions;\n± half a critical difference")

@@ -7,11 +7,22 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.formatting import decimals, mean_or_status, number, shorten, visible
-from reports.pages.index_page import column_name, table_rows
-from reports.task_labels import BRACKETS, Task, describe_trouble, lead_metric, ordered_models, tasks, why_uninformative
+from reports.pages.index_page import FAILURES, column_name, table_rows
+from reports.task_labels import (
+    BRACKETS,
+    Task,
+    count_failures,
+    describe_trouble,
+    lead_metric,
+    ordered_models,
+    tasks,
+    why_uninformative,
+)
 
 _HEAD = 6
 """Most characters of a suite's name above a column, so that the paper's suites fit in 80 characters."""
+FIGURES = f"0123456789{FAILURES}"
+"""Last characters of a cell with a value."""
 _BESIDE = ("r2_pearson", "mse", "pds_cosine", "e_distance")
 
 
@@ -43,6 +54,7 @@ def print_index(summary: pd.DataFrame, console: Console) -> None:
         return
     simulated = [column_name(task) for task, _ in found if task.source == "simulated"]
     which = "all of them" if len(simulated) == len(found) else ", ".join(simulated)
+    unfinished = ", ".join(column_name(task) for task, _ in found if task.incomplete)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("model", no_wrap=True)
     for task, _ in found:
@@ -50,12 +62,17 @@ def print_index(summary: pd.DataFrame, console: Console) -> None:
         table.add_column(Text("\n").join(map(_text, (suite, task.direction))), justify="right", no_wrap=True)
     for row in table_rows(found):
         name, *cells = row.values()
-        table.add_row(_text(name), *(cell if cell[-1:].isdigit() or not cell else "–" for cell in cells))
-    console.print("All suites" + (f"; SIMULATED: {visible(which)}" if simulated else ""), markup=False, highlight=False)
+        table.add_row(_text(name), *(cell if cell[-1:] in FIGURES or not cell else "–" for cell in cells))
+    title = (
+        "All suites"
+        + (f"; SIMULATED: {which}" if simulated else "")
+        + (f"; INCOMPLETE: {unfinished}" if unfinished else "")
+    )
+    console.print(visible(title), markup=False, highlight=False)
     console.print(table)
     console.print(
-        "mean of each suite's headline metric; –: declined or failed, reasons in index.md; † bracket; *reference*, never "
-        "ranked",
+        f"mean of each suite's headline metric; –: no value, reasons in index.md; {FAILURES} some conditions failed; † bracket; "
+        "*reference*, never ranked",
         highlight=False,
     )
 
@@ -84,7 +101,8 @@ def _table(task: Task, board: pd.DataFrame, leaders: pd.DataFrame, width: int) -
         rank = f"{row['rank']:.0f}" if row["rank"] > 0 else ""
         others = [number(cells.get((row["model"], metric)), places.get(metric, 3)) for metric in beside]
         style = "dim" if row["kind"] == "reference" or pd.isna(row["mean"]) else None
-        table.add_row(rank, _text(row["model"] + "*" * (row["model"] in BRACKETS)), _text(text), *others, style=style)
+        name = row["model"] + "*" * (row["model"] in BRACKETS) + count_failures(row)
+        table.add_row(rank, _text(name), _text(text), *others, style=style)
     return table
 
 

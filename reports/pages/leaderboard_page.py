@@ -1,10 +1,12 @@
 """All reports of a results folder; the page `leaderboard.md` is the sections of `reports/pages/sections/`."""
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import astuple, replace
+from dataclasses import replace
 from pathlib import Path
 
 from reports.formatting import change_texts, link, plain_text, save_page, save_table, visible
+from reports.pages.missing_runs import tell_missing
 from reports.pages.page_sections import TaskData, find_sections
 from reports.stats.run_statistics import RunStatistics, analyse
 from reports.tables import load
@@ -15,10 +17,11 @@ A score is computed per condition (context × perturbation × dose), averaged ov
 contexts; brackets hold the 95 % interval of a hierarchical bootstrap (contexts, then conditions). `scaled` is 0 at the
 baseline and 1 at the *ceiling*, not clipped. The ceiling is all true cells as the prediction, noise included, and no model lies
 above it but by chance; *split_half* is one half of a condition's cells as the prediction of the other half, and a model that
-learns from many conditions can lie above it, since half of one condition's cells is noisy. Models are ranked within
-one task, never across. A condition on which a model failed, or which it declined while it took others, counts with the score of
-`no_change` there. Lines marked *bracket* are ranked models that learn nothing about a perturbation's own effect; lines in
-italics are references, which have seen the truth or are no prediction at all, and are never ranked."""
+learns from many conditions can lie above it, since half of one condition's cells is noisy. Models are ranked within one task,
+never across. A condition on which a model failed, or which it declined while it took others, counts with the score of
+`no_change` there; a model that failed on all conditions has no mean and no rank. Lines marked *bracket* are ranked models that
+learn nothing about a perturbation's own effect; lines in italics are references, which have seen the truth or are no
+prediction at all, and are never ranked."""
 
 
 def write_reports(folder: Path, *, n_boot: int = 2000, seed: int = 0, figures: bool = True) -> list[Path]:
@@ -34,7 +37,7 @@ def write_reports(folder: Path, *, n_boot: int = 2000, seed: int = 0, figures: b
     n_boot, seed
         Draws and seed of the bootstrap; the same tables and the same values give the same files.
     figures
-        Whether to draw `figures/`, which takes most of the time.
+        Whether to draw `figures/`, which takes most of the time; what was drawn there before is removed in any case.
 
     Raises
     ------
@@ -43,6 +46,7 @@ def write_reports(folder: Path, *, n_boot: int = 2000, seed: int = 0, figures: b
     """
     run = analyse(load(folder), n_boot=n_boot, seed=seed)
     written = [save_table(table, folder / f"{name}.csv") for name, table in run.results.items()]
+    shutil.rmtree(folder / "figures", ignore_errors=True)  # no picture of other tables stays
     drawn: dict[str, list[Path]] = {}
     if figures:
         from reports.figures.leaderboard_figures import write_figures  # matplotlib and seaborn are slow to import
@@ -61,7 +65,8 @@ def leaderboard_blocks(run: RunStatistics, figures: Mapping[str, Sequence[str]])
     sections = find_sections()
     shown = {plain_task(task).slug: figures.get(task.slug, ()) for task, _ in tasks(run.leaderboard)}
     run = _with_texts(run, plain_text)
-    yield from ("# Leaderboard", READING)
+    missing = tell_missing(run.tables.scores)
+    yield from ("# Leaderboard" + (" (INCOMPLETE)" if missing else ""), missing, READING)
     for task, rows in tasks(run.leaderboard):
         data = TaskData(run, task, rows)
         for section in sections:
@@ -75,7 +80,7 @@ def leaderboard_blocks(run: RunStatistics, figures: Mapping[str, Sequence[str]])
 
 def plain_task(task: Task) -> Task:
     """Return a task with its texts escaped for a page."""
-    return Task(*map(plain_text, astuple(task)))
+    return replace(task, **{name: plain_text(value) for name, value in vars(task).items() if isinstance(value, str)})
 
 
 def _with_texts(run: RunStatistics, change: Callable[[str], str]) -> RunStatistics:

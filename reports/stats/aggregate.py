@@ -3,7 +3,8 @@
 The rules, after those of `condition_values`:
 
 4. Mean over the conditions of a context; mean over contexts; interval by hierarchical bootstrap.
-5. A model without a value of its own that did not fail either is an unranked row with its status and reason.
+5. A model without a value of its own (it declined, failed on every condition, or has not run) is an unranked row with its
+   status and reason.
 6. A metric whose split half is not better than the baseline by more than the bootstrap error is uninformative: its rows
    keep their means and have neither rank nor scaled value. Without split half, ceiling or baseline, only the scaled value is missing.
 """
@@ -15,11 +16,11 @@ from reports.stats.bootstrap import context_sizes, draw_means, mean_intervals
 from reports.stats.condition_values import ScoreMatrix, condition_values, score_matrices
 from reports.stats.metric_quality import calibrate, scale
 from reports.stats.paired_comparison import holm
-from reports.tables import GROUP, UNINFORMATIVE, ReportError
+from reports.tables import GROUP, LEFT_OUT, NOT_RUN, UNINFORMATIVE, ReportError
 
 COLUMNS = (
     *(*GROUP, "level", "context", "model", "kind", "metric", "mean", "low", "high", "scaled"),
-    *("n_conditions", "n_failed", "n_unsupported", "n_left_out"),
+    *("n_conditions", "n_failed", "n_unsupported", "n_left_out", "n_not_run"),
     *("status", "reason", "budget", "audit", "rank", "p_best"),
 )
 
@@ -37,7 +38,8 @@ def leaderboard(scores: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 20
         ceiling, NaN where the metric is not scored or not informative. `status` is ok where the model has at least one
         value of its own, "uninformative" where it has but the metric cannot rank. `rank` is 1 for the best model of a
         scored metric, equal for equal means; NaN for references, metrics that are only reported or uninformative, and
-        models without a value. `p_best` is the p-value of the paired bootstrap against the model of rank 1, two-sided,
+        models without a value. `n_not_run` counts conditions that the model has still to run, with some seed or all.
+        `p_best` is the p-value of the paired bootstrap against the model of rank 1, two-sided,
         corrected by Holm over the models of the metric; NaN where there is no rank or no interval.
 
     Raises
@@ -98,6 +100,7 @@ def _summarise(matrix: ScoreMatrix, level: str, context: str, n_boot: int, seed:
         "n_failed": (kept & matrix.failed).sum(axis=0),
         "n_unsupported": (kept & matrix.declined).sum(axis=0),
         "n_left_out": matrix.left_out.sum(axis=0),
+        "n_not_run": matrix.not_run.sum(axis=0),
         "rank": rank,
         "p_best": _against_best(matrix, rank, n_boot, seed),
         "goodness": goodness,
@@ -145,18 +148,24 @@ def _judge(matrix: ScoreMatrix, column: int) -> tuple[str, str, bool]:
     used = np.flatnonzero(matrix.kept[:, column])
     cells = used if len(used) else np.flatnonzero(matrix.present[:, column])
     failed, declined = matrix.failed[cells, column], matrix.declined[cells, column]
-    troubled = cells[(failed | declined) if len(used) else ~matrix.own[cells, column]]
+    waiting = matrix.not_run[cells, column] & ~matrix.any_own[cells, column]
+    troubled = cells[(failed | declined | waiting) if len(used) else ~matrix.own[cells, column]]
     if not len(troubled):
-        return "ok", "", bool(len(used))
+        return ("ok", "", True) if len(used) else (*_why_left_out(matrix), False)
     ran = bool(matrix.any_own[used, column].any())
     tried = used[matrix.failed[used, column] & (matrix.status[used, column] != "missing")]
-    first = tried[0] if len(tried) and not ran else troubled[0]
+    first = tried[0] if len(tried) and not ran else troubled[0]  # a failure says more than a condition it declined
     status = str(matrix.status[first, column])
     reason = str(matrix.reason[first, column]) or f"status {status}, no reason given"
-    if ran:
-        reason = f"{matrix.contexts[first]}/{matrix.conditions[first]}: {reason}"
-    if not ran and not len(tried):
+    if not ran:
         return status, reason, False
+    reason = f"{matrix.contexts[first]}/{matrix.conditions[first]}: {reason}"
     if np.isnan(matrix.value[used, column]).any():
         return status, f"{reason} (not ranked: no value of no_change to take its place)", False
-    return "ok" if ran else status, reason, True
+    return "ok", reason, True
+
+
+def _why_left_out(matrix: ScoreMatrix) -> tuple[str, str]:
+    """Return status and reason of the first condition that is left out for every model because of one of them."""
+    row, column = np.argwhere(np.isin(matrix.status, [*LEFT_OUT, NOT_RUN]) & matrix.is_model)[0]
+    return str(matrix.status[row, column]), f"every condition is left out, the first because of {matrix.models[column]}"

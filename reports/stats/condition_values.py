@@ -2,10 +2,11 @@
 
 The rules, in the order they apply:
 
-1. A condition's value is the mean over its seeds and folds.
+1. A condition's value is the mean over its seeds and folds, those that have run.
 2. A condition on which a model failed, or which it declined while it took others, takes the value `no_change` has
    there. It is counted and the first reason is named; it is never dropped.
-3. A condition that has no such score for any model (`too_few_genes`, …) is left out for every model alike.
+3. A condition that has no such score for any model (`too_few_genes`, …) is left out for every model alike, and so is one
+   that a model has not run yet (`not_run`) while it has run others. A model that has run nothing has no value.
 """
 
 from collections.abc import Collection, Iterator
@@ -16,12 +17,12 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from reports.tables import DECLINED, FAILED, GROUP, LEFT_OUT, check_metrics, check_scores
+from reports.tables import DECLINED, FAILED, GROUP, LEFT_OUT, NOT_RUN, check_metrics, check_scores
 
 _CELL = [*GROUP, "metric", "context", "condition"]
 _MODEL = [*GROUP, "model", "kind"]
 _LABELS = [*_MODEL, "metric", "context", "condition"]
-_FLAGS = ("own", "any_own", "failed", "declined", "left_out")
+_FLAGS = ("own", "any_own", "failed", "declined", "left_out", "not_run")
 
 
 def condition_values(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
@@ -32,8 +33,8 @@ def condition_values(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFram
     DataFrame
         One row per (`GROUP`, model, kind, metric, context, condition), sorted. `value` is the model's, or no_change's
         in its place, NaN where neither is there; `own` tells which (the model's on every seed: True), `any_own` whether
-        it gave a value on any seed; `failed`, `declined` and `left_out` are booleans; `status` and `reason` are the
-        first that are not ok; `n_truth_cells` is the mean over seeds and folds; `budget` and `audit` are the worst of
+        it gave a value on any seed; `failed`, `declined`, `left_out` and `not_run` (on some seed) are booleans; `status`
+        and `reason` are the first that are not ok; `n_truth_cells` is the mean over seeds and folds; `budget` and `audit` are the worst of
         the model's rows in the task.
 
     Raises
@@ -43,13 +44,15 @@ def condition_values(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFram
     """
     scores = check_scores(scores, check_metrics(metrics))
     scores["condition"] = name_conditions(scores)
-    rows = _complete(scores)
+    rows, unfinished = _finished(_complete(scores))
     cell = rows.pop("cell").to_numpy()
     own, is_model = rows["status"].eq("ok").to_numpy(), rows["kind"].eq("model").to_numpy()
     lacking = {"failed": FAILED, "declined": DECLINED}
     flags = {name: rows["status"].isin(words).to_numpy() for name, words in lacking.items()}
     left_out = np.zeros(cell.max() + 1, dtype=bool)
     left_out[cell[rows["status"].isin(LEFT_OUT).to_numpy() & is_model]] = True
+    waiting, model = rows["status"].eq(NOT_RUN).to_numpy(), rows.groupby(_MODEL, observed=True).ngroup().to_numpy()
+    left_out[cell[waiting & np.isin(model, model[~waiting])]] = True
     value = rows["value"].to_numpy(dtype=float)
     copies = rows["model"].eq("no_change").to_numpy() & np.isfinite(value)
     counts, sums = (np.bincount(cell[copies], weights, minlength=len(left_out)) for weights in (None, value[copies]))
@@ -69,6 +72,7 @@ def condition_values(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFram
         failed=np.logical_or.reduceat(flags["failed"][order], starts),
         declined=np.logical_or.reduceat(flags["declined"][order], starts),
         left_out=left_out[cell[order[starts]]],
+        not_run=np.logical_or.reduceat(unfinished[order], starts),
         n_truth_cells=np.add.reduceat(cells[order], starts) / sizes,
     )
     return settled.merge(_worst(scores), on=_MODEL, how="left")
@@ -97,6 +101,17 @@ def _complete(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([scores, missing], ignore_index=True).astype({"status": "category", "reason": "category"})
 
 
+def _finished(rows: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """Leave out seeds that have not run where others have; returns the rows, and which are of a pair that lacks some [row]."""
+    waiting = rows["status"].eq(NOT_RUN).to_numpy()
+    if not waiting.any():
+        return rows, waiting
+    pair = rows.groupby(_LABELS, observed=True).ngroup().to_numpy()
+    lacks = np.isin(pair, pair[waiting])
+    keep = ~waiting | ~np.isin(pair, pair[~waiting])
+    return rows[keep].reset_index(drop=True), lacks[keep]
+
+
 def _worst(scores: pd.DataFrame) -> pd.DataFrame:
     """Return budget and audit per model and task: "quick" where any row is, and the first audit that is not clean."""
     facts = scores[[*_MODEL, "budget", "audit"]].drop_duplicates()
@@ -109,7 +124,7 @@ def _worst(scores: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class ScoreMatrix:
-    """One metric of one task; `own`, `any_own`, `failed`, `declined`, `left_out` as `condition_values` explains them."""
+    """One metric of one task; `own` and the flags after it as `condition_values` explains them."""
 
     task: tuple[str, ...]
     """Values of `GROUP`."""
@@ -139,6 +154,7 @@ class ScoreMatrix:
     failed: np.ndarray
     declined: np.ndarray
     left_out: np.ndarray
+    not_run: np.ndarray
     status: np.ndarray
     """[condition, model], "" where there is no row; `reason` alike."""
     reason: np.ndarray
@@ -155,11 +171,10 @@ class ScoreMatrix:
 
     @cached_property
     def ranked(self) -> np.ndarray:
-        """[model]: models with a value on every condition kept, some of it their own or in place of a failure."""
+        """[model]: models with a value on every condition kept, some of it their own."""
         filled = (self.kept & np.isfinite(self.value)).sum(axis=0)
         full = (filled == self.kept.sum(axis=0)) & (filled > 0)
-        gave = (self.kept & (self.any_own | (self.failed & (self.status != "missing")))).any(axis=0)
-        return self.is_model & full & gave
+        return self.is_model & full & (self.kept & self.any_own).any(axis=0)
 
     def rows(self, which: np.ndarray) -> Self:
         """Return the matrix of some of the conditions."""

@@ -45,6 +45,12 @@ BODIES = {
     "changes_input": ("pass", "query.cells.X.data[:] = 1; " + GOOD),
     "never_returns": ("pass", "time.sleep(3600)"),
     "hangs_in_fit": ("time.sleep(3600)", GOOD),
+    "hangs_with_a_child": (
+        "import subprocess; print(subprocess.Popen(['sleep', '600']).pid, flush=True); time.sleep(3600)",
+        GOOD,
+    ),
+    "holds_the_interpreter": ("import ctypes; ctypes.PyDLL(None).sleep(3600)", GOOD),
+    "leaves_a_semaphore": ("import multiprocessing; self.lock = multiprocessing.RLock(); time.sleep(3600)", GOOD),
     "dies": ("os._exit(9)", GOOD),
     "says_why_it_dies": ("print('out of luck', flush=True); os._exit(3)", GOOD),
     "tells_threads": ("raise ValueError('threads: ' + os.environ['OMP_NUM_THREADS'])", GOOD),

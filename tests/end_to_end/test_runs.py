@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from filelock import FileLock
 from typer.testing import CliRunner
@@ -286,11 +288,14 @@ def heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def test_interrupt_keeps_finished_models(tmp_path):
-    plugin = plugins.write(tmp_path, "hangs_in_fit")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_keeps_finished_models(tmp_path, how):
+    plugin = plugins.write(tmp_path, "hangs_with_a_child")
+    (tmp_path / "tmp").mkdir()
     arguments = ["--suite", "smoke", "--direction", "n2p", "--no-figures", "--out", str(tmp_path / "out"), "--models"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.run", *arguments, "hangs_in_fit", "--plugin", str(plugin)],
+        [sys.executable, "-m", "benchmarks.run", *arguments, "hangs_with_a_child", "--plugin", str(plugin)],
+        env=os.environ | {"TMPDIR": str(tmp_path / "tmp")},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -301,17 +306,29 @@ def test_interrupt_keeps_finished_models(tmp_path):
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob(f"out/smoke/*/{wanted}")) and time.monotonic() < deadline:
         time.sleep(0.1)
-    time.sleep(1.0)
-    os.kill(process.pid, signal.SIGINT)
+    while not any(log.read_text() for log in tmp_path.glob("tmp/*/*/log.txt")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    (log,) = tmp_path.glob("tmp/*/*/log.txt")
+    child = psutil.Process(int(log.read_text()))
+    os.kill(process.pid, how)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == EXIT_INTERRUPTED, output
     assert "--resume" in output
+    assert "INCOMPLETE run" in output
+    assert "hangs_with_a_child: not_run" in output
+    with suppress(psutil.NoSuchProcess):
+        child.wait(20)
+    assert not list((tmp_path / "tmp").glob("cycseq*"))
     (folder,) = tmp_path.glob("out/smoke/*")
     assert json.loads((folder / "manifest.json").read_text())["state"] == "stopped"
-    assert {"no_change", "train_mean", "oracle"} <= set(scores(folder)["model"])
+    statuses = scores(folder).groupby("model")["status"].agg(set)
+    assert statuses["hangs_with_a_child"] == {"not_run"}
+    assert "ok" in statuses["train_mean"]
     done = CliRunner().invoke(application("run"), [*arguments, "linear", "--resume"])
     assert done.exit_code == 0, done.output
     assert "[1/1] linear (n2p)" in done.output
+    assert "Kept in the tables as they are: hangs_with_a_child" in done.output
+    assert done.output.rstrip().endswith("(leaderboard.md, leaderboard.csv, scores.csv)")
     assert list(tmp_path.glob("out/smoke/*")) == [folder], "it went on in the same folder"
 
 

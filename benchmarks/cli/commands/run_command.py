@@ -72,7 +72,7 @@ def main(
     """Train and score perturbation predictors on shared, leak-free splits; write a leaderboard and figures.
 
     Exit status: 0 all went well ("unsupported" is no failure), 1 some model failed or timed out, 2 the question or the data
-    are not usable, 130 interrupted (what was finished is kept: --resume).
+    are not usable, 130 stopped by Ctrl-C or SIGTERM (what was finished is kept: --resume).
     """
     plugins = tuple(path.resolve() for path in plugin or ())
     if show:
@@ -106,7 +106,7 @@ def main(
         control_rule=choice("--control-rule", control_rule, CONTROL_RULES),
         data=choice("--data", data, DATA_SOURCES),
         own=OwnFile(h5ad.resolve(), *labels, gene_key=gene_key, layer=layer) if h5ad else None,
-        annotation=annotation,
+        annotation=annotation.resolve() if annotation else None,
         space=choice("--space", space, SPACES),
         integration=choice("--integration", integration, METHODS),
         reference=reference,
@@ -125,7 +125,7 @@ def main(
         device=check_device(device),
         timeout=timeout,
         figures=figures,
-        data_dir=data_dir,
+        data_dir=data_dir.resolve() if data_dir else None,
     )
     names = suite_names(split_names(suite))
     if len(names) > 1 and not h5ad:
@@ -134,24 +134,36 @@ def main(
         _finish_all(folder, entries, data_dir)
         return
     plan = make_plan(question, data_dir)
-    with Display() as display:
-        result = run(plan, _folder(plan, out, resume), execution, display)
+    place = _folder(plan, out, resume)
+    try:
+        with Display() as display:
+            result = run(plan, place, execution, display)
+    except KeyboardInterrupt:
+        _show(place)
+        raise
     _finish(result)
+
+
+def _show(folder: Path) -> None:
+    """Print the leaderboard of a run, and the files that hold the results; nothing where there is none yet."""
+    from reports import read_leaderboard
+    from reports.pages.console import print_summary
+
+    if (folder / "leaderboard.csv").is_file():
+        print_summary(read_leaderboard(folder / "leaderboard.csv"), console)
+    made = [n for n in ("leaderboard.md", "leaderboard.csv", "scores.csv", "figures") if (folder / n).exists()]
+    if made:
+        say(f"Results: {folder} ({', '.join(made)})")
 
 
 def _finish(result: Result) -> None:
     """Print the leaderboard, the time and where the results are; ends with the exit status."""
-    from reports import read_leaderboard
-    from reports.pages.console import print_summary
-
-    print_summary(read_leaderboard(result.folder / "leaderboard.csv"), console)
     outside = result.seconds - result.model_seconds  # negative where several models ran at a time
     took = f"{result.seconds:.0f} s"
     if outside >= 0:
         took += f", of which {outside:.1f} s ({outside / result.seconds:.1%}) outside fit and predict"
     say(f"{took}.")
-    made = [n for n in ("leaderboard.md", "leaderboard.csv", "scores.csv", "figures") if (result.folder / n).exists()]
-    say(f"Results: {result.folder} ({', '.join(made)})")
+    _show(result.folder)
     tell_failures(result.failures)
 
 

@@ -12,7 +12,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +28,7 @@ from benchmarks.execution.models.local_model import LocalModel
 from benchmarks.execution.models.model_environment import environment_of, serve_command
 from benchmarks.execution.models.session import serve_forked
 from benchmarks.execution.models.unit_files import put_query, put_train
+from benchmarks.execution.models.unit_folders import make_unit_folder
 from benchmarks.execution.prediction_store import get_prediction
 from benchmarks.registry import file_of
 
@@ -77,7 +77,8 @@ class ChildModel:
     ) -> None:
         self.timeout = timeout
         self.seconds, self.peak_memory_mb, self.stopped = 0.0, 0.0, False
-        self.folder = Path(tempfile.mkdtemp(prefix="cycseq-unit-"))
+        self.folder = make_unit_folder()
+        self.death: ModelFailed | None = None
         self.process: BaseProcess | subprocess.Popen
         if record.isolated:
             self.connection, self.process = _start_isolated(record, self.folder, threads)
@@ -97,7 +98,8 @@ class ChildModel:
 
     def predict(self, query: Query) -> Prediction:
         """Answer one query."""
-        self.folder.mkdir(exist_ok=True)  # gone where the process has died
+        if self.death:
+            raise self.death
         put_query(query, self.folder)
         self._request("predict")
         return get_prediction(self.folder, 0)
@@ -135,16 +137,19 @@ class ChildModel:
         except (EOFError, OSError) as error:
             if self.stopped:
                 raise Stopped from error
-            raise self._died(do) from error
+            self.death = self._died(do)
+            raise self.death from error
 
     def _died(self, stage: str) -> ModelFailed:
         """Say how the process ended and what it printed last."""
         code = _wait(self.process)
         log = self.folder / "log.txt"
         said = log.read_text(encoding="utf-8", errors="replace").strip() if log.is_file() else ""
-        why = f"its last output: {said.splitlines()[-1].strip()[:300]}" if said else "killed for lack of memory?"
         self.close()
-        return ModelFailed(f"the process died (exit code {code}) in stage '{stage}'; {why}")
+        how = f"exit code {code}" if code is None or code >= 0 else f"killed by {signal.Signals(-code).name}"
+        killed = "for lack of memory, or by a user or a scheduler?" if code == -signal.SIGKILL else "it printed nothing"
+        why = f"its last output: {said.splitlines()[-1].strip()[:300]}" if said else killed
+        return ModelFailed(f"the process died ({how}) in stage '{stage}'; {why}")
 
 
 Model = LocalModel | ChildModel

@@ -1,12 +1,13 @@
 """The child process of a unit of work: it builds one predictor and serves the requests of the harness.
 
 Requests and answers are JSON over a connection, cells and predictions are files in the unit's folder. When the harness
-closes its end, the process ends, whatever it is doing.
+closes its end, the process ends with all that it started, whatever it is doing.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import queue
 import signal
@@ -22,6 +23,7 @@ from benchmarks import registry
 from benchmarks.errors import BenchmarkError, explain
 from benchmarks.execution.models.local_model import LocalModel
 from benchmarks.execution.models.unit_files import get_query, get_train
+from benchmarks.execution.models.watchdog import forget_fork_server, start_watchdog
 from benchmarks.execution.prediction_store import put_prediction
 
 
@@ -93,13 +95,14 @@ class Session:
                 requests.put(json.loads(self.connection.recv_bytes()))
         except (EOFError, OSError):
             if self.busy:
-                os._exit(0)
+                os.killpg(0, signal.SIGKILL)
             requests.put(None)  # the process ends by itself, and releases what the predictor holds
 
 
 def serve_unit(connection: Connection, folder: Path) -> None:
     """Set up this process for one unit and serve it; what a plugin prints goes to `log.txt` in the unit's folder."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the harness decides what Ctrl-C means
+    start_watchdog()
     log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(log, stream)
@@ -112,6 +115,9 @@ def serve_forked(connection: Connection, folder: Path, threads: int) -> None:
     """Serve one unit in a process of this environment, with so many threads of numerical packages."""
     from threadpoolctl import threadpool_limits
 
+    # the usual one: semaphores of the fork server's children have names, which a child that is killed leaves behind
+    multiprocessing.set_start_method(None, force=True)
+    forget_fork_server()
     os.setsid()  # so that the harness can end this process with all its children
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read by torch when a plugin imports it
     with threadpool_limits(threads):

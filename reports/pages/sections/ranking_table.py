@@ -96,7 +96,8 @@ def _notes(data: TaskData) -> Iterator[str]:
     left_out = suite[suite["n_left_out"] > 0].drop_duplicates(["metric", "n_left_out"])
     for count, rows in left_out.groupby("n_left_out", sort=True):
         metrics = ", ".join(rows["metric"])
-        yield f"{metrics}: {count} conditions have no such score and are left out for every model."
+        unfinished = ", or have not been run by every model," if data.task.incomplete else ""
+        yield f"{metrics}: {count} conditions have no such score{unfinished} and are left out for every model."
 
 
 SECTION = Section("", 40, write)

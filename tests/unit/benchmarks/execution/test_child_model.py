@@ -21,7 +21,7 @@ from benchmarks.contract import Baseline, Prediction
 from benchmarks.data.store.content_hash import digest
 from benchmarks.errors import BenchmarkError, ContractError, IsolationError, ModelFailed, ModelTimeout, Unsupported
 from benchmarks.execution import prediction_store
-from benchmarks.execution.models import unit_files
+from benchmarks.execution.models import unit_files, unit_folders
 from benchmarks.execution.models.child_model import ChildModel
 from benchmarks.execution.models.local_model import LocalModel
 from tests.end_to_end import plugins
@@ -213,8 +213,9 @@ def test_failed_prediction_does_not_end_the_child_and_a_killed_child_fails(build
     model.predict(query)
     model.process.kill()
     for _ in range(2):
-        with pytest.raises(ModelFailed, match="exit code -9"):
+        with pytest.raises(ModelFailed, match=r"killed by SIGKILL.*stage 'predict'"):
             model.predict(query)
+    assert not model.folder.exists()
 
 
 def test_timeout_ends_the_child(build, screen: Screen) -> None:
@@ -226,8 +227,12 @@ def test_timeout_ends_the_child(build, screen: Screen) -> None:
 
 
 @pytest.mark.parametrize("isolated", [False, True])
-def test_child_ends_when_the_harness_is_killed(memory: Baseline, folder: Path, isolated: bool) -> None:
-    path = plugins.write(folder, "hangs_in_fit", isolated=isolated)
+@pytest.mark.parametrize("name", ["hangs_with_a_child", "holds_the_interpreter"])
+def test_child_ends_when_the_harness_is_killed(
+    memory: Baseline, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, isolated: bool
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    path = plugins.write(folder, name, isolated=isolated)
     code = (
         "from pathlib import Path; from benchmarks import registry; from benchmarks.conformance.checks import tiny_screen\n"
         "from benchmarks.execution.models.child_model import ChildModel\n"
@@ -236,11 +241,40 @@ def test_child_ends_when_the_harness_is_killed(memory: Baseline, folder: Path, i
         "print(model.process.pid, flush=True); model.fit(screen.train, seed=1)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=Path.cwd()) as harness:
-        pid = int(harness.stdout.readline())
-        assert alive(pid)
+        pids = [int(harness.stdout.readline())]
+        assert alive(pids[0])
+        log, end = next(tmp_path.glob("*/*/log.txt")), time.monotonic() + 20
+        while name == "hangs_with_a_child" and not log.read_text().strip() and time.monotonic() < end:
+            time.sleep(0.1)
+        pids += [int(word) for word in log.read_text().split()]
+        assert len(pids) == 1 + (name == "hangs_with_a_child")
         time.sleep(1.0)
         os.kill(harness.pid, signal.SIGKILL)
-    assert gone(pid)
+    assert all(gone(pid) for pid in pids)
+    (left,) = tmp_path.glob(f"{unit_folders.PREFIX}*")
+    assert unit_folders.remove_abandoned(tmp_path) == [left]
+    assert not left.exists()
+
+
+def test_folder_of_a_running_process_is_not_abandoned(build) -> None:
+    model = build("good")
+    assert model.folder.parent not in unit_folders.remove_abandoned(model.folder.parents[1])
+    assert model.folder.is_dir()
+
+
+def test_killed_child_leaves_no_semaphore(folder: Path) -> None:
+    path = plugins.write(folder, "leaves_a_semaphore")
+    code = (
+        "from pathlib import Path; from benchmarks import registry; from benchmarks.conformance.checks import tiny_screen\n"
+        "from benchmarks.execution.models.child_model import ChildModel, ModelTimeout\n"
+        f"path = Path({str(path)!r}); screen = tiny_screen(path.parent)\n"
+        "model = ChildModel(registry.from_file(path)[0], {}, plugins=[path], timeout=20.0); model.timeout = 2.0\n"
+        "try: model.fit(screen.train, seed=1)\n"
+        "except ModelTimeout: print('ended')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
+    assert done.stdout == "ended\n"
+    assert "leaked" not in done.stderr
 
 
 def test_missing_environment_names_the_command(folder: Path) -> None:

@@ -141,6 +141,18 @@ def test_reference_file_round_trip(tmp_path):
     assert CliRunner().invoke(application("regress"), [str(worse), str(tmp_path / "a.csv.gz")]).exit_code == 1
 
 
+def test_incomplete_run_loses_values_and_makes_no_reference(tmp_path):
+    scores = make_scores()
+    stopped = with_status(scores, "not_run", lambda s: s["model"] == "m2")
+    done = run(tmp_path, stopped, scores)
+    assert done.exit_code == 1
+    assert "no value" in done.output
+    assert "m2" in done.output
+    written = CliRunner().invoke(application("regress"), [str(tmp_path / "new"), "--write", str(tmp_path / "r.csv.gz")])
+    assert written.exit_code == 2
+    assert not (tmp_path / "r.csv.gz").exists()
+
+
 def test_leaderboard_is_compared_unpaired(tmp_path):
     folder = make_run(tmp_path / "run", make_scores())
     means = make_scores().groupby(["model", "kind", "metric"])["value"].mean().rename("mean").reset_index()

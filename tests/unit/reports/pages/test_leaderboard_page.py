@@ -13,13 +13,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from reports import ReportError, load, read_leaderboard, write_reports
 from reports.__main__ import remake
 from reports.figures.style import model_colours, new_figure, place_labels
 from reports.pages import sections
-from reports.pages.console import print_summary
+from reports.pages.console import print_index, print_summary
+from reports.pages.index_page import Entry, write_index
 from reports.pages.leaderboard_page import leaderboard_blocks
 from reports.stats.run_statistics import analyse
 from reports.tables import MODEL_COLUMNS
@@ -76,6 +78,37 @@ def test_an_uninformative_headline_is_said_wherever_there_are_ranks(tmp_path: Pa
     console = Console(file=io.StringIO(), width=100)
     print_summary(read_leaderboard(tmp_path / "leaderboard.csv"), console)
     assert "pearson_delta is uninformative here, no ranks" in console.file.getvalue()
+
+
+def test_incomplete_and_failures_are_said_wherever_there_are_ranks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles: list[str] = []
+    monkeypatch.setattr(Figure, "suptitle", lambda figure, text, **look: titles.append(text))
+    scores = run_scores("n2p")
+    scores.loc[scores["model"] == "linear", ["value", "status", "reason"]] = [np.nan, "not_run", "--resume runs it"]
+    folder = write_tables(tmp_path / "suite", scores)
+    write_reports(folder, n_boot=10)
+    assert len(titles) == 7
+    assert all("INCOMPLETE run" in title for title in titles)
+    page = (folder / "leaderboard.md").read_text(encoding="utf-8")
+    assert page.splitlines()[2].startswith("**INCOMPLETE: 4 of ")
+    board = read_leaderboard(folder / "leaderboard.csv")
+    summary = write_index(
+        [Entry("suite", folder, "A title", 2, 1.0), Entry("later", tmp_path / "later", waiting=True)], tmp_path
+    )
+    console = Console(file=io.StringIO(), width=200)
+    print_summary(board, console)
+    print_index(summary, console)
+    text = console.file.getvalue()
+    assert "linear: not_run: --resume runs it" in text
+    assert "scgen (2/60 failed)" in text
+    assert "INCOMPLETE: default n2p (simulated)" in text
+    assert "‡" in text.split("All suites")[1]
+    index = (tmp_path / "index.md").read_text(encoding="utf-8")
+    assert "**INCOMPLETE:** 2 of 2 suites have not come to their end: later, default" in index
+    assert "| linear | not_run |" in index
+    assert "## later\n\nNot finished." in index
 
 
 def test_metrics_without_families_are_reported(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from reports.stats.aggregate import leaderboard
-from reports.tables import ReportError
-from tests.unit.reports.result_tables import metrics_table, run_scores, score_rows
+from reports.stats.run_statistics import analyse
+from reports.tables import PLANTED_COLUMNS, ReportError, Tables
+from reports.task_labels import tasks
+from tests.unit.reports.result_tables import metrics_table, run_costs, run_scores, score_rows
 
 METRICS = metrics_table()
 # context A holds one condition, B two: the mean over contexts is not the mean over conditions
@@ -84,12 +86,75 @@ def test_a_condition_without_a_row_counts_as_failed() -> None:
     assert "no row in scores.csv" in row["reason"]
 
 
-def test_a_model_that_failed_everywhere_is_ranked_with_no_changes_mean() -> None:
-    gone = {key: "failed" for key in BY_HAND if key[0] == "a_model"}
-    board = leaderboard(table(gone), METRICS)
-    assert suite_row(board, "a_model")["mean"] == suite_row(board, "no_change")["mean"]
-    assert suite_row(board, "a_model")["status"] == "failed"
-    assert suite_row(board, "a_model")["rank"] == suite_row(board, "no_change")["rank"] == 1
+@pytest.mark.parametrize("status", ["failed", "timeout"])
+def test_a_model_that_failed_everywhere_has_no_value_and_no_rank_anywhere(status: str) -> None:
+    scores = table({key: status for key in BY_HAND if key[0] == "a_model"})
+    board = leaderboard(scores, METRICS)
+    row = suite_row(board, "a_model")
+    assert row[["mean", "low", "high", "scaled", "rank", "p_best"]].isna().all()
+    assert (row["status"], row["n_failed"], row["reason"]) == (status, 3, "because of p1")
+    assert suite_row(board, "no_change")["rank"] == 1
+    run = analyse(
+        Tables(scores, METRICS, run_costs(), pd.DataFrame(columns=list(PLANTED_COLUMNS)), pd.DataFrame()),
+        n_boot=20,
+        seed=0,
+    )
+    for name in ("friedman", "wins", "comparison", "sensitivity"):
+        assert "a_model" not in set(run.results[name]["model"]), name
+
+
+def test_a_model_that_failed_in_one_context_has_no_value_there_and_one_over_all() -> None:
+    board = leaderboard(table({("a_model", "A", "p1"): "failed"}), METRICS)
+    assert suite_row(board, "a_model")["mean"] == pytest.approx((0.0 + (0.1 + 0.3) / 2) / 2)
+    assert suite_row(board, "a_model")["rank"] == 1
+    in_a = board[(board["level"] == "context") & (board["context"] == "A") & (board["model"] == "a_model")].iloc[0]
+    assert in_a[["mean", "rank"]].isna().all()
+    assert in_a["status"] == "failed"
+
+
+def test_a_model_that_has_not_run_is_an_unranked_row_and_no_failure() -> None:
+    scores = table({key: "not_run" for key in BY_HAND if key[0] == "a_model"})
+    board = leaderboard(scores, METRICS)
+    row = suite_row(board, "a_model")
+    assert row[["mean", "low", "high", "rank"]].isna().all()
+    assert (row["status"], row["n_failed"], row["n_unsupported"], row["n_left_out"]) == ("not_run", 0, 0, 0)
+    assert (row["n_conditions"], row["n_not_run"]) == (3, 3)
+    other = suite_row(board, "no_change")
+    assert other["mean"] == pytest.approx(0.0)
+    assert (other["rank"], other["n_conditions"], other["n_not_run"]) == (1, 3, 0)
+    assert {task.incomplete for task, _ in tasks(board)} == {True}
+    assert {task.incomplete for task, _ in tasks(leaderboard(table(), METRICS))} == {False}
+
+
+def test_a_condition_that_a_model_has_still_to_run_is_left_out_for_every_model() -> None:
+    board = leaderboard(table({("a_model", "B", "p2"): "not_run"}), METRICS)
+    for model, mean in (("a_model", (0.6 + 0.1) / 2), ("no_change", (0.0 - 0.1) / 2)):
+        row = suite_row(board, model)
+        assert row["mean"] == pytest.approx(mean)
+        assert (row["n_conditions"], row["n_left_out"], row["status"], row["rank"]) == (2, 1, "ok", 1 + (mean < 0))
+    assert suite_row(board, "oracle")["n_conditions"] == 2
+
+
+def test_models_without_a_common_condition_have_no_value() -> None:
+    apart = {
+        ("a_model", "A", "p1"): "not_run",
+        ("no_change", "B", "p1"): "not_run",
+        ("no_change", "B", "p2"): "not_run",
+    }
+    board = leaderboard(table(apart), METRICS)
+    assert board["mean"].isna().all()
+    assert set(board["status"]) == {"not_run"}
+
+
+def test_a_seed_that_has_not_run_leaves_the_mean_of_the_others() -> None:
+    second = score_rows(
+        {("a_model", context, p, "pearson_delta"): "not_run" for _, context, p in list(BY_HAND)[:3]}, seed=1
+    )
+    board = leaderboard(pd.concat([table(), second]), METRICS)
+    row = suite_row(board, "a_model")
+    assert row["mean"] == suite_row(leaderboard(table(), METRICS), "a_model")["mean"]
+    assert (row["status"], row["rank"], row["n_not_run"], row["n_left_out"]) == ("ok", 1, 3, 0)
+    assert all(task.incomplete for task, _ in tasks(board))
 
 
 @pytest.mark.parametrize("status", ["unsupported", "needs_cells"])

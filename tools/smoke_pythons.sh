@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Run suite smoke, and compare it with its reference, on each supported Python of this machine but that of the environment PY.
+# A Python whose packages cannot be installed is skipped with a line that says why; a run that fails or moves fails.
+# usage: PY=.venv/bin/python TORCH=torch==X tools/smoke_pythons.sh
+set -u
+cd "$(dirname "$0")/.." && mkdir -p build || exit 1
+version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }
+pip() { timeout "${INSTALL_SECONDS:-900}" "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@"; }
+done_by=$(version_of "$PY")
+status=0
+for python in $(bash tools/find_python.sh --all); do
+  version=$(version_of "$python")
+  [ "$version" = "$done_by" ] && continue
+  folder=build/python$version
+  if [ ! "$folder/.installed" -nt pyproject.toml ]; then
+    echo "Python $version: creating $folder (some minutes, about 2 GB)"
+    # the extras of models that the reference has; no tool of development
+    if ! { "$python" -m venv --clear "$folder" && pip "$TORCH" ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} &&
+      pip -e '.[ot,biolord]'; } >"build/python$version.log" 2>&1; then
+      echo "Python $version: skipped, its packages cannot be installed: $(tail -n 1 "build/python$version.log")"
+      continue
+    fi
+    touch "$folder/.installed"
+  fi
+  out=build/smoke-$version
+  rm -rf "$out"
+  if "$folder/bin/python" -m benchmarks.run --suite smoke --threads 1 --no-figures --out "$out" >"$out.log" 2>&1 &&
+    "$folder/bin/python" -m benchmarks.regress "$(ls -d "$out"/smoke/*/ | tail -1)" tests/golden/smoke.csv.gz; then
+    echo "Python $version: smoke is as its reference"
+  else
+    echo "Python $version: smoke failed, see $out.log"
+    tail -n 20 "$out.log"
+    status=1
+  fi
+done
+exit $status
