@@ -116,10 +116,16 @@ def references(fold: ScoredFold, truth: TruthSummary, expectation: np.ndarray | 
     training = fold.training
     if training is not None and fold.direction == "n2p":
         # cells of the state that a condition starts from, which no perturbation has changed
-        others = _summarise_cells(
-            fold, truth, lambda number: training.start_like(fold.conditions[number]), training.cells
+        cells = [training.start_like(condition) for condition in fold.conditions]
+        scored = evaluate(fold, truth, _summarise_cells(fold, truth, cells.__getitem__, training.cells))
+        has = np.array([len(own) > 0 for own in cells])  # the others have the input's profile in their place
+        yield (
+            "other_controls",
+            {
+                name: Scores(np.where(has, found.values, np.nan), np.where(has, found.status, "unsupported"))
+                for name, found in scored.items()
+            },
         )
-        yield "other_controls", evaluate(fold, truth, others)
     if expectation is not None:
         yield "expectation", evaluate(fold, truth, PredictionSummary.of_means(expectation))
 
