@@ -260,6 +260,10 @@ def matrix_of(handle: h5py.File, layer: str, path: Path) -> StoredMatrix:
     """Find a matrix of an open h5ad: "X", "raw", or a layer."""
     place = {"X": "X", "raw": "raw/X"}.get(layer, f"layers/{layer}")
     if place not in handle:
+        if isinstance(handle.get("matrix"), h5py.Group):
+            raise DataError(
+                f"{path} is a 10x file; expected h5ad. Make one with scanpy.read_10x_h5(FILE).write_h5ad(FILE)."
+            )
         has = [*(p for p in ("X", "raw") if p in handle), *handle.get("layers", ())]
         raise DataError(f"{path} has no matrix '{layer}'; it has {', '.join(has) or 'none'}. Name one with --layer.")
     return StoredMatrix(handle[place], str(path))
