@@ -96,7 +96,7 @@ def own_source(own: OwnFile) -> Source:
     code = hashlib.sha256(f"{hash_shared_code()}\x1f{options}".encode()).hexdigest()
 
     def read(files: Mapping[str, Path]) -> Reading:
-        reading = read_h5ads(files, {FILE: keys}, card.space)
+        reading = read_h5ads(files, {FILE: keys}, card.space, suggest=True)
         reading.notes.insert(0, f"The values are {card.space}: {why}.")
         return reading
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -20,26 +19,10 @@ TEXT_COLUMNS = ("perturbation", "context", "arm", "batch", "control_group")
 OBS_COLUMNS = (*TEXT_COLUMNS, "dose", "is_control")
 SOURCE_SPACES = get_args(Space)
 """Spaces a data set may come in: raw counts; natural-log or log2 values of normalised counts; z-scores."""
-ASSUMED = "assumed"
-"""How a reason begins where nothing in a file shows what its values are."""
-SAMPLE = 500
-"""Cells from which the space of a file is found."""
 LARGEST_LOG = 30.0
 """No logarithm of a count, natural or base 2, is as large."""
 FEW = 10
 """Values of a cell from which whole numbers throughout are counts; a logarithm is whole only by chance."""
-BACK: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
-    "e^x − 1": np.expm1,
-    "2^x − 1": lambda x: np.exp2(x) - 1,
-    "x": np.array,
-}
-"""From values back to what may have the same sum in every cell."""
-UNLIKE = 0.02
-"""Spread of the cells' sums of squares, relative to their mean, from which the same sums say something."""
-SAME = 1e-3
-"""Spread of the cells' sums, relative to their mean, up to which they are the same."""
-NEGATIVE_SHARE = 0.2
-"""Share of negative values from which a file holds z-scores; a model's logarithms may dip below zero here and there."""
 
 
 @dataclass(frozen=True)
@@ -61,65 +44,6 @@ class Reading:
 def condition_name(label: str, separator: str = "+") -> str:
     """Name a combination of perturbations in canonical order: parts sorted, joined by "+"."""
     return "+".join(sorted(part.strip() for part in label.split(separator)))
-
-
-def tell_space(matrix: Any, source: str, base: float | None = None) -> tuple[Space, str]:
-    """Find what values are, and say why, from a sample of cells spread over them.
-
-    Parameters
-    ----------
-    matrix
-        [cell, gene], in memory or on disk; its rows are taken by increasing position.
-    base
-        Base of the logarithm as the file notes it (scanpy's `uns["log1p"]`); None where it notes none.
-
-    Raises
-    ------
-    DataError
-        No value, values of another base than e and 2, or fractions that are no logarithms: larger than `LARGEST_LOG`, or
-        with the same sum in every cell, as normalised values have before they are logged.
-    """
-    n_cells = matrix.shape[0]
-    rows = np.unique(np.linspace(0, max(n_cells - 1, 0), min(SAMPLE, n_cells)).astype(int))
-    x = sp.csr_matrix(matrix[rows], dtype=np.float64)
-    values = x.data[np.isfinite(x.data)]
-    if not values.size:
-        raise DataError(f"{source}: no finite value other than zero in a sample of {len(rows)} cells.")
-    if np.array_equal(values, np.rint(values)) and values.min() >= 0:
-        return "counts", "whole numbers"
-    if (values < 0).mean() > NEGATIVE_SHARE:
-        return "zscore", f"{(values < 0).mean():.0%} of the values are negative"
-    hint = "Give raw counts, or log1p of normalised counts (scanpy: sc.pp.log1p)."
-    if (
-        np.median(x.max(axis=1).toarray()) >= LARGEST_LOG
-    ):  # single cells that were not logged are found when they are read
-        raise DataError(
-            f"{source}: values are fractions of up to {values.max():.4g}: neither counts nor their logarithms. {hint}"
-        )
-    if base is not None and not (math.isclose(base, math.e) or base == 2):
-        raise DataError(f"{source} notes logarithms to base {base:g}; expected e or 2. {hint}")
-    sums = {name: _sums(x, back) for name, back in BACK.items()}
-    squares = _sums(x, np.square)
-    differ = len(rows) > 2 and squares.std() > UNLIKE * squares.mean()  # predicted profiles may all be alike
-    constant = next((name for name, found in sums.items() if differ and found.std() <= SAME * found.mean()), None)
-    if constant == "x":
-        raise DataError(
-            f"{source}: values sum to {sums['x'].mean():.5g} in every cell, as normalised values do that were never logged. {hint}"
-        )
-    if base is not None:
-        return ("log2" if base == 2 else "ln"), f"the file notes logarithms to base {'2' if base == 2 else 'e'}"
-    if constant is not None:
-        return (
-            "ln" if constant == "e^x − 1" else "log2"
-        ), f"{constant} sums to {sums[constant].mean():.5g} in every cell"
-    return "ln", f"{ASSUMED}: fractions, taken as natural logarithms; nothing in the file says which"
-
-
-def _sums(x: sp.csr_matrix, back: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Sum of each cell's values after they are brought back."""
-    return np.asarray(
-        sp.csr_matrix((back(np.clip(x.data, 0, LARGEST_LOG)), x.indices, x.indptr), shape=x.shape).sum(axis=1)
-    ).ravel()
 
 
 def validate_block(block: AnnData, source: str, space: str) -> None:

@@ -19,7 +19,7 @@ WHY = {
     "too_few_conditions": f"fewer than {MIN_CONDITIONS} test conditions in this context and fold",
     "too_few_genes": "too few genes of the truth are significant at FDR < 0.05",
     "needs_cells": "predicts draws or a mean, not cells",
-    "unsupported": "needs training cells, and none were given",
+    "unsupported": "needs training cells that were not given",
 }
 """Reason of a status that comes from scoring, not from the model."""
 

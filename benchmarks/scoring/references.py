@@ -125,14 +125,22 @@ def references(fold: ScoredFold, truth: TruthSummary, expectation: np.ndarray | 
     training = fold.training
     if training is not None and fold.direction == "n2p":
         # cells of the state that a condition starts from, which no perturbation has changed
-        others = _summarise_cells(
-            fold, truth, lambda number: training.start_like(fold.conditions[number]), training.cells
-        )
-        yield "other_controls", evaluate(fold, truth, others)
+        cells = [training.start_like(condition) for condition in fold.conditions]
+        has = np.array([len(own) > 0 for own in cells])
+        others = _summarise_cells(fold, truth, cells.__getitem__, training.cells)
         named = summarise_predictions(fold, truth, lambda number: names_only(fold, training, number))
-        yield "names_only", evaluate(fold, truth, named)
+        yield "other_controls", _only_where(has, evaluate(fold, truth, others))
+        yield "names_only", _only_where(has, evaluate(fold, truth, named))
     if expectation is not None:
         yield "expectation", evaluate(fold, truth, PredictionSummary.of_means(expectation))
+
+
+def _only_where(has: np.ndarray, values: Values) -> Values:
+    """Take the scores from conditions without a prediction; the input's profile stood in for it."""
+    return {
+        name: Scores(np.where(has, found.values, np.nan), np.where(has, found.status, "unsupported"))
+        for name, found in values.items()
+    }
 
 
 def names_only(fold: ScoredFold, training: TrainingSummary, number: int) -> Prediction | None:

@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from benchmarks.contract import CONTROL, Direction
+from benchmarks.data.readers.gene_columns import match_genes
 from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.metrics.differential import linear_mean
 from benchmarks.scoring.metrics.distribution import N_COMPONENTS
@@ -343,9 +344,14 @@ def once(compute: Callable[[A], T], key: Callable[[A], Hashable]) -> Callable[[A
 
 
 def own_columns(perturbations: Iterable[str], genes: Iterable[str]) -> np.ndarray:
-    """Columns of the perturbed genes [condition, part of the combination]; −1 where a part is no measured gene."""
+    """Columns of the perturbed genes [condition, part of the combination]; −1 where a part is no measured gene.
+
+    A name in another case, or with a version or a guide's ending, is its gene; see `gene_columns.match_genes`.
+    """
     place = {gene: number for number, gene in enumerate(genes)}
-    parts = [[place.get(p, -1) for p in label.split("+") if p != CONTROL] for label in perturbations]
+    named = [[p for p in label.split("+") if p != CONTROL] for label in perturbations]
+    gene_of = match_genes({p for parts in named for p in parts}, place)
+    parts = [[place[gene_of[p]] if p in gene_of else -1 for p in own] for own in named]
     width = max((len(p) for p in parts), default=0) or 1
     return np.array([p + [-1] * (width - len(p)) for p in parts], dtype=np.int64).reshape(-1, width)
 

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 from reports.formatting import change_texts, link, plain_text, save_page, save_table, visible
@@ -80,7 +80,8 @@ def leaderboard_blocks(run: RunStatistics, figures: Mapping[str, Sequence[str]])
 
 def plain_task(task: Task) -> Task:
     """Return a task with its texts escaped for a page."""
-    return replace(task, **{name: plain_text(value) for name, value in vars(task).items() if isinstance(value, str)})
+    *texts, incomplete = astuple(task)
+    return Task(*map(plain_text, texts), incomplete=incomplete)
 
 
 def _with_texts(run: RunStatistics, change: Callable[[str], str]) -> RunStatistics:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -301,6 +302,217 @@ def test_layers_are_read_and_suggested(scorer: Scorer) -> None:
     assert found["no_change"]["mse"] == pytest.approx(expected["no_change"]["mse"])
 
 
+def logs(rate: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Logarithms to base e^rate of x + 1; x itself where the rate is 0."""
+    return lambda x: np.log1p(x) / rate if rate else x / 400
+
+
+@pytest.mark.parametrize("genes", [60, 45])
+@pytest.mark.parametrize(
+    ("rate", "expected"), [(1.0, "ln"), (np.log(2), "log2"), (np.log(10), ""), (0.0, ""), (1 / np.log(2), "")]
+)
+def test_base_is_found_from_values_and_others_are_refused(
+    scorer: Scorer, genes: int, rate: float, expected: str
+) -> None:
+    cells = scaled(screen(), logs(rate))[:, :genes].copy()
+    found = scorer.run(scorer.write("mine", perturbed(cells)), scorer.write("truth", cells), *LINE)
+    assert bool(found) == bool(expected)
+    if expected:
+        assert f"truth.h5ad holds {expected}:" in " ".join(scorer.output.split())
+        right = scorer.run(scorer.folder / "mine.h5ad", scorer.folder / "truth.h5ad", *LINE, "--space", expected)
+        assert found["no_change"]["mse"] == pytest.approx(right["no_change"]["mse"])
+
+
+def test_logarithms_of_logarithms_and_scaled_values_are_refused(scorer: Scorer) -> None:
+    twice = ln(screen())
+    twice.X = twice.X.log1p()
+    assert scorer.run(scorer.write("mine", perturbed(twice)), scorer.write("truth", twice), *LINE) == {}
+    unit = ln(screen())
+    unit.X = unit.X.toarray() / unit.X.toarray().std(axis=0)
+    assert scorer.run(scorer.write("mine", perturbed(unit)), scorer.write("truth", unit), *LINE) == {}
+    assert "--layer" in scorer.output
+
+
+@pytest.mark.parametrize(("change", "doubt"), [(np.sign, "0 and 1"), (lambda x: np.rint(np.log1p(x)), "rounded")])
+def test_whole_numbers_that_are_hardly_counts_are_doubted(
+    scorer: Scorer, change: Callable[[np.ndarray], np.ndarray], doubt: str
+) -> None:
+    cells = screen()
+    cells.X = change(cells.X.toarray()).astype(np.float32)
+    assert scorer.run(scorer.write("mine", perturbed(cells)), scorer.write("truth", cells), *LINE)
+    assert doubt in " ".join(scorer.output.split())
+
+
+def test_prediction_with_empty_cells_in_nearly_all_places_is_read(scorer: Scorer) -> None:
+    cells = ln(screen(contexts=("K562",)))
+    mine = perturbed(cells)
+    more = ad.AnnData(sp.csr_matrix((6000, 60), dtype=np.float32), var=cells.var)
+    more.obs["perturbation"] = "control"
+    truth = scorer.write("truth", cells)
+    expected = scorer.run(scorer.write("mine", mine), truth)["mine"]["pearson_delta"]
+    joined = scorer.write("mine", ad.concat([more[:3001], mine, more[3001:]], index_unique="-"))
+    assert scorer.run(joined, truth, "--start", "truth")["mine"]["pearson_delta"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [(lambda x: x * np.log(2), True), (lambda x: x / np.log(2), True), (lambda x: x * 0.1, False)],
+)
+def test_scale_of_model_outputs_is_compared_with_the_truth(
+    scorer: Scorer, change: Callable[[np.ndarray], np.ndarray], refused: bool
+) -> None:
+    cells = ln(screen())
+    mine = perturbed(cells)
+    noise = np.random.default_rng(0).normal(0, 0.1, mine.shape)
+    mine.X = change(np.maximum(mine.X.toarray() + noise, 0.01)).astype(np.float32)
+    files = scorer.write("mine", mine), scorer.write("truth", cells)
+    assert (scorer.run(*files, *LINE) == {}) == refused
+    assert "times those of truth.h5ad" in " ".join(scorer.output.split())
+    assert scorer.run(*files, *LINE, "--space", "ln")
+
+
+def test_training_cells_on_another_scale_are_refused(scorer: Scorer) -> None:
+    everything = ln(screen(contexts=("K562", "RPE1", "H1")))
+    truth = everything[(everything.obs["line"] == "H1").to_numpy()].copy()
+    train = everything[(everything.obs["line"] != "H1").to_numpy()].copy()
+    train.X = train.X * np.float32(0.69)
+    files = scorer.write("mine", perturbed(truth)), scorer.write("truth", truth)
+    assert scorer.run(*files, *LINE, "--train", str(scorer.write("train", train))) == {}
+
+
+def test_columns_that_may_have_been_meant_are_named(scorer: Scorer) -> None:
+    cells = ln(screen())
+    cells.obs["dose_nM"] = np.where(np.arange(cells.n_obs) % 2, 10.0, 100.0)
+    cells.obs["phase"] = np.where(np.arange(cells.n_obs) % 2, "S", "G1")
+    files = scorer.write("mine", perturbed(cells)), scorer.write("truth", cells)
+    assert scorer.run(*files)
+    told = " ".join(scorer.output.split())
+    assert "line (K562 240, RPE1 240)" in told
+    assert "--context-key" in told
+    assert "dose_nM (2 values)" in told
+    assert "--dose-key" in told
+    assert "phase" not in told
+    scorer.run(*files, *LINE, "--dose-key", "dose_nM")
+    assert "--context-key" not in scorer.output
+    assert "--dose-key" not in scorer.output
+    done = CliRunner().invoke(application("data"), ["prepare", "--h5ad", str(files[1])])
+    assert done.exit_code == 0
+    assert "line (K562 240, RPE1 240)" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(
+    "rename", [str.lower, lambda g: f"{g}.7", lambda g: g], ids=["other case", "version", "guide's ending"]
+)
+def test_perturbed_genes_under_another_name_are_left_out_all_the_same(
+    scorer: Scorer, rename: Callable[[str], str]
+) -> None:
+    cells = ln(screen(contexts=("K562",)))
+    expected = scorer.run(scorer.write("mine", perturbed(cells)), scorer.write("truth", cells))["no_change"]["pds"]
+    cells.var_names = [rename(gene) for gene in cells.var_names]
+    if rename("GENE3") == "GENE3":
+        names = cells.obs["perturbation"].astype(str)
+        cells.obs["perturbation"] = [n if n == "control" else f"{n}_P1P2" for n in names]
+    found = scorer.run(scorer.write("mine", perturbed(cells)), scorer.write("truth", cells))
+    assert found["no_change"]["pds"] == pytest.approx(expected)
+    assert "another name" in " ".join(scorer.output.split())
+
+
+@pytest.mark.parametrize("other", [str.lower, lambda n: n.replace("E", "E-")])
+@pytest.mark.parametrize("column", ["perturbation", "line"])
+def test_names_spelled_otherwise_in_a_prediction_are_named(
+    scorer: Scorer, column: str, other: Callable[[str], str]
+) -> None:
+    cells = ln(screen(contexts=("RPE1", "HEK")))
+    mine = perturbed(cells)
+    mine.obs[column] = [other(name) for name in mine.obs[column].astype(str)]
+    found = scorer.run(scorer.write("mine", mine), scorer.write("truth", cells), *LINE)
+    assert np.isnan(found["mine"]["mse"])
+    assert "write both alike" in " ".join(scorer.output.split())
+
+
+def test_numbers_as_labels_are_the_same_whatever_their_type(scorer: Scorer) -> None:
+    cells = ln(screen())
+    numbers = [0 if n == "control" else int(n[4:]) for n in cells.obs["perturbation"].astype(str)]
+    cells.obs["perturbation"] = numbers
+    mine = cells[np.array(numbers) != 0].copy()
+    mine.obs["perturbation"] = mine.obs["perturbation"].astype(float)
+    found = scorer.run(scorer.write("mine", mine), scorer.write("truth", cells), *LINE, "--control", "0")
+    assert found["mine"]["mse"] == pytest.approx(0, abs=1e-9)
+
+
+def test_doses_of_one_size_in_two_units_are_one(scorer: Scorer) -> None:
+    cells = ln(screen())
+    mine = perturbed(cells)
+    cells.obs["dose"], mine.obs["dose"] = "70 nM", "0.07 µM"
+    found = scorer.run(scorer.write("mine", mine), scorer.write("truth", cells), *LINE, "--dose-key", "dose")
+    assert found["mine"]["mse"] == pytest.approx(0, abs=1e-9)
+
+
+def test_cells_without_a_dose_or_with_none_are_counted(scorer: Scorer) -> None:
+    cells = ln(screen())
+    doses = np.full(cells.n_obs, 10.0)
+    where = np.flatnonzero((cells.obs["perturbation"] == "GENE3").to_numpy())
+    doses[where[:7]], doses[where[7:12]] = np.nan, 0.0
+    cells.obs["dose"] = doses
+    files = scorer.write("mine", perturbed(cells)), scorer.write("truth", cells)
+    scorer.run(*files, *LINE, "--dose-key", "dose")
+    told = " ".join(scorer.output.split())
+    assert "7 of 320 perturbed cells" in told
+    assert "5 perturbed cells have dose 0" in told
+
+
+@pytest.mark.parametrize(
+    ("symbol", "expected"), [(None, "ENSG"), ("#N/A", "ENSG"), ("44076", "SEPTIN2"), ("9/2/2020", "SEPTIN2")]
+)
+def test_names_that_a_spreadsheet_broke(scorer: Scorer, symbol: str | None, expected: str) -> None:
+    cells = ln(screen())
+    cells.var["symbol"] = [*GENES[:-1], symbol]
+    cells.var_names = [f"ENSG{i}" for i in range(60)]
+    files = scorer.write("mine", perturbed(cells)), scorer.write("truth", cells)
+    assert scorer.run(*files, *LINE, "--gene-key", "symbol")
+    assert ("have no symbol" if expected == "ENSG" else expected) in " ".join(scorer.output.split())
+
+
+@pytest.mark.parametrize("label", ["Scramble", "DMSO_0.1%", "siLuc", "empty_vector", "wild-type", "0", "unstimulated"])
+def test_controls_under_an_unusual_label_are_named_first(scorer: Scorer, label: str) -> None:
+    cells = relabelled(ln(screen(targets=tuple(f"GENE{i}" for i in range(1, 13)))), [label])
+    mine, truth = scorer.write("mine", cells), scorer.write("truth", cells)
+    assert scorer.run(mine, truth, *LINE) == {}
+    assert f"such as {label}" in " ".join(scorer.output.split())
+    assert scorer.run(mine, truth, *LINE, "--control", label)
+
+
+def test_missing_labels_are_counted_by_every_command(scorer: Scorer) -> None:
+    cells = ln(screen())
+    names = cells.obs["perturbation"].astype(object).to_numpy().copy()
+    names[np.flatnonzero(names == "GENE3")[:9]] = "nan"
+    cells.obs["perturbation"] = names
+    path = str(scorer.write("truth", cells))
+    out = str(scorer.folder / "data")
+    commands = (
+        ("data", "prepare"), ("data", "summary", "--out", out),
+        ("run", "--models", "no_change", "--executor", "inline", "--no-figures", "--out", out),
+    )  # fmt: skip
+    for command, *options in commands:
+        done = CliRunner().invoke(application(command), [*options, "--h5ad", path, *LINE])
+        assert done.exit_code == 0
+        assert "9 of 480 cells" in " ".join(done.output.split())
+    assert "9 of 480 cells" in next(scorer.folder.glob("data/own_truth/*/leaderboard.md")).read_text("utf-8")
+
+
+def test_other_controls_have_no_value_without_controls_of_the_context(scorer: Scorer) -> None:
+    everything = ln(screen(contexts=("K562", "RPE1", "H1")))
+    truth = everything[(everything.obs["line"] != "RPE1").to_numpy()].copy()
+    train = screen(7, contexts=("K562", "RPE1"))
+    files = scorer.write("mine", perturbed(truth)), scorer.write("truth", truth)
+    scorer.run(*files, *LINE, "--calibrate", "--train", str(scorer.write("train", ln(train))))
+    table = pd.read_csv(sorted(scorer.folder.glob("out*/*/scores.csv"))[-1])
+    rows = table[(table["model"] == "other_controls") & (table["metric"] == "mse")].set_index("context")
+    assert rows.loc["K562", "value"].notna().all()
+    assert rows.loc["H1", "value"].isna().all()
+    assert set(rows.loc["H1", "status"]) == {"unsupported"}
+
+
 # --- containers ------------------------------------------------------------------------------------------------------
 
 
@@ -384,3 +596,14 @@ def test_zarr_folder_and_missing_file_are_refused(scorer: Scorer) -> None:
     assert scorer.run(scorer.folder / "store.zarr", truth, *LINE) == {}
     assert "zarr" in scorer.output
     assert scorer.run(scorer.folder / "none.h5ad", truth, *LINE) == {}
+
+
+@pytest.mark.parametrize(("pack", "remedy"), [(gzip.compress, "gunzip"), (lambda b: b"PK\x03\x04" + b, "unzip")])
+def test_packed_files_are_refused_with_what_unpacks_them(
+    scorer: Scorer, pack: Callable[[bytes], bytes], remedy: str
+) -> None:
+    truth = scorer.write("truth", ln(screen()))
+    packed = scorer.folder / "mine.h5ad"
+    packed.write_bytes(pack(truth.read_bytes()))
+    assert scorer.run(packed, truth, *LINE) == {}
+    assert remedy in scorer.output

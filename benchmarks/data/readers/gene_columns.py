@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +27,15 @@ DATE_FORMS = tuple(
         rf"(?P<day>\d{{1,2}})-{_MONTH}(-\d{{2,4}})?",
         rf"{_MONTH}-(?P<day>\d{{1,2}})",
         r"\d{4}[-/](?P<month>\d{1,2})[-/](?P<day>\d{1,2})( 00:00:00)?",
-        r"\d{1,2}/\d{1,2}/\d{2,4}",
+        r"(?P<first>\d{1,2})/(?P<second>\d{1,2})/\d{2,4}",
     )
 )
 """What spreadsheets make of a symbol such as MARCH1 or SEPT2; the last form does not say which number is the month."""
+FIRST_DAY = date(1899, 12, 30)
+SERIAL = (36526, 54788)
+"""Day numbers of the years 2000 to 2049, counted from `FIRST_DAY`, as spreadsheets do."""
+BROKEN = frozenset(("#n/a", "#ref!", "#name?", "#value!", "#num!", "#div/0!", "nan", "none", "<na>"))
+"""What stands where there is no name."""
 DATE_GENES = pd.read_csv(Path(__file__).with_name("date_genes.csv"))
 """Genes whose former symbols (until 2016–2020) spreadsheets read as dates. Source: HGNC, by org.Hs.eg.db 3.16.0."""
 _BY_FORMER = dict(zip(DATE_GENES["former"], DATE_GENES["symbol"], strict=True))
@@ -42,13 +49,31 @@ def candidates(name: str) -> list[str] | None:
     """
     for form in DATE_FORMS:
         found = form.fullmatch(name)
-        if found:
-            month, day = (found.groupdict().get(part, "0") for part in ("month", "day"))
-            number = int(month) if month.isdigit() else MONTHS.index(month[:3].lower()) + 1
-            at = (DATE_GENES["month"] == number) & (DATE_GENES["day"] == int(day))
-            named = form is DATE_FORMS[1] and not at.any()
-            return None if named else list(DATE_GENES.loc[at, "symbol"])
+        if not found:
+            continue
+        parts = found.groupdict()
+        if "first" in parts:
+            first, second = int(parts["first"]), int(parts["second"])
+            return [*_genes_of(first, second), *(_genes_of(second, first) if first != second else ())]
+        month = parts["month"]
+        number = int(month) if month.isdigit() else MONTHS.index(month[:3].lower()) + 1
+        genes = _genes_of(number, int(parts["day"]))
+        return None if form is DATE_FORMS[1] and not genes else genes
     return None
+
+
+def _genes_of(month: int, day: int) -> list[str]:
+    return list(DATE_GENES.loc[(DATE_GENES["month"] == month) & (DATE_GENES["day"] == day), "symbol"])
+
+
+def _with_dates(names: Sequence[str]) -> list[str]:
+    """Write the day numbers of a spreadsheet as dates, among names that are not all numbers: 43891 is 2020-03-01."""
+    days = [name.isdigit() and len(name) == 5 and SERIAL[0] <= int(name) <= SERIAL[1] for name in names]
+    if not any(days) or sum(name.isdigit() for name in names) > len(names) / 10:
+        return list(names)
+    return [
+        (FIRST_DAY + timedelta(int(name))).isoformat() if day else name for name, day in zip(names, days, strict=True)
+    ]
 
 
 def restore(names: Sequence[str], source: str, ids: Sequence[str] = (), notes: list[str] | None = None) -> list[str]:
@@ -68,13 +93,14 @@ def restore(names: Sequence[str], source: str, ids: Sequence[str] = (), notes: l
     DataError
         A date that may be more than one gene, or none, and has no id: 1-Mar is MARCH1 or MARC1.
     """
+    given_names, names = names, _with_dates(names)
     present = {_BY_FORMER.get(part, part) for name in names for part in name.split("+")}
     given = list(ids) if len(ids) else [""] * len(names)
     restored = [
         "+".join(_restored(part, identifier.split(".")[0], present, source) for part in name.split("+"))
         for name, identifier in zip(names, given, strict=True)
     ]
-    changed = {old: new for old, new in zip(names, restored, strict=True) if old != new}
+    changed = {old: new for old, new in zip(given_names, restored, strict=True) if old != new}
     if changed and notes is not None:
         pairs = ", ".join(f"{old} → {new}" for old, new in sorted(changed.items())[:5])
         notes.append(
@@ -97,6 +123,32 @@ def _restored(name: str, identifier: str, present: set[str], source: str) -> str
             "back by hand, or give Ensembl ids."
         )
     return possible[0]
+
+
+def match_genes(names: Iterable[str], genes: Iterable[str]) -> dict[str, str]:
+    """Find genes by name or, where there is none, by a name in another case, without version or without a guide's ending.
+
+    "ensg00000012048" is "ENSG00000012048.7", and "BRCA1_sg2" is "BRCA1". Returns name → gene for those that are found.
+    """
+    own = tuple(genes)
+    exact, plain = set(own), _plain_names(own)
+    found = {}
+    for name in names:
+        folded = _without_version(name).casefold()
+        ends = [len(folded), *(i for i in reversed(range(len(folded))) if folded[i] == "_")]
+        gene = name if name in exact else next((plain[folded[:end]] for end in ends if folded[:end] in plain), None)
+        if gene is not None:
+            found[name] = gene
+    return found
+
+
+@lru_cache(maxsize=4)
+def _plain_names(genes: tuple[str, ...]) -> dict[str, str]:
+    return {_without_version(gene).casefold(): gene for gene in genes}
+
+
+def _without_version(name: str) -> str:
+    return re.sub(r"(?<=\d)\.\d+$", "", name)
 
 
 @dataclass(frozen=True)
@@ -140,7 +192,7 @@ def map_genes(
     Parameters
     ----------
     symbols
-        As they come [source column]; an empty one is replaced by its id.
+        As they come [source column]; an empty one, or what a spreadsheet or pandas writes for none, is replaced by its id.
     source
         The file, for messages and `notes`, which take what was changed.
     ids
@@ -154,9 +206,18 @@ def map_genes(
     DataError
         A name is missing, a date cannot be told, or a symbol that occurs twice has no ids and may not be summed.
     """
-    named = [str(s).strip() or str(i) for s, i in zip(symbols, ids if len(ids) else [""] * len(symbols), strict=True)]
+    stripped = [str(s).strip() for s in symbols]
+    unnamed = [s.casefold() in BROKEN or not s for s in stripped]
+    named = [
+        str(i).strip() if none else s
+        for s, i, none in zip(stripped, ids if len(ids) else [""] * len(stripped), unnamed, strict=True)
+    ]
+    if notes is not None and any(unnamed) and all(named):
+        notes.append(f"{source}: {sum(unnamed)} genes have no symbol and are called by their ids.")
     if not all(named):
-        raise DataError(f"{source}: gene {named.index('') + 1} has no name. Give every gene a symbol or an id.")
+        raise DataError(
+            f"{source}: gene {named.index('') + 1} has no name. Give every gene a symbol or an id, or another column with --gene-key."
+        )
     named = restore(named, source, ids, notes)
     twice = {name for name, n in Counter(named).items() if n > 1}
     if twice and not summed:

@@ -18,17 +18,21 @@ from anndata.io import read_elem
 from benchmarks.contract import CONTROL
 from benchmarks.data.readers.blocks import CELLS_PER_BLOCK, Grid, canonical_blocks, csr_blocks, make_entries
 from benchmarks.data.readers.gene_columns import GeneMap, map_genes, share
+from benchmarks.data.readers.hints import OPTIONS, suggest_keys, tell_unmeasured
 from benchmarks.data.readers.labels import (
     Labelling,
     as_text,
     canonical_obs,
+    known,
     name_perturbations,
     parse_doses,
     tell_missing,
+    tell_undosed,
 )
 from benchmarks.data.readers.stored_matrix import StoredMatrix, opened
 from benchmarks.data.readers.text_tables import check_columns, readable
-from benchmarks.data.schema import Reading, Space, tell_space
+from benchmarks.data.readers.value_space import tell_space
+from benchmarks.data.schema import Reading, Space
 from benchmarks.errors import DataError
 
 LOOK = 4096
@@ -81,10 +85,13 @@ class H5ad:
     genes: GeneMap
 
 
-def read_h5ads(files: Mapping[str, Path], keys: Mapping[str, Keys], space: str = "counts") -> Reading:
+def read_h5ads(
+    files: Mapping[str, Path], keys: Mapping[str, Keys], space: str = "counts", *, suggest: bool = False
+) -> Reading:
     """Read h5ad files one after another, with the genes that all of them have; no matrix is ever whole in memory.
 
-    `keys` say where the labels of each of `files` are, `space` what the values are.
+    `keys` say where the labels of each of `files` are, `space` what the values are, `suggest` whether to note what a user
+    may have meant to say of them.
 
     Raises
     ------
@@ -93,6 +100,8 @@ def read_h5ads(files: Mapping[str, Path], keys: Mapping[str, Keys], space: str =
     """
     notes: list[str] = []
     opened = [open_h5ad(path, keys[key], space, notes) for key, path in files.items()]
+    for key, file in zip(files, opened, strict=True):
+        notes += hints(file, keys[key]) if suggest else []
     return Reading(_cells(opened, space, notes), notes=notes)
 
 
@@ -115,8 +124,8 @@ def open_h5ad(path: Path, keys: Keys, space: str, notes: list[str], *, whole: bo
         notes += _other_matrices(handle, keys.layer, space, path)
     given = obs[keys.perturbation]
     if whole and isinstance(given.dtype, pd.CategoricalDtype):
-        tell_missing(given.cat.categories.astype(str), given.astype(str), str(path), notes)
-    labels = name_perturbations(given, str(path), keys.labelling, notes, controls=whole)
+        tell_missing(given.cat.categories.astype(str), given.astype(str), path.name, notes)
+    labels = name_perturbations(given, path.name, keys.labelling, notes, controls=whole)
     positions = np.flatnonzero(labels.notna().to_numpy())
     labels.index = keys.prefix + labels.index.astype(str)
     if len(positions) < len(labels):
@@ -127,17 +136,19 @@ def open_h5ad(path: Path, keys: Keys, space: str, notes: list[str], *, whole: bo
     dose = None
     if keys.dose:  # what a control's dose field holds is of no interest
         doses = kept[keys.dose].astype("string").mask((labels == CONTROL).to_numpy())
-        dose = parse_doses(doses, str(path), keys.dose_unit)
+        dose = parse_doses(doses, path.name, keys.dose_unit)
+        tell_undosed(labels, dose, path.name, notes)
     made = canonical_obs(
         str(path),
         labels,
-        context=kept[keys.context] if keys.context else keys.context_name,
-        batch=keys.prefix + as_text(kept[keys.batch]) if keys.batch else path.stem,
+        context=known(kept[keys.context]) if keys.context else keys.context_name,
+        batch=keys.prefix + known(kept[keys.batch]) if keys.batch else path.stem,
         arm=as_text(kept[keys.arm]) + keys.arm_unit if keys.arm else "none",
         dose=dose,
         whole=whole,
     )
-    ids = _column(var, keys.gene_ids) if keys.gene_ids else []
+    named_by = keys.gene_ids or (INDEX if keys.genes != INDEX else "")
+    ids = _column(var, named_by) if named_by else []
     genes = map_genes(_column(var, keys.genes), path.name, ids, summed=space == "counts", notes=notes)
     if keys.id_prefix:
         genes = genes.only(np.array([i.startswith(keys.id_prefix) for i in ids], dtype=bool))
@@ -165,7 +176,7 @@ def matrix_blocks(h5ad: H5ad) -> Iterator[sp.csr_matrix]:
 
 
 def tell_h5ad_space(path: Path, layer: str = "X") -> tuple[Space, str]:
-    """Find what a matrix of an h5ad holds, and say why; see `schema.tell_space`."""
+    """Find what a matrix of an h5ad holds, and say why; see `value_space.tell_space`."""
     with opened(path) as handle:
         return tell_space(matrix_of(handle, layer, path), str(path), _base_of(handle))
 
@@ -177,6 +188,38 @@ def _base_of(handle: h5py.File) -> float | None:
     noted = handle["uns/log1p"]
     base = noted["base"][()] if isinstance(noted, h5py.Group) and "base" in noted else None
     return float(base) if isinstance(base, (int, float, np.number)) else np.e
+
+
+def hints(h5ad: H5ad, keys: Keys, options: Sequence[str] = OPTIONS) -> list[str]:
+    """Note which of some options a user may have meant to give, and perturbed genes that are not among the genes; see `hints`."""
+    with opened(h5ad.path) as handle:
+        taken = {keys.perturbation, keys.context, keys.batch, keys.dose, keys.arm}
+        columns = ((n, v.iloc[h5ad.positions]) for n, v in _readable(handle, "obs", h5ad.path) if n not in taken)
+        missing = [
+            o for o, c in zip(OPTIONS, (keys.context, keys.batch, keys.dose), strict=True) if not c and o in options
+        ]
+        notes = suggest_keys(h5ad.path.name, h5ad.obs, columns, missing)
+        if keys.labelling.genes:
+            names = _readable(handle, "raw/var" if keys.layer == "raw" else "var", h5ad.path)
+            known_names = h5ad.obs["perturbation"].cat.categories
+            others = ((n, v) for n, v in names if n != keys.genes)
+            notes += tell_unmeasured(h5ad.path.name, known_names, h5ad.genes.names, others)
+    return notes
+
+
+def _readable(handle: h5py.File, place: str, path: Path) -> Iterator[tuple[str, pd.Series]]:
+    """Read the columns of a table one by one, leaving out what cannot be read."""
+    table = handle[place]
+    if not isinstance(table, h5py.Group) or "__categories" in table:
+        frame = _frame(handle, place, path, [])
+        yield from ((str(name), frame[name]) for name in frame)
+        return
+    for name in (str(c) for c in table.attrs.get("column-order", ())):
+        try:
+            frame = _frame(handle, place, path, [name])
+        except DataError:
+            continue
+        yield name, frame[name]
 
 
 def _other_matrices(handle: h5py.File, layer: str, space: str, path: Path) -> list[str]:
@@ -214,6 +257,10 @@ def matrix_of(handle: h5py.File, layer: str, path: Path) -> StoredMatrix:
     """Find a matrix of an open h5ad: "X", "raw", or a layer."""
     place = {"X": "X", "raw": "raw/X"}.get(layer, f"layers/{layer}")
     if place not in handle:
+        if isinstance(handle.get("matrix"), h5py.Group):
+            raise DataError(
+                f"{path} is a 10x file; expected h5ad. Make one with scanpy.read_10x_h5(FILE).write_h5ad(FILE)."
+            )
         has = [*(p for p in ("X", "raw") if p in handle), *handle.get("layers", ())]
         raise DataError(f"{path} has no matrix '{layer}'; it has {', '.join(has) or 'none'}. Name one with --layer.")
     matrix = StoredMatrix(handle[place], str(path))
@@ -269,4 +316,4 @@ def _of_rows(column: Any, index: pd.Index, name: str) -> Any:
 
 
 def _column(var: pd.DataFrame, name: str) -> list[str]:
-    return [str(v) for v in (var.index if name == INDEX else var[name])]
+    return ["" if pd.isna(v) else str(v) for v in (var.index if name == INDEX else var[name])]

@@ -29,14 +29,16 @@ NOTHING = frozenset(("", "na", "nan", "none", "*", "<na>"))
 _LIKE_CONTROLS = re.compile(
     r"(sg)?ntc?[-_ .]?(g|sg|guide)?[-_ .]?\d+|ntc([-_ .].*|\d*)|.*non[-_ .]?target.*|.*safe[-_ .]?(target|harbou?r).*|.*intergenic.*|"
     r"aavs1.*|rosa26.*|(neg(ative)?|scrambled?)([-_ .]?(ctrl|control|guide))?[-_ .]?\d*|.*(ctrl|control)[-_ .]?\d*|"
-    r"(vehicle|dmso|pbs|mock|untreated|unperturbed|luciferase|lacz|e?gfp)[-_ .]?\d*",
+    r"(vehicle|dmso|pbs|mock|un(treated|perturbed|stimulated|infected)|(si|sh|sg)?(luc(iferase)?|lacz|e?gfp|ntc?|neg)|water|saline|"
+    r"media|medium|baseline|sham|blank|naive|no[-_ .]?(treatment|stim(ulation)?|drug|target)|wild[-_ .]?type|wt|"
+    r"ev|empty([-_ .]?vector)?)([-_ .]?\d*|[-_ .]\d.*)|0(\.0)?|false",
     re.IGNORECASE,
 )
 _LIKE_NOTHING = re.compile(
     r"no[-_ .]?(guide|sgrna|grna|call|perturbation)|un(assigned|known|mapped|determined)|multi(plet|ple)s?|doublets?|ambiguous",
     re.IGNORECASE,
 )
-_JOINED = re.compile(r"[A-Za-z0-9.-]+[_,;|/][A-Za-z0-9.-]+")
+_PARTS = re.compile("[_,;|/]")
 
 
 @dataclass(frozen=True)
@@ -70,15 +72,22 @@ def doubtful(names: Iterable[str]) -> dict[str, list[str]]:
     known = set(names)
     found: dict[str, list[str]] = {"controls": [], "nothing": [], "combinations": []}
     for name in sorted(known):
+        parts = _PARTS.split(name)
+        perturbed = [part for part in parts if not is_control(part)]
         if _LIKE_NOTHING.fullmatch(name):
             found["nothing"].append(name)
+        elif len(parts) > 1 and perturbed and (known.issuperset(parts) or len(perturbed) < len(parts)):
+            found["combinations"].append(name)
         elif _LIKE_CONTROLS.fullmatch(name):
             found["controls"].append(name)
-        elif _JOINED.fullmatch(name):
-            parts = re.split("[_,;|/]", name)
-            if known.issuperset(parts) or any(is_control(part) for part in parts):
-                found["combinations"].append(name)
     return found
+
+
+def likely(names: Iterable[str], most: int = 8) -> str:
+    """List some labels, those that look like controls first."""
+    like = [name for name in names if _LIKE_CONTROLS.fullmatch(name)]
+    found = [*sorted(like), *sorted(set(names).difference(like))]
+    return ", ".join(found[:most]) + (f" … ({len(found)} in all)" if len(found) > most else "")
 
 
 def tell_doubtful(labels: pd.Series, source: str, notes: list[str]) -> None:
@@ -127,27 +136,26 @@ def name_perturbations(
     DataError
         No cell is a control, none has a label, or a date may be more than one gene.
     """
-    text = labels.astype("string").str.strip()
-    text = text.mask(text.str.casefold().isin(NOTHING))
-    known = text.dropna().unique()
-    if not len(known):
+    text = known(labels)
+    names_given = text.dropna().unique()
+    if not len(names_given):
         raise DataError(
             f"{source}: no cell has a perturbation. Are the guide or hash calls of these cells in the file?"
         )
-    if CONTROL in known and not is_control(CONTROL, how.controls):
+    if CONTROL in names_given and not is_control(CONTROL, how.controls):
         raise DataError(
             f"{source}: {int((text == CONTROL).sum())} cells are labelled '{CONTROL}', which is not among the labels given with "
             f"--control ({', '.join(how.controls)}). Give it too, or rename the perturbation."
         )
-    names = {label: _name(label, how) for label in known}
+    names = {label: _name(label, how) for label in names_given}
     spellings = sorted(label for label, name in names.items() if name == CONTROL)
     if not spellings and controls:
         expected = (
             " or ".join(f"'{c}'" for c in how.controls) or f"one of {', '.join(sorted(CONTROL_WORDS))}, in any case"
         )
         raise DataError(
-            f"{source}: no cell is a control; expected {expected}, it has labels such as {', '.join(sorted(known)[:8])}. "
-            "Name the control's label with --control (several times for several), or another column with --perturbation-key."
+            f"{source}: no cell is a control; expected {expected}, it has labels such as {likely(names_given)}. Name the "
+            "control's label with --control (several times for several), or another column with --perturbation-key."
         )
     if notes is not None and len(spellings) > 1 and len({s.casefold() for s in spellings}) < len(spellings):
         notes.append(
@@ -178,7 +186,7 @@ def parse_doses(values: pd.Series, source: str, unit: str = "nM") -> np.ndarray:
     Parameters
     ----------
     values
-        Numbers or text such as "10", "1e3", "0.1 uM" [cell]; missing is NaN.
+        Numbers or text such as "10", "1e3", "0.1 uM" [cell]; missing is NaN. Six digits count.
     unit
         Of values that name none: pM, nM, uM, mM or M.
 
@@ -196,14 +204,18 @@ def parse_doses(values: pd.Series, source: str, unit: str = "nM") -> np.ndarray:
     if bad:
         raise DataError(
             f"{source}: {int(text.isin(bad).sum())} cells have a dose that is not a number, such as '{bad[0]}'; "
-            "expected a number of 0 or more, alone or with pM, nM, uM, mM or M. Mend these, or leave the cells out."
+            "expected a number of 0 or more, alone or with pM, nM, uM, mM or M. Mend these, or leave the cells out; of doses "
+            "in another unit give the numbers alone."
         )
     return text.map(doses).to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _dose(label: str, unit: str) -> float:
     found = _DOSE.fullmatch(label)
-    return float(found["number"]) * UNITS[(found["unit"] or unit).casefold()] if found else np.nan
+    if not found:
+        return np.nan
+    dose = float(found["number"]) * UNITS[(found["unit"] or unit).casefold()]
+    return float(f"{dose:.6g}")  # 0.07 µM is 70 nM, and a dose that was once float32 is what it was
 
 
 def canonical_obs(
@@ -227,21 +239,44 @@ def canonical_obs(
     context, batch, arm
         As they come: [cell], or one text for all.
     dose
-        nM [cell]; None where perturbations have no dose. A control's dose is NaN whatever is given.
+        nM [cell]; None where perturbations have no dose. A control's dose is NaN whatever is given, and so is a dose of 0.
     """
     index = pd.Index(perturbation.index.astype(str))
     text = {"perturbation": perturbation, "context": context, "arm": arm, "batch": batch}
     obs = pd.DataFrame({name: _text(value, len(index)) for name, value in text.items()}, index=index)
     obs["control_group"] = np.where(obs["arm"] == "none", obs["context"], obs["context"] + "|" + obs["arm"])
     control = obs["perturbation"] == CONTROL
-    obs["dose"] = np.nan if dose is None else np.where(control, np.nan, dose)
+    obs["dose"] = np.nan if dose is None else np.where(control | (dose == 0), np.nan, dose)
     obs = obs.assign(is_control=control.astype(bool))
     validate_labels(obs, source, whole=whole)
     return obs.astype(dict.fromkeys((*text, "control_group"), "category"))
 
 
+def known(values: pd.Series) -> pd.Series:
+    """Write labels as text, missing where they say nothing; see `as_text` and `NOTHING`."""
+    text = as_text(values)
+    return text.mask(text.str.casefold().isin(NOTHING))
+
+
+def tell_undosed(names: pd.Series, doses: np.ndarray, source: str, notes: list[str]) -> None:
+    """Note perturbed cells [cell] without a dose, or with a dose of 0, which some files give to untreated cells."""
+    perturbed = (names != CONTROL).to_numpy()
+    missing, zero = int((perturbed & np.isnan(doses)).sum()), int((perturbed & (doses == 0)).sum())
+    if missing and missing < perturbed.sum():
+        notes.append(
+            f"{source}: {missing} of {perturbed.sum()} perturbed cells have no dose, and are conditions of their own."
+        )
+    if zero:
+        notes.append(
+            f"{source}: {zero} perturbed cells have dose 0 and are taken as perturbed, without a dose; label them as controls if "
+            "they were not treated."
+        )
+
+
 def as_text(values: pd.Series) -> pd.Series:
     """Write labels as text without blanks around them; whole numbers that pandas holds as 1.0 are "1"."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype if values.cat.categories.dtype.kind == "f" else object)
     if pd.api.types.is_float_dtype(values.dtype) and (values.dropna() % 1 == 0).all():
         values = values.astype("Int64")
     text = values.astype("string").str.strip()

@@ -16,6 +16,8 @@ import scipy.sparse as sp
 from benchmarks.data.readers.hdf5_probe import check_structure
 from benchmarks.errors import DataError
 
+PACKED = {b"\x1f\x8b": "gunzip", b"PK": "unzip"}
+"""First bytes of packed files, and what unpacks them."""
 COLUMNS_PER_READ = 1 << 21
 """Entries of a CSC matrix read at a time."""
 
@@ -33,6 +35,10 @@ def opened(path: Path) -> Iterator[h5py.File]:
     if died := check_structure(path):
         raise DataError(f"{path} cannot be read as h5ad ({died}). It is damaged: get it again.")
     try:
+        with path.open("rb") as start:
+            packed = PACKED.get(start.read(2))
+        if packed:
+            raise DataError(f"{path} is packed; expected an h5ad file. Unpack it first, with {packed}.")
         handle = h5py.File(path, "r")
     except OSError as error:
         raise DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,10 +14,12 @@ import scipy.sparse as sp
 
 from benchmarks.contract import CONTROL, Prediction
 from benchmarks.data.expression_space import convert
-from benchmarks.data.readers.gene_columns import GeneMap
+from benchmarks.data.readers.gene_columns import GeneMap, match_genes
 from benchmarks.data.readers.h5ad import H5ad, Keys, matrix_of, open_h5ad, tell_h5ad_space
+from benchmarks.data.readers.labels import likely
 from benchmarks.data.readers.stored_matrix import opened
-from benchmarks.data.schema import ASSUMED, Space, check_values
+from benchmarks.data.readers.value_space import ASSUMED
+from benchmarks.data.schema import Space, check_values
 from benchmarks.errors import DataError
 from benchmarks.scoring.scored_fold import mean_profile, take
 from benchmarks.seeds import derive
@@ -26,6 +29,12 @@ IN_MEMORY = 2 << 30
 """Bytes up to which a file's values are read at once, as stored; of larger files rows are read when they are needed."""
 MIN_CELLS = 4
 """Controls that a context needs, and true cells below which a condition has no halves and is left out."""
+FEW = 20
+"""Conditions, and cells of each, of which levels are compared."""
+MUCH = 1.25
+"""Factor between the levels of two files from which it is told."""
+ALIKE, NEAR = 0.9, 0.07
+"""Profiles so alike (cosine) whose levels differ by ln 2, so nearly, are logarithms to two bases."""
 BLOCK = 2048
 """Cells whose digests are computed at a time."""
 
@@ -93,8 +102,10 @@ class CellFile:
         place = self.var_names.get_indexer(genes)
         if (place < 0).any():
             missing = genes[place < 0]
+            found = match_genes(missing, self.var_names)
+            like = next((f" ('{own}' of '{self.name}' may be '{name}')" for name, own in found.items()), "")
             raise DataError(
-                f"{self.name}: {len(missing)} of the truth's {len(genes)} genes are missing, such as '{missing[0]}'. Give "
+                f"{self.name}: {len(missing)} of the truth's {len(genes)} genes are missing, such as '{missing[0]}'{like}. Give "
                 "a value for every gene, name the column of var with the same names with --gene-key, or use --genes shared "
                 "to score on the genes that all files have."
             )
@@ -139,7 +150,7 @@ def read_cells(path: Path, keys: Keys, space: Space | None = None, *, predicted:
     keys
         Where the labels and gene names are.
     space
-        What the matrix holds; None: found from the file, see `schema.tell_space`.
+        What the matrix holds; None: found from the file, see `value_space.tell_space`.
     predicted
         Whether the cells are predicted: these may have fractions among counts and logarithms below 0.
 
@@ -198,6 +209,65 @@ def check_controls(truth: CellFile, prediction: CellFile) -> None:
             )
 
 
+def check_scale(truth: CellFile, other: CellFile) -> list[str]:
+    """Compare the level of values where both files have cells of one condition, or else controls; returns a note on a difference.
+
+    Raises `DataError` where the values were assumed to be on the truth's scale and are to it as ln is to log2.
+    """
+    if truth.X.space == "zscore":
+        return []
+    keys = [key for key in other.conditions() if len(truth.positions(*key))]
+    shared = [(truth.positions(*key)[:FEW], other.positions(*key)[:FEW]) for key in keys[:FEW]]
+    controls = [np.flatnonzero(file.obs["is_control"].to_numpy())[: FEW * FEW] for file in (truth, other)]
+    pairs = shared or [(controls[0], controls[1])]
+    if not all(len(own) and len(others) for own, others in pairs):
+        return []
+    true = np.concatenate([mean_profile(take(truth, own)) for own, _ in pairs])
+    given = np.concatenate([mean_profile(take(other, others)) for _, others in pairs])
+    if not (true.any() and given.any()):
+        return []
+    factor, alike = given.sum() / true.sum(), true @ given / np.sqrt((true @ true) * (given @ given))
+    if 1 / MUCH < factor < MUCH:
+        return []
+    told = f"{other.name}: its values are on average {factor:.2f} times those of {truth.name}"
+    bases = min(abs(factor * base - 1) for base in (np.log(2), 1 / np.log(2)))
+    if shared and alike > ALIKE and bases < NEAR and other.why.startswith(ASSUMED):
+        raise DataError(
+            f"{told}, gene by gene, as logarithms to base e are to those to base 2. Bring both to one base; where they are "
+            "meant so, say with --space what all files hold."
+        )
+    return [f"{told}; are both on one scale (the same logarithm, counts scaled to one sum, levels and not changes)?"]
+
+
+def tell_untested(truth: CellFile, prediction: CellFile, tested: set[tuple[str, str, float | None]]) -> list[str]:
+    """Note what a file predicts that the truth does not test, and what of it the truth may have under another spelling."""
+    others = [key for key in prediction.conditions() if key not in tested]
+    if not others:
+        return []
+    spelled = {_key(key): key for key in tested}
+    like = next(((key, spelled[_key(key)]) for key in others if _key(key) in spelled), None)
+    hint = f"'{_name(like[0])}' may be the truth's '{_name(like[1])}': write both alike" if like else "they are ignored"
+    return [
+        f"{prediction.name} predicts {len(others)} conditions that the truth does not test, such as {_name(others[0])}; {hint}."
+    ]
+
+
+def _key(condition: tuple[str, str, float | None]) -> tuple[str, str, float | None]:
+    """Spell a condition without case, blanks and signs."""
+    context, perturbation, dose = condition
+    return plain(context), "+".join(sorted(plain(part) for part in perturbation.split("+"))), dose
+
+
+def plain(name: str) -> str:
+    """Spell a name without case, blanks and signs: "K-562" is "k562"."""
+    return re.sub(r"[\W_]", "", name.casefold()) or name
+
+
+def _name(condition: tuple[str, str, float | None]) -> str:
+    context, perturbation, dose = condition
+    return f"{context}/{perturbation}" + ("" if dose is None else f" {dose:g} nM")
+
+
 def check_training(truth: CellFile, train: CellFile, split: Split) -> list[str]:
     """Check that training cells say what is known without the test cells; returns notes for the reader.
 
@@ -208,18 +278,14 @@ def check_training(truth: CellFile, train: CellFile, split: Split) -> list[str]:
     """
     contexts, known = set(truth.obs["context"].astype(str)), set(train.obs["context"].astype(str))
     controlled = set(train.obs.loc[train.obs["is_control"], "context"].astype(str))
-    labels = ", ".join(sorted(set(train.obs["perturbation"].astype(str)))[:8])
+    labels = likely(set(train.obs["perturbation"].astype(str)))
     if not controlled:
         raise DataError(
             f"{train.name}: no training cell is a control, so there is no mean effect; its labels are such as {labels}. Name "
             "the control's label with --control (several times for several), or add the controls."
         )
-    folded = {name.casefold().strip(): name for name in known - contexts}
-    other = [
-        (name, folded[name.casefold().strip()])
-        for name in sorted(contexts - known)
-        if name.casefold().strip() in folded
-    ]
+    folded = {plain(name): name for name in known - contexts}
+    other = [(name, folded[plain(name)]) for name in sorted(contexts - known) if plain(name) in folded]
     if other:
         raise DataError(
             f"{truth.name} has context '{other[0][0]}' and {train.name} '{other[0][1]}'; write the same context alike in both."
@@ -265,7 +331,7 @@ def split_of(truth: CellFile, seed: int) -> tuple[Split, list[str]]:
     Raises `DataError` for a context with fewer than `MIN_CELLS` controls, or where no condition is left.
     """
     found, notes = [], []
-    names = ", ".join(sorted(set(truth.obs["perturbation"].astype(str)))[:8])
+    names = likely(set(truth.obs["perturbation"].astype(str)))
     for context in sorted(set(truth.obs["context"].astype(str))):
         controls = truth.positions(context, CONTROL)
         if len(controls) < MIN_CELLS:

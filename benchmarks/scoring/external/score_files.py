@@ -15,7 +15,7 @@ import reports
 from baselines.shared.moved_cells import moved_cells
 from benchmarks.contract import CONTROL, Direction, Prediction
 from benchmarks.data.download import sha256_of
-from benchmarks.data.readers.h5ad import Keys
+from benchmarks.data.readers.h5ad import Keys, hints
 from benchmarks.data.readers.labels import Labelling
 from benchmarks.data.schema import Space
 from benchmarks.data.store import atomic_files
@@ -80,8 +80,10 @@ def score_files(request: ScoringRequest) -> Scored:
     if request.start == "prediction" and request.direction != "n2p":
         raise DataError("--start prediction needs --direction n2p: in p2n a prediction starts from perturbed cells.")
     true_cells, predictions, train = _open(request)
-    split, left_out = prediction_files.split_of(true_cells, request.seed)
-    left_out += prediction_files.check_training(true_cells, train, split) if train else []
+    split, notes = prediction_files.split_of(true_cells, request.seed)
+    notes += prediction_files.check_training(true_cells, train, split) if train else []
+    for file in (*predictions, *([train] if train else [])):
+        notes += prediction_files.check_scale(true_cells, file)
     seed, threads = request.seed, request.threads
     with threadpool_limits(threads):
         training = summarise_training(train, np.arange(len(train.obs)), seed, split.conditions) if train else None
@@ -104,7 +106,9 @@ def score_files(request: ScoringRequest) -> Scored:
         planted=side.planted.assign(**task) if request.calibrate else None,
         conditions=condition_facts(fold, side.truth).assign(**task),
         controls=_roles(true_cells, split),
-        notes=(*left_out, *_notes(fold, (true_cells, *predictions, *([train] if train else [])), request)),
+        notes=tuple(
+            dict.fromkeys([*notes, *_notes(fold, (true_cells, *predictions, *([train] if train else [])), request)])
+        ),
         manifest=_manifest(request, true_cells, *predictions, *([train] if train else [])),
     )
 
@@ -196,12 +200,7 @@ def _notes(fold: ScoredFold, files: Sequence[CellFile], request: ScoringRequest)
     notes = [f"{file.name} holds {file.X.space}: {file.why}." for file in files]
     notes += [note for file in files for note in file.notes]
     for file in files[1 : 1 + len(request.predictions)]:
-        untested = [key for key in file.conditions() if key not in tested]
-        if untested:
-            notes.append(
-                f"{file.name} predicts {len(untested)} conditions that the truth does not test, such as "
-                f"{'/'.join(untested[0][:2])}; they are ignored."
-            )
+        notes += prediction_files.tell_untested(files[0], file, tested)
         means = [key for key in file.conditions() if len(file.positions(*key)) == 1]
         if file.X.space == "counts" and means:
             notes.append(
@@ -212,13 +211,7 @@ def _notes(fold: ScoredFold, files: Sequence[CellFile], request: ScoringRequest)
         notes.append(
             "Without --train there is no mean effect, no principal component and no scaled value: those metrics are unsupported."
         )
-    unmeasured = sorted({part for p in fold.perturbations for part in str(p).split("+")} - set(fold.cells.var_names))
-    if unmeasured:
-        notes.append(
-            f"{len(unmeasured)} perturbed names are not among the genes, such as {unmeasured[0]}: if they are genes under other "
-            "names (Ensembl ids, other case, a guide's suffix), metrics that leave out the perturbed gene count it. Name the "
-            "column of var that has the same names with --gene-key."
-        )
+    notes += hints(files[0].X.file, request.keys, ("--context-key", "--dose-key"))
     notes.append(
         "The harness did not train these models: if one saw the controls listed as 'reference' in controls.csv, its changes "
         "share their noise with the truth's and score too high."
