@@ -8,9 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.data.download import cache_dir
 from benchmarks.errors import UnknownName
-from benchmarks.execution.events import Event
+from benchmarks.execution.events import Event, Watcher
+from benchmarks.execution.models.child_model import ChildModel
+from benchmarks.execution.models.model_environment import root as environments
 from benchmarks.execution.plan import Plan, RunSpec
+from benchmarks.execution.unit import Unit
 
 FOLDER = Path(__file__).parent / "executors"
 
@@ -29,6 +33,8 @@ class Execution:
     """Torch device: "cpu", "mps", "cuda" or "cuda:N"."""
     timeout: float | None = None
     """Seconds after which one `fit` or one `predict` is ended; None: never."""
+    prove: bool = False
+    """Whether every training is repeated with noise in place of all hidden cells, see `proof`."""
     figures: bool = True
     data_dir: Path | None = None
     """Folder with local copies of data files."""
@@ -39,6 +45,18 @@ class Executor(ABC):
 
     def __init__(self, plan: Plan, folder: Path, execution: Execution) -> None:
         self.plan, self.folder, self.execution = plan, folder, execution
+
+    def unit(self, spec: RunSpec, emit: Watcher) -> Unit:
+        """Make the unit of work of a training."""
+        return Unit(self.plan, self.folder, spec, self.execution.device, emit, proving=self.execution.prove)
+
+    def open_child(self, spec: RunSpec) -> ChildModel:
+        """Open a model in a process that cannot read the data, or the run's folder (see `confinement`)."""
+        question, limits = self.plan.question, self.execution
+        own = (limits.data_dir, question.own.path if question.own else None, self.folder)
+        kept = (path for path in cache_dir().glob("*") if path != environments())
+        hidden = [path for path in (*own, *kept) if path]
+        return ChildModel(spec.record, spec.settings, hidden=hidden, threads=limits.threads, timeout=limits.timeout)
 
     @abstractmethod
     def run(self, specs: Sequence[RunSpec]) -> Iterator[Event]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from itertools import count
+from dataclasses import asdict, replace
+from itertools import count, product
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 import reports
 from benchmarks.contract import Direction, Prediction
 from benchmarks.data.store.atomic_files import write_csv, write_json
+from benchmarks.errors import StoreError
 from benchmarks.execution import prediction_store
 from benchmarks.execution.events import ScoringProgressed, Watcher, ignore
 from benchmarks.execution.executor import Execution
@@ -42,6 +43,7 @@ def score(plan: Plan, folder: Path, execution: Execution, watch: Watcher = ignor
 def _tables(plan: Plan, folder: Path, threads: int, watch: Watcher) -> dict[str, pd.DataFrame]:
     """Make every result table of a plan; the truth of a fold and direction is summarised once for all models."""
     scores, costs, planted, facts = [], [], [], []
+    leaks = _leaks(plan, folder)
     steps, last = count(), len(plan.splits) * len(plan.directions) + 1
     for split in plan.splits:
         seed = derive(plan.question.base_seed, "score", split.fold)
@@ -58,6 +60,8 @@ def _tables(plan: Plan, folder: Path, threads: int, watch: Watcher) -> dict[str,
                 table = score_rows(fold, side.truth, values, fold.endings())
                 scores.append(table.assign(**labels, seed=0, model=name, kind="reference", budget="full", audit=""))
             for entry, outcome in outcomes(plan, folder, split, direction).items():
+                if (entry.model, direction) in leaks:
+                    outcome = outcome.judged(leaks[entry.model, direction])
                 table = _score_model(fold, side.truth, outcome, entry.folder(folder))
                 marks = {"budget": outcome.budget, "audit": outcome.audit}
                 scores.append(table.assign(**labels, seed=entry.seed, model=entry.model, kind="model", **marks))
@@ -74,14 +78,30 @@ def _tables(plan: Plan, folder: Path, threads: int, watch: Watcher) -> dict[str,
     }
 
 
+def _leaks(plan: Plan, folder: Path) -> dict[tuple[str, Direction], str]:
+    """Map model and direction to a leak found in any fold: none of its other folds is believed then."""
+    tasks = product(plan.splits, plan.directions)
+    found = (item for split, direction in tasks for item in outcomes(plan, folder, split, direction).items())
+    return {(entry.model, entry.direction): outcome.audit for entry, outcome in found if outcome.leaks}
+
+
 def _score_model(fold: ScoredFold, truth: TruthSummary, outcome: Outcome, predictions: Path) -> pd.DataFrame:
-    """Score one model's stored predictions of a fold."""
+    """Score one model's stored predictions of a fold; a condition whose prediction is damaged or changed is failed."""
+    endings = list(outcome.endings)
 
     def load(number: int) -> Prediction | None:
-        return prediction_store.get_prediction(predictions, number) if outcome.endings[number].status == "ok" else None
+        if endings[number].status != "ok":
+            return None
+        try:
+            return prediction_store.checked_prediction(predictions, number, outcome)
+        except StoreError as error:
+            endings[number] = replace(endings[number], status="failed", reason=str(error))
+            return None
 
     values = evaluate(fold, truth, summarise_predictions(fold, truth, load))
-    return score_rows(fold, truth, values, outcome.endings)
+    if endings != list(outcome.endings):
+        prediction_store.put_outcome(predictions, replace(outcome, endings=tuple(endings)))
+    return score_rows(fold, truth, values, endings)
 
 
 def _truth_side(plan: Plan, folder: Path, split: Split, fold: ScoredFold) -> TruthSide:
@@ -103,7 +123,7 @@ def outcomes(plan: Plan, folder: Path, split: Split, direction: Direction) -> di
             if direction not in record.directions:
                 status = "unsupported", f"takes {' and '.join(record.directions)} only"
                 endings = (Ending(c.context, c.perturbation, *status, c.dose) for c in split.conditions)
-                outcome = Outcome(key="", endings=tuple(endings))
+                outcome = Outcome(key="", endings=tuple(endings), digests=("",) * len(split.conditions))
             if outcome is not None:
                 found[entry] = outcome
     return found

@@ -70,7 +70,7 @@ def build(request: pytest.FixtureRequest, folder: Path, memory: Baseline) -> Cal
         place = folder / str(request.param)
         place.mkdir(exist_ok=True)
         path = plugins.write(place, name, isolated=request.param)
-        return ChildModel(registry.from_file(path)[0], {}, plugins=[path], **options)  # type: ignore[arg-type]
+        return ChildModel(registry.from_file(path)[0], {}, **options)  # type: ignore[arg-type]
 
     return build_one
 
@@ -232,7 +232,7 @@ def test_child_ends_when_the_harness_is_killed(memory: Baseline, folder: Path, i
         "from pathlib import Path; from benchmarks import registry; from benchmarks.conformance.checks import tiny_screen\n"
         "from benchmarks.execution.models.child_model import ChildModel\n"
         f"path = Path({str(path)!r}); screen = tiny_screen(path.parent)\n"
-        "model = ChildModel(registry.from_file(path)[0], {}, plugins=[path])\n"
+        "model = ChildModel(registry.from_file(path)[0], {})\n"
         "print(model.process.pid, flush=True); model.fit(screen.train, seed=1)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=Path.cwd()) as harness:
