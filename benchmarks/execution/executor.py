@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from benchmarks.data.download import cache_dir
@@ -51,12 +53,20 @@ class Executor(ABC):
         return Unit(self.plan, self.folder, spec, self.execution.device, emit, proving=self.execution.prove)
 
     def open_child(self, spec: RunSpec) -> ChildModel:
-        """Open a model in a process that cannot read the data, or the run's folder (see `confinement`)."""
-        question, limits = self.plan.question, self.execution
-        own = (limits.data_dir, question.own.path if question.own else None, self.folder)
-        kept = (path for path in cache_dir().glob("*") if path != environments())
-        hidden = [path for path in (*own, *kept) if path]
-        return ChildModel(spec.record, spec.settings, hidden=hidden, threads=limits.threads, timeout=limits.timeout)
+        """Open a model in a process that can read neither the data nor what runs have kept (see `confinement`)."""
+        limits = self.execution
+        return ChildModel(
+            spec.record, spec.settings, hidden=self.hidden, threads=limits.threads, timeout=limits.timeout
+        )
+
+    @cached_property
+    def hidden(self) -> list[Path]:
+        """Data files and their caches, this run's folder, and the runs beside it."""
+        folder, own = self.folder.resolve(), self.plan.question.own
+        data = [self.execution.data_dir, os.environ.get("CYCSEQ_DATA"), own.path if own else None]
+        cached = [path for path in cache_dir().glob("*") if path != environments()]
+        runs = [manifest.parent for manifest in folder.parents[1].glob("*/*/manifest.json")]
+        return [folder, *runs, *cached, *(Path(path) for path in data if path)]
 
     @abstractmethod
     def run(self, specs: Sequence[RunSpec]) -> Iterator[Event]:

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from anndata import AnnData
 
-from benchmarks.contract import Direction, Query, Train
+from benchmarks.contract import Direction, Prediction, Query, Train
 from benchmarks.data.store.atomic_files import clear
 from benchmarks.errors import BenchmarkError, LeakageError, ModelTimeout, StoreError, Unsupported, explain
 from benchmarks.execution import prediction_store as store
@@ -117,7 +117,7 @@ class Unit:
         except (OSError, ValueError, TypeError, KeyError):
             pass  # nothing is kept, or not what was written
         self.emit(StageStarted(self.spec, "fit"))
-        self._train(model, cells)
+        model.fit(self._training(cells), seed=self.spec.seed)
         seconds = model.seconds
         if model.persistent:
             clear(fitted)
@@ -126,9 +126,9 @@ class Unit:
             write_record(record, json.dumps(kept).encode())  # comes last: the folder is complete
         return replace(outcome, fit_seconds=seconds)
 
-    def _train(self, model: Model, cells: AnnData) -> None:
-        """Train on the fold's training cells among the cells given."""
-        train = Train(
+    def _training(self, cells: AnnData) -> Train:
+        """Give the fold's training cells among the cells of the data set."""
+        return Train(
             cells=plain(cells[self.fold.train]),
             space=self.plan.space,
             perturbation_type=self.plan.dataset.card.perturbation_type,
@@ -136,7 +136,6 @@ class Unit:
             device=self.device,
             report=self._report,
         )
-        model.fit(train, seed=self.spec.seed)
 
     def _report(self, done: int, total: int, text: str = "") -> None:
         self.emit(Progressed(self.spec, done, total, text))
@@ -146,19 +145,21 @@ class Unit:
         self.emit(StageStarted(self.spec, f"predict {entry.direction}"))
         endings, digests, seconds, folder = list[Ending](), list[str](), 0.0, entry.folder(self.folder)
         hidden, copied, n_rows, why = HiddenCells(cells, self.fold, entry.direction), 0, 0, ""
+        stopped: ModelTimeout | None = None
         for number, condition in enumerate(self.fold.conditions):
             query = make_query(condition, entry.direction, cells, self.spec.seed)
             unseen = np.concatenate([condition.truth(entry.direction), condition.reference(entry.direction)])
             if not self.fold.leaky:
                 audit_query(query, set(cells.obs_names[unseen]))
             try:
-                prediction = model.predict(query)
+                prediction = _answer(model, query, stopped)
                 seconds += model.seconds
-            except (StoreError, LeakageError, ModelTimeout):
+            except (StoreError, LeakageError):
                 raise
             except Exception as error:  # noqa: BLE001 - see run
                 endings.append(self._ending(condition, *self._explain(error)))
                 digests.append("")
+                stopped = error if isinstance(error, ModelTimeout) else None
                 continue
             store.put_prediction(folder, number, prediction)
             endings.append(self._ending(condition, "ok", prediction.note))
@@ -177,6 +178,8 @@ class Unit:
         if why:
             ended = ended.judged(f"{LEAK}{why} ({copied} of {n_rows} rows of all conditions)")
         put_outcome(folder, ended)
+        if stopped:
+            raise stopped
 
     def _prove(
         self, entry: PredictionSet, cells: AnnData, open_model: Callable[[], Model], open_child: Callable[[], Model]
@@ -204,7 +207,7 @@ class Unit:
         """Train a new predictor on the training cells among those given, and ask; see `proof.Ask`."""
         answers = []
         with _opened(open_model) as model:
-            self._train(model, cells)
+            model.fit(self._training(cells), seed=self.spec.seed)
             for number, direction in questions:
                 query = make_query(self.fold.conditions[number], direction, cells, self.spec.seed)
                 try:
@@ -226,6 +229,13 @@ class Unit:
     @staticmethod
     def _ending(condition: TestCondition, status: str, reason: str = "") -> Ending:
         return Ending(condition.context, condition.perturbation, status, reason, condition.dose)
+
+
+def _answer(model: Model, query: Query, stopped: ModelTimeout | None) -> Prediction:
+    """Predict, unless the model was ended by an earlier question."""
+    if stopped:
+        raise stopped
+    return model.predict(query)
 
 
 @contextmanager
