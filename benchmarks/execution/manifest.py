@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.data.store import atomic_files
 from benchmarks.execution.executor import Execution
+from benchmarks.execution.models import confinement
 from benchmarks.execution.models.model_environment import environment_of
 from benchmarks.execution.plan import Plan, budget_of, settings_of
 
@@ -73,6 +74,7 @@ def write_manifest(
             "versions": versions(),
             "git": git_revision(),
             "machine": platform.platform(),
+            "landlock": confinement.version(),
             "seconds": {name: round(value, 2) for name, value in times.items()},
         },
     )

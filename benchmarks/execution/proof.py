@@ -54,7 +54,11 @@ def with_noise(hidden: HiddenCells, seed: int) -> AnnData:
     """Copy cells and replace the hidden ones: each gets the values of another hidden cell, on other genes."""
     cells, where = hidden.cells, hidden.positions
     generator = np.random.default_rng(derive(seed, "noise"))
-    x = sp.csr_matrix(cells.X)
-    noise = x[generator.permutation(where)][:, generator.permutation(cells.n_vars)]
-    order = np.argsort(np.concatenate([hidden.shown, where]))
-    return AnnData(X=sp.vstack([x[hidden.shown], noise], format="csr")[order], obs=cells.obs, var=cells.var)
+    source = np.arange(cells.n_obs)
+    source[where] = generator.permutation(where)
+    x = sp.csr_matrix(cells.X)[source]
+    of_hidden = np.repeat(np.isin(source, where), np.diff(x.indptr))
+    x.indices[of_hidden] = generator.permutation(cells.n_vars)[x.indices[of_hidden]]
+    x.has_sorted_indices = False
+    x.sort_indices()
+    return AnnData(X=x, obs=cells.obs, var=cells.var)

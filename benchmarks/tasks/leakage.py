@@ -20,6 +20,8 @@ from benchmarks.tasks.splits import Split
 
 MIN_GENES_DETECTED = 20
 """Cells with fewer detected genes may be equal by chance and are not compared by content."""
+BLOCK = 4096
+"""Cells compared at a time."""
 MEAN_TOLERANCE = 1e-5
 """Mean profiles nearer than this in every gene are the same: rounding of float32, far below the noise of any cells."""
 
@@ -44,7 +46,13 @@ class HiddenCells:
 
     @cached_property
     def _prints(self) -> set[bytes]:
-        return _fingerprints(self.cells.X[self.positions]) - _fingerprints(self.cells.X[self.shown])
+        hidden, shown = (
+            set[bytes]().union(
+                *(_fingerprints(self.cells.X[part]) for part in np.array_split(where, len(where) // BLOCK + 1))
+            )
+            for where in (self.positions, self.shown)
+        )
+        return hidden - shown
 
     def found_in(self, prediction: Prediction, condition: TestCondition) -> tuple[int, str]:
         """Count rows that are hidden cells; the text says what gives a prediction away, "" if nothing does."""

