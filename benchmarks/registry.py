@@ -137,7 +137,9 @@ def _described(origin: str) -> tuple[Baseline, ...]:
     """Return the records of a plugin that a child imports."""
     found = []
     for table in _ask(origin):
-        build = OutsideBuild(origin, table["name"], tuple(table.pop("parameters")))
+        file = table.pop("file")
+        own = file if table["isolated"] and file else origin  # no entry point is known in a model's own environment
+        build = OutsideBuild(own, table["name"], tuple(table.pop("parameters")))
         table |= {name: tuple(table[name]) for name in ("directions", "requirements")} | {"can": Can(**table["can"])}
         found.append(Baseline(build=build, **table))
     return tuple(found)
@@ -181,9 +183,13 @@ def _handle(origin: str, build: str = "", settings: Mapping[str, object] | None 
         load(origin, build).build(**settings or {})
         return None
     names = [f.name for f in fields(Baseline) if f.name not in ("build", "can")]
+    found = load_all(origin)
+    more = {"file": getattr(sys.modules.get(origin.partition(":")[0]), "__file__", "")}
     return [
-        {name: getattr(record, name) for name in names} | {"can": vars(record.can), "parameters": parameters_of(record)}
-        for record in load_all(origin)
+        {name: getattr(record, name) for name in names}
+        | {"can": vars(record.can), "parameters": parameters_of(record)}
+        | more
+        for record in found
     ]
 
 

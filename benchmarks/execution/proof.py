@@ -43,8 +43,12 @@ def prove(
     own, numbers = hidden.direction, range(len(stored))
     before = [(number, direction) for direction in others if direction != own for number in numbers]
     answers = ask(with_noise(hidden, seed), [*before, *((number, own) for number in reversed(numbers))])
-    if list(answers[len(before) :])[::-1] == list(stored):
+    pairs = list(zip(list(answers[len(before) :])[::-1], stored, strict=True))
+    if all(answer == kept for answer, kept in pairs):
         return PROVED
+    if all(answer == kept for answer, kept in pairs if answer and kept):
+        missing = sum(answer != kept for answer, kept in pairs)
+        return f"{NOT_PROVED}{missing} of {len(pairs)} questions have an answer in only one of two trainings"
     if list(repeat(hidden.cells, [(number, own) for number in numbers])) == list(stored):
         return f"{LEAK}predictions change with hidden cells or with the order of the questions"
     return f"{NOT_PROVED}two trainings with one seed differ"

@@ -25,7 +25,7 @@ from typing import Any
 from benchmarks import errors
 from benchmarks.child_processes import start_child
 from benchmarks.contract import Baseline, Prediction, Query, Train, no_report
-from benchmarks.errors import IsolationError, ModelFailed, ModelTimeout
+from benchmarks.errors import IsolationError, ModelFailed, ModelTimeout, StoreError
 from benchmarks.execution.models.local_model import LocalModel
 from benchmarks.execution.models.model_environment import environment_of, serve_command
 from benchmarks.execution.models.session import SAVED, serve_forked
@@ -105,7 +105,10 @@ class ChildModel:
     def save(self, folder: Path) -> None:
         """Write it into an empty folder."""
         self._request("save")
-        shutil.copytree(self.folder / SAVED, folder, dirs_exist_ok=True)
+        try:
+            shutil.copytree(self.folder / SAVED, folder, dirs_exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{folder} cannot be written: {error}. Free space or choose another --out.") from error
 
     def load(self, folder: Path) -> None:
         """Restore what `save` wrote."""
