@@ -15,7 +15,7 @@ from benchmarks.data.store.atomic_files import atomic
 from benchmarks.errors import StoreError
 
 KEPT = ("predictions/**/outcome.json", "fitted/*.json")
-PARAMETERS, SUMMARIES = "integration/*", "truth/*"
+PARAMETERS, SUMMARIES = "integration/**/*", "truth/**/*"
 _open: dict[Path, dict[Path, bytes]] = {}
 """Folder of a run that goes → file → content."""
 _watched: dict[Path, dict[Path, str]] = {}
@@ -83,8 +83,8 @@ def drop_changed_files(run: Path) -> None:
     """Remove summaries of the truth that were written or changed while models were trained: they are made anew."""
     known = _watched.get(run.resolve(), {})
     for path in run.resolve().glob(SUMMARIES):
-        if path not in known or not _is(path, known[path]):
-            path.unlink(missing_ok=True)
+        if path.is_file() and not (path in known and _is(path, known[path])):
+            path.unlink()
 
 
 def _is(path: Path, digest: str) -> bool:
