@@ -103,7 +103,7 @@ def get_prediction(folder: Path, number: int) -> Prediction:
     """Read one condition's prediction; raises `StoreError` if it is not there or damaged."""
     path = prediction_path(folder, number)
     try:
-        with np.load(path) as stored:
+        with path.open("rb") as handle, np.load(handle) as stored:
             unit, weights = cast(Unit, str(stored["unit"])), stored["weights"] if stored["weights"].size else None
             return Prediction(stored["values"], unit=unit, note=str(stored["note"]), weights=weights)
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error, ContractError) as error:
@@ -121,6 +121,22 @@ def checked_prediction(folder: Path, number: int, outcome: Outcome) -> Predictio
             "with --resume."
         )
     return prediction
+
+
+def refuse_changed(folder: Path) -> None:
+    """Mark the conditions of a set as failed whose predictions are not what was stored, so that they are made anew."""
+    outcome = get_outcome(folder)
+    if outcome is None:
+        return
+    endings = list(outcome.endings)
+    for number, ending in enumerate(endings):
+        try:
+            if ending.status == "ok":
+                checked_prediction(folder, number, outcome)
+        except StoreError as error:
+            endings[number] = replace(ending, status="failed", reason=str(error))
+    if endings != list(outcome.endings):
+        put_outcome(folder, replace(outcome, endings=tuple(endings)))
 
 
 def clear_set(folder: Path) -> None:

@@ -20,7 +20,7 @@ from benchmarks.execution.ledger import drop_changed_files, ledger, watch_files
 from benchmarks.execution.manifest import read_manifest, write_manifest
 from benchmarks.execution.models.model_environment import Environment, create, environment_of
 from benchmarks.execution.plan import Plan, RunSpec
-from benchmarks.execution.prediction_store import get_outcome
+from benchmarks.execution.prediction_store import get_outcome, refuse_changed
 from benchmarks.execution.run_results import cost, outcomes, score
 from benchmarks.execution.unit import Unit
 from benchmarks.tasks.protocol import find_protocol
@@ -65,6 +65,8 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
             write_csv(roles, folder / "splits" / f"{fold.protocol}-fold{fold.fold}.csv")
         write_integration(folder, plan)
         watch_files(folder)
+        for entry in (entry for spec in plan.specs for entry in spec.sets):
+            refuse_changed(entry.folder(folder))
         trained = [entry for spec in plan.specs for entry in spec.due(folder)]
         proved = [entry for spec in plan.specs for entry in spec.unproved(folder) if execution.prove]
         due = [spec for spec in plan.specs if not {*trained, *proved}.isdisjoint(spec.sets)]

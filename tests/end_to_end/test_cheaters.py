@@ -20,6 +20,7 @@ from benchmarks.contract import Prediction
 from benchmarks.data.download import cache_dir
 from benchmarks.errors import PluginError
 from benchmarks.execution import prediction_store
+from benchmarks.execution.events import StageStarted, UnitStarted
 from benchmarks.execution.executor import Execution
 from benchmarks.execution.models import confinement
 from benchmarks.execution.plan import make_plan
@@ -161,17 +162,26 @@ def changed(folder: Path, number: int) -> None:
     prediction_store.put_prediction(folder, number, Prediction(there.values + 1, unit=there.unit))
 
 
-def test_changed_prediction_is_refused_and_made_anew(tmp_path):
+@pytest.mark.parametrize("damage", ["changed", "truncated", "removed"])
+def test_changed_prediction_is_made_anew(tmp_path, damage):
     plan = make_plan(Question(suite="smoke", models=("linear",), directions=("n2p",)))
     quiet = Execution(figures=False)
     folder = run(plan, tmp_path / "run", quiet).folder
-    before = scores(folder)
-    own = folder / "predictions" / "linear" / "n2p-unseen_context-fold0-seed0"
-    changed(own, 0)
-    assert run(plan, folder, quiet).failures == 1
-    table = rows_of(folder, "linear", "n2p")
-    assert table.loc[table["status"] == "failed", "reason"].str.contains("changed after it was stored").all()
-    assert run(plan, folder, quiet).failures == 0
+    before, own = scores(folder), folder / "predictions" / "linear" / "n2p-unseen_context-fold0-seed0"
+    path = prediction_store.prediction_path(own, 0)
+    if damage == "changed":
+        changed(own, 0)
+    elif damage == "truncated":
+        path.write_bytes(path.read_bytes()[:1000])
+    else:
+        path.unlink()
+    trained: list[str] = []
+
+    def watch(event: object) -> None:
+        trained.extend([event.spec.record.name] if isinstance(event, UnitStarted) else [])
+
+    assert run(plan, folder, quiet, watch).failures == 0
+    assert trained == ["linear"]
     pd.testing.assert_frame_equal(scores(folder), before)
 
 
@@ -183,7 +193,7 @@ def test_records_are_kept_in_memory_while_a_run_goes(tmp_path, forged):
 
     def meddle(event: object) -> None:
         own = folder / "predictions" / "train_mean" / "n2p-unseen_context-fold0-seed0"
-        if type(event).__name__ != "UnitStarted" or not (own / "outcome.json").is_file():
+        if not isinstance(event, UnitStarted) or not (own / "outcome.json").is_file():
             return
         if forged == "outcome":
             (own / "outcome.json").write_text("{}")
@@ -194,6 +204,8 @@ def test_records_are_kept_in_memory_while_a_run_goes(tmp_path, forged):
 
     result = run(plan, folder, Execution(figures=False), meddle)
     table = rows_of(folder, "train_mean", "n2p")
+    reasons = table.loc[table["status"] == "failed", "reason"]
+    assert reasons.str.contains("changed after it was stored").all()
     assert result.failures == (1 if forged == "prediction" else 0)
     assert (set(table["status"]) & {"failed"} == {"failed"}) == (forged == "prediction")
     outcomes = sorted(path.parent.name for path in folder.rglob("train_mean/*/outcome.json"))
@@ -213,7 +225,7 @@ def load(self, folder): self.kept["x"] = (folder / "x.txt").read_text()
     stages: list[str] = []
 
     def watch(event: object) -> None:
-        stages.extend([event.stage] if type(event).__name__ == "StageStarted" else [])  # type: ignore[attr-defined]
+        stages.extend([event.stage] if isinstance(event, StageStarted) else [])
 
     folder = run(make_plan(question), tmp_path / "run", Execution(figures=False), watch).folder
     fits = stages.count("fit")

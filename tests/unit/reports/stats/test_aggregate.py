@@ -220,5 +220,7 @@ def test_one_more_model_moves_nobody() -> None:
     ],
 )
 def test_worst_audit_of_any_fold_is_shown(audits, worst):
-    rows = pd.DataFrame({**dict.fromkeys(GROUP, "x"), "model": "m", "kind": "model", "budget": "full", "audit": list(audits)})
+    rows = pd.DataFrame(
+        {**dict.fromkeys(GROUP, "x"), "model": "m", "kind": "model", "budget": "full", "audit": list(audits)}
+    )
     assert list(_worst(rows)["audit"]) == [worst]
