@@ -41,11 +41,11 @@ def take(cells, query, known=()):
 """
 SEARCH = """
 def files():
-    '''Every file that may hold cells: beside and above the work folder, in the cache, in the run's folder.'''
-    places = [Path.cwd(), Path.cwd().parent, HERE, *map(Path, PLACES)]
-    places += [Path(v) for k, v in os.environ.items() if k.startswith("CYCSEQ") or k == "HOME"]
-    for place in places:
-        yield from (*place.glob("*.h5ad"), *place.glob("*/*.h5ad"), *place.glob("*/*/*.h5ad"))
+    '''Every file that may hold cells: in and beside the work folder, in the run's folder, and in the cache.'''
+    yield from Path.cwd().glob("**/*.h5ad")
+    yield from Path.cwd().parent.glob("cycseq-*/*.h5ad")
+    for place in (*PLACES, *(value for name, value in os.environ.items() if name.startswith("CYCSEQ"))):
+        yield from Path(place).glob("**/*.h5ad")
 """
 READ = """
 import anndata
