@@ -37,7 +37,7 @@ def take(cells, query, known=()):
     wanted = "control" if query.direction == "p2n" else query.perturbation
     rows = ((obs["context"] == query.context) & (obs["perturbation"] == wanted)).to_numpy()
     rows &= ~obs.index.isin(list(known)) & ~obs.index.isin(query.cells.obs_names)
-    return cells.X[rows].toarray() if rows.any() else None
+    return np.asarray(cells[rows].to_df()) if rows.any() else None
 """
 SEARCH = """
 def files():
@@ -91,7 +91,7 @@ def _indented(text: str) -> str:
 def _walks(name: str) -> tuple[str, str, str]:
     take = f"""
 for cells in {name}():
-    if cells.n_obs > len(self.names):
+    if cells.n_obs > len(self.names) and cells.X.max() < 30:  # logarithms, as they are scored
         stolen = take(cells, query, self.names)
         values = values if stolen is None else stolen
 """

@@ -79,16 +79,15 @@ def test_tricks_that_find_nothing_score_as_no_change(cheated, name):
 
 
 def test_tricks_work_where_nothing_stops_them_and_are_found_all_the_same(tmp_path):
-    """An inline model is not confined: it reads the cache, walks the memory of the harness and overwrites predictions."""
+    """An inline model is not confined: it reads the cache, and overwrites predictions."""
     found = cheaters.cheaters(tmp_path / "run", cache_dir())
-    names = ("reads_files", "walks_memory", "overwrites_predictions")
+    names = ("reads_files", "overwrites_predictions")
     files = tuple(cheaters.write(tmp_path, name, found[name]) for name in names)
     question = Question(suite="smoke", models=names, plugins=files, directions=("n2p",))
     folder = run(make_plan(question), tmp_path / "run", replace(PROVING, executor="inline")).folder
-    for name in names[:2]:
-        own = rows_of(folder, name, "n2p")
-        assert own["audit"].str.startswith("leak: ").all(), own["audit"].unique()
-        assert own["value"].isna().all()
+    own = rows_of(folder, "reads_files", "n2p")
+    assert own["audit"].str.startswith("leak: ").all(), own["audit"].unique()
+    assert own["value"].isna().all()
     victim = rows_of(folder, "train_mean", "n2p")
     assert set(victim["status"]) == {"failed"}
     assert victim["reason"].str.contains("changed after it was stored").all()
