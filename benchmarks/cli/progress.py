@@ -44,7 +44,8 @@ class Display(progress.Progress):
             case events.UnitStarted(spec):
                 self._start(spec.name, "starting")
             case events.StageStarted(spec, stage):
-                self.update(self.bars[spec.name].id, text=stage)
+                bar = self.bars[spec.name]  # time left is that of the stage: a proof trains anew
+                self.reset(bar.id, **{**bar.fields, "text": stage})
             case events.Progressed():
                 self._count(event)
             case events.UnitFailed():
@@ -113,14 +114,15 @@ class Display(progress.Progress):
         """Show a bar; one of the same name is replaced."""
         if name in self.bars:
             self._stop(name)
-        self.add_task(name, total=total, text=text, last_line=time.monotonic())
+        now = time.monotonic()
+        self.add_task(name, total=total, text=text, last_line=now, started=now)
         self.bars[name] = self.tasks[-1]
 
     def _stop(self, name: str) -> float:
         """Remove a bar; returns its seconds."""
         bar = self.bars.pop(name)
         self.remove_task(bar.id)
-        return bar.elapsed or 0.0
+        return time.monotonic() - float(bar.fields["started"])
 
 
 def _print(text: str, end: str = "\n") -> None:

@@ -24,7 +24,6 @@ from benchmarks.execution.models.child_model import ChildModel, Model
 from benchmarks.execution.models.local_model import LocalModel
 from benchmarks.execution.models.model_environment import create, environment_of
 from benchmarks.execution.models.unit_files import plain
-from benchmarks.execution.prediction_store import PredictionSet
 from benchmarks.execution.unit import make_query
 from benchmarks.tasks.splits import Split, split
 
@@ -47,8 +46,7 @@ class Screen:
 
     def queries(self, direction: Direction) -> list[Query]:
         """All queries of the fold in one direction."""
-        entry = PredictionSet("check", direction, self.fold.protocol, self.fold.fold, SEED)
-        return [make_query(c, entry, self.cells, SEED) for c in self.fold.conditions]
+        return [make_query(c, direction, self.cells, SEED) for c in self.fold.conditions]
 
 
 @dataclass(frozen=True)
@@ -210,12 +208,12 @@ def check(record: Baseline, screen: Screen) -> list[CheckResult]:
 def heavy_imports(*paths: Path) -> list[str]:
     """Name the heavy packages that importing plugin files pulls in, as "file: package"."""
     code = (
-        "import sys; from pathlib import Path; from benchmarks.registry import from_file\n"
-        "for path in map(Path, sys.argv[1:]):\n"
-        "    before = set(sys.modules); from_file(path)\n"
-        f"    [print(f'{{path.name}}: {{m}}') for m in {HEAVY!r} if m in set(sys.modules) - before]"
+        "import sys; from pathlib import Path; from benchmarks.registry import load_all\n"
+        "for path in sys.argv[1:]:\n"
+        "    before = set(sys.modules); load_all(path)\n"
+        f"    [print(f'{{Path(path).name}}: {{m}}') for m in {HEAVY!r} if m in set(sys.modules) - before]"
     )
-    command = [sys.executable, "-c", code, *map(str, paths)]
+    command = [sys.executable, "-c", code, *(str(path.resolve()) for path in paths)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise PluginError(f"a file cannot be imported: {done.stderr.strip().splitlines()[-1]}")

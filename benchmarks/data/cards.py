@@ -11,12 +11,12 @@ from typing import Literal, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from benchmarks.data.space_names import Space
 from benchmarks.errors import DataError, UnknownName
 
 _PACKAGED = Path(__file__).parents[1] / "_datasets"
 DATASETS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "datasets"
 """Folder of the data sets: inside the installed wheel, or at the top of a checkout."""
-Space = Literal["counts", "ln", "log2", "zscore"]
 _ONLY_THESE = ConfigDict(extra="forbid")
 
 

@@ -10,11 +10,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
-from benchmarks.data.cards import Card, Space
+from benchmarks.data.cards import Card
 from benchmarks.data.readers.h5ad import INDEX, Keys, read_h5ads, tell_h5ad_space
 from benchmarks.data.readers.labels import Labelling
 from benchmarks.data.schema import SOURCE_SPACES, Reading
 from benchmarks.data.sources import Source, hash_shared_code
+from benchmarks.data.space_names import Space
 from benchmarks.errors import DataError
 
 KINDS = ("CRISPR", "drug", "cytokine")

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from benchmarks.contract import CONTROL
-from benchmarks.data.cards import Space
+from benchmarks.data.space_names import Space
 from benchmarks.errors import DataError
 
 TEXT_COLUMNS = ("perturbation", "context", "arm", "batch", "control_group")

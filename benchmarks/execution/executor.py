@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from benchmarks.data.download import cache_dir
 from benchmarks.errors import UnknownName
-from benchmarks.execution.events import Event
+from benchmarks.execution.events import Event, Watcher
+from benchmarks.execution.models.child_model import ChildModel
+from benchmarks.execution.models.model_environment import root as environments
 from benchmarks.execution.plan import Plan, RunSpec
+from benchmarks.execution.unit import Unit
 
 FOLDER = Path(__file__).parent / "executors"
 
@@ -29,6 +35,8 @@ class Execution:
     """Torch device: "cpu", "mps", "cuda" or "cuda:N"."""
     timeout: float | None = None
     """Seconds after which one `fit` or one `predict` is ended; None: never."""
+    prove: bool = False
+    """Whether every training is repeated with noise in place of all hidden cells, see `proof`."""
     figures: bool = True
     data_dir: Path | None = None
     """Folder with local copies of data files."""
@@ -39,6 +47,26 @@ class Executor(ABC):
 
     def __init__(self, plan: Plan, folder: Path, execution: Execution) -> None:
         self.plan, self.folder, self.execution = plan, folder, execution
+
+    def unit(self, spec: RunSpec, emit: Watcher) -> Unit:
+        """Make the unit of work of a training."""
+        return Unit(self.plan, self.folder, spec, self.execution.device, emit, proving=self.execution.prove)
+
+    def open_child(self, spec: RunSpec) -> ChildModel:
+        """Open a model in a process that can read neither the data nor what runs have kept (see `confinement`)."""
+        limits = self.execution
+        return ChildModel(
+            spec.record, spec.settings, hidden=self.hidden, threads=limits.threads, timeout=limits.timeout
+        )
+
+    @cached_property
+    def hidden(self) -> list[Path]:
+        """Data files and their caches, this run's folder, and the runs beside it."""
+        folder, own = self.folder.resolve(), self.plan.question.own
+        data = [self.execution.data_dir, os.environ.get("CYCSEQ_DATA"), own.path if own else None]
+        cached = [path for path in cache_dir().glob("*") if path != environments()]
+        runs = [manifest.parent for manifest in folder.parents[1].glob("*/*/manifest.json")]
+        return [folder, *runs, *cached, *(Path(path) for path in data if path)]
 
     @abstractmethod
     def run(self, specs: Sequence[RunSpec]) -> Iterator[Event]:

@@ -91,7 +91,7 @@ class FinishedRun:
         outcome = prediction_store.get_outcome(entry.folder(self.folder))
         if outcome is None or outcome.endings[asked.number].status != "ok":
             return None
-        return prediction_store.get_prediction(entry.folder(self.folder), asked.number)
+        return prediction_store.checked_prediction(entry.folder(self.folder), asked.number, outcome)
 
     def cells_of(self, split: Split) -> AnnData:
         """Cells as the models of a fold saw them."""

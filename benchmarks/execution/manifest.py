@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from benchmarks.data.store import atomic_files
 from benchmarks.execution.executor import Execution
+from benchmarks.execution.models import confinement
 from benchmarks.execution.models.model_environment import environment_of
 from benchmarks.execution.plan import Plan, budget_of, settings_of
 
@@ -85,6 +86,7 @@ def write_manifest(
             "versions": versions(),
             "git": git_revision(),
             "machine": platform.platform(),
+            "landlock": confinement.version(),
             "seconds": {name: round(value, 2) for name, value in times.items()},
         },
     )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -18,6 +16,7 @@ from benchmarks.contract import CONTROL, DIRECTIONS, Baseline, Direction
 from benchmarks.data.dataset import Dataset
 from benchmarks.data.store.content_hash import digest
 from benchmarks.errors import BenchmarkError, DataError, UnknownName
+from benchmarks.execution.ledger import check_unchanged
 from benchmarks.execution.prediction_store import PredictionSet, get_outcome
 from benchmarks.seeds import derive
 from benchmarks.tasks.batch_correction.batches import BatchCorrection
@@ -65,7 +64,12 @@ class RunSpec:
     def due(self, run: Path) -> list[PredictionSet]:
         """Sets that have no outcome of this key yet, or one with failures."""
         found = {s: get_outcome(s.folder(run)) for s in self.sets}
-        return [s for s, outcome in found.items() if outcome is None or outcome.key != self.key or outcome.failed]
+        return [s for s, o in found.items() if o is None or o.key != self.key or (o.failed and not o.leaks)]
+
+    def unproved(self, run: Path) -> list[PredictionSet]:
+        """Sets with predictions that no audit has found fault with, and that are not proved yet."""
+        found = {s: get_outcome(s.folder(run)) for s in self.sets}
+        return [s for s, o in found.items() if o and o.key == self.key and o.audit == "clean" and any(o.digests)]
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,10 @@ class Plan:
 
     def cells_of(self, fold: Split, folder: Path) -> AnnData:
         """Cells of a fold as models see them: corrected, where asked, with the parameters that the run's folder keeps."""
-        return self.integration.read(folder, fold, self.cells) if self.integration else self.cells
+        if self.integration is None:
+            return self.cells
+        check_unchanged(self.integration.path(folder, fold))
+        return self.integration.read(folder, fold, self.cells)
 
     @cached_property
     def cells_digest(self) -> str:
@@ -241,13 +248,11 @@ def _check_settings(question: Question, baselines: Mapping[str, Baseline]) -> No
             raise BenchmarkError(
                 f"--set {name}.…: '{name}' is not in this run; add it to --models. In it: {', '.join(baselines)}."
             )
-        known = inspect.signature(baselines[name].build).parameters
+        known = registry.parameters_of(baselines[name])
         for key in settings:
             if key not in known:
                 raise UnknownName(f"setting of {name}", key, known)
-        try:
-            with suppress(ImportError):  # of packages that are elsewhere or nowhere: its rows say so
-                baselines[name].build(**settings_of(baselines[name], question))
-        except (TypeError, ValueError) as error:
+        why = registry.refusal(baselines[name], settings_of(baselines[name], question))
+        if why:
             given = ", ".join(f"{k}={v}" for k, v in settings.items())
-            raise BenchmarkError(f"--set {name}: {given}: {error}.") from error
+            raise BenchmarkError(f"--set {name}: {given}: {why}.")

@@ -2,13 +2,14 @@
 
 <run>/predictions/<model>/<direction>-<protocol>-fold<k>-seed<s>/
     c000.npz …        one condition each: values [profile, gene], unit, note
-    outcome.json      written last: how every condition ended, and what it cost
+    outcome.json      written last: how every condition ended, digests of the predictions, and what they cost
 """
 
 from __future__ import annotations
 
+import hashlib
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import cast
 from zipfile import BadZipFile
@@ -16,9 +17,10 @@ from zipfile import BadZipFile
 import numpy as np
 
 from benchmarks.contract import Direction, Prediction, Unit
-from benchmarks.data.store.atomic_files import atomic, sync_folder, write_json
-from benchmarks.data.store.checked_json import read_checked, with_digest
+from benchmarks.data.store.atomic_files import atomic, clear, sync_folder
+from benchmarks.data.store.checked_json import from_bytes, to_bytes
 from benchmarks.errors import ContractError, StoreError
+from benchmarks.execution.ledger import forget_records, read_record, write_record
 from benchmarks.scoring.endings import FAILURES, Ending
 
 
@@ -44,7 +46,10 @@ class Outcome:
     key: str
     """Content hash of all that the predictions depend on; another key means they are stale."""
     endings: tuple[Ending, ...]
+    digests: tuple[str, ...] = ()
+    """`digest_of` each prediction, "" for a condition without one."""
     audit: str = ""
+    """"clean"; "proved", "not proved: …" or "leak: …" after a proof; "leaky: …" under a protocol that leaks by design."""
     budget: str = "full"
     training_seed: int = 0
     """The seed `fit` got, derived from base seed, data, protocol, fold and training."""
@@ -52,6 +57,20 @@ class Outcome:
     predict_seconds: float = 0.0
     peak_memory_mb: float = 0.0
     shared_training: bool = False
+    proof_seconds: float = 0.0
+
+    def judged(self, audit: str) -> Outcome:
+        """Take the result of an audit; after a leak all conditions with a prediction are failed."""
+        judged = replace(self, audit=audit)
+        if not judged.leaks:
+            return judged
+        endings = (replace(e, status="failed", reason=audit) if e.status == "ok" else e for e in self.endings)
+        return replace(judged, endings=tuple(endings))
+
+    @property
+    def leaks(self) -> bool:
+        """Whether a leak was found; such a training is not repeated by `--resume`."""
+        return self.audit.startswith("leak:")
 
     @property
     def failed(self) -> int:
@@ -62,6 +81,15 @@ class Outcome:
 def prediction_path(folder: Path, number: int) -> Path:
     """File of one condition's prediction in the folder of a `PredictionSet`."""
     return folder / f"c{number:04d}.npz"
+
+
+def digest_of(prediction: Prediction) -> str:
+    """Hash all of a prediction but its gene names."""
+    hasher = hashlib.sha256(f"{prediction.values.shape}{prediction.unit}{prediction.note}".encode())
+    for array in (prediction.values, prediction.weights):
+        if array is not None:
+            hasher.update(np.ascontiguousarray(array).data)
+    return hasher.hexdigest()
 
 
 def put_prediction(folder: Path, number: int, prediction: Prediction) -> None:
@@ -75,7 +103,7 @@ def get_prediction(folder: Path, number: int) -> Prediction:
     """Read one condition's prediction; raises `StoreError` if it is not there or damaged."""
     path = prediction_path(folder, number)
     try:
-        with np.load(path) as stored:
+        with path.open("rb") as handle, np.load(handle) as stored:
             unit, weights = cast(Unit, str(stored["unit"])), stored["weights"] if stored["weights"].size else None
             return Prediction(stored["values"], unit=unit, note=str(stored["note"]), weights=weights)
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error, ContractError) as error:
@@ -84,17 +112,52 @@ def get_prediction(folder: Path, number: int) -> Prediction:
         ) from error
 
 
+def checked_prediction(folder: Path, number: int, outcome: Outcome) -> Prediction:
+    """Read one condition's prediction; raises `StoreError` unless it is what was stored when the outcome was written."""
+    prediction = get_prediction(folder, number)
+    if digest_of(prediction) != outcome.digests[number]:
+        raise StoreError(
+            f"Prediction {prediction_path(folder, number)} was changed after it was stored; delete {folder} and run again "
+            "with --resume."
+        )
+    return prediction
+
+
+def refuse_changed(folder: Path) -> None:
+    """Mark the conditions of a set as failed whose predictions are not what was stored, so that they are made anew."""
+    outcome = get_outcome(folder)
+    if outcome is None:
+        return
+    endings = list(outcome.endings)
+    for number, ending in enumerate(endings):
+        try:
+            if ending.status == "ok":
+                checked_prediction(folder, number, outcome)
+        except StoreError as error:
+            endings[number] = replace(ending, status="failed", reason=str(error))
+    if endings != list(outcome.endings):
+        put_outcome(folder, replace(outcome, endings=tuple(endings)))
+
+
+def clear_set(folder: Path) -> None:
+    """Remove everything of a `PredictionSet`."""
+    forget_records(folder)
+    clear(folder)
+
+
 def put_outcome(folder: Path, outcome: Outcome) -> None:
     """Write an outcome; it is the last file of a `PredictionSet`, so that what has one is complete and on the disk."""
     if folder.is_dir():
         sync_folder(folder)
-    write_json(folder / "outcome.json", with_digest(asdict(outcome)))
+    write_record(folder / "outcome.json", to_bytes(asdict(outcome)))
 
 
 def get_outcome(folder: Path) -> Outcome | None:
     """Read an outcome; None where there is none, or another than was written."""
     try:
-        table = read_checked(folder / "outcome.json")
-        return Outcome(**{**table, "endings": tuple(Ending(**e) for e in table["endings"])})
+        table = from_bytes(read_record(folder / "outcome.json"))
+        endings = tuple(Ending(**ending) for ending in table["endings"])
+        outcome = Outcome(**{**table, "endings": endings, "digests": tuple(table["digests"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None
+    return outcome if len(outcome.digests) == len(endings) else None

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from itertools import count
+from dataclasses import asdict, replace
+from itertools import count, product
 from pathlib import Path
 
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
 import reports
-from benchmarks.contract import Prediction
+from benchmarks.contract import Direction, Prediction
 from benchmarks.data.store.atomic_files import write_csv, write_json
+from benchmarks.errors import StoreError
 from benchmarks.execution import prediction_store
 from benchmarks.execution.board import Board
 from benchmarks.execution.events import ScoringProgressed, Watcher, ignore
@@ -48,6 +49,7 @@ def _tables(board: Board, folder: Path, threads: int, watch: Watcher) -> dict[st
     """Make every result table of a board; the truth of a fold and direction is summarised once for all models."""
     plan = board.plan
     scores, costs, planted, facts = [], [], [], []
+    leaks = _leaks(board, folder)
     steps, last = count(), len(plan.splits) * len(plan.directions) + 1
     for split in plan.splits:
         seed = derive(plan.question.base_seed, "score", split.fold)
@@ -64,6 +66,8 @@ def _tables(board: Board, folder: Path, threads: int, watch: Watcher) -> dict[st
                 table = score_rows(fold, side.truth, values, fold.endings())
                 scores.append(table.assign(**labels, seed=0, model=name, kind="reference", budget="full", audit=""))
             for entry, outcome in board.outcomes(folder, split, direction).items():
+                if (entry.model, direction) in leaks:
+                    outcome = outcome.judged(leaks[entry.model, direction])
                 table = _score_model(fold, side.truth, outcome, entry.folder(folder))
                 marks = {"budget": outcome.budget, "audit": outcome.audit}
                 scores.append(table.assign(**labels, seed=entry.seed, model=entry.model, kind="model", **marks))
@@ -80,14 +84,30 @@ def _tables(board: Board, folder: Path, threads: int, watch: Watcher) -> dict[st
     }
 
 
+def _leaks(board: Board, folder: Path) -> dict[tuple[str, Direction], str]:
+    """Map model and direction to a leak found in any fold: none of its other folds is believed then."""
+    tasks = product(board.plan.splits, board.plan.directions)
+    found = (item for split, direction in tasks for item in board.outcomes(folder, split, direction).items())
+    return {(entry.model, entry.direction): outcome.audit for entry, outcome in found if outcome.leaks}
+
+
 def _score_model(fold: ScoredFold, truth: TruthSummary, outcome: Outcome, predictions: Path) -> pd.DataFrame:
-    """Score one model's stored predictions of a fold."""
+    """Score one model's stored predictions of a fold; a condition whose prediction is damaged or changed is failed."""
+    endings = list(outcome.endings)
 
     def load(number: int) -> Prediction | None:
-        return prediction_store.get_prediction(predictions, number) if outcome.endings[number].status == "ok" else None
+        if endings[number].status != "ok":
+            return None
+        try:
+            return prediction_store.checked_prediction(predictions, number, outcome)
+        except StoreError as error:
+            endings[number] = replace(endings[number], status="failed", reason=str(error))
+            return None
 
     values = evaluate(fold, truth, summarise_predictions(fold, truth, load))
-    return score_rows(fold, truth, values, outcome.endings)
+    if endings != list(outcome.endings):
+        prediction_store.put_outcome(predictions, replace(outcome, endings=tuple(endings)))
+    return score_rows(fold, truth, values, endings)
 
 
 def _truth_side(plan: Plan, folder: Path, split: Split, fold: ScoredFold) -> TruthSide:

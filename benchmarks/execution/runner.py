@@ -17,10 +17,11 @@ from benchmarks.execution.board import board_of
 from benchmarks.execution.correction_report import write_integration
 from benchmarks.execution.events import Preparing, RunStarted, UnitEnded, UnitStarted, Watcher, ignore
 from benchmarks.execution.executor import Execution, find_executor
+from benchmarks.execution.ledger import drop_changed_files, ledger, watch_files
 from benchmarks.execution.manifest import read_manifest, write_manifest
 from benchmarks.execution.models.model_environment import Environment, create, environment_of
 from benchmarks.execution.plan import Plan, RunSpec
-from benchmarks.execution.prediction_store import get_outcome
+from benchmarks.execution.prediction_store import get_outcome, refuse_changed
 from benchmarks.execution.run_results import cost, score
 from benchmarks.execution.unit import Unit
 from benchmarks.tasks.protocol import find_protocol
@@ -55,7 +56,7 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
     """
     execution = execution or Execution()
     executor = find_executor(execution.executor)(plan, folder, execution)
-    with _alone(folder):
+    with _alone(folder), ledger(folder):
         if read_manifest(folder).get("key", plan.key) != plan.key:
             raise StoreError(f"{folder} holds a run of other data, splits or settings; choose another --out.")
         start = time.perf_counter()
@@ -65,8 +66,12 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
             roles = fold.roles(plan.cells.obs_names)
             write_csv(roles, folder / "splits" / f"{fold.protocol}-fold{fold.fold}.csv")
         write_integration(folder, board.plan)
-        due = [spec for spec in plan.specs if spec.due(folder)]
-        served = [entry for spec in due for entry in spec.due(folder)]
+        watch_files(folder)
+        for entry in (entry for spec in plan.specs for entry in spec.sets):
+            refuse_changed(entry.folder(folder))
+        trained = [entry for spec in plan.specs for entry in spec.due(folder)]
+        proved = [entry for spec in plan.specs for entry in spec.unproved(folder) if execution.prove]
+        due = [spec for spec in plan.specs if not {*trained, *proved}.isdisjoint(spec.sets)]
         watch(RunStarted(plan, folder, len(due), tuple(name for name in board.models if name not in plan.baselines)))
         state = "stopped"
         try:
@@ -77,10 +82,13 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
                 watch(event)
             state = "complete"
         finally:
+            drop_changed_files(folder)
             failures = score(board, folder, execution, watch)
             seconds = time.perf_counter() - start
-            ran = [o for entry in served if (o := get_outcome(entry.folder(folder)))]
-            model_seconds = sum(o.predict_seconds + (0 if o.shared_training else o.fit_seconds) for o in ran)
+            now = {entry: get_outcome(entry.folder(folder)) for entry in (*trained, *proved)}
+            costs = [o for entry in trained if (o := now[entry])]
+            model_seconds = sum(o.predict_seconds + (0 if o.shared_training else o.fit_seconds) for o in costs)
+            model_seconds += sum(o.proof_seconds for o in now.values() if o and execution.prove)
             trainings = [
                 {**cost(entry, outcome), "training_seed": outcome.training_seed}
                 for fold in board.plan.splits

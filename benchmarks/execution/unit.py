@@ -1,32 +1,40 @@
 """A unit of work: one training, and the predictions of every model and direction that it serves.
 
 It is idempotent: it does nothing where the outcomes of its key are there, and writes each outcome last. It runs in the
-process of the harness, which has all cells; the predictor is a `Model` that gets training cells and queries only.
+process of the harness, which has all cells; the predictor is a `Model` that gets training cells and queries only. Each
+direction is asked of a predictor of its own, since the inputs of one are part of the truth of the other: one that is
+restored from disk, or trained again with the same seed where it cannot be saved.
 """
 
 from __future__ import annotations
 
+import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from anndata import AnnData
 
-from benchmarks.contract import Query, Train
+from benchmarks.contract import Direction, Prediction, Query, Train
 from benchmarks.data.store.atomic_files import clear
-from benchmarks.data.store.sealed_folder import read_seal, seal
+from benchmarks.data.store.sealed_folder import SEAL, read_seal, seal
 from benchmarks.errors import BenchmarkError, LeakageError, ModelTimeout, StoreError, Unsupported, explain
 from benchmarks.execution import prediction_store as store
 from benchmarks.execution.events import Progressed, StageStarted, UnitFailed, Watcher, ignore
+from benchmarks.execution.ledger import forget_records, read_record, remember_record
 from benchmarks.execution.models.child_model import Model
 from benchmarks.execution.models.unit_files import plain
 from benchmarks.execution.plan import Plan, RunSpec
-from benchmarks.execution.prediction_store import Outcome, PredictionSet, get_outcome, put_outcome
+from benchmarks.execution.prediction_store import Outcome, PredictionSet, digest_of, get_outcome, put_outcome
+from benchmarks.execution.proof import LEAK, NOT_PROVED, prove
 from benchmarks.scoring.endings import Ending
 from benchmarks.seeds import derive
-from benchmarks.tasks.leakage import audit_query, audit_train
+from benchmarks.tasks.leakage import HiddenCells, audit_query, audit_train
 from benchmarks.tasks.splits import Split, TestCondition
 
 
@@ -41,38 +49,37 @@ class Unit:
     """Torch device that the model trains on."""
     emit: Watcher = ignore
     """Called with `StageStarted`, `Progressed` and `UnitFailed`."""
+    proving: bool = False
+    """Whether predictions are proved, see `proof`."""
 
     @property
     def fold(self) -> Split:
         """Training cells and conditions."""
         return self.plan.splits[self.spec.fold]
 
-    def run(self, open_model: Callable[[], Model]) -> list[Ending]:
-        """Train and predict what is due with the model that is opened; returns the endings of all its conditions.
+    def run(self, open_model: Callable[[], Model], open_child: Callable[[], Model] | None = None) -> list[Ending]:
+        """Train and predict what is due with models that are opened, and prove it; returns the endings of all conditions.
 
-        Raises `StoreError` or `LeakageError`, which end the whole run, if nothing can be written or something leaks.
+        `open_child` opens the models of the proof, in a process of their own; default: as `open_model`. Raises `StoreError`
+        or `LeakageError`, which end the whole run, if nothing can be written or something leaks.
         """
         due = self.spec.due(self.folder)
-        if not due:
+        if not due and not (self.proving and self.spec.unproved(self.folder)):
             return self.endings()
         self.clear()
         cells = self.plan.cells_of(self.fold, self.folder)
-        train = plain(cells[self.fold.train])
-        audit = audit_train(train, self.fold, cells)
-        model = None
+        audit = audit_train(plain(cells[self.fold.train]), self.fold, cells)
         try:
-            model = open_model()
-            cost = self._fit(model, train)
             for entry in due:
-                self._predict(model, entry, cells, replace(cost, audit=audit))
-                cost = replace(cost, shared_training=True)
+                with _opened(open_model) as model:
+                    cost = self._fit(model, cells)
+                    self._predict(model, entry, cells, replace(cost, audit=audit))
         except (StoreError, LeakageError):
             raise
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it becomes a row with a reason
             self.end(*self._explain(error), audit)
-        finally:
-            if model:
-                model.close()
+        for entry in self.spec.unproved(self.folder) if self.proving else ():
+            self._prove(entry, cells, open_model, open_child or open_model)
         return self.endings()
 
     def endings(self) -> list[Ending]:
@@ -83,7 +90,7 @@ class Unit:
     def clear(self) -> None:
         """Remove what is left of the sets that are due."""
         for entry in self.spec.due(self.folder):
-            clear(entry.folder(self.folder))
+            store.clear_set(entry.folder(self.folder))
 
     def end(self, status: str, reason: str, audit: str = "", key: str | None = None) -> None:
         """Write the outcome of every set that has none: conditions without a prediction end with this status.
@@ -94,36 +101,48 @@ class Unit:
         for folder in (entry.folder(self.folder) for entry in self.spec.sets):
             if get_outcome(folder) is not None:
                 continue
-            endings = [
-                self._ending(c, "ok") if store.prediction_path(folder, n).is_file() else self._ending(c, status, reason)
-                for n, c in enumerate(self.fold.conditions)
-            ]
-            put_outcome(folder, Outcome(key, tuple(endings), audit, self.spec.budget, self.spec.seed))
+            endings = [self._ending(c, status, reason) for c in self.fold.conditions]
+            digests = ("",) * len(endings)
+            put_outcome(folder, Outcome(key, tuple(endings), digests, audit, self.spec.budget, self.spec.seed))
 
     def _fit(self, model: Model, cells: AnnData) -> Outcome:
         """Train, or restore what this user trained before; returns an outcome without endings, with what the training cost."""
         outcome = Outcome(self.spec.key, (), budget=self.spec.budget, training_seed=self.spec.seed)
         fitted = self.spec.fitted(self.folder)
-        kept = read_seal(fitted) if model.persistent else None
-        if kept and kept["key"] == self.spec.key:
+        kept = self._read_seal() if model.persistent else None
+        if kept:
             model.load(fitted)
-            return replace(outcome, fit_seconds=kept["fit_seconds"], shared_training=True)
+            return replace(outcome, fit_seconds=float(kept["fit_seconds"]), shared_training=True)
         self.emit(StageStarted(self.spec, "fit"))
-        train = Train(
-            cells=cells,
+        model.fit(self._training(cells), seed=self.spec.seed)
+        seconds = model.seconds
+        if model.persistent:
+            forget_records(fitted)
+            clear(fitted)
+            model.save(fitted)
+            seal(fitted, key=self.spec.key, fit_seconds=seconds)  # comes last: the folder is complete
+            remember_record(fitted / SEAL)
+        return replace(outcome, fit_seconds=seconds)
+
+    def _training(self, cells: AnnData) -> Train:
+        """Give the fold's training cells among the cells of the data set."""
+        return Train(
+            cells=plain(cells[self.fold.train]),
             space=self.plan.space,
             perturbation_type=self.plan.dataset.card.perturbation_type,
             annotation=self.plan.dataset.annotation,
             device=self.device,
             report=self._report,
         )
-        model.fit(train, seed=self.spec.seed)
-        seconds = model.seconds
-        if model.persistent:
-            clear(fitted)
-            model.save(fitted)
-            seal(fitted, key=self.spec.key, fit_seconds=seconds)  # comes last: the folder is complete
-        return replace(outcome, fit_seconds=seconds)
+
+    def _read_seal(self) -> dict[str, Any] | None:
+        """Read what was said of the training when it was saved; None where nothing is kept, or not what was saved."""
+        fitted = self.spec.fitted(self.folder)
+        try:
+            kept = read_seal(fitted, read_record(fitted / SEAL))
+        except OSError:
+            return None
+        return kept if kept and kept["key"] == self.spec.key else None
 
     def _report(self, done: int, total: int, text: str = "") -> None:
         self.emit(Progressed(self.spec, done, total, text))
@@ -131,24 +150,80 @@ class Unit:
     def _predict(self, model: Model, entry: PredictionSet, cells: AnnData, outcome: Outcome) -> None:
         """Predict every condition of a set, and write its outcome last."""
         self.emit(StageStarted(self.spec, f"predict {entry.direction}"))
-        endings, seconds, folder = [], 0.0, entry.folder(self.folder)
+        endings, digests, seconds, folder = list[Ending](), list[str](), 0.0, entry.folder(self.folder)
+        hidden, copied, n_rows, why = HiddenCells(cells, self.fold, entry.direction), 0, 0, ""
+        stopped: ModelTimeout | None = None
         for number, condition in enumerate(self.fold.conditions):
-            query = make_query(condition, entry, cells, self.spec.seed)
-            hidden = np.concatenate([condition.truth(entry.direction), condition.reference(entry.direction)])
+            query = make_query(condition, entry.direction, cells, self.spec.seed)
+            unseen = np.concatenate([condition.truth(entry.direction), condition.reference(entry.direction)])
             if not self.fold.leaky:
-                audit_query(query, set(cells.obs_names[hidden]))
+                audit_query(query, set(cells.obs_names[unseen]))
             try:
-                prediction = model.predict(query)
+                prediction = _answer(model, query, stopped)
                 seconds += model.seconds
-            except (StoreError, LeakageError, ModelTimeout):
+            except (StoreError, LeakageError):
                 raise
             except Exception as error:  # noqa: BLE001 - see run
                 endings.append(self._ending(condition, *self._explain(error)))
+                digests.append("")
+                stopped = error if isinstance(error, ModelTimeout) else None
                 continue
             store.put_prediction(folder, number, prediction)
             endings.append(self._ending(condition, "ok", prediction.note))
-        ended = replace(outcome, endings=tuple(endings), predict_seconds=seconds)
-        put_outcome(folder, replace(ended, peak_memory_mb=model.peak_memory_mb))
+            digests.append(digest_of(prediction))
+            n_rows += len(prediction.values)
+            if not self.fold.leaky:
+                rows, what = hidden.found_in(prediction, condition)
+                copied, why = copied + rows, why or what
+        ended = replace(
+            outcome,
+            endings=tuple(endings),
+            digests=tuple(digests),
+            predict_seconds=seconds,
+            peak_memory_mb=model.peak_memory_mb,
+        )
+        if why:
+            ended = ended.judged(f"{LEAK}{why} ({copied} of {n_rows} rows of all conditions)")
+        put_outcome(folder, ended)
+        if stopped:
+            raise stopped
+
+    def _prove(
+        self, entry: PredictionSet, cells: AnnData, open_model: Callable[[], Model], open_child: Callable[[], Model]
+    ) -> None:
+        """Prove the predictions of a set, and write the result into its outcome."""
+        outcome = get_outcome(entry.folder(self.folder))
+        if outcome is None:
+            return
+        self.emit(StageStarted(self.spec, f"prove {entry.direction}"))
+        others = tuple(dict.fromkeys(s.direction for s in self.spec.sets))
+        hidden, start = HiddenCells(cells, self.fold, entry.direction), time.perf_counter()
+        try:
+            ask, repeat = partial(self._ask, open_child), partial(self._ask, open_model)
+            verdict = prove(hidden, outcome.digests, others, ask, repeat, self.spec.seed)
+        except (StoreError, LeakageError):
+            raise
+        except Exception as error:  # noqa: BLE001 - see run
+            verdict = f"{NOT_PROVED}{self._explain(error)[1]}"
+        proved = replace(outcome.judged(verdict), proof_seconds=time.perf_counter() - start)
+        put_outcome(entry.folder(self.folder), proved)
+
+    def _ask(
+        self, open_model: Callable[[], Model], cells: AnnData, questions: Sequence[tuple[int, Direction]]
+    ) -> list[str]:
+        """Train a new predictor on the training cells among those given, and ask; see `proof.Ask`."""
+        answers = []
+        with _opened(open_model) as model:
+            model.fit(self._training(cells), seed=self.spec.seed)
+            for number, direction in questions:
+                query = make_query(self.fold.conditions[number], direction, cells, self.spec.seed)
+                try:
+                    answers.append(digest_of(model.predict(query)))
+                except (StoreError, LeakageError, ModelTimeout):
+                    raise
+                except Exception:  # noqa: BLE001 - a condition without a prediction
+                    answers.append("")
+        return answers
 
     def _explain(self, error: Exception) -> tuple[str, str]:
         """Status and reason of the rows of a model that raised this; the traceback of a plugin's own error is an event."""
@@ -163,15 +238,31 @@ class Unit:
         return Ending(condition.context, condition.perturbation, status, reason, condition.dose)
 
 
-def make_query(condition: TestCondition, entry: PredictionSet, cells: AnnData, seed: int) -> Query:
+def _answer(model: Model, query: Query, stopped: ModelTimeout | None) -> Prediction:
+    """Predict, unless the model was ended by an earlier question."""
+    if stopped:
+        raise stopped
+    return model.predict(query)
+
+
+@contextmanager
+def _opened(open_model: Callable[[], Model]) -> Iterator[Model]:
+    model = open_model()
+    try:
+        yield model
+    finally:
+        model.close()
+
+
+def make_query(condition: TestCondition, direction: Direction, cells: AnnData, seed: int) -> Query:
     """Build a query of input cells and labels, with nothing of the truth."""
-    start_dose, dose = condition.doses(entry.direction)
+    start_dose, dose = condition.doses(direction)
     return Query(
         context=condition.context,
         perturbation=condition.perturbation,
-        direction=entry.direction,
-        cells=plain(cells[condition.input(entry.direction)]),
-        seed=derive(seed, condition.context, condition.perturbation, entry.direction, *condition.dose_words),
+        direction=direction,
+        cells=plain(cells[condition.input(direction)]),
+        seed=derive(seed, condition.context, condition.perturbation, direction, *condition.dose_words),
         dose=dose,
         start_dose=start_dose,
     )

@@ -3,20 +3,71 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
-from benchmarks.contract import Query
+from benchmarks.contract import Direction, Prediction, Query
 from benchmarks.data.schema import OBS_COLUMNS
 from benchmarks.errors import LeakageError
 from benchmarks.tasks.batch_correction.combat import digest_of
-from benchmarks.tasks.conditions import all_of
+from benchmarks.tasks.conditions import Index, TestCondition, all_of
 from benchmarks.tasks.protocol import find_protocol
 from benchmarks.tasks.splits import Split
 
 MIN_GENES_DETECTED = 20
 """Cells with fewer detected genes may be equal by chance and are not compared by content."""
+BLOCK = 4096
+"""Cells compared at a time."""
+MEAN_TOLERANCE = 1e-5
+"""Mean profiles nearer than this in every gene are the same: rounding of float32, far below the noise of any cells."""
+
+
+@dataclass(frozen=True)
+class HiddenCells:
+    """The cells of a fold that no model may see before it has answered the questions of one direction."""
+
+    cells: AnnData
+    split: Split
+    direction: Direction
+
+    @cached_property
+    def shown(self) -> Index:
+        """Positions of training cells and of all inputs of the direction."""
+        return np.unique(np.concatenate([self.split.train, *(c.input(self.direction) for c in self.split.conditions)]))
+
+    @cached_property
+    def positions(self) -> Index:
+        """Positions of all other cells, those of no role in the fold too."""
+        return np.setdiff1d(np.arange(self.cells.n_obs), self.shown)
+
+    @cached_property
+    def _prints(self) -> set[bytes]:
+        hidden, shown = (
+            set[bytes]().union(
+                *(_fingerprints(self.cells.X[part]) for part in np.array_split(where, len(where) // BLOCK + 1))
+            )
+            for where in (self.positions, self.shown)
+        )
+        return hidden - shown
+
+    def found_in(self, prediction: Prediction, condition: TestCondition) -> tuple[int, str]:
+        """Count rows that are hidden cells; the text says what gives a prediction away, "" if nothing does."""
+        rows = prediction.values
+        copied = sum(print_ in self._prints for print_ in _fingerprints_of_each(sp.csr_matrix(rows)))
+        if copied:
+            return copied, f"{copied} of {len(rows)} predicted rows are hidden cells"
+        truth, start = (
+            np.asarray(self.cells.X[positions].mean(axis=0, dtype=np.float64)).ravel()
+            for positions in (condition.truth(self.direction), condition.input(self.direction))
+        )
+        off, moved = (np.abs(profile - truth).max() for profile in (prediction.mean(), start))
+        if off <= MEAN_TOLERANCE < moved:
+            return len(rows), "the predicted mean is the mean of the hidden cells"
+        return 0, ""
 
 
 def audit_train(train: AnnData, split: Split, cells: AnnData) -> str:
@@ -67,13 +118,21 @@ def _shared_cells(train: AnnData, split: Split, cells: AnnData) -> list[str]:
 
 def _fingerprints(x: sp.csr_matrix) -> set[bytes]:
     """Hash the expression of each cell with at least `MIN_GENES_DETECTED` genes."""
-    x = sp.csr_matrix(x)
-    x.sort_indices()
-    return {
-        hashlib.blake2b(x.indices[start:stop].tobytes() + x.data[start:stop].tobytes(), digest_size=16).digest()
-        for start, stop in zip(x.indptr[:-1], x.indptr[1:], strict=True)
+    return set(_fingerprints_of_each(x)) - {b""}
+
+
+def _fingerprints_of_each(x: sp.csr_matrix) -> list[bytes]:
+    """Hash the expression of each cell, whatever the order of its entries; b"" with fewer than `MIN_GENES_DETECTED` genes."""
+    x = sp.csr_matrix(x, dtype=np.float32, copy=True)
+    x.sum_duplicates()
+    x.eliminate_zeros()
+    indices = x.indices.astype(np.int64)
+    return [
+        hashlib.blake2b(indices[start:stop].tobytes() + x.data[start:stop].tobytes(), digest_size=16).digest()
         if stop - start >= MIN_GENES_DETECTED
-    }
+        else b""
+        for start, stop in zip(x.indptr[:-1], x.indptr[1:], strict=True)
+    ]
 
 
 def _held_out(train: AnnData, split: Split) -> list[str]:

@@ -80,8 +80,8 @@ def leaderboard_blocks(run: RunStatistics, figures: Mapping[str, Sequence[str]])
 
 def plain_task(task: Task) -> Task:
     """Return a task with its texts escaped for a page."""
-    *texts, incomplete = astuple(task)
-    return Task(*map(plain_text, texts), incomplete=incomplete)
+    suite, dataset, source, protocol, direction, leak = map(plain_text, astuple(task)[:6])
+    return Task(suite, dataset, source, protocol, direction, leak, task.incomplete)
 
 
 def _with_texts(run: RunStatistics, change: Callable[[str], str]) -> RunStatistics:

@@ -112,12 +112,17 @@ def _finished(rows: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     return rows[keep].reset_index(drop=True), lacks[keep]
 
 
+AUDITS = ("leak:", "leaky", "not proved", "clean", "proved", "")
+"""How the results of an audit begin, worst first."""
+
+
 def _worst(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return budget and audit per model and task: "quick" where any row is, and the first audit that is not clean."""
+    """Return budget and audit per model and task: "quick" where any row is, and the worst audit."""
     facts = scores[[*_MODEL, "budget", "audit"]].drop_duplicates()
+    severity = facts["audit"].map(lambda audit: next(n for n, start in enumerate(AUDITS) if audit.startswith(start)))
     worst = []
-    for name, good in (("budget", "full"), ("audit", "clean")):
-        ordered = facts.assign(good=facts[name] == good).sort_values([*_MODEL, "good", name])
+    for name, goodness in (("budget", facts["budget"] == "full"), ("audit", severity.astype(int))):
+        ordered = facts.assign(good=goodness).sort_values([*_MODEL, "good", name])
         worst.append(ordered.groupby(_MODEL, observed=True)[name].first())
     return pd.concat(worst, axis=1).reset_index()
 

@@ -16,7 +16,7 @@ def main(
 ) -> None:
     """Check that a plugin keeps the contract; exit status 1 if it does not, 2 if the file cannot be used."""
     from benchmarks import registry
-    from benchmarks.conformance import capabilities, checks
+    from benchmarks.conformance import capabilities, checks, leaks
 
     records = registry.from_file(path)
     heavy = ", ".join(checks.heavy_imports(path))
@@ -27,6 +27,7 @@ def main(
         for record in records:
             say(f"{record.name}: {record.summary}")
             results += checks.check(record, screen) + capabilities.check_abilities(record, screen)
+            results.append(leaks.check_leaks(record, screen))
     for result in results:
         console.print("[red]FAIL[/] " if result.problem else "[green]ok[/]   ", end="")
         say(f"{result.name}: {result.problem or result.expectation}")

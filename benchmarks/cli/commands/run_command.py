@@ -65,6 +65,9 @@ def main(
     kind: options.Kind = "CRISPR",
     gene_key: options.GeneKey = "",
     layer: options.Layer = "X",
+    prove: Annotated[
+        bool, Option("--prove", help="Train again on noise in place of hidden cells: equal predictions prove no leak.")
+    ] = False,
     resume: Annotated[bool, Option("--resume", help="Go on with the newest run of the same data.")] = False,
     figures: Annotated[bool, Option(help="Whether to draw figures.")] = True,
     show: Annotated[bool, Option("--list", help="Show suites, models, data sets, metrics.")] = False,
@@ -124,6 +127,7 @@ def main(
         threads=threads or max(1, cpu_count() // jobs),
         device=check_device(device),
         timeout=timeout,
+        prove=prove,
         figures=figures,
         data_dir=data_dir.resolve() if data_dir else None,
     )

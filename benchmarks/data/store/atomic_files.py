@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import pandas as pd
-from filelock import FileLock, Timeout
 
 from benchmarks.errors import StoreError
 
@@ -157,6 +156,8 @@ def _refusals(path: Path, remedy: str) -> Iterator[None]:
 @contextmanager
 def _alone(folder: Path, report: Progress) -> Iterator[None]:
     """Keep other processes from making the same folder; wait for one that does."""
+    from filelock import FileLock, Timeout  # a model's own environment need not have it
+
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.parent / f".{folder.name}.lock")
     try:

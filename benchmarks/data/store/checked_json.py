@@ -5,25 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 DIGEST = "sha256"
 
 
-def with_digest(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Add a digest of a table that JSON can hold."""
-    return {**table, DIGEST: _digest(table)}
+def to_bytes(table: Mapping[str, Any]) -> bytes:
+    """Write a table that JSON can hold, with its digest."""
+    return json.dumps({**table, DIGEST: _digest(table)}, indent=1, sort_keys=True).encode()
 
 
-def read_checked(path: Path) -> dict[str, Any]:
-    """Read a table that was written `with_digest`; raises `OSError`, or `ValueError` if it is not what was written."""
+def from_bytes(content: bytes) -> dict[str, Any]:
+    """Read what `to_bytes` wrote; raises `ValueError` if it is not what was written."""
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = json.loads(content)
     except RecursionError as error:
-        raise ValueError(f"{path} is nested too deeply") from error
+        raise ValueError("JSON is nested too deeply") from error
     if not isinstance(table, dict) or table.pop(DIGEST, "") != _digest(table):
-        raise ValueError(f"{path} is not what was written")
+        raise ValueError("JSON is not what was written")
     return table
 
 

@@ -32,11 +32,14 @@ def seal(folder: Path, **content: Any) -> None:
         write_json(folder / SEAL, sealed | {"hmac": _sign(key, sealed)})
 
 
-def read_seal(folder: Path) -> dict[str, Any] | None:
-    """Return the content of a folder's seal; None without a seal of this user, or if any file is not as it was sealed."""
+def read_seal(folder: Path, text: bytes | None = None) -> dict[str, Any] | None:
+    """Return the content of a folder's seal; None without a seal of this user, or if any file is not as it was sealed.
+
+    `text` is what its seal was when it was made, where that is known; default: what the file says.
+    """
     key = _key()
     try:
-        found = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+        found = json.loads((folder / SEAL).read_bytes() if text is None else text)
         sealed = {"files": found["files"], "content": dict(found["content"])}
         valid = bool(key) and hmac.compare_digest(str(found["hmac"]), _sign(key, sealed))
         return sealed["content"] if valid and found["files"] == _digests(folder) else None

@@ -16,10 +16,9 @@ from threadpoolctl import threadpool_limits
 from benchmarks.errors import BenchmarkError
 from benchmarks.execution.events import Event, UnitEnded, UnitStarted
 from benchmarks.execution.executor import Execution, Executor
-from benchmarks.execution.models.child_model import ChildModel, Model
+from benchmarks.execution.models.child_model import Model
 from benchmarks.execution.models.local_model import LocalModel
 from benchmarks.execution.plan import Plan, RunSpec
-from benchmarks.execution.unit import Unit
 
 
 class Inline(Executor):
@@ -38,15 +37,14 @@ class Inline(Executor):
         for spec in specs:
             yield UnitStarted(spec)
             inside: list[Event] = []
-            unit = Unit(self.plan, self.folder, spec, device=self.execution.device, emit=inside.append)
             with threadpool_limits(self.execution.threads):
-                endings = unit.run(partial(self._open, spec))
+                endings = self.unit(spec, inside.append).run(partial(self._open, spec), partial(self.open_child, spec))
             yield from inside
             yield UnitEnded(spec, endings)
 
     def _open(self, spec: RunSpec) -> Model:
         if spec.record.isolated:
-            return ChildModel(spec.record, spec.settings, threads=self.execution.threads)
+            return self.open_child(spec)
         return LocalModel(spec.record, spec.settings)
 
 

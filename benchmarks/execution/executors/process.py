@@ -15,7 +15,6 @@ from benchmarks.execution.events import Event, UnitEnded, UnitStarted
 from benchmarks.execution.executor import Execution, Executor
 from benchmarks.execution.models.child_model import ChildModel
 from benchmarks.execution.plan import Plan, RunSpec
-from benchmarks.execution.unit import Unit
 
 
 class Process(Executor):
@@ -49,17 +48,10 @@ class Process(Executor):
 
     def _unit(self, spec: RunSpec) -> None:
         self.events.put(UnitStarted(spec))
-        unit = Unit(self.plan, self.folder, spec, device=self.execution.device, emit=self.events.put)
-        self.events.put(UnitEnded(spec, unit.run(lambda: self._open(spec))))
+        self.events.put(UnitEnded(spec, self.unit(spec, self.events.put).run(lambda: self._open(spec))))
 
     def _open(self, spec: RunSpec) -> ChildModel:
-        model = ChildModel(
-            spec.record,
-            spec.settings,
-            plugins=self.plan.question.plugins,
-            threads=self.execution.threads,
-            timeout=self.execution.timeout,
-        )
+        model = self.open_child(spec)
         self.models.add(model)
         if self.stopped:
             model.stop()

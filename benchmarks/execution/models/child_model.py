@@ -22,15 +22,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import errors
+from benchmarks.child_processes import start_child
 from benchmarks.contract import Baseline, Prediction, Query, Train, no_report
-from benchmarks.errors import IsolationError, ModelFailed, ModelTimeout
+from benchmarks.errors import IsolationError, ModelFailed, ModelTimeout, StoreError
 from benchmarks.execution.models.local_model import LocalModel
 from benchmarks.execution.models.model_environment import environment_of, serve_command
-from benchmarks.execution.models.session import serve_forked
+from benchmarks.execution.models.session import SAVED, serve_forked
 from benchmarks.execution.models.unit_files import put_query, put_train
 from benchmarks.execution.models.unit_folders import make_unit_folder
 from benchmarks.execution.prediction_store import get_prediction
-from benchmarks.registry import file_of
+from benchmarks.registry import origin_of
 
 THREADS = (
     "OMP_NUM_THREADS",
@@ -53,8 +54,8 @@ class Stopped(BaseException):
 class ChildModel:
     """What `LocalModel` is, with the work done by a child process; its process and its files are removed with it.
 
-    A model that is `isolated` runs in its own environment. The child has so many `threads`, and knows the files given with
-    `--plugin`; one `fit` or `predict` is ended after `timeout` seconds, where that is given.
+    A model that is `isolated` runs in its own environment. The child has so many `threads`, and cannot read the paths in
+    `hidden` (see `confinement`); one `fit` or `predict` is ended after `timeout` seconds, where that is given.
 
     Raises
     ------
@@ -71,7 +72,7 @@ class ChildModel:
         record: Baseline,
         settings: Mapping[str, object],
         *,
-        plugins: Sequence[Path] = (),
+        hidden: Sequence[Path] = (),
         threads: int = 1,
         timeout: float | None = None,
     ) -> None:
@@ -80,14 +81,13 @@ class ChildModel:
         self.folder = make_unit_folder()
         self.death: ModelFailed | None = None
         self.process: BaseProcess | subprocess.Popen
+        origin, paths = origin_of(record), [str(path.resolve()) for path in hidden]
         if record.isolated:
-            self.connection, self.process = _start_isolated(record, self.folder, threads)
+            self.connection, self.process = _start_isolated(record, self.folder, threads, paths, origin)
         else:
-            self.connection, self.process = _start_forked(self.folder, threads)
+            self.connection, self.process = start_child(serve_forked, self.folder, threads, paths, origin)
         self.close = weakref.finalize(self, _end, self.process, self.connection, self.folder)
-        file = str(file_of(record)) if record.isolated else ""
-        paths = [str(path.resolve()) for path in plugins]
-        self.persistent = self._request("build", name=record.name, file=file, plugins=paths, settings=dict(settings))
+        self.persistent = self._request("build", name=record.name, origin=origin, settings=dict(settings))
 
     def fit(self, train: Train, *, seed: int) -> None:
         """Train it; the training cells are on disk until it is trained."""
@@ -106,11 +106,16 @@ class ChildModel:
 
     def save(self, folder: Path) -> None:
         """Write it into an empty folder."""
-        self._request("save", folder=str(folder.resolve()))
+        self._request("save")
+        try:
+            shutil.copytree(self.folder / SAVED, folder, dirs_exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{folder} cannot be written: {error}. Free space or choose another --out.") from error
 
     def load(self, folder: Path) -> None:
         """Restore what `save` wrote."""
-        self._request("load", folder=str(folder.resolve()))
+        shutil.copytree(folder, self.folder / SAVED)
+        self._request("load")
 
     def stop(self) -> None:
         """End the process from another thread; the call that waits for it raises `Stopped`."""
@@ -155,18 +160,9 @@ class ChildModel:
 Model = LocalModel | ChildModel
 
 
-def _start_forked(folder: Path, threads: int) -> tuple[Connection, BaseProcess]:
-    """Start a child from a fork server that has done the light imports, so that it neither imports nor inherits threads."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.execution.models.session"])
-    ours, theirs = context.Pipe()
-    process = context.Process(target=serve_forked, args=(theirs, folder, threads))
-    process.start()
-    theirs.close()
-    return ours, process
-
-
-def _start_isolated(record: Baseline, folder: Path, threads: int) -> tuple[Connection, subprocess.Popen]:
+def _start_isolated(
+    record: Baseline, folder: Path, threads: int, hidden: Sequence[str], origin: str
+) -> tuple[Connection, subprocess.Popen]:
     """Start a child with the interpreter of the model's own environment."""
     environment = environment_of(record)
     if not environment.ready:
@@ -175,7 +171,7 @@ def _start_isolated(record: Baseline, folder: Path, threads: int) -> tuple[Conne
     ours, theirs = multiprocessing.Pipe()
     with (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen(
-            [*serve_command(environment.python), str(theirs.fileno()), str(folder)],
+            [*serve_command(environment.python), str(theirs.fileno()), str(folder), json.dumps(hidden), origin],
             cwd=folder,
             env=os.environ | dict.fromkeys(THREADS, str(threads)),
             pass_fds=[theirs.fileno()],

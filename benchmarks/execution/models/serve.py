@@ -1,25 +1,29 @@
-"""Start of a process in a model's own environment: `python -I serve.py BENCHMARKS BASELINES CONNECTION FOLDER`.
+"""Start of a process in a model's own environment: `python -I serve.py BENCHMARKS BASELINES CONNECTION FOLDER HIDDEN ORIGIN`.
 
 The two packages are imported from the folders given, and nothing else of the harness's environment can be imported.
-CONNECTION is the number of an open file. Without CONNECTION and FOLDER it imports what it needs, prints "ready" and ends.
+CONNECTION is the number of an open file, HIDDEN a JSON list of paths, ORIGIN the plugin's file. Without these it imports
+what it needs, prints "ready" and ends.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 
-def main(benchmarks: str, baselines: str, connection: str = "", folder: str = "") -> None:
+def main(
+    benchmarks: str, baselines: str, connection: str = "", folder: str = "", hidden: str = "", origin: str = ""
+) -> None:
     """Serve one unit of work."""
     for name, place in (("benchmarks", benchmarks), ("baselines", baselines)):
         _provide(name, Path(place))
     from benchmarks.execution.models.session import serve_unit
 
     if folder:
-        serve_unit(Connection(int(connection)), Path(folder))
+        serve_unit(Connection(int(connection)), Path(folder), json.loads(hidden), origin)
     else:
         print("ready")
 

@@ -10,21 +10,30 @@ import json
 import multiprocessing
 import os
 import queue
+import shutil
 import signal
+import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import benchmarks
 from benchmarks import registry
 from benchmarks.errors import BenchmarkError, explain
+from benchmarks.execution.models.confinement import confine
 from benchmarks.execution.models.local_model import LocalModel
 from benchmarks.execution.models.unit_files import get_query, get_train
 from benchmarks.execution.models.watchdog import forget_fork_server, start_watchdog
 from benchmarks.execution.prediction_store import put_prediction
+
+SAVED, SCRATCH = "saved", "tmp"
+"""Folders of a unit: the trained model, and temporary files of the packages."""
+CACHES = ("TMPDIR", "NUMBA_CACHE_DIR", "TRITON_CACHE_DIR")
+"""Variables that name folders which packages must be able to write into."""
 
 
 class Session:
@@ -38,8 +47,8 @@ class Session:
             "build": self.build,
             "fit": self.fit,
             "predict": self.predict,
-            "save": lambda folder: self.model.save(Path(folder)),
-            "load": lambda folder: self.model.load(Path(folder)),
+            "save": self.save,
+            "load": self.load,
         }
 
     def serve(self) -> None:
@@ -66,13 +75,9 @@ class Session:
         """Send one message."""
         self.connection.send_bytes(json.dumps(message).encode())
 
-    def build(self, name: str, file: str, plugins: list[str], settings: dict[str, Any]) -> bool:
-        """Build the predictor, from its file alone or else from the registry; returns whether it can be saved."""
-        if file:
-            record = next(r for r in registry.from_file(Path(file)) if r.name == name)
-        else:
-            record = registry.find(name, [Path(p) for p in plugins])
-        self.model = LocalModel(record, settings)
+    def build(self, name: str, origin: str, settings: dict[str, Any]) -> bool:
+        """Build the predictor from its file alone; returns whether it can be saved."""
+        self.model = LocalModel(registry.load(origin, name), settings)
         return self.model.persistent
 
     def fit(self, seed: int) -> None:
@@ -80,6 +85,17 @@ class Session:
         with tempfile.TemporaryDirectory(dir=self.folder, prefix="fit-") as workdir:
             train = replace(get_train(self.folder), workdir=Path(workdir), report=self.report)
             self.model.fit(train, seed=seed)
+
+    def save(self) -> None:
+        """Write the trained predictor into the unit's folder."""
+        folder = self.folder / SAVED
+        folder.mkdir()
+        self.model.save(folder)
+
+    def load(self) -> None:
+        """Restore the predictor that lies in the unit's folder."""
+        self.model.load(self.folder / SAVED)
+        shutil.rmtree(self.folder / SAVED)
 
     def predict(self) -> None:
         """Answer the query in the unit's folder."""
@@ -99,8 +115,11 @@ class Session:
             requests.put(None)  # the process ends by itself, and releases what the predictor holds
 
 
-def serve_unit(connection: Connection, folder: Path) -> None:
-    """Set up this process for one unit and serve it; what a plugin prints goes to `log.txt` in the unit's folder."""
+def serve_unit(connection: Connection, folder: Path, hidden: Sequence[str], origin: str) -> None:
+    """Set up this process for one unit, without access to what is hidden, and serve it.
+
+    What a plugin prints goes to `log.txt` in the unit's folder.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the harness decides what Ctrl-C means
     start_watchdog()
     log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -108,10 +127,17 @@ def serve_unit(connection: Connection, folder: Path) -> None:
         os.dup2(log, stream)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.chdir(folder)
+    (folder / SCRATCH).mkdir()
+    for variable in [name for name in os.environ if name.startswith("CYCSEQ_")]:
+        del os.environ[variable]  # they say where data are
+    os.environ |= dict.fromkeys(CACHES, str(folder / SCRATCH))
+    tempfile.tempdir = None  # found anew
+    needed = (sys.prefix, sys.base_prefix, str(Path(benchmarks.__file__).parent), str(registry.FOLDER), origin)
+    confine(folder, hidden, needed)  # before there is a second thread
     Session(connection, folder).serve()
 
 
-def serve_forked(connection: Connection, folder: Path, threads: int) -> None:
+def serve_forked(connection: Connection, folder: Path, threads: int, hidden: Sequence[str], origin: str) -> None:
     """Serve one unit in a process of this environment, with so many threads of numerical packages."""
     from threadpoolctl import threadpool_limits
 
@@ -121,4 +147,4 @@ def serve_forked(connection: Connection, folder: Path, threads: int) -> None:
     os.setsid()  # so that the harness can end this process with all its children
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read by torch when a plugin imports it
     with threadpool_limits(threads):
-        serve_unit(connection, folder)
+        serve_unit(connection, folder, hidden, origin)

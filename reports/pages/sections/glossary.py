@@ -22,7 +22,8 @@ GLOSSARY = {
     "`train_control`.",
     "shared control": "As in most evaluations, one control mean is subtracted from truth and prediction alike, so that "
     "its noise correlates with itself. Metrics that end in `_shared` are shown for comparison with papers, never ranked.",
-    "audit": "Result of the check of the split: clean, or which cells or labels leak from truth to training.",
+    "audit": "clean: no test cell is trained on or predicted. proved (`--prove`): predictions are the same "
+    "with noise in place of all hidden cells. leak: they are not; no value of the model counts. leaky: the protocol trains on test cells by design.",
     "budget": "full: trained as long as its authors say; quick: shorter; unknown: predictions of a model trained elsewhere.",
     "declined": "The model cannot give this (unsupported: it does not take the task or the condition; needs_cells: it "
     "predicts means, and the metric compares cells).",

@@ -70,7 +70,7 @@ def build(request: pytest.FixtureRequest, folder: Path, memory: Baseline) -> Cal
         place = folder / str(request.param)
         place.mkdir(exist_ok=True)
         path = plugins.write(place, name, isolated=request.param)
-        return ChildModel(registry.from_file(path)[0], {}, plugins=[path], **options)  # type: ignore[arg-type]
+        return ChildModel(registry.from_file(path)[0], {}, **options)  # type: ignore[arg-type]
 
     return build_one
 
@@ -138,7 +138,7 @@ def test_unit_folder_holds_no_cells_of_the_truth(build, screen: Screen) -> None:
     model.predict(query)
     with np.load(model.folder / "query.npz") as stored:
         assert list(stored["names"]) == list(query.cells.obs_names)
-    assert {path.name for path in model.folder.iterdir()} <= {"log.txt", "query.npz", "query.json", "c0000.npz"}
+    assert {path.name for path in model.folder.iterdir()} <= {"log.txt", "query.npz", "query.json", "c0000.npz", "tmp"}
 
 
 def test_process_and_files_end_with_the_model(build, screen: Screen) -> None:
@@ -237,7 +237,7 @@ def test_child_ends_when_the_harness_is_killed(
         "from pathlib import Path; from benchmarks import registry; from benchmarks.conformance.checks import tiny_screen\n"
         "from benchmarks.execution.models.child_model import ChildModel\n"
         f"path = Path({str(path)!r}); screen = tiny_screen(path.parent)\n"
-        "model = ChildModel(registry.from_file(path)[0], {}, plugins=[path])\n"
+        "model = ChildModel(registry.from_file(path)[0], {})\n"
         "print(model.process.pid, flush=True); model.fit(screen.train, seed=1)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=Path.cwd()) as harness:
@@ -289,3 +289,18 @@ def test_missing_environment_names_the_command(folder: Path) -> None:
 def test_child_has_the_threads_given(build, screen: Screen) -> None:
     with pytest.raises(BenchmarkError, match="threads: 3"):
         build("tells_threads", threads=3).fit(screen.train, seed=1)
+
+
+def test_child_needs_no_package_but_those_of_the_contract() -> None:
+    """A model's own environment has anndata and what comes with it; one model's worth of others is refused here."""
+    code = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('pydantic', 'pooch', 'filelock', 'sklearn', 'threadpoolctl', 'torch', 'typer', 'rich', 'cycseq'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "import benchmarks.execution.models.session"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

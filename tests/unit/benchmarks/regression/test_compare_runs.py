@@ -130,6 +130,12 @@ def test_incomparable_tables_exit_2(tmp_path, spoil, settings, words):
     assert ET.parse(tmp_path / "j.xml").getroot().get("errors") == "1"
 
 
+@pytest.mark.parametrize("audit", ["proved", "not proved: two trainings with one seed differ"])
+def test_proved_run_compares_with_one_that_is_not(tmp_path, audit):
+    scores = make_scores()
+    assert run(tmp_path, scores.assign(audit=audit), scores).exit_code == 0
+
+
 def test_reference_file_round_trip(tmp_path):
     folder = make_run(tmp_path / "run", make_scores(seeds=(0, 1), sd=0.1))
     for name in ("a.csv.gz", "b.csv.gz"):

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from benchmarks.contract import CONTROL
 from benchmarks.errors import DataError, LeakageError
-from benchmarks.execution.prediction_store import PredictionSet
 from benchmarks.execution.unit import make_query
 from benchmarks.scoring.scored_fold import summarise_training
 from benchmarks.tasks.conditions import ROLES, Condition, Scope, TestCondition, conditions, lower_doses
@@ -146,13 +145,11 @@ def test_audit_finds_target_dose_and_above_in_any_context(screen, context, dose)
 
 def test_query_has_start_dose_and_dose(screen):
     condition = raised(screen.obs).conditions[0]
-    query = make_query(condition, PredictionSet("m", "n2p", "low_to_high_dose", 0, 0), screen, 0)
+    query = make_query(condition, "n2p", screen, 0)
     assert (query.start_dose, query.dose) == (100.0, 1000.0)
     assert set(query.cells.obs["dose"]) == {100.0}
     plain = split(screen.obs, "held_out_cells", 0).conditions[0]
-    forward, back = (
-        make_query(plain, PredictionSet("m", way, "held_out_cells", 0, 0), screen, 0) for way in ("n2p", "p2n")
-    )
+    forward, back = (make_query(plain, way, screen, 0) for way in ("n2p", "p2n"))
     assert (forward.start_dose, forward.dose) == (None, plain.dose)
     assert (back.start_dose, back.dose) == (plain.dose, None)
 

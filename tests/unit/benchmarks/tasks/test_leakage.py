@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.contract import Query
+from benchmarks.contract import Prediction, Query
 from benchmarks.errors import LeakageError
-from benchmarks.tasks.leakage import audit_query, audit_train
+from benchmarks.tasks.leakage import HiddenCells, audit_query, audit_train
 from benchmarks.tasks.splits import split
 from tests.conftest import make_cells
 
@@ -94,3 +94,29 @@ def test_nearly_empty_cells_may_be_equal():
     cells.X.eliminate_zeros()
     fold = split(cells.obs, "held_out_cells", 0)
     assert audit_train(cells[fold.train].copy(), fold, cells) == "clean"
+
+
+@pytest.mark.parametrize("direction", ["n2p", "p2n"])
+def test_predicted_rows_are_compared_with_hidden_cells_only(grid_cells, fold, direction):
+    hidden, condition = HiddenCells(grid_cells, fold, direction), fold.conditions[0]
+    x = grid_cells.X.toarray()
+
+    def found(positions: np.ndarray, shift: float = 0.0) -> tuple[int, bool]:
+        count, text = hidden.found_in(Prediction(x[positions] + shift, unit="cell"), condition)
+        return count, bool(text)
+
+    for own in (condition.input(direction), fold.train[:9]):
+        assert found(own) == (0, False)
+    for stolen in (condition.truth(direction), condition.reference(direction), fold.conditions[-1].truth(direction)):
+        if not set(stolen) & set(hidden.shown):
+            assert found(stolen) == (len(stolen), True)
+    assert found(condition.truth(direction), 0.5) == (0, False)
+    mixed = np.append(condition.input(direction), condition.reference(direction)[:2])
+    assert found(mixed) == (2, True)
+
+
+def test_mean_of_hidden_cells_is_found(grid_cells, fold):
+    hidden, condition = HiddenCells(grid_cells, fold, "n2p"), fold.conditions[0]
+    truth = grid_cells.X[condition.truth("n2p")].toarray().mean(axis=0, keepdims=True)
+    assert hidden.found_in(Prediction(truth, unit="mean"), condition)[1]
+    assert not hidden.found_in(Prediction(truth + 1e-3, unit="mean"), condition)[1]

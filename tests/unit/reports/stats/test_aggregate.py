@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from reports.stats.aggregate import leaderboard
+from reports.stats.condition_values import _worst
 from reports.stats.run_statistics import analyse
-from reports.tables import PLANTED_COLUMNS, ReportError, Tables
+from reports.tables import GROUP, PLANTED_COLUMNS, ReportError, Tables
 from reports.task_labels import tasks
 from tests.unit.reports.result_tables import metrics_table, run_costs, run_scores, score_rows
 
@@ -270,3 +271,21 @@ def test_one_more_model_moves_nobody() -> None:
     together = together.loc[together["model"] != "gears", columns]
     keys = ["level", "context", "model", "metric"]
     pd.testing.assert_frame_equal(alone.set_index(keys).sort_index(), together.set_index(keys).sort_index())
+
+
+@pytest.mark.parametrize(
+    ("audits", "worst"),
+    [
+        (("clean", "proved"), "clean"),
+        (("proved", "proved"), "proved"),
+        (("not proved: x", "clean"), "not proved: x"),
+        (("proved", "leak: x"), "leak: x"),
+        (("leaky: x", "leak: y"), "leak: y"),
+        (("", "clean"), "clean"),
+    ],
+)
+def test_worst_audit_of_any_fold_is_shown(audits, worst):
+    rows = pd.DataFrame(
+        {**dict.fromkeys(GROUP, "x"), "model": "m", "kind": "model", "budget": "full", "audit": list(audits)}
+    )
+    assert list(_worst(rows)["audit"]) == [worst]

@@ -1,0 +1,79 @@
+"""While a run goes, its records are what the harness wrote, whatever is done to the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.errors import StoreError
+from benchmarks.execution import ledger
+
+
+def record(run: Path, name: str) -> Path:
+    return run / "predictions" / name / "fold0" / "outcome.json"
+
+
+def test_files_that_are_changed_removed_or_planted_are_put_right(tmp_path: Path) -> None:
+    old, new, planted = (record(tmp_path, name) for name in ("old", "new", "planted"))
+    ledger.write_record(old, b"1")
+    with ledger.ledger(tmp_path):
+        ledger.write_record(new, b"2")
+        old.unlink()
+        new.write_bytes(b"3")
+        planted.parent.mkdir(parents=True)
+        planted.write_bytes(b"4")
+        assert (ledger.read_record(old), ledger.read_record(new)) == (b"1", b"2")
+        with pytest.raises(FileNotFoundError):
+            ledger.read_record(planted)
+    assert (old.read_bytes(), new.read_bytes(), planted.exists()) == (b"1", b"2", False)
+    new.write_bytes(b"5")
+    assert ledger.read_record(new) == b"5", "files count again once the run has ended"
+
+
+def test_forgotten_records_are_gone(tmp_path: Path) -> None:
+    old, other = record(tmp_path, "old"), record(tmp_path, "older")
+    with ledger.ledger(tmp_path):
+        ledger.write_record(old, b"1")
+        ledger.write_record(other, b"2")
+        ledger.forget_records(old.parent)
+        with pytest.raises(FileNotFoundError):
+            ledger.read_record(old)
+        assert ledger.read_record(other) == b"2"
+
+
+def test_runs_do_not_share_records(tmp_path: Path) -> None:
+    with ledger.ledger(tmp_path / "one"), ledger.ledger(tmp_path / "two"):
+        ledger.write_record(record(tmp_path / "one", "m"), b"1")
+        with pytest.raises(FileNotFoundError):
+            ledger.read_record(record(tmp_path / "two", "m"))
+
+
+def test_watched_files(tmp_path: Path) -> None:
+    truth, parameters = tmp_path / "truth" / "a.npz", tmp_path / "integration" / "fold0.npz"
+    for path in (truth, parameters):
+        path.parent.mkdir()
+        path.write_bytes(b"1")
+    with ledger.ledger(tmp_path):
+        ledger.watch_files(tmp_path)
+        ledger.check_unchanged(parameters)
+        ledger.drop_changed_files(tmp_path)
+        assert truth.is_file()
+        (truth.parent / "planted.npz").write_bytes(b"1")
+        for path in (truth, parameters):
+            path.write_bytes(b"2")
+        ledger.drop_changed_files(tmp_path)
+        assert not list(truth.parent.iterdir()), "summaries are made anew"
+        with pytest.raises(StoreError, match="changed while"):
+            ledger.check_unchanged(parameters)
+    ledger.check_unchanged(parameters)
+
+
+def test_digest_depends_on_names_and_contents(tmp_path: Path) -> None:
+    found = set()
+    for name, content in (("a", "1"), ("a", "2"), ("b", "2")):
+        folder = tmp_path / f"{name}{content}"
+        (folder / "x").mkdir(parents=True)
+        (folder / "x" / name).write_text(content)
+        found.add(ledger.digest_of_files(folder))
+    assert len(found) == 3
