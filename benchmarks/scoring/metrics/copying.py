@@ -68,7 +68,7 @@ def honest_margin(truth_cells: Cells, reference: Float[Array, "gene"], generator
         block = cells if rows is None else rows @ cells
         products += block @ block.T
         by_others += block @ others[genes]
-        squares += float(np.square(cells).sum())
+        squares += float(np.vdot(cells, cells))
     by_half = halves @ products
     output = np.einsum("hr,hr->h", by_half, halves)
     output_whole = by_half @ whole
