@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks.contract import Prediction
-from benchmarks.scoring.metrics.copying import honest_margin
+from benchmarks.scoring.metrics.copying import MarginBounds, honest_margin
 from benchmarks.scoring.metrics.differential import Tests, linear_mean, test_genes
 from benchmarks.scoring.metrics.distribution import (
     bandwidth,
@@ -47,7 +47,9 @@ class TruthSummary:
     bandwidths: np.ndarray
     """Bandwidth of the kernel of `mmd_rbf` [condition], in units of the principal components."""
     margin_bound: np.ndarray
-    """Lower 95 % bound of the copy margin of real cells [condition]."""
+    """Lower 95 % bound of the copy margin of real cells compared with these true cells [condition]."""
+    half_margin_bound: np.ndarray
+    """The same for cells compared with half of them."""
     orders: Sequence[np.ndarray]
     """A random order of every condition's cells, whose first n are taken where equal sizes are needed."""
     within: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
@@ -90,16 +92,17 @@ def summarise_truth(
 ) -> TruthSummary:
     """Summarise the true cells at the positions given, one array a condition; default: all test cells.
 
-    Where they are a part of the test cells, `like` is the summary of all, whose kernel widths and copy bounds are used too.
+    Where they are half of the test cells, `like` is the summary of all, whose kernel widths and copy bounds are used too.
     """
     own = [c.truth(fold.direction) for c in fold.conditions] if positions is None else positions
 
-    def summarise(number: int) -> tuple[np.ndarray, Tests, np.ndarray | None, float, float, np.ndarray]:
+    def summarise(number: int) -> tuple[np.ndarray, Tests, np.ndarray | None, float, MarginBounds, np.ndarray]:
         cells = take(fold.cells, own[number])
         profile = mean_profile(cells)
         projected = fold.project(number, cells)
         if like:
-            width, bound = like.bandwidths[number], like.margin_bound[number]
+            width, half = like.bandwidths[number], like.half_margin_bound[number]
+            bound = MarginBounds(half, half)
         else:
             width = _bandwidth(fold, number, projected)
             bound = honest_margin(cells, fold.reference[number], fold.generator(number, "margin"))
@@ -117,7 +120,8 @@ def summarise_truth(
         tops=top_genes(significant, lfc, TOPS),
         projected=projected,
         bandwidths=np.array(widths),
-        margin_bound=np.array(bounds),
+        margin_bound=np.array([bound.whole for bound in bounds]),
+        half_margin_bound=np.array([bound.half for bound in bounds]),
         orders=orders,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -33,11 +34,22 @@ def copies_input(truth: PerGene, predicted: PerGene, reference: PerGene, margin_
     return (copy_margin(truth, predicted, reference) < margin_bound).astype(np.float64)
 
 
-def honest_margin(truth_cells: Cells, reference: Float[Array, "gene"], generator: np.random.Generator) -> float:
-    """Lower 95 % bound (2.5th percentile) of the copy margin that real cells of the condition reach.
+class MarginBounds(NamedTuple):
+    """Lower 95 % bound (2.5th percentile) of the copy margin of real cells of a condition."""
+
+    whole: float
+    """When they are compared with all true cells, as predictions are."""
+    half: float
+    """When they are compared with half of the true cells, as other real cells are."""
+
+
+def honest_margin(truth_cells: Cells, reference: Float[Array, "gene"], generator: np.random.Generator) -> MarginBounds:
+    """Estimate how low the copy margin of real cells of the condition can be.
 
     One half of the truth's cells plays the prediction, the disjoint other half the truth; a prediction is flagged as a
     copy only when its margin lies below this. A weak perturbation's own cells lie as near to the start as to the target.
+    Half of the cells are a noisier target than all of them, and less like any prediction; for `whole` the similarity to the
+    target is divided by what the noise of the missing cells takes from it.
 
     The truth's cells are two or more, dense or sparse (made dense some genes at a time); `reference` is a mean profile.
     """
@@ -51,18 +63,23 @@ def honest_margin(truth_cells: Cells, reference: Float[Array, "gene"], generator
     rows = None if n <= HALVES else np.vstack([first, np.ones(n)])
     halves, whole = (first, np.ones(n)) if rows is None else (np.eye(HALVES, HALVES + 1), np.eye(HALVES + 1)[-1])
     others = np.asarray(reference, dtype=np.float64) - np.mean(reference, dtype=np.float64)
-    products, by_others = np.zeros((len(whole), len(whole))), np.zeros(len(whole))
+    products, by_others, squares = np.zeros((len(whole), len(whole))), np.zeros(len(whole)), 0.0
     for genes, cells in _gene_blocks(truth_cells):
         block = cells if rows is None else rows @ cells
         products += block @ block.T
         by_others += block @ others[genes]
+        squares += float(np.vdot(cells, cells))
     by_half = halves @ products
     output = np.einsum("hr,hr->h", by_half, halves)
     output_whole = by_half @ whole
     target = whole @ products @ whole - 2 * output_whole + output  # what is not in the first half is in the second
     with_target = _r2((output_whole - output) / half / (n - half), output / half**2, target / (n - half) ** 2, n_genes)
+    # Σ over genes of the target's squares, and of the share of it that all cells would not have had as noise
+    spread, noise = target / (n - half) ** 2, (squares - whole @ products @ whole / n) / (n - 1)
+    excess = np.minimum(noise / (n - half) - noise / n, spread * (1 - FLAT))
+    with_all = np.minimum(with_target * np.divide(spread, spread - excess, out=np.ones(HALVES), where=spread > 0), 1.0)
     with_others = _r2(halves @ by_others / half, output / half**2, np.asarray(np.square(others).sum()), n_genes)
-    return float(np.quantile(with_target - with_others, 0.025))
+    return MarginBounds(*(float(np.quantile(s - with_others, 0.025)) for s in (with_all, with_target)))
 
 
 def _gene_blocks(cells: Cells) -> Iterator[tuple[slice, Array]]:

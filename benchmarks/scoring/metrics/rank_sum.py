@@ -100,7 +100,8 @@ def _sort_dense(matrix: Float[Array, "cell gene"]) -> tuple[Array, Array]:
     for first in range(0, n_genes, step):
         block = np.array(matrix[:, first : first + step].T, order="C")
         block.sort(axis=1)
-        there = ~(np.abs(block) <= FLAT)  # NaN stays, and is refused
+        sizes = block if block[:, 0].min() >= 0 else np.abs(block)  # most spaces have no negative value
+        there = ~(sizes <= FLAT)  # NaN stays, and is refused
         kept.append(block[there])
         counts.append(there.sum(axis=1))
     starts = np.concatenate([[0], *counts]).cumsum()

@@ -24,7 +24,7 @@ def test_copied_input_is_flagged():
     start = generator.normal(2, 1, 200)
     target = start + generator.normal(0, 0.5, 200)
     cells = target + generator.normal(0, 1, (100, 200))
-    bound = np.array([copying.honest_margin(cells, start, generator)])
+    bound = np.array([copying.honest_margin(cells, start, generator).whole])
     truth = cells.mean(axis=0)[None]
     flags = [
         find_metric("copies_input").function(truth, p[None], start[None], bound)[0]
@@ -41,9 +41,28 @@ def test_weak_perturbation_is_not_flagged():
     for _ in range(40):
         fresh = start + generator.normal(0, 1, (60, 200))
         halves = fresh[:30].mean(axis=0)[None], fresh[30:].mean(axis=0)[None]
-        bound = np.array([copying.honest_margin(cells, start, generator)])
+        bound = np.array([copying.honest_margin(cells, start, generator).half])
         flags.append(copying.copies_input(halves[1], halves[0], start[None], bound)[0])
     assert np.mean(flags) < 0.2
+
+
+@pytest.mark.parametrize(("effect", "copies"), [(0.0, 0.1), (0.6, 0.95)])
+@pytest.mark.parametrize(("n", "n_reference"), [(40, 20), (40, 100), (200, 100)])
+def test_share_of_flags_is_calibrated(effect, copies, n, n_reference):
+    """Copies of an effect's controls are flagged; as many other cells of the condition, and its noise-free mean, are not."""
+    generator = np.random.default_rng(n)
+    flags: dict[str, list[float]] = {"copy": [], "cells": [], "noise-free": []}
+    for _ in range(60):
+        base = np.abs(generator.normal(1.5, 1.2, 300))
+        changed = base + generator.normal(0, effect, 300) * (generator.random(300) < 0.2)
+        truth, others = (changed + generator.normal(0, 1, (n, 300)) for _ in range(2))
+        reference, start = ((base + generator.normal(0, 1, (n_reference, 300))).mean(axis=0)[None] for _ in range(2))
+        bound = np.array([copying.honest_margin(truth, reference[0], generator).whole])
+        for name, p in (("copy", start), ("cells", others.mean(axis=0)[None]), ("noise-free", changed[None])):
+            flags[name].append(copying.copies_input(truth.mean(axis=0)[None], p, reference, bound)[0])
+    assert np.mean(flags["noise-free"]) <= 0.05
+    assert np.mean(flags["cells"]) <= 0.1
+    assert np.mean(flags["copy"]) >= copies if effect else np.mean(flags["copy"]) <= copies
 
 
 def plain_margin(cells: np.ndarray, start: np.ndarray, generator: np.random.Generator) -> float:
@@ -65,11 +84,12 @@ def test_honest_margin_equals_plain_loop(monkeypatch, n, level):
     for block in (copying.BLOCK, 1500):
         monkeypatch.setattr(copying, "BLOCK", block)
         for form in (cells, sp.csr_matrix(cells)):
-            assert copying.honest_margin(form, start, np.random.default_rng(0)) == pytest.approx(expected, abs=1e-9)
+            half = copying.honest_margin(form, start, np.random.default_rng(0)).half
+            assert half == pytest.approx(expected, abs=1e-9)
 
 
 def test_constant_cells_have_margin_zero():
-    assert copying.honest_margin(np.ones((6, 20)), np.arange(20.0), np.random.default_rng(0)) == 0.0
+    assert copying.honest_margin(np.ones((6, 20)), np.arange(20.0), np.random.default_rng(0)) == (0.0, 0.0)
 
 
 def test_honest_margin_memory():
