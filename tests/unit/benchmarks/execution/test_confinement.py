@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,7 +44,7 @@ def confined(tmp_path: Path, body: str) -> str:
             "(own / 'new').mkdir(); (own / 'new' / 'x').write_text('mine'); print((own / 'new' / 'x').read_text())",
             "mine",
         ),
-        (f"open('/proc/{os.getpid()}/mem', 'rb'); print('looked')", "refused"),
+        ("open(f'/proc/{os.getppid()}/mem', 'rb'); print('looked')", "refused"),
         ("import subprocess; print(subprocess.run(['cat', secret / 'below' / 'x.txt']).returncode)", "1"),
         ("open('/dev/null', 'w').write('x'); print('written')", "written"),
     ],
