@@ -62,7 +62,9 @@ def changes_of(cells: ad.AnnData, column: str, control: str) -> Changes:
         tests.append(test_genes(mine, reference, linear_mean(mine), base))
     means = [np.asarray(rows(n).mean(axis=0, dtype=np.float64)).ravel() * np.log(2) for n in (*names, control)]
     profiles = np.stack(means)
-    p, significant, lfc = (np.stack(found) for found in zip(*((t.p, t.significant(), t.lfc) for t in tests), strict=True))
+    p, significant, lfc = (
+        np.stack(found) for found in zip(*((t.p, t.significant(), t.lfc) for t in tests), strict=True)
+    )
     return Changes(names, profiles[:-1], profiles[:-1] - profiles[-1], p, significant, lfc)
 
 

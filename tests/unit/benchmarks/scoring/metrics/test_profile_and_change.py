@@ -101,7 +101,9 @@ def test_own_gene_is_left_out_of_ranked_changes():
         values = find_metric(name).function(delta, delta_hat, other_genes)
         plain = getattr(change, name)
         for row, others in enumerate(other_genes):
-            assert values[row] == pytest.approx(plain(delta[row : row + 1, others], delta_hat[row : row + 1, others])[0])
+            assert values[row] == pytest.approx(
+                plain(delta[row : row + 1, others], delta_hat[row : row + 1, others])[0]
+            )
         if name != "pearson_delta_centroid":
             everything = find_metric(f"{name}_all_genes").function(delta, delta_hat)
             np.testing.assert_array_equal(everything, plain(delta, delta_hat))

@@ -16,11 +16,25 @@ every_metric = pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.name)
 few = settings(max_examples=25, deadline=None)
 KINDS = st.sampled_from(["normal", "ties", "flat"])
 CONDITIONS, GENES, SEEDS = st.integers(1, 6), st.integers(1, 60), st.integers(0, 10_000)
-SHARES = {"sign_accuracy", "pds", "pds_cosine", "pds_vcc", "pds_cosine_vcc", "centroid_accuracy", "rank_perturbench", "des", "de_jaccard"}
+SHARES = {
+    "sign_accuracy",
+    "pds",
+    "pds_cosine",
+    "pds_vcc",
+    "pds_cosine_vcc",
+    "centroid_accuracy",
+    "rank_perturbench",
+    "des",
+    "de_jaccard",
+}
 SHARES |= {"de_auroc", "de_auprc", "r2_pearson", "sim_tp", "sim_ip", "sim_it", "copies_input"}
 AT_MOST_ONE = {"r2", "sim_tp_r2", "sim_ip_r2", "sim_it_r2"}
 SYMMETRIC = {"mse", "mae", "rmse", "r2_pearson", "sim_tp", "pearson_delta", "spearman_delta", "cosine_delta"}
-SYMMETRIC |= {"pearson_delta_centroid", "de_jaccard", *(m.name for m in METRICS if m.name.endswith(("_shared", "_all_genes")))}
+SYMMETRIC |= {
+    "pearson_delta_centroid",
+    "de_jaccard",
+    *(m.name for m in METRICS if m.name.endswith(("_shared", "_all_genes"))),
+}
 CORRELATIONS = [m for m in METRICS if m.name.startswith(("pearson", "spearman", "cosine"))]
 
 

@@ -51,7 +51,9 @@ def test_published_definitions_are_reached_by_names():
     np.testing.assert_array_equal(retrieval.pds_vcc(truth, names, NONE), 1.0)
     others = np.where(np.arange(40) < 4, 1.0, 0.0) + names  # all other targets raised, the own one left out
     np.testing.assert_array_equal(retrieval.pds_vcc(truth, others, own), 1.0)
-    np.testing.assert_array_equal(retrieval.pds_vcc(truth, np.zeros((4, 40)), own), 1.0)  # each truth stands out to others
+    np.testing.assert_array_equal(
+        retrieval.pds_vcc(truth, np.zeros((4, 40)), own), 1.0
+    )  # each truth stands out to others
 
 
 @pytest.mark.parametrize("fn", RANKED, ids=lambda f: f.__name__)
