@@ -127,8 +127,8 @@ def _effects(x: sp.csr_matrix, labels: pd.DataFrame, genes: pd.Index, step: Step
     contexts = [sorted(part["context"].unique()) for part in parts]
     place = {key: row for row, key in enumerate((n, c) for n, names in enumerate(contexts) for c in names)}
     rows = [place[n, context] for n, part in enumerate(parts) for context in part["context"]]
-    every = pd.concat(parts)
-    weights = sp.csr_matrix((every["weight"], (rows, every.index)), (len(place), x.shape[0]), dtype=np.float64)
+    entries = pd.concat(parts)
+    weights = sp.csr_matrix((entries["weight"], (rows, entries.index)), (len(place), x.shape[0]), dtype=np.float64)
     means = np.split((weights @ x).toarray(), np.cumsum([len(names) for names in contexts])[:-1])
     every, first, second, reached = (pd.DataFrame(m, c, genes) for m, c in zip(means, contexts, strict=True))
     return Effects(_with_mean(every), _with_mean(first), _with_mean(second), reached)

@@ -97,7 +97,9 @@ def _draw_references(axes: Axes, references: pd.DataFrame, models: pd.DataFrame)
     if min(ends) == 0.0 and models["mean"].median() > 0.4:
         ends.remove(0.0)
     reach = 0.8 * (max(ends) - min(ends))
-    known = references[references["mean"].notna() & (references["model"] != "other_controls")]  # it lies at no_change
+    known = references[
+        references["mean"].notna() & ~references["model"].isin(["other_controls", "names_only"])
+    ]  # at no_change
     for row in known.itertuples():
         label = f"{row.model} (reference) {number(row.mean, 2)}"
         line = _REFERENCE_LINES.get(row.model, "-")

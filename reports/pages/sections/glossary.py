@@ -16,6 +16,8 @@ GLOSSARY = {
     "expectation": "Reference, simulated data only: the simulator's noise-free truth.",
     "other_controls": "Reference: the context's training controls given as the prediction. It holds no effect of any "
     "perturbation; what it scores above 0 in a change metric comes from the controls alone.",
+    "names_only": "Reference: `other_controls` with the perturbed gene lowered to 0 (z-scores: to −5), which the perturbation's "
+    "name is enough for. Ranked metrics leave the perturbed genes out, so it scores there as `other_controls` does.",
     "baseline": "What `scaled` is measured from: `train_mean`, the mean effect of the training perturbations; for p2n "
     "`train_control`, the training controls of the context.",
     "bracket": "A ranked model that learns nothing about a perturbation's own effect: `no_change`, `train_mean`, "
@@ -25,6 +27,9 @@ GLOSSARY = {
     "audit": "clean: no test cell is trained on or predicted. proved (`--prove`): predictions are the same "
     "with noise in place of all hidden cells. leak: they are not; no value of the model counts. leaky: the protocol trains on test cells by design.",
     "budget": "full: trained as long as its authors say; quick: shorter; unknown: predictions of a model trained elsewhere.",
+    "copies_input": "The prediction is as like the reference controls as real cells of the condition would only be in 1 of 40 "
+    "cases, measured against its likeness to the truth (`copy_margin`). The input itself is not compared, for a prediction made "
+    "from it carries its noise.",
     "declined": "The model cannot give this (unsupported: it does not take the task or the condition; needs_cells: it "
     "predicts means, and the metric compares cells).",
     "failed": "The model raised an error, ran out of time, or left no row. Each such condition counts with the score of "

@@ -268,7 +268,7 @@ def test_killed_child_leaves_no_semaphore(folder: Path) -> None:
         "from pathlib import Path; from benchmarks import registry; from benchmarks.conformance.checks import tiny_screen\n"
         "from benchmarks.execution.models.child_model import ChildModel, ModelTimeout\n"
         f"path = Path({str(path)!r}); screen = tiny_screen(path.parent)\n"
-        "model = ChildModel(registry.from_file(path)[0], {}, plugins=[path], timeout=20.0); model.timeout = 2.0\n"
+        "model = ChildModel(registry.from_file(path)[0], {}, timeout=20.0); model.timeout = 2.0\n"
         "try: model.fit(screen.train, seed=1)\n"
         "except ModelTimeout: print('ended')"
     )

@@ -94,7 +94,7 @@ def test_plugins_of_a_folder_are_not_imported(small_run, tmp_path):
     plugin.write_text(f"open({str(mark)!r}, 'w').close()\n")
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["question"] |= {"plugins": [str(plugin)], "models": ["foreign"], "settings": {"foreign": {"a": 1}}}
-    manifest["models"]["foreign"] = {"directions": ["n2p"]}
+    manifest["models"]["foreign"] = {"record": {"directions": "n2p"}, "seeds": 1}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     found = reopen(folder)
     assert "foreign" in found.models("n2p")

@@ -50,7 +50,7 @@ def test_outcome_of_deep_nesting_is_none(tmp_path: Path) -> None:
     ],
 )
 def test_an_outcome_of_other_content_is_none(tmp_path: Path, change) -> None:
-    written = Outcome("key", (Ending("L1", "A", "failed", "a reason", 10.0),), peak_memory_mb=0.1)
+    written = Outcome("key", (Ending("L1", "A", "failed", "a reason", 10.0),), ("",), peak_memory_mb=0.1)
     put_outcome(tmp_path, written)
     assert get_outcome(tmp_path) == written
     table = json.loads((tmp_path / "outcome.json").read_text())
