@@ -351,7 +351,8 @@ def own_columns(perturbations: Iterable[str], genes: Iterable[str]) -> np.ndarra
     place = {gene: number for number, gene in enumerate(genes)}
     named = [[p for p in label.split("+") if p != CONTROL] for label in perturbations]
     gene_of = match_genes({p for parts in named for p in parts}, place)
-    parts = [[place[gene_of[p]] if p in gene_of else -1 for p in own] for own in named]
+    genes_of = [dict.fromkeys(gene_of.get(p, p) for p in own) for own in named]  # two guides of one gene are one column
+    parts = [[place.get(gene, -1) for gene in own] for own in genes_of]
     width = max((len(p) for p in parts), default=0) or 1
     return np.array([p + [-1] * (width - len(p)) for p in parts], dtype=np.int64).reshape(-1, width)
 

@@ -31,6 +31,7 @@ DATE_FORMS = tuple(
     )
 )
 """What spreadsheets make of a symbol such as MARCH1 or SEPT2; the last form does not say which number is the month."""
+_ENSEMBL = re.compile(r"ENS[A-Z]*G\d{11}")
 FIRST_DAY = date(1899, 12, 30)
 SERIAL = (36526, 54788)
 """Day numbers of the years 2000 to 2049, counted from `FIRST_DAY`, as spreadsheets do."""
@@ -113,7 +114,7 @@ def _restored(name: str, identifier: str, present: set[str], source: str) -> str
     genes = candidates(name)
     if genes is None:
         return _BY_FORMER.get(name, name)
-    if identifier:
+    if _ENSEMBL.fullmatch(identifier):
         return _BY_ENSEMBL.get(identifier, identifier)
     possible = [gene for gene in genes if gene not in present]
     if len(possible) != 1:

@@ -39,6 +39,7 @@ _LIKE_NOTHING = re.compile(
     re.IGNORECASE,
 )
 _PARTS = re.compile("[_,;|/]")
+_GUIDE = re.compile(r"(sg|g|guide|rep|p)?\d*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,10 @@ def doubtful(names: Iterable[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {"controls": [], "nothing": [], "combinations": []}
     for name in sorted(known):
         parts = _PARTS.split(name)
-        perturbed = [part for part in parts if not is_control(part)]
+        perturbed = [part for part in parts if not (is_control(part) or _GUIDE.fullmatch(part))]
         if _LIKE_NOTHING.fullmatch(name):
             found["nothing"].append(name)
-        elif len(parts) > 1 and perturbed and (known.issuperset(parts) or len(perturbed) < len(parts)):
+        elif len(parts) > 1 and perturbed and (known.issuperset(parts) or any(is_control(part) for part in parts)):
             found["combinations"].append(name)
         elif _LIKE_CONTROLS.fullmatch(name):
             found["controls"].append(name)

@@ -219,11 +219,8 @@ def check_scale(truth: CellFile, other: CellFile) -> list[str]:
     keys = [key for key in other.conditions() if len(truth.positions(*key))]
     shared = [(truth.positions(*key)[:FEW], other.positions(*key)[:FEW]) for key in keys[:FEW]]
     controls = [np.flatnonzero(file.obs["is_control"].to_numpy())[: FEW * FEW] for file in (truth, other)]
-    pairs = shared or [(controls[0], controls[1])]
-    if not all(len(own) and len(others) for own, others in pairs):
-        return []
-    true = np.concatenate([mean_profile(take(truth, own)) for own, _ in pairs])
-    given = np.concatenate([mean_profile(take(other, others)) for _, others in pairs])
+    levels = [_levels(truth, own, other, others) for own, others in shared or [(controls[0], controls[1])]]
+    true, given = (np.concatenate([np.zeros(1), *(pair[side] for pair in levels if pair)]) for side in (0, 1))
     if not (true.any() and given.any()):
         return []
     factor, alike = given.sum() / true.sum(), true @ given / np.sqrt((true @ true) * (given @ given))
@@ -237,6 +234,18 @@ def check_scale(truth: CellFile, other: CellFile) -> list[str]:
             "meant so, say with --space what all files hold."
         )
     return [f"{told}; are both on one scale (the same logarithm, counts scaled to one sum, levels and not changes)?"]
+
+
+def _levels(
+    truth: CellFile, own: np.ndarray, other: CellFile, others: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Mean profiles of some cells of each file; None where there are none, or their values are none of the file's space."""
+    if not len(own) or not len(others):
+        return None
+    try:
+        return mean_profile(take(truth, own)), mean_profile(take(other, others))
+    except DataError:  # said again, and counted, where the condition is scored
+        return None
 
 
 def tell_untested(truth: CellFile, prediction: CellFile, tested: set[tuple[str, str, float | None]]) -> list[str]:

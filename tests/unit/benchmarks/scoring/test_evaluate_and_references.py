@@ -266,6 +266,12 @@ def test_top_genes():
     assert top_genes(significant, lfc, (2, 9))[2].tolist() == [[False, True, False, True], [False] * 4]
 
 
+def test_guides_and_spellings_of_one_gene_are_one_column():
+    genes = ["TP53", "NKX2-1", "ENSG00000012048.7"]
+    names = ["TP53_g1+TP53_g2", "tp53", "ENSG00000012048", "NKX2-1", "NKX2"]
+    np.testing.assert_array_equal(own_columns(names, genes), [[0], [0], [2], [1], [-1]])
+
+
 def test_own_columns_of_combinations():
     assert own_columns(["B", "A+C", "X"], ["A", "B", "C"]).tolist() == [[1, -1], [0, 2], [-1, -1]]
 
