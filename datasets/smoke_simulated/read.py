@@ -8,7 +8,7 @@ SETTINGS = Settings(
     n_genes=150,
     n_knockouts=9,
     n_modules=8,
-    knockout_cells=(40, 10),
-    control_cells=(90, 20),
+    knockout_cells=(70, 10),
+    control_cells=(150, 20),
 )
 read = simulated(SETTINGS, 0)

@@ -368,13 +368,10 @@ def test_copied_template_is_on_the_leaderboard(tmp_path):
     assert done.exit_code == 0, done.output
     assert "my_model" in done.output
     board = pd.read_csv(next(tmp_path.glob("smoke/*/leaderboard.csv")))
-    own = board.query("model == 'my_model' and level == 'suite'")
-    mine = own[own["metric"] == "pearson_delta"].set_index("direction")
+    mine = board.query("model == 'my_model' and level == 'suite' and metric == 'pearson_delta'").set_index("direction")
     assert mine["mean"].notna().all()
+    assert mine.loc["n2p", "rank"] == 1
     assert mine.loc["p2n", "status"] == "uninformative", "training controls are as good as the split half there"
-    ranked = own[(own["direction"] == "n2p") & own["rank"].notna()]
-    assert len(ranked) >= 3, "nine conditions are few, but not every metric is uninformative"
-    assert ranked["rank"].eq(1).any()
 
 
 def test_list_shows_everything():
