@@ -14,6 +14,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -127,10 +128,15 @@ def refusal(record: Baseline, settings: Mapping[str, object]) -> str:
         if isinstance(record.build, OutsideBuild):
             _ask(record.build.origin, build=record.name, settings=dict(settings))
         else:
-            record.build(**settings)
+            _try_build(record, settings)
     except (TypeError, ValueError, PluginError) as error:
         return str(error)
     return ""
+
+
+def _try_build(record: Baseline, settings: Mapping[str, object]) -> None:
+    with suppress(ImportError):  # of packages that are elsewhere or nowhere: its rows say so
+        record.build(**settings)
 
 
 def _described(origin: str) -> tuple[Baseline, ...]:
@@ -180,7 +186,7 @@ def _answer(connection: Connection, origin: str, request: dict[str, Any]) -> Non
 
 def _handle(origin: str, build: str = "", settings: Mapping[str, object] | None = None) -> object:
     if build:
-        load(origin, build).build(**settings or {})
+        _try_build(load(origin, build), settings or {})
         return None
     names = [f.name for f in fields(Baseline) if f.name not in ("build", "can")]
     found = load_all(origin)

@@ -82,7 +82,7 @@ def board_of(plan: Plan, folder: Path, data_dir: Path | None) -> Board:
     """
     before = read_manifest(folder)
     asked = {name: Kept(_row(record), plan.question.seeds) for name, record in sorted(plan.baselines.items())}
-    if not before:
+    if not before and not (folder / "manifest.json").is_file():
         return Board(plan, asked, plan.question)
     try:
         kept = {name: _kept(entry) for name, entry in before["models"].items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from benchmarks import registry
 from benchmarks.cli.app import application
+from benchmarks.cli.console import EXIT_FAILED
 from benchmarks.conformance import leaks
 from benchmarks.conformance.checks import Screen
 from benchmarks.contract import Prediction
@@ -153,12 +155,15 @@ for cells in (a for a in gc.get_objects() if isinstance(a, AnnData) and a.n_obs 
             return Prediction(x.mean(axis=0, keepdims=True, dtype="float64"), unit="mean")
 """
     path = cheaters.write(tmp_path, "steals", ("", "pass", body))
-    question = Question(suite="smoke", models=("steals",), plugins=(path,), directions=("n2p",))
-    result = run(make_plan(question), tmp_path / "run", Execution(executor="inline", figures=False))
-    own = rows_of(result.folder, "steals", "n2p")
+    options = (
+        f"--suite smoke --models steals --plugin {path} --direction n2p --executor inline --no-figures --out {tmp_path}"
+    )
+    # a process of its own, in which no other test has left cells
+    done = subprocess.run([sys.executable, "-m", "benchmarks.run", *options.split()], capture_output=True, check=False)
+    assert done.returncode == EXIT_FAILED, done.stderr
+    own = rows_of(next(tmp_path.glob("smoke/*/")), "steals", "n2p")
     assert own["audit"].str.startswith("leak: ").all(), own["audit"].unique()
     assert own["value"].isna().all()
-    assert result.failures
 
 
 def test_walking_memory_in_the_isolated_environment_finds_nothing(tmp_path):

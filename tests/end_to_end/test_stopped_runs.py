@@ -110,7 +110,7 @@ def test_resume_of_less_changes_no_table(tmp_path, less):
     after = json.loads((tmp_path / "manifest.json").read_text())["question"]
     assert after == question | {"models": after["models"]}
     assert set(after["models"]) == {*FOUR, *less.get("models", ())}
-    assert set(reopen(tmp_path).plan.baselines) >= set(FOUR)
+    assert set(reopen(tmp_path).directions) >= set(FOUR)
 
 
 def test_resume_with_another_model_adds_it(tmp_path):

@@ -51,9 +51,13 @@ def test_one_knock_down_is_strong_and_one_weak(first_blocks):
     for name in ("SIM_MED30", "SIM_TTK"):
         cells = sort_cells(x[labels == name])
         assert cells.n_cells == 150
-        found[name] = differential.test_genes(
-            cells, reference, differential.linear_mean(cells), differential.linear_mean(reference)
-        ).significant.sum()
+        found[name] = (
+            differential.test_genes(
+                cells, reference, differential.linear_mean(cells), differential.linear_mean(reference)
+            )
+            .significant()
+            .sum()
+        )
     assert found["SIM_MED30"] == pytest.approx(763, abs=60)
     assert 2 <= found["SIM_TTK"] <= 13
 
