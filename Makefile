@@ -35,12 +35,12 @@ lint: $(STAMP) ## ruff, mypy, import-linter
 	$(VENV)/bin/lint-imports
 
 test: lint ## lint, types, imports, tests, metric regression, smoke on the machine's other Pythons
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -p no:benchmark -m 'not slow and not gpu and not bench'
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -p no:benchmark -m 'not slow and not gpu and not bench'
 	@$(MAKE) --no-print-directory regression
 	@$(MAKE) --no-print-directory smoke-pythons
 
 test-all: lint ## the same with slow tests
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 -p no:benchmark -m 'not bench'
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -p no:benchmark -m 'not bench'
 	@$(MAKE) --no-print-directory regression
 	@$(MAKE) --no-print-directory smoke-pythons
 

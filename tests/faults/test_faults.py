@@ -26,7 +26,7 @@ def test_runs_killed_a_few_times():
 
 
 def test_disks_full_a_few_times():
-    run("full_disks", "--tries", "4", "--pairs", "1")
+    run("full_disks", "--tries", "2", "--pairs", "1")
 
 
 @pytest.mark.slow
