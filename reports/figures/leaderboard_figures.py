@@ -22,7 +22,7 @@ _SHORTEST = 0.01
 """Seconds; faster fits are drawn here on the logarithmic axis."""
 _MANY = 8
 """Contexts; with more of them the heatmap is written smaller."""
-_TRIANGLE = ["sim_tp", "sim_ip", "sim_it"]
+_AUDIT = ["sim_tp", "sim_it", "copy_margin"]
 _REFERENCE_LINES = {"ceiling": (0, (6, 1.5)), "split_half": "--", "expectation": ":", "oracle": "-."}
 _AXIS_LABELS = {
     "pearson_delta": "pearson_delta\n(correlation of true and predicted change, no unit)",
@@ -144,23 +144,22 @@ def draw_contexts(task: Task, board: pd.DataFrame) -> Figure:
 
 
 def draw_copying(task: Task, board: pd.DataFrame, settled: pd.DataFrame, colours: Mapping[str, str]) -> Figure | None:
-    """Draw sim(t, p) against sim(i, p), one panel per model and one dot per condition; None without the audit metrics.
+    """Draw sim(t, p) against sim(r, p), one panel per model and one dot per condition; None without the audit metrics.
 
-    The mean of sim(i, t) is drawn on both axes: a copy of the input lies where the horizontal line meets the right
-    edge, the truth itself where the vertical line meets the upper edge.
+    The line is the mean of sim(i, t): copies of the input lie on it.
     """
     own = settled[settled["own"] & (settled["kind"] == "model")]
-    own = own[own["metric"].isin([*_TRIANGLE, "copies_input"])]
+    own = own[own["metric"].isin([*_AUDIT, "copies_input"])]
     labels = ["model", "context", "condition"]
     own = own.astype(dict.fromkeys([*labels, "metric"], object))
     points = own.pivot(index=labels, columns="metric", values="value")
-    if not set(_TRIANGLE) <= set(points):
+    if not set(_AUDIT) <= set(points):
         return None
-    points = points.dropna(subset=_TRIANGLE)
+    points = points.dropna(subset=_AUDIT).assign(sim_rp=lambda known: known["sim_tp"] - known["copy_margin"])
     flags = points.get("copies_input", pd.Series(np.nan, points.index)).groupby("model").mean()
     order = [model for model in ordered_models(board, lead_metric(board))["model"] if model in flags.index]
-    figure, panels = style.grid_of_panels(len(order), 1.5, 2.1, "sim(input, prediction)", "sim(truth, prediction)")
-    low = float(points[_TRIANGLE].min(axis=None))
+    figure, panels = style.grid_of_panels(len(order), 1.5, 2.1, "sim(reference, prediction)", "sim(truth, prediction)")
+    low = float(points[["sim_tp", "sim_rp", "sim_it"]].min(axis=None))
     for axes, model in zip(panels, order, strict=True):
         _draw_triangle(axes, points.loc[model], low - 0.05 * (1 - low), colours[model])
         flagged = "" if np.isnan(flags[model]) else f"\nflagged as copies: {100 * flags[model]:.0f} %"
@@ -172,12 +171,11 @@ def draw_copying(task: Task, board: pd.DataFrame, settled: pd.DataFrame, colours
 def _draw_triangle(axes: Axes, points: pd.DataFrame, edge: float, colour: str) -> None:
     """Draw one panel; the shaded side below the diagonal is that of copying."""
     ends = [edge, 1 + 0.04 * (1 - edge)]
-    axes.fill_between(ends, ends, edge, color="#eeeeee", linewidth=0, label="side of copying: nearer the input")
+    axes.fill_between(ends, ends, edge, color="#eeeeee", linewidth=0, label="nearer other cells of the input's state")
     axes.plot(ends, ends, color=style.GREY, linewidth=1, linestyle="--", label="equally near")
     middle = float(points["sim_it"].mean())
     axes.axhline(middle, color=style.GREY, linewidth=0.8, linestyle=":", label="mean sim(input, truth)")
-    axes.axvline(middle, color=style.GREY, linewidth=0.8, linestyle=":")
-    axes.scatter(points["sim_ip"], points["sim_tp"], s=12, color=colour, alpha=0.7, linewidths=0)
+    axes.scatter(points["sim_rp"], points["sim_tp"], s=12, color=colour, alpha=0.7, linewidths=0)
     axes.set(xlim=ends, ylim=ends, aspect="equal")
     axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.yaxis.set_major_locator(MaxNLocator(3))

@@ -74,7 +74,9 @@ def draw_triangular(table: pd.DataFrame, results: Results, direction: str) -> Fi
         axes.grid(axis="y", color=style.RULE)
     words = means["model"].where(means["kind"] != "reference", means["model"] + " (reference)")
     style.label_lines(panels[0], list(words), fontsize=8.5)
-    title = "Is the output nearer the target than the input? Right: copy_margin, bold where flagged as a copy"
+    title = (
+        "Is the output nearer the target than cells like the input? Right: copy_margin, bold where flagged as a copy"
+    )
     return style.finish(figure, title, results.task(direction), panels[0], ncols=3)
 
 

@@ -203,7 +203,7 @@ def _span(values: pd.Series) -> str:
 
 
 def summary_of_triangle(table: pd.DataFrame) -> str:
-    """Name the models nearer the target than the input, and those flagged as copies, in one direction of Figure 3."""
+    """Name the models nearer the target than cells like the input, and those flagged as copies, in one direction of Figure 3."""
     own = table[(table["kind"] == "model") & ~table["model"].isin(BRACKETS)]
     if own.empty:
         return "No model has a value."
@@ -211,7 +211,7 @@ def summary_of_triangle(table: pd.DataFrame) -> str:
     flagged = own.groupby("model")["copies_input"].mean() if "copies_input" in own else pd.Series(dtype=float)
     nearer = ", ".join(sorted(means.index[means["copy_margin"] > 0])) or "no model"
     best = means.loc[means["copy_margin"].idxmax()]
-    text = f"Nearer the target than the input on average: {nearer}; the widest margin has {best.name}, "
+    text = f"Nearer the target than other cells of the input's state on average: {nearer}; the widest margin has {best.name}, "
     text += f"{number(best['copy_margin'], 3)} (sim(target, output) {number(best['sim_tp'], 2)})."
     copies = ", ".join(sorted(flagged.index[flagged > 0]))
     return text + (f" Flagged as copies on some gene: {copies}." if copies else " None is flagged as a copy.")
