@@ -106,7 +106,7 @@ def get_prediction(folder: Path, number: int) -> Prediction:
         with path.open("rb") as handle, np.load(handle) as stored:
             unit, weights = cast(Unit, str(stored["unit"])), stored["weights"] if stored["weights"].size else None
             return Prediction(stored["values"], unit=unit, note=str(stored["note"]), weights=weights)
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error, ContractError) as error:
+    except (OSError, ValueError, KeyError, EOFError, MemoryError, BadZipFile, zlib.error, ContractError) as error:
         raise StoreError(
             f"Prediction {path} cannot be read ({type(error).__name__}); delete {folder} and run again with --resume."
         ) from error

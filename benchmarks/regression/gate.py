@@ -224,5 +224,9 @@ def _name(rows: pd.DataFrame) -> str:
     first, metrics = rows.iloc[0], list(dict.fromkeys(rows["metric"]))
     named = ", ".join(metrics[:3]) + (f" and {len(metrics) - 3} more" if len(metrics) > 3 else "")
     n = len(rows[CELL].drop_duplicates())
-    reason = "" if first["status"] == "ok" else ": " + ", ".join(filter(None, (first["status"], first["reason"])))
+    reason = (
+        ""
+        if first["status"] == "ok"
+        else ": " + ", ".join(text for text in (first["status"], first["reason"]) if isinstance(text, str) and text)
+    )
     return f"{n} condition{'s' * (n > 1)} ({first['context']}/{first['condition']}{' …' * (n > 1)}), {named}{reason}"

@@ -22,6 +22,7 @@ from benchmarks.data.store.atomic_files import atomic
 
 DAMAGED = (
     OSError,
+    MemoryError,  # of a shape that the file declares
     ValueError,
     KeyError,
     TypeError,

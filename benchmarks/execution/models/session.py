@@ -122,6 +122,8 @@ def serve_unit(connection: Connection, folder: Path, hidden: Sequence[str], orig
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the harness decides what Ctrl-C means
     start_watchdog()
+    if not folder.is_dir():  # the harness was killed before this process began, and what it left was removed
+        os._exit(0)
     log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(log, stream)

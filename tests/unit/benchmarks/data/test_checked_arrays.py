@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,3 +99,21 @@ def test_what_cannot_be_kept_is_refused(tmp_path):
     assert not (tmp_path / "x.npz").exists()
     with pytest.raises(FileNotFoundError):
         get(tmp_path / "x.npz")
+
+
+def test_a_huge_declared_shape_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    put(path, CONTENT)
+    header = np.lib.format.header_data_from_array_1_0(np.zeros(1)) | {"shape": (10**12,)}
+    with zipfile.ZipFile(path) as whole:
+        members = {name: whole.read(name) for name in whole.namelist()}
+    largest = max((name for name in members if name.endswith(".npy")), key=lambda name: len(members[name]))
+    with zipfile.ZipFile(path, "w") as changed:
+        for name, content in members.items():
+            if name == largest:
+                stream = io.BytesIO()
+                np.lib.format.write_array_header_1_0(stream, header)
+                content = stream.getvalue() + bytes(8)
+            changed.writestr(name, content)
+    with pytest.raises(Damaged):
+        get(path, Pair)
