@@ -173,7 +173,6 @@ def _write_h5ad(
         file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
         write_elem(file, "obs", stored.astype(dict.fromkeys(TEXT_COLUMNS, "category")))
         write_elem(file, "var", pd.DataFrame(index=spool.genes))
-        write_elem(file, "uns", {"conditions": _conditions(stored)})
         group = file.create_group("X")
         group.attrs.update(
             {"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": (len(obs), rows.n_columns)}
@@ -188,7 +187,7 @@ def _write_h5ad(
             sums.append(checksums(x, blocks[low : high + 1] - first))
             data[ends[first] : ends[last]], indices[ends[first] : ends[last]] = x.data, x.indices
             report(f"{last:,} of {len(obs):,} cells written")
-        write_elem(file, "uns/checksums", np.concatenate(sums))
+        write_elem(file, "uns", {"conditions": _conditions(stored), "checksums": np.concatenate(sums)})
 
 
 def _sort_order(obs: pd.DataFrame) -> np.ndarray:
