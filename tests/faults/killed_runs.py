@@ -250,7 +250,8 @@ class Killer:
         self.report.kills[f"{way}, {STAGES[at]}"] += 1
         said = run.log.read_text(errors="replace")
         if status not in allowed or "Traceback (most recent call last)" in said:
-            self.report.faults.append(f"{way} killed in {STAGES[at]}: exit status {status}: {said[-1500:]}")
+            shown = said[said.find("Traceback (most recent call last)") :]
+            self.report.faults.append(f"{way} killed in {STAGES[at]}: exit status {status}: {shown[-3000:]}")
         self.orphans = [*getattr(self, "orphans", []), *left]
 
     def _finish(self, out: Path) -> None:

@@ -122,14 +122,15 @@ def serve_unit(connection: Connection, folder: Path, hidden: Sequence[str], orig
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the harness decides what Ctrl-C means
     start_watchdog()
-    if not folder.is_dir():  # the harness was killed before this process began, and what it left was removed
+    try:
+        log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.chdir(folder)
+        (folder / SCRATCH).mkdir()
+    except FileNotFoundError:  # the run was ended before this process began, and its folder was removed
         os._exit(0)
-    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(log, stream)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.chdir(folder)
-    (folder / SCRATCH).mkdir()
     for variable in [name for name in os.environ if name.startswith("CYCSEQ_")]:
         del os.environ[variable]  # they say where data are
     os.environ |= dict.fromkeys(CACHES, str(folder / SCRATCH))
