@@ -294,7 +294,7 @@ def test_child_has_the_threads_given(build, screen: Screen) -> None:
 def test_child_needs_no_package_but_those_of_the_contract() -> None:
     """A model's own environment has anndata and what comes with it; one model's worth of others is refused here."""
     code = (
-        "import sys\n"
+        "import sys, anndata\n"
         "class Absent:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name.split('.')[0] in ('pydantic', 'pooch', 'filelock', 'sklearn', 'threadpoolctl', 'torch', 'typer', 'rich', 'cycseq'):\n"
