@@ -44,7 +44,7 @@ class Display(progress.Progress):
             case events.UnitStarted(spec):
                 self._start(spec.name, "starting")
             case events.StageStarted(spec, stage):
-                bar = self.bars[spec.name]  # time left is that of the stage: a proof trains anew
+                bar = self.bars[spec.name]  # time left is that of the stage: a proof trains again
                 self.reset(bar.id, **{**bar.fields, "text": stage})
             case events.Progressed():
                 self._count(event)

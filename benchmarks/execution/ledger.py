@@ -66,7 +66,7 @@ def remember_record(path: Path) -> None:
 
 
 def forget_records(folder: Path) -> None:
-    """Forget the records in a folder that is made anew."""
+    """Forget the records in a folder whose content is made again."""
     records, folder = _records(folder), folder.resolve()
     for path in [path for path in records or () if path.is_relative_to(folder)]:
         del (records or {})[path]
@@ -87,7 +87,7 @@ def check_unchanged(path: Path) -> None:
 
 
 def drop_changed_files(run: Path) -> None:
-    """Remove summaries of the truth that were written or changed while models were trained: they are made anew."""
+    """Remove summaries of the truth that were written or changed while models were trained, so that they are made again."""
     known = _watched.get(run.resolve(), {})
     for path in run.resolve().glob(SUMMARIES):
         if path.is_file() and not (path in known and _is(path, known[path])):

@@ -124,7 +124,7 @@ def checked_prediction(folder: Path, number: int, outcome: Outcome) -> Predictio
 
 
 def refuse_changed(folder: Path) -> None:
-    """Mark the conditions of a set as failed whose predictions are not what was stored, so that they are made anew."""
+    """Mark the conditions of a set as failed whose predictions are not what was stored, so that they are made again."""
     outcome = get_outcome(folder)
     if outcome is None:
         return

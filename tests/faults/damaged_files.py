@@ -225,7 +225,7 @@ def _run_files(base: Path, run: list[str]) -> list[Target]:
         name = parts[0] if len(parts) > 1 else path.name
         if not path.stat().st_size:
             continue
-        if not (in_run and path.suffix == ".csv" and len(parts) == 1):  # tables of results are made anew
+        if not (in_run and path.suffix == ".csv" and len(parts) == 1):  # tables of results are written again
             found.append(Target(f"resume: {name}", path, base, resume, guarded=True))
         if in_run and path.suffix in (".csv", ".json") and len(parts) == 1:
             found.append(Target("report", path, base, lambda p, f: ["report", folder_of(p), "--draws", "50"]))

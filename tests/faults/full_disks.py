@@ -2,7 +2,7 @@
 
 A disk is full in one of two ways. `file`: no file may grow beyond a random size (`RLIMIT_FSIZE`), which needs no rights and
 reaches every large file in its middle. `disk`: what is written goes to a small file system in memory of a random size, which
-needs a user namespace or root; where neither is to be had, these tries are left out, and counted.
+needs a user namespace or root; without either these tries are left out, and counted.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Folders that are used again only where this user made them: what a plugin saved may be a pickle, and loading one runs code.
 
 A seal is a file with the digest of every other file of the folder, and a keyed hash (HMAC-SHA256) of these. The key lies in the
-user's own cache and is readable by nobody else, so a folder that comes from another place, or in which anything has changed,
+user's own cache and no other user can read it, so a folder that comes from another place, or in which anything has changed,
 has no valid seal.
 """
 
@@ -75,7 +75,7 @@ def _key(make: bool = False) -> bytes:
 
 
 def _read_key(path: Path) -> bytes:
-    """Read a key that is this user's and that nobody else can read; empty where there is none."""
+    """Read a key that belongs to this user and no other user can read; empty where there is none."""
     try:
         status, key = path.stat(), path.read_bytes()
     except OSError:

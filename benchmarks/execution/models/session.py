@@ -134,7 +134,7 @@ def serve_unit(connection: Connection, folder: Path, hidden: Sequence[str], orig
     for variable in [name for name in os.environ if name.startswith("CYCSEQ_")]:
         del os.environ[variable]  # they say where data are
     os.environ |= dict.fromkeys(CACHES, str(folder / SCRATCH))
-    tempfile.tempdir = None  # found anew
+    tempfile.tempdir = None  # so that the next use reads TMPDIR
     needed = (sys.prefix, sys.base_prefix, str(Path(benchmarks.__file__).parent), str(registry.FOLDER), origin)
     confine(folder, hidden, needed)  # before there is a second thread
     Session(connection, folder).serve()

@@ -32,7 +32,7 @@ MIN_CELLS = 4
 FEW = 20
 """Conditions, and cells of each, of which levels are compared."""
 MUCH = 1.25
-"""Factor between the levels of two files from which it is told."""
+"""Factor between the levels of two files above which a note is written."""
 ALIKE, NEAR = 0.9, 0.07
 """Profiles so alike (cosine) whose levels differ by ln 2, so nearly, are logarithms to two bases."""
 BLOCK = 2048
