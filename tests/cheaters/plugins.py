@@ -55,7 +55,7 @@ first = query.cells.obs_names[:1]
 for path in files():
     try:
         cells = anndata.read_h5ad(path)
-    except (OSError, KeyError, ValueError):
+    except Exception:
         continue
     if "perturbation" not in cells.obs or first[0] not in cells.obs_names or cells.n_vars != values.shape[1]:
         continue
