@@ -13,6 +13,7 @@ import inspect
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -24,6 +25,7 @@ from typing import Any
 import baselines
 from benchmarks import errors
 from benchmarks.child_processes import start_child
+from benchmarks.confinement import confine, keep_scratch_in
 from benchmarks.contract import Baseline, Can, Predictor
 from benchmarks.errors import BenchmarkError, PluginError, UnknownName, explain
 
@@ -153,27 +155,30 @@ def _described(origin: str) -> tuple[Baseline, ...]:
 
 def _ask(origin: str, **request: object) -> Any:
     """Import a plugin in a child process and return its answer to a request; raises `PluginError`, or the child's error."""
-    connection, process = start_child(_answer, origin, request)
-    try:
-        answer = json.loads(connection.recv_bytes())
-    except (EOFError, OSError) as error:
-        process.join()
-        raise PluginError(
-            f"Plugin {origin}: the process that imported it died (exit code {process.exitcode})."
-        ) from error
-    finally:
-        connection.close()
-        process.join()
+    with tempfile.TemporaryDirectory(prefix="cycseq-plugin-") as scratch:
+        connection, process = start_child(_answer, Path(scratch), origin, request)
+        try:
+            answer = json.loads(connection.recv_bytes())
+        except (EOFError, OSError) as error:
+            process.join()
+            raise PluginError(
+                f"Plugin {origin}: the process that imported it died (exit code {process.exitcode})."
+            ) from error
+        finally:
+            connection.close()
+            process.join()
     if "refused" in answer:
         raise getattr(errors, answer["refused"])(answer["text"])
     return answer["done"]
 
 
-def _answer(connection: Connection, origin: str, request: dict[str, Any]) -> None:
+def _answer(connection: Connection, scratch: Path, origin: str, request: dict[str, Any]) -> None:
     """Answer `_ask`, in the child: records as tables, or None once a predictor has been built."""
     quiet = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):  # what a plugin prints is no part of the answer
         os.dup2(quiet, stream)
+    keep_scratch_in(scratch)
+    confine(scratch)  # a plugin can leave nothing for the processes that train
     try:
         answer = json.dumps({"done": _handle(origin, **request)})
     except BenchmarkError as error:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from benchmarks import confinement
 from benchmarks.data.store import atomic_files
 from benchmarks.execution.executor import Execution
-from benchmarks.execution.models import confinement
 from benchmarks.execution.models.model_environment import environment_of
 from benchmarks.execution.plan import Plan, budget_of, settings_of
 

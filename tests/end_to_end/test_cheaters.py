@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import registry
+from benchmarks import confinement, registry
 from benchmarks.cli.app import application
 from benchmarks.cli.console import EXIT_FAILED
 from benchmarks.conformance import leaks
@@ -25,7 +25,6 @@ from benchmarks.errors import PluginError
 from benchmarks.execution import prediction_store
 from benchmarks.execution.events import StageStarted, UnitStarted
 from benchmarks.execution.executor import Execution
-from benchmarks.execution.models import confinement
 from benchmarks.execution.plan import make_plan
 from benchmarks.execution.prediction_store import get_outcome
 from benchmarks.execution.runner import run

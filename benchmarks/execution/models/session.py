@@ -23,8 +23,8 @@ from typing import Any
 
 import benchmarks
 from benchmarks import registry
+from benchmarks.confinement import confine, keep_scratch_in
 from benchmarks.errors import BenchmarkError, explain
-from benchmarks.execution.models.confinement import confine
 from benchmarks.execution.models.local_model import LocalModel
 from benchmarks.execution.models.unit_files import get_query, get_train
 from benchmarks.execution.models.watchdog import forget_fork_server, start_watchdog
@@ -32,8 +32,6 @@ from benchmarks.execution.prediction_store import put_prediction
 
 SAVED, SCRATCH = "saved", "tmp"
 """Folders of a unit: the trained model, and temporary files of the packages."""
-CACHES = ("TMPDIR", "NUMBA_CACHE_DIR", "TRITON_CACHE_DIR")
-"""Variables that name folders which packages must be able to write into."""
 
 
 class Session:
@@ -133,8 +131,7 @@ def serve_unit(connection: Connection, folder: Path, hidden: Sequence[str], orig
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for variable in [name for name in os.environ if name.startswith("CYCSEQ_")]:
         del os.environ[variable]  # they say where data are
-    os.environ |= dict.fromkeys(CACHES, str(folder / SCRATCH))
-    tempfile.tempdir = None  # so that the next use reads TMPDIR
+    keep_scratch_in(folder / SCRATCH)
     needed = (sys.prefix, sys.base_prefix, str(Path(benchmarks.__file__).parent), str(registry.FOLDER), origin)
     confine(folder, hidden, needed)  # before there is a second thread
     Session(connection, folder).serve()

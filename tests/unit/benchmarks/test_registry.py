@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import registry
+from benchmarks import confinement, registry
 from benchmarks.contract import Baseline, Can, Prediction
 from benchmarks.errors import ContractError, PluginError, UnknownName
 from tests.end_to_end import plugins
@@ -104,3 +104,13 @@ def test_records_and_predictions_check_themselves():
     ):
         with pytest.raises(ContractError, match=words):
             Prediction(values, unit=unit)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not confinement.version(), reason="this kernel has no Landlock")
+def test_plugin_leaves_no_file_behind_when_it_is_imported(tmp_path):
+    text = registry.TEMPLATE.read_text(encoding="utf-8").replace('"_template"', '"leaves"')
+    stash = tmp_path / "stash"
+    attempt = f"\ntry:\n    open({str(stash)!r}, 'w').close()\nexcept OSError:\n    pass\n"
+    (tmp_path / "leaves.py").write_text(text + attempt, encoding="utf-8")
+    assert [record.name for record in registry.from_file(tmp_path / "leaves.py")] == ["leaves"]
+    assert not stash.exists()

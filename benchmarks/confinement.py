@@ -10,6 +10,7 @@ import ctypes
 import os
 import struct
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,16 @@ CHANGE_DIR = sum(1 << bit for bit in range(4, 13))
 REFER, TRUNCATE = 1 << 13, 1 << 14
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 _VERSION, _PATH_BENEATH, _NO_NEW_PRIVS = 1, 1, 38
+
+
+CACHES = ("TMPDIR", "NUMBA_CACHE_DIR", "TRITON_CACHE_DIR")
+"""Variables that name folders which packages must be able to write into."""
+
+
+def keep_scratch_in(folder: Path) -> None:
+    """Let Python and packages write their temporary files into a folder."""
+    os.environ |= dict.fromkeys(CACHES, str(folder))
+    tempfile.tempdir = None  # so that the next use reads TMPDIR
 
 
 def version() -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.execution.models import confinement
+from benchmarks import confinement
 
 pytestmark = pytest.mark.skipif(not confinement.version(), reason="this kernel has no Landlock")
 
@@ -21,7 +21,7 @@ def confined(tmp_path: Path, body: str) -> str:
     (secret / "below" / "x.txt").write_text("secret")
     (tmp_path / "open.txt").write_text("open")
     code = (
-        "import os, sys; from pathlib import Path; from benchmarks.execution.models.confinement import confine\n"
+        "import os, sys; from pathlib import Path; from benchmarks.confinement import confine\n"
         f"own, secret, folder = Path({str(own)!r}), Path({str(secret)!r}), Path({str(tmp_path)!r})\n"
         "assert confine(own, [str(secret)], [sys.prefix, sys.base_prefix])\n"
         f"try:\n    {body}\nexcept PermissionError:\n    print('refused')"
