@@ -15,6 +15,7 @@ import numpy as np
 from benchmarks.errors import ContractError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
     from jaxtyping import Float
 
@@ -33,8 +34,26 @@ def _require(what: str, *rules: tuple[object, str]) -> None:
             raise ContractError(f"{what}.{text}.")
 
 
+LEVELS = ("context", "perturbation", "dose")
+"""What names a condition of the training cells; the dose is in nM, 0 for none."""
+
+
 def no_report(done: int, total: int, text: str = "") -> None:
     """Discard progress."""
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """Number, mean and variance of the training cells of every condition, controls included."""
+
+    labels: pd.DataFrame
+    """Rows are conditions, sorted by `LEVELS` (dose in nM, 0 for none), with the number of cells `n_cells`."""
+    genes: tuple[str, ...]
+    """Names of the columns of `mean` and `variance`."""
+    mean: Float[np.ndarray, "condition gene"]
+    """Mean over cells, float64."""
+    variance: Float[np.ndarray, "condition gene"]
+    """Variance over cells, divided by their number, float64; exactly 0 for a gene that does not vary."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from benchmarks.scoring.metrics.distribution import N_COMPONENTS
 from benchmarks.scoring.metrics.rank_sum import Cells, SortedCells, sort_cells
 from benchmarks.seeds import derive
 from benchmarks.tasks.conditions import Index, TestCondition
+from benchmarks.tasks.fold_statistics import halve, labels_of
 from benchmarks.tasks.splits import Split
 
 if TYPE_CHECKING:
@@ -94,14 +95,12 @@ def summarise_training(
     """
     from sklearn.decomposition import PCA  # slow to import, and not needed without training cells
 
-    obs = cells.obs.iloc[train]
-    labels = obs[["context", "perturbation"]].astype(str).reset_index(drop=True)
-    labels["dose"] = obs["dose"].fillna(0.0).to_numpy(dtype=np.float64) if "dose" in obs else 0.0
+    labels = labels_of(cells.obs.iloc[train])
     x = sp.csr_matrix(cells.X[train])
     n = min(N_COMPONENTS, len(train) - 1, len(cells.var_names) - 1)
     # the quicker of two exact solvers that take sparse cells
     solver = "covariance_eigh" if len(cells.var_names) <= MANY_GENES else "arpack"
-    halves = _halve(labels, seed)
+    halves = halve(labels, seed)
     steps = {(condition.start_dose, condition.dose) for condition in conditions} or {(None, None)}
     return TrainingSummary(
         components=PCA(n, svd_solver=solver, random_state=seed).fit(x),
@@ -110,14 +109,6 @@ def summarise_training(
         train=train,
         labels=labels,
     )
-
-
-def _halve(labels: pd.DataFrame, seed: int) -> np.ndarray:
-    """Put every training cell into half 0 or 1, so that both halves have cells of every condition that has two."""
-    order = np.random.default_rng(derive(seed, "halves of the training cells")).permutation(len(labels))
-    halves = np.empty(len(labels), dtype=np.int64)
-    halves[order] = labels.iloc[order].groupby(list(labels.columns)).cumcount().to_numpy() % 2
-    return halves
 
 
 def _effects(x: sp.csr_matrix, labels: pd.DataFrame, genes: pd.Index, step: Step, halves: np.ndarray) -> Effects:
