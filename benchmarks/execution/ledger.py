@@ -15,7 +15,7 @@ from benchmarks.data.store.atomic_files import atomic
 from benchmarks.errors import StoreError
 
 KEPT = ("predictions/**/outcome.json", "fitted/*/seal.json")
-PARAMETERS, SUMMARIES = "integration/**/*", "truth/**/*"
+PARAMETERS, SUMMARIES = ("integration/**/*", "training/*.npz"), "truth/**/*"
 _open: dict[Path, dict[Path, bytes]] = {}
 """Folder of a run that goes → file → content."""
 _watched: dict[Path, dict[Path, str]] = {}
@@ -74,7 +74,7 @@ def forget_records(folder: Path) -> None:
 
 def watch_files(run: Path) -> None:
     """Remember the digests of what a run has written before its models are trained."""
-    paths = [path for kind in (PARAMETERS, SUMMARIES) for path in run.resolve().glob(kind) if path.is_file()]
+    paths = [path for kind in (*PARAMETERS, SUMMARIES) for path in run.resolve().glob(kind) if path.is_file()]
     _watched[run.resolve()] = {path: _digest(path) for path in paths}
 
 

@@ -24,7 +24,6 @@ from benchmarks.scoring.evaluate import condition_facts, evaluate, metric_table,
 from benchmarks.scoring.references import TruthSide, expected_profiles, truth_side_of
 from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of, summarise_training
 from benchmarks.scoring.summaries import TruthSummary, summarise_predictions
-from benchmarks.seeds import derive
 from benchmarks.tasks.splits import Split
 from reports.tables import COST_COLUMNS, MODEL_COLUMNS, SCORE_COLUMNS
 
@@ -52,7 +51,7 @@ def _tables(board: Board, folder: Path, threads: int, watch: Watcher) -> dict[st
     leaks = _leaks(board, folder)
     steps, last = count(), len(plan.splits) * len(plan.directions) + 1
     for split in plan.splits:
-        seed = derive(plan.question.base_seed, "score", split.fold)
+        seed = plan.seed_of(split)
         cells = plan.cells_of(split, folder)
         training = summarise_training(cells, split.train, seed, split.conditions)
         for direction in plan.directions:

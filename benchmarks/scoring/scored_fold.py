@@ -21,8 +21,9 @@ from benchmarks.scoring.metrics.distribution import N_COMPONENTS
 from benchmarks.scoring.metrics.rank_sum import Cells, SortedCells, sort_cells
 from benchmarks.seeds import derive
 from benchmarks.tasks.conditions import Index, TestCondition
-from benchmarks.tasks.fold_statistics import halve, labels_of
+from benchmarks.tasks.fold_statistics import halve
 from benchmarks.tasks.splits import Split
+from benchmarks.training_data import labels_of
 
 if TYPE_CHECKING:
     from sklearn.decomposition import PCA
