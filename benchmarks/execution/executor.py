@@ -6,13 +6,14 @@ import importlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from benchmarks.data.download import cache_dir
 from benchmarks.errors import UnknownName
 from benchmarks.execution.events import Event, Watcher
+from benchmarks.execution.memory import default_memory
 from benchmarks.execution.models.child_model import ChildModel
 from benchmarks.execution.models.model_environment import root as environments
 from benchmarks.execution.plan import Plan, RunSpec
@@ -37,6 +38,9 @@ class Execution:
     """Seconds after which one `fit` or one `predict` is ended; None: never."""
     prove: bool = False
     """Whether every training is repeated with noise in place of all hidden cells, see `proof`."""
+    memory: int = field(default_factory=default_memory)
+    """Bytes that all trainings of a moment may take together; those that read all cells are left out where they take more
+    (see `memory`)."""
     figures: bool = True
     data_dir: Path | None = None
     """Folder with local copies of data files."""

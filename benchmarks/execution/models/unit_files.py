@@ -139,7 +139,7 @@ def _put_table(path: Path, table: pd.DataFrame, **others: np.ndarray) -> None:
             values, words = pd.factorize(values)
             arrays[f"words_{column}"] = np.asarray(words).astype(str)
         arrays[f"column_{column}"] = values
-    np.savez(path, **arrays, **others)
+    np.savez(path, **arrays, **others)  # type: ignore[arg-type]
 
 
 def _get_table(path: Path) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
