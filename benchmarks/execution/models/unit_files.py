@@ -107,12 +107,6 @@ def get_query(folder: Path) -> Query:
     return Query(cells=_get_cells(folder / QUERY), **labels)
 
 
-def plain(cells: AnnData) -> AnnData:
-    """Copy canonical cells as a predictor gets them: a CSR matrix, text and numbers as labels, and no other field."""
-    obs = cells.obs.astype({c: str for c in cells.obs if not pd.api.types.is_numeric_dtype(cells.obs[c])})
-    return AnnData(X=sp.csr_matrix(cells.X, copy=True), obs=obs, var=pd.DataFrame(index=cells.var_names))
-
-
 def _put_cells(path: Path, cells: AnnData) -> None:
     x = sp.csr_matrix(cells.X)
     values = {"data": x.data, "indices": x.indices, "indptr": x.indptr}

@@ -15,7 +15,14 @@ from benchmarks.tasks.fold_statistics import fold_statistics
 from benchmarks.training_data import CONTROLS_PER_CONTEXT, choose_controls
 from tests.conftest import make_cells
 
-SIZES = {("a", CONTROL): 30, ("a", "G1"): 7, ("b", CONTROL): 5, ("b", "G2"): 1, ("b", "G3", 10.0): 4, ("b", "G3", 1.0): 3}
+SIZES = {
+    ("a", CONTROL): 30,
+    ("a", "G1"): 7,
+    ("b", CONTROL): 5,
+    ("b", "G2"): 1,
+    ("b", "G3", 10.0): 4,
+    ("b", "G3", 1.0): 3,
+}
 
 
 def train_of(sizes=SIZES) -> Train:
