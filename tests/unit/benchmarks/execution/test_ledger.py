@@ -67,3 +67,17 @@ def test_watched_files(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="changed while"):
             ledger.check_unchanged(parameters)
     ledger.check_unchanged(parameters)
+
+
+def test_statistics_that_were_changed_end_a_training_and_are_made_anew_for_scoring(tmp_path: Path) -> None:
+    path = tmp_path / "training" / "fold0.npz"
+    path.parent.mkdir()
+    path.write_bytes(b"1")
+    with ledger.ledger(tmp_path):
+        ledger.watch_files(tmp_path)
+        path.write_bytes(b"2")
+        with pytest.raises(StoreError, match="changed while"):
+            ledger.check_unchanged(path)
+        ledger.drop_changed_files(tmp_path)
+        assert not path.exists()
+        ledger.check_unchanged(path)
