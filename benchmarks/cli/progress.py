@@ -59,7 +59,7 @@ class Display(progress.Progress):
         plan, card = event.plan, event.plan.dataset.card
         self.units, self.ended = event.units, 0
         _print(f"[bold]{plan.suite.title}[/]")
-        cells = f"{plan.cells.n_obs:,} cells × {plan.cells.n_vars:,} genes, {plan.space}"
+        cells = f"{len(plan.cells.obs):,} cells × {len(plan.cells.var_names):,} genes, {plan.space}"
         _print(f"Data: {card.title} — {'SIMULATED' if card.source == 'simulated' else 'real cells'}; {cells}")
         asked = f"Protocol {plan.protocol}, {len(plan.splits)} fold(s), preset {plan.question.preset}"
         _print(f"{asked}; results in {event.folder}")

@@ -14,16 +14,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from anndata import AnnData
 
 from benchmarks.contract import Baseline, Direction, Prediction, Query, Train
+from benchmarks.data.cell_table import CellTable, read, select
 from benchmarks.data.dataset import load_dataset
 from benchmarks.data.expression_space import to_space
 from benchmarks.errors import ContractError, PluginError, Unsupported, explain
 from benchmarks.execution.models.child_model import ChildModel, Model
 from benchmarks.execution.models.local_model import LocalModel
 from benchmarks.execution.models.model_environment import create, environment_of
-from benchmarks.execution.models.unit_files import plain
 from benchmarks.execution.unit import make_query
 from benchmarks.tasks.splits import Split, split
 
@@ -40,7 +39,7 @@ RUNS = (
 class Screen:
     """A tiny simulated screen with one fold, and what `fit` gets of it."""
 
-    cells: AnnData
+    cells: CellTable
     fold: Split
     train: Train
 
@@ -62,10 +61,11 @@ class CheckResult:
 def tiny_screen(workdir: Path) -> Screen:
     """Take the smoke screen, each knock-out held out in one context."""
     dataset = load_dataset("smoke_simulated")
-    cells, space = to_space(dataset.cells[(dataset.cells.obs["arm"] == "noNK").to_numpy()].copy(), dataset.card.space)
+    chosen = select(dataset.cells, (dataset.cells.obs["arm"] == "noNK").to_numpy())
+    cells, space = to_space(chosen, dataset.card.space)
     fold = split(cells.obs, "unseen_context", 0)
     train = Train(
-        cells=plain(cells[fold.train]),
+        cells=read(cells, fold.train),
         space=space,
         perturbation_type=dataset.card.perturbation_type,
         annotation=dataset.annotation,

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from anndata import AnnData
 from pydantic import TypeAdapter, ValidationError
 
 from benchmarks.contract import Direction, Prediction
+from benchmarks.data.cell_table import CellTable
 from benchmarks.errors import BenchmarkError, StoreError, UnknownName, plain_name
 from benchmarks.execution import prediction_store
 from benchmarks.execution.board import Kept
@@ -93,12 +93,12 @@ class FinishedRun:
             return None
         return prediction_store.checked_prediction(entry.folder(self.folder), asked.number, outcome)
 
-    def cells_of(self, split: Split) -> AnnData:
+    def cells_of(self, split: Split) -> CellTable:
         """Cells as the models of a fold saw them."""
         return self.plan.cells_of(split, self.folder)
 
 
-def changes(cells: AnnData, asked: DirectedCondition) -> tuple[np.ndarray, np.ndarray]:
+def changes(cells: CellTable, asked: DirectedCondition) -> tuple[np.ndarray, np.ndarray]:
     """True change T − R [gene] of a condition, and the mean profile I [gene] that a prediction starts from.
 
     I and R share no cell, so that the noise of one control mean is not on both sides (docs/decisions/metrics.md).
@@ -108,7 +108,7 @@ def changes(cells: AnnData, asked: DirectedCondition) -> tuple[np.ndarray, np.nd
     return truth - reference, start
 
 
-def half_changes(cells: AnnData, asked: DirectedCondition, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def half_changes(cells: CellTable, asked: DirectedCondition, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Change of one random half of the true cells from I, and of the other half from R [gene]: what a split half compares."""
     own, way = asked.condition, asked.direction
     order = np.random.default_rng(derive(seed, "halves", way, asked.name)).permutation(own.truth(way))
@@ -117,7 +117,7 @@ def half_changes(cells: AnnData, asked: DirectedCondition, seed: int) -> tuple[n
     return one - start, other - reference
 
 
-def _means(cells: AnnData, *parts: np.ndarray) -> Iterator[np.ndarray]:
+def _means(cells: CellTable, *parts: np.ndarray) -> Iterator[np.ndarray]:
     return (mean_profile(take(cells, part)) for part in parts)
 
 

@@ -63,7 +63,7 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
         board = board_of(plan, folder, execution.data_dir)
         write_manifest(folder, board, execution, "running")
         for fold in board.plan.splits:
-            roles = fold.roles(plan.cells.obs_names)
+            roles = fold.roles(plan.cells.obs.index)
             write_csv(roles, folder / "splits" / f"{fold.protocol}-fold{fold.fold}.csv")
         write_integration(folder, board.plan)
         watch_files(folder)

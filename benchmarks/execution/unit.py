@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from anndata import AnnData
 
 from benchmarks.contract import Direction, Prediction, Query, Train
+from benchmarks.data.cell_table import CellTable, read, select
 from benchmarks.data.store.atomic_files import clear
 from benchmarks.data.store.sealed_folder import SEAL, read_seal, seal
 from benchmarks.errors import BenchmarkError, LeakageError, ModelTimeout, StoreError, Unsupported, explain
@@ -28,7 +28,6 @@ from benchmarks.execution import prediction_store as store
 from benchmarks.execution.events import Progressed, StageStarted, UnitFailed, Watcher, ignore
 from benchmarks.execution.ledger import forget_records, read_record, remember_record
 from benchmarks.execution.models.child_model import Model
-from benchmarks.execution.models.unit_files import plain
 from benchmarks.execution.plan import Plan, RunSpec
 from benchmarks.execution.prediction_store import Outcome, PredictionSet, digest_of, get_outcome, put_outcome
 from benchmarks.execution.proof import LEAK, NOT_PROVED, prove
@@ -68,7 +67,9 @@ class Unit:
             return self.endings()
         self.clear()
         cells = self.plan.cells_of(self.fold, self.folder)
-        audit = audit_train(plain(cells[self.fold.train]), self.fold, cells)
+        prints = self.plan.prints_of(self.fold, cells)
+        train = select(cells, self.fold.train)
+        audit = audit_train(train, self.fold, cells, prints=(prints[self.fold.train], prints))
         try:
             for entry in due:
                 with _opened(open_model) as model:
@@ -105,7 +106,7 @@ class Unit:
             digests = ("",) * len(endings)
             put_outcome(folder, Outcome(key, tuple(endings), digests, audit, self.spec.budget, self.spec.seed))
 
-    def _fit(self, model: Model, cells: AnnData) -> Outcome:
+    def _fit(self, model: Model, cells: CellTable) -> Outcome:
         """Train, or restore what this user trained before; returns an outcome without endings, with what the training cost."""
         outcome = Outcome(self.spec.key, (), budget=self.spec.budget, training_seed=self.spec.seed)
         fitted = self.spec.fitted(self.folder)
@@ -124,16 +125,19 @@ class Unit:
             remember_record(fitted / SEAL)
         return replace(outcome, fit_seconds=seconds)
 
-    def _training(self, cells: AnnData) -> Train:
+    def _training(self, cells: CellTable) -> Train:
         """Give the fold's training cells among the cells of the data set."""
         return Train(
-            cells=plain(cells[self.fold.train]),
+            cells=read(cells, self.fold.train),
             space=self.plan.space,
             perturbation_type=self.plan.dataset.card.perturbation_type,
             annotation=self.plan.dataset.annotation,
             device=self.device,
             report=self._report,
         )
+
+    def _hidden(self, cells: CellTable, direction: Direction) -> HiddenCells:
+        return HiddenCells(cells, self.fold, direction, self.plan.prints_of(self.fold, cells))
 
     def _read_seal(self) -> dict[str, Any] | None:
         """Read what was said of the training when it was saved; None where nothing is kept, or not what was saved."""
@@ -147,17 +151,17 @@ class Unit:
     def _report(self, done: int, total: int, text: str = "") -> None:
         self.emit(Progressed(self.spec, done, total, text))
 
-    def _predict(self, model: Model, entry: PredictionSet, cells: AnnData, outcome: Outcome) -> None:
+    def _predict(self, model: Model, entry: PredictionSet, cells: CellTable, outcome: Outcome) -> None:
         """Predict every condition of a set, and write its outcome last."""
         self.emit(StageStarted(self.spec, f"predict {entry.direction}"))
         endings, digests, seconds, folder = list[Ending](), list[str](), 0.0, entry.folder(self.folder)
-        hidden, copied, n_rows, why = HiddenCells(cells, self.fold, entry.direction), 0, 0, ""
+        hidden, copied, n_rows, why = self._hidden(cells, entry.direction), 0, 0, ""
         stopped: ModelTimeout | None = None
         for number, condition in enumerate(self.fold.conditions):
             query = make_query(condition, entry.direction, cells, self.spec.seed)
             unseen = np.concatenate([condition.truth(entry.direction), condition.reference(entry.direction)])
             if not self.fold.leaky:
-                audit_query(query, set(cells.obs_names[unseen]))
+                audit_query(query, cells.obs.index[unseen])
             try:
                 prediction = _answer(model, query, stopped)
                 seconds += model.seconds
@@ -189,7 +193,7 @@ class Unit:
             raise stopped
 
     def _prove(
-        self, entry: PredictionSet, cells: AnnData, open_model: Callable[[], Model], open_child: Callable[[], Model]
+        self, entry: PredictionSet, cells: CellTable, open_model: Callable[[], Model], open_child: Callable[[], Model]
     ) -> None:
         """Prove the predictions of a set, and write the result into its outcome."""
         outcome = get_outcome(entry.folder(self.folder))
@@ -197,7 +201,7 @@ class Unit:
             return
         self.emit(StageStarted(self.spec, f"prove {entry.direction}"))
         others = tuple(dict.fromkeys(s.direction for s in self.spec.sets))
-        hidden, start = HiddenCells(cells, self.fold, entry.direction), time.perf_counter()
+        hidden, start = self._hidden(cells, entry.direction), time.perf_counter()
         try:
             ask, repeat = partial(self._ask, open_child), partial(self._ask, open_model)
             verdict = prove(hidden, outcome.digests, others, ask, repeat, self.spec.seed)
@@ -209,7 +213,7 @@ class Unit:
         put_outcome(entry.folder(self.folder), proved)
 
     def _ask(
-        self, open_model: Callable[[], Model], cells: AnnData, questions: Sequence[tuple[int, Direction]]
+        self, open_model: Callable[[], Model], cells: CellTable, questions: Sequence[tuple[int, Direction]]
     ) -> list[str]:
         """Train a new predictor on the training cells among those given, and ask; see `proof.Ask`."""
         answers = []
@@ -254,14 +258,14 @@ def _opened(open_model: Callable[[], Model]) -> Iterator[Model]:
         model.close()
 
 
-def make_query(condition: TestCondition, direction: Direction, cells: AnnData, seed: int) -> Query:
+def make_query(condition: TestCondition, direction: Direction, cells: CellTable, seed: int) -> Query:
     """Build a query of input cells and labels, with nothing of the truth."""
     start_dose, dose = condition.doses(direction)
     return Query(
         context=condition.context,
         perturbation=condition.perturbation,
         direction=direction,
-        cells=plain(cells[condition.input(direction)]),
+        cells=read(cells, condition.input(direction)),
         seed=derive(seed, condition.context, condition.perturbation, direction, *condition.dose_words),
         dose=dose,
         start_dose=start_dose,

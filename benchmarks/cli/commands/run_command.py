@@ -43,6 +43,9 @@ def main(
     measured_only: Annotated[bool, Option("--measured-only", help="Only perturbations of measured genes.")] = False,
     out: Annotated[Path, Option(help="Folder of results.")] = Path("results"),
     seeds: Annotated[int, Option(min=1, help="Number of seeds.")] = 1,
+    input_cells: Annotated[
+        int | None, Option(min=2, help="Most cells that a prediction starts from; default: 512.")
+    ] = None,
     folds: options.Folds = None,
     settings: Annotated[list[str] | None, Option("--set", help="model.key=value; repeatable.")] = None,
     preset: options.PresetName = "quick",
@@ -92,6 +95,7 @@ def main(
     from benchmarks.execution.plan import make_plan
     from benchmarks.execution.runner import run
     from benchmarks.tasks.batch_correction.batches import METHODS
+    from benchmarks.tasks.protocol import INPUT_CELLS
     from benchmarks.tasks.question import CONTROL_RULES, DATA_SOURCES, PRESETS, SPACES, Question
     from benchmarks.tasks.suites import suite_names
 
@@ -120,6 +124,7 @@ def main(
         preset=choice("--preset", preset, PRESETS),
         plugins=plugins,
         base_seed=seed,
+        input_cells=input_cells or INPUT_CELLS,
     )
     execution = Execution(
         executor=executor,

@@ -45,12 +45,6 @@ def get_query(folder: Path) -> Query:
     return Query(cells=cells, **labels)
 
 
-def plain(cells: AnnData) -> AnnData:
-    """Copy canonical cells as a predictor gets them: a CSR matrix, text and numbers as labels, and no other field."""
-    obs = cells.obs.astype({c: str for c in cells.obs if not pd.api.types.is_numeric_dtype(cells.obs[c])})
-    return AnnData(X=sp.csr_matrix(cells.X, copy=True), obs=obs, var=pd.DataFrame(index=cells.var_names))
-
-
 def _put(path: Path, cells: AnnData, labels: dict[str, Any]) -> None:
     x, obs = sp.csr_matrix(cells.X), cells.obs
     columns = {f"obs_{c}": obs[c].to_numpy() for c in obs}
