@@ -23,6 +23,7 @@ from benchmarks.execution.prediction_store import PredictionSet, get_outcome
 from benchmarks.seeds import derive
 from benchmarks.tasks.batch_correction.batches import BatchCorrection
 from benchmarks.tasks.conditions import EVERYTHING, MIN_CELLS, conditions, groups_of, tell_untested
+from benchmarks.tasks.fold_statistics import FoldStatistics, fold_statistics, kept_statistics
 from benchmarks.tasks.leakage import fingerprints
 from benchmarks.tasks.protocol import find_protocol, list_protocols
 from benchmarks.tasks.question import Question, content_key
@@ -131,6 +132,22 @@ class Plan:
     @cached_property
     def _lock(self) -> Lock:
         return Lock()
+
+    def seed_of(self, fold: Split) -> int:
+        """Seed of what scoring draws in a fold, the halves of the training cells among it, and of the training controls."""
+        return derive(self.question.base_seed, "score", fold.fold)
+
+    def statistics_of(self, fold: Split, folder: Path, cells: CellTable | None = None) -> FoldStatistics:
+        """Moments of a fold's training conditions, from `cells_of`; made once, kept in the run's folder, and shared."""
+        seed = self.seed_of(fold)
+        contents = [self.cells_digest, self.split_digests[fold.fold], self.integration, seed]
+        path = folder / "training" / f"{fold.protocol}-fold{fold.fold}-{content_key(contents)[:16]}.npz"
+        check_unchanged(path)
+
+        def make() -> FoldStatistics:
+            return fold_statistics(self.cells_of(fold, folder) if cells is None else cells, fold.train, seed)
+
+        return kept_statistics(path, make)
 
     @cached_property
     def cells_digest(self) -> str:

@@ -41,14 +41,14 @@ def evaluate(
     truth: TruthSummary,
     predicted: PredictionSummary,
     *,
-    start: Start | np.ndarray = "start",
+    start: Start | Sequence[np.ndarray] = "start",
     as_truth: bool = False,
     metrics: Sequence[Metric] = METRICS,
 ) -> Values:
     """Compute metrics; retrieval is left out in p2n.
 
-    The predicted change is measured from the input's profiles, from others of the fold, or from those given [condition,
-    gene]. With `as_truth` it is measured from the very cells that the true change is measured from, as only the oracle may be.
+    The predicted change is measured from the input's profiles, from others of the fold, or from those given, one [gene]
+    a condition. With `as_truth` it is measured from the very cells that the true change is measured from, as only the oracle may be.
     """
     found = predicted.quantities
     start = "reference" if as_truth else start
@@ -58,7 +58,7 @@ def evaluate(
         "start": fold.start,
         "reference": fold.reference,
         "delta": truth.profiles - fold.reference,
-        "delta_hat": found["predicted"] - (getattr(fold, start) if isinstance(start, str) else start),
+        "delta_hat": found["predicted"] - (getattr(fold, start) if isinstance(start, str) else np.stack(start)),
         "delta_shared": truth.profiles - fold.shared,
         "delta_hat_shared": found["predicted"] - fold.shared,
         "own_gene": fold.own_gene,
@@ -100,7 +100,7 @@ def retrieve(
     truth: Indexed,
     predicted: Indexed,
     *,
-    start: Start | np.ndarray = "start",
+    start: Start | Sequence[np.ndarray] = "start",
     metrics: Sequence[Metric] = METRICS,
 ) -> Values:
     """Compute retrieval from mean profiles, one row [gene] a condition, which may be on disk; nothing in p2n.

@@ -220,33 +220,39 @@ class CellSets:
     """What scoring computes of sets of cells, from their positions [cell]; what was used last is kept (see `Recent`)."""
 
     def __init__(
-        self, cells: CellTable, own_gene: np.ndarray, training: TrainingSummary | None, *, linear: bool
+        self,
+        cells: CellTable,
+        own_gene: np.ndarray,
+        training: TrainingSummary | None,
+        *,
+        linear: bool,
+        recent: Recent | None = None,
     ) -> None:
         self.cells, self.linear, self.training = cells, linear, training
         self.perturbed = np.unique(own_gene[own_gene >= 0])
-        self.recent = Recent()
+        self.recent = recent or Recent()
 
     def mean(self, positions: np.ndarray) -> np.ndarray:
         """Mean profile [gene]."""
-        return self.recent.get(("mean", positions.tobytes()), lambda: mean_profile(take(self.cells, positions)))
+        return self.recent.get((self, "mean", positions.tobytes()), lambda: mean_profile(take(self.cells, positions)))
 
     def ordered(self, positions: np.ndarray) -> SortedCells:
         """Sort every gene's values."""
-        return self.recent.get(("ordered", positions.tobytes()), lambda: sort_cells(take(self.cells, positions)))
+        return self.recent.get((self, "ordered", positions.tobytes()), lambda: sort_cells(take(self.cells, positions)))
 
     def linear_mean(self, positions: np.ndarray) -> np.ndarray:
         """Mean linear values [gene], or the mean profile in a space without linear values."""
         if not self.linear:
             return self.mean(positions)
-        return self.recent.get(("linear", positions.tobytes()), lambda: linear_mean(self.ordered(positions)))
+        return self.recent.get((self, "linear", positions.tobytes()), lambda: linear_mean(self.ordered(positions)))
 
     def true(self, positions: np.ndarray) -> TrueCells:
         """Summarise true cells, read once."""
-        return self.recent.get(("true", positions.tobytes()), lambda: self._true(positions))
+        return self.recent.get((self, "true", positions.tobytes()), lambda: self._true(positions))
 
     def margin_sums(self, positions: np.ndarray, generator: np.random.Generator) -> MarginSums:
         """Halve true cells for the copy margin; the generator is the same wherever the positions are."""
-        key = "margin", positions.tobytes()
+        key = self, "margin", positions.tobytes()
         return self.recent.get(key, lambda: margin_sums(take(self.cells, positions), generator))
 
     def _true(self, positions: np.ndarray) -> TrueCells:
@@ -465,10 +471,12 @@ def scored_fold_of(
     space: str,
     seed: int,
     threads: int = 1,
+    recent: Recent | None = None,
 ) -> ScoredFold:
     """Describe what all predictions of a fold share, from all cells in the run's space; "zscore" has no fold changes.
 
-    `training` is from `summarise_training`; without it, metrics that need training cells are `unsupported`.
+    `training` is from `summarise_training`; without it, metrics that need training cells are `unsupported`. Folds may share
+    what they keep of cells, `recent`.
     """
     linear = space != "zscore"
     own_gene = own_columns([c.perturbation for c in split.conditions], cells.var_names)
@@ -481,7 +489,7 @@ def scored_fold_of(
         linear=linear,
         seed=seed,
         threads=threads,
-        sets=CellSets(cells, own_gene, training, linear=linear),
+        sets=CellSets(cells, own_gene, training, linear=linear, recent=recent),
     )
 
 
@@ -516,7 +524,7 @@ class Recent:
             return value
 
 
-def _bytes_of(value: object) -> int:
+def _bytes_of(value: Any) -> int:
     """Bytes of the arrays in a value."""
     if isinstance(value, tuple):
         return sum(_bytes_of(part) for part in value)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -91,21 +91,61 @@ class Block:
 
 
 @dataclass(frozen=True)
-class BlockedFold:
-    """A fold and direction that is scored block by block; the truth is summarised by whoever comes first, and kept."""
+class KeptFiles:
+    """Results that are computed by whoever comes first, and kept in files for all others."""
 
-    fold: ScoredFold
-    """All conditions."""
-    folder: Path | None = None
-    """Where summaries of the truth are kept; None: nowhere."""
-    depends_on: str = ""
-    """Hash of the cells, the training cells and the split."""
-    size: int = 0
-    """Conditions of a block; 0: as many as `BLOCK_BYTES` hold."""
+    folder: Path
+    depends_on: str
+    """Hash of what all results depend on: the cells, the training cells and the split."""
     trusts: Callable[[Path], bool] = Path.is_file
     """Whether a file that is there may be read."""
     made: Callable[[Path], None] = lambda path: None
     """Called with each file that has been written."""
+
+    def get(self, name: str, make: Callable[[], T], *classes: type) -> T:
+        """Read what is kept under a name, or make and keep it; one process at a time makes it, the others wait.
+
+        `classes` are the dataclasses that may be in it. Raises `StoreError` if the file cannot be written.
+        """
+        key = hashlib.sha256("/".join((name, self.depends_on, code_hash())).encode()).hexdigest()
+        path = self.folder / f"{key}.npz"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{key}.lock")):
+            found: T | None = self._read(path, key, *classes)
+            if found is None:
+                found = make()
+                checked_arrays.put(path, {"key": key, "content": found})
+                self.made(path)
+        return found
+
+    def _read(self, path: Path, key: str, *classes: type) -> Any:
+        if not self.trusts(path):
+            return None
+        try:
+            kept = checked_arrays.get(path, *classes)
+            if kept["key"] == key:
+                return kept["content"]
+            log.warning("%s is of other data or code; it is computed again.", path)
+        except checked_arrays.Damaged as error:
+            log.warning("%s It is computed again.", error)
+        return None
+
+
+@dataclass(frozen=True)
+class BlockedFold:
+    """A fold and direction that is scored block by block."""
+
+    fold: ScoredFold
+    """All conditions."""
+    kept: KeptFiles | None = None
+    """Where summaries of the truth are kept; None: nowhere."""
+    size: int = 0
+    """Conditions of a block; 0: as many as `BLOCK_BYTES` hold."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder for files that are gone when they are closed; None: that of the system."""
+        return self.kept.folder if self.kept else None
 
     def blocks(self) -> Iterator[Block]:
         """Yield all conditions in blocks, each with its summary of the truth."""
@@ -130,36 +170,11 @@ class BlockedFold:
         return Facts(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
     def keep(self, name: str, make: Callable[[], T], *classes: type) -> T:
-        """Read what the folder keeps under a name, or make and keep it; one process at a time makes it, the others wait.
-
-        `classes` are the dataclasses that may be in it. Raises `StoreError` if the file cannot be written.
-        """
-        if self.folder is None:
-            return make()
+        """Read what is kept of this fold under a name, or make and keep it, see `KeptFiles.get`."""
         fold = self.fold
-        parts = (name, self.depends_on, fold.direction, str(fold.seed), str(fold.linear), code_hash())
-        key = hashlib.sha256("/".join(parts).encode()).hexdigest()
-        path = self.folder / f"{key}.npz"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(f".{key}.lock")):
-            found: T | None = self._read(path, key, *classes)
-            if found is None:
-                found = make()
-                checked_arrays.put(path, {"key": key, "content": found})
-                self.made(path)
-        return found
-
-    def _read(self, path: Path, key: str, *classes: type) -> Any:
-        if not self.trusts(path):
-            return None
-        try:
-            kept = checked_arrays.get(path, *classes)
-            if kept["key"] == key:
-                return kept["content"]
-            log.warning("%s is of other data or code; it is computed again.", path)
-        except checked_arrays.Damaged as error:
-            log.warning("%s It is computed again.", error)
-        return None
+        return (
+            self.kept.get(f"{name}/{fold.direction}/{fold.seed}/{fold.linear}", make, *classes) if self.kept else make()
+        )
 
     def _truth(self, part: ScoredFold) -> TruthSummary:
         """Summarise the truth of a block; the positions of its cells follow from the fold, and are not kept."""
@@ -181,7 +196,7 @@ class ScoredSet:
         block: Block,
         predicted: PredictionSummary,
         *,
-        start: Start | np.ndarray = "start",
+        start: Start | Sequence[np.ndarray] = "start",
         as_truth: bool = False,
     ) -> None:
         """Score the next block; see `evaluate` for `start` and `as_truth`."""
@@ -198,7 +213,7 @@ class ScoredSet:
             for name in self.parts[0]
         }
 
-    def all(self, truth: Profiles | None, start: Start | np.ndarray = "start") -> Values:
+    def all(self, truth: Profiles | None, start: Start | Sequence[np.ndarray] = "start") -> Values:
         """Add retrieval, where mean profiles of both sides are there."""
         if self.means is None or truth is None:
             return self.single()
@@ -206,7 +221,11 @@ class ScoredSet:
 
 
 def with_retrieval(
-    fold: ScoredFold, single: Values, truth: Profiles, predicted: Profiles, start: Start | np.ndarray = "start"
+    fold: ScoredFold,
+    single: Values,
+    truth: Profiles,
+    predicted: Profiles,
+    start: Start | Sequence[np.ndarray] = "start",
 ) -> Values:
     """Add retrieval to the values of metrics that look at one condition at a time."""
     return in_order({**single, **retrieve(fold, truth, predicted, start=start)})

@@ -81,10 +81,12 @@ class OfWhole(Protocol):
     """What the summary of half of the true cells takes from that of all."""
 
     @property
-    def bandwidths(self) -> np.ndarray: ...
+    def bandwidths(self) -> np.ndarray:
+        """Bandwidth of the kernel [condition]."""
 
     @property
-    def half_margin_bound(self) -> np.ndarray: ...
+    def half_margin_bound(self) -> np.ndarray:
+        """Lower bound of the copy margin of real cells compared with half of the true cells [condition]."""
 
 
 def summarise_truth(
