@@ -153,7 +153,8 @@ def share(populations: Mapping[Start, Index], fold: Fold) -> tuple[list[Index], 
 def capped(a: Index, b: Index, fold: Fold) -> Halves:
     """Leave at most `input_cells` of the cells A, drawn at random, and add the others to B; both are sorted."""
     most = fold.input_cells
-    order = fold.generator.permutation(a) if len(a) > most else a
+    # a generator of its own, so that a cap moves no other cell
+    order = fold.generator.spawn(1)[0].permutation(a) if len(a) > most else a
     return np.sort(order[:most]), np.sort(np.concatenate([order[most:], b]))
 
 
