@@ -116,7 +116,7 @@ def retrieve(
             continue
         part = fold.part(group)
         reference = part.means("reference")
-        inputs = part.means(start) if isinstance(start, str) else [start[number] for number in group]
+        inputs = part.means(start) if isinstance(start, str) else [start[int(number)] for number in group]
         known = {
             "truth": Rows(truth, group),
             "predicted": Rows(predicted, group),

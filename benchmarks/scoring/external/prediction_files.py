@@ -19,6 +19,7 @@ from benchmarks.data.readers.h5ad import H5ad, Keys, matrix_of, open_h5ad, tell_
 from benchmarks.data.readers.labels import likely
 from benchmarks.data.readers.stored_matrix import opened
 from benchmarks.data.readers.value_space import ASSUMED
+from benchmarks.data.row_hashes import table_hashes
 from benchmarks.data.schema import Space, check_values
 from benchmarks.errors import DataError
 from benchmarks.scoring.scored_fold import mean_profile, take

@@ -95,8 +95,8 @@ def score_files(request: ScoringRequest) -> Scored:
         blocked = BlockedFold(fold)
         calibration = calibrate(blocked) if request.calibrate else Calibration({}, pd.DataFrame())
         facts = blocked.facts()
-        with scratch() as file:
-            truth = blocked.profiles(file)
+        with scratch() as means:
+            truth = blocked.profiles(means)
             tables = [
                 *_baselines(blocked, truth),
                 *(_score(blocked, truth, n, p, request) for n, p in zip(names, predictions, strict=True)),
