@@ -11,11 +11,10 @@ import pytest
 import scipy.sparse as sp
 
 from benchmarks.contract import Prediction
-from benchmarks.scoring import references as references_module
 from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.evaluate import evaluate, score_rows
 from benchmarks.scoring.metrics.all_metrics import METRICS, find_metric
-from benchmarks.scoring.references import as_prediction, calibrate, halves, planted, references
+from benchmarks.scoring.references import as_prediction, halves, planted, references
 from benchmarks.scoring.scored_fold import own_columns, scored_fold_of, summarise_training, take
 from benchmarks.scoring.scored_set import BlockedFold
 from benchmarks.scoring.summaries import PredictionSummary, summarise_predictions, summarise_truth, top_genes
@@ -43,7 +42,6 @@ def score(scored, load):
 @pytest.mark.parametrize("direction", ["n2p", "p2n"])
 def test_oracle_reaches_best(direction):
     scored = make_fold(direction=direction)
-    truth = summarise_truth(scored)
     oracle = dict(references(BlockedFold(scored)))["oracle"]
     for metric in METRICS:
         if metric.name not in oracle or metric.best is None or metric.name in U_STATISTICS:
@@ -190,7 +188,6 @@ def test_threads_do_not_matter():
     tables = []
     for threads in (1, 2):
         scored = make_fold(cells, threads=threads)
-        truth = summarise_truth(scored)
         values = dict(references(BlockedFold(scored)))["split_half"]
         tables.append({name: scores.values for name, scores in values.items()})
     for name, values in tables[0].items():
