@@ -95,16 +95,18 @@ def references(blocked: BlockedFold, expectation: Expectation | None = None) -> 
         yield name, {**values, **{metric: split_half[metric] for metric in U_STATISTICS if metric in values}}
     training = fold.training
     if training is not None and fold.direction == "n2p":
-        # cells of the state that a condition starts from, which no perturbation has changed
+        # cells of the state that a condition starts from, which no perturbation has changed; and with the perturbed genes
+        # lowered, which is what the condition's name says
         has = np.array([len(training.start_like(condition)) > 0 for condition in fold.conditions])
         same = training.cells is fold.cells
         sets = fold.sets if same else CellSets(training.cells, fold.own_gene, training, linear=fold.linear)
 
         def others(block: Block) -> PredictionSummary:
-            return summarise_cells(block.fold, block.truth, lambda n: _start_like(block.fold, training, n), sets)
+            return summarise_cells(block.fold, block.truth, partial(_start_like, block.fold, training), sets)
 
         def named(block: Block) -> PredictionSummary:
-            return summarise_predictions(block.fold, block.truth, lambda n: names_only(block.fold, training, n))
+            start = partial(_start_like, block.fold, training)
+            return summarise_cells(block.fold, block.truth, start, sets, own_genes_at=0.0 if fold.linear else LOWERED_Z)
 
         yield "other_controls", _only_where(has, _score(blocked, others)[0])
         yield "names_only", _only_where(has, _score(blocked, named)[0])
@@ -155,16 +157,6 @@ def few(fold: ScoredFold, positions: np.ndarray) -> np.ndarray:
 
 def _start_like(fold: ScoredFold, training: TrainingSummary, number: int) -> np.ndarray:
     return few(fold, training.start_like(fold.conditions[number]))
-
-
-def names_only(fold: ScoredFold, training: TrainingSummary, number: int) -> Prediction | None:
-    """Predict what a condition's name says: cells of `other_controls` with the perturbed genes lowered; None without cells."""
-    own = _start_like(fold, training, number)
-    if not len(own):
-        return None
-    cells = np.array(dense(take(training.cells, own)))
-    cells[:, fold.perturbed_genes(number)] = 0.0 if fold.linear else LOWERED_Z
-    return Prediction(cells, unit="cell")
 
 
 def halves(fold: ScoredFold, repeat: int) -> tuple[list[np.ndarray], list[np.ndarray]]:

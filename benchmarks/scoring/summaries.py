@@ -13,7 +13,7 @@ from benchmarks.contract import Prediction
 from benchmarks.scoring.metrics.copying import MarginBounds, honest_margin
 from benchmarks.scoring.metrics.differential import Tests, linear_mean, test_genes
 from benchmarks.scoring.metrics.distribution import bandwidth, e_distance, mmd_rbf, wasserstein
-from benchmarks.scoring.metrics.rank_sum import SortedCells, sort_cells
+from benchmarks.scoring.metrics.rank_sum import SortedCells, sort_cells, with_genes_at
 from benchmarks.scoring.scored_fold import CellSets, ScoredFold, TrueCells, take
 
 TOPS = (20, 50, 100)
@@ -180,11 +180,17 @@ def summarise_predictions(
 
 
 def summarise_cells(
-    fold: ScoredFold, truth: TruthSummary, positions: Callable[[int], np.ndarray], sets: CellSets | None = None
+    fold: ScoredFold,
+    truth: TruthSummary,
+    positions: Callable[[int], np.ndarray],
+    sets: CellSets | None = None,
+    *,
+    own_genes_at: float | None = None,
 ) -> PredictionSummary:
     """Summarise real cells as predictions, those at the positions of each condition; a condition without any has none.
 
-    `sets` are of the table that the cells are in; default: the fold's. Cells that conditions share are read once.
+    `sets` are of the table that the cells are in; default: the fold's. Cells that conditions share are read once. With
+    `own_genes_at` the condition's perturbed genes have this value, 0 or less, in all cells.
     """
     source = sets or fold.sets
 
@@ -192,14 +198,25 @@ def summarise_cells(
         own = positions(number)
         if not len(own):
             return None
-        cells = source.true(own)
+        cells, genes = source.true(own), fold.perturbed_genes(number)
+
+        def lowered(profile: np.ndarray) -> np.ndarray:
+            if own_genes_at is None:
+                return profile
+            profile = profile.copy()
+            profile[genes] = own_genes_at
+            return profile
+
+        def ordered(sorted_cells: SortedCells) -> SortedCells:
+            return sorted_cells if own_genes_at is None else with_genes_at(sorted_cells, genes, own_genes_at)
+
         if len(own) < 2:
-            return cells.profile, None
-        return cells.profile, PredictedCells(
-            cells.ordered,
-            cells.linear_mean,
-            lambda rows: source.ordered(np.sort(own[rows])),
-            lambda rows: fold.project_true(number, cells, rows),
+            return lowered(cells.profile), None
+        return lowered(cells.profile), PredictedCells(
+            ordered(cells.ordered),
+            lowered(cells.linear_mean),
+            lambda rows: ordered(source.ordered(np.sort(own[rows]))),
+            lambda rows: fold.project_true(number, cells, rows),  # which leaves these genes out
         )
 
     return _summarise(fold, truth, read)
