@@ -25,6 +25,7 @@ from benchmarks.execution.models.local_model import LocalModel
 from benchmarks.execution.models.model_environment import create, environment_of
 from benchmarks.execution.unit import make_query
 from benchmarks.tasks.splits import Split, split
+from benchmarks.training_data import CellsInMemory
 
 HEAVY = ("torch", "scvi", "scgen", "gears", "biolord", "scanpy", "lightning", "sklearn", "ot", "jax", "ott", "flax")
 """Packages that importing a plugin file may not import: listing models must stay cheap."""
@@ -102,7 +103,7 @@ def fitted(record: Baseline, train: Train, seed: int) -> Model:
     """Build with the quick settings, and fit in a fresh working folder."""
     model = open_model(record)
     with tempfile.TemporaryDirectory(dir=train.workdir) as folder:
-        model.fit(replace(train, cells=train.cells.copy(), workdir=Path(folder)), seed=seed)
+        model.fit(replace(train, data=CellsInMemory(train.cells.copy()), workdir=Path(folder)), seed=seed)
     return model
 
 
@@ -172,6 +173,13 @@ def survives_saving(case: Case) -> str:
         return _difference(asked, _answers(restored, [query for query, _ in asked]), "the saved and the loaded model")
 
 
+def states_what_it_reads(case: Case) -> str:
+    """The record says needs="cells" only if fit reads train.cells or train.batches."""
+    if isinstance(case.model, ChildModel) or case.record.needs == "profiles" or case.model.read.all_cells:
+        return ""
+    return "needs is 'cells', but neither train.cells nor train.batches was read; say needs='profiles'."
+
+
 def keeps_random_state(case: Case) -> str:
     """NumPy's global random state is the same before and after fit and predict."""
     used = case.changed_global_state
@@ -185,6 +193,7 @@ CHECKS: tuple[Callable[[Case], str], ...] = (
     repeats_itself,
     forgets_queries,
     survives_saving,
+    states_what_it_reads,
     keeps_random_state,
 )
 

@@ -16,6 +16,7 @@ from benchmarks.execution.prediction_store import digest_of
 from benchmarks.execution.proof import LEAK, PROVED, prove
 from benchmarks.execution.unit import make_query
 from benchmarks.tasks.leakage import HiddenCells
+from benchmarks.training_data import CellsInMemory
 
 EXPECTED = (
     "predictions are no hidden cells, and do not change with hidden cells or with what was asked before: in each direction "
@@ -40,7 +41,7 @@ def _leak(record: Baseline, screen: Screen, direction: Direction) -> str:
         model, answers = ChildModel(record, {**record.settings, **record.quick}), []
         try:
             with tempfile.TemporaryDirectory(dir=screen.train.workdir) as folder:
-                train = replace(screen.train, cells=read(cells, screen.fold.train), workdir=Path(folder))
+                train = replace(screen.train, data=CellsInMemory(read(cells, screen.fold.train)), workdir=Path(folder))
                 model.fit(train, seed=SEED)
             for number, way in questions:
                 condition = screen.fold.conditions[number]

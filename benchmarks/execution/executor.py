@@ -6,7 +6,7 @@ import importlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from benchmarks.data.download import cache_dir
 from benchmarks.errors import UnknownName
 from benchmarks.execution.events import Event, Watcher
 from benchmarks.execution.fold_scoring import FoldScoring
+from benchmarks.execution.memory import default_memory
 from benchmarks.execution.models.child_model import ChildModel
 from benchmarks.execution.models.model_environment import root as environments
 from benchmarks.execution.plan import Plan, RunSpec
@@ -40,6 +41,9 @@ class Execution:
     """Whether every training is repeated with noise in place of all hidden cells, see `proof`."""
     keep_predictions: bool = False
     """Whether predictions are kept when they have been scored; their mean profiles always are."""
+    memory: int = field(default_factory=default_memory)
+    """Bytes that all trainings of a moment may take together; those that read all cells are left out where they take more
+    (see `memory`)."""
     figures: bool = True
     data_dir: Path | None = None
     """Folder with local copies of data files."""

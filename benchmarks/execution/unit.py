@@ -27,6 +27,7 @@ from benchmarks.data.store.sealed_folder import SEAL, read_seal, seal
 from benchmarks.errors import BenchmarkError, LeakageError, ModelTimeout, ScoringError, StoreError, Unsupported, explain
 from benchmarks.execution import prediction_store as store
 from benchmarks.execution.events import Progressed, StageStarted, UnitFailed, Watcher, ignore
+from benchmarks.execution.fold_cells import FoldCells
 from benchmarks.execution.fold_scoring import FoldScoring
 from benchmarks.execution.ledger import forget_records, read_record, remember_record
 from benchmarks.execution.models.child_model import Model
@@ -38,6 +39,7 @@ from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.scored_set import ScoredSet
 from benchmarks.scoring.summaries import summarise_predictions
 from benchmarks.seeds import derive
+from benchmarks.tasks.fold_statistics import FoldStatistics, fold_statistics
 from benchmarks.tasks.leakage import HiddenCells, audit_query, audit_train
 from benchmarks.tasks.splits import Split, TestCondition
 
@@ -129,7 +131,7 @@ class Unit:
             model.load(fitted)
             return replace(outcome, fit_seconds=float(kept["fit_seconds"]), shared_training=True)
         self.emit(StageStarted(self.spec, "fit"))
-        model.fit(self._training(cells), seed=self.spec.seed)
+        model.fit(self._training(cells, self._kept_statistics), seed=self.spec.seed)
         seconds = model.seconds
         if model.persistent:
             forget_records(fitted)
@@ -139,10 +141,16 @@ class Unit:
             remember_record(fitted / SEAL)
         return replace(outcome, fit_seconds=seconds)
 
-    def _training(self, cells: CellTable) -> Train:
-        """Give the fold's training cells among the cells of the data set."""
+    def _kept_statistics(self, cells: CellTable) -> FoldStatistics:
+        return self.plan.statistics_of(self.fold, self.folder, cells)
+
+    def _new_statistics(self, cells: CellTable) -> FoldStatistics:
+        return fold_statistics(cells, self.fold.train, self.plan.seed_of(self.fold))
+
+    def _training(self, cells: CellTable, statistics: Callable[[CellTable], FoldStatistics]) -> Train:
+        """Give the fold's training cells among the cells of the data set, and what `statistics` says of them."""
         return Train(
-            cells=read(cells, self.fold.train),
+            data=FoldCells(cells, self.fold.train, partial(statistics, cells), self.plan.seed_of(self.fold)),
             space=self.plan.space,
             perturbation_type=self.plan.dataset.card.perturbation_type,
             annotation=self.plan.dataset.annotation,
@@ -252,7 +260,7 @@ class Unit:
         """Train a new predictor on the training cells among those given, and ask; see `proof.Ask`."""
         answers = []
         with _opened(open_model) as model:
-            model.fit(self._training(cells), seed=self.spec.seed)
+            model.fit(self._training(cells, self._new_statistics), seed=self.spec.seed)
             for number, direction in questions:
                 query = make_query(self.fold.conditions[number], direction, cells, self.spec.seed)
                 try:

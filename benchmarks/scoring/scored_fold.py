@@ -15,7 +15,7 @@ import pandas as pd
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
-from benchmarks.contract import CONTROL, LEVELS, Direction
+from benchmarks.contract import CONTROL, Direction
 from benchmarks.data.cell_table import CellTable
 from benchmarks.data.readers.gene_columns import match_genes
 from benchmarks.scoring.endings import Ending
@@ -25,8 +25,9 @@ from benchmarks.scoring.metrics.distribution import N_COMPONENTS
 from benchmarks.scoring.metrics.rank_sum import Cells, SortedCells, sort_cells
 from benchmarks.seeds import derive
 from benchmarks.tasks.conditions import Index, TestCondition
-from benchmarks.tasks.fold_statistics import FoldStatistics, fold_statistics, labels_of
+from benchmarks.tasks.fold_statistics import FoldStatistics, fold_statistics
 from benchmarks.tasks.splits import Split
+from benchmarks.training_data import LEVELS, labels_of
 
 T = TypeVar("T")
 Step = tuple[float | None, float | None]

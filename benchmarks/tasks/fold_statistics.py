@@ -18,11 +18,11 @@ from filelock import FileLock
 from jaxtyping import Float, Int
 from numba import njit
 
-from benchmarks.contract import LEVELS, Profiles
 from benchmarks.data.cell_table import CellTable, blocks
 from benchmarks.data.store import checked_arrays
 from benchmarks.seeds import derive
 from benchmarks.tasks.conditions import Index
+from benchmarks.training_data import LEVELS, Profiles, labels_of
 
 Array = np.ndarray
 
@@ -39,8 +39,10 @@ class FoldStatistics:
     """Mean of the values, float64."""
     squares: Float[Array, "half condition gene"]
     """Sum over cells of the squared distance to the mean, float64."""
+    n_values: int
+    """Number of values that all training cells hold, without zeros that are not stored."""
 
-    def profiles(self, genes: pd.Index) -> Profiles:
+    def profiles(self) -> Profiles:
         """Join the halves: number of cells, mean and variance of every condition."""
         n = self.n.sum(axis=0)
         share = (self.n[1] / n)[:, None]
@@ -51,14 +53,7 @@ class FoldStatistics:
         step += self.squares[0]
         step += self.squares[1]
         step /= n[:, None]
-        return Profiles(self.labels.assign(n_cells=n), tuple(genes), mean, step)
-
-
-def labels_of(obs: pd.DataFrame) -> pd.DataFrame:
-    """Context, perturbation and dose (nM, 0 for none) of cells, rows numbered from 0."""
-    labels = obs[["context", "perturbation"]].astype(str).reset_index(drop=True)
-    labels["dose"] = obs["dose"].fillna(0.0).to_numpy(dtype=np.float64) if "dose" in obs else 0.0
-    return labels
+        return Profiles(self.labels.assign(n_cells=n), mean, step)
 
 
 def halve(labels: pd.DataFrame, seed: int) -> np.ndarray:
@@ -97,9 +92,10 @@ def fold_statistics(cells: CellTable, train: Index, seed: int) -> FoldStatistics
         own = group[np.searchsorted(train, positions)]
         _add(x.data, x.indices, x.indptr, own, filled, mean, squares)
     _add_zeros(n.ravel(), filled, mean, squares)
+    n_values = int(filled.sum(dtype=np.int64))
     shape = (*n.shape, n_genes)
     table = conditions.size().index.to_frame(index=False)
-    return FoldStatistics(table, n, mean.reshape(shape), squares.reshape(shape))
+    return FoldStatistics(table, n, mean.reshape(shape), squares.reshape(shape), n_values)
 
 
 def kept_statistics(path: Path, make: Callable[[], FoldStatistics]) -> FoldStatistics:

@@ -54,6 +54,7 @@ def main(
     jobs: options.Jobs = 1,
     threads: options.Threads = None,
     timeout: options.Timeout = None,
+    memory: options.Memory = None,
     device: options.Device = "cpu",
     seed: options.Seed = 0,
     h5ad: options.OwnH5ad = None,
@@ -96,6 +97,7 @@ def main(
     from benchmarks.data.own_file import OwnFile
     from benchmarks.execution.collection import run_suites
     from benchmarks.execution.executor import Execution
+    from benchmarks.execution.memory import default_memory, parse_memory
     from benchmarks.execution.plan import make_plan
     from benchmarks.execution.runner import run
     from benchmarks.tasks.batch_correction.batches import METHODS
@@ -138,6 +140,7 @@ def main(
         timeout=timeout,
         prove=prove,
         keep_predictions=keep_predictions,
+        memory=parse_memory(memory) if memory is not None else default_memory(),
         figures=figures,
         data_dir=data_dir.resolve() if data_dir else None,
     )

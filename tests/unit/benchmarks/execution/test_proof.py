@@ -22,7 +22,7 @@ def test_noise_takes_the_place_of_all_hidden_cells_and_no_other(hidden):
     np.testing.assert_array_equal(after[hidden.shown], before[hidden.shown])
     assert (after[hidden.positions] != before[hidden.positions]).any(axis=1).all()
     assert sorted(after[hidden.positions].sum(axis=1)) == sorted(before[hidden.positions].sum(axis=1))
-    assert noisy.X.has_canonical_format
+    assert read(noisy).X.has_canonical_format
     assert list(noisy.obs_names) == list(hidden.cells.obs_names)
     own = hidden.split.conditions[0]
     shown = set(hidden.shown)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from benchmarks.data.store import checked_arrays
 from benchmarks.tasks import fold_statistics as module
-from benchmarks.tasks.fold_statistics import FoldStatistics, fold_statistics, halve, kept_statistics, labels_of
+from benchmarks.tasks.fold_statistics import FoldStatistics, fold_statistics, halve, kept_statistics
+from benchmarks.training_data import labels_of
 
 LARGE = 1000.0
 
@@ -51,6 +52,7 @@ def assert_equal(found: FoldStatistics, cells: ad.AnnData, train: np.ndarray, se
     labels = labels_of(cells.obs.iloc[train])
     halves, x = halve(labels, seed), cells.X[train].toarray().astype(np.float64)
     assert found.n.sum() == len(train)
+    assert found.n_values == np.count_nonzero(x)
     for place, label in found.labels.iterrows():
         own = (labels == label).all(axis=1).to_numpy()
         for half in (0, 1):
@@ -59,8 +61,7 @@ def assert_equal(found: FoldStatistics, cells: ad.AnnData, train: np.ndarray, se
             if len(rows):
                 np.testing.assert_allclose(found.mean[half, place], rows.mean(axis=0), rtol=1e-12)
                 np.testing.assert_allclose(found.squares[half, place], rows.var(axis=0) * len(rows), rtol=1e-9)
-    profiles = found.profiles(cells.var_names)
-    assert profiles.genes == tuple(cells.var_names)
+    profiles = found.profiles()
     for place, label in profiles.labels[["context", "perturbation", "dose"]].iterrows():
         rows = x[(labels == label).all(axis=1).to_numpy()]
         assert profiles.labels["n_cells"][place] == len(rows)
@@ -85,7 +86,7 @@ def test_statistics_are_those_of_numpy_and_do_not_depend_on_blocks(sizes, n_cell
 def test_a_gene_that_does_not_vary_has_no_variance():
     cells = screen(200)
     cells.X = sp.csr_matrix(np.full(cells.shape, 0.1, dtype=np.float32))
-    assert (fold_statistics(cells, np.arange(200), 0).profiles(cells.var_names).variance == 0.0).all()
+    assert (fold_statistics(cells, np.arange(200), 0).profiles().variance == 0.0).all()
 
 
 def test_memory_does_not_depend_on_the_number_of_cells():
