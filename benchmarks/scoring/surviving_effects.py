@@ -78,7 +78,7 @@ def summary(table: pd.DataFrame, method: Method) -> str:
 
 def _projected(components: PCA, cells: CellTable) -> Array:
     """Transform all cells to principal components [cell, component], some at a time."""
-    found = np.empty((len(cells.obs), components.n_components_))
+    found = np.empty((len(cells.obs), len(components.axes)))
     for rows, x in blocks(cells, np.arange(len(found))):
         found[rows] = components.transform(x)
     return found

@@ -288,8 +288,10 @@ def check_training(truth: CellFile, train: CellFile, split: Split) -> list[str]:
         raise DataError(
             f"{train.name} has no cell at {absent[0]:g} nM, so there is no mean effect at this dose; add such cells."
         )
-    tested = np.concatenate(
-        [part for condition in split.conditions for part in (condition.perturbed_a, condition.perturbed_b)]
+    tested = np.unique(
+        np.concatenate(
+            [part for condition in split.conditions for part in (condition.perturbed_a, condition.perturbed_b)]
+        )
     )
     hashes = table_hashes(train)
     shared = int(np.isin(table_hashes(truth, tested), hashes).sum())

@@ -135,8 +135,10 @@ def test_disk_need_is_said(home, tmp_path):
     plan = make_plan(question(home))
     run(plan, tmp_path / "run", Execution(executor="inline", figures=False), said.append)
     (started,) = (event for event in said if isinstance(event, RunStarted))
-    made = [path for kind in ("predictions", "truth", "training") for path in (tmp_path / "run" / kind).rglob("*.np?")]
-    assert started.disk == pytest.approx(sum(path.stat().st_size for path in made), rel=0.6)
+    folder = tmp_path / "run"
+    means = sum(path.stat().st_size for path in folder.rglob("means.npy"))
+    everything = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert means < started.disk < everything
     sets = [entry for spec in plan.specs for entry in spec.sets]
     cells = sum(len(c.control_a) for c in plan.splits[0].conditions) * len(sets)
     assert disk_need(plan, sets, keep=True) - disk_need(plan, sets, keep=False) == cells * 60 * 4
