@@ -6,7 +6,7 @@ What is computed after a run (enrichment, embedding, audits of direction) starts
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,8 @@ from benchmarks.execution import prediction_store
 from benchmarks.execution.board import Kept
 from benchmarks.execution.manifest import read_manifest
 from benchmarks.execution.plan import BRACKETS, Plan, make_plan
-from benchmarks.execution.prediction_store import PredictionSet
+from benchmarks.execution.prediction_store import Outcome, PredictionSet
+from benchmarks.execution.score_store import check_means, open_means
 from benchmarks.scoring.scored_fold import mean_profile, own_columns, take
 from benchmarks.seeds import derive
 from benchmarks.tasks.question import Question
@@ -70,6 +71,8 @@ class FinishedRun:
     plan: Plan
     directions: Mapping[str, Sequence[str]]
     """Model of the run → the directions it takes."""
+    _checked: set[Path] = field(default_factory=set)
+    """Folders whose mean profiles are what was written."""
 
     def conditions(self, direction: Direction) -> list[DirectedCondition]:
         """Every test condition of every fold in one direction; raises `BenchmarkError` if the run has not this direction."""
@@ -86,12 +89,36 @@ class FinishedRun:
         return [name for name in able if not wanted or name in wanted]
 
     def prediction(self, asked: DirectedCondition, model: str, seed: int = 0) -> Prediction | None:
-        """Read what a model predicted; None where it declined, failed or has not run."""
-        entry = PredictionSet(model, asked.direction, self.plan.protocol, asked.split.fold, seed)
-        outcome = prediction_store.get_outcome(entry.folder(self.folder))
-        if outcome is None or outcome.endings[asked.number].status != "ok":
+        """Read what a model predicted; None where it declined, failed or has not run.
+
+        Raises `StoreError` where the run has not kept its predictions.
+        """
+        folder, outcome = self._outcome(asked, model, seed)
+        if outcome is None:
             return None
-        return prediction_store.checked_prediction(entry.folder(self.folder), asked.number, outcome)
+        if not outcome.kept:
+            raise StoreError(
+                f"{self.folder} has mean profiles of predictions alone, and this needs their cells; run it again with "
+                "--keep-predictions and --resume."
+            )
+        return prediction_store.checked_prediction(folder, asked.number, outcome)
+
+    def mean(self, asked: DirectedCondition, model: str, seed: int = 0) -> np.ndarray | None:
+        """Read the mean profile of what a model predicted [gene]; None as for `prediction`."""
+        folder, outcome = self._outcome(asked, model, seed)
+        if outcome is None:
+            return None
+        if folder not in self._checked:
+            check_means(folder, outcome)
+            self._checked.add(folder)
+        with open_means(folder) as means:
+            return means[asked.number]
+
+    def _outcome(self, asked: DirectedCondition, model: str, seed: int) -> tuple[Path, Outcome | None]:
+        """Find a set of predictions; no outcome where the condition has none."""
+        folder = PredictionSet(model, asked.direction, self.plan.protocol, asked.split.fold, seed).folder(self.folder)
+        outcome = prediction_store.get_outcome(folder)
+        return folder, outcome if outcome and outcome.endings[asked.number].status == "ok" else None
 
     def cells_of(self, split: Split) -> CellTable:
         """Cells as the models of a fold saw them."""

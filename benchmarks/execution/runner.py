@@ -22,8 +22,9 @@ from benchmarks.execution.manifest import read_manifest, write_manifest
 from benchmarks.execution.memory import COPIES, bytes_of_cells, bytes_of_condition, in_words
 from benchmarks.execution.models.model_environment import Environment, create, environment_of
 from benchmarks.execution.plan import Plan, RunSpec
-from benchmarks.execution.prediction_store import get_outcome, refuse_changed
+from benchmarks.execution.prediction_store import PredictionSet, get_outcome
 from benchmarks.execution.run_results import cost, score
+from benchmarks.execution.score_store import drop_unusable
 from benchmarks.execution.unit import Unit
 from benchmarks.tasks.protocol import find_protocol
 
@@ -71,11 +72,12 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
             write_csv(roles, folder / "splits" / f"{fold.protocol}-fold{fold.fold}.csv")
         write_integration(folder, board.plan)
         for entry in (entry for spec in plan.specs for entry in spec.sets):
-            refuse_changed(entry.folder(folder))
+            drop_unusable(entry.folder(folder), keep=execution.keep_predictions)
         trained = [entry for spec in plan.specs for entry in spec.due(folder)]
         proved = [entry for spec in plan.specs for entry in spec.unproved(folder) if execution.prove]
         due = [spec for spec in plan.specs if not {*trained, *proved}.isdisjoint(spec.sets)]
-        watch(RunStarted(plan, folder, len(due), tuple(name for name in board.models if name not in plan.baselines)))
+        others = tuple(name for name in board.models if name not in plan.baselines)
+        watch(RunStarted(plan, folder, len(due), others, disk_need(plan, trained, keep=execution.keep_predictions)))
         needed = _summarise_training(plan, folder, due, watch)
         watch_files(folder)
         state = "stopped"
@@ -103,6 +105,18 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
             ]
             write_manifest(folder, board, execution, state, trainings, seconds=seconds, model_seconds=model_seconds)
         return Result(folder, failures, seconds, model_seconds)
+
+
+def disk_need(plan: Plan, sets: Sequence[PredictionSet], *, keep: bool) -> int:
+    """Bytes, about, that sets of predictions take on disk, with what scoring keeps of the truth and of the training cells."""
+    n_genes, number = len(plan.cells.var_names), 8
+    folds = {(s.fold, s.direction): plan.splits[s.fold] for s in sets}
+    truth = sum(len(fold.conditions) * (2 * number + 1) for fold in folds.values())
+    labels = plan.cells.obs[["context", "perturbation", "dose"]]
+    training = len({s.fold for s in sets}) * 4 * number * len(labels.drop_duplicates())
+    means = number * sum(len(plan.splits[s.fold].conditions) for s in sets)
+    cells = sum(len(c.input(s.direction)) for s in sets for c in plan.splits[s.fold].conditions) if keep else 0
+    return n_genes * (truth + training + means + 4 * cells)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """A unit of work: one training, and the predictions of every model and direction that it serves.
 
-It is idempotent: it does nothing where the outcomes of its key are there, and writes each outcome last. It runs in the
+Predictions are scored block by block while they are made, and dropped unless they are to be kept: what stays are values and
+mean profiles. A unit is idempotent: it does nothing where the outcomes of its key are there, and writes each outcome last. It runs in the
 process of the harness, which has all cells; the predictor is a `Model` that gets training cells and queries only. Each
 direction is asked of a predictor of its own, since the inputs of one are part of the truth of the other: one that is
 restored from disk, or trained again with the same seed where it cannot be saved.
@@ -12,8 +13,8 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,20 @@ from benchmarks.contract import Direction, Prediction, Query, Train
 from benchmarks.data.cell_table import CellTable, read, select
 from benchmarks.data.store.atomic_files import clear
 from benchmarks.data.store.sealed_folder import SEAL, read_seal, seal
-from benchmarks.errors import BenchmarkError, LeakageError, ModelTimeout, StoreError, Unsupported, explain
+from benchmarks.errors import BenchmarkError, LeakageError, ModelTimeout, ScoringError, StoreError, Unsupported, explain
 from benchmarks.execution import prediction_store as store
 from benchmarks.execution.events import Progressed, StageStarted, UnitFailed, Watcher, ignore
 from benchmarks.execution.fold_cells import FoldCells
+from benchmarks.execution.fold_scoring import FoldScoring
 from benchmarks.execution.ledger import forget_records, read_record, remember_record
 from benchmarks.execution.models.child_model import Model
 from benchmarks.execution.plan import Plan, RunSpec
 from benchmarks.execution.prediction_store import Outcome, PredictionSet, digest_of, get_outcome, put_outcome
 from benchmarks.execution.proof import LEAK, NOT_PROVED, prove
+from benchmarks.execution.score_store import new_means, put_scores
 from benchmarks.scoring.endings import Ending
+from benchmarks.scoring.scored_set import ScoredSet
+from benchmarks.scoring.summaries import summarise_predictions
 from benchmarks.seeds import derive
 from benchmarks.tasks.fold_statistics import FoldStatistics, fold_statistics
 from benchmarks.tasks.leakage import HiddenCells, audit_query, audit_train
@@ -52,17 +57,26 @@ class Unit:
     """Called with `StageStarted`, `Progressed` and `UnitFailed`."""
     proving: bool = False
     """Whether predictions are proved, see `proof`."""
+    keeping: bool = False
+    """Whether predictions are kept when they have been scored."""
+    shared_scoring: FoldScoring | None = None
+    """What units of one process share of scoring; default: the unit has its own."""
 
     @property
     def fold(self) -> Split:
         """Training cells and conditions."""
         return self.plan.splits[self.spec.fold]
 
+    @cached_property
+    def scoring(self) -> FoldScoring:
+        """Folds as they are scored."""
+        return self.shared_scoring or FoldScoring(self.plan, self.folder)
+
     def run(self, open_model: Callable[[], Model], open_child: Callable[[], Model] | None = None) -> list[Ending]:
         """Train and predict what is due with models that are opened, and prove it; returns the endings of all conditions.
 
-        `open_child` opens the models of the proof, in a process of their own; default: as `open_model`. Raises `StoreError`
-        or `LeakageError`, which end the whole run, if nothing can be written or something leaks.
+        `open_child` opens the models of the proof, in a process of their own; default: as `open_model`. Raises `StoreError`,
+        `LeakageError` or `ScoringError`, which end the whole run, if nothing can be written, something leaks, or scoring fails.
         """
         due = self.spec.due(self.folder)
         if not due and not (self.proving and self.spec.unproved(self.folder)):
@@ -77,7 +91,7 @@ class Unit:
                 with _opened(open_model) as model:
                     cost = self._fit(model, cells)
                     self._predict(model, entry, cells, replace(cost, audit=audit))
-        except (StoreError, LeakageError):
+        except (StoreError, LeakageError, ScoringError):
             raise
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it becomes a row with a reason
             self.end(*self._explain(error), audit)
@@ -160,45 +174,65 @@ class Unit:
         self.emit(Progressed(self.spec, done, total, text))
 
     def _predict(self, model: Model, entry: PredictionSet, cells: CellTable, outcome: Outcome) -> None:
-        """Predict every condition of a set, and write its outcome last."""
+        """Predict every condition of a set and score it, block by block, and write the outcome last."""
         self.emit(StageStarted(self.spec, f"predict {entry.direction}"))
-        endings, digests, seconds, folder = list[Ending](), list[str](), 0.0, entry.folder(self.folder)
-        hidden, copied, n_rows, why = self._hidden(cells, entry.direction), 0, 0, ""
-        stopped: ModelTimeout | None = None
-        for number, condition in enumerate(self.fold.conditions):
-            query = make_query(condition, entry.direction, cells, self.spec.seed)
-            unseen = np.concatenate([condition.truth(entry.direction), condition.reference(entry.direction)])
-            if not self.fold.leaky:
-                audit_query(query, cells.obs.index[unseen])
-            try:
-                prediction = _answer(model, query, stopped)
-                seconds += model.seconds
-            except (StoreError, LeakageError):
-                raise
-            except Exception as error:  # noqa: BLE001 - see run
-                endings.append(self._ending(condition, *self._explain(error)))
-                digests.append("")
-                stopped = error if isinstance(error, ModelTimeout) else None
-                continue
-            store.put_prediction(folder, number, prediction)
-            endings.append(self._ending(condition, "ok", prediction.note))
-            digests.append(digest_of(prediction))
-            n_rows += len(prediction.values)
-            if not self.fold.leaky:
-                rows, what = hidden.found_in(prediction, condition)
-                copied, why = copied + rows, why or what
+        folder, asked = entry.folder(self.folder), _Asked(self._hidden(cells, entry.direction))
+        try:
+            blocked = self.scoring.of(self.fold, entry.direction)
+            with new_means(folder) as file:
+                scored = ScoredSet(blocked.fold, file)
+                for block in blocked.blocks():
+                    answers = [self._answer(model, entry, number, cells, asked) for number in block.numbers]
+                    scored.add(block, summarise_predictions(block.fold, block.truth, answers.__getitem__))
+            outcome = put_scores(folder, scored, outcome)
+        except (StoreError, LeakageError):
+            raise
+        except Exception as error:
+            raise ScoringError(f"{self.spec.name}: predictions cannot be scored") from error
         ended = replace(
             outcome,
-            endings=tuple(endings),
-            digests=tuple(digests),
-            predict_seconds=seconds,
+            endings=tuple(asked.endings),
+            digests=tuple(asked.digests),
+            predict_seconds=asked.seconds,
             peak_memory_mb=model.peak_memory_mb,
+            kept=self.keeping,
         )
-        if why:
-            ended = ended.judged(f"{LEAK}{why} ({copied} of {n_rows} rows of all conditions)")
+        if asked.copied:
+            ended = ended.judged(f"{LEAK}{asked.why} ({asked.copied} of {asked.n_rows} rows of all conditions)")
         put_outcome(folder, ended)
-        if stopped:
-            raise stopped
+        if asked.stopped:
+            raise asked.stopped
+
+    def _answer(
+        self, model: Model, entry: PredictionSet, number: int, cells: CellTable, asked: _Asked
+    ) -> Prediction | None:
+        """Ask one question, and remember how it ended; None where there is no prediction."""
+        condition = self.fold.conditions[number]
+        query = make_query(condition, entry.direction, cells, self.spec.seed)
+        if not self.fold.leaky:
+            unseen = np.concatenate([condition.truth(entry.direction), condition.reference(entry.direction)])
+            audit_query(query, cells.obs.index[unseen])
+        try:
+            if asked.stopped:  # the model was ended by an earlier question
+                raise asked.stopped
+            prediction = model.predict(query)
+        except (StoreError, LeakageError):
+            raise
+        except Exception as error:  # noqa: BLE001 - see run
+            asked.endings.append(self._ending(condition, *self._explain(error)))
+            asked.digests.append("")
+            asked.stopped = error if isinstance(error, ModelTimeout) else None
+            return None
+        asked.seconds += model.seconds
+        if self.keeping:
+            store.put_prediction(entry.folder(self.folder), number, prediction)
+        asked.endings.append(self._ending(condition, "ok", prediction.note))
+        asked.digests.append(digest_of(prediction))
+        asked.n_rows += len(prediction.values)
+        if not self.fold.leaky:
+            rows, what = asked.hidden.found_in(prediction, condition)
+            asked.copied, asked.why = asked.copied + rows, asked.why or what
+        return prediction
 
     def _prove(
         self, entry: PredictionSet, cells: CellTable, open_model: Callable[[], Model], open_child: Callable[[], Model]
@@ -250,11 +284,19 @@ class Unit:
         return Ending(condition.context, condition.perturbation, status, reason, condition.dose)
 
 
-def _answer(model: Model, query: Query, stopped: ModelTimeout | None) -> Prediction:
-    """Predict, unless the model was ended by an earlier question."""
-    if stopped:
-        raise stopped
-    return model.predict(query)
+@dataclass
+class _Asked:
+    """How the questions of a set have ended so far."""
+
+    hidden: HiddenCells
+    endings: list[Ending] = field(default_factory=list)
+    digests: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    n_rows: int = 0
+    copied: int = 0
+    """Predicted rows that are hidden cells."""
+    why: str = ""
+    stopped: ModelTimeout | None = None
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchmarks.data.cell_table import CellTable, blocks
 from benchmarks.scoring.metrics.distribution import distance_within, e_distance
-from benchmarks.scoring.scored_fold import summarise_training
+from benchmarks.scoring.scored_fold import find_components
 from benchmarks.seeds import derive
 from benchmarks.tasks.batch_correction.batches import MEANING, Method
 
@@ -40,7 +40,7 @@ def surviving_effects(before: CellTable, after: CellTable, train: Array, *, seed
         so that a mere change of scale does not count. Shares are NaN where no effect is detected, everything is where a
         side has fewer than two cells.
     """
-    components = summarise_training(before, train, derive(seed, "components")).components
+    components = find_components(before, train, derive(seed, "components"))
     sides = _projected(components, before), _projected(components, after)
     obs = before.obs.reset_index(drop=True)
     control = obs["is_control"].to_numpy()
@@ -78,7 +78,7 @@ def summary(table: pd.DataFrame, method: Method) -> str:
 
 def _projected(components: PCA, cells: CellTable) -> Array:
     """Transform all cells to principal components [cell, component], some at a time."""
-    found = np.empty((len(cells.obs), components.n_components_))
+    found = np.empty((len(cells.obs), len(components.axes)))
     for rows, x in blocks(cells, np.arange(len(found))):
         found[rows] = components.transform(x)
     return found

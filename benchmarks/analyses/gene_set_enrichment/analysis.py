@@ -159,9 +159,9 @@ def _sides(
     yield side(SPLIT_HALF, one)
     yield side(_OTHER_HALF, other)
     for model in models:
-        prediction = run.prediction(asked, model)
-        if prediction is not None:
-            yield side(model, prediction.mean() - start)
+        mean = run.mean(asked, model)
+        if mean is not None:
+            yield side(model, mean - start)
 
 
 def _shown(truth: Enriched, sets: GeneSets, wanted: tuple[str, ...]) -> list[str]:

@@ -72,6 +72,10 @@ def main(
     prove: Annotated[
         bool, Option("--prove", help="Train again on noise in place of hidden cells: equal predictions prove no leak.")
     ] = False,
+    keep_predictions: Annotated[
+        bool,
+        Option("--keep-predictions", help="Keep predicted cells, which some analyses need, not mean profiles alone."),
+    ] = False,
     resume: Annotated[bool, Option("--resume", help="Go on with the newest run of the same data.")] = False,
     figures: Annotated[bool, Option(help="Whether to draw figures.")] = True,
     show: Annotated[bool, Option("--list", help="Show suites, models, data sets, metrics.")] = False,
@@ -135,6 +139,7 @@ def main(
         device=check_device(device),
         timeout=timeout,
         prove=prove,
+        keep_predictions=keep_predictions,
         memory=parse_memory(memory) if memory is not None else default_memory(),
         figures=figures,
         data_dir=data_dir.resolve() if data_dir else None,

@@ -19,6 +19,7 @@ from benchmarks.data.readers.h5ad import H5ad, Keys, matrix_of, open_h5ad, tell_
 from benchmarks.data.readers.labels import likely
 from benchmarks.data.readers.stored_matrix import opened
 from benchmarks.data.readers.value_space import ASSUMED
+from benchmarks.data.row_hashes import table_hashes
 from benchmarks.data.schema import Space, check_values
 from benchmarks.errors import DataError
 from benchmarks.scoring.scored_fold import mean_profile, take
@@ -287,8 +288,10 @@ def check_training(truth: CellFile, train: CellFile, split: Split) -> list[str]:
         raise DataError(
             f"{train.name} has no cell at {absent[0]:g} nM, so there is no mean effect at this dose; add such cells."
         )
-    tested = np.concatenate(
-        [part for condition in split.conditions for part in (condition.perturbed_a, condition.perturbed_b)]
+    tested = np.unique(
+        np.concatenate(
+            [part for condition in split.conditions for part in (condition.perturbed_a, condition.perturbed_b)]
+        )
     )
     hashes = table_hashes(train)
     shared = int(np.isin(table_hashes(truth, tested), hashes).sum())
