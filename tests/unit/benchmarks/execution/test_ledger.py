@@ -81,3 +81,21 @@ def test_statistics_that_were_changed_end_a_training_and_are_made_anew_for_scori
         ledger.drop_changed_files(tmp_path)
         assert not path.exists()
         ledger.check_unchanged(path)
+
+
+def test_files_are_trusted_that_this_process_found_or_wrote(tmp_path: Path) -> None:
+    found, written, planted = (tmp_path / "truth" / f"{name}.npz" for name in ("found", "written", "planted"))
+    found.parent.mkdir()
+    found.write_bytes(b"1")
+    assert ledger.is_trusted(found)
+    with ledger.ledger(tmp_path):
+        ledger.watch_files(tmp_path)
+        for path in (written, planted):
+            path.write_bytes(b"2")
+        ledger.watch_file(written)
+        assert [ledger.is_trusted(path) for path in (found, written, planted)] == [True, True, False]
+        written.write_bytes(b"3")
+        assert not ledger.is_trusted(written)
+        ledger.drop_changed_files(tmp_path)
+        assert [path.exists() for path in (found, written, planted)] == [True, False, False]
+        assert not ledger.is_trusted(written)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.data.own_file import OwnFile
-from benchmarks.errors import StoreError
+from benchmarks.errors import ScoringError, StoreError
 from benchmarks.execution import score_store
 from benchmarks.execution.events import RunStarted, UnitStarted
 from benchmarks.execution.executor import Execution
@@ -142,3 +142,12 @@ def test_disk_need_is_said(home, tmp_path):
     sets = [entry for spec in plan.specs for entry in spec.sets]
     cells = sum(len(c.control_a) for c in plan.splits[0].conditions) * len(sets)
     assert disk_need(plan, sets, keep=True) - disk_need(plan, sets, keep=False) == cells * 60 * 4
+
+
+def test_fault_of_scoring_is_no_failure_of_the_model(home, tmp_path, monkeypatch):
+    def broken(*given):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("benchmarks.scoring.summaries.wasserstein", broken)
+    with pytest.raises(ScoringError, match="no_change"):
+        go(home, tmp_path / "run")
