@@ -15,7 +15,7 @@ from benchmarks.data.store.atomic_files import atomic
 from benchmarks.errors import StoreError
 
 KEPT = ("predictions/**/outcome.json", "fitted/*/seal.json")
-PARAMETERS, SUMMARIES = ("integration/**/*", "training/*.npz"), "truth/**/*"
+PARAMETERS, SUMMARIES = "integration/**/*", ("truth/**/*", "training/*.npz")
 _open: dict[Path, dict[Path, bytes]] = {}
 """Folder of a run that goes → file → content."""
 _watched: dict[Path, dict[Path, str]] = {}
@@ -74,7 +74,7 @@ def forget_records(folder: Path) -> None:
 
 def watch_files(run: Path) -> None:
     """Remember the digests of what a run has written before its models are trained."""
-    paths = [path for kind in (*PARAMETERS, SUMMARIES) for path in run.resolve().glob(kind) if path.is_file()]
+    paths = [path for kind in (PARAMETERS, *SUMMARIES) for path in run.resolve().glob(kind) if path.is_file()]
     _watched[run.resolve()] = {path: _digest(path) for path in paths}
 
 
@@ -100,11 +100,12 @@ def is_trusted(path: Path) -> bool:
 
 
 def drop_changed_files(run: Path) -> None:
-    """Remove summaries of the truth that others have written or changed while models were trained, so that they are made again."""
+    """Remove summaries that others have written or changed while models were trained, so that they are made again."""
     known = _watched.get(run.resolve(), {})
-    for path in run.resolve().glob(SUMMARIES):
-        if path.is_file() and not (path in known and _is(path, known[path])):
+    for path in [path for kind in SUMMARIES for path in run.resolve().glob(kind) if path.is_file()]:
+        if not (path in known and _is(path, known[path])):
             path.unlink()
+            known.pop(path, None)
 
 
 def _is(path: Path, digest: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,12 +78,12 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
         due = [spec for spec in plan.specs if not {*trained, *proved}.isdisjoint(spec.sets)]
         others = tuple(name for name in board.models if name not in plan.baselines)
         watch(RunStarted(plan, folder, len(due), others, disk_need(plan, trained, keep=execution.keep_predictions)))
-        _summarise_training(plan, folder, due, watch)
+        needed = _summarise_training(plan, folder, due, watch)
         watch_files(folder)
         state = "stopped"
         try:
             preparing = time.perf_counter()
-            runnable = _prepared(plan, folder, due, execution, watch)
+            runnable = _prepared(plan, folder, due, needed, execution, watch)
             start += time.perf_counter() - preparing
             for event in executor.run(runnable):
                 watch(event)
@@ -134,22 +134,32 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _summarise_training(plan: Plan, folder: Path, specs: Sequence[RunSpec], watch: Watcher) -> None:
-    """Make the statistics of training cells that are not in the folder yet, one fold after the other."""
-    folds = sorted({spec.fold for spec in specs})
+def _summarise_training(plan: Plan, folder: Path, specs: Sequence[RunSpec], watch: Watcher) -> dict[int, int]:
+    """Make the statistics of training cells that are not in the folder yet, one fold after the other.
+
+    Returns fold → bytes that a training takes which reads all cells.
+    """
+    folds, needed = sorted({spec.fold for spec in specs}), {}
     for number, fold in enumerate(folds, 1):
         watch(Preparing(f"statistics of the training cells, fold {number} of {len(folds)}"))
-        plan.statistics_of(plan.splits[fold], folder)
+        found = plan.statistics_of(plan.splits[fold], folder)
+        needed[fold] = bytes_of_cells(found.n_values, int(found.n.sum()))
     watch(Preparing(""))
+    return needed
 
 
 def _prepared(
-    plan: Plan, folder: Path, specs: Sequence[RunSpec], execution: Execution, watch: Watcher
+    plan: Plan,
+    folder: Path,
+    specs: Sequence[RunSpec],
+    needed: Mapping[int, int],
+    execution: Execution,
+    watch: Watcher,
 ) -> list[RunSpec]:
     """Make the environments of isolated models, end what is not trained with the reason, and return what can be."""
     failed, runnable = dict[Path, str](), list[RunSpec]()
     for spec in specs:
-        reason = why_not_trained(plan, spec.record) or too_large(plan, folder, spec, execution)
+        reason = why_not_trained(plan, spec.record) or too_large(spec.record, needed[spec.fold], execution)
         if not reason and spec.record.isolated:
             environment = environment_of(spec.record)
             if environment.folder not in failed:
@@ -177,13 +187,9 @@ def why_not_trained(plan: Plan, record: Baseline) -> str:
     return ""
 
 
-def too_large(plan: Plan, folder: Path, spec: RunSpec, execution: Execution) -> str:
-    """Say why a model that reads all cells is not trained: they take more memory than a training may use; else ""."""
-    if spec.record.needs != "cells":
-        return ""
-    statistics = plan.statistics_of(plan.splits[spec.fold], folder)
-    needed, limit = bytes_of_cells(statistics.n_values, statistics.n.sum()), execution.memory / execution.jobs
-    if needed <= limit:
+def too_large(record: Baseline, needed: int, execution: Execution) -> str:
+    """Say why a model is not trained that reads all cells, which takes so many bytes: more than a training may use; else ""."""
+    if record.needs != "cells" or needed <= execution.memory / execution.jobs:
         return ""
     jobs = f", for {execution.jobs} trainings at a time (--jobs)" if execution.jobs > 1 else ""
     return (

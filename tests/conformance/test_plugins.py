@@ -131,6 +131,27 @@ def test_dependence_on_earlier_queries_is_found(screen: Screen, tmp_path: Path) 
     assert "forgets_queries" in {r.name for r in checks.check(record, screen) if r.problem}
 
 
+@pytest.mark.parametrize(
+    ("needs", "fit", "failing"),
+    [
+        ("profiles", "self.x = train.cells.X.sum()", {"runs"}),
+        ("profiles", "self.x = next(train.batches(8, seed))", {"runs"}),
+        ("profiles", "self.x = train.profiles.mean, train.controls.X.sum()", set()),
+        ("cells", "self.x = train.profiles.mean, train.controls.X.sum()", {"states_what_it_reads"}),
+        ("cells", "self.x = train.cells.n_obs", set()),
+        ("cells", "self.x = len(list(train.batches(100, seed)))", set()),
+        ("profiles", "train.controls.X.data[:] = 0", {"runs"}),
+    ],
+)
+def test_what_a_record_needs_is_what_it_reads(
+    needs: str, fit: str, failing: set[str], screen: Screen, tmp_path: Path
+) -> None:
+    text = plugins.HEAD.format(name="reads", fit=fit, predict="return Prediction(query.cells.X.toarray(), unit='cell')")
+    (tmp_path / "reads.py").write_text(text)
+    record = replace(registry.from_file(tmp_path / "reads.py")[0], needs=needs)  # type: ignore[arg-type]
+    assert {r.name for r in checks.check(record, screen) if r.problem} == failing
+
+
 def test_heavy_imports_are_found(tmp_path: Path) -> None:
     (tmp_path / "heavy.py").write_text(
         "import sklearn\n" + plugins.HEAD.format(name="heavy", fit="pass", predict="pass")

@@ -41,7 +41,7 @@ class InBlocks:
     def __init__(self, cells: ad.AnnData, sizes: list[int]) -> None:
         self.obs, self.var_names, self.X, self.sizes = cells.obs, cells.var_names, cells.X, sizes
 
-    def blocks(self, positions):
+    def stream(self, positions):
         ends = np.unique(np.clip(np.cumsum(self.sizes), 0, len(positions)))
         for rows in np.split(positions, ends):
             if len(rows):
@@ -100,7 +100,7 @@ def test_memory_does_not_depend_on_the_number_of_cells():
             context = pd.Categorical.from_codes(place % 1, ["a"])
             self.obs = pd.DataFrame({"context": context, "perturbation": names, "dose": np.float32(np.nan)})
 
-        def blocks(self, positions):
+        def stream(self, positions):
             for rows in np.array_split(positions, len(positions) // 200):
                 yield rows, sp.csr_matrix(np.ones((len(rows), 500), dtype=np.float32))
 
