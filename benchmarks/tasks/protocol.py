@@ -119,8 +119,8 @@ def start_from_controls(
     for condition in fold.tested:
         cells, groups = take(fold.groups[condition], fold.generator), tuple(own[condition])
         if groups not in starts:
-            sides = zip(*(pools[g] for g in groups), strict=True)
-            starts[groups] = capped(*(np.concatenate(side) for side in sides), fold)
+            a, b = (np.concatenate(side) for side in zip(*(pools[g] for g in groups), strict=True))
+            starts[groups] = capped(a, b, fold)
         tested.append(with_cells(condition, starts[groups], cells, fold))
     train += [where for c, where in fold.groups.items() if c.perturbation != CONTROL and c not in fold.held_out]
     return join(train, (half for c in tested for half in (c.perturbed_a, c.perturbed_b))), tested
@@ -162,7 +162,8 @@ def with_cells(
     condition: Condition, start: Halves, cells: Index, fold: Fold, start_dose: float | None = None
 ) -> TestCondition:
     """Divide the perturbed cells of a condition into the groups A and B."""
-    halves = capped(*np.array_split(fold.generator.permutation(cells), 2), fold)
+    half_a, half_b = np.array_split(fold.generator.permutation(cells), 2)
+    halves = capped(half_a, half_b, fold)
     return TestCondition(condition.context, condition.perturbation, *start, *halves, condition.dose, start_dose)
 
 

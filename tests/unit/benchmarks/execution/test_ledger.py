@@ -69,20 +69,6 @@ def test_watched_files(tmp_path: Path) -> None:
     ledger.check_unchanged(parameters)
 
 
-def test_statistics_that_were_changed_end_a_training_and_are_made_anew_for_scoring(tmp_path: Path) -> None:
-    path = tmp_path / "training" / "fold0.npz"
-    path.parent.mkdir()
-    path.write_bytes(b"1")
-    with ledger.ledger(tmp_path):
-        ledger.watch_files(tmp_path)
-        path.write_bytes(b"2")
-        with pytest.raises(StoreError, match="changed while"):
-            ledger.check_unchanged(path)
-        ledger.drop_changed_files(tmp_path)
-        assert not path.exists()
-        ledger.check_unchanged(path)
-
-
 def test_files_are_trusted_that_this_process_found_or_wrote(tmp_path: Path) -> None:
     found, written, planted = (tmp_path / "truth" / f"{name}.npz" for name in ("found", "written", "planted"))
     found.parent.mkdir()
@@ -99,3 +85,17 @@ def test_files_are_trusted_that_this_process_found_or_wrote(tmp_path: Path) -> N
         ledger.drop_changed_files(tmp_path)
         assert [path.exists() for path in (found, written, planted)] == [True, False, False]
         assert not ledger.is_trusted(written)
+
+
+def test_statistics_that_were_changed_end_a_training_and_are_made_anew_for_scoring(tmp_path: Path) -> None:
+    path = tmp_path / "training" / "fold0.npz"
+    path.parent.mkdir()
+    path.write_bytes(b"1")
+    with ledger.ledger(tmp_path):
+        ledger.watch_files(tmp_path)
+        path.write_bytes(b"2")
+        with pytest.raises(StoreError, match="changed while"):
+            ledger.check_unchanged(path)
+        ledger.drop_changed_files(tmp_path)
+        assert not path.exists()
+        ledger.check_unchanged(path)
