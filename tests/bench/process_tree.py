@@ -26,8 +26,9 @@ import psutil
 
 EVERY = 0.2
 """Seconds between two readings of memory."""
-WALKING = 0.05
-"""Largest share of the time that walking through the folders takes; a folder of many files is walked through less often."""
+SHARE = 0.05
+"""Largest share of the time that reading memory takes, and that walking through the folders takes; both are done less often where
+there are many processes or files."""
 GB = 1e9
 KERNEL_UNIT = 1 if sys.platform == "darwin" else 1024
 """Bytes of one unit of `ru_maxrss`."""
@@ -117,7 +118,7 @@ class Folders:
         self.peaks = {folder: max(peak, grown[folder]) for folder, peak in self.peaks.items()}
         self.peak = max(self.peak, sum(grown.values()))
         ended = time.perf_counter()
-        self._next = ended + (ended - begun) / WALKING
+        self._next = ended + (ended - begun) / SHARE
 
 
 def disk_use(folder: Path) -> int:
@@ -141,7 +142,7 @@ def measure(
     folders
         Folders whose growth is measured; they need not exist yet, and do not overlap.
     every
-        Seconds between two readings.
+        Seconds between two readings, at least.
 
     Raises
     ------
@@ -153,10 +154,12 @@ def measure(
     with subprocess.Popen(list(command), **options) as process:
         tree = ProcessTree(process.pid)
         while process.poll() is None:
+            begun_reading = time.process_time()
             tree.read()
+            cost = time.process_time() - begun_reading
             disk.read()
             with suppress(subprocess.TimeoutExpired):
-                process.wait(every)
+                process.wait(max(every, cost / SHARE))
     seconds = time.perf_counter() - begun
     disk.read(now=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
