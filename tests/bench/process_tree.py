@@ -132,9 +132,7 @@ def disk_use(folder: Path) -> int:
     return sum(found.values())
 
 
-def measure(
-    command: Sequence[str], folders: Sequence[Path] = (), every: float = EVERY, **options: Any
-) -> Measured:
+def measure(command: Sequence[str], folders: Sequence[Path] = (), every: float = EVERY, **options: Any) -> Measured:
     """Run a command to its end and measure it; `options` as of `subprocess.Popen`.
 
     Parameters
@@ -180,7 +178,9 @@ def measure(
 def main() -> int:
     """Measure the command given and write one line of JSON; returns the command's exit status."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--folder", type=Path, action="append", default=[], help="folder whose growth is measured; repeatable")
+    parser.add_argument(
+        "--folder", type=Path, action="append", default=[], help="folder whose growth is measured; repeatable"
+    )
     parser.add_argument("--every", type=float, default=EVERY, help="seconds between two readings of memory")
     parser.add_argument("--to", type=Path, help="file that the line is appended to; default: standard output")
     parser.add_argument("command", nargs="+", help="behind --")

@@ -181,11 +181,9 @@ def _cell_names(n: int, form: Form) -> list[str]:
     return [f"{code}-{1 + i % form.batches}" for i, code in enumerate(barcodes(n, seed=form.cells))]
 
 
-def write_knock_downs(folder: Path, key: str, share: float) -> Path:
-    """Write one line of Replogle 2022, `share` of its cells and of its knock-downs."""
-    form = REPLOGLE[key]
-    n_targets = max(20, round(form.knock_downs * share))
-    made = KnockDowns(form, max(400, round(form.cells * share)), n_targets)
+def write_knock_downs(folder: Path, key: str, n_cells: int, n_targets: int) -> Path:
+    """Write one line of Replogle 2022 with so many cells and knock-downs."""
+    made = KnockDowns(REPLOGLE[key], n_cells, n_targets)
     filename = next(file.filename for file in read_card("replogle").files if file.key == key)
     write_replogle(folder / filename, made.blocks(), *made.tables())
     return folder / filename
@@ -304,6 +302,12 @@ def _draw(
     return cells[np.append(row[kept], added[0])], np.append(gene[kept], added[1])
 
 
+def write_line(folder: Path, key: str, share: float) -> Path:
+    """Write one line of Replogle 2022, `share` of its cells and of its knock-downs."""
+    form = REPLOGLE[key]
+    return write_knock_downs(folder, key, max(400, round(form.cells * share)), max(20, round(form.knock_downs * share)))
+
+
 def write_compounds(folder: Path, share: float) -> list[Path]:
     """Write sci-Plex 3, `share` of its nuclei and of its compounds."""
     made = Compounds(max(2_000, round(SCIPLEX_NUCLEI * share)), max(8, round(COMPOUNDS * share)))
@@ -325,7 +329,7 @@ def main() -> None:
         begun = time.perf_counter()
         full = SCIPLEX_NUCLEI if name == "sciplex3" else REPLOGLE["k562"].cells
         share = min(1.0, given.cells / full) if given.cells else 1.0
-        paths = write_compounds(given.folder, share) if name == "sciplex3" else [write_knock_downs(given.folder, name, share)]
+        paths = write_compounds(given.folder, share) if name == "sciplex3" else [write_line(given.folder, name, share)]
         write_list(given.folder, {p.name: StandIn(sha256_of(p), p.stat().st_size) for p in paths})
         size = sum(path.stat().st_size for path in paths)
         print(f"{name}: {size / 1e9:.2f} GB in {time.perf_counter() - begun:.0f} s", file=sys.stderr)

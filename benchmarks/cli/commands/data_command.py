@@ -58,7 +58,9 @@ def main(
         raise BenchmarkError("Name a data set, or give a file with --h5ad; one of the two.")
     controls = tuple(control or ())
     labels = perturbation_key, context_key, batch_key, dose_key, dose_unit, controls, separator, values, kind
-    source = own_source(OwnFile(h5ad, *labels, gene_key=gene_key, layer=layer)) if h5ad else builtin(str(name), data_dir)
+    source = (
+        own_source(OwnFile(h5ad, *labels, gene_key=gene_key, layer=layer)) if h5ad else builtin(str(name), data_dir)
+    )
     if action == "summary":
         _summarise(source, data_dir, out)
     else:

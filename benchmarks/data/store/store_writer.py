@@ -161,7 +161,6 @@ class Spool:
         self._n_cells += len(order)
         self._waiting, self._waiting_bytes = [], 0
 
-
     @property
     def _index_kind(self) -> str:
         return NARROW if len(self.genes) <= 1 << 16 else "<i4"

@@ -76,7 +76,9 @@ def test_a_listed_file_given_as_own_file_is_simulated(files):
     assert own_source(own).card.source == "simulated"
 
 
-@pytest.mark.parametrize("text", ["[]", "{", '{"a": {"sha256": "0"}}', '{"a": {"sha256": "0", "size": 1, "real": true}}'])
+@pytest.mark.parametrize(
+    "text", ["[]", "{", '{"a": {"sha256": "0"}}', '{"a": {"sha256": "0", "size": 1, "real": true}}']
+)
 def test_a_list_that_cannot_be_read_is_refused(files, text):
     folder = files["k562"].parent
     (folder / LIST).write_text(text)

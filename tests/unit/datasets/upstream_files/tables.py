@@ -37,7 +37,10 @@ def sciplex3(folder: Path, n: int = 60) -> Study:
 
 
 def write_sciplex3(
-    folder: Path, blocks: Iterable[sp.csr_matrix], labels: Iterable[dict[str, object]], genes: tuple[list[str], list[str]]
+    folder: Path,
+    blocks: Iterable[sp.csr_matrix],
+    labels: Iterable[dict[str, object]],
+    genes: tuple[list[str], list[str]],
 ) -> dict[str, Path]:
     """Write counts [cell, gene] block by block, the rows of pData one by one, and symbols and ids of the genes."""
     screen = "GSM4150378_sciPlex3_A549_MCF7_K562_screen_"
@@ -67,7 +70,9 @@ def _entries(blocks: Iterable[sp.csr_matrix]) -> Iterator[bytes]:
     start = 0
     for block in blocks:
         x = block.tocoo()
-        fields = (_decimal(numbers, end) for numbers, end in ((x.col + 1, "\t"), (x.row + start + 1, "\t"), (x.data, "\n")))
+        fields = (
+            _decimal(numbers, end) for numbers, end in ((x.col + 1, "\t"), (x.row + start + 1, "\t"), (x.data, "\n"))
+        )
         text = np.concatenate([*fields], axis=1)
         start += block.shape[0]
         yield text[text != 0].tobytes()
