@@ -16,9 +16,11 @@ class MeanShift:
         self.strength = strength
 
     def fit(self, train: Train, *, seed: int) -> None:
-        control = (train.cells.obs["perturbation"] == CONTROL).to_numpy()
-        x = train.cells.X
-        self.shift = np.asarray(x[~control].mean(axis=0) - x[control].mean(axis=0)).ravel()
+        labels, means = train.profiles.labels, train.profiles.mean
+        control = (labels["perturbation"] == CONTROL).to_numpy()
+        n_cells = labels["n_cells"].to_numpy()
+        perturbed, controls = (np.average(means[own], axis=0, weights=n_cells[own]) for own in (~control, control))
+        self.shift = perturbed - controls
 
     def predict(self, query: Query) -> Prediction:
         sign = 1.0 if query.direction == "n2p" else -1.0
@@ -32,5 +34,6 @@ BASELINE = Baseline(
     directions=("n2p", "p2n"),
     summary="Input mean plus the mean effect of all training perturbations.",
     source="this file",
+    needs="profiles",  # means and variances; "cells" for a model that reads single cells (train.cells, train.batches)
     can=Can(unseen_perturbation="ignored", unseen_context="ignored", combination="ignored", dose="ignored"),
 )

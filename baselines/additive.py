@@ -72,15 +72,12 @@ def shrunken_means(table: pd.DataFrame, noise: pd.Series) -> pd.DataFrame:
 
 def cell_noise(train: Train) -> pd.Series:
     """Noise variance of each context's mean change, summed over genes: all cells vary as its controls do (0 if it has one)."""
-    contexts = train.cells.obs["context"].astype(str).to_numpy()
-    control = (train.cells.obs["perturbation"] == CONTROL).to_numpy()
-    found = {}
-    for context in sorted(set(contexts[control])):
-        x = train.cells.X[control & (contexts == context)].astype(np.float64)
-        n, n_perturbed = x.shape[0], int((~control & (contexts == context)).sum())
-        spread = x.power(2).sum() - n * (np.asarray(x.mean(axis=0)) ** 2).sum()
-        found[context] = spread / max(1, n - 1) * (1 / n + 1 / max(1, n_perturbed))
-    return pd.Series(found)
+    labels = train.profiles.labels
+    control = labels["perturbation"] == CONTROL
+    n = labels[control].set_index("context")["n_cells"]
+    n_perturbed = labels[~control].groupby("context")["n_cells"].sum().reindex(n.index, fill_value=0)
+    spread = n * train.profiles.variance[control.to_numpy()].sum(axis=1)
+    return spread / (n - 1).clip(1) * (1 / n + 1 / n_perturbed.clip(1))
 
 
 def carry_over(beyond: pd.DataFrame) -> float:
@@ -104,5 +101,6 @@ BASELINE = Baseline(
     summary="Input plus the sum of single effects; in a new context the mean effect plus a shrunken effect of its own.",
     source="Ahlmann-Eltze, Huber & Anders 2025, doi:10.1038/s41592-025-02772-6",
     limits="Knows no interaction; a part that was never trained on alone counts as the mean effect.",
+    needs="profiles",
     can=Can(unseen_perturbation="fallback", unseen_context="yes", combination="yes", dose="fallback"),
 )

@@ -45,5 +45,6 @@ BASELINE = Baseline(
     summary="Input plus the same perturbation's mean effect in the other contexts.",
     source="docs/decisions/splits.md",
     limits="The perturbation must have been trained on in another context.",
+    needs="profiles",
     can=Can(unseen_perturbation="no", unseen_context="yes", combination="no", dose="fallback"),
 )

@@ -11,7 +11,7 @@ from baselines.shared.components import components
 from baselines.shared.effects import changes, control_means, effects, own_changes, shifted
 from baselines.shared.persistence import load_attributes, save_attributes
 from baselines.shared.settings import checked
-from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
+from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 
 MIN_CONTROLS = 10
@@ -82,11 +82,11 @@ class GrnPropagation:
             raise Unsupported(f"a network of genes needs a perturbed gene; a {train.perturbation_type} is none")
         if train.space == "zscore":
             raise Unsupported("z-scores have no level 0 to set a knocked-out gene to")
-        self.genes = {str(gene): i for i, gene in enumerate(train.cells.var_names)}
-        obs = train.cells.obs
+        self.genes = {str(gene): i for i, gene in enumerate(train.genes)}
+        contexts = train.controls.obs["context"].to_numpy()
         self.networks: dict[str, Network] = {}
         for context, control in control_means(train).iterrows():
-            cells = train.cells.X[((obs["context"] == context) & (obs["perturbation"] == CONTROL)).to_numpy()]
+            cells = train.controls.X[contexts == context]
             if cells.shape[0] >= MIN_CONTROLS:
                 self.networks[context] = self._network(cells, control.to_numpy(), seed)
         if not self.networks:
@@ -112,10 +112,11 @@ class GrnPropagation:
 
     def _network(self, cells: np.ndarray, control: np.ndarray, seed: int) -> Network:
         one = np.zeros(cells.shape[0], dtype=int)
-        _, values, loadings = components(cells, control[None], one, self.n_components, seed)
+        mean = np.asarray(cells.mean(axis=0, dtype=np.float64)).ravel()
+        _, values, loadings = components(cells, mean[None], one, self.n_components, seed)
         squares = cells.astype(np.float64).power(2).sum()
         n_cells, n_genes = cells.shape
-        total = (squares - n_cells * (control**2).sum()) / (n_cells - 1)
+        total = (squares - n_cells * (mean**2).sum()) / (n_cells - 1)
         variances = values**2 / (n_cells - 1)
         rest = max(0.0, total - variances.sum()) / max(1, n_genes - len(variances))
         kept = np.maximum(0.0, variances - rest) / (variances + self.ridge * total / n_genes)
@@ -139,5 +140,6 @@ BASELINE = Baseline(
     source="after Kamimoto et al. 2023, doi:10.1038/s41586-022-05688-9",
     limits="The perturbed gene must be measured and expressed; correlations of controls do not separate cause from effect, and "
     "much of its score is the perturbed gene's own change.",
+    needs="profiles",
     can=Can(unseen_perturbation="yes", unseen_context="yes", combination="yes", dose="no"),
 )

@@ -100,5 +100,6 @@ BASELINE = Baseline(
     summary="Input plus the mean effect of the nearest contexts of the perturbation, or of the nearest perturbations.",
     source="Cover & Hart 1967, doi:10.1109/TIT.1967.1053964 (the rule)",
     limits="A perturbation that is new everywhere needs annotation terms in common with one trained on.",
+    needs="profiles",
     can=Can(unseen_perturbation="yes", unseen_context="yes", combination="yes", dose="yes"),
 )

@@ -30,7 +30,7 @@ class Linear:
     """λ; the paper's 0.1."""
 
     def fit(self, train: Train, *, seed: int) -> None:
-        self.genes = {gene: i for i, gene in enumerate(train.cells.var_names)}
+        self.genes = {gene: i for i, gene in enumerate(train.genes)}
         self.models = ContextModels(effects(train), self.n_components, self._fit_context)
 
     def predict(self, query: Query) -> Prediction:
@@ -68,5 +68,6 @@ BASELINE = Baseline(
     summary="Bilinear model between gene and perturbation embeddings, ridge-regularised, one per context.",
     source="Ahlmann-Eltze, Huber & Anders 2025, doi:10.1038/s41592-025-02772-6",
     limits="Perturbed genes that are not measured get the mean effect.",
+    needs="profiles",
     can=Can(unseen_perturbation="yes", unseen_context="fallback", combination="yes", dose="yes"),
 )

@@ -101,5 +101,6 @@ BASELINE = Baseline(
     summary="Bilinear model between gene components and annotation terms of the perturbed gene, one per context.",
     source="Ahlmann-Eltze, Huber & Anders 2025, doi:10.1038/s41592-025-02772-6",
     limits="Needs gene annotation; a perturbation without a term in common with a trained one gets the mean effect.",
+    needs="profiles",
     can=Can(unseen_perturbation="yes", unseen_context="fallback", combination="yes", dose="yes"),
 )

@@ -19,5 +19,6 @@ BASELINE = Baseline(
     directions=("n2p", "p2n"),
     summary="The input cells, unchanged: what copying scores.",
     source="Ahlmann-Eltze, Huber & Anders 2025, doi:10.1038/s41592-025-02772-6",
+    needs="profiles",
     can=Can(unseen_perturbation="ignored", unseen_context="ignored", combination="ignored", dose="ignored"),
 )

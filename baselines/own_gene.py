@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from baselines.shared.effects import changes, effects, group_means, own_changes, shifted
-from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
+from baselines.shared.effects import changes, control_means, effects, own_changes, shifted
+from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 
 
@@ -23,8 +23,8 @@ class OwnGene:
     def fit(self, train: Train, *, seed: int) -> None:
         if train.perturbation_type != "CRISPR":
             raise Unsupported(f"own_gene changes the perturbed gene; a {train.perturbation_type} is no gene.")
-        self.genes = {name: column for column, name in enumerate(train.cells.var_names)}
-        self.controls = group_means(train).xs(CONTROL, level="perturbation").droplevel("dose")
+        self.genes = {name: column for column, name in enumerate(train.genes)}
+        self.controls = control_means(train)
         change = own_changes(changes(effects(train)))
         level = [self.controls.loc[context].iloc[self.genes[gene]] for context, gene in change.index]
         pairs = change.to_frame("change").assign(level=level).reset_index("context")
@@ -60,5 +60,6 @@ BASELINE = Baseline(
     summary="Input with the perturbed gene alone changed, in proportion to its level in controls.",
     source="ours",
     limits="CRISPR perturbations of measured genes; knows nothing of any other gene.",
+    needs="profiles",
     can=Can(unseen_perturbation="yes", unseen_context="fallback", combination="yes", dose="no"),
 )

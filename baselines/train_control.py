@@ -1,14 +1,14 @@
 """The training controls of the context, whatever the input."""
 
-from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
+from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 
 
 class TrainControl:
-    """Return the context's training controls."""
+    """Return the context's training controls, 512 of them at most."""
 
     def fit(self, train: Train, *, seed: int) -> None:
-        self.controls = train.cells[(train.cells.obs["perturbation"] == CONTROL).to_numpy()].copy()
+        self.controls = train.controls
 
     def predict(self, query: Query) -> Prediction:
         own = (self.controls.obs["context"] == query.context).to_numpy()
@@ -24,5 +24,6 @@ BASELINE = Baseline(
     summary="The training controls of the context, whatever the input.",
     source="docs/decisions/metrics.md",
     limits="p2n only: for n2p it is no_change with other cells.",
+    needs="profiles",
     can=Can(unseen_perturbation="ignored", unseen_context="yes", combination="ignored", dose="ignored"),
 )

@@ -22,5 +22,6 @@ BASELINE = Baseline(
     summary="Input plus the mean effect of the context's training perturbations (of all contexts where it has none).",
     source="Ahlmann-Eltze, Huber & Anders 2025, doi:10.1038/s41592-025-02772-6",
     limits="Predicts the same change for every perturbation of a context.",
+    needs="profiles",
     can=Can(unseen_perturbation="ignored", unseen_context="fallback", combination="ignored", dose="yes"),
 )

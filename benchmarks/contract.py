@@ -5,25 +5,30 @@ A plugin is one file that ends in a frozen `Baseline` record; see `baselines/_te
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
 from benchmarks.errors import ContractError
+from benchmarks.training_data import CONTROL as CONTROL
+from benchmarks.training_data import LEVELS as LEVELS
+from benchmarks.training_data import CellsInMemory, TrainingData
+from benchmarks.training_data import Profiles as Profiles
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import scipy.sparse as sp
     from anndata import AnnData
     from jaxtyping import Float
 
 Direction = Literal["n2p", "p2n"]
 Ability = Literal["", "yes", "fallback", "ignored", "no"]
 Unit = Literal["cell", "draw", "mean"]
+Needs = Literal["profiles", "cells"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
-CONTROL = "control"
-"""Label of unperturbed cells in `obs["perturbation"]`, in every data set."""
 
 
 def _require(what: str, *rules: tuple[object, str]) -> None:
@@ -37,29 +42,84 @@ def no_report(done: int, total: int, text: str = "") -> None:
     """Discard progress."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Train:
-    """All a predictor may learn from.
+    """All a predictor may learn from; what is not asked for is not read.
 
-    No test cell, held-out condition or statistic of them is in it: the leakage audit has passed before `fit` sees it.
+    No test cell, held-out condition or statistic of them is in it: the leakage audit has passed before `fit` sees it. It is
+    read within `fit`. Plugins' own tests make it from an `AnnData`: `Train(cells, space, perturbation_type)`.
     """
 
-    cells: AnnData
-    """Training cells. X is a float32 CSR matrix [cell, gene] in `space`; obs has `perturbation` ("control", or gene or
-    compound names; combinations sorted, "A+B"), `context`, `batch`, `dose`, `arm`, `control_group`, `is_control`."""
     space: str
-    """Expression space of X: "log2_cp10k" (counts scaled to 10,000 per cell, log2(x + 1)), "log2_raw" (log2(count + 1)),
-    "log2_upstream" (normalised by the data set's authors, log2) or "zscore"."""
+    """Expression space of all values: "log2_cp10k" (counts scaled to 10,000 per cell, log2(x + 1)), "log2_raw" (log2(count +
+    1)), "log2_upstream" (normalised by the data set's authors, log2) or "zscore"."""
     perturbation_type: str
     """What was done to the cells: "CRISPR", "drug" or "cytokine"."""
-    annotation: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    annotation: Mapping[str, frozenset[str]]
     """Gene → annotation terms (GO ids, or the simulator's modules); empty where the data set has none."""
-    workdir: Path = Path(".")
+    workdir: Path
     """An empty folder of this fit's own, for packages that insist on writing files; removed afterwards."""
-    device: str = "cpu"
+    device: str
     """Torch device to train on."""
-    report: Callable[[int, int, str], None] = no_report
+    report: Callable[[int, int, str], None]
     """Progress: call `report(done, total, text)` once an epoch."""
+    data: TrainingData = field(repr=False)
+    """Where the harness keeps the training cells."""
+
+    def __init__(
+        self,
+        cells: AnnData | None = None,
+        space: str = "",
+        perturbation_type: str = "",
+        annotation: Mapping[str, frozenset[str]] | None = None,
+        workdir: Path = Path("."),
+        device: str = "cpu",
+        report: Callable[[int, int, str], None] = no_report,
+        *,
+        data: TrainingData | None = None,
+    ) -> None:
+        if cells is not None:
+            data = CellsInMemory(cells)
+        _require(
+            "Train",
+            (data, "cells is missing; expected an AnnData of training cells"),
+            (space and perturbation_type, "space or perturbation_type is empty; expected a name"),
+        )
+        values = space, perturbation_type, annotation or {}, workdir, device, report, data
+        for own, value in zip(fields(self), values, strict=True):
+            object.__setattr__(self, own.name, value)
+
+    @property
+    def genes(self) -> tuple[str, ...]:
+        """Names of the genes, in the order of all columns."""
+        return self.data.genes
+
+    @property
+    def profiles(self) -> Profiles:
+        """Number, mean and variance of the cells of every training condition, controls included."""
+        return self.data.profiles
+
+    @property
+    def controls(self) -> AnnData:
+        """Training controls, at most 512 of each context: the same draw for every model of a fold. Fields as in `cells`."""
+        return self.data.controls
+
+    @property
+    def cells(self) -> AnnData:
+        """All training cells, read on first use; for a record with `needs="cells"` only.
+
+        X is a float32 CSR matrix [cell, gene] in `space`; obs has `perturbation` ("control", or gene or compound names;
+        combinations sorted, "A+B"), `context`, `batch`, `dose`, `arm`, `control_group`, `is_control`.
+        """
+        return self.data.cells
+
+    def batches(self, size: int, seed: int) -> Iterator[tuple[sp.csr_matrix, pd.DataFrame]]:
+        """Read all training cells once, shuffled and at most `size` at a time; for a record with `needs="cells"` only.
+
+        Yields values [cell, gene], float32, and labels as in `cells.obs`. The same seed gives the same order. Memory does not
+        depend on the number of cells.
+        """
+        return self.data.batches(size, seed)
 
 
 @dataclass(frozen=True)
@@ -202,6 +262,9 @@ class Baseline:
     """One sentence: what it does."""
     source: str
     """Paper or package: "doi:…" or a URL."""
+    needs: Needs = "cells"
+    """What `fit` reads: "profiles" (`train.profiles`, `train.controls`), which take no more memory on a larger screen, or
+    "cells" (`train.cells`, `train.batches` too). Reading what was not asked for raises `ContractError`."""
     limits: str = ""
     """One sentence: what it cannot take."""
     licence: str = ""
@@ -230,6 +293,7 @@ class Baseline:
             f"Baseline '{self.name}'",
             (self.name.isidentifier(), "name has more than letters, digits and underscores"),
             (known, f"directions is {self.directions}; expected some of {DIRECTIONS}"),
+            (self.needs in get_args(Needs), f"needs is {self.needs!r}; expected one of {', '.join(get_args(Needs))}"),
             (callable(self.build), f"build is {self.build!r}; expected a class or function"),
             (
                 pinned and (self.isolated or not self.requirements),

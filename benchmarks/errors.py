@@ -56,6 +56,10 @@ class StoreError(BenchmarkError):
     """Results or prepared data that cannot be written or read back."""
 
 
+class ScoringError(Exception):
+    """A fault of this program while predictions are scored; it ends the run."""
+
+
 class IsolationError(BenchmarkError):
     """An isolated model's environment that cannot be made or used, or an error inside it."""
 

@@ -10,10 +10,9 @@ import pandas as pd
 import scipy.sparse as sp
 
 from baselines.shared.moved_cells import moved_cells
-from benchmarks.contract import CONTROL, Prediction, Query, Train
+from benchmarks.contract import CONTROL, LEVELS, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 
-LEVELS = ["context", "perturbation", "dose"]
 Step = tuple[float | None, float | None]
 """Doses in nM that a change leads from and to; None: from controls, or to perturbed cells without a dose."""
 Model = TypeVar("Model")
@@ -26,25 +25,15 @@ def averaging(group: np.ndarray) -> sp.csr_matrix:
 
 def group_means(train: Train) -> pd.DataFrame:
     """Mean profile of every training condition: rows `LEVELS` (dose in nM, 0 for none), columns genes, float64."""
-    obs = train.cells.obs
-    labels = pd.DataFrame({name: obs[name].astype(str) for name in LEVELS[:2]})
-    labels["dose"] = obs["dose"].fillna(0.0).astype(float)
-    codes, groups = pd.factorize(pd.MultiIndex.from_frame(labels), sort=True)
-    means = (averaging(codes) @ train.cells.X.astype(np.float64)).toarray()
-    index = pd.MultiIndex.from_tuples(list(groups), names=LEVELS)
-    return pd.DataFrame(means, index=index, columns=train.cells.var_names)
+    index = pd.MultiIndex.from_frame(train.profiles.labels[list(LEVELS)])
+    return pd.DataFrame(train.profiles.mean, index=index, columns=list(train.genes))
 
 
 def control_means(train: Train) -> pd.DataFrame:
     """Mean training control of every context that has one: rows contexts, columns genes, float64."""
-    obs, x = train.cells.obs, train.cells.X
-    control = (obs["perturbation"] == CONTROL).to_numpy()
-    contexts = obs["context"].astype(str).to_numpy()
-    found = {
-        context: np.asarray(x[control & (contexts == context)].mean(axis=0, dtype=np.float64)).ravel()
-        for context in sorted(set(contexts[control]))
-    }
-    return pd.DataFrame.from_dict(found, orient="index", columns=train.cells.var_names)
+    labels = train.profiles.labels
+    control = (labels["perturbation"] == CONTROL).to_numpy()
+    return pd.DataFrame(train.profiles.mean[control], labels.loc[control, "context"].to_numpy(), list(train.genes))
 
 
 def effects(train: Train) -> pd.DataFrame:
@@ -52,8 +41,7 @@ def effects(train: Train) -> pd.DataFrame:
 
     Rows are `LEVELS` (dose in nM, 0 for none), columns genes; `changes` takes the rows of a query's doses.
     """
-    means = group_means(train)
-    controls = means.xs(CONTROL, level="perturbation").groupby(level="context").first()
+    means, controls = group_means(train), control_means(train)
     perturbed = means.drop(index=CONTROL, level="perturbation")
     perturbed = perturbed[perturbed.index.get_level_values("context").isin(controls.index)]
     return perturbed - controls.loc[perturbed.index.get_level_values("context")].to_numpy()

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
 from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.errors import BenchmarkError
 from benchmarks.execution.load_run import DirectedCondition, FinishedRun, choose
 from benchmarks.execution.models.local_model import needing
-from benchmarks.scoring.scored_fold import summarise_training, take
+from benchmarks.scoring.scored_fold import Components, find_components, take
 from benchmarks.seeds import derive
 from reports.figures.dose_embedding_figure import CELL_COLUMNS, NEIGHBOUR_COLUMNS, REAL, draw_embedding
 
@@ -72,8 +71,7 @@ def embed(run: FinishedRun, compounds: tuple[str, ...] = (), wanted: tuple[str, 
     groups = {key: list(own) for key, own in groupby(asked, key=_key)}
     drawn = [_key(a) for a in choose(asked, compounds)] if compounds else list(groups)[:2]
     spaces = {
-        split.fold: summarise_training(run.plan.cells, split.train, _seed(run, "space")).components
-        for split in run.plan.splits
+        split.fold: find_components(run.plan.cells, split.train, _seed(run, "space")) for split in run.plan.splits
     }
     neighbours, cells = [], []
     for key, own in groups.items():
@@ -156,7 +154,7 @@ def right_doses(pool_x: np.ndarray, pool: Pool, placed: Iterable[Placed]) -> pd.
     )
 
 
-def _placed(run: FinishedRun, asked: list[DirectedCondition], models: list[str], space: PCA) -> Iterator[Placed]:
+def _placed(run: FinishedRun, asked: list[DirectedCondition], models: list[str], space: Components) -> Iterator[Placed]:
     """Read the predicted cells of some conditions with a dose, model by model."""
     for one in asked:
         for model in models:
@@ -169,7 +167,7 @@ def _placed(run: FinishedRun, asked: list[DirectedCondition], models: list[str],
 
 
 def _embedded(
-    run: FinishedRun, asked: list[DirectedCondition], models: list[str], pool: Pool, space: PCA
+    run: FinishedRun, asked: list[DirectedCondition], models: list[str], pool: Pool, space: Components
 ) -> pd.DataFrame:
     """Embed a compound's real cells and all its predicted ones together."""
     with needing("phate"):  # GPL-2, and seconds to import: an extra

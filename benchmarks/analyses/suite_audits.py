@@ -148,10 +148,10 @@ def _planted(question: ScoredFold, train: np.ndarray) -> dict[str, Answers]:
 def _turned(finished: FinishedRun, asked: list[DirectedCondition], question: ScoredFold, model: str) -> Answers:
     """Add a model's predicted change of n2p to the input of p2n."""
     inputs = (mean_profile(take(question.cells, one.condition.input("n2p"))) for one in asked)
-    predictions = (finished.prediction(one, model) for one in asked)
+    means = (finished.mean(one, model) for one in asked)
     return [
-        None if prediction is None else _mean(start + prediction.mean() - before)
-        for prediction, start, before in zip(predictions, question.start, inputs, strict=True)
+        None if mean is None else _mean(start + mean - before)
+        for mean, start, before in zip(means, question.start, inputs, strict=True)
     ]
 
 
@@ -167,4 +167,4 @@ def _score(question: ScoredFold, target: TruthSummary, model: str, given: Answer
     output = summarise_predictions(question, target, given.__getitem__)
     planted = model in (audit_tables.RIGHT, audit_tables.BLIND)
     shown = METRICS if planted else [find_metric(name) for name in audit_tables.DIRECTION_METRICS]
-    return score_rows(question, target, evaluate(question, target, output, metrics=shown), endings)
+    return score_rows(question, evaluate(question, target, output, metrics=shown), endings)

@@ -32,6 +32,9 @@ Seed = Annotated[int, Option(help="Base seed.")]
 Jobs = Annotated[int, Option(min=1, help="Trainings at a time.")]
 Threads = Annotated[int | None, Option(min=1, help="Threads of each training; default: cores / jobs.")]
 Timeout = Annotated[float | None, Option(min=0.1, help="Seconds for one fit or one prediction.")]
+Memory = Annotated[
+    str | None, Option(help="Memory a run may use, such as 4G; default: three quarters of what is free.")
+]
 Device = Annotated[str, Option(help="Torch device: cpu, cuda or mps.")]
 Plugins = Annotated[list[Path] | None, Option("--plugin", help="A plugin file of yours; repeatable.")]
 T = TypeVar("T", bound=str)

@@ -59,10 +59,12 @@ class Display(progress.Progress):
         plan, card = event.plan, event.plan.dataset.card
         self.units, self.ended = event.units, 0
         _print(f"[bold]{plan.suite.title}[/]")
-        cells = f"{plan.cells.n_obs:,} cells × {plan.cells.n_vars:,} genes, {plan.space}"
+        cells = f"{len(plan.cells.obs):,} cells × {len(plan.cells.var_names):,} genes, {plan.space}"
         _print(f"Data: {card.title} — {'SIMULATED' if card.source == 'simulated' else 'real cells'}; {cells}")
         asked = f"Protocol {plan.protocol}, {len(plan.splits)} fold(s), preset {plan.question.preset}"
         _print(f"{asked}; results in {event.folder}")
+        if event.units:
+            _print(f"On disk: about {event.disk / 1e9:.2g} GB")
         if event.kept:
             now = ", ".join(plan.baselines)
             _print(f"Trained now, where need be: {now}. Kept in the tables as they are: {', '.join(event.kept)}")

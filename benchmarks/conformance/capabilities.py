@@ -12,6 +12,7 @@ from benchmarks.conformance.checks import CheckResult, Screen, fitted, same_valu
 from benchmarks.contract import Baseline, Prediction, Query, Train
 from benchmarks.errors import Unsupported, explain
 from benchmarks.seeds import derive
+from benchmarks.training_data import CellsInMemory
 
 DOSES = (10.0, 100.0, 1000.0)
 """nM; the highest is predicted."""
@@ -59,7 +60,7 @@ def _held_out(train: Train, queries: Sequence[Query]) -> tuple[Train, Probes]:
     context, *_, new_context = sorted(set(obs["context"]))
     new, first, second = sorted(set(obs.loc[~obs["is_control"], "perturbation"]))[:3]
     gone = (obs["perturbation"] == new) | ((obs["context"] == new_context) & ~obs["is_control"])
-    training = replace(train, cells=train.cells[~gone.to_numpy()].copy())
+    training = replace(train, data=CellsInMemory(train.cells[~gone.to_numpy()].copy()))
     here = _question(queries, context, first)
     there = _question(queries, new_context, first)
     return training, {
@@ -86,7 +87,7 @@ def _dosed(train: Train, queries: Sequence[Query]) -> tuple[Train, Probes]:
     asked, known = (replace(query, start_dose=start, dose=end, cells=query.cells.copy()) for start, end in steps)
     for probe in (asked, known):
         probe.cells.obs["dose"] = probe.start_dose
-    return replace(train, cells=cells[~gone].copy(), perturbation_type="drug"), {"dose": (asked, known)}
+    return replace(train, data=CellsInMemory(cells[~gone].copy()), perturbation_type="drug"), {"dose": (asked, known)}
 
 
 def _question(queries: Sequence[Query], context: str, perturbation: str) -> Query:

@@ -14,18 +14,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from anndata import AnnData
 
 from benchmarks.contract import Baseline, Direction, Prediction, Query, Train
+from benchmarks.data.cell_table import CellTable, read, select
 from benchmarks.data.dataset import load_dataset
 from benchmarks.data.expression_space import to_space
 from benchmarks.errors import ContractError, PluginError, Unsupported, explain
 from benchmarks.execution.models.child_model import ChildModel, Model
 from benchmarks.execution.models.local_model import LocalModel
 from benchmarks.execution.models.model_environment import create, environment_of
-from benchmarks.execution.models.unit_files import plain
 from benchmarks.execution.unit import make_query
 from benchmarks.tasks.splits import Split, split
+from benchmarks.training_data import CellsInMemory
 
 HEAVY = ("torch", "scvi", "scgen", "gears", "biolord", "scanpy", "lightning", "sklearn", "ot", "jax", "ott", "flax")
 """Packages that importing a plugin file may not import: listing models must stay cheap."""
@@ -40,7 +40,7 @@ RUNS = (
 class Screen:
     """A tiny simulated screen with one fold, and what `fit` gets of it."""
 
-    cells: AnnData
+    cells: CellTable
     fold: Split
     train: Train
 
@@ -62,10 +62,11 @@ class CheckResult:
 def tiny_screen(workdir: Path) -> Screen:
     """Take the smoke screen, each knock-out held out in one context."""
     dataset = load_dataset("smoke_simulated")
-    cells, space = to_space(dataset.cells[(dataset.cells.obs["arm"] == "noNK").to_numpy()].copy(), dataset.card.space)
+    chosen = select(dataset.cells, (dataset.cells.obs["arm"] == "noNK").to_numpy())
+    cells, space = to_space(chosen, dataset.card.space)
     fold = split(cells.obs, "unseen_context", 0)
     train = Train(
-        cells=plain(cells[fold.train]),
+        cells=read(cells, fold.train),
         space=space,
         perturbation_type=dataset.card.perturbation_type,
         annotation=dataset.annotation,
@@ -102,7 +103,7 @@ def fitted(record: Baseline, train: Train, seed: int) -> Model:
     """Build with the quick settings, and fit in a fresh working folder."""
     model = open_model(record)
     with tempfile.TemporaryDirectory(dir=train.workdir) as folder:
-        model.fit(replace(train, cells=train.cells.copy(), workdir=Path(folder)), seed=seed)
+        model.fit(replace(train, data=CellsInMemory(train.cells.copy()), workdir=Path(folder)), seed=seed)
     return model
 
 
@@ -172,6 +173,13 @@ def survives_saving(case: Case) -> str:
         return _difference(asked, _answers(restored, [query for query, _ in asked]), "the saved and the loaded model")
 
 
+def states_what_it_reads(case: Case) -> str:
+    """The record says needs="cells" only if fit reads train.cells or train.batches."""
+    if isinstance(case.model, ChildModel) or case.record.needs == "profiles" or case.model.read.all_cells:
+        return ""
+    return "needs is 'cells', but neither train.cells nor train.batches was read; say needs='profiles'."
+
+
 def keeps_random_state(case: Case) -> str:
     """NumPy's global random state is the same before and after fit and predict."""
     used = case.changed_global_state
@@ -185,6 +193,7 @@ CHECKS: tuple[Callable[[Case], str], ...] = (
     repeats_itself,
     forgets_queries,
     survives_saving,
+    states_what_it_reads,
     keeps_random_state,
 )
 

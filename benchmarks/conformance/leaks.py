@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from anndata import AnnData
-
 from benchmarks.conformance.checks import SEED, CheckResult, Screen
 from benchmarks.contract import Baseline, Direction
+from benchmarks.data.cell_table import CellTable, read
 from benchmarks.errors import Unsupported, explain
 from benchmarks.execution.models.child_model import ChildModel
-from benchmarks.execution.models.unit_files import plain
 from benchmarks.execution.prediction_store import digest_of
 from benchmarks.execution.proof import LEAK, PROVED, prove
 from benchmarks.execution.unit import make_query
 from benchmarks.tasks.leakage import HiddenCells
+from benchmarks.training_data import CellsInMemory
 
 EXPECTED = (
     "predictions are no hidden cells, and do not change with hidden cells or with what was asked before: in each direction "
@@ -38,11 +37,11 @@ def check_leaks(record: Baseline, screen: Screen) -> CheckResult:
 def _leak(record: Baseline, screen: Screen, direction: Direction) -> str:
     hidden, copies = HiddenCells(screen.cells, screen.fold, direction), list[str]()
 
-    def ask(cells: AnnData, questions: Sequence[tuple[int, Direction]]) -> list[str]:
+    def ask(cells: CellTable, questions: Sequence[tuple[int, Direction]]) -> list[str]:
         model, answers = ChildModel(record, {**record.settings, **record.quick}), []
         try:
             with tempfile.TemporaryDirectory(dir=screen.train.workdir) as folder:
-                train = replace(screen.train, cells=plain(cells[screen.fold.train]), workdir=Path(folder))
+                train = replace(screen.train, data=CellsInMemory(read(cells, screen.fold.train)), workdir=Path(folder))
                 model.fit(train, seed=SEED)
             for number, way in questions:
                 condition = screen.fold.conditions[number]

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
-from anndata import AnnData
 
+from benchmarks.data.cell_table import CellTable, View
 from benchmarks.errors import DataError
 
 SpaceChoice = Literal["cp10k", "raw"]
 TARGET_SUM = 10_000.0
 
 
-def to_space(cells: AnnData, source: str, choice: SpaceChoice = "cp10k") -> tuple[AnnData, str]:
-    """Bring canonical cells, whose X is in space `source`, into the run's expression space.
+def space_name(source: str, choice: SpaceChoice = "cp10k") -> str:
+    """Name the space that cells in space `source` are brought into.
+
+    "log2_cp10k", "log2_raw", "log2_upstream" (values normalised by the data set's authors: natural logs are divided by ln 2
+    and never renormalised) or "zscore". Raises `DataError` where "raw" is asked for data that do not come as counts.
+    """
+    if choice == "raw" and source != "counts":
+        raise DataError(f"Space 'raw' needs counts; these data come as '{source}'. Leave --space at 'cp10k'.")
+    return {"ln": "log2_upstream", "log2": "log2_upstream", "zscore": "zscore"}.get(source, f"log2_{choice}")
+
+
+def to_space(cells: CellTable, source: str, choice: SpaceChoice = "cp10k") -> tuple[View, str]:
+    """Bring canonical cells, whose X is in space `source`, into the run's expression space, as they are read.
 
     Parameters
     ----------
@@ -26,20 +38,21 @@ def to_space(cells: AnnData, source: str, choice: SpaceChoice = "cp10k") -> tupl
 
     Returns
     -------
-    AnnData, str
-        New cells (float32 CSR) and the name of their space: "log2_cp10k", "log2_raw", "log2_upstream" (values normalised
-        by the data set's authors: natural logs are divided by ln 2 and never renormalised) or "zscore".
+    View, str
+        The cells and the name of their space, see `space_name`.
 
     Raises
     ------
     DataError
         "raw" was asked for data that do not come as counts.
     """
-    if choice == "raw" and source != "counts":
-        raise DataError(f"Space 'raw' needs counts; these data come as '{source}'. Leave --space at 'cp10k'.")
-    x = convert(sp.csr_matrix(cells.X, dtype=np.float32, copy=True), source, choice)
-    name = {"ln": "log2_upstream", "log2": "log2_upstream", "zscore": "zscore"}.get(source, f"log2_{choice}")
-    return AnnData(X=x, obs=cells.obs.copy(), var=cells.var.copy()), name
+    name = space_name(source, choice)
+    change = partial(_convert, source=source, choice=choice)
+    return View(cells, cells.obs, np.arange(len(cells.obs)), change=change), name
+
+
+def _convert(x: sp.csr_matrix, _: np.ndarray, source: str, choice: SpaceChoice) -> sp.csr_matrix:
+    return convert(sp.csr_matrix(x, dtype=np.float32), source, choice)
 
 
 def convert(x: sp.csr_matrix, source: str, choice: SpaceChoice = "cp10k") -> sp.csr_matrix:

@@ -20,6 +20,8 @@ class RunStarted:
     """Trainings that still have to be done."""
     kept: tuple[str, ...] = ()
     """Models of the folder that are not asked now; they stay in its tables as they are."""
+    disk: int = 0
+    """Bytes, about, that what is made now takes on disk: summaries, and predictions where they are kept."""
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,15 @@ import importlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from benchmarks.data.download import cache_dir
 from benchmarks.errors import UnknownName
 from benchmarks.execution.events import Event, Watcher
+from benchmarks.execution.fold_scoring import FoldScoring
+from benchmarks.execution.memory import default_memory
 from benchmarks.execution.models.child_model import ChildModel
 from benchmarks.execution.models.model_environment import root as environments
 from benchmarks.execution.plan import Plan, RunSpec
@@ -37,6 +39,11 @@ class Execution:
     """Seconds after which one `fit` or one `predict` is ended; None: never."""
     prove: bool = False
     """Whether every training is repeated with noise in place of all hidden cells, see `proof`."""
+    keep_predictions: bool = False
+    """Whether predictions are kept when they have been scored; their mean profiles always are."""
+    memory: int = field(default_factory=default_memory)
+    """Bytes that all trainings of a moment may take together; those that read all cells are left out where they take more
+    (see `memory`)."""
     figures: bool = True
     data_dir: Path | None = None
     """Folder with local copies of data files."""
@@ -50,7 +57,22 @@ class Executor(ABC):
 
     def unit(self, spec: RunSpec, emit: Watcher) -> Unit:
         """Make the unit of work of a training."""
-        return Unit(self.plan, self.folder, spec, self.execution.device, emit, proving=self.execution.prove)
+        asked = self.execution
+        return Unit(
+            self.plan,
+            self.folder,
+            spec,
+            asked.device,
+            emit,
+            proving=asked.prove,
+            keeping=asked.keep_predictions,
+            shared_scoring=self.scoring,
+        )
+
+    @cached_property
+    def scoring(self) -> FoldScoring:
+        """Folds as they are scored, shared by the units of this process."""
+        return FoldScoring(self.plan, self.folder, self.execution.threads)
 
     def open_child(self, spec: RunSpec) -> ChildModel:
         """Open a model in a process that can read neither the data nor what runs have kept (see `confinement`)."""

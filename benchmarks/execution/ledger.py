@@ -15,7 +15,7 @@ from benchmarks.data.store.atomic_files import atomic
 from benchmarks.errors import StoreError
 
 KEPT = ("predictions/**/outcome.json", "fitted/*/seal.json")
-PARAMETERS, SUMMARIES = "integration/**/*", "truth/**/*"
+PARAMETERS, SUMMARIES = ("integration/**/*", "training/*.npz"), "truth/**/*"
 _open: dict[Path, dict[Path, bytes]] = {}
 """Folder of a run that goes → file → content."""
 _watched: dict[Path, dict[Path, str]] = {}
@@ -74,7 +74,7 @@ def forget_records(folder: Path) -> None:
 
 def watch_files(run: Path) -> None:
     """Remember the digests of what a run has written before its models are trained."""
-    paths = [path for kind in (PARAMETERS, SUMMARIES) for path in run.resolve().glob(kind) if path.is_file()]
+    paths = [path for kind in (*PARAMETERS, SUMMARIES) for path in run.resolve().glob(kind) if path.is_file()]
     _watched[run.resolve()] = {path: _digest(path) for path in paths}
 
 
@@ -86,8 +86,21 @@ def check_unchanged(path: Path) -> None:
             raise StoreError(f"{path} was changed while models were trained; delete it and run again with --resume.")
 
 
+def watch_file(path: Path) -> None:
+    """Remember the digest of a file that this process has just written; nothing where no run goes."""
+    known = _known(path)
+    if known is not None:
+        known[path.resolve()] = _digest(path)
+
+
+def is_trusted(path: Path) -> bool:
+    """Return whether a file is there and, while a run goes, is as this process has written it or found it at the start."""
+    known = _known(path)
+    return path.is_file() if known is None else path.resolve() in known and _is(path, known[path.resolve()])
+
+
 def drop_changed_files(run: Path) -> None:
-    """Remove summaries of the truth that were written or changed while models were trained, so that they are made again."""
+    """Remove summaries of the truth that others have written or changed while models were trained, so that they are made again."""
     known = _watched.get(run.resolve(), {})
     for path in run.resolve().glob(SUMMARIES):
         if path.is_file() and not (path in known and _is(path, known[path])):
@@ -101,6 +114,10 @@ def _is(path: Path, digest: str) -> bool:
 def _digest(path: Path) -> str:
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _known(path: Path) -> dict[Path, str] | None:
+    return next((found for run, found in _watched.items() if path.resolve().is_relative_to(run)), None)
 
 
 def _records(path: Path) -> dict[Path, bytes] | None:

@@ -6,20 +6,21 @@ What is computed after a run (enrichment, embedding, audits of direction) starts
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from anndata import AnnData
 from pydantic import TypeAdapter, ValidationError
 
 from benchmarks.contract import Direction, Prediction
+from benchmarks.data.cell_table import CellTable
 from benchmarks.errors import BenchmarkError, StoreError, UnknownName, plain_name
 from benchmarks.execution import prediction_store
 from benchmarks.execution.board import Kept
 from benchmarks.execution.manifest import read_manifest
 from benchmarks.execution.plan import BRACKETS, Plan, make_plan
-from benchmarks.execution.prediction_store import PredictionSet
+from benchmarks.execution.prediction_store import Outcome, PredictionSet
+from benchmarks.execution.score_store import check_means, open_means
 from benchmarks.scoring.scored_fold import mean_profile, own_columns, take
 from benchmarks.seeds import derive
 from benchmarks.tasks.question import Question
@@ -70,6 +71,8 @@ class FinishedRun:
     plan: Plan
     directions: Mapping[str, Sequence[str]]
     """Model of the run → the directions it takes."""
+    _checked: set[Path] = field(default_factory=set)
+    """Folders whose mean profiles are what was written."""
 
     def conditions(self, direction: Direction) -> list[DirectedCondition]:
         """Every test condition of every fold in one direction; raises `BenchmarkError` if the run has not this direction."""
@@ -86,19 +89,43 @@ class FinishedRun:
         return [name for name in able if not wanted or name in wanted]
 
     def prediction(self, asked: DirectedCondition, model: str, seed: int = 0) -> Prediction | None:
-        """Read what a model predicted; None where it declined, failed or has not run."""
-        entry = PredictionSet(model, asked.direction, self.plan.protocol, asked.split.fold, seed)
-        outcome = prediction_store.get_outcome(entry.folder(self.folder))
-        if outcome is None or outcome.endings[asked.number].status != "ok":
-            return None
-        return prediction_store.checked_prediction(entry.folder(self.folder), asked.number, outcome)
+        """Read what a model predicted; None where it declined, failed or has not run.
 
-    def cells_of(self, split: Split) -> AnnData:
+        Raises `StoreError` where the run has not kept its predictions.
+        """
+        folder, outcome = self._outcome(asked, model, seed)
+        if outcome is None:
+            return None
+        if not outcome.kept:
+            raise StoreError(
+                f"{self.folder} has mean profiles of predictions alone, and this needs their cells; run it again with "
+                "--keep-predictions and --resume."
+            )
+        return prediction_store.checked_prediction(folder, asked.number, outcome)
+
+    def mean(self, asked: DirectedCondition, model: str, seed: int = 0) -> np.ndarray | None:
+        """Read the mean profile of what a model predicted [gene]; None as for `prediction`."""
+        folder, outcome = self._outcome(asked, model, seed)
+        if outcome is None:
+            return None
+        if folder not in self._checked:
+            check_means(folder, outcome)
+            self._checked.add(folder)
+        with open_means(folder) as means:
+            return means[asked.number]
+
+    def _outcome(self, asked: DirectedCondition, model: str, seed: int) -> tuple[Path, Outcome | None]:
+        """Find a set of predictions; no outcome where the condition has none."""
+        folder = PredictionSet(model, asked.direction, self.plan.protocol, asked.split.fold, seed).folder(self.folder)
+        outcome = prediction_store.get_outcome(folder)
+        return folder, outcome if outcome and outcome.endings[asked.number].status == "ok" else None
+
+    def cells_of(self, split: Split) -> CellTable:
         """Cells as the models of a fold saw them."""
         return self.plan.cells_of(split, self.folder)
 
 
-def changes(cells: AnnData, asked: DirectedCondition) -> tuple[np.ndarray, np.ndarray]:
+def changes(cells: CellTable, asked: DirectedCondition) -> tuple[np.ndarray, np.ndarray]:
     """True change T − R [gene] of a condition, and the mean profile I [gene] that a prediction starts from.
 
     I and R share no cell, so that the noise of one control mean is not on both sides (docs/decisions/metrics.md).
@@ -108,7 +135,7 @@ def changes(cells: AnnData, asked: DirectedCondition) -> tuple[np.ndarray, np.nd
     return truth - reference, start
 
 
-def half_changes(cells: AnnData, asked: DirectedCondition, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def half_changes(cells: CellTable, asked: DirectedCondition, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Change of one random half of the true cells from I, and of the other half from R [gene]: what a split half compares."""
     own, way = asked.condition, asked.direction
     order = np.random.default_rng(derive(seed, "halves", way, asked.name)).permutation(own.truth(way))
@@ -117,7 +144,7 @@ def half_changes(cells: AnnData, asked: DirectedCondition, seed: int) -> tuple[n
     return one - start, other - reference
 
 
-def _means(cells: AnnData, *parts: np.ndarray) -> Iterator[np.ndarray]:
+def _means(cells: CellTable, *parts: np.ndarray) -> Iterator[np.ndarray]:
     return (mean_profile(take(cells, part)) for part in parts)
 
 

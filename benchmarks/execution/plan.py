@@ -7,20 +7,24 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
+from threading import Lock
 
+import numpy as np
 import pandas as pd
-from anndata import AnnData
 
 from benchmarks import registry
 from benchmarks.contract import CONTROL, DIRECTIONS, Baseline, Direction
+from benchmarks.data.cell_table import CellTable, held
 from benchmarks.data.dataset import Dataset
-from benchmarks.data.store.content_hash import digest
+from benchmarks.data.store.content_hash import ContentHash
 from benchmarks.errors import BenchmarkError, DataError, UnknownName
 from benchmarks.execution.ledger import check_unchanged
 from benchmarks.execution.prediction_store import PredictionSet, get_outcome
 from benchmarks.seeds import derive
 from benchmarks.tasks.batch_correction.batches import BatchCorrection
 from benchmarks.tasks.conditions import EVERYTHING, MIN_CELLS, conditions, groups_of, tell_untested
+from benchmarks.tasks.fold_statistics import FoldStatistics, fold_statistics, kept_statistics
+from benchmarks.tasks.leakage import fingerprints
 from benchmarks.tasks.protocol import find_protocol, list_protocols
 from benchmarks.tasks.question import Question, content_key
 from benchmarks.tasks.selection import choose
@@ -81,7 +85,7 @@ class Plan:
     """As it was asked, with protocol, kind of data and reference batch filled in."""
     directions: tuple[Direction, ...]
     dataset: Dataset
-    cells: AnnData
+    cells: CellTable
     """Cells of the suite's arm, in the run's space."""
     space: str
     splits: tuple[Split, ...]
@@ -105,22 +109,56 @@ class Plan:
         tested = (c.condition for fold in self.splits for c in fold.conditions)
         return (*self.dataset.warnings, *tell_untested(self.cells.obs, tested))
 
-    def cells_of(self, fold: Split, folder: Path) -> AnnData:
+    def cells_of(self, fold: Split, folder: Path) -> CellTable:
         """Cells of a fold as models see them: corrected, where asked, with the parameters that the run's folder keeps."""
         if self.integration is None:
             return self.cells
         check_unchanged(self.integration.path(folder, fold))
-        return self.integration.read(folder, fold, self.cells)
+        return held(self.integration.read(folder, fold, self.cells))
+
+    def prints_of(self, fold: Split, cells: CellTable) -> np.ndarray:
+        """`leakage.fingerprints` of the cells of a fold; all folds share them where no cell is corrected."""
+        known = self._prints
+        number = -1 if self.integration is None else fold.fold
+        with self._lock:
+            if number not in known:
+                known[number] = fingerprints(cells)
+        return known[number]
+
+    @cached_property
+    def _prints(self) -> dict[int, np.ndarray]:
+        return {}
+
+    @cached_property
+    def _lock(self) -> Lock:
+        return Lock()
+
+    def seed_of(self, fold: Split) -> int:
+        """Seed of what scoring draws in a fold, the halves of the training cells among it, and of the training controls."""
+        return derive(self.question.base_seed, "score", fold.fold)
+
+    def statistics_of(self, fold: Split, folder: Path, cells: CellTable | None = None) -> FoldStatistics:
+        """Moments of a fold's training conditions, from `cells_of`; made once, kept in the run's folder, and shared."""
+        seed = self.seed_of(fold)
+        contents = [self.cells_digest, self.split_digests[fold.fold], self.integration, seed]
+        path = folder / "training" / f"{fold.protocol}-fold{fold.fold}-{content_key(contents)[:16]}.npz"
+        check_unchanged(path)
+
+        def make() -> FoldStatistics:
+            return fold_statistics(self.cells_of(fold, folder) if cells is None else cells, fold.train, seed)
+
+        return kept_statistics(path, make)
 
     @cached_property
     def cells_digest(self) -> str:
-        """Hash of the cells as they are scored: values in the run's space, labels and names."""
-        return digest(self.cells)
+        """Hash of the cells as they are scored: those of the data set, which of them, their labels, genes and space."""
+        labels = ContentHash().finish(np.array([], dtype=np.int64), self.cells.obs, self.cells.var_names)
+        return content_key([self.dataset.digest, labels, self.space])
 
     @cached_property
     def split_digests(self) -> Mapping[int, str]:
         """Fold → hash of the role of every cell in it."""
-        return {s.fold: s.digest(self.cells.obs_names) for s in self.splits}
+        return {s.fold: s.digest(self.cells.obs.index) for s in self.splits}
 
     @cached_property
     def key(self) -> str:
@@ -179,7 +217,10 @@ def make_plan(question: Question, data_dir: Path | None = None) -> Plan:
     folds = question.folds or (min(most, suite.quick_folds) if question.preset == "quick" else most)
     if folds > most:
         raise DataError(f"--folds {folds}: protocol '{protocol}' has {most} fold(s) on {card.name}.")
-    splits = tuple(split(cells.obs, protocol, n, seed=question.base_seed, scope=chosen.scope) for n in range(folds))
+    splits = tuple(
+        split(cells.obs, protocol, n, seed=question.base_seed, scope=chosen.scope, input_cells=question.input_cells)
+        for n in range(folds)
+    )
     integration = None
     if question.integration != "none":
         integration = BatchCorrection.of(question.integration, card.name, question.reference, cells.obs)

@@ -1,8 +1,9 @@
-"""Predictions on disk: written the moment they are made, before anything is scored.
+"""Sets of predictions on disk, one folder each.
 
 <run>/predictions/<model>/<direction>-<protocol>-fold<k>-seed<s>/
-    c000.npz …        one condition each: values [profile, gene], unit, note
-    outcome.json      written last: how every condition ended, digests of the predictions, and what they cost
+    values.npz, means.npy   what stays when a set has been scored, see `score_store`
+    c0000.npz …             where predictions are kept, one condition each: values [profile, gene], unit, note
+    outcome.json            written last: how every condition ended, digests of all that, and what it cost
 """
 
 from __future__ import annotations
@@ -58,6 +59,14 @@ class Outcome:
     peak_memory_mb: float = 0.0
     shared_training: bool = False
     proof_seconds: float = 0.0
+    kept: bool = False
+    """Whether the predictions are kept."""
+    code: str = ""
+    """Hash of the code that scored them; "" where there was nothing to score."""
+    values: str = ""
+    """Digest of the file of values."""
+    means: str = ""
+    """Digest of the file of mean profiles."""
 
     def judged(self, audit: str) -> Outcome:
         """Take the result of an audit; after a leak all conditions with a prediction are failed."""
@@ -121,22 +130,6 @@ def checked_prediction(folder: Path, number: int, outcome: Outcome) -> Predictio
             "with --resume."
         )
     return prediction
-
-
-def refuse_changed(folder: Path) -> None:
-    """Mark the conditions of a set as failed whose predictions are not what was stored, so that they are made again."""
-    outcome = get_outcome(folder)
-    if outcome is None:
-        return
-    endings = list(outcome.endings)
-    for number, ending in enumerate(endings):
-        try:
-            if ending.status == "ok":
-                checked_prediction(folder, number, outcome)
-        except StoreError as error:
-            endings[number] = replace(ending, status="failed", reason=str(error))
-    if endings != list(outcome.endings):
-        put_outcome(folder, replace(outcome, endings=tuple(endings)))
 
 
 def clear_set(folder: Path) -> None:

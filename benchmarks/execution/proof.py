@@ -14,14 +14,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import scipy.sparse as sp
-from anndata import AnnData
 
 from benchmarks.contract import Direction
+from benchmarks.data.cell_table import CellTable, View
 from benchmarks.seeds import derive
 from benchmarks.tasks.leakage import HiddenCells
 
 LEAK, NOT_PROVED, PROVED = "leak: ", "not proved: ", "proved"
-Ask = Callable[[AnnData, Sequence[tuple[int, Direction]]], Sequence[str]]
+Ask = Callable[[CellTable, Sequence[tuple[int, Direction]]], Sequence[str]]
 """(cells, questions) → digest of each prediction, "" where there is none. A question is the number of a condition, and a
 direction. The cells are all of the data set; a new process is trained on the training cells among them, and asked."""
 
@@ -54,15 +54,19 @@ def prove(
     return f"{NOT_PROVED}two trainings with one seed differ"
 
 
-def with_noise(hidden: HiddenCells, seed: int) -> AnnData:
-    """Copy cells and replace the hidden ones: each gets the values of another hidden cell, on other genes."""
+def with_noise(hidden: HiddenCells, seed: int) -> View:
+    """Replace the hidden cells: each gets the values of another hidden cell, on other genes."""
     cells, where = hidden.cells, hidden.positions
     generator = np.random.default_rng(derive(seed, "noise"))
-    source = np.arange(cells.n_obs)
-    source[where] = generator.permutation(where)
-    x = sp.csr_matrix(cells.X)[source]
-    of_hidden = np.repeat(np.isin(source, where), np.diff(x.indptr))
-    x.indices[of_hidden] = generator.permutation(cells.n_vars)[x.indices[of_hidden]]
-    x.has_sorted_indices = False
-    x.sort_indices()
-    return AnnData(X=x, obs=cells.obs, var=cells.var)
+    source, is_hidden = np.arange(len(cells.obs)), np.zeros(len(cells.obs), dtype=bool)
+    source[where], is_hidden[where] = generator.permutation(where), True
+    genes = generator.permutation(len(cells.var_names))
+
+    def exchanged(x: sp.csr_matrix, positions: np.ndarray) -> sp.csr_matrix:
+        of_hidden = np.repeat(is_hidden[positions], np.diff(x.indptr))
+        x.indices[of_hidden] = genes[x.indices[of_hidden]]
+        x.has_sorted_indices = False
+        x.sort_indices()
+        return x
+
+    return View(cells, cells.obs, source, change=exchanged)

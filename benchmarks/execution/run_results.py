@@ -1,11 +1,13 @@
-"""From stored predictions to result tables: scores, planted predictors, facts of the conditions, costs."""
+"""From what units of work left to result tables: scores, planted predictors, facts of the conditions, costs."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import count, product
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
@@ -13,24 +15,24 @@ import reports
 from benchmarks.contract import Direction, Prediction
 from benchmarks.data.store.atomic_files import write_csv, write_json
 from benchmarks.errors import StoreError
-from benchmarks.execution import prediction_store
 from benchmarks.execution.board import Board
 from benchmarks.execution.events import ScoringProgressed, Watcher, ignore
 from benchmarks.execution.executor import Execution
-from benchmarks.execution.plan import Plan
-from benchmarks.execution.prediction_store import Outcome, PredictionSet
+from benchmarks.execution.fold_scoring import FoldScoring
+from benchmarks.execution.prediction_store import Outcome, PredictionSet, checked_prediction, put_outcome
+from benchmarks.execution.score_store import get_scores, new_means, open_means, put_scores
 from benchmarks.scoring.endings import FAILURES
-from benchmarks.scoring.evaluate import condition_facts, evaluate, metric_table, score_rows
-from benchmarks.scoring.references import TruthSide, expected_profiles, truth_side_of
-from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of, summarise_training
-from benchmarks.scoring.summaries import TruthSummary, summarise_predictions
-from benchmarks.seeds import derive
-from benchmarks.tasks.splits import Split
+from benchmarks.scoring.evaluate import Scores, Values, condition_facts, metric_table, score_rows
+from benchmarks.scoring.metrics.all_metrics import METRICS
+from benchmarks.scoring.references import calibrate
+from benchmarks.scoring.scored_fold import ScoredFold
+from benchmarks.scoring.scored_set import BlockedFold, Profiles, ScoredSet, scratch, with_retrieval
+from benchmarks.scoring.summaries import summarise_predictions
 from reports.tables import COST_COLUMNS, MODEL_COLUMNS, SCORE_COLUMNS
 
 
 def score(board: Board, folder: Path, execution: Execution, watch: Watcher = ignore) -> int:
-    """Score all predictions of a run's folder and write tables and figures.
+    """Add retrieval and references to the scores in a run's folder, and write tables and figures.
 
     Returns how many conditions failed, of the models that are asked now.
     """
@@ -46,29 +48,28 @@ def score(board: Board, folder: Path, execution: Execution, watch: Watcher = ign
 
 
 def _tables(board: Board, folder: Path, threads: int, watch: Watcher) -> dict[str, pd.DataFrame]:
-    """Make every result table of a board; the truth of a fold and direction is summarised once for all models."""
-    plan = board.plan
+    """Make every result table of a board."""
+    plan, scoring = board.plan, FoldScoring(board.plan, folder, threads)
     scores, costs, planted, facts = [], [], [], []
     leaks = _leaks(board, folder)
     steps, last = count(), len(plan.splits) * len(plan.directions) + 1
-    for split in plan.splits:
-        seed = derive(plan.question.base_seed, "score", split.fold)
-        cells = plan.cells_of(split, folder)
-        training = summarise_training(cells, split.train, seed, split.conditions)
-        for direction in plan.directions:
-            watch(ScoringProgressed(next(steps), last, f"fold {split.fold}, {direction}"))
-            fold = scored_fold_of(cells, split, direction, training, space=plan.space, seed=seed, threads=threads)
-            side = _truth_side(plan, folder, split, fold)
-            labels = plan.labels | {"direction": direction, "fold": split.fold}
-            facts.append(condition_facts(fold, side.truth).assign(**labels))
-            planted.append(side.planted.assign(**labels))
-            for name, values in side.references.items():
-                table = score_rows(fold, side.truth, values, fold.endings())
-                scores.append(table.assign(**labels, seed=0, model=name, kind="reference", budget="full", audit=""))
+    for split, direction in product(plan.splits, plan.directions):
+        watch(ScoringProgressed(next(steps), last, f"fold {split.fold}, {direction}"))
+        blocked = scoring.of(split, direction)
+        fold, known = blocked.fold, blocked.facts()
+        calibration = calibrate(blocked, scoring.expectation())
+        labels = plan.labels | {"direction": direction, "fold": split.fold}
+        facts.append(condition_facts(fold, known.n_significant_genes, known.bandwidths).assign(**labels))
+        planted.append(calibration.planted.assign(**labels))
+        for name, values in calibration.references.items():
+            table = score_rows(fold, values, fold.endings())
+            scores.append(table.assign(**labels, seed=0, model=name, kind="reference", budget="full", audit=""))
+        with scratch(blocked.folder) as file:
+            truth = blocked.profiles(file)
             for entry, outcome in board.outcomes(folder, split, direction).items():
                 if (entry.model, direction) in leaks:
                     outcome = outcome.judged(leaks[entry.model, direction])
-                table = _score_model(fold, side.truth, outcome, entry.folder(folder))
+                table = _score_model(blocked, truth, outcome, entry.folder(folder))
                 marks = {"budget": outcome.budget, "audit": outcome.audit}
                 scores.append(table.assign(**labels, seed=entry.seed, model=entry.model, kind="model", **marks))
                 if outcome.key:
@@ -91,32 +92,48 @@ def _leaks(board: Board, folder: Path) -> dict[tuple[str, Direction], str]:
     return {(entry.model, entry.direction): outcome.audit for entry, outcome in found if outcome.leaks}
 
 
-def _score_model(fold: ScoredFold, truth: TruthSummary, outcome: Outcome, predictions: Path) -> pd.DataFrame:
-    """Score one model's stored predictions of a fold; a condition whose prediction is damaged or changed is failed."""
+def _score_model(blocked: BlockedFold, truth: Profiles, outcome: Outcome, folder: Path) -> pd.DataFrame:
+    """Lay out the scores of a set; a condition whose scores or prediction are damaged or changed is failed."""
+    fold, endings = blocked.fold, list(outcome.endings)
+    if all(ending.status != "ok" for ending in endings):
+        return score_rows(fold, _no_values(fold), endings)
+    try:
+        single = get_scores(folder, outcome)
+    except StoreError as error:
+        if outcome.kept:
+            return _score_again(blocked, truth, outcome, folder)
+        endings = [replace(e, status="failed", reason=str(error)) if e.status == "ok" else e for e in endings]
+        return score_rows(fold, _no_values(fold), endings)
+    with open_means(folder) as means:
+        return score_rows(fold, with_retrieval(fold, single, truth, means), endings)
+
+
+def _score_again(blocked: BlockedFold, truth: Profiles, outcome: Outcome, folder: Path) -> pd.DataFrame:
+    """Score predictions that were kept, and write what stays of them."""
     endings = list(outcome.endings)
 
-    def load(number: int) -> Prediction | None:
-        if endings[number].status != "ok":
+    def load(first: int, number: int) -> Prediction | None:
+        if endings[first + number].status != "ok":
             return None
         try:
-            return prediction_store.checked_prediction(predictions, number, outcome)
+            return checked_prediction(folder, first + number, outcome)
         except StoreError as error:
-            endings[number] = replace(endings[number], status="failed", reason=str(error))
+            endings[first + number] = replace(endings[first + number], status="failed", reason=str(error))
             return None
 
-    values = evaluate(fold, truth, summarise_predictions(fold, truth, load))
-    if endings != list(outcome.endings):
-        prediction_store.put_outcome(predictions, replace(outcome, endings=tuple(endings)))
-    return score_rows(fold, truth, values, endings)
+    with new_means(folder) as file:
+        scored = ScoredSet(blocked.fold, file)
+        for block in blocked.blocks():
+            scored.add(block, summarise_predictions(block.fold, block.truth, partial(load, block.numbers.start)))
+        values = scored.all(truth)
+    put_outcome(folder, put_scores(folder, scored, replace(outcome, endings=tuple(endings))))
+    return score_rows(blocked.fold, values, endings)
 
 
-def _truth_side(plan: Plan, folder: Path, split: Split, fold: ScoredFold) -> TruthSide:
-    """Summarise the truth, or read its summary where the run's folder has it."""
-    table = plan.dataset.expectation if plan.space == "log2_cp10k" else None
-    expectation = expected_profiles(table, fold, str(plan.cells.obs["arm"].iloc[0]))
-    depends_on = f"{plan.cells_digest}/{plan.split_digests[split.fold]}"
-    depends_on += f"/{plan.integration}" if plan.integration else ""
-    return truth_side_of(fold, expectation, folder=folder / "truth", depends_on=depends_on)
+def _no_values(fold: ScoredFold) -> Values:
+    """Values of a set without predictions."""
+    asked = [m.name for m in METRICS if m.family != "retrieval" or fold.direction == "n2p"]
+    return {name: Scores(np.full(len(fold), np.nan), np.full(len(fold), "needs_cells")) for name in asked}
 
 
 def cost(entry: PredictionSet, outcome: Outcome) -> dict[str, object]:

@@ -12,17 +12,19 @@ from filelock import FileLock, Timeout
 
 from benchmarks.contract import Baseline
 from benchmarks.data.store.atomic_files import write_csv
-from benchmarks.errors import IsolationError, StoreError
+from benchmarks.errors import BenchmarkError, IsolationError, StoreError
 from benchmarks.execution.board import board_of
 from benchmarks.execution.correction_report import write_integration
 from benchmarks.execution.events import Preparing, RunStarted, UnitEnded, UnitStarted, Watcher, ignore
 from benchmarks.execution.executor import Execution, find_executor
 from benchmarks.execution.ledger import drop_changed_files, ledger, watch_files
 from benchmarks.execution.manifest import read_manifest, write_manifest
+from benchmarks.execution.memory import COPIES, bytes_of_cells, bytes_of_condition, in_words
 from benchmarks.execution.models.model_environment import Environment, create, environment_of
 from benchmarks.execution.plan import Plan, RunSpec
-from benchmarks.execution.prediction_store import get_outcome, refuse_changed
+from benchmarks.execution.prediction_store import PredictionSet, get_outcome
 from benchmarks.execution.run_results import cost, score
+from benchmarks.execution.score_store import drop_unusable
 from benchmarks.execution.unit import Unit
 from benchmarks.tasks.protocol import find_protocol
 
@@ -47,6 +49,8 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
 
     Raises
     ------
+    BenchmarkError
+        One condition takes more memory than the run may use.
     StoreError
         The disk refuses, another process runs in the folder, or it holds a run of something else.
     LeakageError
@@ -55,6 +59,7 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
         After what was finished has been scored.
     """
     execution = execution or Execution()
+    check_memory(plan, execution.memory)
     executor = find_executor(execution.executor)(plan, folder, execution)
     with _alone(folder), ledger(folder):
         if read_manifest(folder).get("key", plan.key) != plan.key:
@@ -63,20 +68,22 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
         board = board_of(plan, folder, execution.data_dir)
         write_manifest(folder, board, execution, "running")
         for fold in board.plan.splits:
-            roles = fold.roles(plan.cells.obs_names)
+            roles = fold.roles(plan.cells.obs.index)
             write_csv(roles, folder / "splits" / f"{fold.protocol}-fold{fold.fold}.csv")
         write_integration(folder, board.plan)
-        watch_files(folder)
         for entry in (entry for spec in plan.specs for entry in spec.sets):
-            refuse_changed(entry.folder(folder))
+            drop_unusable(entry.folder(folder), keep=execution.keep_predictions)
         trained = [entry for spec in plan.specs for entry in spec.due(folder)]
         proved = [entry for spec in plan.specs for entry in spec.unproved(folder) if execution.prove]
         due = [spec for spec in plan.specs if not {*trained, *proved}.isdisjoint(spec.sets)]
-        watch(RunStarted(plan, folder, len(due), tuple(name for name in board.models if name not in plan.baselines)))
+        others = tuple(name for name in board.models if name not in plan.baselines)
+        watch(RunStarted(plan, folder, len(due), others, disk_need(plan, trained, keep=execution.keep_predictions)))
+        _summarise_training(plan, folder, due, watch)
+        watch_files(folder)
         state = "stopped"
         try:
             preparing = time.perf_counter()
-            runnable = _prepared(plan, folder, due, watch)
+            runnable = _prepared(plan, folder, due, execution, watch)
             start += time.perf_counter() - preparing
             for event in executor.run(runnable):
                 watch(event)
@@ -100,6 +107,18 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
         return Result(folder, failures, seconds, model_seconds)
 
 
+def disk_need(plan: Plan, sets: Sequence[PredictionSet], *, keep: bool) -> int:
+    """Bytes, about, that sets of predictions take on disk, with what scoring keeps of the truth and of the training cells."""
+    n_genes, number = len(plan.cells.var_names), 8
+    folds = {(s.fold, s.direction): plan.splits[s.fold] for s in sets}
+    truth = sum(len(fold.conditions) * (2 * number + 1) for fold in folds.values())
+    labels = plan.cells.obs[["context", "perturbation", "dose"]]
+    training = len({s.fold for s in sets}) * 4 * number * len(labels.drop_duplicates())
+    means = number * sum(len(plan.splits[s.fold].conditions) for s in sets)
+    cells = sum(len(c.input(s.direction)) for s in sets for c in plan.splits[s.fold].conditions) if keep else 0
+    return n_genes * (truth + training + means + 4 * cells)
+
+
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Keep other processes out of a run's folder; raises `StoreError` if one is in it."""
@@ -115,11 +134,22 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _prepared(plan: Plan, folder: Path, specs: Sequence[RunSpec], watch: Watcher) -> list[RunSpec]:
+def _summarise_training(plan: Plan, folder: Path, specs: Sequence[RunSpec], watch: Watcher) -> None:
+    """Make the statistics of training cells that are not in the folder yet, one fold after the other."""
+    folds = sorted({spec.fold for spec in specs})
+    for number, fold in enumerate(folds, 1):
+        watch(Preparing(f"statistics of the training cells, fold {number} of {len(folds)}"))
+        plan.statistics_of(plan.splits[fold], folder)
+    watch(Preparing(""))
+
+
+def _prepared(
+    plan: Plan, folder: Path, specs: Sequence[RunSpec], execution: Execution, watch: Watcher
+) -> list[RunSpec]:
     """Make the environments of isolated models, end what is not trained with the reason, and return what can be."""
     failed, runnable = dict[Path, str](), list[RunSpec]()
     for spec in specs:
-        reason = why_not_trained(plan, spec.record)
+        reason = why_not_trained(plan, spec.record) or too_large(plan, folder, spec, execution)
         if not reason and spec.record.isolated:
             environment = environment_of(spec.record)
             if environment.folder not in failed:
@@ -145,6 +175,32 @@ def why_not_trained(plan: Plan, record: Baseline) -> str:
     if question.preset == "quick" and not question.models and record.name in plan.suite.slow:
         return f"left out of preset quick: it takes minutes a fold; --models {record.name} runs it, or --preset paper"
     return ""
+
+
+def too_large(plan: Plan, folder: Path, spec: RunSpec, execution: Execution) -> str:
+    """Say why a model that reads all cells is not trained: they take more memory than a training may use; else ""."""
+    if spec.record.needs != "cells":
+        return ""
+    statistics = plan.statistics_of(plan.splits[spec.fold], folder)
+    needed, limit = bytes_of_cells(statistics.n_values, statistics.n.sum()), execution.memory / execution.jobs
+    if needed <= limit:
+        return ""
+    jobs = f", for {execution.jobs} trainings at a time (--jobs)" if execution.jobs > 1 else ""
+    return (
+        f"it reads all training cells, which takes about {in_words(needed)} of memory ({COPIES} copies); the limit is "
+        f"{in_words(execution.memory)}{jobs}. Give more with --memory, or use fewer --contexts or --perturbations"
+    )
+
+
+def check_memory(plan: Plan, memory: int) -> None:
+    """Raise `BenchmarkError` where the largest input of a condition takes more memory than the run may use."""
+    inputs = (len(c.input(d)) for fold in plan.splits for c in fold.conditions for d in plan.directions)
+    needed = bytes_of_condition(max(inputs, default=0), len(plan.cells.var_names))
+    if needed > memory:
+        raise BenchmarkError(
+            f"The memory limit is {in_words(memory)}, and one condition takes {in_words(needed)}; give at least that with "
+            "--memory."
+        )
 
 
 def _make(environment: Environment, watch: Watcher) -> str:

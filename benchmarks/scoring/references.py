@@ -1,9 +1,10 @@
-"""What is known of a fold before any model is scored: the truth's summary, and scores of predictions of known quality.
+"""What is known of a fold before any model is scored: scores of predictions of known quality.
 
 These are unranked references (the truth itself, half of it for the other half, other controls, the simulator's truth), and
 planted predictors, which the metrics must put in order (rank recovery). They depend on the data, the split and the code of the
 metrics alone, and cost more than scoring a model. So they are computed once, shared by all models, and kept on disk under a
-hash of what they depend on.
+hash of what they depend on. References are scored on all conditions, planted predictors on at most `PLANTED_CONDITIONS` of a
+fold and direction; no set of cells that stands for a prediction has more than `REFERENCE_CELLS`.
 
 A planted predictor gives one half of a condition's true cells, of which a share has been exchanged for cells of a mixture:
 the larger the share, the worse it is. The other half is the truth.
@@ -16,23 +17,34 @@ the larger the share, the worse it is. The other half is the truth.
 
 from __future__ import annotations
 
-import hashlib
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.contract import CONTROL, Prediction
-from benchmarks.data.store import checked_arrays
-from benchmarks.scoring.evaluate import Scores, Values, evaluate, score_rows
-from benchmarks.scoring.scored_fold import Cells, CellTable, ScoredFold, TrainingSummary, take
-from benchmarks.scoring.summaries import PredictionSummary, TruthSummary, summarise_predictions, summarise_truth
+from benchmarks.data.cell_table import CellTable
+from benchmarks.scoring.evaluate import Scores, Values, score_rows
+from benchmarks.scoring.metrics.rank_sum import Cells
+from benchmarks.scoring.scored_fold import CellSets, ScoredFold, Start, TrainingSummary, take
+from benchmarks.scoring.scored_set import Block, BlockedFold, Facts, Profiles, ScoredSet, block_size, scratch
+from benchmarks.scoring.summaries import (
+    PredictionSummary,
+    summarise_cells,
+    summarise_predictions,
+    summarise_truth,
+    summarise_truth_as_prediction,
+)
+from benchmarks.seeds import derive
 
 REFERENCES = ("oracle", "ceiling", "split_half", "expectation", "other_controls", "names_only")
+REFERENCE_CELLS = 512
+"""Most real cells that stand for a prediction; of more, so many are drawn."""
+PLANTED_CONDITIONS = 200
+"""Most conditions of a fold and direction that planted predictors are scored on; of more, so many are drawn."""
 LOWERED_Z = -5.0
 """z-score of a lowered gene in the reference `names_only`; in a space of counts or of their logarithms it is 0."""
 HALVINGS = 5
@@ -46,93 +58,85 @@ Draw = Callable[[int, int, np.random.Generator], np.ndarray]
 """(condition, number of cells, generator) → dense cells of a mixture."""
 Positions = Callable[[int], np.ndarray]
 """Number of a condition → positions of some cells."""
-log = logging.getLogger(__name__)
+Expectation = Callable[[ScoredFold], np.ndarray]
+"""Conditions → a simulator's noise-free profiles of them [condition, gene]."""
 
 
 @dataclass(frozen=True)
-class TruthSide:
-    """What every model of one fold and direction is compared with."""
+class Calibration:
+    """Scores of predictions of known quality in one fold and direction."""
 
-    truth: TruthSummary
     references: Mapping[str, Values]
-    """Reference → its scores; empty without calibration."""
+    """Reference → its scores."""
     planted: pd.DataFrame
-    """Scores of the planted predictors; empty without calibration."""
+    """Scores of the planted predictors."""
 
 
-def truth_side_of(
-    fold: ScoredFold,
-    expectation: np.ndarray | None = None,
-    *,
-    calibrate: bool = True,
-    folder: Path | None = None,
-    depends_on: str = "",
-) -> TruthSide:
-    """Summarise the truth and, to calibrate, score references and planted predictors; or read what a folder keeps of that.
-
-    `expectation` are noise-free mean profiles of simulated data [condition, gene]. `depends_on` is a hash of the cells, the
-    training cells and the split. Raises `StoreError` if the file cannot be written.
-    """
-    if folder is None:
-        return _make(fold, expectation, calibrate)
-    parts = (depends_on, fold.direction, str(fold.seed), str(calibrate), str(fold.linear), code_hash())
-    key = hashlib.sha256("/".join(parts).encode()).hexdigest()
-    path = folder / f"{key}.npz"
-    try:
-        kept = checked_arrays.get(path, TruthSide, TruthSummary, Scores)
-        if kept["key"] == key:
-            return kept["side"]
-        log.warning("%s is of other data or code; it is computed again.", path)
-    except FileNotFoundError:
-        pass
-    except checked_arrays.Damaged as error:
-        log.warning("%s It is computed again.", error)
-    made = _make(fold, expectation, calibrate)
-    checked_arrays.put(path, {"key": key, "side": made})
-    return made
+def calibrate(blocked: BlockedFold, expectation: Expectation | None = None) -> Calibration:
+    """Score references and planted predictors, or read what is kept of them; raises `StoreError` if it cannot be kept."""
+    return blocked.keep(
+        "calibration",
+        lambda: Calibration(dict(references(blocked, expectation)), planted(blocked)),
+        Calibration,
+        Scores,
+    )
 
 
-@cache
-def code_hash() -> str:
-    """Hash the code that scores, so that results of other code are never reused."""
-    hasher = hashlib.sha256()
-    here = Path(__file__).parent
-    for source in (*sorted((here / "metrics").glob("*.py")), *sorted(here.glob("*.py"))):
-        hasher.update(source.read_bytes())
-    return hasher.hexdigest()
-
-
-def _make(fold: ScoredFold, expectation: np.ndarray | None, calibrate: bool) -> TruthSide:
-    truth = summarise_truth(fold)
-    if not calibrate:
-        return TruthSide(truth, {}, pd.DataFrame())
-    return TruthSide(truth, dict(references(fold, truth, expectation)), planted(fold, truth))
-
-
-def references(fold: ScoredFold, truth: TruthSummary, expectation: np.ndarray | None) -> Iterator[tuple[str, Values]]:
-    """Score every reference that the data allow; `expectation` are a simulator's noise-free profiles [condition, gene]."""
-    split_half = _score_split_half(fold, truth)
+def references(blocked: BlockedFold, expectation: Expectation | None = None) -> Iterator[tuple[str, Values]]:
+    """Score every reference that the data allow."""
+    fold = blocked.fold
+    split_half = _score_split_half(blocked)
     yield "split_half", split_half
     # both predict the truth's own cells: δ̂ = δ for the oracle; the ceiling's change is measured from I and R together, which
     # are nearer to R than the state's true mean is, the most that a predictor can know of it
-    same = _summarise_cells(fold, truth, truth.positions.__getitem__)
-    of_same = {
-        "ceiling": evaluate(fold, truth, same, start=fold.shared),
-        "oracle": evaluate(fold, truth, same, as_truth=True),
-    }
-    for name, values in of_same.items():
+    views: dict[str, tuple[Start, bool]] = {"ceiling": ("shared", False), "oracle": ("reference", True)}
+    found = _score(blocked, lambda block: summarise_truth_as_prediction(block.fold, block.truth), list(views.values()))
+    for name, values in zip(views, found, strict=True):
         yield name, {**values, **{metric: split_half[metric] for metric in U_STATISTICS if metric in values}}
     training = fold.training
     if training is not None and fold.direction == "n2p":
-        # cells of the state that a condition starts from, which no perturbation has changed
-        cells = [training.start_like(condition) for condition in fold.conditions]
-        has = np.array([len(own) > 0 for own in cells])
-        others = _summarise_cells(fold, truth, cells.__getitem__, training.cells)
-        named = summarise_predictions(fold, truth, lambda number: names_only(fold, training, number))
-        yield "other_controls", _only_where(has, evaluate(fold, truth, others))
-        yield "names_only", _only_where(has, evaluate(fold, truth, named))
+        # cells of the state that a condition starts from, which no perturbation has changed; and with the perturbed genes
+        # lowered, which is what the condition's name says
+        has = np.array([len(training.start_like(condition)) > 0 for condition in fold.conditions])
+        same = training.cells is fold.cells
+        sets = fold.sets if same else CellSets(training.cells, fold.own_gene, training, linear=fold.linear)
+
+        def others(block: Block) -> PredictionSummary:
+            return summarise_cells(block.fold, block.truth, partial(_start_like, block.fold, training), sets)
+
+        def named(block: Block) -> PredictionSummary:
+            start = partial(_start_like, block.fold, training)
+            return summarise_cells(block.fold, block.truth, start, sets, own_genes_at=0.0 if fold.linear else LOWERED_Z)
+
+        yield "other_controls", _only_where(has, _score(blocked, others)[0])
+        yield "names_only", _only_where(has, _score(blocked, named)[0])
     if expectation is not None:
-        yield "expectation", evaluate(fold, truth, PredictionSummary.of_means(expectation))
+        yield (
+            "expectation",
+            _score(blocked, lambda block: PredictionSummary.of_means(expectation(block.fold)))[0],
+        )
+
+
+def _score(
+    blocked: BlockedFold,
+    predict: Callable[[Block], PredictionSummary],
+    views: Sequence[tuple[Start, bool]] = (("start", False),),
+    cut: Callable[[Block], Block] = lambda block: block,
+) -> list[Values]:
+    """Score predictions block by block, once for each way to measure their change: `start` and `as_truth` of `evaluate`.
+
+    `cut` exchanges a block's truth for half of it.
+    """
+    with ExitStack() as stack:
+        truths = stack.enter_context(scratch(blocked.folder))
+        truth = Profiles.new(truths, len(blocked.fold), len(blocked.fold.cells.var_names))
+        scored = [ScoredSet(blocked.fold, stack.enter_context(scratch(blocked.folder))) for _ in views]
+        for block in map(cut, blocked.blocks()):
+            predicted = predict(block)
+            truth.append(block.truth.profiles)
+            for one, (start, as_truth) in zip(scored, views, strict=True):
+                one.add(block, predicted, start=start, as_truth=as_truth)
+        return [one.all(truth, start) for one, (start, _) in zip(scored, views, strict=True)]
 
 
 def _only_where(has: np.ndarray, values: Values) -> Values:
@@ -143,39 +147,48 @@ def _only_where(has: np.ndarray, values: Values) -> Values:
     }
 
 
-def names_only(fold: ScoredFold, training: TrainingSummary, number: int) -> Prediction | None:
-    """Predict what a condition's name says: cells of `other_controls` with the perturbed genes lowered; None without cells."""
-    own = training.start_like(fold.conditions[number])
-    if not len(own):
-        return None
-    cells = np.array(dense(take(training.cells, own)))
-    cells[:, fold.perturbed_genes(number)] = 0.0 if fold.linear else LOWERED_Z
-    return Prediction(cells, unit="cell")
+def few(fold: ScoredFold, positions: np.ndarray) -> np.ndarray:
+    """Draw `REFERENCE_CELLS` of more cells, the same ones whoever asks; positions ascend."""
+    if len(positions) <= REFERENCE_CELLS:
+        return positions
+    generator = np.random.default_rng(derive(fold.seed, "cells of a reference", positions.tobytes().hex()))
+    return np.sort(generator.choice(positions, REFERENCE_CELLS, replace=False))
+
+
+def _start_like(fold: ScoredFold, training: TrainingSummary, number: int) -> np.ndarray:
+    return few(fold, training.start_like(fold.conditions[number]))
 
 
 def halves(fold: ScoredFold, repeat: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Positions of every condition's true cells in two disjoint random halves; the same for every caller."""
     sides: tuple[list[np.ndarray], list[np.ndarray]] = [], []
-    for number, condition in enumerate(fold.conditions):
-        positions = condition.truth(fold.direction)
-        order = fold.generator(number, "halves", repeat).permutation(len(positions))
+    for number, positions in enumerate(fold.true_positions()):
+        order = fold.truth_generator(number, "halves", repeat).permutation(len(positions))
         cut = len(order) // 2
         for side, chosen in zip(sides, (order[:cut], order[cut:]), strict=True):
             side.append(np.sort(positions[chosen]))
     return sides
 
 
-def _score_split_half(fold: ScoredFold, whole: TruthSummary) -> Values:
+def _score_split_half(blocked: BlockedFold) -> Values:
     """Score one half of the true cells as the prediction of the other, mean over random halvings.
 
     Both sides have disjoint controls: I for the half that predicts, R for the half that is the truth. The mean is over the
     halvings in which a condition has a value; it has its first status where none has.
     """
-    scored = []
-    for repeat in range(HALVINGS):
-        predicted, true = halves(fold, repeat)
-        truth = summarise_truth(fold, true, like=whole)
-        scored.append(evaluate(fold, truth, _summarise_cells(fold, truth, predicted.__getitem__)))
+
+    def score(repeat: int) -> Values:
+        def predict(block: Block) -> PredictionSummary:
+            predicted = halves(block.fold, repeat)[0]
+            return summarise_cells(block.fold, block.truth, lambda n: few(block.fold, predicted[n]))
+
+        def cut(block: Block) -> Block:
+            true = halves(block.fold, repeat)[1]
+            return replace(block, truth=summarise_truth(block.fold, true, like=block.truth))
+
+        return _score(blocked, predict, cut=cut)[0]
+
+    scored = [score(repeat) for repeat in range(HALVINGS)]
     found = {}
     for name, first in scored[0].items():
         values = np.stack([repeat[name].values for repeat in scored])
@@ -185,23 +198,8 @@ def _score_split_half(fold: ScoredFold, whole: TruthSummary) -> Values:
     return found
 
 
-def _summarise_cells(
-    fold: ScoredFold, truth: TruthSummary, positions: Positions, cells: CellTable | None = None
-) -> PredictionSummary:
-    """Summarise real cells (of the fold, or of another table) as the predictions; a condition without any has none."""
-    table = fold.cells if cells is None else cells
-
-    def load(number: int) -> Prediction | None:
-        own = positions(number)
-        return as_prediction(take(table, own)) if len(own) else None
-
-    return summarise_predictions(fold, truth, load)
-
-
-def expected_profiles(table: pd.DataFrame | None, fold: ScoredFold, arm: str) -> np.ndarray | None:
-    """Look up the simulator's noise-free profiles [condition, gene]; None if there are none."""
-    if table is None:
-        return None
+def expected_profiles(table: pd.DataFrame, fold: ScoredFold, arm: str) -> np.ndarray:
+    """Look up the simulator's noise-free profiles [condition, gene]."""
     keys = []
     for condition in fold.conditions:
         dose = condition.doses(fold.direction)[1]
@@ -220,40 +218,62 @@ def dense(cells: Cells) -> np.ndarray:
     return cells if isinstance(cells, np.ndarray) else cells.toarray()
 
 
-def planted(fold: ScoredFold, whole: TruthSummary) -> pd.DataFrame:
-    """Score the planted predictors as rows of planted.csv; `whole` is the summary of all test cells.
+def planted(blocked: BlockedFold) -> pd.DataFrame:
+    """Score the planted predictors as rows of planted.csv.
 
     Share 0 is the same for every mixture. A mixture without cells (no perturbed training cell in a context) is left out.
     """
-    half, true = halves(fold, 0)
-    truth = summarise_truth(fold, true, like=whole)
-
-    def score(draw: Draw, share: float) -> pd.DataFrame:
-        """Score a half of which a share is exchanged for cells of a mixture."""
-
-        def load(number: int) -> Prediction:
-            generator = fold.generator(number, "planted")
-            cells = dense(take(fold.cells, half[number])).copy()
-            exchanged = generator.permutation(len(cells))[: round(share * len(cells))]
-            if len(exchanged):
-                cells[exchanged] = draw(number, len(cells), generator)[: len(exchanged)]
-            return Prediction(cells, unit="cell")
-
-        values = evaluate(fold, truth, summarise_predictions(fold, truth, load))
-        return score_rows(fold, truth, values, fold.endings()).drop(columns=["reason", "n_truth_cells"])
-
-    mixtures = _mixtures(fold, half)
-    pure = score(mixtures["noise"], 0.0)
+    numbers, facts = planted_conditions(blocked.fold), blocked.facts()
+    fold, training = blocked.fold.part(numbers), blocked.fold.training
+    mixtures = ["noise", "mean_effect", "input"]
+    if training is None or not all(len(training.perturbed_like(c)) for c in fold.conditions):
+        mixtures.remove("mean_effect")
+    predictors = [(mixture, share) for mixture in mixtures for share in SHARES if share or mixture == "noise"]
+    size = blocked.size or block_size(fold)
+    with ExitStack() as stack:
+        truth = Profiles.new(stack.enter_context(scratch(blocked.folder)), len(fold), len(fold.cells.var_names))
+        scored = {name: ScoredSet(fold, stack.enter_context(scratch(blocked.folder))) for name in predictors}
+        for first in range(0, len(fold), size):
+            part = fold.part(range(first, min(first + size, len(fold))))
+            own = Facts(*(fact[numbers[first : first + size]] for fact in facts))
+            half, true = halves(part, 0)
+            block = Block(range(first, first + len(part)), part, summarise_truth(part, true, like=own))
+            truth.append(block.truth.profiles)
+            half = [few(part, positions) for positions in half]
+            for mixture, share in predictors:
+                load = partial(_mixed, part, half, _draw(mixture, part, half), share)
+                scored[mixture, share].add(block, summarise_predictions(part, block.truth, load))
+        values = {name: one.all(truth) for name, one in scored.items()}
     tables = [
-        (score(draw, share) if share else pure).assign(mixture=mixture, share=share)
-        for mixture, draw in mixtures.items()
+        score_rows(fold, values[mixture if share else "noise", share], fold.endings())
+        .drop(columns=["reason", "n_truth_cells"])
+        .assign(mixture=mixture, share=share)
+        for mixture in mixtures
         for share in SHARES
     ]
     return pd.concat(tables, ignore_index=True)
 
 
-def _mixtures(fold: ScoredFold, half: Sequence[np.ndarray]) -> dict[str, Draw]:
-    """Mixture → how its cells are drawn: `n` cells at random, with replacement only where there are fewer."""
+def planted_conditions(fold: ScoredFold) -> np.ndarray:
+    """Numbers of the conditions that planted predictors are scored on, ascending."""
+    if len(fold) <= PLANTED_CONDITIONS:
+        return np.arange(len(fold))
+    generator = np.random.default_rng(derive(fold.seed, "planted conditions", fold.direction))
+    return np.sort(generator.choice(len(fold), PLANTED_CONDITIONS, replace=False))
+
+
+def _mixed(fold: ScoredFold, half: Sequence[np.ndarray], draw: Draw, share: float, number: int) -> Prediction:
+    """Take half of a condition's true cells and exchange a share of them for cells of a mixture."""
+    generator = fold.generator(number, "planted")
+    cells = dense(take(fold.cells, half[number])).copy()
+    exchanged = generator.permutation(len(cells))[: round(share * len(cells))]
+    if len(exchanged):
+        cells[exchanged] = draw(number, len(cells), generator)[: len(exchanged)]
+    return Prediction(cells, unit="cell")
+
+
+def _draw(mixture: str, fold: ScoredFold, half: Sequence[np.ndarray]) -> Draw:
+    """How the cells of a mixture are drawn: `n` cells at random, with replacement only where there are fewer."""
 
     def noise(number: int, n: int, generator: np.random.Generator) -> np.ndarray:
         """Exchange whole genes within groups of like mean expression in the input."""
@@ -275,11 +295,9 @@ def _mixtures(fold: ScoredFold, half: Sequence[np.ndarray]) -> dict[str, Draw]:
 
         return draw
 
-    found: dict[str, Draw] = {"noise": noise}
     training = fold.training
-    if training is not None and all(len(training.perturbed_like(c)) for c in fold.conditions):
-        found["mean_effect"] = draw_from(
-            training.cells, lambda number: training.perturbed_like(fold.conditions[number])
-        )
-    found["input"] = draw_from(fold.cells, lambda number: fold.conditions[number].input(fold.direction))
-    return found
+    if mixture == "mean_effect" and training is not None:
+        return draw_from(training.cells, lambda number: training.perturbed_like(fold.conditions[number]))
+    if mixture == "input":
+        return draw_from(fold.cells, lambda number: fold.conditions[number].input(fold.direction))
+    return noise

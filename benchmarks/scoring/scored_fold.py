@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,26 +16,30 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from benchmarks.contract import CONTROL, Direction
+from benchmarks.data.cell_table import CellTable
 from benchmarks.data.readers.gene_columns import match_genes
 from benchmarks.scoring.endings import Ending
+from benchmarks.scoring.metrics.copying import MarginSums, margin_sums
 from benchmarks.scoring.metrics.differential import linear_mean
 from benchmarks.scoring.metrics.distribution import N_COMPONENTS
 from benchmarks.scoring.metrics.rank_sum import Cells, SortedCells, sort_cells
 from benchmarks.seeds import derive
 from benchmarks.tasks.conditions import Index, TestCondition
+from benchmarks.tasks.fold_statistics import FoldStatistics, fold_statistics
 from benchmarks.tasks.splits import Split
+from benchmarks.training_data import LEVELS, labels_of
 
-if TYPE_CHECKING:
-    from sklearn.decomposition import PCA
-
-A = TypeVar("A")
 T = TypeVar("T")
-CellTable: TypeAlias = Any
-"""Cells in the run's space, in memory (AnnData) or on disk (`external.CellFile`): what has `X`, `obs` and `var_names`."""
 Step = tuple[float | None, float | None]
 """(dose started from, dose reached), nM; None for controls, and for perturbations without doses."""
 Part = Literal["all", "first", "second"]
 """Of the training cells: all of them, or one of two disjoint halves."""
+Start = Literal["start", "reference", "shared"]
+"""What a predicted change is measured from: I, R, or both together."""
+COMPONENT_CELLS = 20_000
+"""Most training cells that the principal components are found in."""
+RECENT = 512 << 20
+"""Bytes that a `Recent` keeps."""
 MANY_GENES = 2_000
 """Genes from which the whole covariance matrix costs more than its first components alone."""
 
@@ -52,10 +58,24 @@ class Effects(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Components:
+    """Principal components of training cells."""
+
+    axes: np.ndarray
+    """[component, gene], of length one."""
+    centre: np.ndarray
+    """Mean profile of the cells that they are of [gene]."""
+
+    def transform(self, cells: Cells) -> np.ndarray:
+        """Coordinates of cells [cell, component]."""
+        return cells @ self.axes.T - self.centre @ self.axes.T
+
+
+@dataclass(frozen=True)
 class TrainingSummary:
     """Statistics of the training cells of one fold; no test cell is in them."""
 
-    components: PCA
+    components: Components
     """Principal components that distances between cells are measured in."""
     effects: Mapping[Step, Effects]
     """Step → mean changes of the training perturbations, of all cells and of two disjoint halves of them."""
@@ -75,63 +95,80 @@ class TrainingSummary:
     def start_like(self, condition: TestCondition) -> Index:
         """Positions in `cells` of the training cells in the state that a condition starts from."""
         name = CONTROL if condition.start_dose is None else condition.perturbation
-        return self._find(condition.context, self.labels["perturbation"] == name, condition.start_dose)
+        return self._find(lambda c, p: (c, p) == (condition.context, name), condition.start_dose)
 
     def perturbed_like(self, condition: TestCondition) -> Index:
         """Positions in `cells` of the training cells of a condition's context and dose, of any perturbation."""
-        return self._find(condition.context, self.labels["perturbation"] != CONTROL, condition.dose)
+        return self._find(lambda c, p: c == condition.context and p != CONTROL, condition.dose)
 
-    def _find(self, context: str, which: pd.Series, dose: float | None) -> Index:
-        return self.train[((self.labels["context"] == context) & which & _at(self.labels, dose)).to_numpy()]
+    @cached_property
+    def _places(self) -> Mapping[tuple[str, str, float], Index]:
+        """Context, perturbation and dose (0 for none) → positions in `cells`."""
+        return {key: self.train[rows] for key, rows in self.labels.groupby(list(LEVELS), sort=False).indices.items()}
+
+    def _find(self, which: Callable[[str, str], bool], dose: float | None) -> Index:
+        """Positions, ascending, of the cells of some conditions at a dose; None is any."""
+        found = [own for (c, p, d), own in self._places.items() if which(c, p) and dose in (None, d)]
+        return np.sort(np.concatenate([np.empty(0, dtype=np.int64), *found]))
 
 
 def summarise_training(
-    cells: CellTable, train: Index, seed: int, conditions: Sequence[TestCondition] = ()
+    cells: CellTable,
+    train: Index,
+    seed: int,
+    conditions: Sequence[TestCondition] = (),
+    statistics: FoldStatistics | None = None,
+    components: Components | None = None,
 ) -> TrainingSummary:
-    """Summarise the training cells, those at the positions `train`; `seed` halves them and starts the search for components.
+    """Summarise the training cells, those at the positions `train`; `seed` halves them and draws the cells of the components.
 
     Mean changes are those of the steps of `conditions`, which are tested; without any, of the step from controls to any dose.
+    `statistics` (of `fold_statistics` with the same seed) and `components` (of `find_components`) are computed where they are
+    not given.
     """
-    from sklearn.decomposition import PCA  # slow to import, and not needed without training cells
-
-    obs = cells.obs.iloc[train]
-    labels = obs[["context", "perturbation"]].astype(str).reset_index(drop=True)
-    labels["dose"] = obs["dose"].fillna(0.0).to_numpy(dtype=np.float64) if "dose" in obs else 0.0
-    x = sp.csr_matrix(cells.X[train])
-    n = min(N_COMPONENTS, len(train) - 1, len(cells.var_names) - 1)
-    # the quicker of two exact solvers that take sparse cells
-    solver = "covariance_eigh" if len(cells.var_names) <= MANY_GENES else "arpack"
-    halves = _halve(labels, seed)
+    statistics = statistics or fold_statistics(cells, train, seed)
     steps = {(condition.start_dose, condition.dose) for condition in conditions} or {(None, None)}
     return TrainingSummary(
-        components=PCA(n, svd_solver=solver, random_state=seed).fit(x),
-        effects={step: _effects(x, labels, cells.var_names, step, halves) for step in steps},
+        components=components or find_components(cells, train, seed),
+        effects={step: _effects(statistics, cells.var_names, step) for step in steps},
         cells=cells,
         train=train,
-        labels=labels,
+        labels=labels_of(cells.obs.iloc[train]),
     )
 
 
-def _halve(labels: pd.DataFrame, seed: int) -> np.ndarray:
-    """Put every training cell into half 0 or 1, so that both halves have cells of every condition that has two."""
-    order = np.random.default_rng(derive(seed, "halves of the training cells")).permutation(len(labels))
-    halves = np.empty(len(labels), dtype=np.int64)
-    halves[order] = labels.iloc[order].groupby(list(labels.columns)).cumcount().to_numpy() % 2
-    return halves
+def find_components(cells: CellTable, train: Index, seed: int) -> Components:
+    """Find the principal components of the training cells, of `COMPONENT_CELLS` of them drawn at random where they are more."""
+    from sklearn.decomposition import PCA  # slow to import, and not needed without training cells
+
+    if len(train) > COMPONENT_CELLS:
+        generator = np.random.default_rng(derive(seed, "cells of the components"))
+        train = np.sort(generator.choice(train, COMPONENT_CELLS, replace=False))
+    n = min(N_COMPONENTS, len(train) - 1, len(cells.var_names) - 1)
+    # the quicker of two exact solvers that take sparse cells
+    solver = "covariance_eigh" if len(cells.var_names) <= MANY_GENES else "arpack"
+    found = PCA(n, svd_solver=solver, random_state=seed).fit(sp.csr_matrix(cells.X[train]))
+    return Components(found.components_, found.mean_)
 
 
-def _effects(x: sp.csr_matrix, labels: pd.DataFrame, genes: pd.Index, step: Step, halves: np.ndarray) -> Effects:
-    """Average the changes of a step over perturbations: all parts and contexts by one weighted sum over cells."""
-    parts = [_effect_weights(labels[own], step) for own in (halves >= 0, halves == 0, halves == 1)]
-    parts.append(parts[1][parts[1]["weight"] > 0])  # the perturbed cells alone
-    contexts = [sorted(part["context"].unique()) for part in parts]
-    place = {key: row for row, key in enumerate((n, c) for n, names in enumerate(contexts) for c in names)}
-    rows = [place[n, context] for n, part in enumerate(parts) for context in part["context"]]
-    entries = pd.concat(parts)
-    weights = sp.csr_matrix((entries["weight"], (rows, entries.index)), (len(place), x.shape[0]), dtype=np.float64)
-    means = np.split((weights @ x).toarray(), np.cumsum([len(names) for names in contexts])[:-1])
-    every, first, second, reached = (pd.DataFrame(m, c, genes) for m, c in zip(means, contexts, strict=True))
-    return Effects(_with_mean(every), _with_mean(first), _with_mean(second), reached)
+def _effects(statistics: FoldStatistics, genes: pd.Index, step: Step) -> Effects:
+    """Average the changes of a step over perturbations, in all training cells and in each half of them."""
+
+    def average(halves: Sequence[int], *, reached: bool = False) -> pd.DataFrame:
+        """Weighted sums of the conditions' means [context, gene]; `reached`: of the perturbed cells alone."""
+        n = statistics.n[list(halves)].sum(axis=0)
+        found = _effect_weights(statistics.labels.assign(n=n)[n > 0], step)
+        found = found[found["weight"] > 0] if reached else found
+        contexts = sorted(found["context"].unique())
+        total = np.zeros((len(contexts), len(genes)))
+        for half in halves:
+            weights = found["weight"] * statistics.n[half][found.index] / n[found.index]
+            place = pd.Index(contexts).get_indexer(found["context"]), found.index
+            total += sp.csr_matrix((weights, place), (len(contexts), len(n))) @ statistics.mean[half]
+        return pd.DataFrame(total, contexts, genes)
+
+    every, first, second = (_with_mean(average(halves)) for halves in ((0, 1), (0,), (1,)))
+    return Effects(every, first, second, average((0,), reached=True))
 
 
 def _with_mean(table: pd.DataFrame) -> pd.DataFrame:
@@ -140,22 +177,23 @@ def _with_mean(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _effect_weights(labels: pd.DataFrame, step: Step) -> pd.DataFrame:
-    """Weight of each cell in the mean, over a context's perturbations, of their change from controls or from a lower dose.
+def _effect_weights(conditions: pd.DataFrame, step: Step) -> pd.DataFrame:
+    """Weight of each condition in the mean, over a context's perturbations, of their change from controls or from a lower dose.
 
-    Perturbations that lack cells at either end are left out. Columns context and weight, index as in `labels`.
+    `conditions` has columns context, perturbation, dose and `n`, the number of cells; each cell of a perturbation weighs the
+    same. Perturbations that lack cells at either end are left out. Columns context and weight, index as in `conditions`.
     """
     start, end = step
-    perturbed = labels["perturbation"] != CONTROL
+    perturbed = conditions["perturbation"] != CONTROL
     by = ["context"] if start is None else ["context", "perturbation"]
-    ends, starts = labels[perturbed & _at(labels, end)], labels[perturbed & _at(labels, start)]
+    ends, starts = conditions[perturbed & _at(conditions, end)], conditions[perturbed & _at(conditions, start)]
     if start is None:
-        starts = labels[~perturbed]
+        starts = conditions[~perturbed]
     keys = pd.MultiIndex.from_frame(ends[by]), pd.MultiIndex.from_frame(starts[by])
     ends, starts = ends[keys[0].isin(keys[1])], starts[keys[1].isin(keys[0])]
     n = ends.groupby("context")["perturbation"].nunique()
-    gained = 1 / ends.groupby(["context", "perturbation"])["dose"].transform("size") / ends["context"].map(n)
-    lost = 1 / starts.groupby(by)["dose"].transform("size")
+    gained = ends["n"] / ends.groupby(["context", "perturbation"])["n"].transform("sum") / ends["context"].map(n)
+    lost = starts["n"] / starts.groupby(by)["n"].transform("sum")
     if start is not None:
         lost /= starts["context"].map(n)
     return pd.concat([ends.assign(weight=gained), starts.assign(weight=-lost)])[["context", "weight"]]
@@ -165,28 +203,82 @@ def _at(labels: pd.DataFrame, dose: float | None) -> pd.Series:
     return labels["dose"] >= 0.0 if dose is None else labels["dose"] == dose
 
 
+class TrueCells(NamedTuple):
+    """A set of true cells, as far as conditions that share it share what is known of them."""
+
+    profile: np.ndarray
+    """Mean profile [gene]."""
+    linear_mean: np.ndarray
+    """Mean linear values [gene], or the mean profile in a space without linear values."""
+    ordered: SortedCells
+    projected: np.ndarray | None
+    """Cells in principal components [cell, component], perturbed genes included; None without training cells."""
+    own: Cells
+    """Values of the perturbed genes of all conditions [cell, gene of `CellSets.perturbed`]."""
+
+
+class CellSets:
+    """What scoring computes of sets of cells, from their positions [cell]; what was used last is kept (see `Recent`)."""
+
+    def __init__(
+        self,
+        cells: CellTable,
+        own_gene: np.ndarray,
+        training: TrainingSummary | None,
+        *,
+        linear: bool,
+        recent: Recent | None = None,
+    ) -> None:
+        self.cells, self.linear, self.training = cells, linear, training
+        self.perturbed = np.unique(own_gene[own_gene >= 0])
+        self.recent = recent or Recent()
+
+    def mean(self, positions: np.ndarray) -> np.ndarray:
+        """Mean profile [gene]."""
+        return self.recent.get((self, "mean", positions.tobytes()), lambda: mean_profile(take(self.cells, positions)))
+
+    def ordered(self, positions: np.ndarray) -> SortedCells:
+        """Sort every gene's values."""
+        return self.recent.get((self, "ordered", positions.tobytes()), lambda: sort_cells(take(self.cells, positions)))
+
+    def linear_mean(self, positions: np.ndarray) -> np.ndarray:
+        """Mean linear values [gene], or the mean profile in a space without linear values."""
+        if not self.linear:
+            return self.mean(positions)
+        return self.recent.get((self, "linear", positions.tobytes()), lambda: linear_mean(self.ordered(positions)))
+
+    def true(self, positions: np.ndarray) -> TrueCells:
+        """Summarise true cells, read once."""
+        return self.recent.get((self, "true", positions.tobytes()), lambda: self._true(positions))
+
+    def margin_sums(self, positions: np.ndarray, generator: np.random.Generator) -> MarginSums:
+        """Halve true cells for the copy margin; the generator is the same wherever the positions are."""
+        key = self, "margin", positions.tobytes()
+        return self.recent.get(key, lambda: margin_sums(take(self.cells, positions), generator))
+
+    def _true(self, positions: np.ndarray) -> TrueCells:
+        cells = take(self.cells, positions)
+        ordered, profile = sort_cells(cells), mean_profile(cells)
+        return TrueCells(
+            profile=profile,
+            linear_mean=linear_mean(ordered) if self.linear else profile,
+            ordered=ordered,
+            projected=self.training.components.transform(cells) if self.training else None,
+            own=cells[:, self.perturbed],
+        )
+
+
 @dataclass(frozen=True)
 class ScoredFold:
-    """Inputs I, references R and labels of all test conditions of one fold and direction."""
+    """Inputs I, references R and labels of test conditions of one fold and direction: all of them, or a block.
+
+    What depends on cells is read when it is asked for, so that a fold of many conditions is scored in blocks (`part`).
+    """
 
     direction: Direction
     cells: CellTable
     """All cells, in the run's space; rows are taken from it one condition at a time."""
     conditions: tuple[TestCondition, ...]
-    contexts: np.ndarray
-    perturbations: np.ndarray
-    doses: np.ndarray
-    """Dose of each condition, nM; NaN where it has none."""
-    start: np.ndarray
-    """Mean profiles of the input cells I [condition, gene]."""
-    reference: np.ndarray
-    """Mean profiles of the reference cells R."""
-    shared: np.ndarray
-    """Mean profiles of I and R together: the one control mean that peers subtract from both sides."""
-    sorted_reference: Sequence[SortedCells]
-    """R with every gene's values sorted, one entry a condition; conditions with the same R share one object."""
-    reference_means: Sequence[np.ndarray]
-    """Mean linear values of R [gene], or its mean profile in a space without linear values; shared as above."""
     own_gene: np.ndarray
     """Columns of the perturbed genes [condition, gene of a combination]; −1 where one is not measured."""
     training: TrainingSummary | None
@@ -197,13 +289,70 @@ class ScoredFold:
     """Seed of every random subsample made in scoring."""
     threads: int
     """Conditions scored at a time."""
+    sets: CellSets
+    """Shared by all parts of a fold."""
 
     def __len__(self) -> int:
         return len(self.conditions)
 
+    def part(self, numbers: Sequence[int] | np.ndarray) -> ScoredFold:
+        """Take some of the conditions, in this order."""
+        numbers = np.asarray(numbers, dtype=np.int64)
+        return replace(self, conditions=tuple(self.conditions[n] for n in numbers), own_gene=self.own_gene[numbers])
+
+    @cached_property
+    def contexts(self) -> np.ndarray:
+        """Context of each condition."""
+        return np.array([c.context for c in self.conditions])
+
+    @cached_property
+    def perturbations(self) -> np.ndarray:
+        """Perturbation of each condition."""
+        return np.array([c.perturbation for c in self.conditions])
+
+    @cached_property
+    def doses(self) -> np.ndarray:
+        """Dose of each condition, nM; NaN where it has none."""
+        return np.array([c.dose for c in self.conditions], dtype=np.float64)
+
+    @cached_property
+    def start(self) -> np.ndarray:
+        """Mean profiles of the input cells I [condition, gene]."""
+        return np.stack(self.means("start"))
+
+    @cached_property
+    def reference(self) -> np.ndarray:
+        """Mean profiles of the reference cells R [condition, gene]."""
+        return np.stack(self.means("reference"))
+
+    @cached_property
+    def shared(self) -> np.ndarray:
+        """Mean profiles of I and R together [condition, gene]: the one control mean that peers subtract from both sides."""
+        return np.stack(self.means("shared"))
+
+    def means(self, of: Start) -> list[np.ndarray]:
+        """Mean profiles [gene], one a condition; conditions with the same cells share one array."""
+        found: dict[bytes, np.ndarray] = {}
+        profiles = []
+        for condition in self.conditions:
+            sides = condition.input(self.direction), condition.reference(self.direction)
+            own = {"start": sides[0], "reference": sides[1]}.get(of)
+            own = np.sort(np.concatenate(sides)) if own is None else own
+            profiles.append(found.setdefault(own.tobytes(), self.sets.mean(own)))
+        return profiles
+
     def input_cells(self, number: int) -> Cells:
         """Single cells that the prediction starts from."""
         return take(self.cells, self.conditions[number].input(self.direction))
+
+    def true_positions(self) -> list[np.ndarray]:
+        """Positions of the true cells in `cells`, ascending, one array a condition."""
+        return [c.truth(self.direction) for c in self.conditions]
+
+    @cached_property
+    def n_true(self) -> np.ndarray:
+        """Number of true cells of each condition."""
+        return np.array([len(own) for own in self.true_positions()])
 
     def labels(self) -> dict[str, np.ndarray]:
         """Columns context, perturbation and dose of a table of all conditions."""
@@ -212,7 +361,7 @@ class ScoredFold:
     @property
     def other_genes(self) -> np.ndarray:
         """Mark the genes other than a condition's perturbed ones [condition, gene]."""
-        found = np.ones(self.start.shape, dtype=bool)
+        found = np.ones((len(self), len(self.cells.var_names)), dtype=bool)
         row, part = np.nonzero(self.own_gene >= 0)
         found[row, self.own_gene[row, part]] = False
         return found
@@ -266,6 +415,19 @@ class ScoredFold:
         labels = self.direction, condition.context, condition.perturbation, *condition.dose_words
         return np.random.default_rng(derive(self.seed, *purpose, *labels))
 
+    def truth_generator(self, number: int, *purpose: object) -> np.random.Generator:
+        """Make the generator of what is drawn from a condition's true cells.
+
+        In n2p it is the condition's own. In p2n the true cells are of a state that many conditions share, most often the
+        controls: conditions of the same true state draw the same, so that what is drawn is computed once for all of them.
+        """
+        condition = self.conditions[number]
+        if self.direction == "n2p":
+            return self.generator(number, *purpose)
+        dose = condition.doses(self.direction)[1]
+        state = (CONTROL,) if dose is None else (condition.perturbation, f"{dose:g} nM")
+        return np.random.default_rng(derive(self.seed, *purpose, self.direction, condition.context, *state))
+
     def project(self, number: int, cells: Cells) -> np.ndarray | None:
         """Transform cells to the training cells' principal components [cell, component]; None without training.
 
@@ -274,7 +436,23 @@ class ScoredFold:
         if self.training is None:
             return None
         components, own = self.training.components, self.perturbed_genes(number)
-        return components.transform(cells) - cells[:, own] @ components.components_[:, own].T
+        return components.transform(cells) - cells[:, own] @ components.axes[:, own].T
+
+    def project_true(self, number: int, cells: TrueCells, rows: np.ndarray) -> np.ndarray | None:
+        """Transform those of a set of true cells that are in the rows given, as `project` does."""
+        if self.training is None or cells.projected is None:
+            return None
+        own = self.perturbed_genes(number)
+        values = cells.own[rows][:, np.searchsorted(self.sets.perturbed, own)]
+        return cells.projected[rows] - values @ self.training.components.axes[:, own].T
+
+    def reference_cells(self, number: int) -> SortedCells:
+        """R with every gene's values sorted."""
+        return self.sets.ordered(self.conditions[number].reference(self.direction))
+
+    def reference_mean(self, number: int) -> np.ndarray:
+        """Mean linear values of R [gene], or its mean profile in a space without linear values."""
+        return self.sets.linear_mean(self.conditions[number].reference(self.direction))
 
     def each(self, work: Callable[[int], T]) -> list[T]:
         """Call `work` with the number of every condition, in `threads` threads, each with a single-threaded BLAS."""
@@ -294,53 +472,66 @@ def scored_fold_of(
     space: str,
     seed: int,
     threads: int = 1,
+    recent: Recent | None = None,
 ) -> ScoredFold:
-    """Compute what all predictions of a fold share, from all cells in the run's space; "zscore" has no fold changes.
+    """Describe what all predictions of a fold share, from all cells in the run's space; "zscore" has no fold changes.
 
-    `training` is from `summarise_training`; without it, metrics that need training cells are `unsupported`.
+    `training` is from `summarise_training`; without it, metrics that need training cells are `unsupported`. Folds may share
+    what they keep of cells, `recent`.
     """
     linear = space != "zscore"
-    # many conditions share their input and reference cells
-    key: Callable[[np.ndarray], bytes] = np.ndarray.tobytes
-    mean = once(lambda positions: mean_profile(take(cells, positions)), key)
-    ordered = once(lambda positions: sort_cells(take(cells, positions)), key)
-    linear_means = once(lambda positions: linear_mean(ordered(positions)) if linear else mean(positions), key)
-    starts = [c.input(direction) for c in split.conditions]
-    references = [c.reference(direction) for c in split.conditions]
-    perturbations = [c.perturbation for c in split.conditions]
+    own_gene = own_columns([c.perturbation for c in split.conditions], cells.var_names)
     return ScoredFold(
         direction=direction,
         cells=cells,
         conditions=split.conditions,
-        contexts=np.array([c.context for c in split.conditions]),
-        perturbations=np.array(perturbations),
-        doses=np.array([c.dose for c in split.conditions], dtype=np.float64),
-        start=np.stack([mean(i) for i in starts]),
-        reference=np.stack([mean(r) for r in references]),
-        shared=np.stack([mean(np.sort(np.concatenate(pair))) for pair in zip(starts, references, strict=True)]),
-        sorted_reference=[ordered(r) for r in references],
-        reference_means=[linear_means(r) for r in references],
-        own_gene=own_columns(perturbations, cells.var_names),
+        own_gene=own_gene,
         training=training,
         linear=linear,
         seed=seed,
         threads=threads,
+        sets=CellSets(cells, own_gene, training, linear=linear, recent=recent),
     )
 
 
-def once(compute: Callable[[A], T], key: Callable[[A], Hashable]) -> Callable[[A], T]:
-    """Compute a function once for all arguments of the same key, in whichever thread comes first."""
-    known: dict[Hashable, T] = {}
-    lock = Lock()
+class Recent:
+    """Values that are computed once and kept while they are used: those used last, up to so many bytes of their arrays.
 
-    def found(argument: A) -> T:
-        name = key(argument)
-        with lock:
-            if name not in known:
-                known[name] = compute(argument)
-        return known[name]
+    Several threads may ask; one that asks for what another is computing waits for it.
+    """
 
-    return found
+    def __init__(self, most: int = RECENT) -> None:
+        self.most, self.size = most, 0
+        self._known: OrderedDict[Hashable, Any] = OrderedDict()
+        self._working: dict[Hashable, Lock] = {}
+        self._lock = Lock()
+
+    def get(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return the value of a key, computed where it is not kept."""
+        with self._lock:
+            own = self._working.setdefault(key, Lock())
+        with own:
+            with self._lock:
+                if key in self._known:
+                    self._known.move_to_end(key)
+                    return self._known[key]
+            value = compute()
+            with self._lock:
+                self._known[key] = value
+                self.size += _bytes_of(value)
+                while self.size > self.most and len(self._known) > 1:
+                    self.size -= _bytes_of(self._known.popitem(last=False)[1])
+                self._working.pop(key, None)
+            return value
+
+
+def _bytes_of(value: Any) -> int:
+    """Bytes of the arrays in a value."""
+    if isinstance(value, tuple):
+        return sum(_bytes_of(part) for part in value)
+    if sp.issparse(value):
+        return int(value.data.nbytes + value.indices.nbytes + value.indptr.nbytes)
+    return value.nbytes if isinstance(value, np.ndarray) else 0
 
 
 def own_columns(perturbations: Iterable[str], genes: Iterable[str]) -> np.ndarray:

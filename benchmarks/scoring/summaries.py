@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from benchmarks.contract import Prediction
 from benchmarks.scoring.metrics.copying import MarginBounds, honest_margin
 from benchmarks.scoring.metrics.differential import Tests, linear_mean, test_genes
-from benchmarks.scoring.metrics.distribution import (
-    bandwidth,
-    distance_within,
-    e_distance,
-    kernel_within,
-    mmd_rbf,
-    wasserstein,
-)
-from benchmarks.scoring.metrics.rank_sum import SortedCells, sort_cells
-from benchmarks.scoring.scored_fold import ScoredFold, mean_profile, once, take
+from benchmarks.scoring.metrics.distribution import bandwidth, e_distance, mmd_rbf, wasserstein
+from benchmarks.scoring.metrics.rank_sum import SortedCells, sort_cells, with_genes_at
+from benchmarks.scoring.scored_fold import CellSets, ScoredFold, TrueCells, take
 
 TOPS = (20, 50, 100)
-_PredictedCells = tuple[np.ndarray, SortedCells, Tests]
-"""Cells [cell, gene], sorted and tested."""
 BANDWIDTH_CELLS = 500
 """Most cells a side from which the kernel's bandwidth is estimated; both sides give equally many."""
 
@@ -40,20 +33,17 @@ class TruthSummary:
     """Genes changed from R at FDR < 0.05 [condition, gene]; never a condition's perturbed ones, which are not tested."""
     lfc: np.ndarray
     """log2 fold changes against R [condition, gene]."""
-    tops: Mapping[int, np.ndarray]
-    """k → the k significant genes of largest |log2 fold change|; no gene where fewer are significant."""
-    projected: Sequence[np.ndarray | None]
-    """Cells in principal components; None without training cells."""
     bandwidths: np.ndarray
     """Bandwidth of the kernel of `mmd_rbf` [condition], in units of the principal components."""
     margin_bound: np.ndarray
     """Lower 95 % bound of the copy margin of real cells compared with these true cells [condition]."""
     half_margin_bound: np.ndarray
     """The same for cells compared with half of them."""
-    orders: Sequence[np.ndarray]
-    """A random order of every condition's cells, whose first n are taken where equal sizes are needed."""
-    within: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
-    """(condition, cells) → mean distance and mean kernel among the first so many cells of the order, once computed."""
+
+    @cached_property
+    def tops(self) -> Mapping[int, np.ndarray]:
+        """k → the k significant genes of largest |log2 fold change|; no gene where fewer are significant."""
+        return top_genes(self.significant, self.lfc, TOPS)
 
     @property
     def n_cells(self) -> np.ndarray:
@@ -87,42 +77,48 @@ class PredictionSummary:
         return cls(found, np.zeros(n, dtype=bool))
 
 
+class OfWhole(Protocol):
+    """What the summary of half of the true cells takes from that of all."""
+
+    @property
+    def bandwidths(self) -> np.ndarray:
+        """Bandwidth of the kernel [condition]."""
+
+    @property
+    def half_margin_bound(self) -> np.ndarray:
+        """Lower bound of the copy margin of real cells compared with half of the true cells [condition]."""
+
+
 def summarise_truth(
-    fold: ScoredFold, positions: Sequence[np.ndarray] | None = None, *, like: TruthSummary | None = None
+    fold: ScoredFold, positions: Sequence[np.ndarray] | None = None, *, like: OfWhole | None = None
 ) -> TruthSummary:
     """Summarise the true cells at the positions given, one array a condition; default: all test cells.
 
     Where they are half of the test cells, `like` is the summary of all, whose kernel widths and copy bounds are used too.
     """
-    own = [c.truth(fold.direction) for c in fold.conditions] if positions is None else positions
+    own = fold.true_positions() if positions is None else positions
 
-    def summarise(number: int) -> tuple[np.ndarray, Tests, np.ndarray | None, float, MarginBounds, np.ndarray]:
-        cells = take(fold.cells, own[number])
-        profile = mean_profile(cells)
-        projected = fold.project(number, cells)
+    def summarise(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, MarginBounds]:
+        cells = fold.sets.true(own[number])
         if like:
             width, half = like.bandwidths[number], like.half_margin_bound[number]
             bound = MarginBounds(half, half)
         else:
-            width = _bandwidth(fold, number, projected)
-            bound = honest_margin(cells, fold.reference[number], fold.generator(number, "margin"))
-        order = fold.generator(number, "order").permutation(len(own[number]))
-        return profile, _test_genes(fold, number, sort_cells(cells), profile), projected, width, bound, order
+            width = _bandwidth(fold, number, cells)
+            sums = fold.sets.margin_sums(own[number], fold.truth_generator(number, "margin"))
+            bound = honest_margin(sums, fold.sets.mean(fold.conditions[number].reference(fold.direction)))
+        tests = _test_genes(fold, number, cells.ordered, cells.linear_mean)
+        return cells.profile, tests.significant(fold.perturbed_genes(number)), tests.lfc, width, bound
 
-    profiles, tests, projected, widths, bounds, orders = zip(*fold.each(summarise), strict=True)
-    significant = np.array([t.significant(fold.perturbed_genes(number)) for number, t in enumerate(tests)])
-    lfc = np.array([t.lfc for t in tests])
+    profiles, significant, lfc, widths, bounds = zip(*fold.each(summarise), strict=True)
     return TruthSummary(
         positions=own,
         profiles=np.array(profiles),
-        significant=significant,
-        lfc=lfc,
-        tops=top_genes(significant, lfc, TOPS),
-        projected=projected,
+        significant=np.array(significant),
+        lfc=np.array(lfc),
         bandwidths=np.array(widths),
         margin_bound=np.array([bound.whole for bound in bounds]),
         half_margin_bound=np.array([bound.half for bound in bounds]),
-        orders=orders,
     )
 
 
@@ -140,82 +136,158 @@ def top_genes(significant: np.ndarray, lfc: np.ndarray, sizes: Sequence[int]) ->
     return found
 
 
+class PredictedCells(NamedTuple):
+    """Cells of one prediction, as they are compared with the truth."""
+
+    ordered: SortedCells
+    linear_mean: np.ndarray
+    """Mean linear values [gene], or the mean profile in a space without linear values."""
+    order_some: Callable[[np.ndarray], SortedCells]
+    """Sort the cells in some rows."""
+    project: Callable[[np.ndarray], np.ndarray | None]
+    """Transform the cells in some rows to principal components."""
+
+
+Answer = tuple[np.ndarray, PredictedCells | None]
+"""Mean profile [gene], and cells, where there are two or more."""
+
+
 def summarise_predictions(
-    fold: ScoredFold,
-    truth: TruthSummary,
-    load: Callable[[int], Prediction | None],
-    *,
-    alike: Callable[[int], Hashable] | None = None,
+    fold: ScoredFold, truth: TruthSummary, load: Callable[[int], Prediction | None]
 ) -> PredictionSummary:
     """Summarise predictions, reading one condition's at a time.
 
     `load` gives a condition's prediction by its number; where it gives None, the input's profile takes its place, so that
-    retrieval has a full set of candidates. `alike` gives a key that is equal where predictions and references are the same,
-    as those of a copied input: they are read and tested once.
+    retrieval has a full set of candidates.
     """
-    summary = PredictionSummary.of_means(fold.start)
 
-    def read(number: int) -> tuple[np.ndarray, _PredictedCells | None] | None:
+    def read(number: int) -> Answer | None:
         prediction = load(number)
         if prediction is None:
             return None
         mean, cells = prediction.mean(), prediction.values
         if prediction.unit != "cell" or len(cells) < 2:
             return mean, None
-        ranked = sort_cells(cells)
-        return mean, (cells, ranked, _test_genes(fold, number, ranked, mean))
+        ordered = sort_cells(cells)
+        return mean, PredictedCells(
+            ordered,
+            linear_mean(ordered) if fold.linear else mean,
+            lambda rows: sort_cells(cells[rows]),
+            lambda rows: fold.project(number, cells[rows]),
+        )
 
-    find = once(read, alike) if alike else read
+    return _summarise(fold, truth, read)
+
+
+def summarise_cells(
+    fold: ScoredFold,
+    truth: TruthSummary,
+    positions: Callable[[int], np.ndarray],
+    sets: CellSets | None = None,
+    *,
+    own_genes_at: float | None = None,
+) -> PredictionSummary:
+    """Summarise real cells as predictions, those at the positions of each condition; a condition without any has none.
+
+    `sets` are of the table that the cells are in; default: the fold's. Cells that conditions share are read once. With
+    `own_genes_at` the condition's perturbed genes have this value, 0 or less, in all cells.
+    """
+    source = sets or fold.sets
+
+    def read(number: int) -> Answer | None:
+        own = positions(number)
+        if not len(own):
+            return None
+        cells, genes = source.true(own), fold.perturbed_genes(number)
+
+        def lowered(profile: np.ndarray) -> np.ndarray:
+            if own_genes_at is None:
+                return profile
+            profile = profile.copy()
+            profile[genes] = own_genes_at
+            return profile
+
+        def ordered(sorted_cells: SortedCells) -> SortedCells:
+            return sorted_cells if own_genes_at is None else with_genes_at(sorted_cells, genes, own_genes_at)
+
+        if len(own) < 2:
+            return lowered(cells.profile), None
+        return lowered(cells.profile), PredictedCells(
+            ordered(cells.ordered),
+            lowered(cells.linear_mean),
+            lambda rows: ordered(source.ordered(np.sort(own[rows]))),
+            lambda rows: fold.project_true(number, cells, rows),  # which leaves these genes out
+        )
+
+    return _summarise(fold, truth, read)
+
+
+def _summarise(fold: ScoredFold, truth: TruthSummary, read: Callable[[int], Answer | None]) -> PredictionSummary:
+    summary = PredictionSummary.of_means(fold.start)
 
     def add(number: int) -> None:
-        found = find(number)
+        found = read(number)
         if found is not None:
-            summary.quantities["predicted"][number], tested = found
-            if tested and len(truth.orders[number]) > 1:
-                _add_cells(fold, truth, summary, number, tested)
+            summary.quantities["predicted"][number], cells = found
+            if cells and len(truth.positions[number]) > 1:
+                _add_tests(fold, summary, number, _test_genes(fold, number, cells.ordered, cells.linear_mean))
+                _add_distances(fold, truth, summary, number, cells)
 
     fold.each(add)
     return summary
 
 
-def _add_cells(
-    fold: ScoredFold, truth: TruthSummary, summary: PredictionSummary, number: int, predicted: _PredictedCells
-) -> None:
-    """Fill in what needs single cells; distances take equally many cells from both sides."""
-    (cells, ranked, tests), found, order = predicted, summary.quantities, truth.orders[number]
+def summarise_truth_as_prediction(fold: ScoredFold, truth: TruthSummary) -> PredictionSummary:
+    """Summarise the true cells as predictions of themselves: at distance 0 gene by gene, and without U-statistics."""
+    summary = PredictionSummary.of_means(truth.profiles)
+
+    def add(number: int) -> None:
+        if len(truth.positions[number]) > 1:
+            cells = fold.sets.true(truth.positions[number])
+            _add_tests(fold, summary, number, _test_genes(fold, number, cells.ordered, cells.linear_mean))
+            summary.quantities["wasserstein"][number] = 0.0
+
+    fold.each(add)
+    return summary
+
+
+def _add_tests(fold: ScoredFold, summary: PredictionSummary, number: int, tests: Tests) -> None:
     summary.has_cells[number] = True
-    own = fold.perturbed_genes(number)
-    for name, values in (("p_hat", tests.p), ("significant_hat", tests.significant(own)), ("lfc_hat", tests.lfc)):
-        found[name][number] = values
-    n = min(len(cells), len(order))
-    chosen = fold.generator(number, "equal sizes").permutation(len(cells))[:n]
-    true_cells = take(fold.cells, truth.positions[number])[order[:n]]
-    ranked = ranked if n == len(cells) else sort_cells(cells[chosen])
-    found["wasserstein"][number] = wasserstein(sort_cells(true_cells), ranked, own)
-    projected, y = truth.projected[number], fold.project(number, cells[chosen])
-    if projected is None or y is None:
-        return
-    x, sigma = projected[order[:n]], truth.bandwidths[number]
-    if (number, n) not in truth.within:
-        truth.within[number, n] = distance_within(x), kernel_within(x, sigma)
-    distance, kernel = truth.within[number, n]
-    found["e_distance"][number] = e_distance(x, y, distance)
-    found["mmd_rbf"][number] = mmd_rbf(x, y, sigma, kernel)
+    significant = tests.significant(fold.perturbed_genes(number))
+    for name, values in (("p_hat", tests.p), ("significant_hat", significant), ("lfc_hat", tests.lfc)):
+        summary.quantities[name][number] = values
 
 
-def _test_genes(fold: ScoredFold, number: int, cells: SortedCells, profile: np.ndarray) -> Tests:
-    """Test every gene of some cells, with mean profile [gene], against the condition's reference cells R."""
-    mean = linear_mean(cells) if fold.linear else profile
-    return test_genes(cells, fold.sorted_reference[number], mean, fold.reference_means[number], linear=fold.linear)
+def _add_distances(
+    fold: ScoredFold, truth: TruthSummary, summary: PredictionSummary, number: int, predicted: PredictedCells
+) -> None:
+    """Fill in the distances between cells; both sides have equally many, the first of a random order."""
+    found, positions, n_predicted = summary.quantities, truth.positions[number], predicted.ordered.n_cells
+    n = min(n_predicted, len(positions))
+    true, order = fold.sets.true(positions), fold.truth_generator(number, "order").permutation(len(positions))[:n]
+    chosen = fold.generator(number, "equal sizes").permutation(n_predicted)[:n]
+    output = predicted.ordered if n == n_predicted else predicted.order_some(chosen)
+    target = true.ordered if n == len(positions) else fold.sets.ordered(np.sort(positions[order]))
+    found["wasserstein"][number] = wasserstein(target, output, fold.perturbed_genes(number))
+    x, y = fold.project_true(number, true, order), predicted.project(chosen)
+    if x is not None and y is not None:
+        found["e_distance"][number] = e_distance(x, y)
+        found["mmd_rbf"][number] = mmd_rbf(x, y, truth.bandwidths[number])
 
 
-def _bandwidth(fold: ScoredFold, number: int, projected: np.ndarray | None) -> float:
+def _test_genes(fold: ScoredFold, number: int, cells: SortedCells, mean: np.ndarray) -> Tests:
+    """Test every gene of some cells, with mean linear values [gene], against the condition's reference cells R.
+
+    In a space without linear values the mean is the mean profile.
+    """
+    return test_genes(cells, fold.reference_cells(number), mean, fold.reference_mean(number), linear=fold.linear)
+
+
+def _bandwidth(fold: ScoredFold, number: int, truth: TrueCells) -> float:
     """Median distance among true and reference cells: the same for every model; NaN without training cells."""
-    if projected is None:
-        return float("nan")
-    positions = fold.conditions[number].reference(fold.direction)
-    n = min(BANDWIDTH_CELLS, len(positions), len(projected))
+    positions, n_true = fold.conditions[number].reference(fold.direction), truth.ordered.n_cells
+    n = min(BANDWIDTH_CELLS, len(positions), n_true)
     generator = fold.generator(number, "bandwidth")
     cells = take(fold.cells, np.sort(generator.choice(positions, n, replace=False)))
-    others = fold.project(number, cells)
-    return float("nan") if others is None else bandwidth(projected[generator.permutation(len(projected))[:n]], others)
+    own, others = fold.project_true(number, truth, generator.permutation(n_true)[:n]), fold.project(number, cells)
+    return float("nan") if own is None or others is None else bandwidth(own, others)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
-from anndata import AnnData
 
+from benchmarks.data.cell_table import CellTable, blocks
 from benchmarks.scoring.metrics.distribution import distance_within, e_distance
-from benchmarks.scoring.scored_fold import summarise_training
+from benchmarks.scoring.scored_fold import find_components
 from benchmarks.seeds import derive
 from benchmarks.tasks.batch_correction.batches import MEANING, Method
+
+if TYPE_CHECKING:
+    from sklearn.decomposition import PCA
 
 Array = np.ndarray
 MOST_CELLS = 500
@@ -19,7 +24,7 @@ NULL_DRAWS = 5
 CONDITION = ["context", "arm", "perturbation", "dose", "control_group"]
 
 
-def surviving_effects(before: AnnData, after: AnnData, train: Array, *, seed: int = 0) -> pd.DataFrame:
+def surviving_effects(before: CellTable, after: CellTable, train: Array, *, seed: int = 0) -> pd.DataFrame:
     """Measure every perturbation's effect before and after batch correction, in the same units.
 
     `before` and `after` are the same cells [cell, gene], controls of every group among them; `train` are the positions of the
@@ -35,8 +40,8 @@ def surviving_effects(before: AnnData, after: AnnData, train: Array, *, seed: in
         so that a mere change of scale does not count. Shares are NaN where no effect is detected, everything is where a
         side has fewer than two cells.
     """
-    components = summarise_training(before, train, derive(seed, "components")).components
-    sides = components.transform(before.X), components.transform(after.X)
+    components = find_components(before, train, derive(seed, "components"))
+    sides = _projected(components, before), _projected(components, after)
     obs = before.obs.reset_index(drop=True)
     control = obs["is_control"].to_numpy()
     controls = {str(g): np.asarray(rows) for g, rows in obs[control].groupby("control_group").groups.items()}
@@ -69,6 +74,14 @@ def summary(table: pd.DataFrame, method: Method) -> str:
         f"conditions: {low:.0%} to {high:.0%}; in units of the controls' own spread {found['share_of_spread'].median():.0%}); "
         f"{lost} of them no longer exceed the noise."
     )
+
+
+def _projected(components: PCA, cells: CellTable) -> Array:
+    """Transform all cells to principal components [cell, component], some at a time."""
+    found = np.empty((len(cells.obs), len(components.axes)))
+    for rows, x in blocks(cells, np.arange(len(found))):
+        found[rows] = components.transform(x)
+    return found
 
 
 def _effect(

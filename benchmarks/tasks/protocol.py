@@ -18,6 +18,8 @@ from benchmarks.tasks import protocols
 from benchmarks.tasks.conditions import Condition, Groups, Index, Scope, Table, TestCondition, all_of
 
 MOST_FOLDS = 5
+INPUT_CELLS = 512
+"""Most cells that a prediction starts from, unless a question says otherwise."""
 MIN_START = 6
 """Fewest cells of a start state: a third each for training, input and reference."""
 Halves = tuple[Index, Index]
@@ -41,6 +43,8 @@ class Fold:
     held_out: frozenset[Condition]
     """Perturbed conditions that may not be trained on."""
     generator: np.random.Generator
+    input_cells: int = INPUT_CELLS
+    """Most input cells of a condition; the others that could be input are reference cells."""
 
 
 def in_scope(table: Table, scope: Scope) -> frozenset[Condition]:
@@ -108,15 +112,16 @@ def start_from_controls(
         if len(cells) < MIN_START:
             needed = f"at least {MIN_START} are needed for training, input and reference"
             raise DataError(f"Context {context} has {len(cells)} controls; {needed}.")
-    train, pools = share(populations, fold.generator)
+    train, pools = share(populations, fold)
     train += [where for group, where in controls.items() if group not in populations]
     tested = []
+    starts: dict[tuple[ControlGroup, ...], Halves] = {}
     for condition in fold.tested:
-        cells = take(fold.groups[condition], fold.generator)
-        start_a, start_b = (
-            np.sort(np.concatenate(side)) for side in zip(*(pools[g] for g in own[condition]), strict=True)
-        )
-        tested.append(with_cells(condition, (start_a, start_b), cells, fold.generator))
+        cells, groups = take(fold.groups[condition], fold.generator), tuple(own[condition])
+        if groups not in starts:
+            sides = zip(*(pools[g] for g in groups), strict=True)
+            starts[groups] = capped(*(np.concatenate(side) for side in sides), fold)
+        tested.append(with_cells(condition, starts[groups], cells, fold))
     train += [where for c, where in fold.groups.items() if c.perturbation != CONTROL and c not in fold.held_out]
     return join(train, (half for c in tested for half in (c.perturbed_a, c.perturbed_b))), tested
 
@@ -135,28 +140,30 @@ def control_groups(obs: Table, cells: Index) -> list[ControlGroup]:
     return sorted(set(zip(rows["context"].astype(str), rows["control_group"].astype(str), strict=True)))
 
 
-def share(
-    populations: Mapping[Start, Index], generator: np.random.Generator
-) -> tuple[list[Index], dict[Start, Halves]]:
+def share(populations: Mapping[Start, Index], fold: Fold) -> tuple[list[Index], dict[Start, Halves]]:
     """Divide every start state in thirds: one for training, and one each for the groups A and B."""
     train, pools = [], {}
     for key, cells in populations.items():
-        parts = np.array_split(generator.permutation(cells), 3)
+        parts = np.array_split(fold.generator.permutation(cells), 3)
         train.append(parts[0])
         pools[key] = (np.sort(parts[1]), np.sort(parts[2]))
     return train, pools
 
 
+def capped(a: Index, b: Index, fold: Fold) -> Halves:
+    """Leave at most `input_cells` of the cells A, drawn at random, and add the others to B; both are sorted."""
+    most = fold.input_cells
+    # a generator of its own, so that a cap moves no other cell
+    order = fold.generator.spawn(1)[0].permutation(a) if len(a) > most else a
+    return np.sort(order[:most]), np.sort(np.concatenate([order[most:], b]))
+
+
 def with_cells(
-    condition: Condition,
-    start: Halves,
-    cells: Index,
-    generator: np.random.Generator,
-    start_dose: float | None = None,
+    condition: Condition, start: Halves, cells: Index, fold: Fold, start_dose: float | None = None
 ) -> TestCondition:
     """Divide the perturbed cells of a condition into the groups A and B."""
-    half_a, half_b = (np.sort(h) for h in np.array_split(generator.permutation(cells), 2))
-    return TestCondition(condition.context, condition.perturbation, *start, half_a, half_b, condition.dose, start_dose)
+    halves = capped(*np.array_split(fold.generator.permutation(cells), 2), fold)
+    return TestCondition(condition.context, condition.perturbation, *start, *halves, condition.dose, start_dose)
 
 
 def join(train: Iterable[Index], tested: Iterable[Index] = ()) -> Index:

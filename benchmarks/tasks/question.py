@@ -12,6 +12,7 @@ from typing import Literal, get_args
 from benchmarks.data.expression_space import SpaceChoice
 from benchmarks.data.own_file import OwnFile
 from benchmarks.tasks.batch_correction.batches import Method
+from benchmarks.tasks.protocol import INPUT_CELLS
 
 Preset = Literal["quick", "paper"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
@@ -58,6 +59,8 @@ class Question:
     preset: Preset = "quick"
     plugins: tuple[Path, ...] = field(default=(), metadata=GROWS)
     base_seed: int = 0
+    input_cells: int = INPUT_CELLS
+    """Most cells that a prediction starts from."""
 
     def fixed(self) -> dict[str, object]:
         """Fields that a run keeps when it is resumed; those that may grow are left out."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
 
 from benchmarks.contract import CONTROL
+from benchmarks.data.cell_table import CellTable, View, held, select
 from benchmarks.data.dataset import Dataset, load_dataset, present
 from benchmarks.data.expression_space import to_space
 from benchmarks.data.own_file import own_source
@@ -33,7 +33,7 @@ class Chosen:
     """Cells of a run in its space, and their data set with warnings for the user."""
 
     dataset: Dataset
-    cells: AnnData
+    cells: CellTable
     space: str
     scope: Scope
     data: DataSource
@@ -72,7 +72,7 @@ def choose(question: Question, suite: Suite, data_dir: Path | None = None) -> Ch
         notes.append(text)
     dataset = replace(dataset, warnings=(*dataset.warnings, *filter(None, notes)))
     data = card.source if question.own else "real" if source == suite.real else "simulated"
-    return Chosen(dataset, cells, space, scope, data)
+    return Chosen(dataset, held(cells), space, scope, data)
 
 
 def scope_of(question: Question, suite: Suite, dataset: Dataset, obs: pd.DataFrame) -> tuple[Scope, str]:
@@ -104,7 +104,7 @@ def scope_of(question: Question, suite: Suite, dataset: Dataset, obs: pd.DataFra
     return Scope(suite.contexts_held_out, suite.one_context, *tested), text
 
 
-def exposed(cells: AnnData, start_arm: str) -> tuple[AnnData, str]:
+def exposed(cells: CellTable, start_arm: str) -> tuple[View, str]:
     """Label NK-exposed knock-out cells as perturbed, and unexposed cells of the same knock-out as their controls.
 
     Cells without a knock-out are left out, and so are knock-outs with fewer than `MIN_CELLS` unexposed cells in a context.
@@ -123,9 +123,8 @@ def exposed(cells: AnnData, start_arm: str) -> tuple[AnnData, str]:
             f"--control-rule nk needs knock-out cells of arm '{start_arm}' and of others, {MIN_CELLS} or more of the first; "
             f"the arms are {', '.join(sorted(set(obs['arm'].astype(str))))}."
         )
-    chosen = cells[kept].copy()
-    start = start[kept]
-    chosen.obs = chosen.obs.assign(
+    chosen, start = select(cells, kept), start[kept]
+    labels = chosen.obs.assign(
         perturbation=np.where(start, CONTROL, chosen.obs["perturbation"].astype(str)),
         control_group=group[kept].to_numpy(),
         arm=NK,
@@ -138,10 +137,10 @@ def exposed(cells: AnnData, start_arm: str) -> tuple[AnnData, str]:
         f"{int((~knocked).sum())} cells without a knock-out, {int((knocked & ~enough).sum())} of knock-outs with fewer than "
         f"{MIN_CELLS} unexposed cells in a context."
     )
-    return chosen, text
+    return replace(chosen, obs=labels), text
 
 
-def reduce(cells: AnnData, size: Size, keep: tuple[str, ...] = ()) -> tuple[AnnData, str]:
+def reduce(cells: CellTable, size: Size, keep: tuple[str, ...] = ()) -> tuple[View, str]:
     """Reduce cells to a quick size by labels and names, the same for every model; also returns a note for the user.
 
     Chosen are the perturbations to `keep` and others spread evenly over the sorted names, random cells of each condition, and
@@ -158,10 +157,11 @@ def reduce(cells: AnnData, size: Size, keep: tuple[str, ...] = ()) -> tuple[AnnD
     targeted = cells.var_names.isin([part for name in kept for part in name.split("+")])
     others = _spread(list(cells.var_names[~targeted]), size.genes - int(targeted.sum()))
     columns = np.flatnonzero(targeted | cells.var_names.isin(others))
-    chosen = cells[np.sort(np.concatenate(rows))][:, columns].copy()
+    chosen = replace(select(cells, np.sort(np.concatenate(rows))), columns=columns)
     text = (
-        f"Preset quick: {len(kept)} of {len(names) + len(keep)} perturbations, {chosen.n_obs:,} of {cells.n_obs:,} cells "
-        f"(at most {size.cells} a condition, {size.controls} controls a context), {chosen.n_vars:,} of {cells.n_vars:,} genes, "
+        f"Preset quick: {len(kept)} of {len(names) + len(keep)} perturbations, {chosen.n_obs:,} of {len(cells.obs):,} cells "
+        f"(at most {size.cells} a condition, {size.controls} controls a context), {chosen.n_vars:,} of "
+        f"{len(cells.var_names):,} genes, "
         "chosen by name, the same for all models; --preset paper takes all."
     )
     return chosen, text
@@ -174,17 +174,17 @@ def _spread(names: list[str], most: int) -> list[str]:
     return [names[i] for i in np.linspace(0, len(names) - 1, max(0, most)).astype(int)]
 
 
-def _of_arm(dataset: Dataset, arm: str | None) -> AnnData:
+def _of_arm(dataset: Dataset, arm: str | None) -> CellTable:
     """Select the cells of an arm; data without arms stay whole."""
     arms = set(dataset.cells.obs["arm"].astype(str))
     if arm is None or arms == {NO_ARM}:
         return dataset.cells
     if arm not in arms:
         raise DataError(f"{dataset.card.name} has no cell of arm '{arm}'; it has {', '.join(sorted(arms))}.")
-    return dataset.cells[(dataset.cells.obs["arm"] == arm).to_numpy()].copy()
+    return select(dataset.cells, (dataset.cells.obs["arm"] == arm).to_numpy())
 
 
-def measured_only(cells: AnnData) -> tuple[AnnData, str]:
+def measured_only(cells: CellTable) -> tuple[View, str]:
     """Leave out perturbations of which not all genes are measured: the filter g_k ∩ g_i of section 2.2.
 
     It is off by default: a perturbation can be predicted whether or not its own gene is measured. Raises `DataError` where no
@@ -200,7 +200,7 @@ def measured_only(cells: AnnData) -> tuple[AnnData, str]:
         )
     left_out = f"{len(names - kept)} of {len(names)} perturbations left out"
     text = f"{left_out}: not all of their genes are measured (--measured-only)."
-    return cells[labels.isin({CONTROL, *kept}).to_numpy()].copy(), text
+    return select(cells, labels.isin({CONTROL, *kept}).to_numpy()), text
 
 
 def _choose_data(question: Question, suite: Suite, data_dir: Path | None) -> str:

@@ -10,6 +10,7 @@ training share no cell, except under a protocol that is marked leaky.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +30,9 @@ from benchmarks.tasks.conditions import (
     conditions,
     groups_of,
 )
-from benchmarks.tasks.protocol import Fold, find_protocol
+from benchmarks.tasks.protocol import INPUT_CELLS, Fold, find_protocol
+
+LABELS = ("context", "perturbation", "dose", "start_dose")
 
 
 @dataclass(frozen=True)
@@ -50,26 +53,54 @@ class Split:
         return np.unique(np.concatenate([getattr(c, role) for c in self.conditions for role in ROLES]))
 
     def roles(self, names: pd.Index) -> pd.DataFrame:
-        """List the roles of all cells, one row per cell, role and condition; with columns of doses if there are any."""
+        """List the roles of all cells: one row per cell, role and condition; with columns of doses if there are any.
+
+        Cells that have a role in all conditions of a context, such as its controls, are listed once, without a perturbation.
+        """
         tables = [pd.DataFrame({"cell": names[self.train], "role": "train", "context": "", "perturbation": ""})]
-        for condition in self.conditions:
-            labels = {name: getattr(condition, name) for name in ("context", "perturbation", "dose", "start_dose")}
-            known = {name: label for name, label in labels.items() if label is not None}
-            tables += [pd.DataFrame({"cell": names[getattr(condition, r)], "role": r, **known}) for r in ROLES]
+        for role, labels, cells in self._groups():
+            tables.append(pd.DataFrame({"cell": names[cells], "role": role, **labels}))
         return pd.concat(tables, ignore_index=True)
 
     def digest(self, names: pd.Index) -> str:
         """Hash the roles of all cells; the order of the cells in the data does not matter."""
-        table = self.roles(names)
-        table = table.sort_values(["role", *table.columns.difference(["role", "cell"]), "cell"])
-        return hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()
+        groups = [(role, sorted((k, str(v)) for k, v in labels.items()), c) for role, labels, c in self._groups()]
+        groups.append(("train", [], self.train))
+        found = sorted(
+            (role, *map("=".join, labels), hashlib.sha256("\n".join(sorted(names[cells])).encode()).hexdigest())
+            for role, labels, cells in groups
+        )
+        return hashlib.sha256("\n".join(map("\t".join, found)).encode()).hexdigest()
+
+    def _groups(self) -> Iterator[tuple[str, dict[str, object], Index]]:
+        """Yield role, labels and cells of each group of cells; one that all conditions of a context have comes once."""
+        by_context: dict[str, list[TestCondition]] = {}
+        for condition in self.conditions:
+            by_context.setdefault(condition.context, []).append(condition)
+        for context, own in by_context.items():
+            for role in ROLES:
+                groups = [getattr(condition, role) for condition in own]
+                if len(own) > 1 and all(group is groups[0] for group in groups):
+                    yield role, {"context": context, "perturbation": ""}, groups[0]
+                    continue
+                for condition, cells in zip(own, groups, strict=True):
+                    labels = {name: getattr(condition, name) for name in LABELS}
+                    yield role, {name: label for name, label in labels.items() if label is not None}, cells
 
 
-def split(obs: pd.DataFrame, protocol: str, fold: int, *, seed: int = 0, scope: Scope = EVERYTHING) -> Split:
+def split(
+    obs: pd.DataFrame,
+    protocol: str,
+    fold: int,
+    *,
+    seed: int = 0,
+    scope: Scope = EVERYTHING,
+    input_cells: int = INPUT_CELLS,
+) -> Split:
     """Divide cells, given by their canonical obs, into training cells and the cells of tested conditions.
 
     Folds of the protocol count from 0; `seed` is the base seed, the same for every model of a run; `scope` are the conditions
-    that may be tested. Raises `UnknownName` for the protocol, and `DataError` for the fold, without a condition to test, or
+    that may be tested; `input_cells` is the most that a prediction starts from. Raises `UnknownName` for the protocol, and `DataError` for the fold, without a condition to test, or
     with too few controls.
     """
     kind, table, folds = find_protocol(protocol), conditions(obs), n_folds(obs, protocol, scope)
@@ -81,7 +112,7 @@ def split(obs: pd.DataFrame, protocol: str, fold: int, *, seed: int = 0, scope: 
     held_out = frozenset(c for c in groups if hidden and c.perturbation != CONTROL and hidden(c))
     ordered = sorted(tested, key=lambda c: c.order)
     generator = np.random.default_rng(derive(seed, protocol, fold))
-    train, found = kind.assign(Fold(obs, table, groups, ordered, held_out, generator))
+    train, found = kind.assign(Fold(obs, table, groups, ordered, held_out, generator, input_cells))
     return Split(protocol, fold, kind.leaky, train, tuple(found), held_out)
 
 

@@ -128,11 +128,9 @@ def cheaters(run: Path, cache: Path) -> dict[str, tuple[str, str, str]]:
         "overwrites_predictions": (
             "",
             f"""
-for path in ({other}).glob("*/c*.npz"):
+for path in ({other}).glob("*/means.npy"):
     try:
-        stored = dict(np.load(path))
-        stored["values"] = stored["values"] * 0 + 1
-        np.savez(path, **stored)
+        np.save(path, np.load(path) * 0 + 1)
     except OSError:
         pass
 """,

@@ -80,7 +80,7 @@ def test_tricks_that_find_nothing_score_as_no_change(cheated, name):
 
 
 def test_tricks_work_where_nothing_stops_them_and_are_found_all_the_same(tmp_path):
-    """An inline model is not confined: it reads the cache, and overwrites predictions."""
+    """An inline model is not confined: it reads the cache, and overwrites what stays of others' predictions."""
     found = cheaters.cheaters(tmp_path / "run", cache_dir())
     names = ("reads_files", "overwrites_predictions")
     files = tuple(cheaters.write(tmp_path, name, found[name]) for name in names)
@@ -91,7 +91,7 @@ def test_tricks_work_where_nothing_stops_them_and_are_found_all_the_same(tmp_pat
     assert own["value"].isna().all()
     victim = rows_of(folder, "train_mean", "n2p")
     assert set(victim["status"]) == {"failed"}
-    assert victim["reason"].str.contains("changed after it was stored").all()
+    assert victim["reason"].str.contains("changed after it was written").all()
 
 
 @pytest.mark.parametrize("name", BY_PROOF)
@@ -188,7 +188,7 @@ def changed(folder: Path, number: int) -> None:
 @pytest.mark.parametrize("damage", ["changed", "truncated", "removed"])
 def test_changed_prediction_is_made_anew(tmp_path, damage):
     plan = make_plan(Question(suite="smoke", models=("linear",), directions=("n2p",)))
-    quiet = Execution(figures=False)
+    quiet = Execution(figures=False, keep_predictions=True)
     folder = run(plan, tmp_path / "run", quiet).folder
     before, own = scores(folder), folder / "predictions" / "linear" / "n2p-unseen_context-fold0-seed0"
     path = prediction_store.prediction_path(own, 0)
@@ -208,7 +208,7 @@ def test_changed_prediction_is_made_anew(tmp_path, damage):
     pd.testing.assert_frame_equal(scores(folder), before)
 
 
-@pytest.mark.parametrize("forged", ["outcome", "prediction", "other model"])
+@pytest.mark.parametrize("forged", ["outcome", "mean profiles", "other model"])
 def test_records_are_kept_in_memory_while_a_run_goes(tmp_path, forged):
     """What is written into the run's folder from outside while models train does not count."""
     plan = make_plan(Question(suite="smoke", models=("linear",), directions=("n2p",)))
@@ -220,17 +220,17 @@ def test_records_are_kept_in_memory_while_a_run_goes(tmp_path, forged):
             return
         if forged == "outcome":
             (own / "outcome.json").write_text("{}")
-        elif forged == "prediction":
-            changed(own, 0)
+        elif forged == "mean profiles":
+            np.save(own / "means.npy", np.load(own / "means.npy") + 1)
         else:
             shutil.copytree(own, own.parent / "n2p-unseen_context-fold9-seed0", dirs_exist_ok=True)
 
     result = run(plan, folder, Execution(figures=False), meddle)
     table = rows_of(folder, "train_mean", "n2p")
     reasons = table.loc[table["status"] == "failed", "reason"]
-    assert reasons.str.contains("changed after it was stored").all()
-    assert result.failures == (1 if forged == "prediction" else 0)
-    assert (set(table["status"]) & {"failed"} == {"failed"}) == (forged == "prediction")
+    assert reasons.str.contains("changed after it was written").all()
+    assert result.failures == (9 if forged == "mean profiles" else 0)
+    assert (set(table["status"]) & {"failed"} == {"failed"}) == (forged == "mean profiles")
     outcomes = sorted(path.parent.name for path in folder.rglob("train_mean/*/outcome.json"))
     assert outcomes == ["n2p-unseen_context-fold0-seed0"]
     assert get_outcome(folder / "predictions" / "train_mean" / outcomes[0]) is not None

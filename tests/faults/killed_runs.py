@@ -28,8 +28,8 @@ import psutil
 
 from tests.faults.processes import MODELS, fork, import_commands, run_folder, tables, warm_up, write_screen
 
-STAGES = ("preparing", "training", "scoring", "tables")
-SHARES = (0.1, 0.35, 0.2, 0.35)
+STAGES = ("preparing", "training and scoring", "tables")
+SHARES = (0.1, 0.55, 0.35)
 """How often a moment is chosen in each stage."""
 WAYS = ("parent", "parent", "parent", "SIGTERM", "worker")
 MOST_FAULTS = 20
@@ -151,12 +151,10 @@ def stage_of(path: str, out: Path) -> int | None:
     parts = path[len(str(out)) + 1 :].split("/")
     if parts[0] == "cache":
         return 0
-    if parts[0] == "tmp" or {"predictions", "fitted"} & set(parts):
+    if parts[0] == "tmp" or {"predictions", "fitted", "training", "truth"} & set(parts):
         return 1
-    if "truth" in parts:
-        return 2
     name = parts[-1].lstrip(".")
-    return 3 if len(parts) == 4 and not name.startswith(("manifest", "lock")) and "." in name else None
+    return 2 if len(parts) == 4 and not name.startswith(("manifest", "lock")) and "." in name else None
 
 
 def finished(out: Path) -> dict[str, tuple[int, int]]:
@@ -191,7 +189,7 @@ class Killer:
         import_commands()
         warm_up(self.screen, folder / "warm")
         whole = Started(self.screen, folder / "whole")
-        times = [(time.monotonic(), whole.stage) for _ in whole.writes(SECONDS)] + [(time.monotonic(), 3)]
+        times = [(time.monotonic(), whole.stage) for _ in whole.writes(SECONDS)] + [(time.monotonic(), 2)]
         if (status := whole.ended()) != 0:
             raise RuntimeError(f"The undisturbed run ended with {status}:\n{whole.log.read_text()}")
         self.timeline = [Write(stage, after - now) for (now, stage), (after, _) in pairwise(times)]

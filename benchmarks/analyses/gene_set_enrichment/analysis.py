@@ -143,7 +143,7 @@ def _sides(
     """Enrich the truth, both halves of the split half, and every model with a prediction."""
     cells = run.cells_of(asked.split)
     seed = derive(run.plan.question.base_seed, "enrichment", asked.direction, asked.name)
-    keep = np.ones(cells.n_vars, dtype=bool)
+    keep = np.ones(len(cells.var_names), dtype=bool)
     keep[own_genes(asked, cells.var_names)] = False
     genes = list(cells.var_names[keep])
     left = prerank.usable_sets(sets, genes, request.min_size, request.max_size)
@@ -159,9 +159,9 @@ def _sides(
     yield side(SPLIT_HALF, one)
     yield side(_OTHER_HALF, other)
     for model in models:
-        prediction = run.prediction(asked, model)
-        if prediction is not None:
-            yield side(model, prediction.mean() - start)
+        mean = run.mean(asked, model)
+        if mean is not None:
+            yield side(model, mean - start)
 
 
 def _shown(truth: Enriched, sets: GeneSets, wanted: tuple[str, ...]) -> list[str]:

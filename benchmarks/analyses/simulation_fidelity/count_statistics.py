@@ -77,7 +77,7 @@ def control_counts(dataset: Dataset, context: str) -> Counts:
     """Take a context's control cells (of `first_arm`) as counts; raises `DataError` where they cannot be restored."""
     obs = dataset.cells.obs
     chosen = obs["is_control"] & (obs["context"] == context) & (obs["arm"] == first_arm(dataset))
-    x = dataset.cells.X[chosen.to_numpy()].astype(np.float64)
+    x = dataset.cells.X[np.flatnonzero(chosen)].astype(np.float64)
     if dataset.card.space == "counts":
         return Counts(x, np.asarray(x.sum(axis=1)).ravel(), 0)
     if dataset.card.space not in ("ln", "log2"):

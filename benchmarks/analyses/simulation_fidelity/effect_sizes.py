@@ -14,6 +14,7 @@ from scipy.spatial.distance import cdist
 from sklearn.decomposition import PCA
 
 from benchmarks.analyses.simulation_fidelity.count_statistics import first_arm
+from benchmarks.data.cell_table import select
 from benchmarks.data.dataset import Dataset
 from benchmarks.data.expression_space import to_space
 from benchmarks.scoring.metrics.change import pearson_delta
@@ -45,7 +46,7 @@ def effect_table(dataset: Dataset, seed: int = 0) -> pd.DataFrame:
         (pearson_delta of the mean effect of the context's other conditions), `delta_mean_shared` (the same with one control
         mean on both sides, as is often done), `delta_halves` (pearson_delta between disjoint halves of cells and controls).
     """
-    chosen = dataset.cells[(dataset.cells.obs["arm"] == first_arm(dataset)).to_numpy()]
+    chosen = select(dataset.cells, (dataset.cells.obs["arm"] == first_arm(dataset)).to_numpy())
     cells, _ = to_space(chosen, dataset.card.space)
     dose = cells.obs["dose"].map(lambda d: "" if np.isnan(d) else f" {d:g} nM")
     label = (cells.obs["perturbation"].astype(str) + dose.astype(str)).to_numpy()

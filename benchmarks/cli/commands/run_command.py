@@ -43,6 +43,9 @@ def main(
     measured_only: Annotated[bool, Option("--measured-only", help="Only perturbations of measured genes.")] = False,
     out: Annotated[Path, Option(help="Folder of results.")] = Path("results"),
     seeds: Annotated[int, Option(min=1, help="Number of seeds.")] = 1,
+    input_cells: Annotated[
+        int | None, Option(min=2, help="Most cells that a prediction starts from; default: 512.")
+    ] = None,
     folds: options.Folds = None,
     settings: Annotated[list[str] | None, Option("--set", help="model.key=value; repeatable.")] = None,
     preset: options.PresetName = "quick",
@@ -51,6 +54,7 @@ def main(
     jobs: options.Jobs = 1,
     threads: options.Threads = None,
     timeout: options.Timeout = None,
+    memory: options.Memory = None,
     device: options.Device = "cpu",
     seed: options.Seed = 0,
     h5ad: options.OwnH5ad = None,
@@ -67,6 +71,10 @@ def main(
     layer: options.Layer = "X",
     prove: Annotated[
         bool, Option("--prove", help="Train again on noise in place of hidden cells: equal predictions prove no leak.")
+    ] = False,
+    keep_predictions: Annotated[
+        bool,
+        Option("--keep-predictions", help="Keep predicted cells, which some analyses need, not mean profiles alone."),
     ] = False,
     resume: Annotated[bool, Option("--resume", help="Go on with the newest run of the same data.")] = False,
     figures: Annotated[bool, Option(help="Whether to draw figures.")] = True,
@@ -89,9 +97,11 @@ def main(
     from benchmarks.data.own_file import OwnFile
     from benchmarks.execution.collection import run_suites
     from benchmarks.execution.executor import Execution
+    from benchmarks.execution.memory import default_memory, parse_memory
     from benchmarks.execution.plan import make_plan
     from benchmarks.execution.runner import run
     from benchmarks.tasks.batch_correction.batches import METHODS
+    from benchmarks.tasks.protocol import INPUT_CELLS
     from benchmarks.tasks.question import CONTROL_RULES, DATA_SOURCES, PRESETS, SPACES, Question
     from benchmarks.tasks.suites import suite_names
 
@@ -120,6 +130,7 @@ def main(
         preset=choice("--preset", preset, PRESETS),
         plugins=plugins,
         base_seed=seed,
+        input_cells=input_cells or INPUT_CELLS,
     )
     execution = Execution(
         executor=executor,
@@ -128,6 +139,8 @@ def main(
         device=check_device(device),
         timeout=timeout,
         prove=prove,
+        keep_predictions=keep_predictions,
+        memory=parse_memory(memory) if memory is not None else default_memory(),
         figures=figures,
         data_dir=data_dir.resolve() if data_dir else None,
     )

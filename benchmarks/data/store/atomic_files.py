@@ -55,7 +55,7 @@ def atomic(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
     try:
         with _refusals(path, _RESUME):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("xb") as handle:
+            with partial.open("x+b") as handle:
                 yield handle
                 if sync:
                     handle.flush()

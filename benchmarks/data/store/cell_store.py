@@ -26,7 +26,7 @@ from anndata.io import read_elem
 from benchmarks.data.download import sha256_of
 from benchmarks.data.schema import OBS_COLUMNS, TEXT_COLUMNS
 from benchmarks.data.store.content_hash import ContentHash
-from benchmarks.data.store.sparse_rows import DiskRows, FlatArray
+from benchmarks.data.store.sparse_rows import DiskRows, FlatArray, spans
 from benchmarks.errors import DataError
 
 FORMAT, VERSION = "cycseq-cells", 2
@@ -40,7 +40,7 @@ CACHED_BYTES = 2 << 20
 
 
 class CellStore:
-    """Prepared cells; `CellStore.open(folder)` opens them, which reads no cell."""
+    """Prepared cells; `CellStore.open(folder)` opens them, which reads no cell. It is a `cell_table.CellTable`."""
 
     def __init__(self, folder: Path, about: dict[str, Any]) -> None:
         self.folder = folder
@@ -98,9 +98,21 @@ class CellStore:
         found = self.conditions.loc[keep, ["start", "stop"]].itertuples(index=False)
         return np.sort(np.concatenate([self._position[start:stop] for start, stop in found]))
 
+    @property
+    def X(self) -> _Values:  # noqa: N802 - AnnData's name
+        """Values of all cells, read by position in `obs`."""
+        return _Values(self)
+
     def values(self, rows: np.ndarray) -> sp.csr_matrix:
         """Read the values of some cells [cell, gene], in the order asked for; `rows` are positions in `obs`."""
         return self._disk.read(self._rank[rows])
+
+    def stream(self, rows: np.ndarray, n_bytes: int = BLOCK_BYTES) -> Iterator[tuple[np.ndarray, sp.csr_matrix]]:
+        """Read some cells, about `n_bytes` at a time, in the order on disk: their positions in `obs`, and their values."""
+        ranks = np.sort(self._rank[rows])
+        lengths = np.diff(self._disk.ends)[ranks]
+        for first, last in spans(np.concatenate([[0], np.cumsum(lengths)]), n_bytes):
+            yield self._position[ranks[first:last]], self._disk.read(ranks[first:last])
 
     def read(self, rows: np.ndarray) -> AnnData:
         """Read some cells, in the order asked for; `rows` are positions in `obs`, each once."""
@@ -156,6 +168,17 @@ class CellStore:
         per_cell = max(1, self.n_bytes // max(1, self.n_obs))
         step = max(1, BLOCK_BYTES // per_cell)
         return (self._rank[start : start + step] for start in range(0, self.n_obs, step))
+
+
+class _Values:
+    """Values of a store, read by position."""
+
+    def __init__(self, store: CellStore) -> None:
+        self.store, self.shape = store, (store.n_obs, store.n_vars)
+
+    def __getitem__(self, rows: np.ndarray) -> sp.csr_matrix:
+        """Read some cells [cell, gene], in the order asked for."""
+        return self.store.values(rows)
 
 
 def write_about(folder: Path, about: Mapping[str, Any], *parts: str) -> None:

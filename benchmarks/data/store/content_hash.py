@@ -46,6 +46,8 @@ class ContentHash:
 
 def digest(cells: AnnData) -> str:
     """Hash the content of canonical cells: values, labels, names; not the order of columns or any extra field."""
-    x = cells.X.tocsr(copy=True) if sp.issparse(cells.X) else sp.csr_matrix(cells.X)
-    x.sum_duplicates()
+    x = sp.csr_matrix(cells.X)
+    if not x.has_canonical_format:
+        x = x.copy()
+        x.sum_duplicates()
     return ContentHash().values(x.data).indices(x.indices).finish(x.indptr, cells.obs, cells.var_names)

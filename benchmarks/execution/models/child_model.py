@@ -28,7 +28,7 @@ from benchmarks.errors import IsolationError, ModelFailed, ModelTimeout, StoreEr
 from benchmarks.execution.models.local_model import LocalModel
 from benchmarks.execution.models.model_environment import environment_of, serve_command
 from benchmarks.execution.models.session import SAVED, serve_forked
-from benchmarks.execution.models.unit_files import put_query, put_train
+from benchmarks.execution.models.unit_files import TRAIN, put_query, put_train
 from benchmarks.execution.models.unit_folders import make_unit_folder
 from benchmarks.execution.prediction_store import get_prediction
 from benchmarks.registry import origin_of
@@ -78,7 +78,7 @@ class ChildModel:
     ) -> None:
         self.timeout = timeout
         self.seconds, self.peak_memory_mb, self.stopped = 0.0, 0.0, False
-        self.folder = make_unit_folder()
+        self.needs, self.folder = record.needs, make_unit_folder()
         self.death: ModelFailed | None = None
         self.process: BaseProcess | subprocess.Popen
         origin, paths = origin_of(record), [str(path.resolve()) for path in hidden]
@@ -90,10 +90,10 @@ class ChildModel:
         self.persistent = self._request("build", name=record.name, origin=origin, settings=dict(settings))
 
     def fit(self, train: Train, *, seed: int) -> None:
-        """Train it; the training cells are on disk until it is trained."""
-        put_train(train, self.folder)
+        """Train it; what it is trained on is on disk until it is trained."""
+        put_train(train, self.folder, self.needs)
         self._request("fit", train.report, seed=seed)
-        for path in self.folder.glob("train.*"):
+        for path in self.folder.glob(f"{TRAIN}*"):
             path.unlink()
 
     def predict(self, query: Query) -> Prediction:

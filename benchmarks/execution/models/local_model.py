@@ -7,13 +7,18 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
 from anndata import AnnData
 
-from benchmarks.contract import Baseline, Persistent, Prediction, Predictor, Query, Train
+from benchmarks.contract import Baseline, Needs, Persistent, Prediction, Predictor, Profiles, Query, Train
 from benchmarks.data.store.content_hash import digest
 from benchmarks.errors import ContractError, Unsupported
+from benchmarks.training_data import TrainingData
 
 
 class LocalModel:
@@ -29,7 +34,7 @@ class LocalModel:
     """Peak memory of the process it runs in and the largest of its children, after the last call."""
 
     def __init__(self, record: Baseline, settings: Mapping[str, object]) -> None:
-        self.extra = record.extra
+        self.extra, self.needs = record.extra, record.needs
         with needing(self.extra):
             self.predictor = record.build(**settings)
         if not isinstance(self.predictor, Predictor):
@@ -38,14 +43,20 @@ class LocalModel:
         self.persistent = isinstance(self.predictor, Persistent)
 
     def fit(self, train: Train, *, seed: int) -> None:
-        """Train it, and check that it left the cells as they were."""
-        with self._checked(train.cells, "fit changed its training cells; work on a copy (train.cells.copy())."):
-            self.predictor.fit(train, seed=seed)
+        """Train it, and check that it left the cells that it read as they were."""
+        data = self.read = _Reading(train.data, self.needs)
+        with self._timed():
+            self.predictor.fit(replace(train, data=data), seed=seed)
+        if data.changed():
+            raise ContractError("fit changed its training cells; work on a copy (train.cells.copy()).")
 
     def predict(self, query: Query) -> Prediction:
         """Answer one query, and check the answer."""
-        with self._checked(query.cells, "predict changed its input cells; work on a copy (query.cells.copy())."):
+        before = digest(query.cells)
+        with self._timed():
             prediction = self.predictor.predict(query)
+        if digest(query.cells) != before:
+            raise ContractError("predict changed its input cells; work on a copy (query.cells.copy()).")
         genes = tuple(query.cells.var_names)
         if not isinstance(prediction, Prediction):
             raise ContractError(
@@ -76,16 +87,67 @@ class LocalModel:
         """Do nothing."""
 
     @contextmanager
-    def _checked(self, cells: AnnData, changed: str) -> Iterator[None]:
-        """Time a call, and raise `ContractError` if it changed the cells that it was given."""
-        before = digest(cells)
+    def _timed(self) -> Iterator[None]:
+        """Measure time and memory of a call."""
         with needing(self.extra):
             start = time.perf_counter()
             yield
             self.seconds = time.perf_counter() - start
         self.peak_memory_mb = peak_memory_mb()
-        if digest(cells) != before:
-            raise ContractError(changed)
+
+
+class _Reading(TrainingData):
+    """Training data that refuse what a record does not ask for, and remember digests of the cells that are read."""
+
+    def __init__(self, data: TrainingData, needs: Needs) -> None:
+        self.data, self.needs, self.genes = data, needs, data.genes
+        self.before: dict[str, str] = {}
+        self.all_cells = False
+        """Whether cells or batches were asked for."""
+
+    @property
+    def obs(self) -> pd.DataFrame:
+        """Labels of all training cells."""
+        return self._allowed.obs
+
+    def take(self, rows: np.ndarray) -> sp.csr_matrix:
+        """Read the values of some training cells."""
+        return self._allowed.take(rows)
+
+    @property
+    def profiles(self) -> Profiles:
+        """Number, mean and variance of the cells of every condition."""
+        return self.data.profiles
+
+    @property
+    def controls(self) -> AnnData:
+        """Training controls."""
+        return self._remembered("controls", self.data)
+
+    @property
+    def cells(self) -> AnnData:
+        """All training cells."""
+        return self._remembered("cells", self._allowed)
+
+    def changed(self) -> bool:
+        """Whether cells that were read are not as they were."""
+        return any(digest(getattr(self.data, name)) != before for name, before in self.before.items())
+
+    @property
+    def _allowed(self) -> TrainingData:
+        if self.needs != "cells":
+            raise ContractError(
+                "fit read train.cells or train.batches, and the record says needs='profiles'; say needs='cells', or use "
+                "train.profiles and train.controls."
+            )
+        self.all_cells = True
+        return self.data
+
+    def _remembered(self, name: str, data: TrainingData) -> AnnData:
+        cells: AnnData = getattr(data, name)
+        if name not in self.before:
+            self.before[name] = digest(cells)
+        return cells
 
 
 @contextmanager

@@ -16,7 +16,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -79,10 +78,9 @@ class Session:
         return self.model.persistent
 
     def fit(self, seed: int) -> None:
-        """Train on the cells in the unit's folder."""
+        """Train on what is in the unit's folder."""
         with tempfile.TemporaryDirectory(dir=self.folder, prefix="fit-") as workdir:
-            train = replace(get_train(self.folder), workdir=Path(workdir), report=self.report)
-            self.model.fit(train, seed=seed)
+            self.model.fit(get_train(self.folder, workdir=Path(workdir), report=self.report), seed=seed)
 
     def save(self) -> None:
         """Write the trained predictor into the unit's folder."""

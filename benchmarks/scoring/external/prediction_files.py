@@ -19,6 +19,7 @@ from benchmarks.data.readers.h5ad import H5ad, Keys, matrix_of, open_h5ad, tell_
 from benchmarks.data.readers.labels import likely
 from benchmarks.data.readers.stored_matrix import opened
 from benchmarks.data.readers.value_space import ASSUMED
+from benchmarks.data.row_hashes import table_hashes
 from benchmarks.data.schema import Space, check_values
 from benchmarks.errors import DataError
 from benchmarks.scoring.scored_fold import mean_profile, take
@@ -122,24 +123,6 @@ class CellFile:
                 "--space. Bring both to one space, or give --space where the detected one is wrong."
             )
         return self
-
-    def digests(self, positions: np.ndarray) -> np.ndarray:
-        """Hash the values of some cells; equal cells have equal hashes, uint64 [cell]."""
-        parts = [_digests(self.X[positions[low : low + BLOCK]]) for low in range(0, len(positions), BLOCK)]
-        return np.concatenate([np.empty(0, np.uint64), *parts])
-
-
-def _digests(x: sp.csr_matrix) -> np.ndarray:
-    """Sum a hash of (gene, value) over the values of each row."""
-    x = x.copy()
-    x.eliminate_zeros()
-    mixed = (x.indices.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    mixed ^= np.ascontiguousarray(x.data, np.float32).view(np.uint32).astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
-    mixed ^= mixed >> np.uint64(29)
-    mixed *= np.uint64(0xBF58476D1CE4E5B9)
-    mixed ^= mixed >> np.uint64(32)
-    ends = np.append(np.uint64(0), np.cumsum(mixed, dtype=np.uint64))
-    return ends[x.indptr[1:]] - ends[x.indptr[:-1]]
 
 
 def read_cells(path: Path, keys: Keys, space: Space | None = None, *, predicted: bool = False) -> CellFile:
@@ -305,11 +288,13 @@ def check_training(truth: CellFile, train: CellFile, split: Split) -> list[str]:
         raise DataError(
             f"{train.name} has no cell at {absent[0]:g} nM, so there is no mean effect at this dose; add such cells."
         )
-    tested = np.concatenate(
-        [part for condition in split.conditions for part in (condition.perturbed_a, condition.perturbed_b)]
+    tested = np.unique(
+        np.concatenate(
+            [part for condition in split.conditions for part in (condition.perturbed_a, condition.perturbed_b)]
+        )
     )
-    hashes = train.digests(np.arange(len(train.obs)))
-    shared = int(np.isin(truth.digests(tested), hashes).sum())
+    hashes = table_hashes(train)
+    shared = int(np.isin(table_hashes(truth, tested), hashes).sum())
     if shared:
         raise DataError(
             f"{train.name} holds {shared} of the {len(tested)} true perturbed cells of {truth.name}: what is learned from them "
@@ -317,7 +302,7 @@ def check_training(truth: CellFile, train: CellFile, split: Split) -> list[str]:
         )
     notes = []
     reference = np.unique(np.concatenate([condition.control_b for condition in split.conditions]))
-    seen = int(np.isin(truth.digests(reference), hashes).sum())
+    seen = int(np.isin(table_hashes(truth, reference), hashes).sum())
     if seen:
         notes.append(
             f"{train.name} holds {seen} of the {len(reference)} reference controls of {truth.name}: a model trained on them "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,12 +21,13 @@ from benchmarks.data.readers.labels import Labelling
 from benchmarks.data.schema import Space
 from benchmarks.data.store import atomic_files
 from benchmarks.errors import ContractError, DataError
-from benchmarks.scoring.evaluate import condition_facts, evaluate, metric_table, score_rows
+from benchmarks.scoring.evaluate import condition_facts, metric_table, score_rows
 from benchmarks.scoring.external import prediction_files
 from benchmarks.scoring.external.prediction_files import CellFile, predict_from, read_cells
-from benchmarks.scoring.references import REFERENCES, as_prediction, truth_side_of
-from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of, summarise_training
-from benchmarks.scoring.summaries import TruthSummary, summarise_predictions
+from benchmarks.scoring.references import REFERENCES, Calibration, calibrate
+from benchmarks.scoring.scored_fold import ScoredFold, Start, mean_profile, scored_fold_of, summarise_training, take
+from benchmarks.scoring.scored_set import Block, BlockedFold, Profiles, ScoredSet, scratch
+from benchmarks.scoring.summaries import PredictionSummary, summarise_cells, summarise_predictions
 from benchmarks.tasks.splits import Split
 from reports.tables import COST_COLUMNS, GROUP, SCORE_COLUMNS
 
@@ -90,21 +92,24 @@ def score_files(request: ScoringRequest) -> Scored:
         fold = scored_fold_of(
             true_cells, split, request.direction, training, space=true_cells.X.space, seed=seed, threads=threads
         )
-        side = truth_side_of(fold, calibrate=request.calibrate)
-        tables = [
-            *_baselines(fold, side.truth),
-            *(_score(fold, side.truth, n, p, request) for n, p in zip(names, predictions, strict=True)),
-        ]
-        for name, values in side.references.items():
-            rows = score_rows(fold, side.truth, values, fold.endings())
-            tables.append(rows.assign(model=name, kind="reference"))
+        blocked = BlockedFold(fold)
+        calibration = calibrate(blocked) if request.calibrate else Calibration({}, pd.DataFrame())
+        facts = blocked.facts()
+        with scratch() as means:
+            truth = blocked.profiles(means)
+            tables = [
+                *_baselines(blocked, truth),
+                *(_score(blocked, truth, n, p, request) for n, p in zip(names, predictions, strict=True)),
+            ]
+    for name, values in calibration.references.items():
+        tables.append(score_rows(fold, values, fold.endings()).assign(model=name, kind="reference"))
     labels = (request.truth.stem, request.source, "external", request.direction, 0)
     task = dict(zip((*GROUP, "fold"), ("external", *labels), strict=True))
     scores = pd.concat(tables, ignore_index=True).assign(**task, seed=0, budget="unknown", audit="not audited")
     return Scored(
         scores=scores[list(SCORE_COLUMNS)],
-        planted=side.planted.assign(**task) if request.calibrate else None,
-        conditions=condition_facts(fold, side.truth).assign(**task),
+        planted=calibration.planted.assign(**task) if request.calibrate else None,
+        conditions=condition_facts(fold, facts.n_significant_genes, facts.bandwidths).assign(**task),
         controls=_roles(true_cells, split),
         notes=tuple(
             dict.fromkeys([*notes, *_notes(fold, (true_cells, *predictions, *([train] if train else [])), request)])
@@ -141,57 +146,74 @@ def _open(request: ScoringRequest) -> tuple[CellFile, list[CellFile], CellFile |
     return truth, others, train
 
 
-def _baselines(fold: ScoredFold, truth: TruthSummary) -> list[pd.DataFrame]:
+def _baselines(blocked: BlockedFold, truth: Profiles) -> list[pd.DataFrame]:
     """Score the input itself and, where training cells are known, the mean effect of their perturbations."""
 
-    def copied(number: int) -> Prediction:
-        return as_prediction(fold.input_cells(number))
+    def copied(block: Block) -> PredictionSummary:
+        inputs = [c.input(block.fold.direction) for c in block.fold.conditions]
+        return summarise_cells(block.fold, block.truth, inputs.__getitem__)
 
-    loads: dict[str, Callable[[int], Prediction]] = {"no_change": copied}
-    effect = fold.mean_effect()
-    if effect is not None:
-        loads["train_mean"] = lambda number: Prediction(
-            moved_cells(fold.input_cells(number), effect[number]), unit="cell"
-        )
+    def moved(block: Block) -> PredictionSummary:
+        fold, effect = block.fold, block.fold.mean_effect()
+        if effect is None:
+            raise ValueError("There is no mean effect without training cells.")
+
+        def load(number: int) -> Prediction:
+            return Prediction(moved_cells(fold.input_cells(number), effect[number]), unit="cell")
+
+        return summarise_predictions(fold, block.truth, load)
+
+    predictors = {"no_change": copied} | ({"train_mean": moved} if blocked.fold.training else {})
     tables = []
-    for name, load in loads.items():
-        values = evaluate(fold, truth, summarise_predictions(fold, truth, load, alike=fold.setting))
-        tables.append(score_rows(fold, truth, values, fold.endings()).assign(model=name, kind="model"))
+    for name, predict in predictors.items():
+        with scratch() as file:
+            scored = ScoredSet(blocked.fold, file)
+            for block in blocked.blocks():
+                scored.add(block, predict(block))
+            rows = score_rows(blocked.fold, scored.all(truth), blocked.fold.endings())
+        tables.append(rows.assign(model=name, kind="model"))
     return tables
 
 
-def _score(fold: ScoredFold, truth: TruthSummary, name: str, file: CellFile, request: ScoringRequest) -> pd.DataFrame:
+def _score(blocked: BlockedFold, truth: Profiles, name: str, file: CellFile, request: ScoringRequest) -> pd.DataFrame:
     """Score one file; a condition without finite predictions is a failure with a reason."""
-    endings = fold.endings()
+    fold, endings = blocked.fold, blocked.fold.endings()
+    starts = _own_starts(fold, file) if request.start == "prediction" else {}
 
-    def load(number: int) -> Prediction | None:
+    def load(first: int, number: int) -> Prediction | None:
+        ending = endings[first + number]
         try:
-            ending = endings[number]
             found = predict_from(file, ending.context, ending.perturbation, ending.dose)
             reason = f"no prediction in {file.name}"
         except (DataError, ContractError) as error:
             found, reason = None, str(error)
         if found is None:
-            endings[number] = replace(endings[number], status="failed", reason=reason)
+            endings[first + number] = replace(ending, status="failed", reason=reason)
         return found
 
-    predicted = summarise_predictions(fold, truth, load)
-    values = evaluate(fold, truth, predicted, start=_own_start(fold, file) if request.start == "prediction" else None)
-    return score_rows(fold, truth, values, endings).assign(model=name, kind="model")
+    def start(part: ScoredFold) -> Start | list[np.ndarray]:
+        return [starts[context] for context in part.contexts] if starts else "start"
+
+    with scratch() as means:
+        scored = ScoredSet(fold, means)
+        for block in blocked.blocks():
+            predicted = summarise_predictions(block.fold, block.truth, partial(load, block.numbers.start))
+            scored.add(block, predicted, start=start(block.fold))
+        return score_rows(fold, scored.all(truth, start(fold)), endings).assign(model=name, kind="model")
 
 
-def _own_start(fold: ScoredFold, file: CellFile) -> np.ndarray:
-    """Mean profile of the prediction file's own controls, for each condition."""
+def _own_starts(fold: ScoredFold, file: CellFile) -> dict[str, np.ndarray]:
+    """Context → mean profile of the prediction file's own controls."""
     means = {}
     for context in sorted(set(fold.contexts)):
-        own = predict_from(file, context, CONTROL)
-        if own is None:
+        own = file.positions(context, CONTROL)
+        if not len(own):
             raise DataError(
                 f"{file.name} has no control cells of context {context}, which --start prediction needs; add them, or "
                 "leave --start at truth."
             )
-        means[context] = own.mean()
-    return np.stack([means[context] for context in fold.contexts])
+        means[context] = mean_profile(take(file, own))
+    return means
 
 
 def _notes(fold: ScoredFold, files: Sequence[CellFile], request: ScoringRequest) -> list[str]:

@@ -43,32 +43,54 @@ class MarginBounds(NamedTuple):
     """When they are compared with half of the true cells, as other real cells are."""
 
 
-def honest_margin(truth_cells: Cells, reference: Float[Array, "gene"], generator: np.random.Generator) -> MarginBounds:
-    """Estimate how low the copy margin of real cells of the condition can be.
+class MarginSums(NamedTuple):
+    """Sums over random halves of a set of cells, from which `honest_margin` is computed for any reference."""
 
-    One half of the truth's cells plays the prediction, the disjoint other half the truth; a prediction is flagged as a
-    copy only when its margin lies below this. A weak perturbation's own cells lie as near to the start as to the target.
-    Half of the cells are a noisier target than all of them, and less like any prediction; for `whole` the similarity to the
-    target is divided by what the noise of the missing cells takes from it.
+    rows: Float[Array, "row gene"]
+    """Rows whose sums are all profiles: the cells, or, where these are many, the first halves' sums and the sum of all cells;
+    each cell less its mean over genes."""
+    halves: Float[Array, "half row"]
+    """Which rows sum to the first half of each halving."""
+    whole: Float[Array, "row"]
+    """Which rows sum to all cells."""
+    products: Float[Array, "row row"]
+    """Products of the rows with each other."""
+    squares: float
+    """Sum of squares of all cells."""
+    n: int
+    """Number of cells."""
 
-    The truth's cells are two or more, dense or sparse (made dense some genes at a time); `reference` is a mean profile.
-    """
-    n, n_genes = truth_cells.shape
+
+def margin_sums(cells: Cells, generator: np.random.Generator) -> MarginSums:
+    """Halve a set of two cells or more at random, `HALVES` times; dense or sparse cells (made dense some genes at a time)."""
+    n, n_genes = cells.shape
     half = n // 2
     order = np.argsort(generator.random((HALVES, n)), axis=1)
     first = np.zeros((HALVES, n))
     np.put_along_axis(first, order[:, :half], 1.0, axis=1)
-    # every profile below is a sum of some rows, and correlations need no more than the rows' products with each other:
-    # the rows are the cells, or, where those are many, the first halves' sums and the sum of all cells
-    rows = None if n <= HALVES else np.vstack([first, np.ones(n)])
-    halves, whole = (first, np.ones(n)) if rows is None else (np.eye(HALVES, HALVES + 1), np.eye(HALVES + 1)[-1])
+    many = n > HALVES
+    sums = np.vstack([first, np.ones(n)])
+    rows = np.empty((len(sums) if many else n, n_genes))
+    products, squares = np.zeros((len(rows), len(rows))), 0.0
+    for genes, block in _gene_blocks(cells):
+        rows[:, genes] = sums @ block if many else block
+        products += rows[:, genes] @ rows[:, genes].T
+        squares += float(np.vdot(block, block))
+    halves, whole = (np.eye(HALVES, HALVES + 1), np.eye(HALVES + 1)[-1]) if many else (first, np.ones(n))
+    return MarginSums(rows, halves, whole, products, squares, n)
+
+
+def honest_margin(sums: MarginSums, reference: Float[Array, "gene"]) -> MarginBounds:
+    """Estimate how low the copy margin of real cells of the condition can be, from the sums of its true cells.
+
+    One half of the truth's cells plays the prediction, the disjoint other half the truth; a prediction is flagged as a
+    copy only when its margin lies below this. A weak perturbation's own cells lie as near to the start as to the target.
+    Half of the cells are a noisier target than all of them, and less like any prediction; for `whole` the similarity to the
+    target is divided by what the noise of the missing cells takes from it. `reference` is a mean profile.
+    """
+    rows, halves, whole, products, squares, n = sums
+    half, n_genes = n // 2, rows.shape[1]
     others = np.asarray(reference, dtype=np.float64) - np.mean(reference, dtype=np.float64)
-    products, by_others, squares = np.zeros((len(whole), len(whole))), np.zeros(len(whole)), 0.0
-    for genes, cells in _gene_blocks(truth_cells):
-        block = cells if rows is None else rows @ cells
-        products += block @ block.T
-        by_others += block @ others[genes]
-        squares += float(np.vdot(cells, cells))
     by_half = halves @ products
     output = np.einsum("hr,hr->h", by_half, halves)
     output_whole = by_half @ whole
@@ -78,7 +100,7 @@ def honest_margin(truth_cells: Cells, reference: Float[Array, "gene"], generator
     spread, noise = target / (n - half) ** 2, (squares - whole @ products @ whole / n) / (n - 1)
     excess = np.minimum(noise / (n - half) - noise / n, spread * (1 - FLAT))
     with_all = np.minimum(with_target * np.divide(spread, spread - excess, out=np.ones(HALVES), where=spread > 0), 1.0)
-    with_others = _r2(halves @ by_others / half, output / half**2, np.asarray(np.square(others).sum()), n_genes)
+    with_others = _r2(halves @ (rows @ others) / half, output / half**2, np.asarray(np.square(others).sum()), n_genes)
     return MarginBounds(*(float(np.quantile(s - with_others, 0.025)) for s in (with_all, with_target)))
 
 

@@ -17,6 +17,7 @@ from anndata import AnnData
 from scipy.sparse.csgraph import connected_components
 
 from benchmarks.contract import CONTROL
+from benchmarks.data.cell_table import CellTable, View, blocks
 from benchmarks.errors import DataError, UnknownName
 from benchmarks.tasks.batch_correction.combat import Combat, fit
 from benchmarks.tasks.leakage import audit_parameters
@@ -130,24 +131,29 @@ class BatchCorrection:
         """Return the file with the parameters of a fold."""
         return run / "integration" / f"{split.protocol}-fold{split.fold}.npz"
 
-    def prepare(self, run: Path, split: Split, cells: AnnData) -> Combat:
+    def prepare(self, run: Path, split: Split, cells: CellTable) -> Combat:
         """Estimate the parameters of a fold from its training cells and save them."""
-        batches = self.batches(cells.obs).to_numpy()
-        parts = np.array_split(split.train, -(-len(split.train) // BLOCK))
-        parameters = fit(((cells[rows], batches[rows]) for rows in parts), self.reference)
+        batches, genes = self.batches(cells.obs).to_numpy(), pd.DataFrame(index=cells.var_names)
+        labels = cells.obs[[]]
+        found = ((AnnData(x, labels.iloc[rows], genes), batches[rows]) for rows, x in blocks(cells, split.train))
+        parameters = fit(found, self.reference)
         parameters.save(self.path(run, split))
         return parameters
 
-    def read(self, run: Path, split: Split, cells: AnnData) -> AnnData:
-        """Correct cells with the saved parameters of a fold.
+    def read(self, run: Path, split: Split, cells: CellTable) -> CellTable:
+        """Correct cells, as they are read, with the saved parameters of a fold.
 
         Raises `DataError` where there are none, and `LeakageError` where they are not from the fold's training cells.
         """
         parameters = Combat.load(self.path(run, split))
         audit_parameters(parameters.cells_digest, split, cells)
         batches = self.batches(cells.obs).to_numpy()
-        parts = [
-            sp.csr_matrix(parameters.apply(cells.X[first : first + BLOCK], batches[first : first + BLOCK]))
-            for first in range(0, cells.n_obs, BLOCK)
-        ]
-        return AnnData(X=sp.vstack(parts, format="csr"), obs=cells.obs, var=cells.var)
+
+        def corrected(x: sp.csr_matrix, positions: np.ndarray) -> sp.csr_matrix:
+            parts = [
+                sp.csr_matrix(parameters.apply(x[first : first + BLOCK], batches[positions[first : first + BLOCK]]))
+                for first in range(0, max(1, x.shape[0]), BLOCK)
+            ]
+            return sp.vstack(parts, format="csr")
+
+        return View(cells, cells.obs, np.arange(len(cells.obs)), change=corrected)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.tasks.conditions import Condition, Index, Scope, Table, TestCondition, lower_doses
-from benchmarks.tasks.protocol import MOST_FOLDS, Fold, Protocol, join, share, with_cells
+from benchmarks.tasks.protocol import MOST_FOLDS, Fold, Protocol, capped, join, share, with_cells
 
 
 def raised(table: Table, scope: Scope) -> list[Condition]:
@@ -51,8 +51,9 @@ def assign(fold: Fold) -> tuple[Index, list[TestCondition]]:
     """Start from the next lower dose, a third of whose cells is trained on; all controls are trained on."""
     lower = lower_doses(fold.table)
     start = {c: c._replace(dose=lower[c]) for c in fold.tested}
-    train, pools = share({c: fold.groups[c] for c in start.values()}, fold.generator)
-    tested = [with_cells(c, pools[start[c]], fold.groups[c], fold.generator, start[c].dose) for c in fold.tested]
+    train, pools = share({c: fold.groups[c] for c in start.values()}, fold)
+    starts = {c: capped(*pools[c], fold) for c in pools}
+    tested = [with_cells(c, starts[start[c]], fold.groups[c], fold, start[c].dose) for c in fold.tested]
     train += [where for c, where in fold.groups.items() if c not in fold.held_out and c not in pools]
     return join(train), tested
 

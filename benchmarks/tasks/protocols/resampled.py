@@ -25,7 +25,7 @@ def assign(fold: Fold) -> tuple[Index, list[TestCondition]]:
         groups = control_groups(fold.obs, fold.groups[condition])
         own = np.sort(np.concatenate([controls[g] for g in groups]))
         start, cells = (draw(own), draw(own)), draw(fold.groups[condition])
-        tested.append(with_cells(condition, start, cells, fold.generator))
+        tested.append(with_cells(condition, start, cells, fold))
     return np.arange(len(fold.obs)), tested
 
 

@@ -11,6 +11,7 @@ from baselines.additive import Additive, carry_over, cell_noise, shrunken_means
 from baselines.knn import Knn, jaccard
 from baselines.shared.effects import changes
 from benchmarks.contract import CONTROL
+from benchmarks.data.cell_table import read
 from benchmarks.data.expression_space import to_space
 from benchmarks.data.simulation.screen import Screen
 from benchmarks.data.sources import load_reader
@@ -91,7 +92,7 @@ def test_noise_of_mean_change():
 
 def test_additive_recovers_simulated_pairs():
     design = load_reader("norman_simulated").design(n_singles=8, n_pairs=6, interacting=0.0, n_genes=120)
-    cells, _ = to_space(concat(list(Screen(design, 5).blocks())), "counts")
+    cells = read(to_space(concat(list(Screen(design, 5).blocks())), "counts")[0])
     names = cells.obs["perturbation"].astype(str)
     pairs = sorted({name for name in names if "+" in name})
     model = Additive()

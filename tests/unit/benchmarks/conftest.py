@@ -32,4 +32,4 @@ def _run_small(home: Path) -> None:
     plan = make_plan(
         Question(suite="own", own=own, models=("context_transfer",), folds=2, annotation=home / "blocks.json")
     )
-    run(plan, home / "run", Execution(figures=False))
+    run(plan, home / "run", Execution(figures=False, keep_predictions=True))

@@ -122,7 +122,7 @@ def test_embed_run_with_doses(tmp_path):
     own = OwnFile(file, context="context", dose="dose", values="log2", kind="drug", source="simulated")
     what = {"models": ("context_transfer",), "protocol": "low_to_high_dose", "directions": ("n2p",), "folds": 1}
     request = Question(suite="own", own=own, annotation=terms, **what)
-    run(make_plan(request), tmp_path / "run", Execution(figures=False))
+    run(make_plan(request), tmp_path / "run", Execution(figures=False, keep_predictions=True))
     finished = reopen(tmp_path / "run")
     first = finished.conditions("n2p")[0]
     assert first.dose == 10000

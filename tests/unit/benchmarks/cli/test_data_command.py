@@ -10,15 +10,16 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 from typer.testing import CliRunner
 
 from benchmarks.cli.app import application
-from benchmarks.data import cards, download, sources, summary
+from benchmarks.data import cards, cell_table, download, sources, summary
 from benchmarks.data.cards import SourceFile
 from benchmarks.data.dataset import load_dataset
 from benchmarks.data.own_file import OwnFile, own_source
 from benchmarks.data.sources import builtin, code_hash
-from benchmarks.data.store.cell_store import CELLS
+from benchmarks.data.store.cell_store import CELLS, CellStore
 from benchmarks.data.store.prepared import prepare, verify
 from benchmarks.errors import DataError, DownloadError, StoreError
 from benchmarks.execution.plan import make_plan
@@ -143,13 +144,15 @@ def test_a_prepared_data_set_is_not_read_again(monkeypatch):
         load_dataset(replace(source, read=refuse, code="changed"))
 
 
-def test_data_larger_than_the_limit_are_refused_with_what_to_do(monkeypatch):
-    monkeypatch.setenv("CYCSEQ_IN_MEMORY_GB", "0.0001")
-    with pytest.raises(DataError, match=r"smoke_simulated has [0-9,]+ cells.*CYCSEQ_IN_MEMORY_GB"):
-        load_dataset("smoke_simulated")
-    monkeypatch.setenv("CYCSEQ_IN_MEMORY_GB", "lots")
-    with pytest.raises(DataError, match="expected a number"):
-        load_dataset("smoke_simulated")
+def test_large_data_stay_on_disk_and_are_the_same(monkeypatch):
+    small = load_dataset("smoke_simulated").cells
+    monkeypatch.setattr(cell_table, "HELD_BYTES", 0)
+    large = load_dataset("smoke_simulated").cells
+    assert isinstance(small, AnnData)
+    assert isinstance(large, CellStore)
+    pd.testing.assert_frame_equal(small.obs, large.obs)
+    rows = np.arange(0, small.n_obs, 7)
+    np.testing.assert_array_equal(small.X[rows].toarray(), large.X[rows].toarray())
 
 
 def test_the_code_of_a_reader_that_is_loaded_by_name_counts(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.data.cell_table import read
 from benchmarks.execution.proof import PROVED, prove, with_noise
 from benchmarks.tasks.leakage import HiddenCells
 from benchmarks.tasks.splits import split
@@ -17,11 +18,11 @@ def hidden(grid_cells) -> HiddenCells:
 
 def test_noise_takes_the_place_of_all_hidden_cells_and_no_other(hidden):
     noisy = with_noise(hidden, 0)
-    before, after = hidden.cells.X.toarray(), noisy.X.toarray()
+    before, after = hidden.cells.X.toarray(), read(noisy).X.toarray()
     np.testing.assert_array_equal(after[hidden.shown], before[hidden.shown])
     assert (after[hidden.positions] != before[hidden.positions]).any(axis=1).all()
     assert sorted(after[hidden.positions].sum(axis=1)) == sorted(before[hidden.positions].sum(axis=1))
-    assert noisy.X.has_canonical_format
+    assert read(noisy).X.has_canonical_format
     assert list(noisy.obs_names) == list(hidden.cells.obs_names)
     own = hidden.split.conditions[0]
     shown = set(hidden.shown)

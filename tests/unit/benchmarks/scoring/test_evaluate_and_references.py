@@ -11,12 +11,12 @@ import pytest
 import scipy.sparse as sp
 
 from benchmarks.contract import Prediction
-from benchmarks.scoring import references as references_module
 from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.evaluate import evaluate, score_rows
 from benchmarks.scoring.metrics.all_metrics import METRICS, find_metric
-from benchmarks.scoring.references import as_prediction, halves, planted, references, truth_side_of
+from benchmarks.scoring.references import as_prediction, halves, planted, references
 from benchmarks.scoring.scored_fold import own_columns, scored_fold_of, summarise_training, take
+from benchmarks.scoring.scored_set import BlockedFold
 from benchmarks.scoring.summaries import PredictionSummary, summarise_predictions, summarise_truth, top_genes
 from tests.unit.benchmarks.scoring.screens import PERTURBATIONS, fold, screen
 
@@ -42,8 +42,7 @@ def score(scored, load):
 @pytest.mark.parametrize("direction", ["n2p", "p2n"])
 def test_oracle_reaches_best(direction):
     scored = make_fold(direction=direction)
-    truth = summarise_truth(scored)
-    oracle = dict(references(scored, truth, None))["oracle"]
+    oracle = dict(references(BlockedFold(scored)))["oracle"]
     for metric in METRICS:
         if metric.name not in oracle or metric.best is None or metric.name in U_STATISTICS:
             continue
@@ -67,7 +66,7 @@ def test_references_are_in_order(direction):
     names = list(PERTURBATIONS) if direction == "n2p" else ["control"] * len(PERTURBATIONS)
     rows = ((many.obs["context"] == "A") & (many.obs["perturbation"] == name) for name in names)
     expectation = np.stack([np.asarray(many.X[row.to_numpy()].mean(axis=0)).ravel() for row in rows])
-    found = dict(references(scored, summarise_truth(scored), expectation))
+    found = dict(references(BlockedFold(scored), lambda part: expectation))
     for metric in METRICS:
         if metric.scored:
             oracle, ceiling, *below = (
@@ -93,7 +92,7 @@ def test_ceiling_bounds_the_true_effect_where_controls_are_few():
     effect = np.stack([(mean[name] - mean["control"]).ravel() for name in PERTURBATIONS])
     known = evaluate(scored, truth, PredictionSummary.of_means(scored.start + effect))
     from_input = evaluate(scored, truth, PredictionSummary.of_means(truth.profiles))
-    ceiling = dict(references(scored, truth, None))["ceiling"]
+    ceiling = dict(references(BlockedFold(scored)))["ceiling"]
     assert known["pearson_delta"].values.mean() > from_input["pearson_delta"].values.mean() + 0.02
     for metric in METRICS:
         if metric.family == "change" and metric.scored:
@@ -119,7 +118,7 @@ def test_other_controls_score_only_with_shared_control():
         x[where] = rng.permuted(x[control], axis=0)[: len(where)]
     weak.X = sp.csr_matrix(x)
     found = [
-        dict(references(q, summarise_truth(q), None))["other_controls"]
+        dict(references(BlockedFold(q)))["other_controls"]
         for q in (make_fold(weak, split=fold(weak, seed=s)) for s in range(8))
     ]
     fair = np.mean([f["pearson_delta"].values for f in found])
@@ -145,7 +144,7 @@ def test_unsupported_without_training_cells():
     for name in ("pearson_delta_centroid", "e_distance", "mmd_rbf"):
         assert set(values[name].status) == {"unsupported"}, name
     assert set(values["wasserstein"].status) == {"ok"}
-    assert "other_controls" not in dict(references(scored, summarise_truth(scored), None))
+    assert "other_controls" not in dict(references(BlockedFold(scored)))
 
 
 def test_two_conditions_are_too_few_for_retrieval():
@@ -173,7 +172,7 @@ def test_failed_condition_has_no_value_and_leaves_others_unchanged():
     values = evaluate(scored, truth, summarise_predictions(scored, truth, load))
     endings = [Ending(c, p, "ok") for c, p in zip(scored.contexts, scored.perturbations, strict=True)]
     endings[1] = Ending(endings[1].context, endings[1].perturbation, "failed", "it broke")
-    rows = score_rows(scored, truth, values, endings)
+    rows = score_rows(scored, values, endings)
     broken = rows[rows["perturbation"] == endings[1].perturbation]
     assert set(broken["status"]) == {"failed"}
     assert set(broken["reason"]) == {"it broke"}
@@ -189,8 +188,7 @@ def test_threads_do_not_matter():
     tables = []
     for threads in (1, 2):
         scored = make_fold(cells, threads=threads)
-        truth = summarise_truth(scored)
-        values = dict(references(scored, truth, None))["split_half"]
+        values = dict(references(BlockedFold(scored)))["split_half"]
         tables.append({name: scores.values for name, scores in values.items()})
     for name, values in tables[0].items():
         assert np.array_equal(values, tables[1][name], equal_nan=True), name
@@ -226,7 +224,7 @@ def test_halves_are_disjoint_and_complete():
 
 def test_planted_predictors_get_worse_with_share():
     scored = make_fold()
-    table = planted(scored, summarise_truth(scored))
+    table = planted(BlockedFold(scored))
     assert set(table["mixture"]) == {"noise", "input"}, "the tested context has no perturbed training cell"
     means = table[table["metric"] == "pearson_delta"].groupby(["mixture", "share"])["value"].mean().unstack()
     assert (means.diff(axis=1).iloc[:, 1:] < 0).all(axis=None)
@@ -239,7 +237,7 @@ def test_mean_effect_mixture_needs_training_perturbations():
     split = fold(cells)
     moved = type(split)(split.protocol, 0, False, _with(split, cells), split.conditions[:3], split.held_out)
     scored = make_fold(cells, split=moved)
-    assert set(planted(scored, summarise_truth(scored))["mixture"]) == {"noise", "mean_effect", "input"}
+    assert set(planted(BlockedFold(scored))["mixture"]) == {"noise", "mean_effect", "input"}
 
 
 def _with(split, cells):
@@ -293,34 +291,6 @@ def test_z_scores_have_tests_and_no_fold_changes():
 def test_every_metric_is_found_by_name():
     values = score(make_fold(), lambda n: None)
     assert all(find_metric(name).name == name for name in values)
-
-
-def test_truth_side_cache_depends_on_data_and_code(tmp_path, monkeypatch):
-    scored, computed = make_fold(), []
-    first = truth_side_of(scored, folder=tmp_path, depends_on="data")
-    monkeypatch.setattr(
-        references_module, "summarise_truth", lambda fold: computed.append(fold) or summarise_truth(fold)
-    )
-    again = truth_side_of(scored, folder=tmp_path, depends_on="data")
-    assert not computed
-    load = lambda n: as_prediction(scored.input_cells(n))  # noqa: E731
-    for side in (first, again):
-        values = evaluate(scored, side.truth, summarise_predictions(scored, side.truth, load))
-        assert np.isfinite(values["wasserstein"].values).all(), "the true cells are still read from the data"
-    pd.testing.assert_frame_equal(first.planted, again.planted)
-    truth_side_of(scored, calibrate=False, folder=tmp_path, depends_on="other data")
-    monkeypatch.setattr(references_module, "code_hash", lambda: "other code")
-    truth_side_of(scored, calibrate=False, folder=tmp_path, depends_on="data")
-    assert len(computed) == 2
-
-
-def test_damaged_truth_side_is_computed_again(tmp_path):
-    scored = make_fold(train=False)
-    truth_side_of(scored, calibrate=False, folder=tmp_path, depends_on="data")
-    (path,) = tmp_path.iterdir()
-    path.write_bytes(path.read_bytes()[:50])
-    again = truth_side_of(scored, calibrate=False, folder=tmp_path, depends_on="data")
-    assert again.truth.profiles.shape == (len(scored), 60)
 
 
 def test_training_without_controls_has_no_mean_effect() -> None:

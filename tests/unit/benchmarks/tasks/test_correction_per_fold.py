@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
+from benchmarks.data.cell_table import read
 from benchmarks.errors import DataError, LeakageError, UnknownName
 from benchmarks.execution.executor import Execution
 from benchmarks.execution.plan import make_plan
@@ -68,7 +69,7 @@ def corrected(cells: AnnData, method: str, protocol: str, tmp_path) -> tuple[Ann
     fold = split(cells.obs, protocol, 0)
     correction = BatchCorrection.of(method, STUDY, None, cells.obs)
     correction.prepare(tmp_path, fold, cells)
-    return correction.read(tmp_path, fold, cells), fold.train
+    return read(correction.read(tmp_path, fold, cells)), fold.train
 
 
 def test_technical_keeps_effects_and_per_condition_removes_them(tmp_path):
@@ -119,8 +120,9 @@ def test_parameters_do_not_depend_on_held_out_cells(tmp_path, grid_cells):
     first, second = (Combat.load(correction.path(tmp_path / run, fold)) for run in "ab")
     for name in ("mean", "variance", "shift", "scale"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
-    train = correction.read(tmp_path / "a", fold, grid_cells)[fold.train].X
-    np.testing.assert_array_equal(train.toarray(), correction.read(tmp_path / "b", fold, other)[fold.train].X.toarray())
+    sides = correction.read(tmp_path / "a", fold, grid_cells), correction.read(tmp_path / "b", fold, other)
+    one, two = (side.X[fold.train].toarray() for side in sides)
+    np.testing.assert_array_equal(one, two)
 
 
 def test_parameters_of_other_cells_raise_leakage_error(tmp_path, grid_cells):

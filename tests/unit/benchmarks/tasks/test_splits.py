@@ -154,3 +154,31 @@ def test_untested_conditions_are_named_with_numbers():
     assert "G2" in notes
     assert "B" in notes
     assert "G1" not in notes
+
+
+@pytest.mark.parametrize("protocol", HONEST)
+def test_most_input_cells(grid_cells, protocol):
+    free, capped = (split(grid_cells.obs, protocol, 0, input_cells=most) for most in (10**6, 4))
+    np.testing.assert_array_equal(free.train, capped.train)
+    assert max(len(c.input(d)) for c in free.conditions for d in DIRECTIONS) > 4
+    inputs = dict[str, list[np.ndarray]]()
+    for before, after in zip(free.conditions, capped.conditions, strict=True):
+        inputs.setdefault(after.context, []).append(after.control_a)
+        for direction in DIRECTIONS:
+            assert len(after.input(direction)) == min(4, len(before.input(direction)))
+        np.testing.assert_array_equal(after.truth("p2n"), before.truth("p2n"))
+    for same in inputs.values():
+        assert all(own is same[0] for own in same), "conditions with the same controls start from the same cells"
+
+
+def test_controls_of_a_context_are_listed_once(grid_cells):
+    made = split(grid_cells.obs, "held_out_cells", 0)
+    table = made.roles(grid_cells.obs_names)
+    controls = table[table["role"] == "control_a"]
+    assert set(controls["perturbation"]) == {""}
+    assert not controls["cell"].duplicated().any()
+    order = np.random.default_rng(0).permutation(grid_cells.n_obs)
+    assert made.digest(grid_cells.obs_names) != split(grid_cells.obs, "held_out_cells", 0, seed=1).digest(
+        grid_cells.obs_names
+    )
+    assert made.digest(grid_cells.obs_names) != made.digest(grid_cells.obs_names[order])

@@ -1,0 +1,34 @@
+"""Child processes start whatever the temporary folder is called."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+START = """
+from benchmarks.child_processes import start_child
+
+def answer(connection):
+    connection.send("here")
+
+if __name__ == "__main__":
+    connection, process = start_child(answer)
+    print(connection.recv())
+    process.join()
+"""
+
+
+@pytest.mark.parametrize("length", [0, 75, 76, 90, 200])
+def test_child_starts_with_a_temporary_folder_of_any_length(tmp_path, length):
+    script = tmp_path / "start.py"
+    script.write_text(START)
+    folder = Path(f"{tmp_path}/".ljust(length, "t"))
+    folder.mkdir(exist_ok=True)
+    environment = os.environ | {"TMPDIR": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "here"), done.stderr
+    assert not list(folder.glob("pymp-*"))
