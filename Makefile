@@ -48,7 +48,7 @@ test-all: lint ## the same with slow tests
 smoke-pythons: $(STAMP) ## suite smoke on every other Python 3.11 to 3.13 that is here (minutes and 2 GB each, the first time)
 	@PY=$(PY) TORCH=$(TORCH) TORCH_INDEX=$(TORCH_INDEX) bash tools/smoke_pythons.sh
 
-.PHONY: regression reference bench bench-scale bench-peers
+.PHONY: regression reference bench bench-scale bench-draws bench-peers
 regression reference: SUITE := smoke
 regression: $(STAMP) ## run suite SUITE (default smoke) and compare it with its committed reference
 	rm -rf build/$(SUITE)
@@ -64,7 +64,10 @@ bench: $(STAMP) ## speed, with pytest-benchmark
 	$(PY) -m pytest tests/bench -m bench --benchmark-only
 	$(PY) -m tests.bench.cycseq_step
 
-bench-scale: $(STAMP) ## pre-training from draws on disk: writing, step time, memory (13 GB in ARGS="--folder DIR"; minutes)
+bench-scale: $(STAMP) ## time, memory and disk of whole runs against cells, conditions and workers (an hour; ARGS="--cells 20000,80000")
+	$(PY) -m tests.bench.scale $(ARGS)
+
+bench-draws: $(STAMP) ## pre-training from draws on disk: writing, step time, memory (13 GB in ARGS="--folder DIR"; minutes)
 	$(PY) -m tests.bench.cycseq_scale $(ARGS)
 
 bench-peers: $(STAMP) ## scoring time and memory of this project and its peers (ARGS="--cases A --repeats 1"; about 30 minutes)

@@ -14,6 +14,7 @@ from benchmarks.data.cards import Card
 from benchmarks.data.cell_table import CellTable, held
 from benchmarks.data.download import locate
 from benchmarks.data.sources import Source, builtin
+from benchmarks.data.stand_ins import find_card
 from benchmarks.data.store.prepared import Prepared, prepare
 from benchmarks.errors import DownloadError, StoreError
 
@@ -52,7 +53,7 @@ def load_dataset(name: str | Source, *, data_dir: Path | None = None, annotation
         No such data set; a file cannot be had or is not the right one; its content is not usable; the cache cannot be
         written.
     """
-    found = prepare(builtin(name) if isinstance(name, str) else name, data_dir)
+    found = prepare(builtin(name, data_dir) if isinstance(name, str) else name, data_dir)
     terms, warnings = _annotation(found, data_dir, annotation)
     return Dataset(
         card=found.source.card,
@@ -67,7 +68,7 @@ def load_dataset(name: str | Source, *, data_dir: Path | None = None, annotation
 
 def present(name: str, data_dir: Path | None = None) -> bool:
     """Say whether all files of a data set are on this machine (a simulated one needs none)."""
-    return all(locate(file, data_dir) for file in cards.read_card(name).files)
+    return all(locate(file, data_dir) for file in find_card(name, data_dir).files)
 
 
 def _annotation(found: Prepared, data_dir: Path | None, path: Path | None) -> tuple[Annotation, tuple[str, ...]]:

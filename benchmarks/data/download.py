@@ -79,7 +79,7 @@ def locate(file: SourceFile, data_dir: Path | None) -> Found | None:
 
     Raises `DownloadError` for a folder that does not exist, and a file of the right name that has another content.
     """
-    for folder in _folders(data_dir):
+    for folder in (*data_folders(data_dir), *_cache()):
         wrong = None
         for path in _candidates(folder, file):
             digest = known_sha256(path)
@@ -190,7 +190,8 @@ def _receive(response: requests.Response, part: Path, have: int, stop: Event) ->
                 raise DownloadError(f"{part.stem} was stopped after {handle.tell():,} bytes; run again to go on.")
 
 
-def _folders(data_dir: Path | None) -> Iterator[Path]:
+def data_folders(data_dir: Path | None) -> Iterator[Path]:
+    """List the user's folders of data files: `--data-dir`, then `CYCSEQ_DATA`; raises `DownloadError` for one that does not exist."""
     for folder in (data_dir, os.environ.get("CYCSEQ_DATA")):
         if folder and not Path(folder).is_dir():
             raise DownloadError(
@@ -198,6 +199,9 @@ def _folders(data_dir: Path | None) -> Iterator[Path]:
             )
         if folder:
             yield Path(folder)
+
+
+def _cache() -> Iterator[Path]:
     if cache_dir().is_dir():
         yield cache_dir()
 

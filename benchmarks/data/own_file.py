@@ -16,6 +16,7 @@ from benchmarks.data.readers.labels import Labelling
 from benchmarks.data.schema import SOURCE_SPACES, Reading
 from benchmarks.data.sources import Source, hash_shared_code
 from benchmarks.data.space_names import Space
+from benchmarks.data.stand_ins import read_list
 from benchmarks.errors import DataError
 
 KINDS = ("CRISPR", "drug", "cytokine")
@@ -72,7 +73,7 @@ def own_source(own: OwnFile) -> Source:
     card = Card(
         name=own.name,
         title=f"{own.path.name}, a file of the user's own",
-        source=own.source,
+        source="simulated" if own.path.name in read_list(own.path.parent) else own.source,
         perturbation_type=own.kind,
         space=cast(Space, own.values),
         licence="not stated: a file of the user's own",

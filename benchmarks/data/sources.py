@@ -14,6 +14,7 @@ from types import ModuleType
 from benchmarks.data import cards, schema
 from benchmarks.data.cards import Card
 from benchmarks.data.schema import Reading
+from benchmarks.data.stand_ins import find_card
 from benchmarks.errors import DataError
 
 SHARED = tuple(Path(schema.__file__).parent / name for name in ("readers", "simulation"))
@@ -34,15 +35,17 @@ class Source:
     """Files of the user's own, by the key that `read` asks for; the card's files are looked for or downloaded."""
 
 
-def builtin(name: str) -> Source:
+def builtin(name: str, data_dir: Path | None = None) -> Source:
     """Find a data set of `datasets/` by its name.
+
+    `data_dir` is a folder with local copies of data files, which may say that they are simulated (`stand_ins`).
 
     Raises
     ------
-    UnknownName, DataError
-        No such data set; its card or its reader cannot be used.
+    UnknownName, DataError, DownloadError
+        No such data set; its card or its reader cannot be used; the folder does not exist.
     """
-    card = cards.read_card(name)
+    card = find_card(name, data_dir)
     reader = load_reader(name)
     if not callable(getattr(reader, "read", None)):
         raise DataError(f"{reader.__file__} has no function read(files); a reader is one.")

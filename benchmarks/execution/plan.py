@@ -229,7 +229,7 @@ def make_plan(question: Question, data_dir: Path | None = None) -> Plan:
     resolved = replace(
         question,
         protocol=protocol,
-        data="simulated" if card.source == "simulated" else "real",
+        data=chosen.data,
         reference=integration.reference if integration else None,
     )
     return Plan(

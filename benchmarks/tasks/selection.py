@@ -13,10 +13,11 @@ from benchmarks.data.cell_table import CellTable, View, held, select
 from benchmarks.data.dataset import Dataset, load_dataset, present
 from benchmarks.data.expression_space import to_space
 from benchmarks.data.own_file import own_source
+from benchmarks.data.stand_ins import LIST as STAND_INS
 from benchmarks.errors import BenchmarkError, DataError, UnknownName
 from benchmarks.seeds import derive
 from benchmarks.tasks.conditions import MIN_CELLS, Scope, groups_of
-from benchmarks.tasks.question import Question
+from benchmarks.tasks.question import DataSource, Question
 from benchmarks.tasks.suites import Size, Suite
 
 NO_ARM = "none"
@@ -35,6 +36,8 @@ class Chosen:
     cells: CellTable
     space: str
     scope: Scope
+    data: DataSource
+    """Which of the suite's data sets it is: under this choice the same one is found again."""
 
 
 def choose(question: Question, suite: Suite, data_dir: Path | None = None) -> Chosen:
@@ -45,10 +48,11 @@ def choose(question: Question, suite: Suite, data_dir: Path | None = None) -> Ch
     source = own_source(question.own) if question.own else _choose_data(question, suite, data_dir)
     dataset = load_dataset(source, data_dir=data_dir, annotation=question.annotation)
     notes, cells, card = [], dataset.cells, dataset.card
-    if suite.real and source != suite.real and card.source == "simulated":
+    if suite.real and card.source == "simulated":
+        own_files = f" (files in its form that {STAND_INS} beside them lists)" if source == suite.real else ""
         notes.append(
-            f"Simulated cells, not {suite.real}: for the real ones run python -m benchmarks.data fetch {suite.real}; "
-            "docs/suites.md has the steps."
+            f"Simulated cells{own_files}, not {suite.real}: for the real ones run python -m benchmarks.data fetch "
+            f"{suite.real}; docs/suites.md has the steps."
         )
     if question.control_rule == "nk":
         cells, text = exposed(cells, suite.arm or NO_ARM)
@@ -66,7 +70,9 @@ def choose(question: Question, suite: Suite, data_dir: Path | None = None) -> Ch
     if question.preset == "quick" and suite.quick_size:
         cells, text = reduce(cells, suite.quick_size, scope.perturbations or ())
         notes.append(text)
-    return Chosen(replace(dataset, warnings=(*dataset.warnings, *filter(None, notes))), held(cells), space, scope)
+    dataset = replace(dataset, warnings=(*dataset.warnings, *filter(None, notes)))
+    data = card.source if question.own else "real" if source == suite.real else "simulated"
+    return Chosen(dataset, held(cells), space, scope, data)
 
 
 def scope_of(question: Question, suite: Suite, dataset: Dataset, obs: pd.DataFrame) -> tuple[Scope, str]:

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.data.readers.blocks import Grid, canonical_blocks, csr_blocks, make_entries
+from benchmarks.data.readers.blocks import Grid, canonical_blocks, csr_blocks
 from benchmarks.data.readers.gene_columns import map_genes
 from benchmarks.data.readers.labels import Labelling, as_text, canonical_obs, name_perturbations, parse_doses
-from benchmarks.data.readers.tenx import INDEX, place
-from benchmarks.data.readers.text_tables import BLANKS, open_text, read_table, table_chunks
+from benchmarks.data.readers.tenx import place, read_entries
+from benchmarks.data.readers.text_tables import BLANKS, open_bytes, read_table
 from benchmarks.data.schema import Reading
 
 LABELS = ("cell", "top_oligo_W", "top_oligo_P", "cell_type", "replicate", "vehicle", "dose", "product_name")
@@ -48,9 +48,8 @@ def read(files: Mapping[str, Path]) -> Reading:
 
 def entries(path: Path) -> Iterator[np.ndarray]:
     """Read the entries of every cell of the matrix: gene, cell and count, from 1, without a head."""
-    with open_text(path) as lines:
-        for chunk in table_chunks(lines, "\t", INDEX):
-            yield make_entries(chunk["cell"] - 1, chunk["gene"] - 1, chunk["value"])
+    with open_bytes(path) as lines:
+        yield from read_entries(lines, "\t")
 
 
 def read_cells(path: Path, notes: list[str]) -> pd.DataFrame:

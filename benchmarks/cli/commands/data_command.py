@@ -58,7 +58,9 @@ def main(
         raise BenchmarkError("Name a data set, or give a file with --h5ad; one of the two.")
     controls = tuple(control or ())
     labels = perturbation_key, context_key, batch_key, dose_key, dose_unit, controls, separator, values, kind
-    source = own_source(OwnFile(h5ad, *labels, gene_key=gene_key, layer=layer)) if h5ad else builtin(str(name))
+    source = (
+        own_source(OwnFile(h5ad, *labels, gene_key=gene_key, layer=layer)) if h5ad else builtin(str(name), data_dir)
+    )
     if action == "summary":
         _summarise(source, data_dir, out)
     else:
@@ -68,11 +70,12 @@ def main(
 def _list(data_dir: Path | None) -> None:
     from benchmarks.data import cards
     from benchmarks.data.dataset import present
+    from benchmarks.data.stand_ins import find_card
 
     columns = (Column(title, no_wrap=title != "what") for title in ("name", "what", "cells", "size", "files"))
     table = Table(*columns, box=None, padding=(0, 2))
     for name in cards.available():
-        card = cards.read_card(name)
+        card = find_card(name, data_dir)
         size = sum(file.size for file in card.files)
         here = "made here" if not card.files else "here" if present(name, data_dir) else "away"
         table.add_row(name, card.title, card.source, _bytes(size) if size else "", here)

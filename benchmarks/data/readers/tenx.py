@@ -4,6 +4,7 @@ with the Weissman laboratory's cell_identities.csv, one row per droplet with a g
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,18 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from benchmarks.data.readers.blocks import CELLS_PER_BLOCK, Grid, canonical_blocks, csr_blocks, make_entries
+from benchmarks.data.readers import text_tables
+from benchmarks.data.readers.blocks import CELLS_PER_BLOCK, ENTRY, Grid, canonical_blocks, csr_blocks, make_entries
 from benchmarks.data.readers.gene_columns import map_genes
 from benchmarks.data.readers.labels import Labelling, canonical_obs, name_perturbations
-from benchmarks.data.readers.text_tables import open_text, read_table, table_chunks
+from benchmarks.data.readers.text_tables import open_bytes, open_text, read_table, table_chunks
 from benchmarks.data.schema import Reading
 from benchmarks.errors import DataError
 
 BANNER = "%%MatrixMarket matrix coordinate"
 INDEX = {"gene": np.int64, "cell": np.int64, "value": np.float32}
+BYTES_PER_LINE = 16
+"""Of an entry, about."""
 IDENTITIES = ("cell_barcode", "guide_identity", "gemgroup", "good_coverage", "number_of_cells")
 
 
@@ -122,7 +126,7 @@ def triplet_blocks(
     Raises `DataError` if it is truncated, transposed or of another shape than its lists, or its entries are no numbers.
     """
     path = triplet.matrix
-    with open_text(path) as lines:
+    with open_bytes(path) as lines:
         n_rows, n_columns, n_entries = _read_head(lines, path)
         if (n_rows, n_columns) != (n_genes, len(rows)):
             raise DataError(
@@ -133,25 +137,45 @@ def triplet_blocks(
         yield from csr_blocks(_entries(lines, n_entries, path), Grid(rows, n_genes, str(path), cells_per_block))
 
 
-def _read_head(lines: IO[str], path: Path) -> tuple[int, ...]:
+def _read_head(lines: IO[bytes], path: Path) -> tuple[int, ...]:
     """Read the head of a sparse MatrixMarket file: numbers of rows, columns and entries."""
-    first = lines.readline()
+    first = lines.readline().decode()
     if not first.startswith(BANNER):
         raise DataError(f"{path} begins with '{first[:60].strip()}', expected '{BANNER}'. Is this the 10x matrix?")
-    line = lines.readline()
+    line = lines.readline().decode()
     while line.startswith("%") or (line and not line.strip()):
-        line = lines.readline()
+        line = lines.readline().decode()
     sizes = line.split()
     if len(sizes) != 3 or not all(size.isdigit() for size in sizes):
         raise DataError(f"{path} has '{line[:60].strip()}' where rows, columns and entries are expected; get it again.")
     return tuple(map(int, sizes))
 
 
-def _entries(lines: IO[str], expected: int, path: Path) -> Iterator[np.ndarray]:
+def read_entries(lines: IO[bytes], separator: str) -> Iterator[np.ndarray]:
+    """Read lines of gene, cell and value, from 1, some at a time, as `make_entries` puts them together.
+
+    Lines of three whole numbers are parsed by compiled code; where there are others, pandas reads the lines, and says what is
+    wrong with them (see `text_tables.readable`).
+    """
+    from benchmarks.data.readers.compiled import parse_entries
+
+    while text := lines.read(BYTES_PER_LINE * text_tables.ROWS_PER_CHUNK):
+        text += lines.readline()
+        entries = np.empty(text.count(b"\n") + 1, ENTRY)
+        characters = np.frombuffer(text if text.endswith(b"\n") else text + b"\n", np.uint8)
+        n = parse_entries(characters, ord(separator), entries["gene"], entries["cell"], entries["value"])
+        if n >= 0:
+            yield entries[:n]
+        else:
+            for chunk in table_chunks(io.StringIO(text.decode()), separator, INDEX):
+                yield make_entries(chunk["cell"] - 1, chunk["gene"] - 1, chunk["value"])
+
+
+def _entries(lines: IO[bytes], expected: int, path: Path) -> Iterator[np.ndarray]:
     found = 0
-    for chunk in table_chunks(lines, " ", INDEX):
+    for chunk in read_entries(lines, " "):
         found += len(chunk)
-        yield make_entries(chunk["cell"] - 1, chunk["gene"] - 1, chunk["value"])
+        yield chunk
     if found != expected:
         raise DataError(
             f"{path} has {found:,} entries, its head announces {expected:,}: it is truncated or damaged. Get it again."

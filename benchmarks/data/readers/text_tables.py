@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,19 +37,22 @@ def readable(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def open_text(path: Path) -> Iterator[IO[str]]:
-    """Open a text file, gzipped or plain by its content, whatever its name says; raises as `readable`."""
+def open_bytes(path: Path) -> Iterator[IO[bytes]]:
+    """Open a text file for its bytes, gzipped or plain by its content, whatever its name says; raises as `readable`."""
     with path.open("rb") as handle:
         zipped = handle.read(2) == GZIP_MAGIC
     with readable(path):
-        if zipped:
-            with gzip.open(path, "rt", encoding="utf-8") as lines:
-                yield cast(IO[str], lines)
-        elif path.suffix == ".gz":
+        if not zipped and path.suffix == ".gz":
             raise gzip.BadGzipFile("it lacks gzip's first two bytes")
-        else:
-            with path.open(encoding="utf-8") as lines:
-                yield lines
+        with gzip.open(path, "rb") if zipped else path.open("rb") as lines:
+            yield cast(IO[bytes], lines)
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[IO[str]]:
+    """Open a text file as `open_bytes` does, for its text."""
+    with open_bytes(path) as handle, io.TextIOWrapper(handle, encoding="utf-8") as lines:
+        yield lines
 
 
 def read_table(

@@ -70,7 +70,9 @@ class FlatArray:
 
 
 class DiskRows:
-    """A CSR matrix whose values (float32) and column indices (int32) stay on disk; `ends` (its `indptr`) is in memory.
+    """A CSR matrix whose values and column indices stay on disk; `ends` (its `indptr`) is in memory.
+
+    They are read as float32 and int32, whatever numbers they are written as.
 
     With `sums`, the checksums of the blocks of `block_starts`, whole blocks are read and checked: reading raises `DataError`
     where what is on the disk is not what was written.
@@ -116,6 +118,7 @@ class DiskRows:
         low, high = self.ends[self.starts[firsts]], self.ends[self.starts[lasts]]
         data, indices = (part.read(low, high - low) for part in self._parts)
         ends = np.concatenate([[0], *lengths]).cumsum()
+        data, indices = data.astype("<f4", copy=False), indices.astype("<i4", copy=False)
         x = sp.csr_matrix((data, indices, ends), shape=(len(ends) - 1, self.n_columns))
         if self._sums is not None:
             sizes = [np.diff(self.starts[first : last + 1]) for first, last in zip(firsts, lasts, strict=True)]

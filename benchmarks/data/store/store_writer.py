@@ -26,6 +26,8 @@ RUN_BYTES = 256 << 20
 in as many reads as there are runs, whatever order they came in."""
 PIECES = 4
 """Pieces a run is gathered in: what is sorted at a time is read back in parts."""
+NARROW = "<u2"
+"""How counts are kept until all cells are read."""
 LABEL_BYTES = 200
 """Labels and name of one cell on disk, about."""
 
@@ -90,7 +92,10 @@ def write_cells(
 
 
 class Spool:
-    """Temporary files of cells: blocks in the reader's order become runs, each sorted by condition; values are hashed."""
+    """Temporary files of cells: blocks in the reader's order become runs, each sorted by condition; values are hashed.
+
+    Counts below 65,536 are kept in 2 bytes, and gene indices too where there are no more genes than that: half of the store's size.
+    """
 
     def __init__(self, folder: Path, run_bytes: int) -> None:
         self.run_bytes = run_bytes
@@ -98,6 +103,7 @@ class Spool:
         self.content = ContentHash()
         self._paths = folder / "values", folder / "indices"
         self._files = [path.open("wb") for path in self._paths]
+        self._kind = NARROW
         self._waiting: list[tuple[sp.csr_matrix, pd.DataFrame]] = []
         self._waiting_bytes = 0
         self._obs: list[pd.DataFrame] = []
@@ -131,7 +137,7 @@ class Spool:
         ends = np.concatenate([[0], *self._lengths]).cumsum()
         written = np.empty(self._n_cells, dtype=np.int64)
         written[np.concatenate(self._written)] = np.arange(self._n_cells)
-        values, indices = FlatArray(self._paths[0], "<f4"), FlatArray(self._paths[1], "<i4")
+        values, indices = FlatArray(self._paths[0], self._kind), FlatArray(self._paths[1], self._index_kind)
         return DiskRows(values, indices, ends, len(self.genes)), written, pd.concat(self._obs)
 
     def close(self) -> None:
@@ -145,12 +151,37 @@ class Spool:
         need_space(self._paths[0].parent, 8 * x.nnz, "Preparing these cells")
         order = _sort_order(obs)
         x = x[order]
-        for file, numbers in zip(self._files, (x.data, x.indices.astype(np.int32, copy=False)), strict=True):
-            file.write(np.ascontiguousarray(numbers).data)
+        if self._kind == NARROW and not _is_narrow(x.data):
+            self._widen()
+        numbers = x.data.astype(self._kind, copy=False), x.indices.astype(self._index_kind, copy=False)
+        for file, part in zip(self._files, numbers, strict=True):
+            file.write(np.ascontiguousarray(part).data)
         self._lengths.append(np.diff(x.indptr).astype(np.int64))
         self._written.append(self._n_cells + order)
         self._n_cells += len(order)
         self._waiting, self._waiting_bytes = [], 0
+
+    @property
+    def _index_kind(self) -> str:
+        return NARROW if len(self.genes) <= 1 << 16 else "<i4"
+
+    def _widen(self) -> None:
+        """Write the values so far as float32, and go on so."""
+        self._files[0].close()
+        path, self._kind = self._paths[0], "<f4"
+        wide = path.with_suffix(".wide")
+        with path.open("rb") as given, wide.open("wb") as taken:
+            while some := given.read(self.run_bytes // PIECES * 2 or 2):
+                taken.write(np.frombuffer(some, NARROW).astype(self._kind).data)
+        wide.replace(path)
+        self._files[0] = path.open("ab")
+
+
+def _is_narrow(values: np.ndarray) -> bool:
+    """Say whether 2 bytes keep every bit of float32 values: whole numbers from 0 to 65,535."""
+    with np.errstate(invalid="ignore"):
+        again = values.astype(NARROW).astype(np.float32)
+    return bool(np.array_equal(again.view(np.uint32), values.view(np.uint32)))
 
 
 def _finish_hash(spool: Spool, rows: DiskRows, written: np.ndarray, obs: pd.DataFrame) -> str:

@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from benchmarks.data.store.atomic_files import make_once, need_space
 from benchmarks.data.store.cell_store import ABOUT, CELLS, SORTED_BY, CellStore
 from benchmarks.data.store.content_hash import digest
-from benchmarks.data.store.store_writer import write_cells
+from benchmarks.data.store.store_writer import Spool, write_cells
 from benchmarks.errors import DataError, StoreError
 from tests.conftest import make_cells
 
@@ -56,6 +56,33 @@ def test_what_is_written_is_what_was_read_however_it_is_cut(tmp_path, size, run_
     assert found.obs.equals(cells.obs[found.obs.columns])
     assert list(found.var_names) == list(cells.var_names)
     assert {path.name for path in store.folder.iterdir()} == {CELLS, ABOUT}
+
+
+@pytest.mark.parametrize("odd", [0.5, -0.0, -1.0, 65_535.0, 65_536.0, 1e30])
+@pytest.mark.parametrize("cell", [0, 25, 49])
+def test_values_that_do_not_fit_into_two_bytes_are_kept_to_the_bit(tmp_path, odd, cell):
+    cells = screen()
+    cells.X.data[cells.X.indptr[cell]] = odd
+    folder = tmp_path / "s"
+    folder.mkdir()
+    write_cells(folder, cut(cells, 8), dataset="test", space="zscore", run_bytes=400)
+    store = CellStore.open(folder)
+    assert store.digest == digest(cells) == store.recompute_digest()
+    assert store.to_memory().X.data.tobytes() == cells.X.data.tobytes()
+
+
+def test_the_spool_of_counts_takes_half_of_the_stores_space(tmp_path, monkeypatch):
+    cells, sizes = screen(), []
+    finish = Spool.finish
+
+    def measured(spool):
+        found = finish(spool)
+        sizes.append(sum(path.stat().st_size for path in spool._paths))
+        return found
+
+    monkeypatch.setattr(Spool, "finish", measured)
+    write(tmp_path / "s", cells)
+    assert sizes == [4 * cells.X.nnz]
 
 
 def test_cells_are_found_by_their_labels_and_read_in_the_order_asked_for(tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -10,6 +12,9 @@ import pandas as pd
 from anndata import AnnData
 
 from tests.unit.datasets.upstream_files.writing import SEED, Study, barcodes, draw, symbols
+
+Frame = tuple[Sequence[str], Mapping[str, Sequence[Any]]]
+"""Names of rows, and columns."""
 
 
 def replogle(folder: Path, line: str, n: int = 40, first: int = 0, zscore: bool = False) -> Study:
@@ -25,10 +30,8 @@ def replogle(folder: Path, line: str, n: int = 40, first: int = 0, zscore: bool 
     stem = {"K562": "K562_essential_", "RPE1": "rpe1_"}[line] + ("normalized" if zscore else "raw")
     path = folder / f"{stem}_singlecell_01.h5ad"
     folder.mkdir(parents=True, exist_ok=True)
-    with h5py.File(path, "w") as handle:
-        handle["X"] = values
-        write_frame(handle, "obs", "cell_barcode", cells, {"gem_group": [i % 2 + 1 for i in range(n)], "gene": genes})
-        write_frame(handle, "var", "gene_id", ids, {"gene_name": names})
+    obs = {"gem_group": [i % 2 + 1 for i in range(n)], "gene": genes}
+    write_replogle(path, [values], (cells, obs), (ids, {"gene_name": names}))
     study = Study({line.lower(): path}, values, cells, names)
     control = ["control" if g == "non-targeting" else g for g in genes]
     batch = [f"{line}_{i % 2 + 1}" for i in range(n)]
@@ -38,7 +41,21 @@ def replogle(folder: Path, line: str, n: int = 40, first: int = 0, zscore: bool 
     return study
 
 
-def write_frame(handle: h5py.File, name: str, index: str, labels: list[str], columns: dict[str, list]) -> None:
+def write_replogle(path: Path, blocks: Iterable[np.ndarray], obs: Frame, var: Frame) -> None:
+    """Write the values [cell, gene] of cells block by block, as a dense float32 array in one piece, and then the tables."""
+    with h5py.File(path, "w") as handle:
+        x = handle.create_dataset("X", (len(obs[0]), len(var[0])), "<f4", fill_time="never")
+        start = 0
+        for block in blocks:
+            x[start : start + len(block)] = block
+            start += len(block)
+        write_frame(handle, "obs", "cell_barcode", *obs)
+        write_frame(handle, "var", "gene_id", *var)
+
+
+def write_frame(
+    handle: h5py.File, name: str, index: str, labels: Sequence[str], columns: Mapping[str, Sequence[Any]]
+) -> None:
     """Write a table as AnnData 0.7 did: text as codes, its categories in a group of their own."""
     table = handle.create_group(name)
     order = np.array(list(columns), dtype=h5py.string_dtype())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from tests.unit.datasets.upstream_files.writing import Study, barcodes, draw, symbols, write
 
@@ -16,22 +18,8 @@ def sciplex3(folder: Path, n: int = 60) -> Study:
     ids = [f"{i}.3" for i in ids[:15]] + [f"ENSMUSG{i:011d}.1" for i in range(5)]
     values = draw(n, len(names))
     cells = [f"A01_E09_RT_BC_{i}_Lig_BC_{i % 7}" for i in range(n)]
-    cell, gene = np.nonzero(values)
-    rows = "\n".join(f"{g + 1}\t{c + 1}\t{values[c, g]}" for c, g in zip(cell, gene, strict=True))
-    screen = "GSM4150378_sciPlex3_A549_MCF7_K562_screen_"
     labels = [sciplex3_label(i, cell) for i, cell in enumerate(cells)]
-    body = "\n".join(
-        " ".join([f'"{i + 1}"', *(f'"{v}"' if isinstance(v, str) and v != "NA" else str(v) for v in row.values())])
-        for i, row in enumerate(labels)
-    )
-    head = " ".join(f'"{c}"' for c in labels[0])
-    annotation = '"id" "gene_short_name"\n' + "\n".join(f'"{i}" "{s}"' for i, s in zip(ids, names, strict=True))
-    files = {
-        "matrix": write(folder / f"{screen}UMI.count.matrix.gz", rows + "\n"),
-        "cells": write(folder / f"{screen}cell.annotations.txt.gz", "".join(f"{c}\tChem3_Screen2\n" for c in cells)),
-        "genes": write(folder / f"{screen}gene.annotations.txt.gz", annotation + "\n"),
-        "pdata": write(folder / "GSM4150378_sciPlex3_pData.txt.gz", f"{head}\n{body}\n"),
-    }
+    files = write_sciplex3(folder, [sp.csr_matrix(values)], labels, (names, ids))
     study = Study(files, values[:, :15], cells, names[:15])
     table = pd.DataFrame(labels, index=cells)
     keep = (table["hash_umis_W"] >= 5) & (table["rt_well"] != 1) & (table["cell_type"] != "NA")
@@ -46,6 +34,56 @@ def sciplex3(folder: Path, n: int = 60) -> Study:
         }
     )[keep]
     return study
+
+
+def write_sciplex3(
+    folder: Path,
+    blocks: Iterable[sp.csr_matrix],
+    labels: Iterable[dict[str, object]],
+    genes: tuple[list[str], list[str]],
+) -> dict[str, Path]:
+    """Write counts [cell, gene] block by block, the rows of pData one by one, and symbols and ids of the genes."""
+    screen = "GSM4150378_sciPlex3_A549_MCF7_K562_screen_"
+    cells: list[str] = []
+    return {
+        "matrix": write(folder / f"{screen}UMI.count.matrix.gz", _entries(blocks)),
+        "pdata": write(folder / "GSM4150378_sciPlex3_pData.txt.gz", _pdata(labels, cells)),
+        "cells": write(folder / f"{screen}cell.annotations.txt.gz", (f"{c}\tChem3_Screen2\n".encode() for c in cells)),
+        "genes": write(
+            folder / f"{screen}gene.annotations.txt.gz",
+            '"id" "gene_short_name"\n' + "".join(f'"{i}" "{s}"\n' for s, i in zip(*genes, strict=True)),
+        ),
+    }
+
+
+def _pdata(labels: Iterable[dict[str, object]], cells: list[str]) -> Iterator[bytes]:
+    """Write rows of pData as R does, with the names of rows; `cells` takes the names of the cells."""
+    for i, row in enumerate(labels):
+        cells.append(str(row["cell"]))
+        head = "" if i else " ".join(f'"{c}"' for c in row) + "\n"
+        fields = (f'"{v}"' if isinstance(v, str) and v != "NA" else str(v) for v in row.values())
+        yield (head + " ".join([f'"{i + 1}"', *fields]) + "\n").encode()
+
+
+def _entries(blocks: Iterable[sp.csr_matrix]) -> Iterator[bytes]:
+    """Write entries as lines of gene, cell and count, from 1."""
+    start = 0
+    for block in blocks:
+        x = block.tocoo()
+        fields = (
+            _decimal(numbers, end) for numbers, end in ((x.col + 1, "\t"), (x.row + start + 1, "\t"), (x.data, "\n"))
+        )
+        text = np.concatenate([*fields], axis=1)
+        start += block.shape[0]
+        yield text[text != 0].tobytes()
+
+
+def _decimal(numbers: np.ndarray, end: str) -> np.ndarray:
+    """Write whole numbers as characters, uint8 [number, place], 0 for none, with a character behind each."""
+    powers = 10 ** np.arange(len(str(int(numbers.max(initial=1)))))[::-1]
+    digits = numbers.astype(np.int64)[:, None] // powers
+    characters = np.where(digits > 0, digits % 10 + ord("0"), 0).astype(np.uint8)
+    return np.concatenate([characters, np.full((len(numbers), 1), ord(end), np.uint8)], axis=1)
 
 
 def sciplex3_label(i: int, cell: str) -> dict[str, object]:

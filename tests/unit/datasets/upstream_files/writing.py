@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 SEED = 5
+PACKING = 6
+"""Level of gzip, its own default."""
 
 
 @dataclass
@@ -38,9 +42,10 @@ def draw(n_cells: int, n_genes: int, mean: float = 2.0, seed: int = SEED) -> np.
 
 def barcodes(n: int, seed: int = SEED) -> list[str]:
     """Barcodes of 16 nucleotides, all different."""
-    letters = np.random.default_rng(seed).choice(list("ACGT"), (n, 12))
-    tails = ["".join("ACGT"[(i // 4**k) % 4] for k in range(4)) for i in range(n)]
-    return ["".join(row) + tail for row, tail in zip(letters, tails, strict=True)]
+    first, step = np.random.default_rng(seed).integers(4**15, size=2)
+    numbers = (first + (2 * step + 1) * np.arange(n)) % 4**16
+    letters = np.frombuffer(b"ACGT", np.uint8)[(numbers[:, None] >> (2 * np.arange(16))) & 3]
+    return letters.view("S16").ravel().astype(str).tolist()
 
 
 def symbols(n: int) -> tuple[list[str], list[str]]:
@@ -48,13 +53,14 @@ def symbols(n: int) -> tuple[list[str], list[str]]:
     return [f"GENE{i}" for i in range(n)], [f"ENSG9{i:010d}" for i in range(n)]
 
 
-def write(path: Path, text: str) -> Path:
-    """Write text, gzipped if the name says so."""
+def write(path: Path, text: str | Iterable[bytes]) -> Path:
+    """Write text, whole or in parts, gzipped if the name says so."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".gz":
-        path.write_bytes(gzip.compress(text.encode(), mtime=0))
-    else:
-        path.write_text(text)
+    parts = [text.encode()] if isinstance(text, str) else text
+    with path.open("wb") as file:
+        packed = gzip.GzipFile("", "wb", PACKING, file, mtime=0) if path.suffix == ".gz" else nullcontext(file)
+        with packed as out:
+            out.writelines(parts)
     return path
 
 
