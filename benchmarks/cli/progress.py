@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from benchmarks.cli.console import console, say
 from benchmarks.execution import events
+from benchmarks.execution.memory import in_words
 
 LINE_SECONDS = 60.0
 """Off a terminal, a running model has at most one line in so many seconds."""
@@ -64,7 +65,7 @@ class Display(progress.Progress):
         asked = f"Protocol {plan.protocol}, {len(plan.splits)} fold(s), preset {plan.question.preset}"
         _print(f"{asked}; results in {event.folder}")
         if event.units:
-            _print(f"On disk: about {event.disk / 1e9:.2g} GB")
+            _print(f"On disk: about {in_words(event.disk)}B")
         if event.kept:
             now = ", ".join(plan.baselines)
             _print(f"Trained now, where need be: {now}. Kept in the tables as they are: {', '.join(event.kept)}")

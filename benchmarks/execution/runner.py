@@ -55,6 +55,8 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
         The disk refuses, another process runs in the folder, or it holds a run of something else.
     LeakageError
         A test cell, a held-out condition or a statistic of them is in what a model would get.
+    ScoringError
+        Predictions cannot be scored, by a fault of this program.
     KeyboardInterrupt
         After what was finished has been scored.
     """

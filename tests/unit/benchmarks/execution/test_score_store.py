@@ -148,6 +148,6 @@ def test_fault_of_scoring_is_no_failure_of_the_model(home, tmp_path, monkeypatch
     def broken(*given):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("benchmarks.scoring.summaries.wasserstein", broken)
+    monkeypatch.setattr("benchmarks.execution.unit.summarise_predictions", broken)
     with pytest.raises(ScoringError, match="no_change"):
         go(home, tmp_path / "run")
