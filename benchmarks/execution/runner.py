@@ -102,14 +102,16 @@ def collect(
     *,
     threads: int | None = None,
     figures: bool = True,
+    plugins: Sequence[Path] = (),
     data_dir: Path | None = None,
 ) -> Result:
     """Score what the units of a planned run have left behind so far; what is missing is `not_run`.
 
-    `threads` and `data_dir` are those of the plan where they are not given. Raises `StoreError` as `run` does, and for a
-    folder that is no plan, or that was planned with other data or another version of the code.
+    `plugins` are files that may be imported; `threads` and `data_dir` are those of the plan where they are not given. Raises
+    `StoreError` as `run` does, and for a folder that is no plan, or that was planned with other data, plugins or another
+    version of the code.
     """
-    units = read_units(folder)
+    units = read_units(folder, plugins)
     execution = replace(
         units.execution,
         threads=threads or units.execution.threads,

@@ -88,13 +88,21 @@ def write_units(folder: Path, key: str, question: Question, execution: Execution
     return made
 
 
-def read_units(folder: Path) -> UnitList:
-    """Read the list of a run's units; raises `StoreError` if there is none, or if it is of another version of the code."""
+def read_units(folder: Path, plugins: Sequence[Path] = ()) -> UnitList:
+    """Read the list of a run's units.
+
+    Raises `StoreError` if there is none, if it is of another version of the code, or if it names a plugin file that is not
+    one of `plugins`: a folder alone never has code of whoever made it run.
+    """
     found = _read(folder)
     if found is None:
         raise StoreError(
             f"{folder} has no {FILE}, or a damaged one; give a folder that `run --plan` made, on a disk that this machine sees."
         )
+    strange = set(found.question.plugins) - {path.resolve() for path in plugins}
+    if strange:
+        given = " ".join(f"--plugin {path}" for path in sorted(strange))
+        raise StoreError(f"{folder} was planned with plugins; to let them run, add: {given}.")
     differs = difference(found.code, code_version(found.question.plugins))
     if differs:
         raise StoreError(

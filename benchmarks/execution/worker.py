@@ -22,6 +22,7 @@ from pydantic import TypeAdapter
 from benchmarks.data.store.sealed_folder import SEAL
 from benchmarks.errors import BenchmarkError, LeakageError, StoreError
 from benchmarks.execution.events import UnitEnded, Watcher, ignore
+from benchmarks.execution.executor import Execution
 from benchmarks.execution.executors.process import Process
 from benchmarks.execution.ledger import ledger, read_record, remember_record
 from benchmarks.execution.plan import Plan, RunSpec, make_plan
@@ -44,22 +45,26 @@ class Done:
     """Path in the run's folder → content, of its outcomes and of the seal of what it trained."""
 
 
-def do_unit(folder: Path, number: int, watch: Watcher = ignore, data_dir: Path | None = None) -> Done:
+def do_unit(
+    folder: Path, number: int, watch: Watcher = ignore, *, plugins: Sequence[Path] = (), data_dir: Path | None = None
+) -> Done:
     """Do a unit of a planned run by its number, unless it is done; a model that fails is no error, its rows say so.
 
-    `data_dir` is a folder with local copies of data files, where it is another than the plan had.
+    `plugins` are files that may be imported; `data_dir` is a folder with local copies of data files, where it is another than
+    the plan had.
 
     Raises
     ------
     StoreError
-        The folder is no plan or of another version of the code, the number or the data are not those of the plan, or the
-        disk refuses.
+        The folder is no plan, of another version of the code or of other plugins, the number or the data are not those of
+        the plan, or the disk refuses.
     LeakageError
         As for `run`.
     """
-    units, folder = read_units(folder), folder.resolve()
-    planned, execution = units.unit(number), units.execution
-    execution = replace(execution, jobs=1, data_dir=data_dir or execution.data_dir)
+    units, folder = read_units(folder, plugins), folder.resolve()
+    planned, given = units.unit(number), units.execution
+    here = Execution(jobs=1, data_dir=data_dir or given.data_dir)
+    execution = replace(here, **{name: getattr(given, name) for name in ("threads", "device", "timeout", "prove")})
     with _planning:
         plan = _plan(json.dumps(asdict(units.question), default=str), execution.data_dir)
     spec = next((spec for spec in plan.specs if spec.key == planned.key), None)
@@ -79,15 +84,17 @@ def do_unit(folder: Path, number: int, watch: Watcher = ignore, data_dir: Path |
         return Done(spec, endings, _records(folder, own))
 
 
-def do_units(folder: str, numbers: Sequence[int], watch: Watcher = ignore) -> list[dict[str, str]]:
+def do_units(
+    folder: str, plugins: Sequence[str], numbers: Sequence[int], watch: Watcher = ignore
+) -> list[dict[str, str]]:
     """Do units one after the other, for a scheduler that carries plain values only.
 
     Returns, for each unit that was begun, its records, or what ends the run as {"refused": type of the error, "text": …}.
     """
-    answers: list[dict[str, str]] = []
+    answers, given = list[dict[str, str]](), [Path(plugin) for plugin in plugins]
     for number in numbers:
         try:
-            answers.append(do_unit(Path(folder), number, watch).records)
+            answers.append(do_unit(Path(folder), number, watch, plugins=given).records)
         except BenchmarkError as error:
             return [*answers, {"refused": type(error).__name__, "text": str(error)}]
     return answers

@@ -17,6 +17,7 @@ def main(
     folder: Annotated[Path, Argument(help="Folder that `run --plan` made.")],
     data_dir: options.DataDir = None,
     threads: Annotated[int | None, Option(min=1, help="Threads of scoring; default: those of the plan.")] = None,
+    plugin: options.Plugins = None,
     figures: Annotated[bool, Option(help="Whether to draw figures.")] = True,
 ) -> None:
     """Score what the units of a planned run have left behind, and write its tables and pages.
@@ -29,10 +30,9 @@ def main(
     from benchmarks.cli.progress import Display
     from benchmarks.execution.runner import collect
 
+    data = data_dir.resolve() if data_dir else None
     with Display() as display:
-        result = collect(
-            folder, display, threads=threads, figures=figures, data_dir=data_dir.resolve() if data_dir else None
-        )
+        result = collect(folder, display, threads=threads, figures=figures, plugins=plugin or (), data_dir=data)
     finish(result)
     if not result.complete:
         say("The board is INCOMPLETE: some units have not run.")

@@ -100,7 +100,7 @@ def main(
         print_lists(plugins)
         return
     if unit is not None or planned is not None:
-        _do_unit(planned, unit, data_dir)
+        _do_unit(planned, unit, plugins, data_dir)
         return
     from joblib import cpu_count
 
@@ -179,7 +179,7 @@ def main(
     finish(result)
 
 
-def _do_unit(folder: Path | None, number: int | None, data_dir: Path | None) -> None:
+def _do_unit(folder: Path | None, number: int | None, plugins: tuple[Path, ...], data_dir: Path | None) -> None:
     """Do one unit of a planned run; ends with the exit status."""
     from benchmarks.cli.progress import Display
     from benchmarks.execution.worker import do_unit
@@ -189,23 +189,26 @@ def _do_unit(folder: Path | None, number: int | None, data_dir: Path | None) -> 
         raise BenchmarkError("Give both a number and the folder of a planned run: run --unit N FOLDER.")
     with Display() as display:
         display.units = 1
-        done = do_unit(folder, number, display, data_dir.resolve() if data_dir else None)
+        data = data_dir.resolve() if data_dir else None
+        done = do_unit(folder, number, display, plugins=plugins, data_dir=data)
     tell_failures(sum(ending.status in FAILURES for ending in done.endings))
 
 
 def _tell_units(units: UnitList, folder: Path) -> None:
     """Print how the units of a planned run are done elsewhere, and collected."""
     program = shlex.join([sys.executable, "-m"])
+    where = " ".join(
+        ["", *(f"--plugin {shlex.quote(str(p))}" for p in units.question.plugins), shlex.quote(str(folder))]
+    )
+    last = len(units.units) - 1
     if not units.units:
         say("Nothing is left to train.")
     else:
-        say(
-            f"{len(units.units)} unit(s), 0 to {len(units.units) - 1}, are described in {folder / 'units.json'}. On a SLURM cluster:"
-        )
-        work = f"{program} benchmarks.run --unit $SLURM_ARRAY_TASK_ID {shlex.quote(str(folder))}"
-        options = [f"--array=0-{len(units.units) - 1}", *units.resource_options()]
-        say(f"sbatch {' '.join(options)} --wrap {shlex.quote(work)}")
-    say(f"Then: {program} benchmarks.collect {shlex.quote(str(folder))}")
+        say(f"{last + 1} unit(s), 0 to {last}, are described in {folder / 'units.json'}. On a SLURM cluster:")
+        options = " ".join([f"--array=0-{last}", *units.resource_options()])
+        work = f"{program} benchmarks.run --unit $SLURM_ARRAY_TASK_ID{where}"
+        say(f"sbatch {options} --wrap {shlex.quote(work)}")
+    say(f"Then: {program} benchmarks.collect{where}")
 
 
 def show_results(folder: Path) -> None:

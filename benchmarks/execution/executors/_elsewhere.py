@@ -21,7 +21,12 @@ class Elsewhere(Executor):
 
     def numbers(self) -> dict[str, int]:
         """Key of each unit of the folder → its number."""
-        return read_units(self.folder).numbers
+        return read_units(self.folder, self.plan.question.plugins).numbers
+
+    @property
+    def given(self) -> tuple[str, list[str]]:
+        """First arguments of `do_units`: the folder and the plugins of this run, as the other machines see them."""
+        return str(self.folder.resolve()), [str(path) for path in self.plan.question.plugins]
 
     def ended(self, spec: RunSpec, answer: dict[str, str]) -> UnitEnded:
         """Take the answer of `do_units` for a unit; raises the error that it holds."""

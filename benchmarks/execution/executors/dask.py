@@ -6,7 +6,7 @@ on all machines. A unit whose worker died is done again by another one.
 
 from __future__ import annotations
 
-import os
+import logging
 import queue
 import secrets
 import shutil
@@ -57,7 +57,7 @@ class Dask(Elsewhere):
             for spec in in_order(specs, self.execution.jobs):
                 number = numbers[spec.key]
                 key = f"unit-{number}-{topic}"
-                future = client.submit(work, str(self.folder.resolve()), number, topic, key=key, pure=False)
+                future = client.submit(work, *self.given, number, topic, key=key, pure=False)
                 futures[number] = _Submitted(spec, future)
                 future.add_done_callback(lambda _, number=number: happened.put(number))
             waiting = set(futures)
@@ -108,7 +108,11 @@ class Dask(Elsewhere):
 
     def _workers_of_this_machine(self) -> Any:
         return self.distributed.LocalCluster(
-            n_workers=self.execution.jobs, threads_per_worker=1, memory_limit=0, dashboard_address=None
+            n_workers=self.execution.jobs,
+            threads_per_worker=1,
+            memory_limit=0,
+            dashboard_address=None,
+            silence_logs=logging.ERROR,
         )
 
     def _cluster(self) -> Any:
@@ -152,7 +156,7 @@ class _Submitted:
     begun: bool = False
 
 
-def work(folder: str, number: int, topic: str) -> dict[str, str]:
+def work(folder: str, plugins: list[str], number: int, topic: str) -> dict[str, str]:
     """Do a unit in a worker; what happens is published under a topic. Returns as `do_units`."""
     import multiprocessing
 
@@ -165,7 +169,7 @@ def work(folder: str, number: int, topic: str) -> dict[str, str]:
     def tell(event: Event) -> None:
         match event:
             case UnitStarted():
-                worker.log_event(topic, {"number": number, "event": "UnitStarted", "worker": os.getpid()})
+                worker.log_event(topic, {"number": number, "event": "UnitStarted"})
             case events.StageStarted(_, stage):
                 worker.log_event(topic, {"number": number, "event": "StageStarted", "stage": stage})
             case events.Progressed(_, done, total, text):
@@ -175,13 +179,13 @@ def work(folder: str, number: int, topic: str) -> dict[str, str]:
             case events.UnitFailed(_, traceback):
                 worker.log_event(topic, {"number": number, "event": "UnitFailed", "traceback": traceback})
 
-    (answer,) = do_units(folder, [number], tell)
+    (answer,) = do_units(folder, plugins, [number], tell)
     return answer
 
 
 def _event_of(spec: RunSpec, message: dict[str, Any]) -> Event | None:
     """Make an event of what a worker published."""
-    fields = {name: value for name, value in message.items() if name not in ("number", "event", "worker")}
+    fields = {name: value for name, value in message.items() if name not in ("number", "event")}
     name = message["event"]
     return None if name == "UnitStarted" else getattr(events, name)(spec, **fields)
 

@@ -7,6 +7,7 @@ The run's folder, the data and the environment have to be the same on all machin
 from __future__ import annotations
 
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,8 +49,9 @@ class Slurm(Elsewhere):
             )
         if not isinstance(self.models, Mapping) or not all(isinstance(own, Mapping) for own in self.models.values()):
             raise BenchmarkError(f"--cluster-file {execution.cluster_file}: models holds no table for each model.")
-        for spec in plan.specs:
-            self._executor(self._parameters_of(spec))
+        with tempfile.TemporaryDirectory() as scratch:
+            for spec in plan.specs:
+                self._executor(Path(scratch), self._parameters_of(spec))
 
     def run(self, specs: Sequence[RunSpec]) -> Iterator[Event]:
         """Do the trainings; those that share a job end together."""
@@ -77,9 +79,9 @@ class Slurm(Elsewhere):
         for alike in groups.values():
             parameters, size = self._parameters_of(alike[0]), self._bundle(alike[0])
             bundles = [alike[start : start + size] for start in range(0, len(alike), size)]
-            work = partial(do_units, str(self.folder.resolve()))
+            work = partial(do_units, *self.given)
             given = [[numbers[spec.key] for spec in bundle] for bundle in bundles]
-            submitted = self._executor(parameters).map_array(work, given)
+            submitted = self._executor(self.folder.resolve() / JOBS, parameters).map_array(work, given)
             jobs += [_Job(job, bundle) for job, bundle in zip(submitted, bundles, strict=True)]
         return jobs
 
@@ -113,10 +115,10 @@ class Slurm(Elsewhere):
             asked |= self.models.get(entry.model, {})
         return asked
 
-    def _executor(self, parameters: Mapping[str, Any]) -> Any:
-        """Make an executor of submitit; raises `BenchmarkError` for parameters that it does not have."""
+    def _executor(self, folder: Path, parameters: Mapping[str, Any]) -> Any:
+        """Make an executor of submitit with its files in a folder; raises `BenchmarkError` for parameters that it does not have."""
         try:
-            executor = self.submitit.AutoExecutor(self.folder.resolve() / JOBS, cluster=self.cluster)
+            executor = self.submitit.AutoExecutor(folder, cluster=self.cluster)
             executor.update_parameters(**parameters)
         except (TypeError, ValueError, NameError, AssertionError) as error:
             raise BenchmarkError(f"--cluster-file {self.execution.cluster_file}: {error}.") from error
