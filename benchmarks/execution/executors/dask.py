@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.errors import BenchmarkError
 from benchmarks.execution import events
 from benchmarks.execution.cluster_file import read_cluster_file
-from benchmarks.execution.events import Event, UnitStarted
+from benchmarks.execution.events import Event, UnitEnded, UnitStarted
 from benchmarks.execution.executor import Execution
 from benchmarks.execution.executors._elsewhere import Elsewhere, import_extra
 from benchmarks.execution.executors.process import in_order
@@ -167,27 +167,18 @@ def work(folder: str, plugins: list[str], number: int, topic: str) -> dict[str, 
     worker = get_worker()
 
     def tell(event: Event) -> None:
-        match event:
-            case UnitStarted():
-                worker.log_event(topic, {"number": number, "event": "UnitStarted"})
-            case events.StageStarted(_, stage):
-                worker.log_event(topic, {"number": number, "event": "StageStarted", "stage": stage})
-            case events.Progressed(_, done, total, text):
-                worker.log_event(
-                    topic, {"number": number, "event": "Progressed", "done": done, "total": total, "text": text}
-                )
-            case events.UnitFailed(_, traceback):
-                worker.log_event(topic, {"number": number, "event": "UnitFailed", "traceback": traceback})
+        if not isinstance(event, UnitEnded):  # which is the result
+            fields = {name: value for name, value in vars(event).items() if name != "spec"}
+            worker.log_event(topic, {"number": number, "event": type(event).__name__, "fields": fields})
 
     (answer,) = do_units(folder, plugins, [number], tell)
     return answer
 
 
 def _event_of(spec: RunSpec, message: dict[str, Any]) -> Event | None:
-    """Make an event of what a worker published."""
-    fields = {name: value for name, value in message.items() if name not in ("number", "event")}
-    name = message["event"]
-    return None if name == "UnitStarted" else getattr(events, name)(spec, **fields)
+    """Make an event of what a worker published; None for the start, which was heard with the first message."""
+    kind = getattr(events, message["event"])
+    return None if kind is UnitStarted else kind(spec, **message["fields"])
 
 
 EXECUTOR = Dask
