@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -118,6 +119,21 @@ def test_killed_client_is_resumed(screen: Path, expected: dict[str, bytes], tmp_
     assert again.returncode == 0, again.stdout
     assert kept.items() <= outcomes(tmp_path / "out").items()
     assert tables(run_folder(tmp_path / "out")) == expected
+
+
+def test_printed_lines_do_the_units_and_collect_them(screen: Path, expected: dict[str, bytes], tmp_path: Path) -> None:
+    folder = tmp_path / "a folder" / "run"
+    asked = ["--h5ad", screen, "--context-key", "line", "--models", "no_change,linear", "--direction", "n2p"]
+    command = [sys.executable, "-m", "benchmarks.run", *map(str, asked), "--threads", "1", "--plan", str(folder)]
+    said = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.splitlines()
+    (submit,) = [shlex.split(line) for line in said if line.startswith("sbatch ")]
+    assert submit[1:3] == ["--array=0-2", "--cpus-per-task=1"]
+    for number in range(3):
+        environment = os.environ | {"SLURM_ARRAY_TASK_ID": str(number)}
+        subprocess.run(["sh", "-c", submit[-1]], cwd=PROJECT, env=environment, check=True)
+    (collecting,) = [line.removeprefix("Then: ") for line in said if line.startswith("Then: ")]
+    subprocess.run(["sh", "-c", f"{collecting} --no-figures"], cwd=PROJECT, check=True)
+    assert tables(folder) == expected
 
 
 @dataclass
