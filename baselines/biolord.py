@@ -109,6 +109,7 @@ BASELINE = Baseline(
     licence="BSD-3-Clause",
     quick={"epochs": 40, "batch_size": 64},
     full_training={"epochs": 500},
+    resources={"memory_gb": 16, "gpus": 1, "hours": 8},
     can=Can(unseen_perturbation="no", unseen_context="yes", combination="no", dose="no"),
     extra="biolord",
 )

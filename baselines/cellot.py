@@ -206,5 +206,6 @@ BASELINE = Baseline(
         "diffrax==0.7.2",
         "scipy==1.17.1",
     ),
+    resources={"memory_gb": 16, "hours": 24},
     can=Can(unseen_perturbation="no", unseen_context="yes", combination="no", dose="no"),
 )

@@ -148,6 +148,7 @@ def records(name: str, summary: str, **fields: Any) -> tuple[Baseline, ...]:
         "source": "Liu et al., CycSeq, IJCAI 2025",
         "full_training": FULL_TRAINING,
         "training": name,
+        "resources": {"memory_gb": 16, "gpus": 1, "hours": 24},
         "can": CAN,
     }
     return tuple(

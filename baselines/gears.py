@@ -212,5 +212,6 @@ BASELINE = Baseline(
     licence="MIT",
     quick={"epochs": 2, "max_cells_per_condition": 30, "graph": "measured"},
     full_training={"epochs": 20},
+    resources={"memory_gb": 32, "gpus": 1, "hours": 24},
     can=Can(unseen_perturbation="yes", unseen_context="no", combination="yes", dose="no"),
 )

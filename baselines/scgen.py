@@ -131,5 +131,6 @@ BASELINE = Baseline(
     licence="GPL-3.0",
     quick={"epochs": 40, "batch_size": 256},
     full_training={"epochs": 100},
+    resources={"memory_gb": 16, "gpus": 1, "hours": 8},
     can=Can(unseen_perturbation="no", unseen_context="yes", combination="no", dose="no"),
 )

@@ -109,5 +109,6 @@ BASELINE = Baseline(
     licence="BSD-3-Clause",
     quick={"epochs": 100},
     full_training={"epochs": 400},
+    resources={"memory_gb": 16, "gpus": 1, "hours": 8},
     can=Can(unseen_perturbation="no", unseen_context="yes", combination="no", dose="no"),
 )

@@ -31,6 +31,14 @@ Needs = Literal["profiles", "cells"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
 
+RESOURCES = ("memory_gb", "gpus", "hours")
+"""What a model may ask of a cluster."""
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+
+
 def _require(what: str, *rules: tuple[object, str]) -> None:
     """Raise `ContractError` with the text of the first rule that does not hold."""
     for holds, text in rules:
@@ -285,6 +293,9 @@ class Baseline:
     """Whether it runs in an environment of its own, because its packages cannot live beside the others."""
     requirements: tuple[str, ...] = ()
     """Packages of that environment, each pinned as "name==version"."""
+    resources: Mapping[str, float] = field(default_factory=dict)
+    """What one training needs of a cluster, beyond what a short one takes anywhere: some of `RESOURCES`. "gpus" counts where
+    the run is on a GPU. A model that states no hours may share a job with others."""
 
     def __post_init__(self) -> None:
         pinned = all("==" in requirement for requirement in self.requirements)
@@ -298,6 +309,10 @@ class Baseline:
             (
                 pinned and (self.isolated or not self.requirements),
                 "requirements has to be pinned ones, of an isolated model only",
+            ),
+            (
+                set(self.resources) <= set(RESOURCES) and all(_is_positive(n) for n in self.resources.values()),
+                f"resources is {dict(self.resources)}; expected positive numbers for some of {', '.join(RESOURCES)}",
             ),
         )
         object.__setattr__(self, "training", self.training or self.name)

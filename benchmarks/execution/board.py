@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,12 @@ class Board:
                 else:
                     found[entry] = _without(split, "unsupported", f"takes {' and '.join(model.directions)} only")
         return found
+
+    def is_complete(self, folder: Path) -> bool:
+        """Say whether nothing of it is `not_run`."""
+        tasks = product(self.plan.splits, self.plan.directions)
+        outcomes = (outcome for fold, way in tasks for outcome in self.outcomes(folder, fold, way).values())
+        return not any(ending.status == NOT_RUN for outcome in outcomes for ending in outcome.endings)
 
     def _valid(self, folder: Path, entry: PredictionSet) -> Outcome | None:
         outcome = get_outcome(entry.folder(folder))

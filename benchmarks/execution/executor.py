@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmarks.data.download import cache_dir
-from benchmarks.errors import UnknownName
+from benchmarks.errors import BenchmarkError, UnknownName
 from benchmarks.execution.events import Event, Watcher
 from benchmarks.execution.fold_scoring import FoldScoring
 from benchmarks.execution.memory import default_memory
@@ -21,6 +21,8 @@ from benchmarks.execution.plan import Plan, RunSpec
 from benchmarks.execution.unit import Unit
 
 FOLDER = Path(__file__).parent / "executors"
+OPTIONS = ("scheduler", "cluster_file", "bundle")
+"""Fields of `Execution` that only some executors take."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,31 @@ class Execution:
     figures: bool = True
     data_dir: Path | None = None
     """Folder with local copies of data files."""
+    scheduler: str | None = None
+    """Address of a Dask scheduler, such as "tcp://10.0.0.1:8786"; None: the executor starts its own."""
+    cluster_file: Path | None = None
+    """File of parameters of a cluster, see `cluster_file`."""
+    bundle: int | None = None
+    """Short units of one job of a cluster; None: the executor's own number."""
 
 
 class Executor(ABC):
-    """Does the trainings of a plan; the results are in the run's folder, and the same whatever the executor."""
+    """Does the trainings of a plan; the results are in the run's folder, and the same whatever the executor.
+
+    Making one raises `BenchmarkError` where it cannot do what `execution` says.
+    """
+
+    shared = False
+    """Whether units run in processes that have only the run's folder (see `worker`)."""
+    takes: tuple[str, ...] = ()
+    """Those of `OPTIONS` that it takes."""
 
     def __init__(self, plan: Plan, folder: Path, execution: Execution) -> None:
         self.plan, self.folder, self.execution = plan, folder, execution
+        for name in OPTIONS:
+            if getattr(execution, name) is not None and name not in self.takes:
+                option = name.replace("_", "-")
+                raise BenchmarkError(f"--{option} is not for --executor {execution.executor}; leave it out.")
 
     def unit(self, spec: RunSpec, emit: Watcher) -> Unit:
         """Make the unit of work of a training."""

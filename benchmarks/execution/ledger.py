@@ -1,7 +1,9 @@
 """What the harness itself remembers of a run while it goes, so that no child process can change what counts.
 
-Outcomes and records of trained models are small JSON files in the run's folder. While a ledger is open for that folder
-they are read from memory only, and files that a child wrote, changed or removed are put right when it is closed.
+Outcomes and records of trained models are small JSON files in the run's folder. While a ledger is open for a folder they
+are read from memory only, and files that a child wrote, changed or removed are put right when it is closed. A ledger that
+is shared is for a folder into which other processes write too: each record is read from disk once, what a unit's own
+process reports of it counts more, and no file is touched when it is closed.
 """
 
 from __future__ import annotations
@@ -14,62 +16,89 @@ from pathlib import Path
 from benchmarks.data.store.atomic_files import atomic
 from benchmarks.errors import StoreError
 
-KEPT = ("predictions/**/outcome.json", "fitted/*/seal.json")
+KEPT = ("predictions/**/outcome.json", "fitted/*/seal.json", "outcome.json", "seal.json")
+"""Records below a run's folder, and in the folder of one set of predictions or of one trained model."""
 PARAMETERS, SUMMARIES = "integration/**/*", ("truth/**/*", "training/*.npz")
-_open: dict[Path, dict[Path, bytes]] = {}
-"""Folder of a run that goes → file → content."""
+_open: dict[Path, dict[Path, bytes | None]] = {}
+"""Folder → file → content; None for a file that is not there."""
+_shared: set[Path] = set()
+"""Folders into which other processes write too."""
 _watched: dict[Path, dict[Path, str]] = {}
 """Folder of a run that goes → file that is not changed while models train → digest."""
 
 
 @contextmanager
-def ledger(run: Path) -> Iterator[None]:
-    """Remember the records in a run's folder, and those that are written from now on."""
-    run = run.resolve()
-    records = _open[run] = {path: path.read_bytes() for kind in KEPT for path in run.glob(kind)}
+def ledger(folder: Path, *, shared: bool = False) -> Iterator[None]:
+    """Remember the records in a folder, and those that are written from now on.
+
+    The folder is that of a run, of a set of predictions or of a trained model; `shared` says whether other processes write
+    records into it too.
+    """
+    folder = folder.resolve()
+    records = _open[folder] = {} if shared else {path: path.read_bytes() for path in _files(folder)}
+    if shared:
+        _shared.add(folder)
     try:
         yield
     finally:
-        del _open[run]
-        _watched.pop(run, None)
-        for path in (path for kind in KEPT for path in run.glob(kind) if path not in records):
-            with suppress(OSError):
-                path.unlink()
-        for path, content in records.items():
-            if not path.is_file() or path.read_bytes() != content:
-                _write(path, content)
+        del _open[folder]
+        _watched.pop(folder, None)
+        if shared:
+            _shared.remove(folder)
+        else:
+            _put_right(folder, records)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for kind in KEPT for path in folder.glob(kind)]
+
+
+def _put_right(folder: Path, records: dict[Path, bytes | None]) -> None:
+    """Write the records of a folder where the files are not what was recorded, and remove files that are no records."""
+    for path in (path for path in _files(folder) if path not in records):
+        with suppress(OSError):
+            path.unlink()
+    for path, content in records.items():
+        if content is not None and (not path.is_file() or path.read_bytes() != content):
+            _write(path, content)
 
 
 def read_record(path: Path) -> bytes:
-    """Read a record, from memory while its run goes; raises `OSError` where there is none."""
-    records = _records(path)
-    if records is None:
+    """Read a record, from memory while a ledger is open for it; raises `OSError` where there is none."""
+    folder, path = _ledger_of(path), path.resolve()
+    if folder is None:
         return path.read_bytes()
-    if path.resolve() not in records:
+    records = _open[folder]
+    if folder in _shared and path not in records:
+        records[path] = path.read_bytes() if path.is_file() else None
+    content = records.get(path)
+    if content is None:
         raise FileNotFoundError(path)
-    return records[path.resolve()]
+    return content
 
 
 def write_record(path: Path, content: bytes) -> None:
-    """Write a record whole or not at all, and remember it while its run goes; raises `StoreError`."""
+    """Write a record whole or not at all, and remember it while a ledger is open for it; raises `StoreError`."""
     _write(path, content)
-    records = _records(path)
-    if records is not None:
-        records[path.resolve()] = content
+    remember_record(path, content)
 
 
-def remember_record(path: Path) -> None:
-    """Remember a record that has just been written; nothing where there is none, or no run goes."""
-    records = _records(path)
-    if records is not None and path.is_file():
-        records[path.resolve()] = path.read_bytes()
+def remember_record(path: Path, content: bytes | None = None) -> None:
+    """Remember a record that has just been written, by this process or, with its content, by that of a unit.
+
+    Nothing is remembered where there is no such file and no content, or no ledger is open for it.
+    """
+    folder = _ledger_of(path)
+    if folder is not None and (content is not None or path.is_file()):
+        _open[folder][path.resolve()] = path.read_bytes() if content is None else content
 
 
 def forget_records(folder: Path) -> None:
     """Forget the records in a folder whose content is made again."""
-    records, folder = _records(folder), folder.resolve()
-    for path in [path for path in records or () if path.is_relative_to(folder)]:
-        del (records or {})[path]
+    own, folder = _ledger_of(folder), folder.resolve()
+    records = _open[own] if own else {}
+    for path in [path for path in records if path.is_relative_to(folder)]:
+        del records[path]
 
 
 def watch_files(run: Path) -> None:
@@ -100,8 +129,10 @@ def is_trusted(path: Path) -> bool:
 
 
 def drop_changed_files(run: Path) -> None:
-    """Remove summaries that others have written or changed while models were trained, so that they are made again."""
-    known = _watched.get(run.resolve(), {})
+    """Remove summaries that others have written or changed since `watch_files`, so that they are made again."""
+    known = _watched.get(run.resolve())
+    if known is None:
+        return
     for path in [path for kind in SUMMARIES for path in run.resolve().glob(kind) if path.is_file()]:
         if not (path in known and _is(path, known[path])):
             path.unlink()
@@ -121,8 +152,10 @@ def _known(path: Path) -> dict[Path, str] | None:
     return next((found for run, found in _watched.items() if path.resolve().is_relative_to(run)), None)
 
 
-def _records(path: Path) -> dict[Path, bytes] | None:
-    return next((found for run, found in _open.items() if path.resolve().is_relative_to(run)), None)
+def _ledger_of(path: Path) -> Path | None:
+    """Find the open folder that holds a path, the innermost of several; None where none does."""
+    path = path.resolve()
+    return max((folder for folder in _open if path.is_relative_to(folder)), key=lambda f: len(f.parts), default=None)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -1,11 +1,14 @@
-"""A run: every training of a plan that its folder does not hold yet, then scores, tables and reports."""
+"""A run: every training of a plan that its folder does not hold yet, then scores, tables and reports.
+
+`run` does all of it; `plan_units` and `collect` do what comes before and after the units, which `worker` does elsewhere.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -13,7 +16,7 @@ from filelock import FileLock, Timeout
 from benchmarks.contract import Baseline
 from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.errors import BenchmarkError, IsolationError, StoreError
-from benchmarks.execution.board import board_of
+from benchmarks.execution.board import Board, board_of
 from benchmarks.execution.correction_report import write_integration
 from benchmarks.execution.events import Preparing, RunStarted, UnitEnded, UnitStarted, Watcher, ignore
 from benchmarks.execution.executor import Execution, find_executor
@@ -21,11 +24,12 @@ from benchmarks.execution.ledger import drop_changed_files, ledger, watch_files
 from benchmarks.execution.manifest import read_manifest, write_manifest
 from benchmarks.execution.memory import COPIES, bytes_of_cells, bytes_of_condition, in_words
 from benchmarks.execution.models.model_environment import Environment, create, environment_of
-from benchmarks.execution.plan import Plan, RunSpec
+from benchmarks.execution.plan import Plan, RunSpec, make_plan
 from benchmarks.execution.prediction_store import PredictionSet, get_outcome
 from benchmarks.execution.run_results import cost, score
 from benchmarks.execution.score_store import drop_unusable
 from benchmarks.execution.unit import Unit
+from benchmarks.execution.unit_list import UnitList, read_units, write_units
 from benchmarks.tasks.protocol import find_protocol
 
 
@@ -40,6 +44,8 @@ class Result:
     """Seconds of the run; making environments of models is not counted."""
     model_seconds: float
     """Seconds of all models inside `fit` and `predict`; more than `seconds` where several ran at a time."""
+    complete: bool = True
+    """Whether everything that was asked has run."""
 
 
 def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Watcher = ignore) -> Result:
@@ -50,7 +56,8 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
     Raises
     ------
     BenchmarkError
-        One condition takes more memory than the run may use.
+        One condition takes more memory than the run may use. The executor cannot do what `execution` says, or lost the
+        machines that it works with; what was finished is scored.
     StoreError
         The disk refuses, another process runs in the folder, or it holds a run of something else.
     LeakageError
@@ -63,7 +70,84 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
     execution = execution or Execution()
     check_memory(plan, execution.memory)
     executor = find_executor(execution.executor)(plan, folder, execution)
-    with _alone(folder), ledger(folder):
+    with _alone(folder), ledger(folder, shared=executor.shared):
+        going = _Going.begin(plan, folder, execution, watch)
+        if not executor.shared:
+            watch_files(folder)
+        trained, proved = going.due()
+        state = "stopped"
+        try:
+            runnable = going.prepare({*trained, *proved})
+            if executor.shared:
+                going.write_units(runnable)
+            for event in executor.run(runnable):
+                watch(event)
+            state = "complete"
+        finally:
+            drop_changed_files(folder)
+            result = going.finish(state, trained, proved)
+        return result
+
+
+def plan_units(plan: Plan, folder: Path, execution: Execution, watch: Watcher = ignore) -> UnitList:
+    """Make a run's folder with everything that `worker.do_unit` needs, and the environments of isolated models.
+
+    What cannot be trained is ended with the reason; it is no unit. Raises `StoreError` as `run` does.
+    """
+    with _alone(folder), ledger(folder, shared=True):
+        going = _Going.begin(plan, folder, execution, watch)
+        trained, proved = going.due()
+        units = going.write_units(going.prepare({*trained, *proved}))
+        write_manifest(folder, going.board, execution, "planned")
+        return units
+
+
+def collect(
+    folder: Path,
+    watch: Watcher = ignore,
+    *,
+    threads: int | None = None,
+    figures: bool = True,
+    plugins: Sequence[Path] = (),
+    data_dir: Path | None = None,
+) -> Result:
+    """Score what the units of a planned run have left behind so far; what is missing is `not_run`.
+
+    `plugins` are files that may be imported; `threads` and `data_dir` are those of the plan where they are not given. Raises
+    `StoreError` as `run` does, and for a folder that is no plan, or that was planned with other data, plugins or another
+    version of the code.
+    """
+    units = read_units(folder, plugins)
+    execution = replace(
+        units.execution,
+        threads=threads or units.execution.threads,
+        figures=figures,
+        data_dir=data_dir or units.execution.data_dir,
+    )
+    plan = make_plan(units.question, execution.data_dir)
+    with _alone(folder), ledger(folder, shared=True):
+        going = _Going.begin(plan, folder, execution, watch)
+        going.introduce(0)
+        sets = [entry for spec in plan.specs for entry in spec.sets]
+        state = "complete" if going.board.is_complete(folder) else "stopped"
+        return going.finish(state, sets, sets if execution.prove else [])
+
+
+@dataclass
+class _Going:
+    """A run that goes on in its folder, which this process has locked."""
+
+    plan: Plan
+    folder: Path
+    execution: Execution
+    watch: Watcher
+    board: Board
+    start: float
+    """Time at which it began; making environments does not count."""
+
+    @classmethod
+    def begin(cls, plan: Plan, folder: Path, execution: Execution, watch: Watcher) -> _Going:
+        """Write the manifest, the splits and the parameters of batch correction."""
         if read_manifest(folder).get("key", plan.key) != plan.key:
             raise StoreError(f"{folder} holds a run of other data, splits or settings; choose another --out.")
         start = time.perf_counter()
@@ -73,40 +157,54 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
             roles = fold.roles(plan.cells.obs.index)
             write_csv(roles, folder / "splits" / f"{fold.protocol}-fold{fold.fold}.csv")
         write_integration(folder, board.plan)
-        for entry in (entry for spec in plan.specs for entry in spec.sets):
-            drop_unusable(entry.folder(folder), keep=execution.keep_predictions)
-        trained = [entry for spec in plan.specs for entry in spec.due(folder)]
-        proved = [entry for spec in plan.specs for entry in spec.unproved(folder) if execution.prove]
-        due = [spec for spec in plan.specs if not {*trained, *proved}.isdisjoint(spec.sets)]
-        others = tuple(name for name in board.models if name not in plan.baselines)
-        watch(RunStarted(plan, folder, len(due), others, disk_need(plan, trained, keep=execution.keep_predictions)))
-        needed = _summarise_training(plan, folder, due, watch)
-        watch_files(folder)
-        state = "stopped"
-        try:
-            preparing = time.perf_counter()
-            runnable = _prepared(plan, folder, due, needed, execution, watch)
-            start += time.perf_counter() - preparing
-            for event in executor.run(runnable):
-                watch(event)
-            state = "complete"
-        finally:
-            drop_changed_files(folder)
-            failures = score(board, folder, execution, watch)
-            seconds = time.perf_counter() - start
-            now = {entry: get_outcome(entry.folder(folder)) for entry in (*trained, *proved)}
-            costs = [o for entry in trained if (o := now[entry])]
-            model_seconds = sum(o.predict_seconds + (0 if o.shared_training else o.fit_seconds) for o in costs)
-            model_seconds += sum(o.proof_seconds for o in now.values() if o and execution.prove)
-            trainings = [
-                {**cost(entry, outcome), "training_seed": outcome.training_seed}
-                for fold in board.plan.splits
-                for direction in board.plan.directions
-                for entry, outcome in board.outcomes(folder, fold, direction).items()
-                if outcome.key
-            ]
-            write_manifest(folder, board, execution, state, trainings, seconds=seconds, model_seconds=model_seconds)
-        return Result(folder, failures, seconds, model_seconds)
+        return cls(plan, folder, execution, watch, board, start)
+
+    def due(self) -> tuple[list[PredictionSet], list[PredictionSet]]:
+        """Sets that are to be predicted, and to be proved; what was changed, or scored by other code, is dropped first."""
+        for entry in (entry for spec in self.plan.specs for entry in spec.sets):
+            drop_unusable(entry.folder(self.folder), keep=self.execution.keep_predictions)
+        trained = [entry for spec in self.plan.specs for entry in spec.due(self.folder)]
+        proved = [entry for spec in self.plan.specs for entry in spec.unproved(self.folder) if self.execution.prove]
+        return trained, proved
+
+    def prepare(self, sets: Collection[PredictionSet]) -> list[RunSpec]:
+        """Introduce the run, and prepare the trainings that some sets of predictions need (see `_prepared`)."""
+        specs = [spec for spec in self.plan.specs if not set(sets).isdisjoint(spec.sets)]
+        self.introduce(len(specs), sets)
+        needed = _summarise_training(self.plan, self.folder, specs, self.watch)
+        preparing = time.perf_counter()
+        runnable = _prepared(self.plan, self.folder, specs, needed, self.execution, self.watch)
+        self.start += time.perf_counter() - preparing
+        return runnable
+
+    def introduce(self, units: int, sets: Collection[PredictionSet] = ()) -> None:
+        """Tell the watcher of the run, of so many units, and of the disk that some sets of predictions will take."""
+        kept = tuple(name for name in self.board.models if name not in self.plan.baselines)
+        need = disk_need(self.plan, list(sets), keep=self.execution.keep_predictions)
+        self.watch(RunStarted(self.plan, self.folder, units, kept, need))
+
+    def write_units(self, specs: Sequence[RunSpec]) -> UnitList:
+        """Write what other processes need to do these trainings."""
+        return write_units(self.folder, self.plan.key, self.board.question, self.execution, specs)
+
+    def finish(self, state: str, trained: Sequence[PredictionSet], proved: Sequence[PredictionSet]) -> Result:
+        """Score, and write tables, pages and the manifest; `trained` and `proved` are what this run is said to have cost."""
+        board, folder, execution = self.board, self.folder, self.execution
+        failures = score(board, folder, execution, self.watch)
+        seconds = time.perf_counter() - self.start
+        now = {entry: get_outcome(entry.folder(folder)) for entry in (*trained, *proved)}
+        costs = [o for entry in trained if (o := now[entry])]
+        model_seconds = sum(o.predict_seconds + (0 if o.shared_training else o.fit_seconds) for o in costs)
+        model_seconds += sum(o.proof_seconds for o in now.values() if o and execution.prove)
+        trainings = [
+            {**cost(entry, outcome), "training_seed": outcome.training_seed}
+            for fold in board.plan.splits
+            for direction in board.plan.directions
+            for entry, outcome in board.outcomes(folder, fold, direction).items()
+            if outcome.key
+        ]
+        write_manifest(folder, board, execution, state, trainings, seconds=seconds, model_seconds=model_seconds)
+        return Result(folder, failures, seconds, model_seconds, state == "complete")
 
 
 def disk_need(plan: Plan, sets: Sequence[PredictionSet], *, keep: bool) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Exit, Option
+from typer import Argument, Exit, Option
 
 from benchmarks.cli import options
 from benchmarks.cli.console import EXIT_FAILED, EXIT_USAGE, console, say, tell_failures
@@ -17,6 +19,7 @@ from benchmarks.errors import BenchmarkError
 if TYPE_CHECKING:
     from benchmarks.execution.plan import Plan
     from benchmarks.execution.runner import Result
+    from benchmarks.execution.unit_list import UnitList
     from reports.pages.index_page import Entry
 
 INTERRUPTED = "What was finished is kept: run the same command with --resume to go on."
@@ -50,7 +53,12 @@ def main(
     settings: Annotated[list[str] | None, Option("--set", help="model.key=value; repeatable.")] = None,
     preset: options.PresetName = "quick",
     plugin: options.Plugins = None,
-    executor: Annotated[str, Option(help="process (a child a training) or inline (no child, to debug).")] = "process",
+    executor: Annotated[
+        str, Option(help="process (a child a training), inline (no child, to debug), dask or slurm; see docs/scale.md.")
+    ] = "process",
+    scheduler: Annotated[str | None, Option(help="dask: address of a scheduler, tcp://HOST:PORT.")] = None,
+    cluster_file: Annotated[Path | None, Option(help="dask, slurm: parameters of the cluster, TOML or YAML.")] = None,
+    bundle: Annotated[int | None, Option(min=1, help="slurm: short units of one job; default: 4.")] = None,
     jobs: options.Jobs = 1,
     threads: options.Threads = None,
     timeout: options.Timeout = None,
@@ -76,6 +84,11 @@ def main(
         bool,
         Option("--keep-predictions", help="Keep predicted cells, which some analyses need, not mean profiles alone."),
     ] = False,
+    plan: Annotated[
+        Path | None, Option(help="Make this folder with all that its units need, and print how to run them elsewhere.")
+    ] = None,
+    unit: Annotated[int | None, Option(min=0, help="Do one unit of the folder PLANNED, which --plan made.")] = None,
+    planned: Annotated[Path | None, Argument(help="Folder of --unit.")] = None,
     resume: Annotated[bool, Option("--resume", help="Go on with the newest run of the same data.")] = False,
     figures: Annotated[bool, Option(help="Whether to draw figures.")] = True,
     show: Annotated[bool, Option("--list", help="Show suites, models, data sets, metrics.")] = False,
@@ -84,12 +97,18 @@ def main(
 
     Exit status: 0 all went well ("unsupported" is no failure), 1 some model failed or timed out, 2 the question or the data
     are not usable, 130 stopped by Ctrl-C or SIGTERM (what was finished is kept: --resume).
+
+    Elsewhere: `run --plan DIR` and the options of the question, then `run --unit N DIR` for each unit on any machines that
+    share the disk, in any order and number, then `collect DIR`. All units and a plain run have the same tables.
     """
     plugins = tuple(path.resolve() for path in plugin or ())
     if show:
         from benchmarks.cli.listing import print_lists
 
         print_lists(plugins)
+        return
+    if unit is not None or planned is not None:
+        _do_unit(planned, unit, plugins, data_dir)
         return
     from joblib import cpu_count
 
@@ -99,7 +118,7 @@ def main(
     from benchmarks.execution.executor import Execution
     from benchmarks.execution.memory import default_memory, parse_memory
     from benchmarks.execution.plan import make_plan
-    from benchmarks.execution.runner import run
+    from benchmarks.execution.runner import plan_units, run
     from benchmarks.tasks.batch_correction.batches import METHODS
     from benchmarks.tasks.protocol import INPUT_CELLS
     from benchmarks.tasks.question import CONTROL_RULES, DATA_SOURCES, PRESETS, SPACES, Question
@@ -143,25 +162,69 @@ def main(
         memory=parse_memory(memory) if memory is not None else default_memory(),
         figures=figures,
         data_dir=data_dir.resolve() if data_dir else None,
+        scheduler=scheduler,
+        cluster_file=cluster_file.resolve() if cluster_file else None,
+        bundle=bundle,
     )
     names = suite_names(split_names(suite))
+    if plan and len(names) > 1:
+        raise BenchmarkError(
+            f"--plan makes the folder of one suite; --suite has {', '.join(names)}. Plan each of them."
+        )
     if len(names) > 1 and not h5ad:
         with Display() as display:
             folder, entries = run_suites(names, question, out, execution, display, resume=resume)
         _finish_all(folder, entries, data_dir)
         return
-    plan = make_plan(question, data_dir)
-    place = _folder(plan, out, resume)
+    made = make_plan(question, data_dir)
+    if plan:
+        with Display() as display:
+            units = plan_units(made, plan, execution, display)
+        _tell_units(units, plan.resolve())
+        return
+    place = _folder(made, out, resume)
     try:
         with Display() as display:
-            result = run(plan, place, execution, display)
+            result = run(made, place, execution, display)
     except KeyboardInterrupt:
-        _show(place)
+        show_results(place)
         raise
-    _finish(result)
+    finish(result)
 
 
-def _show(folder: Path) -> None:
+def _do_unit(folder: Path | None, number: int | None, plugins: tuple[Path, ...], data_dir: Path | None) -> None:
+    """Do one unit of a planned run; ends with the exit status."""
+    from benchmarks.cli.progress import Display
+    from benchmarks.execution.worker import do_unit
+    from benchmarks.scoring.endings import FAILURES
+
+    if folder is None or number is None:
+        raise BenchmarkError("Give both a number and the folder of a planned run: run --unit N FOLDER.")
+    with Display() as display:
+        display.units = 1
+        data = data_dir.resolve() if data_dir else None
+        done = do_unit(folder, number, display, plugins=plugins, data_dir=data)
+    tell_failures(sum(ending.status in FAILURES for ending in done.endings))
+
+
+def _tell_units(units: UnitList, folder: Path) -> None:
+    """Print how the units of a planned run are done elsewhere, and collected."""
+    program = shlex.join([sys.executable, "-m"])
+    where = " ".join(
+        ["", *(f"--plugin {shlex.quote(str(p))}" for p in units.question.plugins), shlex.quote(str(folder))]
+    )
+    last = len(units.units) - 1
+    if not units.units:
+        say("Nothing is left to train.")
+    else:
+        say(f"{last + 1} unit(s), 0 to {last}, are described in {folder / 'units.json'}. On a SLURM cluster:")
+        options = " ".join([f"--array=0-{last}", *units.resource_options()])
+        work = f"{program} benchmarks.run --unit $SLURM_ARRAY_TASK_ID{where}"
+        say(f"sbatch {options} --wrap {shlex.quote(work)}")
+    say(f"Then: {program} benchmarks.collect{where}")
+
+
+def show_results(folder: Path) -> None:
     """Print the leaderboard of a run, and the files that hold the results; nothing where there is none yet."""
     from reports import read_leaderboard
     from reports.pages.console import print_summary
@@ -173,14 +236,14 @@ def _show(folder: Path) -> None:
         say(f"Results: {folder} ({', '.join(made)})")
 
 
-def _finish(result: Result) -> None:
+def finish(result: Result) -> None:
     """Print the leaderboard, the time and where the results are; ends with the exit status."""
     outside = result.seconds - result.model_seconds  # negative where several models ran at a time
     took = f"{result.seconds:.0f} s"
     if outside >= 0:
         took += f", of which {outside:.1f} s ({outside / result.seconds:.1%}) outside fit and predict"
     say(f"{took}.")
-    _show(result.folder)
+    show_results(result.folder)
     tell_failures(result.failures)
 
 

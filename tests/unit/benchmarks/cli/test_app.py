@@ -21,6 +21,7 @@ from benchmarks.errors import StoreError
 COMMANDS = (
     "audits",
     "check",
+    "collect",
     "data",
     "embedding",
     "enrichment",
@@ -44,6 +45,13 @@ def test_help_lists_every_subcommand() -> None:
 
 def test_version_is_that_of_the_package() -> None:
     assert CliRunner().invoke(app, ["--version"]).output.strip() == importlib.metadata.version("cycseq-bench")
+
+
+@pytest.mark.parametrize("arguments", [("--unit", "0"), ("a_folder",), ("--unit", "0", "a_folder")], ids=" ".join)
+def test_unit_without_its_folder_or_its_number_is_refused(arguments: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(app, ["run", *arguments])
+    assert done.exit_code == 2
+    assert "Traceback" not in done.output
 
 
 def test_unknown_subcommand_is_refused() -> None:

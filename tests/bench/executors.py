@@ -1,0 +1,60 @@
+"""Time of 24 units with 2 at a time, under `process` and `dask` in turn: `python -m tests.bench.executors --repeats 2`.
+
+Seconds are those of the units alone, from the start of the executor to the end of the last unit; scoring is the same for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.execution.events import Event, RunStarted, ScoringProgressed
+from benchmarks.execution.executor import Execution
+from benchmarks.execution.plan import Plan, make_plan
+from benchmarks.execution.runner import run
+from benchmarks.tasks.question import Question
+from tests.faults.processes import tables
+
+EXECUTORS = ("process", "dask")
+
+
+def seconds_of(plan: Plan, executor: str, folder: Path) -> float:
+    """Run a plan; returns the seconds of its units."""
+    times: list[float] = []
+
+    def watch(event: Event) -> None:
+        if isinstance(event, RunStarted) or (isinstance(event, ScoringProgressed) and event.done == 0):
+            times.append(time.perf_counter())
+
+    run(plan, folder, replace(Execution(jobs=2, figures=False), executor=executor), watch)
+    return times[1] - times[0]
+
+
+def main() -> None:
+    """Print seconds, and the ratio of the fastest times."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--suite", default="smoke")
+    parser.add_argument("--models", default="linear,knn,context_transfer")
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=2)
+    options = parser.parse_args()
+    plan = make_plan(Question(options.suite, models=tuple(options.models.split(",")), seeds=options.seeds))
+    fastest = dict.fromkeys(EXECUTORS, float("inf"))
+    with tempfile.TemporaryDirectory() as temporary:
+        for number in range(options.repeats):
+            found = set()
+            for executor in EXECUTORS:
+                folder = Path(temporary) / executor / str(number)
+                seconds = seconds_of(plan, executor, folder)
+                fastest[executor] = min(fastest[executor], seconds)
+                found.add(tuple(tables(folder).items()))
+                print(f"{executor:8s} {len(plan.specs)} units: {seconds:.1f} s", flush=True)
+            print("tables are", "equal to the bit" if len(found) == 1 else "NOT EQUAL", flush=True)
+    print(f"dask / process: {fastest['dask'] / fastest['process']:.2f}")
+
+
+if __name__ == "__main__":
+    main()
