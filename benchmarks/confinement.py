@@ -32,6 +32,9 @@ def keep_scratch_in(folder: Path) -> None:
     """Let Python and packages write their temporary files into a folder."""
     os.environ |= dict.fromkeys(CACHES, str(folder))
     tempfile.tempdir = None  # so that the next use reads TMPDIR
+    numba = sys.modules.get("numba")
+    if numba is not None:  # it has read its variables already
+        numba.config.reload_config()
 
 
 def version() -> int:

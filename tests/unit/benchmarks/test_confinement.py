@@ -57,3 +57,12 @@ def test_without_landlock_nothing_is_confined(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(sys, "platform", "darwin")
     assert confinement.version() == 0
     assert not confinement.confine(tmp_path)
+
+
+def test_numba_that_is_loaded_already_writes_into_the_folder(tmp_path: Path) -> None:
+    code = (
+        "import numba; from pathlib import Path; from benchmarks.confinement import keep_scratch_in\n"
+        f"keep_scratch_in(Path({str(tmp_path)!r})); print(numba.config.CACHE_DIR)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(tmp_path)
