@@ -8,6 +8,7 @@ from types import ModuleType
 from benchmarks.errors import BenchmarkError
 from benchmarks.execution.events import UnitEnded
 from benchmarks.execution.executor import Executor
+from benchmarks.execution.ledger import remember_record
 from benchmarks.execution.plan import RunSpec
 from benchmarks.execution.unit import Unit
 from benchmarks.execution.unit_list import read_units
@@ -36,6 +37,8 @@ class Elsewhere(Executor):
     def failed(self, spec: RunSpec, reason: str) -> UnitEnded:
         """Take a unit that its process did not bring to an end; `--resume` tries it again."""
         unit = Unit(self.plan, self.folder, spec)
+        for entry in spec.sets:  # a set that the process had written before it died stays
+            remember_record(entry.folder(self.folder) / "outcome.json")
         unit.end("failed", reason, key="")
         return UnitEnded(spec, unit.endings())
 
