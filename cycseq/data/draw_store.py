@@ -139,7 +139,7 @@ class DrawStore:
                 side.base.madvise(mmap.MADV_RANDOM)  # else a row brings megabytes around it from the disk
         doses = int(self.vocabulary.dosed)
         shapes = ((n_pairs,), (n_pairs,), (n_pairs, doses), (2, n_genes), (2, n_pairs))
-        types = (np.int64, np.int64, np.float32, np.float32, np.uint32)
+        types: tuple[type[np.generic], ...] = (np.int64, np.int64, np.float32, np.float32, np.uint32)
         whole = [
             self._whole(name, shape, dtype, content.digests[name])
             for name, shape, dtype in zip(WHOLE, shapes, types, strict=True)
@@ -252,7 +252,8 @@ class DrawStore:
     def _part(self, rows: slice, name: str) -> StoredPairs:
         p, b, dose = (label[rows] for label in self._labels)
         named = f"{self.fingerprint} {name}"
-        return StoredPairs(*self._x, p, b, dose, rows.start, named, self._checksums, self._checked)
+        control, perturbed = self._x
+        return StoredPairs(control, perturbed, p, b, dose, rows.start, named, self._checksums, self._checked)
 
     def _map(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> np.memmap:
         path = self.path / f"{name}.npy"
