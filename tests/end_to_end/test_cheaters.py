@@ -185,11 +185,19 @@ def changed(folder: Path, number: int) -> None:
     prediction_store.put_prediction(folder, number, Prediction(there.values + 1, unit=there.unit))
 
 
+LINEAR = Question(suite="smoke", models=("linear",), directions=("n2p",))
+QUIET = Execution(figures=False)
+
+
+@pytest.fixture(scope="module")
+def linear(make_shared) -> Path:
+    """Folder of one run of `LINEAR`; nothing may change it."""
+    return make_shared("linear", lambda folder: run(make_plan(LINEAR), folder / "run", QUIET)) / "run"
+
+
 @pytest.mark.parametrize("damage", ["changed", "truncated", "removed"])
-def test_changed_prediction_is_made_anew(tmp_path, damage):
-    plan = make_plan(Question(suite="smoke", models=("linear",), directions=("n2p",)))
-    quiet = Execution(figures=False)
-    folder = run(plan, tmp_path / "run", quiet).folder
+def test_changed_prediction_is_made_anew(linear, tmp_path, damage):
+    folder = shutil.copytree(linear, tmp_path / "run")
     before, own = scores(folder), folder / "predictions" / "linear" / "n2p-unseen_context-fold0-seed0"
     path = prediction_store.prediction_path(own, 0)
     if damage == "changed":
@@ -203,7 +211,7 @@ def test_changed_prediction_is_made_anew(tmp_path, damage):
     def watch(event: object) -> None:
         trained.extend([event.spec.record.name] if isinstance(event, UnitStarted) else [])
 
-    assert run(plan, folder, quiet, watch).failures == 0
+    assert run(make_plan(LINEAR), folder, QUIET, watch).failures == 0
     assert trained == ["linear"]
     pd.testing.assert_frame_equal(scores(folder), before)
 
@@ -211,7 +219,6 @@ def test_changed_prediction_is_made_anew(tmp_path, damage):
 @pytest.mark.parametrize("forged", ["outcome", "prediction", "other model"])
 def test_records_are_kept_in_memory_while_a_run_goes(tmp_path, forged):
     """What is written into the run's folder from outside while models train does not count."""
-    plan = make_plan(Question(suite="smoke", models=("linear",), directions=("n2p",)))
     folder = tmp_path / "run"
 
     def meddle(event: object) -> None:
@@ -225,7 +232,7 @@ def test_records_are_kept_in_memory_while_a_run_goes(tmp_path, forged):
         else:
             shutil.copytree(own, own.parent / "n2p-unseen_context-fold9-seed0", dirs_exist_ok=True)
 
-    result = run(plan, folder, Execution(figures=False), meddle)
+    result = run(make_plan(LINEAR), folder, QUIET, meddle)
     table = rows_of(folder, "train_mean", "n2p")
     reasons = table.loc[table["status"] == "failed", "reason"]
     assert reasons.str.contains("changed after it was stored").all()
@@ -250,14 +257,14 @@ def load(self, folder): self.kept["x"] = (folder / "x.txt").read_text()
     def watch(event: object) -> None:
         stages.extend([event.stage] if isinstance(event, StageStarted) else [])
 
-    folder = run(make_plan(question), tmp_path / "run", Execution(figures=False), watch).folder
+    folder = run(make_plan(question), tmp_path / "run", QUIET, watch).folder
     fits = stages.count("fit")
     (saved,) = (path for path in (folder / "fitted").iterdir() if path.is_dir())
     for change, trained in ((lambda: None, 0), (lambda: (saved / "x.txt").write_text("2"), 1)):
         shutil.rmtree(folder / "predictions" / "saves")
         change()
         stages.clear()
-        run(make_plan(question), folder, Execution(figures=False), watch)
+        run(make_plan(question), folder, QUIET, watch)
         assert stages.count("fit") == trained
     assert fits == 1 + 3 * 2 - 1, (
         "one for the saved model, one each for both directions of no_change and train_mean, one p2n"

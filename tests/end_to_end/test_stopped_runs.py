@@ -30,11 +30,9 @@ MUCH = {"directions": ("n2p", "p2n"), "folds": 2, "seeds": 2}
 
 
 @pytest.fixture(scope="module")
-def much(tmp_path_factory) -> Path:
-    """A run of everything that some tests ask less of."""
-    folder = tmp_path_factory.mktemp("much")
-    resumed(folder, **MUCH)
-    return folder
+def much(make_shared) -> Path:
+    """Folder of a run of everything that some tests ask less of; nothing may change it."""
+    return make_shared("much", lambda folder: resumed(folder / "run", **MUCH)) / "run"
 
 
 def ask(**changes: object) -> Question:
