@@ -133,10 +133,7 @@ def test_result_of_a_proof_is_kept(cheated, tmp_path, monkeypatch):
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("outcome.json")} == before
 
 
-@pytest.mark.parametrize("how", ["values", "mean"])
-def test_hidden_cells_in_predictions_are_found(tmp_path, monkeypatch, how):
-    """An inline model has all cells within reach; its rows are compared with the hidden ones."""
-    body = f"""
+STEALS = """
 gc.collect()
 first = query.cells.obs_names[0]
 wanted = "control" if query.direction == "p2n" else query.perturbation
@@ -148,19 +145,36 @@ for cells in (a for a in gc.get_objects() if isinstance(a, AnnData) and a.n_obs 
     own &= ~obs.index.isin(list(self.names))
     if own.any():
         x = cells.X[own].toarray()
-        if "{how}" == "values":
+        if "HOW" == "cells":
             return Prediction(x, unit="cell")
         if query.direction == "n2p":
             return Prediction(x.mean(axis=0, keepdims=True, dtype="float64"), unit="mean")
 """
-    path = cheaters.write(tmp_path, "steals", ("", "pass", body))
-    options = (
-        f"--suite smoke --models steals --plugin {path} --direction n2p --executor inline --no-figures --out {tmp_path}"
-    )
-    # a process of its own, in which no other test has left cells
-    done = subprocess.run([sys.executable, "-m", "benchmarks.run", *options.split()], capture_output=True, check=False)
-    assert done.returncode == EXIT_FAILED, done.stderr
-    own = rows_of(next(tmp_path.glob("smoke/*/")), "steals", "n2p")
+
+
+@pytest.fixture(scope="module")
+def stolen(make_shared) -> Path:
+    """Folder of one run of inline models that answer with hidden cells, or with their mean."""
+
+    def fill(folder: Path) -> None:
+        files = [
+            cheaters.write(folder, f"steals_{how}", ("", "pass", STEALS.replace("HOW", how)))
+            for how in ("cells", "mean")
+        ]
+        options = ["--suite", "smoke", "--models", "steals_cells,steals_mean", "--direction", "n2p", "--no-figures"]
+        options += ["--executor", "inline", "--out", str(folder)]
+        options += [word for path in files for word in ("--plugin", str(path))]
+        # a process of its own, in which no other test has left cells
+        done = subprocess.run([sys.executable, "-m", "benchmarks.run", *options], capture_output=True, check=False)
+        assert done.returncode == EXIT_FAILED, done.stderr
+
+    return next(make_shared("stolen", fill).glob("smoke/*/"))
+
+
+@pytest.mark.parametrize("how", ["cells", "mean"])
+def test_hidden_cells_in_predictions_are_found(stolen, how):
+    """An inline model has all cells within reach; its rows are compared with the hidden ones."""
+    own = rows_of(stolen, f"steals_{how}", "n2p")
     assert own["audit"].str.startswith("leak: ").all(), own["audit"].unique()
     assert own["value"].isna().all()
 
