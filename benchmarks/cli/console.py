@@ -15,8 +15,12 @@ from rich.console import Console
 from benchmarks.errors import BenchmarkError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
-REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
-"""What a disk answers that is full, not writable or broken: never a fault of the program."""
+REFUSALS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+    *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY),
+)
+"""What a disk answers that is full, not writable or broken, or has a folder in the place of a file or a file in that of a
+folder: never a fault of the program."""
 
 SECONDS_TO_AGAIN = 0.1
 
@@ -44,7 +48,8 @@ def exit_statuses(interrupted: str) -> Iterator[None]:
             if isinstance(error, OSError) and error.errno in REFUSALS:
                 console.print("[red]StoreError[/]: ", end="")
                 say(
-                    f"{error.filename or 'A file'} cannot be written or read: {error.strerror}. Free space or choose another folder."
+                    f"{error.filename2 or error.filename or 'A file'} cannot be written or read: {error.strerror}. Free space, "
+                    "remove what is in its place, or choose another folder."
                 )
                 raise typer.Exit(EXIT_USAGE) from error
             if not isinstance(error, BenchmarkError):

@@ -11,13 +11,16 @@ import sys
 import textwrap
 import time
 
+import pandas as pd
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from benchmarks.cli.app import app
 from benchmarks.cli.console import exit_statuses
+from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.errors import StoreError
+from reports.formatting import save_table
 
 COMMANDS = (
     "audits",
@@ -119,6 +122,21 @@ app()
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (130, "")
     assert "Interrupted" in done.stdout
+
+
+@pytest.mark.parametrize("write", [save_table, write_csv], ids=["table of a report", "table of a run"])
+def test_a_folder_in_the_place_of_a_file_ends_a_command_with_2(write, tmp_path, capsys) -> None:
+    (tmp_path / "table.csv").mkdir()
+
+    @exit_statuses("")
+    def command() -> None:
+        write(pd.DataFrame({"a": [1]}), tmp_path / "table.csv")
+
+    with pytest.raises(typer.Exit) as ended:
+        command()
+    assert ended.value.exit_code == 2
+    assert f"{tmp_path}/table.csv" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == [tmp_path / "table.csv"]
 
 
 @pytest.mark.parametrize(("error", "status"), [(OSError(errno.ENOSPC, "No space left"), 2), (StoreError("damaged"), 2)])
