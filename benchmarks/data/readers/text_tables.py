@@ -19,6 +19,11 @@ from benchmarks.errors import DataError
 ROWS_PER_CHUNK = 1 << 19
 """Lines of a long table held at once."""
 GZIP_MAGIC = b"\x1f\x8b"
+UNREADABLE = (
+    *(EOFError, zlib.error, gzip.BadGzipFile, csv.Error),
+    *(IsADirectoryError, ValueError, LookupError, OverflowError),
+)
+"""What reading a damaged text, or another kind of file, may raise."""
 BLANKS = r"\s+"
 """Separator: any number of blanks."""
 
@@ -28,7 +33,7 @@ def readable(path: Path) -> Iterator[None]:
     """Turn what goes wrong while a file is read into a `DataError` that names it and says what to do."""
     try:
         yield
-    except (EOFError, zlib.error, gzip.BadGzipFile, csv.Error, ValueError, LookupError, OverflowError) as error:
+    except UNREADABLE as error:
         raise DataError(
             f"{path} is not the text or table that was expected ({type(error).__name__}: {error}). It is truncated, damaged "
             "or another file: delete it and get it again."
@@ -38,9 +43,9 @@ def readable(path: Path) -> Iterator[None]:
 @contextmanager
 def open_text(path: Path) -> Iterator[IO[str]]:
     """Open a text file, gzipped or plain by its content, whatever its name says; raises as `readable`."""
-    with path.open("rb") as handle:
-        zipped = handle.read(2) == GZIP_MAGIC
     with readable(path):
+        with path.open("rb") as handle:
+            zipped = handle.read(2) == GZIP_MAGIC
         if zipped:
             with gzip.open(path, "rt", encoding="utf-8") as lines:
                 yield cast(IO[str], lines)
