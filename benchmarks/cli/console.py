@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,14 @@ from rich.console import Console
 from benchmarks.errors import BenchmarkError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
-REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
-"""What a disk answers that is full, not writable or broken: never a fault of the program."""
+REFUSALS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+    *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY),
+)
+"""What a disk answers that is full, not writable or broken, or has a folder in the place of a file or a file in that of a
+folder: never a fault of the program."""
+
+SECONDS_TO_AGAIN = 0.1
 
 console = Console()
 
@@ -41,7 +48,8 @@ def exit_statuses(interrupted: str) -> Iterator[None]:
             if isinstance(error, OSError) and error.errno in REFUSALS:
                 console.print("[red]StoreError[/]: ", end="")
                 say(
-                    f"{error.filename or 'A file'} cannot be written or read: {error.strerror}. Free space or choose another folder."
+                    f"{error.filename2 or error.filename or 'A file'} cannot be written or read: {error.strerror}. Free space, "
+                    "remove what is in its place, or choose another folder."
                 )
                 raise typer.Exit(EXIT_USAGE) from error
             if not isinstance(error, BenchmarkError):
@@ -55,13 +63,23 @@ def exit_statuses(interrupted: str) -> Iterator[None]:
 def _interrupts() -> Iterator[list[int]]:
     """Take SIGTERM for Ctrl-C; yields a list that holds the signals that came.
 
-    A library that calls Python from C may turn a `KeyboardInterrupt` into an error of its own, as pandas does in reading.
+    A library that calls Python from C may turn a `KeyboardInterrupt` into an error of its own, as pandas does in reading. Where
+    it is raised while an object is deleted, Python drops it: then it is raised again. What Python says of objects that were
+    left half made, such as an archive whose file is closed, is not printed once a signal came.
     """
     came: list[int] = []
+    waiting: list[threading.Timer] = []
 
     def interrupt(number: int, frame: object) -> None:
         came.append(number)
+        sys.unraisablehook = unraisable
         raise KeyboardInterrupt
+
+    def unraisable(what: sys.UnraisableHookArgs) -> None:
+        if isinstance(what.exc_value, KeyboardInterrupt):
+            main = threading.main_thread().ident
+            waiting.append(threading.Timer(SECONDS_TO_AGAIN, signal.pthread_kill, (main, came[-1])))
+            waiting[-1].start()
 
     if threading.current_thread() is not threading.main_thread():  # which cannot handle signals
         yield came
@@ -70,6 +88,8 @@ def _interrupts() -> Iterator[list[int]]:
     try:
         yield came
     finally:
+        for timer in waiting:
+            timer.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -9,16 +9,15 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import cast
-from zipfile import BadZipFile
 
 import numpy as np
 
 from benchmarks.contract import Direction, Prediction, Unit
 from benchmarks.data.store.atomic_files import atomic, clear, sync_folder
+from benchmarks.data.store.checked_arrays import DAMAGED, read_arrays
 from benchmarks.data.store.checked_json import from_bytes, to_bytes
 from benchmarks.errors import ContractError, StoreError
 from benchmarks.execution.ledger import forget_records, read_record, write_record
@@ -112,10 +111,10 @@ def get_prediction(folder: Path, number: int) -> Prediction:
     """Read one condition's prediction; raises `StoreError` if it is not there or damaged."""
     path = prediction_path(folder, number)
     try:
-        with path.open("rb") as handle, np.load(handle) as stored:
-            unit, weights = cast(Unit, str(stored["unit"])), stored["weights"] if stored["weights"].size else None
-            return Prediction(stored["values"], unit=unit, note=str(stored["note"]), weights=weights)
-    except (OSError, ValueError, KeyError, EOFError, MemoryError, BadZipFile, zlib.error, ContractError) as error:
+        stored = read_arrays(path)
+        unit, weights = cast(Unit, str(stored["unit"])), stored["weights"] if stored["weights"].size else None
+        return Prediction(stored["values"], unit=unit, note=str(stored["note"]), weights=weights)
+    except (*DAMAGED, ContractError) as error:
         raise StoreError(
             f"Prediction {path} cannot be read ({type(error).__name__}); delete {folder} and run again with --resume."
         ) from error

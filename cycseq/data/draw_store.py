@@ -1,8 +1,9 @@
 """Draws on disk: pseudo-pairs written once, then read batch by batch from memory-mapped files.
 
 A store is a folder: `control.npy` and `perturbed.npy` (float32 [pair, gene], a pair's two draws in the same row of both),
-`p.npy`, `b.npy`, `dose.npy` (labels), `means.npy` (mean control and perturbed profile of the training part) and
-`store.json`. Rows are sorted by part: training pairs, then validation pairs, which share no cell with them.
+`p.npy`, `b.npy`, `dose.npy` (labels), `means.npy` (mean control and perturbed profile of the training part),
+`checksums.npy` (CRC-32 of each row of both sides, uint32 [side, pair]) and `store.json`, which holds the sha256 of the other
+arrays and of itself. Rows are sorted by part: training pairs, then validation pairs, which share no cell with them.
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, Self
+from tokenize import TokenError
+from typing import Any, Self
 
 import numpy as np
 import torch
 from anndata import AnnData
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, UInt32
 from pydantic import TypeAdapter
 
 from cycseq.config import TrainConfig
@@ -29,11 +32,14 @@ from cycseq.data.loader import CHUNK, PairBatch, PairLoader, Rows, Source, Stati
 from cycseq.data.sampling import hold_out, training_pairs
 from cycseq.data.vocabulary import Vocabulary, check_cells
 from cycseq.errors import ConfigError, DataError
-from cycseq.files import check_place, written_whole
+from cycseq.files import UNREADABLE, check_place, written_whole
 
 FORMAT = "cycseq-draws"
-VERSION = 2
+VERSION = 3
 REMAKE = "Delete the folder, and make the store with DrawStore.from_adata."
+SIDES = ("control", "perturbed")
+WHOLE = ("p", "b", "dose", "means", "checksums")
+"""Arrays that are read whole when a store is opened, and have their digests in `store.json`."""
 SETTINGS = ("unit", "cells_per_draw", "draws_per_condition", "validation", "validation_share")
 """Fields of `TrainConfig` that decide the draws."""
 
@@ -51,6 +57,8 @@ class Content:
     """Hash of each context's cells (`vocabulary.cells_of_contexts`), which fine-tuning checks."""
     variance: float = 0.0
     """Var(x) of the training part."""
+    digests: dict[str, str] = field(default_factory=dict)
+    """sha256 of each array of `WHOLE`."""
     format: str = FORMAT
     version: int = VERSION
 
@@ -68,6 +76,10 @@ class StoredPairs:
     first: int
     """Row of the maps this part starts at."""
     fingerprint: str
+    checksums: UInt32[np.ndarray, "side pair"]
+    """CRC-32 of the rows of the maps."""
+    checked: Bool[np.ndarray, " pair"]
+    """Rows of the maps that were read and had their checksums; `take` sets it, so that later epochs read only."""
 
     def __len__(self) -> int:
         return len(self.p)
@@ -78,9 +90,17 @@ class StoredPairs:
         return self.control.shape[1]
 
     def take(self, rows: Rows) -> PairBatch:
-        """Read some pairs into memory."""
+        """Read some pairs into memory; raises `DataError` if a row is not what was written."""
         self.prefetch(rows)
-        sides = (side[self.first + rows] for side in (self.control, self.perturbed))
+        places = self.first + rows
+        sides = [np.ascontiguousarray(side[places]) for side in (self.control, self.perturbed)]
+        new = np.flatnonzero(~self.checked[places])
+        for name, values, expected in zip(SIDES, sides, self.checksums, strict=True):
+            wrong = places[new][_checksums(values[new]) != expected[places[new]]]
+            if len(wrong):
+                path = Path(str(self.control.filename)).with_name(f"{name}.npy")
+                raise DataError(f"'{path}' is damaged: row {wrong[0]} has another checksum than when written. {REMAKE}")
+        self.checked[places] = True
         parts = (*sides, self.p[rows], self.b[rows], self.dose[rows])
         return PairBatch(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
 
@@ -113,37 +133,36 @@ class DrawStore:
         self.seed, self.settings, self.fingerprint = content.seed, content.settings, content.fingerprint
         self.variance, (self.n_train, n_validation) = content.variance, content.n_pairs
         n_pairs, n_genes = self.n_train + n_validation, len(self.vocabulary.genes)
-        self._x: list[np.memmap] = [
-            self._array(name, (n_pairs, n_genes), np.float32, "r") for name in ("control", "perturbed")
-        ]
+        self._x = [self._map(name, (n_pairs, n_genes), np.float32) for name in SIDES]
         for side in self._x:
             if isinstance(side.base, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):
                 side.base.madvise(mmap.MADV_RANDOM)  # else a row brings megabytes around it from the disk
-        self._labels: list[np.ndarray] = [self._array(name, (n_pairs,), np.int64) for name in ("p", "b")]
-        for name, own, names in zip(
-            "pb", self._labels, (self.vocabulary.perturbations, self.vocabulary.batches), strict=True
-        ):
-            if len(own) and not (own.min() >= 0 and own.max() < len(names)):
-                raise DataError(
-                    f"'{path / name}.npy' has labels from {own.min()} to {own.max()}; expected 0 to {len(names) - 1}. {REMAKE}"
-                )
-        self._labels.append(self._array("dose", (n_pairs, int(self.vocabulary.dosed)), np.float32))
-        self._means: np.ndarray = self._array("means", (2, n_genes), np.float32)
+        doses = int(self.vocabulary.dosed)
+        shapes = ((n_pairs,), (n_pairs,), (n_pairs, doses), (2, n_genes), (2, n_pairs))
+        types: tuple[type[np.generic], ...] = (np.int64, np.int64, np.float32, np.float32, np.uint32)
+        whole = [
+            self._whole(name, shape, dtype, content.digests[name])
+            for name, shape, dtype in zip(WHOLE, shapes, types, strict=True)
+        ]
+        self._labels, (self._means, self._checksums) = whole[:3], whole[3:]
+        self._checked = np.zeros(n_pairs, dtype=bool)
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
         """Open a store; raises `DataError` if there is none in the folder, or it is damaged or of another version.
 
-        Of the draws themselves, which may be larger than memory, only number and type are checked.
+        The draws themselves, which may be larger than memory, are checked row by row when they are read.
         """
         try:
             content = json.loads((Path(path) / "store.json").read_text())
-            found = content["format"], content["version"]
+            found, seal = (content["format"], content["version"]), content.pop("sha256", "")
             if found == (FORMAT, VERSION):
+                if seal != _digest(json.dumps(content).encode()):
+                    raise ValueError("it has another digest than when it was written")
                 return cls(Path(path), TypeAdapter(Content).validate_python(content))
         except DataError:
             raise
-        except (OSError, ValueError, LookupError, TypeError) as error:
+        except UNREADABLE as error:
             raise DataError(f"'{path}' has no store.json of a store of draws ({error!r}). {REMAKE}") from error
         raise DataError(f"'{path}' is {found[0]}, version {found[1]}; this release reads {FORMAT}, {VERSION}. {REMAKE}")
 
@@ -186,8 +205,10 @@ class DrawStore:
             try:
                 with written_whole(folder) as making:
                     making.mkdir()
-                    content = replace(content, variance=_fill(making, train, validation))
-                    (making / "store.json").write_text(json.dumps(asdict(content)))
+                    variance, digests = _fill(making, train, validation)
+                    own = asdict(replace(content, variance=variance, digests=digests))
+                    seal = {"sha256": _digest(json.dumps(own).encode())}
+                    (making / "store.json").write_text(json.dumps(own | seal))
             except OSError:
                 if not folder.exists():  # else another process was first
                     raise
@@ -230,35 +251,51 @@ class DrawStore:
 
     def _part(self, rows: slice, name: str) -> StoredPairs:
         p, b, dose = (label[rows] for label in self._labels)
-        return StoredPairs(self._x[0], self._x[1], p, b, dose, rows.start, f"{self.fingerprint} {name}")
+        named = f"{self.fingerprint} {name}"
+        control, perturbed = self._x
+        return StoredPairs(control, perturbed, p, b, dose, rows.start, named, self._checksums, self._checked)
 
-    def _array(
-        self, name: str, shape: tuple[int, ...], dtype: type[np.generic], mmap_mode: Literal["r"] | None = None
-    ) -> Any:
+    def _map(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> np.memmap:
         path = self.path / f"{name}.npy"
         try:
-            found = np.load(path, mmap_mode=mmap_mode)
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"'{path}' cannot be read ({error}). {REMAKE}") from error
+            found = np.lib.format.open_memmap(path, "r")
+        except (*UNREADABLE, SyntaxError, TokenError) as error:
+            raise DataError(f"'{path}' cannot be read ({error!r}). {REMAKE}") from error
         if found.shape != shape or found.dtype != dtype:
             raise DataError(
                 f"'{path}' is {found.dtype} of shape {found.shape}; expected {np.dtype(dtype)} of {shape}. {REMAKE}"
             )
         return found
 
+    def _whole(self, name: str, shape: tuple[int, ...], dtype: type[np.generic], digest: str) -> np.ndarray:
+        found = np.array(self._map(name, shape, dtype))
+        if _digest(found.tobytes()) != digest:
+            raise DataError(
+                f"'{self.path / name}.npy' is damaged: its digest is another than when it was written. {REMAKE}"
+            )
+        return found
 
-def _fill(folder: Path, train: Source, validation: Source) -> float:
-    """Write the arrays of both parts; return Var(x) of the training part."""
+
+def _digest(data: bytes) -> str:
+    return sha256(data).hexdigest()
+
+
+def _checksums(rows: np.ndarray) -> UInt32[np.ndarray, " row"]:
+    return np.array([zlib.crc32(row) for row in rows], dtype=np.uint32)
+
+
+def _fill(folder: Path, train: Source, validation: Source) -> tuple[float, dict[str, str]]:
+    """Write the arrays of both parts; return Var(x) of the training part, and the digests of the arrays of `WHOLE`."""
     shape = len(train) + len(validation), train.n_genes
-    sides = [
-        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, shape) for name in ("control", "perturbed")
-    ]
+    sides = [np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, shape) for name in SIDES]
+    checksums = np.zeros((len(sides), shape[0]), dtype=np.uint32)
 
     def written(part: Source, start: int) -> Iterator[PairBatch]:
         for rows in np.split(np.arange(len(part)), range(CHUNK, len(part), CHUNK)):
             batch = part.take(rows)
-            for side, values in zip(sides, (batch.control, batch.perturbed), strict=True):
+            for side, sums, values in zip(sides, checksums, (batch.control, batch.perturbed), strict=True):
                 side[start + rows] = values.numpy()
+                sums[start + rows] = _checksums(values.numpy())
             yield batch
 
     found = measure(written(train, 0))
@@ -266,7 +303,9 @@ def _fill(folder: Path, train: Source, validation: Source) -> float:
         pass
     for side in sides:
         side.flush()
-    for name in ("p", "b", "dose"):
-        np.save(folder / f"{name}.npy", np.concatenate([getattr(train, name), getattr(validation, name)]))
-    np.save(folder / "means.npy", torch.stack([found.control, found.perturbed]).numpy())
-    return found.variance
+    labels = (np.concatenate([getattr(train, name), getattr(validation, name)]) for name in WHOLE[:3])
+    means = torch.stack([found.control, found.perturbed]).numpy()
+    arrays = dict(zip(WHOLE, (*labels, means, checksums), strict=True))
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    return found.variance, {name: _digest(array.tobytes()) for name, array in arrays.items()}

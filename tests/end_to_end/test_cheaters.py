@@ -133,10 +133,7 @@ def test_result_of_a_proof_is_kept(cheated, tmp_path, monkeypatch):
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("outcome.json")} == before
 
 
-@pytest.mark.parametrize("how", ["values", "mean"])
-def test_hidden_cells_in_predictions_are_found(tmp_path, monkeypatch, how):
-    """An inline model has all cells within reach; its rows are compared with the hidden ones."""
-    body = f"""
+STEALS = """
 gc.collect()
 first = query.cells.obs_names[0]
 wanted = "control" if query.direction == "p2n" else query.perturbation
@@ -148,19 +145,36 @@ for cells in (a for a in gc.get_objects() if isinstance(a, AnnData) and a.n_obs 
     own &= ~obs.index.isin(list(self.names))
     if own.any():
         x = cells.X[own].toarray()
-        if "{how}" == "values":
+        if "HOW" == "cells":
             return Prediction(x, unit="cell")
         if query.direction == "n2p":
             return Prediction(x.mean(axis=0, keepdims=True, dtype="float64"), unit="mean")
 """
-    path = cheaters.write(tmp_path, "steals", ("", "pass", body))
-    options = (
-        f"--suite smoke --models steals --plugin {path} --direction n2p --executor inline --no-figures --out {tmp_path}"
-    )
-    # a process of its own, in which no other test has left cells
-    done = subprocess.run([sys.executable, "-m", "benchmarks.run", *options.split()], capture_output=True, check=False)
-    assert done.returncode == EXIT_FAILED, done.stderr
-    own = rows_of(next(tmp_path.glob("smoke/*/")), "steals", "n2p")
+
+
+@pytest.fixture(scope="module")
+def stolen(make_shared) -> Path:
+    """Folder of one run of inline models that answer with hidden cells, or with their mean."""
+
+    def fill(folder: Path) -> None:
+        files = [
+            cheaters.write(folder, f"steals_{how}", ("", "pass", STEALS.replace("HOW", how)))
+            for how in ("cells", "mean")
+        ]
+        options = ["--suite", "smoke", "--models", "steals_cells,steals_mean", "--direction", "n2p", "--no-figures"]
+        options += ["--executor", "inline", "--out", str(folder)]
+        options += [word for path in files for word in ("--plugin", str(path))]
+        # a process of its own, in which no other test has left cells
+        done = subprocess.run([sys.executable, "-m", "benchmarks.run", *options], capture_output=True, check=False)
+        assert done.returncode == EXIT_FAILED, done.stderr
+
+    return next(make_shared("stolen", fill).glob("smoke/*/"))
+
+
+@pytest.mark.parametrize("how", ["cells", "mean"])
+def test_hidden_cells_in_predictions_are_found(stolen, how):
+    """An inline model has all cells within reach; its rows are compared with the hidden ones."""
+    own = rows_of(stolen, f"steals_{how}", "n2p")
     assert own["audit"].str.startswith("leak: ").all(), own["audit"].unique()
     assert own["value"].isna().all()
 
@@ -185,11 +199,20 @@ def changed(folder: Path, number: int) -> None:
     prediction_store.put_prediction(folder, number, Prediction(there.values + 1, unit=there.unit))
 
 
+LINEAR = Question(suite="smoke", models=("linear",), directions=("n2p",))
+QUIET = Execution(figures=False)
+KEEPING = Execution(figures=False, keep_predictions=True)
+
+
+@pytest.fixture(scope="module")
+def linear(make_shared) -> Path:
+    """Folder of one run of `LINEAR`; nothing may change it."""
+    return make_shared("linear", lambda folder: run(make_plan(LINEAR), folder / "run", KEEPING)) / "run"
+
+
 @pytest.mark.parametrize("damage", ["changed", "truncated", "removed"])
-def test_changed_prediction_is_made_anew(tmp_path, damage):
-    plan = make_plan(Question(suite="smoke", models=("linear",), directions=("n2p",)))
-    quiet = Execution(figures=False, keep_predictions=True)
-    folder = run(plan, tmp_path / "run", quiet).folder
+def test_changed_prediction_is_made_anew(linear, tmp_path, damage):
+    folder = shutil.copytree(linear, tmp_path / "run")
     before, own = scores(folder), folder / "predictions" / "linear" / "n2p-unseen_context-fold0-seed0"
     path = prediction_store.prediction_path(own, 0)
     if damage == "changed":
@@ -203,7 +226,7 @@ def test_changed_prediction_is_made_anew(tmp_path, damage):
     def watch(event: object) -> None:
         trained.extend([event.spec.record.name] if isinstance(event, UnitStarted) else [])
 
-    assert run(plan, folder, quiet, watch).failures == 0
+    assert run(make_plan(LINEAR), folder, KEEPING, watch).failures == 0
     assert trained == ["linear"]
     pd.testing.assert_frame_equal(scores(folder), before)
 
@@ -211,7 +234,6 @@ def test_changed_prediction_is_made_anew(tmp_path, damage):
 @pytest.mark.parametrize("forged", ["outcome", "mean profiles", "other model"])
 def test_records_are_kept_in_memory_while_a_run_goes(tmp_path, forged):
     """What is written into the run's folder from outside while models train does not count."""
-    plan = make_plan(Question(suite="smoke", models=("linear",), directions=("n2p",)))
     folder = tmp_path / "run"
 
     def meddle(event: object) -> None:
@@ -225,7 +247,7 @@ def test_records_are_kept_in_memory_while_a_run_goes(tmp_path, forged):
         else:
             shutil.copytree(own, own.parent / "n2p-unseen_context-fold9-seed0", dirs_exist_ok=True)
 
-    result = run(plan, folder, Execution(figures=False), meddle)
+    result = run(make_plan(LINEAR), folder, QUIET, meddle)
     table = rows_of(folder, "train_mean", "n2p")
     reasons = table.loc[table["status"] == "failed", "reason"]
     assert reasons.str.contains("changed after it was written").all()
@@ -250,14 +272,14 @@ def load(self, folder): self.kept["x"] = (folder / "x.txt").read_text()
     def watch(event: object) -> None:
         stages.extend([event.stage] if isinstance(event, StageStarted) else [])
 
-    folder = run(make_plan(question), tmp_path / "run", Execution(figures=False), watch).folder
+    folder = run(make_plan(question), tmp_path / "run", QUIET, watch).folder
     fits = stages.count("fit")
     (saved,) = (path for path in (folder / "fitted").iterdir() if path.is_dir())
     for change, trained in ((lambda: None, 0), (lambda: (saved / "x.txt").write_text("2"), 1)):
         shutil.rmtree(folder / "predictions" / "saves")
         change()
         stages.clear()
-        run(make_plan(question), folder, Execution(figures=False), watch)
+        run(make_plan(question), folder, QUIET, watch)
         assert stages.count("fit") == trained
     assert fits == 1 + 3 * 2 - 1, (
         "one for the saved model, one each for both directions of no_change and train_mean, one p2n"

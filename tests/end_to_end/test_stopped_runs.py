@@ -30,11 +30,9 @@ MUCH = {"directions": ("n2p", "p2n"), "folds": 2, "seeds": 2}
 
 
 @pytest.fixture(scope="module")
-def much(tmp_path_factory) -> Path:
-    """A run of everything that some tests ask less of."""
-    folder = tmp_path_factory.mktemp("much")
-    resumed(folder, **MUCH)
-    return folder
+def much(make_shared) -> Path:
+    """Folder of a run of everything that some tests ask less of; nothing may change it."""
+    return make_shared("much", lambda folder: resumed(folder / "run", **MUCH)) / "run"
 
 
 def ask(**changes: object) -> Question:
@@ -108,9 +106,17 @@ def test_conditions_that_some_model_has_still_to_run_are_left_out_for_all(tmp_pa
     assert set(rows["n_left_out"]) == {len(scores.query("model == 'linear'"))}
 
 
+LESS = ({"folds": 1}, {"directions": ("n2p",)}, {"seeds": 1})
+
+
 @pytest.mark.parametrize(
     "less",
-    [{"models": ("linear",)}, {"models": ("train_mean",)}, {"folds": 1}, {"directions": ("n2p",)}, {"seeds": 1}],
+    [
+        {"models": ("linear",)},
+        {"models": ("train_mean",)},
+        {"folds": 1, "directions": ("n2p",), "seeds": 1},
+        *(pytest.param(less, marks=pytest.mark.slow) for less in LESS),
+    ],
     ids=str,
 )
 def test_resume_of_less_changes_no_table(tmp_path, much, less):
@@ -160,9 +166,9 @@ def test_a_model_whose_plugin_is_not_named_stays_and_its_file_is_not_needed(tmp_
     assert kept["budget"] == "full"
 
 
-def test_predictions_of_other_settings_have_not_run(tmp_path):
+def test_predictions_of_other_settings_have_not_run(tmp_path, whole):
     """A mean of two folds is never of two settings."""
-    resumed(tmp_path)
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     stopped(tmp_path, "linear", fold=1, settings={"linear": {"ridge": 7.0}})
     scores = pd.read_csv(tmp_path / "scores.csv", keep_default_na=False).query("model == 'linear'")
     assert scores.groupby("fold")["status"].agg(set).map(lambda found: "not_run" in found).tolist() == [False, True]

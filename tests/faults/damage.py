@@ -136,8 +136,10 @@ def recode(path: Path, rng: np.random.Generator) -> Done:
 
 
 def change_csv(path: Path, rng: np.random.Generator) -> Done:
-    """Change a field, a column's name, or the number of fields of a row."""
-    rows = [line.split(",") for line in _text_of(path).decode().splitlines()]
+    """Change a field, a column's name, or the number of fields of a row, in a table with commas, tabs or blanks."""
+    lines = _text_of(path).decode().splitlines()
+    separator = next((one for one in ",\t " if one in lines[-1]), ",")
+    rows = [line.split(separator) for line in lines]
     row = 0 if rng.random() < 0.3 else int(rng.integers(0, len(rows)))
     column = int(rng.integers(0, len(rows[row])))
     how = _one(["field", "drop", "double", "row twice", "no rows", "column left out"], rng)
@@ -153,7 +155,7 @@ def change_csv(path: Path, rng: np.random.Generator) -> Done:
         rows = rows[:1]
     else:
         rows = [[field for n, field in enumerate(fields) if n != column] for fields in rows]
-    _put_text(path, ("\n".join(map(",".join, rows)) + "\n").encode())
+    _put_text(path, ("\n".join(map(separator.join, rows)) + "\n").encode())
     return f"{how}, row {row}, column {column}", ANY
 
 
@@ -416,6 +418,33 @@ def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
         np.savez(handle, **arrays)
 
 
+def change_npy(path: Path, rng: np.random.Generator) -> Done:
+    """Change a value, the type or the shape of a stored array, or write a header that is none or that promises more."""
+    values = np.load(path)
+    how = _one(["value", "type", "shape", "shorter", "turned", "pickled", "huge", "header", "archive"], rng)
+    if how in ("huge", "header"):
+        with path.open("wb") as file:
+            if how == "huge":
+                header = {"descr": values.dtype.str, "fortran_order": False, "shape": (10**6, 10**6)}
+                np.lib.format.write_array_header_1_0(file, header)
+            else:
+                text = _one([b"{'descr': '<f4', (", b"[" * 60_000, b"{'shape': (1,", b"\xff", b""], rng) + b"\n"
+                file.write(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+        return how, ANY
+    if how == "value" and values.size:
+        values.reshape(-1)[int(rng.integers(0, values.size))] += 1
+    new = {
+        "type": values.astype(_one([np.float64, np.int8, "S4", ">f4", bool], rng)),
+        "shape": values[None],
+        "shorter": values[: len(values) // 2],
+        "turned": np.asfortranarray(values[::-1]),
+        "pickled": np.array([{}], dtype=object),
+    }.get(how, values)
+    with path.open("wb") as file:
+        (np.savez if how == "archive" else np.save)(file, new)
+    return how, ANY
+
+
 def change_zip(path: Path, rng: np.random.Generator) -> Done:
     """Leave out, blow up or exchange a member of a zip file, or write one twice; its checksums are right."""
     with zipfile.ZipFile(path) as parts:
@@ -495,6 +524,11 @@ def damages(path: Path) -> list[Damage]:
         ".json": [*text, *[change_json] * 3],
         ".toml": [*text, *[change_toml] * 3],
         ".gaf": text,
+        ".gmt": [*text, change_csv],
+        ".tsv": [*text, *[change_csv] * 3],
+        ".txt": [*text, *[change_csv] * 3],
+        ".npy": [change_npy] * 4,
+        ".state": [change_model] * 6 + [change_zip] * 3 + [pickle_instead],
         ".npz": [change_npz] * 4 + [change_zip] * 2,
         ".pt": [change_model] * 6 + [change_zip] * 3 + [pickle_instead],
         ".joblib": [pickle_instead],

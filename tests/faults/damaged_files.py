@@ -8,6 +8,8 @@ one case of a seed.
 from __future__ import annotations
 
 import argparse
+import gzip
+import hashlib
 import os
 import resource
 import shutil
@@ -18,21 +20,25 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import scipy.sparse as sp
 
+from cycseq.config import ModelConfig, Stage, TrainConfig
 from tests.faults import damage
 from tests.faults.damage import REFUSED, SAME, STRUCTURE, Damage, change_sparse, damages
 from tests.faults.processes import MODELS, fork, import_commands, run_folder, tables, warm_up, write_screen
+from tests.unit.datasets import upstream_files
 
 SECONDS = 60
 GIGABYTES = 3
 """Memory that a command may take beyond what is taken when it starts."""
 STATUSES = (0, 1, 2)
+READ = "read.csv"
+"""What a call has read, for one whose file the project keeps digests of."""
 KEYS = ("--context-key", "line")
 SCORE = ("--no-figures", "--no-calibrate", *KEYS)
 
@@ -73,10 +79,51 @@ def _load_model(path: Path) -> None:
     CycSeq.load(path)
 
 
-def _open_draws(path: Path) -> None:
-    from cycseq.data.draw_store import DrawStore
+def _read_draws(path: Path) -> None:
+    """Open a store and read every pair of it; what was read goes to `READ`."""
+    from cycseq import DrawStore
 
-    DrawStore(path.parent)
+    store, hasher = DrawStore.open(path.parent), hashlib.sha256()
+    for part in (store.train(), store.validation()):
+        for batch in part.epoch(16):
+            for values in batch:
+                hasher.update(values.numpy().tobytes())
+    about = [store.vocabulary, store.settings, store.seed, store.cells, store.train().statistics]
+    (path.parents[1] / READ).write_text(f"{hasher.hexdigest()}\n{about}\n")
+
+
+def _resume_training(path: Path) -> None:
+    """Train from draws that lie beside a training's state."""
+    from cycseq import CycSeq, DrawStore
+
+    store = DrawStore.open(path.parent / "draws")
+    CycSeq(_small_config(), store.seed, "cpu").pretrain(store, state=path)
+
+
+def _read_config(path: Path) -> None:
+    from cycseq.config import from_json
+    from cycseq.pretrain import _text
+
+    from_json(_text(path))
+
+
+def _read_data_set(path: Path) -> None:
+    """Read the files of a data set, in a folder of its name."""
+    from benchmarks.data.cards import read_card
+    from benchmarks.data.sources import load_reader
+
+    folder = path.parent
+    places = {file.key: folder / file.filename for file in read_card(folder.name).files}
+    reading = load_reader(folder.name).read({key: place for key, place in places.items() if place.exists()})
+    for block in reading.blocks:
+        if not np.isfinite(block.X.data).all():
+            raise RuntimeError(f"{path} was read, and has values that are not finite")
+
+
+def _read_gene_sets(path: Path) -> None:
+    from benchmarks.analyses.gene_set_enrichment.prerank import read_gene_sets
+
+    read_gene_sets(path)
 
 
 def _read_card(path: Path) -> None:
@@ -93,7 +140,11 @@ def _read_annotation(path: Path) -> None:
 
 CALLS: dict[str, Callable[[Path], None]] = {
     "CycSeq.load": _load_model,
-    "DrawStore": _open_draws,
+    "DrawStore": _read_draws,
+    "CycSeq.pretrain": _resume_training,
+    "config": _read_config,
+    "data set": _read_data_set,
+    "read_gene_sets": _read_gene_sets,
     "read_card": _read_card,
     "read_annotation": _read_annotation,
 }
@@ -177,7 +228,11 @@ def make_targets(folder: Path) -> list[Target]:
         "U",
     ]
     (files / "terms.gaf").write_text("!gaf-version: 2.2\n" + ("\t".join(row) + "\n") * 3, encoding="utf-8")
-    return [*_user_files(files, run), *_run_files(base, run), *_library_files(folder, screen)]
+    (files / "sets.gmt").write_text("one\tabout\tGENE0\tGENE1\ntwo\t\tGENE2\n", encoding="utf-8")
+    (files / "sets.gmt.gz").write_bytes(gzip.compress((files / "sets.gmt").read_bytes()))
+    (files / "terms.gaf.gz").write_bytes(gzip.compress((files / "terms.gaf").read_bytes()))
+    data = _data_files(folder / "data")
+    return [*_user_files(files, run), *_run_files(base, run), *_library_files(folder, screen), *data]
 
 
 def _user_files(files: Path, run: list[str]) -> list[Target]:
@@ -191,8 +246,14 @@ def _user_files(files: Path, run: list[str]) -> list[Target]:
 
     found = [
         Target("read_card", files / "card" / "card.toml", files / "card", lambda p, f: ["read_card", str(f)]),
-        Target("read_annotation", files / "terms.json", files, lambda p, f: ["read_annotation", str(f)]),
-        Target("read_annotation", files / "terms.gaf", files, lambda p, f: ["read_annotation", str(f)]),
+        *(
+            Target("read_annotation", files / f"terms.{kind}", files, lambda p, f: ["read_annotation", str(f)])
+            for kind in ("json", "gaf", "gaf.gz")
+        ),
+        *(
+            Target("read_gene_sets", files / f"sets.{kind}", files, lambda p, f: ["read_gene_sets", str(f)])
+            for kind in ("gmt", "gmt.gz")
+        ),
     ]
     for name in ("screen", "csr", "csc"):
         path = files / f"{name}.h5ad"
@@ -240,25 +301,24 @@ def _run_files(base: Path, run: list[str]) -> list[Target]:
 
 
 def _library_files(folder: Path, screen: Path) -> list[Target]:
-    """A trained CycSeq, and draws."""
+    """A trained CycSeq, draws, a training's state and a configuration."""
     from anndata import read_h5ad
 
-    from cycseq import CycSeq, ModelConfig, Stage, TrainConfig
+    from cycseq import CycSeq, DrawStore
+    from cycseq.config import to_json
 
     cells = read_h5ad(screen)
     cells.X = np.log2(1 + cells.X / cells.X.sum(axis=1, keepdims=True) * 1e4)
     cells.obs = cells.obs.rename(columns={"line": "context"}).assign(batch="1")
-    config = TrainConfig(
-        model=ModelConfig(hidden=(16, 8), latent=4, embedding=4, n_blocks=1, n_tokens=2),
-        cells_per_draw=10,
-        draws_per_condition=4,
-        pretrain=Stage("pretrain", epochs=1, batch_size=32, learning_rate=1e-3, optimizer="adam", patience=10),
-        finetune=Stage("finetune", epochs=1, batch_size=16, learning_rate=1e-3, optimizer="adam", patience=5),
-    )
+    config = _small_config()
     path = folder / "model" / "model.pt"
     path.parent.mkdir()
+    draws, state = path.parent / "draws", path.parent / "pretrain.state"
+    DrawStore.from_adata(draws, cells, config)
+    (path.parent / "config.json").write_text(to_json(config), encoding="utf-8")
 
     def train() -> int:
+        CycSeq(config, seed=0).pretrain(DrawStore.open(draws), state=state)
         model = CycSeq(config, seed=0)
         model.pretrain(cells)
         model.fine_tune(cells, context="L1")
@@ -266,13 +326,58 @@ def _library_files(folder: Path, screen: Path) -> list[Target]:
         return 0
 
     os.waitpid(fork(train, folder / "log.txt"), 0)  # training starts threads, which a process that forks cannot have
-    return [Target("CycSeq.load", path, path, lambda p, f: ["CycSeq.load", str(f)], weight=4)]
+    return [
+        Target("CycSeq.load", path, path, lambda p, f: ["CycSeq.load", str(f)]),
+        Target("CycSeq.pretrain", state, path.parent, lambda p, f: ["CycSeq.pretrain", str(f)]),
+        Target("config", path.parent / "config.json", path.parent, lambda p, f: ["config", str(f)]),
+        *(
+            Target("DrawStore", file, path.parent, lambda p, f: ["DrawStore", str(f)], guarded=True)
+            for file in sorted(draws.iterdir())
+            if file.stat().st_size
+        ),
+    ]
+
+
+def _small_config() -> TrainConfig:
+    return TrainConfig(
+        model=ModelConfig(hidden=(16, 8), latent=4, embedding=4, n_blocks=1, n_tokens=2),
+        cells_per_draw=10,
+        draws_per_condition=4,
+        pretrain=Stage("pretrain", epochs=1, batch_size=32, learning_rate=1e-3, optimizer="adam", patience=10),
+        finetune=Stage("finetune", epochs=1, batch_size=16, learning_rate=1e-3, optimizer="adam", patience=5),
+    )
+
+
+def _data_files(folder: Path) -> list[Target]:
+    """Every file of some data sets, small ones in the form in which the studies publish them."""
+    studies = {
+        "norman": upstream_files.norman,
+        "cropseq": upstream_files.cropseq,
+        "kinker": upstream_files.kinker,
+        "sciplex3": upstream_files.sciplex3,
+        "replogle_k562": partial(upstream_files.replogle, line="K562"),
+    }
+    return [
+        Target(f"data set: {name}", path, folder / name, lambda p, f: ["data set", str(f)])
+        for name, write in studies.items()
+        for path in write(folder / name).files.values()
+    ]
 
 
 # --- one case after another ------------------------------------------------------------------------------------------
 
 
-SHARES = {"resume": 0.14, "report": 0.12, "regress": 0.12, "run --h5ad": 0.1, "data summary": 0.06, "score": 0.24, "CycSeq.load": 0.14}  # fmt: skip
+SHARES = {
+    "resume": 0.13,
+    "report": 0.1,
+    "regress": 0.1,
+    "run --h5ad": 0.1,
+    "data summary": 0.05,
+    "score": 0.22,
+    "CycSeq.load": 0.1,
+    "DrawStore": 0.06,
+    "data set": 0.06,
+}
 """How often each kind of command is chosen; the rest is the others'."""
 
 
@@ -285,7 +390,6 @@ SAMPLE: list[tuple[str, str, Damage]] = [
     *(("score: prediction", "csc.h5ad", _sparse(kind)) for kind in list(STRUCTURE)[:1]),
     ("data summary", "csc.h5ad", _sparse("wrong shape")),
     ("run --h5ad", "csr.h5ad", _sparse("index too large")),
-    ("score: prediction", "screen.h5ad", damage.attribute_that_never_ends),
     ("score: truth", "screen.h5ad", damage.change_hdf5),
     ("score: truth", "screen.h5ad", damage.cut),
     ("read_card", "card.toml", damage.change_toml),
@@ -301,10 +405,18 @@ SAMPLE: list[tuple[str, str, Damage]] = [
     ("resume", "outcome.json", damage.change_json),
     ("resume", "values.npz", damage.cut),
     ("resume", "means.npy", damage.cut),
+    ("resume", "values.npz", damage.change_zip),
     *(("CycSeq.load", "model.pt", damage.change_model) for _ in range(3)),
     ("CycSeq.load", "model.pt", damage.change_zip),
     ("CycSeq.load", "model.pt", damage.pickle_instead),
     ("CycSeq.load", "model.pt", damage.other_file),
+    ("CycSeq.pretrain", "pretrain.state", damage.change_model),
+    *(("DrawStore", f"{name}.npy", damage.change_npy) for name in ("p", "means")),
+    ("DrawStore", "control.npy", damage.flip_bytes),
+    ("DrawStore", "store.json", damage.change_json),
+    ("data set", "*matrix.mtx.gz", damage.change_text),
+    ("data set", "*barcodes.tsv.gz", damage.cut),
+    ("read_gene_sets", "sets.gmt.gz", damage.flip_bytes),
 ]
 """Target, file and damage of a fixed sample: each kind of damage, and those that once were faults."""
 
@@ -320,6 +432,8 @@ class Cases:
             kind = target.name.split(":")[0]
             kind = kind if kind in SHARES else "others"
             self.by_kind.setdefault(kind, {}).setdefault(target.name, []).extend([target] * target.weight)
+        self.known: dict[tuple[str, Path], dict[str, bytes]] = {}
+        """Tables of undamaged files, by command and folder: whichever file of a run is damaged, they are the same."""
         self.environment = {"TMPDIR": str(folder / "tmp")}
         (folder / "tmp").mkdir()
 
@@ -389,22 +503,28 @@ class Cases:
 
     def expected(self, target: Target) -> dict[str, bytes]:
         """Return the tables of the undamaged file."""
-        return self._expected(target.name, target.file, target)
+        command = target.name.split(":")[0] if target.guarded else target.name, target.folder
+        if command not in self.known:
+            self.known[command] = self._expected(target)
+        return self.known[command]
 
-    @cache  # noqa: B019 - as long as the harness
-    def _expected(self, name: str, file: Path, target: Target) -> dict[str, bytes]:
+    def _expected(self, target: Target) -> dict[str, bytes]:
         place = self.folder / "whole"
         shutil.rmtree(place, ignore_errors=True)
         damaged = self._copy(target, place)
         if (outcome := self._outcome(target, place, damaged)) != "0":
-            raise RuntimeError(f"{name}: an undamaged file gave {outcome}:\n{(self.folder / 'log.txt').read_text()}")
+            raise RuntimeError(
+                f"{target.name}: an undamaged file gave {outcome}:\n{(self.folder / 'log.txt').read_text()}"
+            )
         return found_tables(place)
 
 
 def found_tables(place: Path) -> dict[str, bytes]:
     """Read the tables of whatever was made in a folder; those of a run do not depend on the name of its file."""
-    folders = [p.parent for p in place.rglob("scores.csv")] or [p.parent for p in place.rglob("contexts.csv")]
-    return tables(folders[0]) if folders else {}
+    for name in ("scores.csv", "contexts.csv", READ):
+        if folders := [path.parent for path in place.rglob(name)]:
+            return tables(folders[0])
+    return {}
 
 
 def damage_files(numbers: Sequence[int], seed: int, folder: Path, *, loud: bool = False) -> Report:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.data.annotation import Annotation
+from benchmarks.data.readers.text_tables import open_text
 from benchmarks.errors import DataError
 from benchmarks.execution.models.local_model import needing
 from benchmarks.scoring.metrics.profile import FLAT
@@ -39,22 +39,16 @@ def read_gene_sets(path: Path) -> GeneSets:
         raise DataError(
             f"Gene sets {path}: expected an existing file *.gmt or *.gmt.gz (name, description, genes by tabs)."
         )
-    opener = gzip.open if path.suffix == ".gz" else open
     found: dict[str, tuple[str, ...]] = {}
-    try:
-        with opener(path, "rt", encoding="utf-8") as handle:
-            for number, line in enumerate(handle, start=1):
-                name, *rest = line.rstrip("\n").split("\t")
-                genes = tuple(sorted({gene.strip() for gene in rest[1:]} - {""}))
-                if not name or not genes:
-                    raise DataError(
-                        f"{path}, line {number}: expected a name, a description and genes, separated by tabs."
-                    )
-                if name in found:
-                    raise DataError(f"{path}, line {number}: the set '{name}' is given twice.")
-                found[name] = genes
-    except (OSError, UnicodeDecodeError, EOFError) as error:
-        raise DataError(f"Gene sets {path} cannot be read ({error}); give a GMT file, plain or gzipped.") from error
+    with open_text(path) as lines:
+        for number, line in enumerate(lines, start=1):
+            name, *rest = line.rstrip("\n").split("\t")
+            genes = tuple(sorted({gene.strip() for gene in rest[1:]} - {""}))
+            if not name or not genes:
+                raise DataError(f"{path}, line {number}: expected a name, a description and genes, separated by tabs.")
+            if name in found:
+                raise DataError(f"{path}, line {number}: the set '{name}' is given twice.")
+            found[name] = genes
     return dict(sorted(found.items()))
 
 

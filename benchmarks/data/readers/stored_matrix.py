@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from benchmarks.data.readers.hdf5_probe import check_structure
-from benchmarks.errors import DataError
+from benchmarks.errors import BenchmarkError, DataError
 
 PACKED = {b"\x1f\x8b": "gunzip", b"PK": "unzip"}
 """First bytes of packed files, and what unpacks them."""
@@ -47,18 +47,9 @@ def opened(path: Path) -> Iterator[h5py.File]:
     with handle:
         try:
             yield handle
-        except (
-            OSError,
-            KeyError,
-            ValueError,
-            TypeError,
-            RuntimeError,
-            AttributeError,
-            IndexError,
-            OverflowError,
-            RecursionError,
-            MemoryError,
-        ) as error:
+        except BenchmarkError:
+            raise
+        except Exception as error:  # HDF5 and AnnData raise what they like, some of it classes of their own
             raise DataError(
                 f"{path} cannot be read as h5ad ({type(error).__name__}: {error}). It is damaged, or written with a "
                 "compression filter that is not installed here: write it again with gzip, or get it again."

@@ -20,6 +20,11 @@ from benchmarks.errors import DataError
 ROWS_PER_CHUNK = 1 << 19
 """Lines of a long table held at once."""
 GZIP_MAGIC = b"\x1f\x8b"
+UNREADABLE = (
+    *(EOFError, zlib.error, gzip.BadGzipFile, csv.Error),
+    *(IsADirectoryError, ValueError, LookupError, OverflowError),
+)
+"""What reading a damaged text, or another kind of file, may raise."""
 BLANKS = r"\s+"
 """Separator: any number of blanks."""
 
@@ -29,7 +34,7 @@ def readable(path: Path) -> Iterator[None]:
     """Turn what goes wrong while a file is read into a `DataError` that names it and says what to do."""
     try:
         yield
-    except (EOFError, zlib.error, gzip.BadGzipFile, csv.Error, ValueError, LookupError, OverflowError) as error:
+    except UNREADABLE as error:
         raise DataError(
             f"{path} is not the text or table that was expected ({type(error).__name__}: {error}). It is truncated, damaged "
             "or another file: delete it and get it again."
@@ -39,9 +44,9 @@ def readable(path: Path) -> Iterator[None]:
 @contextmanager
 def open_bytes(path: Path) -> Iterator[IO[bytes]]:
     """Open a text file for its bytes, gzipped or plain by its content, whatever its name says; raises as `readable`."""
-    with path.open("rb") as handle:
-        zipped = handle.read(2) == GZIP_MAGIC
     with readable(path):
+        with path.open("rb") as handle:
+            zipped = handle.read(2) == GZIP_MAGIC
         if not zipped and path.suffix == ".gz":
             raise gzip.BadGzipFile("it lacks gzip's first two bytes")
         with gzip.open(path, "rb") if zipped else path.open("rb") as lines:

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 from zipfile import BadZipFile
 
@@ -30,6 +31,7 @@ DAMAGED = (
     EOFError,
     RuntimeError,
     SyntaxError,
+    TokenError,  # of the header of an array
     BadZipFile,
     zlib.error,
 )
@@ -54,16 +56,32 @@ def get(path: Path, *classes: type) -> Any:
 
     Raises `FileNotFoundError` where there is no file, and `Damaged` for one that cannot be read or has another digest.
     """
+    entries = read_arrays(path)
     try:
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
-            entries = {name: stored[name] for name in stored.files}
         if entries.pop("sha256").tobytes() != _digest(entries).tobytes():
             raise Damaged(f"{path} is damaged: its digest is another than when it was written.")
         return _restore(json.loads(entries["about"].tobytes()), entries, {c.__name__: c for c in classes})
-    except (FileNotFoundError, Damaged):
+    except Damaged:
         raise
     except DAMAGED as error:
         raise Damaged(f"{path} is damaged: {type(error).__name__}: {error}.") from error
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read all arrays of a NumPy archive, none of which may be a pickle; no digest is compared.
+
+    Raises `FileNotFoundError` where there is no file, and `Damaged` for one that cannot be read or has a part that is no array.
+    """
+    try:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
+            found = {name: stored[name] for name in stored.files}
+    except FileNotFoundError:
+        raise
+    except DAMAGED as error:
+        raise Damaged(f"{path} is damaged: {type(error).__name__}: {error}.") from error
+    if other := [name for name, value in found.items() if not isinstance(value, np.ndarray)]:  # NumPy gives its bytes
+        raise Damaged(f"{path} is damaged: its part '{other[0]}' is no array.")
+    return found
 
 
 def _digest(entries: Mapping[str, np.ndarray]) -> np.ndarray:

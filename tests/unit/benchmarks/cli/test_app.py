@@ -8,15 +8,19 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 
+import pandas as pd
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from benchmarks.cli.app import app
 from benchmarks.cli.console import exit_statuses
+from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.errors import StoreError
+from reports.formatting import save_table
 
 COMMANDS = (
     "audits",
@@ -71,7 +75,9 @@ def test_help_and_lists_import_nothing_heavy(arguments: tuple[str, ...]) -> None
 
 
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, ValueError])
-def test_sigterm_ends_a_command_with_130_also_where_a_library_turns_it_into_an_error(raised) -> None:
+def test_sigterm_ends_a_command_with_130_also_where_a_library_turns_it_into_an_error(raised, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+
     @exit_statuses("")
     def command() -> None:
         try:
@@ -85,6 +91,60 @@ def test_sigterm_ends_a_command_with_130_also_where_a_library_turns_it_into_an_e
         command()
     assert ended.value.exit_code == 130
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+INTERRUPTED_IN = {
+    "an archive": """
+with path.open("wb") as handle:
+    archive = zipfile.ZipFile(handle, "w")
+    archive.writestr("a", "b")
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(20)
+""",
+    "a deletion": """
+class Kept:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+kept = Kept()
+del kept
+time.sleep(20)
+""",
+}
+
+
+@pytest.mark.parametrize("code", INTERRUPTED_IN.values(), ids=INTERRUPTED_IN)
+def test_sigterm_in_the_midst_of_an_object_ends_a_command_without_a_traceback(code, tmp_path) -> None:
+    """An archive complains when it is deleted after its file was closed; an exception in a deletion is dropped."""
+    program = f"""
+import os, pathlib, signal, time, typer, zipfile
+from benchmarks.cli.console import exit_statuses
+app = typer.Typer(pretty_exceptions_enable=False)
+@app.command()
+@exit_statuses("")
+def main():
+    path = pathlib.Path({str(tmp_path / "archive")!r})
+{textwrap.indent(code, "    ")}
+app()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
+    assert "Interrupted" in done.stdout
+
+
+@pytest.mark.parametrize("write", [save_table, write_csv], ids=["table of a report", "table of a run"])
+def test_a_folder_in_the_place_of_a_file_ends_a_command_with_2(write, tmp_path, capsys) -> None:
+    (tmp_path / "table.csv").mkdir()
+
+    @exit_statuses("")
+    def command() -> None:
+        write(pd.DataFrame({"a": [1]}), tmp_path / "table.csv")
+
+    with pytest.raises(typer.Exit) as ended:
+        command()
+    assert ended.value.exit_code == 2
+    assert f"{tmp_path}/table.csv" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == [tmp_path / "table.csv"]
 
 
 @pytest.mark.parametrize(("error", "status"), [(OSError(errno.ENOSPC, "No space left"), 2), (StoreError("damaged"), 2)])

@@ -101,6 +101,19 @@ def test_what_cannot_be_kept_is_refused(tmp_path):
         get(tmp_path / "x.npz")
 
 
+@pytest.mark.parametrize("name", ["about", "a0", "sha256"])
+def test_a_part_that_is_no_array_is_damage(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "a.npz"
+    put(path, CONTENT)
+    with zipfile.ZipFile(path) as whole:
+        members = {member: whole.read(member) for member in whole.namelist()}
+    with zipfile.ZipFile(path, "w") as changed:
+        for member, data in (members | {f"{name}.npy": b""}).items():
+            changed.writestr(member, data)
+    with pytest.raises(Damaged, match=name):
+        get(path, Pair)
+
+
 def test_a_huge_declared_shape_is_damage(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     put(path, CONTENT)

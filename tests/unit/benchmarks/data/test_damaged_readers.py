@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
+from benchmarks.analyses.gene_set_enrichment.prerank import read_gene_sets
 from benchmarks.data.annotation import read_annotation
 from benchmarks.data.cards import DATASETS, read_card
 from benchmarks.data.readers.hdf5_probe import check_structure
@@ -20,6 +21,7 @@ from benchmarks.errors import DataError
 from benchmarks.scoring.external.prediction_files import read_cells
 from benchmarks.scoring.external.score_files import ScoringRequest
 from tests.faults.damage import REFUSED, SAME, STRUCTURE, attribute_that_never_ends, change_sparse
+from tests.unit.datasets.upstream_files import replogle
 
 KEYS = ScoringRequest((), DATASETS).keys
 """The usual columns."""
@@ -75,6 +77,16 @@ def test_a_file_in_which_hdf5_never_ends_is_refused(tmp_path, monkeypatch):
         pass
 
 
+@pytest.mark.parametrize("kind", [-1, "odd", b"\xff"])
+def test_a_table_of_an_unknown_kind_is_refused(tmp_path, kind):
+    """AnnData has an error of its own for it; tables of AnnData 0.7 are read whole."""
+    path = replogle(tmp_path, "K562").files["k562"]
+    with h5py.File(path, "r+") as file:
+        file["obs"].attrs["encoding-type"] = kind
+    with pytest.raises(DataError, match=path.name):
+        read_cells(path, KEYS)
+
+
 @pytest.mark.parametrize("text", [b"\xff\xfe\x00", b"x = " + b"[" * 100_000, b"name = 3", b"files = 1", b"[[["])
 def test_cards_that_are_no_card_are_refused(tmp_path, text):
     (tmp_path / "own").mkdir()
@@ -99,6 +111,24 @@ def test_annotations_of_another_shape_are_refused(tmp_path, name, text):
     (tmp_path / "symbol_ensembl_entrez.txt").write_bytes(b"")
     with pytest.raises(DataError):
         read_annotation(tmp_path / name)
+
+
+PACKED = gzip.compress(b"one\tabout\tA\tB\n" * 50)
+
+
+@pytest.mark.parametrize(
+    "data", [PACKED[:-9], PACKED[:12] + b"\xff" * 8 + PACKED[20:], b"text\n", PACKED[:-8] + bytes(8)]
+)
+def test_damaged_gene_sets_are_refused(tmp_path, data):
+    (tmp_path / "sets.gmt.gz").write_bytes(data)
+    with pytest.raises(DataError, match=r"sets\.gmt\.gz"):
+        read_gene_sets(tmp_path / "sets.gmt.gz")
+
+
+def test_a_folder_in_the_place_of_a_table_is_refused(tmp_path):
+    (tmp_path / "table.tsv.gz").mkdir()
+    with pytest.raises(DataError, match=r"table\.tsv\.gz"):
+        read_table(tmp_path / "table.tsv.gz")
 
 
 @pytest.mark.parametrize("text", [b"a\tb\n" + b"x" * 200_000 + b"\t1\n", b"a\tb\n\xff\t1\n", b"a\tb\n\x00\n", b"\x00"])

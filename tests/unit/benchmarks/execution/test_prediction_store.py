@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,20 @@ def test_damaged_prediction_is_refused(tmp_path: Path, low: float) -> None:
     start = int(low * len(data))
     data[start : start + 300] = bytes(300)
     path.write_bytes(data)
+    with pytest.raises(StoreError, match=path.name):
+        get_prediction(tmp_path, 0)
+
+
+@pytest.mark.parametrize("name", ["values", "unit", "note", "weights"])
+@pytest.mark.parametrize("content", [b"", b"text", b"\x93NUMPY\x01\x00\x06\x00{'a':(\n"])
+def test_a_part_that_is_no_array_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+    put_prediction(tmp_path, 0, Prediction(np.ones((2, 3), np.float32), unit="cell"))
+    path = prediction_path(tmp_path, 0)
+    with zipfile.ZipFile(path) as whole:
+        members = {member: whole.read(member) for member in whole.namelist()}
+    with zipfile.ZipFile(path, "w") as changed:
+        for member, data in (members | {f"{name}.npy": content}).items():
+            changed.writestr(member, data)
     with pytest.raises(StoreError, match=path.name):
         get_prediction(tmp_path, 0)
 

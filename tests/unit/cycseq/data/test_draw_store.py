@@ -131,7 +131,9 @@ def test_what_is_no_store_is_refused(store, tmp_path):
         ("{", "store.json"),
         ("[]", "store.json"),
         (json.dumps(content | {"version": 9}), "version 9"),
-        (json.dumps(content | {"n_pairs": [1, 2]}), r"is float32 of shape \(\d+, 40\); expected float32 of \(3, 40\)"),
+        (json.dumps(content | {"variance": content["variance"] * 1.001}), "digest"),
+        (json.dumps(content | {"sha256": ""}), "digest"),
+        ('{"format":' * 20_000, "store.json"),
     ):
         described.write_text(text)
         with pytest.raises(DataError, match=message):
@@ -147,4 +149,43 @@ def test_a_store_cut_short_is_refused(store, name):
         DrawStore.open(store.path)
     file.unlink()
     with pytest.raises(DataError, match=rf"{name}\.npy"):
+        DrawStore.open(store.path)
+
+
+def _flip_last_bit(path):
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["p", "b", "means", "checksums"])
+def test_one_bit_of_what_is_read_whole(store, name):
+    _flip_last_bit(store.path / f"{name}.npy")
+    with pytest.raises(DataError, match=rf"{name}\.npy"):
+        DrawStore.open(store.path)
+
+
+@pytest.mark.parametrize("name", ["control", "perturbed"])
+def test_one_bit_of_the_draws_is_found_when_its_row_is_read(store, name):
+    _flip_last_bit(store.path / f"{name}.npy")  # of the last validation pair
+    opened = DrawStore.open(store.path)
+    assert sum(len(batch.p) for batch in opened.train().epoch(16)) == store.n_train
+    with pytest.raises(
+        DataError, match=rf"{name}\.npy' is damaged: row {len(store.train()) + len(store.validation()) - 1}"
+    ):
+        list(opened.validation().epoch(16))
+
+
+def test_other_labels_and_types_are_refused(store):
+    labels = np.load(store.path / "p.npy")
+    for other in (labels + 3, labels.astype(float), labels[:, None], np.asfortranarray(np.stack([labels, labels]))):
+        np.save(store.path / "p.npy", other)
+        with pytest.raises(DataError, match=r"p\.npy"):
+            DrawStore.open(store.path)
+
+
+@pytest.mark.parametrize("header", [b"{'descr': '<f4', (\n", b"[" * 60_000 + b"\n", b"{'shape': (1,\n", b"\xff\n"])
+def test_a_header_that_is_no_header(store, header):
+    (store.path / "control.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(DataError, match=r"control\.npy"):
         DrawStore.open(store.path)
