@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 import threading
@@ -46,17 +47,25 @@ def exit_statuses(interrupted: str) -> Iterator[None]:
                 say(f"Interrupted. {interrupted or 'Give the same command again.'}")
                 raise typer.Exit(EXIT_INTERRUPTED) from error
             if isinstance(error, OSError) and error.errno in REFUSALS:
-                console.print("[red]StoreError[/]: ", end="")
-                say(
+                _tell(
+                    "StoreError",
                     f"{error.filename2 or error.filename or 'A file'} cannot be written or read: {error.strerror}. Free space, "
-                    "remove what is in its place, or choose another folder."
+                    "remove what is in its place, or choose another folder.",
                 )
                 raise typer.Exit(EXIT_USAGE) from error
             if not isinstance(error, BenchmarkError):
                 raise
-            console.print(f"[red]{type(error).__name__}[/]: ", end="")
-            say(str(error))
+            _tell(type(error).__name__, str(error))
             raise typer.Exit(EXIT_USAGE) from error
+
+
+def _tell(kind: str, reason: str) -> None:
+    """Print why a command ends; where the output is a file on a disk that is full, nothing more is printed."""
+    try:
+        console.print(f"[red]{kind}[/]: ", end="")
+        say(reason)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries once more when it ends
 
 
 @contextmanager

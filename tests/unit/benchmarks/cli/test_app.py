@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -145,6 +146,15 @@ def test_a_folder_in_the_place_of_a_file_ends_a_command_with_2(write, tmp_path, 
     assert ended.value.exit_code == 2
     assert f"{tmp_path}/table.csv" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == [tmp_path / "table.csv"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is always full")
+@pytest.mark.parametrize("arguments", [["list"], ["summary", "no_such_data"]], ids=lambda given: given[0])
+def test_an_output_on_a_full_disk_ends_a_command_with_2(arguments) -> None:
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "benchmarks.data", *arguments]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (2, b"")
 
 
 @pytest.mark.parametrize(("error", "status"), [(OSError(errno.ENOSPC, "No space left"), 2), (StoreError("damaged"), 2)])
