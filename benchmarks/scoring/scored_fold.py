@@ -36,10 +36,13 @@ Part = Literal["all", "first", "second"]
 """Of the training cells: all of them, or one of two disjoint halves."""
 Start = Literal["start", "reference", "shared"]
 """What a predicted change is measured from: I, R, or both together."""
-COMPONENT_CELLS = 20_000
+COMPONENT_CELLS = 5_000
 """Most training cells that the principal components are found in."""
 RECENT = 512 << 20
 """Bytes that a `Recent` keeps."""
+TOLERANCE = 1e-3
+"""Relative change at which the search for components ends. What is beyond the first ones is noise, which has no gaps: to
+search it exactly takes ten times as long."""
 MANY_GENES = 2_000
 """Genes from which the whole covariance matrix costs more than its first components alone."""
 
@@ -145,9 +148,9 @@ def find_components(cells: CellTable, train: Index, seed: int) -> Components:
         generator = np.random.default_rng(derive(seed, "cells of the components"))
         train = np.sort(generator.choice(train, COMPONENT_CELLS, replace=False))
     n = min(N_COMPONENTS, len(train) - 1, len(cells.var_names) - 1)
-    # the quicker of two exact solvers that take sparse cells
+    # the quicker of two solvers that take sparse cells: exact, or until eigenvalues change by less than the tolerance
     solver = "covariance_eigh" if len(cells.var_names) <= MANY_GENES else "arpack"
-    found = PCA(n, svd_solver=solver, random_state=seed).fit(sp.csr_matrix(cells.X[train]))
+    found = PCA(n, svd_solver=solver, tol=TOLERANCE, random_state=seed).fit(sp.csr_matrix(cells.X[train]))
     return Components(found.components_, found.mean_)
 
 
