@@ -70,7 +70,9 @@ class HiddenCells:
     def found_in(self, prediction: Prediction, condition: TestCondition) -> tuple[int, str]:
         """Count rows that are hidden cells; the text says what gives a prediction away, "" if nothing does."""
         rows = prediction.values
-        copied = int(np.isin(row_hashes(rows, MIN_GENES_DETECTED), self._prints).sum())
+        known, own = self._prints, row_hashes(rows, MIN_GENES_DETECTED)
+        place = np.searchsorted(known, own)
+        copied = int((known[place[place < len(known)]] == own[place < len(known)]).sum())
         if copied:
             return copied, f"{copied} of {len(rows)} predicted rows are hidden cells"
         truth, start = (
