@@ -72,14 +72,14 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
     executor = find_executor(execution.executor)(plan, folder, execution)
     with _alone(folder), ledger(folder, shared=executor.shared):
         going = _Going.begin(plan, folder, execution, watch)
-        if not executor.shared:
-            watch_files(folder)
         trained, proved = going.due()
         state = "stopped"
         try:
             runnable = going.prepare({*trained, *proved})
             if executor.shared:
                 going.write_units(runnable)
+            else:
+                watch_files(folder)
             for event in executor.run(runnable):
                 watch(event)
             state = "complete"
