@@ -229,8 +229,8 @@ def make_targets(folder: Path) -> list[Target]:
     ]
     (files / "terms.gaf").write_text("!gaf-version: 2.2\n" + ("\t".join(row) + "\n") * 3, encoding="utf-8")
     (files / "sets.gmt").write_text("one\tabout\tGENE0\tGENE1\ntwo\t\tGENE2\n", encoding="utf-8")
-    (files / "sets.gmt.gz").write_bytes(gzip.compress((files / "sets.gmt").read_bytes()))
-    (files / "terms.gaf.gz").write_bytes(gzip.compress((files / "terms.gaf").read_bytes()))
+    (files / "sets.gmt.gz").write_bytes(gzip.compress((files / "sets.gmt").read_bytes(), mtime=0))
+    (files / "terms.gaf.gz").write_bytes(gzip.compress((files / "terms.gaf").read_bytes(), mtime=0))
     data = _data_files(folder / "data")
     return [*_user_files(files, run), *_run_files(base, run), *_library_files(folder, screen), *data]
 
