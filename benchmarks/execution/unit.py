@@ -188,7 +188,7 @@ class Unit:
         except (StoreError, LeakageError):
             raise
         except Exception as error:
-            raise ScoringError(f"{self.spec.name}: predictions cannot be scored") from error
+            raise ScoringError(f"{self.spec.name}: predictions cannot be scored: {explain(error)}") from error
         ended = replace(
             outcome,
             endings=tuple(asked.endings),
