@@ -22,7 +22,7 @@ def start_child(target: Callable[..., None], *arguments: object) -> tuple[Connec
     """
     _place_socket()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.execution.models.session"])
+    context.set_forkserver_preload(["benchmarks.execution.models.fork_server"])
     ours, theirs = context.Pipe()
     process = context.Process(target=target, args=(theirs, *arguments))
     process.start()

@@ -136,9 +136,15 @@ def read_table(path: Path, numbers: tuple[str, ...], words: tuple[str, ...] = ()
 def check_numbers(table: pd.DataFrame, names: Iterable[str], source: object) -> None:
     """Raise `ReportError` for a column of these names, where it is there, that holds anything but numbers."""
     for name in set(names).intersection(table.columns):
-        if len(table) and not pd.api.types.is_numeric_dtype(table[name]):
-            bad = table.loc[pd.to_numeric(table[name], errors="coerce").isna() & table[name].notna(), name]
-            raise ReportError(f"{source}: column '{name}' holds {bad.iloc[0]!r}; expected numbers or empty cells.")
+        if pd.api.types.is_numeric_dtype(table[name]):
+            continue
+        values = table[name].dropna()
+        bad = values[pd.to_numeric(values, errors="coerce").isna()]
+        for value in (
+            *bad[:1],
+            *values[:1],
+        ):  # numbers of more digits than a type has are text, and none of them is bad
+            raise ReportError(f"{source}: column '{name}' holds {value!r}; expected numbers or empty cells.")
 
 
 def read_csv(path: Path, missing: Mapping[str, Sequence[str]], **how: Any) -> pd.DataFrame:

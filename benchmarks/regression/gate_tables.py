@@ -59,7 +59,13 @@ def read_table(path: Path) -> pd.DataFrame:
     except (OSError, EOFError, zlib.error, ValueError, OverflowError, pd.errors.ParserWarning) as error:
         raise BenchmarkError(f"{path} is not a table ({error}); make it again with --write.") from error
     if "condition" not in table and "level" in table:
-        return _checked(read_leaderboard(path), BOARD, ROW, path)
+        board = read_leaderboard(path)
+        found = _checked(board, BOARD, ROW, path)
+        if board[["n_conditions", "n_failed"]].isna().any(axis=None):
+            raise BenchmarkError(
+                f"{path} has rows without n_conditions or n_failed: it is cut or damaged. Make it again."
+            )
+        return found
     table = _checked(table, (*COLUMNS, *FACTS, *ORIGIN), [*ROW, *CELL, "seed"], path)
     check_numbers(table, (*_NUMBERS, "seed"), path)
     for name in _YES_OR_NO:

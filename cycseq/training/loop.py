@@ -18,7 +18,7 @@ from cycseq.config import Stage, TrainConfig
 from cycseq.data.loader import PairLoader
 from cycseq.devices import GradientMean, current, random_state, seeded, set_random_state
 from cycseq.errors import CheckpointError, TrainingError
-from cycseq.files import write_record
+from cycseq.files import readable, write_record
 from cycseq.model import Critics, Generators
 from cycseq.training.checkpoint import STATE_FILE, Owner, StageState, Weights, fingerprint, read_state
 from cycseq.training.history import Epoch, History, Reporter, watching
@@ -106,7 +106,8 @@ class Training:
         self.finished = run.epochs == 0
         self.owner = self._owner() if run.state else {}
         if run.state and (found := read_state(run.state, self.owner)):
-            self._restore(found)
+            with readable(run.state, STATE_FILE):
+                self._restore(found)
         else:
             self.history = self.peers.from_first(self._untrained)
         if len({*self.peers.gather(len(self.history.epochs))}) > 1:
@@ -202,6 +203,7 @@ class Training:
     def _restore(self, found: StageState) -> None:
         self.history, self.finished, self.best = found.history, found.finished, found.best
         self.critics.load_state_dict(found.critics)
+        self.generators.load_state_dict(found.best)  # which shows that they fit, before an epoch is trained
         if found.finished:
             return
         self.generators.load_state_dict(found.generators)

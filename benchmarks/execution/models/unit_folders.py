@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -40,8 +41,9 @@ def _home() -> Path:
     while True:
         home = Path(tempfile.mkdtemp(prefix=PREFIX))
         lock = FileLock(home / LOCK)
-        lock.acquire()
-        if (home / LOCK).is_file():  # not taken for abandoned before it was locked
+        with suppress(FileNotFoundError):  # another process took it for abandoned before it was locked
+            lock.acquire()
+        if (home / LOCK).is_file():
             atexit.register(_remove, home, lock)
             return home
 

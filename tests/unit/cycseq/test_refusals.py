@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -27,6 +28,8 @@ from cycseq import (
     lone_cells,
     preset,
 )
+from cycseq.files import read_record, write_record
+from cycseq.training.checkpoint import STATE_FILE, StageState
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +66,31 @@ def test_a_model_that_was_refused_its_training_is_untrained(screen, config, tmp_
         other.pretrain(screen, state=file)
     with pytest.raises(NotTrained):
         other.save(tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize(
+    ("part", "ended"),
+    [("best", True), ("critics", True), ("best", False), ("critics", False), ("generators", False)],
+)
+def test_a_state_that_lacks_weights_is_refused_before_an_epoch(screen, config, tmp_path, part, ended):
+    file = tmp_path / "pretrain.state"
+    config = replace(config, pretrain=replace(config.pretrain, epochs=3, patience=3))
+    stopped = CycSeq(config)
+
+    def stop(done, total, text):
+        if not ended and done:
+            raise KeyboardInterrupt
+
+    stopped.report = stop
+    with suppress(KeyboardInterrupt):
+        stopped.pretrain(screen, state=file)
+    state = read_record(file, STATE_FILE, StageState)
+    assert state.finished == ended
+    weights = getattr(state, part)
+    del weights[next(iter(weights))]
+    write_record(file, STATE_FILE, state)
+    with pytest.raises(CheckpointError, match=r"pretrain\.state"):
+        CycSeq(config).pretrain(screen, state=file)
 
 
 @pytest.mark.parametrize("wrong", ["no cells", "a file that is another's", "stopped"])

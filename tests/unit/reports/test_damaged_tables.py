@@ -16,6 +16,8 @@ from reports.tables import ReportError, read_table
         "a,b\n1,2\n".encode("utf-16"),
         b'a,b\n"1,2\n',
         b"a,b\n1,2,3\n4\n",
+        b"a,b\n1,99999999999999999999999999\n",  # more digits than a number has
+        b"a,b\n1,True\n2,3\n",
     ],
 )
 def test_a_file_that_is_no_table_is_refused(tmp_path, data):

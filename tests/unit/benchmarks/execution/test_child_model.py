@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -260,6 +263,22 @@ def test_folder_of_a_running_process_is_not_abandoned(build) -> None:
     model = build("good")
     assert model.folder.parent not in unit_folders.remove_abandoned(model.folder.parents[1])
     assert model.folder.is_dir()
+
+
+def test_a_folder_that_is_taken_for_abandoned_before_it_is_locked_is_made_again(tmp_path, monkeypatch) -> None:
+    """Two processes begin at once: the other one removes a folder between its making and its lock."""
+    make, made = tempfile.mkdtemp, []
+
+    def lose_the_first(**how: Any) -> str:
+        made.append(make(dir=tmp_path, **how))
+        if len(made) == 1:
+            shutil.rmtree(made[0])
+        return made[-1]
+
+    monkeypatch.setattr(unit_folders.tempfile, "mkdtemp", lose_the_first)
+    home = unit_folders._home.__wrapped__()
+    assert home == Path(made[1])
+    assert (Path(made[1]) / unit_folders.LOCK).is_file()
 
 
 def test_killed_child_leaves_no_semaphore(folder: Path) -> None:

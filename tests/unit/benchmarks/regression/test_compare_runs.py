@@ -175,6 +175,11 @@ def test_leaderboard_is_compared_unpaired(tmp_path):
     done = CliRunner().invoke(application("regress"), [str(tmp_path / "leaderboard.csv"), str(folder)])
     assert done.exit_code == 2
     assert "expected a run's folder" in done.output
+    text = (tmp_path / "leaderboard.csv").read_text().splitlines()
+    (tmp_path / "leaderboard.csv").write_text("\n".join([*text[:-1], text[-1][:20]]))  # cut
+    done = CliRunner().invoke(application("regress"), [str(folder), str(tmp_path / "leaderboard.csv")])
+    assert done.exit_code == 2
+    assert "n_conditions" in flat(done.output)
 
 
 def test_junit_has_a_case_per_task_and_model(tmp_path):
