@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from benchmarks import registry
 from benchmarks.conformance import checks
@@ -267,18 +268,21 @@ def test_folder_of_a_running_process_is_not_abandoned(build) -> None:
 
 def test_a_folder_that_is_taken_for_abandoned_before_it_is_locked_is_made_again(tmp_path, monkeypatch) -> None:
     """Two processes begin at once: the other one removes a folder between its making and its lock."""
-    make, made = tempfile.mkdtemp, []
+    lost = []
 
-    def lose_the_first(**how: Any) -> str:
-        made.append(make(dir=tmp_path, **how))
-        if len(made) == 1:
-            shutil.rmtree(made[0])
-        return made[-1]
+    class LosesTheFirst(FileLock):
+        def acquire(self, *arguments: Any, **options: Any) -> Any:
+            if not lost:
+                lost.append(Path(self.lock_file).parent)
+                shutil.rmtree(lost[0])
+                raise FileNotFoundError(self.lock_file)
+            return super().acquire(*arguments, **options)
 
-    monkeypatch.setattr(unit_folders.tempfile, "mkdtemp", lose_the_first)
+    monkeypatch.setattr(unit_folders, "FileLock", LosesTheFirst)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     home = unit_folders._home.__wrapped__()
-    assert home == Path(made[1])
-    assert (Path(made[1]) / unit_folders.LOCK).is_file()
+    assert home != lost[0]
+    assert (home / unit_folders.LOCK).is_file()
 
 
 def test_killed_child_leaves_no_semaphore(folder: Path) -> None:
