@@ -112,7 +112,7 @@ class GrnPropagation:
 
     def _network(self, cells: np.ndarray, control: np.ndarray, seed: int) -> Network:
         one = np.zeros(cells.shape[0], dtype=int)
-        mean = np.asarray(cells.mean(axis=0, dtype=np.float64)).ravel()
+        mean = np.asarray(cells.astype(np.float64).mean(axis=0)).ravel()
         _, values, loadings = components(cells, mean[None], one, self.n_components, seed)
         squares = cells.astype(np.float64).power(2).sum()
         n_cells, n_genes = cells.shape

@@ -10,7 +10,7 @@ class NoChange:
         """Learn nothing."""
 
     def predict(self, query: Query) -> Prediction:
-        return Prediction(query.cells.X.toarray(), unit="cell")
+        return Prediction(query.cells.X, unit="cell")
 
 
 BASELINE = Baseline(

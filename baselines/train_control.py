@@ -14,7 +14,7 @@ class TrainControl:
         own = (self.controls.obs["context"] == query.context).to_numpy()
         if not own.any():
             raise Unsupported(f"no training controls in context {query.context}")
-        return Prediction(self.controls.X[own].toarray(), unit="cell")
+        return Prediction(self.controls.X[own], unit="cell")
 
 
 BASELINE = Baseline(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
@@ -44,6 +44,20 @@ def _require(what: str, *rules: tuple[object, str]) -> None:
     for holds, text in rules:
         if not holds:
             raise ContractError(f"{what}.{text}.")
+
+
+def _as_float32(values: Any) -> Any:
+    """Return a dense array [profile, gene], or a CSR or CSC matrix with one entry a profile and gene."""
+    if not hasattr(values, "tocsr"):
+        return np.atleast_2d(np.asarray(values, dtype=np.float32))
+    from scipy.sparse import csc_matrix, csr_matrix
+
+    kind = csc_matrix if values.format == "csc" else csr_matrix
+    found = kind(values, dtype=np.float32)
+    if not found.has_canonical_format:
+        found = found.copy()
+        found.sum_duplicates()
+    return found
 
 
 def no_report(done: int, total: int, text: str = "") -> None:
@@ -157,8 +171,9 @@ class Prediction:
     that are not one positive number a row.
     """
 
-    values: Float[np.ndarray, "profile gene"]
-    """Predicted expression [profile, gene], or one mean profile [gene]."""
+    values: Any
+    """Predicted expression [profile, gene], float32: a dense array, or a SciPy sparse matrix, which is kept as CSR or CSC and is
+    quicker to score. One mean profile may be an array [gene]."""
     unit: Unit
     """"cell": rows are single cells, every metric applies. "draw": rows are means of several cells. "mean": one mean
     profile. Metrics that need cells get status `needs_cells` for the last two."""
@@ -172,28 +187,38 @@ class Prediction:
     def mean(self) -> Float[np.ndarray, "gene"]:
         """Mean profile over rows, weighted, accumulated in float64."""
         if self.weights is None:
-            return self.values.mean(axis=0, dtype=np.float64)  # without a copy in float64
-        return np.average(self.values.astype(np.float64), axis=0, weights=self.weights)
+            # an array without a copy in float64; SciPy sums in a matrix's own type, whatever it is asked for
+            x = self.values if isinstance(self.values, np.ndarray) else self.values.astype(np.float64)
+            return np.asarray(x.mean(axis=0, dtype=np.float64)).ravel()
+        return np.average(self.dense().astype(np.float64), axis=0, weights=self.weights)
+
+    def dense(self) -> Float[np.ndarray, "profile gene"]:
+        """Return the values as a dense array."""
+        return self.values.toarray() if hasattr(self.values, "toarray") else self.values
 
     def __post_init__(self) -> None:
         try:
-            values = np.atleast_2d(np.asarray(self.values, dtype=np.float32))
+            values = _as_float32(self.values)
         except (TypeError, ValueError) as error:
             raise ContractError(
-                f"Prediction.values is a {type(self.values).__name__} that is no array of numbers ({error}); return a dense "
-                "NumPy array [profile, gene]."
+                f"Prediction.values is a {type(self.values).__name__} that is no array of numbers ({error}); return a NumPy "
+                "array or a SciPy sparse matrix [profile, gene]."
             ) from error
         weights = None if self.weights is None else np.asarray(self.weights, dtype=np.float64)
-        n_rows, bad = len(values), int((~np.isfinite(values)).sum())
+        stored = values if isinstance(values, np.ndarray) else values.data
+        n_rows, bad = values.shape[0], int((~np.isfinite(stored)).sum())
         weighted = weights is None or (weights.shape == (n_rows,) and (np.isfinite(weights) & (weights > 0)).all())
         _require(
             "Prediction",
             (self.unit in get_args(Unit), f"unit is {self.unit!r}; expected one of {', '.join(get_args(Unit))}"),
-            (values.ndim == 2 and values.size, f"values has shape {values.shape}; expected [profile, gene], not empty"),
+            (
+                values.ndim == 2 and min(values.shape),
+                f"values has shape {values.shape}; expected [profile, gene], not empty",
+            ),
             (self.unit != "mean" or n_rows == 1, f"values has {n_rows} rows with unit 'mean'; expected one"),
             (
                 not bad,
-                f"values has {bad} NaN or infinite values of {values.size}; return finite ones, or raise Unsupported",
+                f"values has {bad} NaN or infinite values of {stored.size}; return finite ones, or raise Unsupported",
             ),
             (weighted, f"weights do not fit; expected one positive number for each of {n_rows} rows"),
         )

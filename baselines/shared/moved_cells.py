@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,17 +10,19 @@ import scipy.sparse as sp
 
 SEED = 0
 """A mean change says nothing of single cells: models with the same one have the same cells, whatever their seed."""
-STEPS = 60
-"""Halvings of the logarithm of a rate's factor, and most steps of Newton's method."""
-BLOCK = 256
-"""Genes moved at a time."""
+HALVINGS = 36
+"""Of the interval in which the logarithm of a rate's factor is searched."""
+NEWTON_STEPS = 60
+"""Most steps of Newton's method."""
+BLOCK = 1 << 16
+"""Expressed values that are moved at a time, about: their arrays stay in the processor's cache."""
 REACH = 500.0
 """Largest absolute logarithm of a factor that is searched."""
 TOLERANCE = 1e-10
 """Mean values that differ by no more are equal, in the space's unit."""
 
 
-def moved_cells(cells: Any, change: np.ndarray) -> np.ndarray:
+def moved_cells(cells: Any, change: np.ndarray) -> sp.csc_matrix | np.ndarray:
     """Move cells [cell, gene], dense or sparse, so that their mean profile changes by the mean of `change`.
 
     `change` is one for all cells [gene], or one for each [cell, gene]. Values are log2(x + 1) of linear ones. The rate of a
@@ -29,86 +32,122 @@ def moved_cells(cells: Any, change: np.ndarray) -> np.ndarray:
     each cell that gains it. A gene whose mean does not change stays as it is, and a mean below 0 counts as 0. With a change
     for each cell, expressed values are first moved by their own.
 
-    Where a value is below 0 (z-scores, corrected values), 0 is not the absence of a gene, and the change is added.
+    Returns a sparse matrix [cell, gene]. Where a value is below 0 (z-scores, corrected values), 0 is not the absence of a
+    gene: the change is added, and the result is dense.
     """
-    x = np.asarray(cells.toarray() if sp.issparse(cells) else cells, dtype=np.float64)
-    if x.size and x.min() < 0:
-        return x + change
-    target = np.maximum((x + change).mean(axis=0), 0.0)
+    x = sp.csc_matrix(cells, dtype=np.float64)
+    if x.nnz and x.data.min() < 0:
+        return x.toarray() + change
+    x = x.copy() if x is cells else x
+    x.sort_indices()
+    x.eliminate_zeros()
+    target = np.maximum(_means(x) + (change if change.ndim == 1 else change.mean(axis=0)), 0.0)
     if change.ndim == 2:
-        x = np.where(x > 0, np.maximum(x + change, 0.0), 0.0)
-    genes = np.flatnonzero(np.abs(target - x.mean(axis=0)) > TOLERANCE)
-    if len(genes):
-        least = np.min(x, axis=1, where=x > 0, initial=np.inf)
-        least = np.where(np.isfinite(least), least, 1.0)
-        x, rng = x.copy(), np.random.default_rng(SEED)
-        for first in range(0, len(genes), BLOCK):
-            block = genes[first : first + BLOCK]
-            x[:, block] = _scaled(_expressed(x[:, block], target[block], least, rng), target[block])
-    return x
+        x.data = np.maximum(x.data + change[x.indices, np.repeat(np.arange(x.shape[1]), np.diff(x.indptr))], 0.0)
+        x.eliminate_zeros()
+    n, counts, means = x.shape[0], np.diff(x.indptr), _means(x)
+    least = np.full(n, np.inf)
+    np.minimum.at(least, x.indices, x.data)
+    least[~np.isfinite(least)] = 1.0
+    there = counts > 0
+    wanted, factor = n * target / least.mean(), np.zeros(len(target))
+    share, factor[there] = _rates(counts[there] / n, (means * n)[there] / counts[there], target[there])
+    wanted[there] = n * share
+    wanted = np.where(target > 0, np.clip(np.rint(wanted), 1, n), 0).astype(np.int64)
+    same = np.abs(target - means) <= TOLERANCE
+    wanted[same] = counts[same]
+    rng, parts = np.random.default_rng(SEED), []
+    for first, last in _blocks(x.indptr):
+        genes, own = slice(first, last), slice(x.indptr[first], x.indptr[last])
+        values, rows = _expressed(x.data[own], x.indices[own], counts[genes], wanted[genes], least, rng)
+        linear = np.exp2(values) - 1
+        scale = np.exp(_factors(linear, wanted[genes], n * target[genes], factor[genes], n * TOLERANCE))
+        moved = np.log2(1 + np.repeat(scale, wanted[genes]) * linear)
+        parts.append((np.where(np.repeat(same[genes], wanted[genes]), values, moved), rows))
+    values, rows = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return sp.csc_matrix((values, rows, np.concatenate([[0], np.cumsum(wanted)])), shape=x.shape)
 
 
-def _expressed(x: np.ndarray, target: np.ndarray, least: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Let as many cells express each gene as its new rate asks for; their values are not scaled yet."""
-    n, on = len(x), x > 0
-    count = on.sum(axis=0)
-    wanted = np.where(
-        count > 0, n * _share(count / n, x.sum(axis=0) / np.maximum(count, 1), target), n * target / least.mean()
-    )
-    wanted = np.where(target > 0, np.clip(np.rint(wanted), 1, n), 0)
-    kept, gained = _choose(on, np.minimum(wanted, count), rng), _choose(~on, np.maximum(wanted - count, 0), rng)
-    column = sp.csc_matrix(x)
-    row, gene = np.nonzero(gained)
-    moved = np.where(kept, x, 0.0)
-    moved[row, gene] = least[row]
-    other = column.indptr[gene] + (rng.random(len(gene)) * count[gene]).astype(int)  # a cell that expresses it
-    known = count[gene] > 0
-    moved[row[known], gene[known]] = column.data[other[known]]
-    return moved
+def _means(x: sp.csc_matrix) -> np.ndarray:
+    """Mean of each gene over cells."""
+    return np.asarray(x.sum(axis=0)).ravel() / x.shape[0]
 
 
-def _share(share: np.ndarray, level: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Share of cells that express a gene once its mean is `target`, from the share and the mean value of those that do.
+def _blocks(ends: np.ndarray) -> list[tuple[int, int]]:
+    """First and last gene, exclusive, of stretches of about `BLOCK` values."""
+    cuts = np.unique([0, *np.searchsorted(ends, np.arange(BLOCK, ends[-1], BLOCK)), len(ends) - 1])
+    return list(pairwise(cuts))
 
-    The rate −log(1 − share) is multiplied by k, the mean linear value of all cells too. A gene that all cells express stays
-    so.
+
+def _expressed(
+    values: np.ndarray,
+    rows: np.ndarray,
+    counts: np.ndarray,
+    wanted: np.ndarray,
+    least: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Let as many cells express each gene as are wanted, drawn by systematic sampling; their values are not scaled yet.
+
+    `values` and `rows` are those of `counts` cells of each gene, one gene after the other, rows ascending.
+    """
+    n, starts, draw = len(least), np.cumsum(counts) - counts, rng.random(len(counts))
+    place, start = np.arange(len(values)) - np.repeat(starts, counts), np.repeat(draw, counts)
+    left = np.minimum(wanted, counts)
+    of, among = np.repeat(left, counts), np.repeat(counts, counts)
+    kept = np.floor((place + 1) * of / among + start) > np.floor(place * of / among + start)
+    # of the other cells, in their order, those at which the number that has been drawn rises
+    gained = wanted - left
+    gene = np.repeat(np.arange(len(counts)), gained)
+    nth = np.arange(len(gene)) - np.repeat(np.cumsum(gained) - gained, gained) + 1
+    other = np.ceil((nth - draw[gene]) * (n - counts[gene]) / gained[gene]).astype(np.int64) - 1
+    # cells that express the gene and come before
+    keys = np.repeat(np.arange(len(counts)), counts) * (n + 1) + rows - place
+    before = np.searchsorted(keys, gene * (n + 1) + other, side="right") - starts[gene]
+    new_rows, known = other + before, counts[gene] > 0
+    new = least[new_rows]
+    new[known] = values[(starts[gene] + (rng.random(len(gene)) * counts[gene]).astype(np.int64))[known]]
+    where = (np.cumsum(left) - left)[gene] + before
+    return np.insert(values[kept], where, new), np.insert(rows[kept], where, new_rows)
+
+
+def _rates(share: np.ndarray, level: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Share of cells that express a gene once its mean is `target`, and about the logarithm of the factor of their values.
+
+    From the share and the mean value of the cells that express it. The rate −log(1 − share) is multiplied by k, the mean
+    linear value of all cells too. A gene that all cells express stays so.
     """
     rate = -np.log1p(-np.minimum(share, 1 - 1e-12))
-    linear = np.exp2(level) - 1
+    linear = share * (np.exp2(level) - 1)
     low, high = np.full(len(share), -REACH), np.full(len(share), REACH)
-    for _ in range(STEPS):
-        k = np.exp((low + high) / 2)
-        expressed = np.maximum(-np.expm1(-k * rate), np.finfo(float).tiny)
-        short = expressed * np.log2(1 + k * share / expressed * linear) < target
-        low, high = np.where(short, np.log(k), low), np.where(short, high, np.log(k))
-    return np.where(share < 1, -np.expm1(-np.exp((low + high) / 2) * rate), 1.0)
+
+    def expressed(log_k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        k = np.exp(log_k)
+        found = -np.expm1(-k * rate)
+        return found, k / found
+
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        found, k = expressed(middle)
+        short = found * np.log2(1 + k * linear) < target
+        low, high = np.where(short, middle, low), np.where(short, high, middle)
+    found, k = expressed((low + high) / 2)
+    return np.where(share < 1, found, 1.0), np.log(k * share)
 
 
-def _choose(candidates: np.ndarray, n: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Mark `n` of each column's candidates [cell, gene] by systematic sampling, from a random order of the cells."""
-    order = rng.permutation(len(candidates))
-    place = np.cumsum(candidates[order], axis=0)
-    step, start = n / np.maximum(place[-1], 1), rng.random(len(n))
-    passed = np.floor(place * step + start)  # how many are chosen up to a cell; `start` is below 1
-    chosen = np.zeros_like(candidates)
-    chosen[order] = np.diff(passed, axis=0, prepend=0.0) > 0
-    return chosen
-
-
-def _scaled(x: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Multiply the linear values of each gene so that the mean of log2(value + 1) is `target`, by Newton's method."""
-    row, gene = np.nonzero(x)
-    linear, wanted = np.exp2(x[row, gene]) - 1, target * len(x) * np.log(2)
-    factor, active = np.zeros(len(target)), np.arange(len(linear))  # logarithm of the factor; entries not yet solved
-    for _ in range(STEPS):
-        own, values = gene[active], np.exp(factor[gene[active]]) * linear[active]
-        missing = wanted - np.bincount(own, np.log1p(values), len(target))
-        slope = np.bincount(own, values / (1 + values), len(target))
-        open_ = (np.abs(missing) > TOLERANCE * len(x)) & (slope > 0)
-        factor[open_] = np.clip(factor[open_] + missing[open_] / slope[open_], -REACH, REACH)
-        active = active[open_[own]]
-        if not len(active):
+def _factors(
+    linear: np.ndarray, counts: np.ndarray, total: np.ndarray, first: np.ndarray, tolerance: float
+) -> np.ndarray:
+    """Logarithm of each gene's factor with which Σ log2(factor · linear + 1) is `total`, by Newton's method from a first one."""
+    found, open_ = first.copy(), np.flatnonzero(counts)
+    counts, wanted = counts[open_], total * np.log(2)
+    for _ in range(NEWTON_STEPS):
+        if not len(open_):
             break
-    scaled = np.zeros_like(x)
-    scaled[row, gene] = np.log2(1 + np.exp(factor[gene]) * linear)
-    return scaled
+        values, starts = linear * np.repeat(np.exp(found[open_]), counts), np.cumsum(counts) - counts
+        missing = wanted[open_] - np.add.reduceat(np.log1p(values), starts)
+        slope = np.add.reduceat(values / (1 + values), starts)
+        off = (np.abs(missing) > tolerance) & (slope > 0)
+        found[open_[off]] = np.clip(found[open_[off]] + missing[off] / slope[off], -REACH, REACH)
+        linear, counts, open_ = linear[np.repeat(off, counts)], counts[off], open_[off]
+    return found

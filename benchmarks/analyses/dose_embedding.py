@@ -160,7 +160,7 @@ def _placed(run: FinishedRun, asked: list[DirectedCondition], models: list[str],
         for model in models:
             prediction = run.prediction(one, model)
             if prediction is not None and one.dose is not None:
-                values = prediction.values
+                values = prediction.dense()
                 generator = np.random.default_rng(_seed(run, "predicted", model, one.name))
                 rows = np.sort(generator.permutation(len(values))[:MOST_CELLS])
                 yield Placed(model, one.dose, prediction.unit, space.transform(values[rows]))

@@ -39,3 +39,16 @@ def hash_sparse(values, bits, indices, ends, least, found):  # type: ignore[no-u
                 total += mixed(indices[entry], bits[entry])
                 n += 1
         found[row] = total if n >= least else np.uint64(0)
+
+
+@njit(nogil=True, cache=True)
+def hash_columns(values, bits, cells, ends, least, found, n):  # type: ignore[no-untyped-def]
+    """The same for the rows of a CSC matrix without duplicate entries; `found` and `n` hold zeros."""
+    for gene in range(len(ends) - 1):
+        for entry in range(ends[gene], ends[gene + 1]):
+            if values[entry] != 0:
+                found[cells[entry]] += mixed(gene, bits[entry])
+                n[cells[entry]] += 1
+    for row in range(len(found)):
+        if n[row] < least:
+            found[row] = np.uint64(0)

@@ -16,18 +16,22 @@ def row_hashes(x: Any, least: int = 0) -> np.ndarray:
     Returns uint64 [cell]: equal cells have equal hashes, others the same one by chance once in 2⁶⁴; 0 for a cell with fewer
     than `least` values that are not 0.
     """
-    from benchmarks.data.compiled_hashes import hash_dense, hash_sparse
+    from benchmarks.data.compiled_hashes import hash_columns, hash_dense, hash_sparse
 
-    found = np.empty(x.shape[0], np.uint64)
+    found = np.zeros(x.shape[0], np.uint64)
     if not sp.issparse(x):
         values = np.ascontiguousarray(x, dtype=np.float32)
         hash_dense(values, values.view(np.uint32), least, found)
         return found
-    csr = sp.csr_matrix(x, dtype=np.float32)
-    if not csr.has_canonical_format:
-        csr = csr.copy()
-        csr.sum_duplicates()
-    hash_sparse(csr.data, csr.data.view(np.uint32), csr.indices, csr.indptr, least, found)
+    x = (x if x.format == "csc" else sp.csr_matrix(x)).astype(np.float32, copy=False)
+    if not x.has_canonical_format:
+        x = x.copy()
+        x.sum_duplicates()
+    entries = x.data, x.data.view(np.uint32), x.indices, x.indptr, least, found
+    if x.format == "csc":
+        hash_columns(*entries, np.zeros(len(found), np.int64))
+    else:
+        hash_sparse(*entries)
     return found
 
 

@@ -2,18 +2,21 @@
 
 <run>/predictions/<model>/<direction>-<protocol>-fold<k>-seed<s>/
     values.npz, means.npy   what stays when a set has been scored, see `score_store`
-    c0000.npz …             where predictions are kept, one condition each: values [profile, gene], unit, note
+    c0000.npz …             where predictions are kept, one condition each: values [profile, gene] (or data, indices, indptr of a
+                            sparse matrix), unit, note
     outcome.json            written last: how every condition ended, digests of all that, and what it cost
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
+import scipy.sparse as sp
 
 from benchmarks.contract import Direction, Prediction, Unit
 from benchmarks.data.store.atomic_files import atomic, clear, sync_folder
@@ -93,27 +96,48 @@ def prediction_path(folder: Path, number: int) -> Path:
 
 def digest_of(prediction: Prediction) -> str:
     """Hash all of a prediction but its gene names."""
-    hasher = hashlib.sha256(f"{prediction.values.shape}{prediction.unit}{prediction.note}".encode())
-    for array in (prediction.values, prediction.weights):
-        if array is not None:
-            hasher.update(np.ascontiguousarray(array).data)
+    hasher = hashlib.sha256()
+    for name, array in arrays_of(prediction).items():
+        hasher.update(f"{name} {array.dtype.str} {array.shape};".encode())
+        hasher.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return hasher.hexdigest()
+
+
+def arrays_of(prediction: Prediction) -> dict[str, np.ndarray]:
+    """Take all of a prediction but its gene names apart into arrays: dense `values`, or what makes a sparse matrix."""
+    x = prediction.values
+    about = {"unit": np.array(prediction.unit), "note": np.array(prediction.note)}
+    if prediction.weights is not None:
+        about["weights"] = prediction.weights
+    if isinstance(x, np.ndarray):
+        return {"values": x, **about}
+    return {x.format: np.array(x.shape), "data": x.data, "indices": x.indices, "indptr": x.indptr, **about}
+
+
+def prediction_of(arrays: Mapping[str, np.ndarray]) -> Prediction:
+    """Put a prediction together from what `arrays_of` gave; raises one of `DAMAGED` or `ContractError` where it does not fit."""
+    values: Any = arrays.get("values")
+    if values is None:
+        kind = sp.csc_matrix if "csc" in arrays else sp.csr_matrix
+        shape = tuple(map(int, arrays["csc" if "csc" in arrays else "csr"]))
+        values = kind((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
+        values.check_format()
+    return Prediction(
+        values, unit=cast(Unit, str(arrays["unit"])), note=str(arrays["note"]), weights=arrays.get("weights")
+    )
 
 
 def put_prediction(folder: Path, number: int, prediction: Prediction) -> None:
     """Write one condition's prediction, which `put_outcome` syncs; raises `StoreError` if the disk refuses."""
     with atomic(prediction_path(folder, number), sync=False) as handle:
-        weights = np.array([]) if prediction.weights is None else prediction.weights
-        np.savez(handle, values=prediction.values, unit=prediction.unit, note=prediction.note, weights=weights)
+        np.savez(handle, **arrays_of(prediction))  # type: ignore[arg-type]
 
 
 def get_prediction(folder: Path, number: int) -> Prediction:
     """Read one condition's prediction; raises `StoreError` if it is not there or damaged."""
     path = prediction_path(folder, number)
     try:
-        stored = read_arrays(path)
-        unit, weights = cast(Unit, str(stored["unit"])), stored["weights"] if stored["weights"].size else None
-        return Prediction(stored["values"], unit=unit, note=str(stored["note"]), weights=weights)
+        return prediction_of(read_arrays(path))
     except (*DAMAGED, ContractError) as error:
         raise StoreError(
             f"Prediction {path} cannot be read ({type(error).__name__}); delete {folder} and run again with --resume."

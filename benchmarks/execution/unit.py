@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from anndata import AnnData
 
 from benchmarks.contract import Direction, Prediction, Query, Train
 from benchmarks.data.cell_table import CellTable, read, select
@@ -39,6 +40,7 @@ from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.scored_set import ScoredSet
 from benchmarks.scoring.summaries import summarise_predictions
 from benchmarks.seeds import derive
+from benchmarks.tasks.conditions import Index
 from benchmarks.tasks.fold_statistics import FoldStatistics, fold_statistics
 from benchmarks.tasks.leakage import HiddenCells, audit_query, audit_train
 from benchmarks.tasks.splits import Split, TestCondition
@@ -208,7 +210,8 @@ class Unit:
     ) -> Prediction | None:
         """Ask one question, and remember how it ended; None where there is no prediction."""
         condition = self.fold.conditions[number]
-        query = make_query(condition, entry.direction, cells, self.spec.seed)
+        query = make_query(condition, entry.direction, cells, self.spec.seed, asked.input)
+        asked.input = query.cells, condition.input(entry.direction)
         if not self.fold.leaky:
             unseen = np.concatenate([condition.truth(entry.direction), condition.reference(entry.direction)])
             audit_query(query, cells.obs.index[unseen])
@@ -219,6 +222,7 @@ class Unit:
         except (StoreError, LeakageError):
             raise
         except Exception as error:  # noqa: BLE001 - see run
+            asked.input = None  # the cells may have been changed
             asked.endings.append(self._ending(condition, *self._explain(error)))
             asked.digests.append("")
             asked.stopped = error if isinstance(error, ModelTimeout) else None
@@ -228,7 +232,7 @@ class Unit:
             store.put_prediction(entry.folder(self.folder), number, prediction)
         asked.endings.append(self._ending(condition, "ok", prediction.note))
         asked.digests.append(digest_of(prediction))
-        asked.n_rows += len(prediction.values)
+        asked.n_rows += prediction.values.shape[0]
         if not self.fold.leaky:
             rows, what = asked.hidden.found_in(prediction, condition)
             asked.copied, asked.why = asked.copied + rows, asked.why or what
@@ -291,6 +295,8 @@ class _Asked:
     hidden: HiddenCells
     endings: list[Ending] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
+    input: tuple[AnnData, Index] | None = None
+    """Input cells of the last question, and their positions."""
     seconds: float = 0.0
     n_rows: int = 0
     copied: int = 0
@@ -308,14 +314,22 @@ def _opened(open_model: Callable[[], Model]) -> Iterator[Model]:
         model.close()
 
 
-def make_query(condition: TestCondition, direction: Direction, cells: CellTable, seed: int) -> Query:
-    """Build a query of input cells and labels, with nothing of the truth."""
+def make_query(
+    condition: TestCondition,
+    direction: Direction,
+    cells: CellTable,
+    seed: int,
+    last: tuple[AnnData, Index] | None = None,
+) -> Query:
+    """Build a query of input cells and labels, with nothing of the truth; `last` are cells that were read, and where."""
     start_dose, dose = condition.doses(direction)
+    positions = condition.input(direction)
+    known = last[0] if last is not None and np.array_equal(last[1], positions) else None
     return Query(
         context=condition.context,
         perturbation=condition.perturbation,
         direction=direction,
-        cells=read(cells, condition.input(direction)),
+        cells=read(cells, positions) if known is None else known,
         seed=derive(seed, condition.context, condition.perturbation, direction, *condition.dose_words),
         dose=dose,
         start_dose=start_dose,

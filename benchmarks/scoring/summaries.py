@@ -142,10 +142,8 @@ class PredictedCells(NamedTuple):
     ordered: SortedCells
     linear_mean: np.ndarray
     """Mean linear values [gene], or the mean profile in a space without linear values."""
-    order_some: Callable[[np.ndarray], SortedCells]
-    """Sort the cells in some rows."""
-    project: Callable[[np.ndarray], np.ndarray | None]
-    """Transform the cells in some rows to principal components."""
+    some: Callable[[np.ndarray], tuple[SortedCells, np.ndarray | None]]
+    """Sort the cells in some rows, and transform them to principal components."""
 
 
 Answer = tuple[np.ndarray, PredictedCells | None]
@@ -166,15 +164,15 @@ def summarise_predictions(
         if prediction is None:
             return None
         mean, cells = prediction.mean(), prediction.values
-        if prediction.unit != "cell" or len(cells) < 2:
+        if prediction.unit != "cell" or cells.shape[0] < 2:
             return mean, None
         ordered = sort_cells(cells)
-        return mean, PredictedCells(
-            ordered,
-            linear_mean(ordered) if fold.linear else mean,
-            lambda rows: sort_cells(cells[rows]),
-            lambda rows: fold.project(number, cells[rows]),
-        )
+
+        def some(rows: np.ndarray) -> tuple[SortedCells, np.ndarray | None]:
+            chosen = cells[rows]
+            return ordered if len(rows) == cells.shape[0] else sort_cells(chosen), fold.project(number, chosen)
+
+        return mean, PredictedCells(ordered, linear_mean(ordered) if fold.linear else mean, some)
 
     return _summarise(fold, truth, read)
 
@@ -210,14 +208,13 @@ def summarise_cells(
         def ordered(sorted_cells: SortedCells) -> SortedCells:
             return sorted_cells if own_genes_at is None else with_genes_at(sorted_cells, genes, own_genes_at)
 
+        def some(rows: np.ndarray) -> tuple[SortedCells, np.ndarray | None]:
+            projected = fold.project_true(number, cells, rows)  # which leaves these genes out
+            return ordered(cells.ordered if len(rows) == len(own) else source.ordered(np.sort(own[rows]))), projected
+
         if len(own) < 2:
             return lowered(cells.profile), None
-        return lowered(cells.profile), PredictedCells(
-            ordered(cells.ordered),
-            lowered(cells.linear_mean),
-            lambda rows: ordered(source.ordered(np.sort(own[rows]))),
-            lambda rows: fold.project_true(number, cells, rows),  # which leaves these genes out
-        )
+        return lowered(cells.profile), PredictedCells(ordered(cells.ordered), lowered(cells.linear_mean), some)
 
     return _summarise(fold, truth, read)
 
@@ -266,10 +263,10 @@ def _add_distances(
     n = min(n_predicted, len(positions))
     true, order = fold.sets.true(positions), fold.truth_generator(number, "order").permutation(len(positions))[:n]
     chosen = fold.generator(number, "equal sizes").permutation(n_predicted)[:n]
-    output = predicted.ordered if n == n_predicted else predicted.order_some(chosen)
+    output, y = predicted.some(chosen)
     target = true.ordered if n == len(positions) else fold.sets.ordered(np.sort(positions[order]))
     found["wasserstein"][number] = wasserstein(target, output, fold.perturbed_genes(number))
-    x, y = fold.project_true(number, true, order), predicted.project(chosen)
+    x = fold.project_true(number, true, order)
     if x is not None and y is not None:
         found["e_distance"][number] = e_distance(x, y)
         found["mmd_rbf"][number] = mmd_rbf(x, y, truth.bandwidths[number])

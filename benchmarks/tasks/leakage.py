@@ -61,8 +61,8 @@ class HiddenCells:
         def mean(positions: Index) -> np.ndarray:
             key = hashlib.blake2b(positions.tobytes()).digest()
             if key not in known:
-                x = self.cells.X[positions]
-                known[key] = np.asarray(x.mean(axis=0, dtype=np.float64), dtype=np.float32).ravel()
+                x = self.cells.X[positions].astype(np.float64)
+                known[key] = np.asarray(x.mean(axis=0), dtype=np.float32).ravel()
             return known[key]
 
         return mean
@@ -74,13 +74,13 @@ class HiddenCells:
         place = np.searchsorted(known, own)
         copied = int((known[place[place < len(known)]] == own[place < len(known)]).sum())
         if copied:
-            return copied, f"{copied} of {len(rows)} predicted rows are hidden cells"
+            return copied, f"{copied} of {rows.shape[0]} predicted rows are hidden cells"
         truth, start = (
             self._mean(positions) for positions in (condition.truth(self.direction), condition.input(self.direction))
         )
         off, moved = (np.abs(profile - truth).max() for profile in (prediction.mean(), start))
         if off <= MEAN_TOLERANCE < moved:
-            return len(rows), "the predicted mean is the mean of the hidden cells"
+            return rows.shape[0], "the predicted mean is the mean of the hidden cells"
         return 0, ""
 
 

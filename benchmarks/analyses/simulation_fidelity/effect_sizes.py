@@ -89,7 +89,7 @@ def _measure(
 
 
 def _mean(cells: sp.csr_matrix) -> Float[np.ndarray, "gene"]:
-    return np.asarray(cells.mean(axis=0, dtype=np.float64)).ravel()
+    return np.asarray(cells.astype(np.float64).mean(axis=0)).ravel()
 
 
 def _halves(cells: sp.csr_matrix, a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> float:

@@ -21,6 +21,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from anndata import AnnData
+
 from benchmarks import errors
 from benchmarks.child_processes import start_child
 from benchmarks.contract import Baseline, Prediction, Query, Train, no_report
@@ -28,9 +30,8 @@ from benchmarks.errors import IsolationError, ModelFailed, ModelTimeout, StoreEr
 from benchmarks.execution.models.local_model import LocalModel
 from benchmarks.execution.models.model_environment import environment_of, serve_command
 from benchmarks.execution.models.session import SAVED, serve_forked
-from benchmarks.execution.models.unit_files import TRAIN, put_query, put_train
+from benchmarks.execution.models.unit_files import TRAIN, put_query, put_train, take_answer
 from benchmarks.execution.models.unit_folders import make_unit_folder
-from benchmarks.execution.prediction_store import get_prediction
 from benchmarks.registry import origin_of
 
 THREADS = (
@@ -80,6 +81,8 @@ class ChildModel:
         self.seconds, self.peak_memory_mb, self.stopped = 0.0, 0.0, False
         self.needs, self.folder = record.needs, make_unit_folder()
         self.death: ModelFailed | None = None
+        self.asked: AnnData | None = None
+        """Cells of the last query."""
         self.process: BaseProcess | subprocess.Popen
         origin, paths = origin_of(record), [str(path.resolve()) for path in hidden]
         if record.isolated:
@@ -100,9 +103,11 @@ class ChildModel:
         """Answer one query."""
         if self.death:
             raise self.death
-        put_query(query, self.folder)
-        self._request("predict")
-        return get_prediction(self.folder, 0)
+        known = query.cells is self.asked
+        put_query(query, self.folder, cells=not known)
+        self.asked = query.cells
+        self._request("predict", again=known)
+        return take_answer(self.folder)
 
     def save(self, folder: Path) -> None:
         """Write it into an empty folder."""

@@ -20,14 +20,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from anndata import AnnData
+
 import benchmarks
 from benchmarks import registry
 from benchmarks.confinement import confine, keep_scratch_in
 from benchmarks.errors import BenchmarkError, explain
 from benchmarks.execution.models.local_model import LocalModel
-from benchmarks.execution.models.unit_files import get_query, get_train
+from benchmarks.execution.models.unit_files import get_query, get_train, put_answer
 from benchmarks.execution.models.watchdog import forget_fork_server, start_watchdog
-from benchmarks.execution.prediction_store import put_prediction
 
 SAVED, SCRATCH = "saved", "tmp"
 """Folders of a unit: the trained model, and temporary files of the packages."""
@@ -40,6 +41,8 @@ class Session:
 
     def __init__(self, connection: Connection, folder: Path) -> None:
         self.connection, self.folder, self.busy = connection, folder, False
+        self.cells: AnnData | None = None
+        """Cells of the last query."""
         self.requests: dict[str, Callable[..., object]] = {
             "build": self.build,
             "fit": self.fit,
@@ -93,9 +96,13 @@ class Session:
         self.model.load(self.folder / SAVED)
         shutil.rmtree(self.folder / SAVED)
 
-    def predict(self) -> None:
-        """Answer the query in the unit's folder."""
-        put_prediction(self.folder, 0, self.model.predict(get_query(self.folder)))
+    def predict(self, again: bool) -> None:
+        """Answer the query in the unit's folder, of the same cells as the last one if it is asked `again`."""
+        query = get_query(self.folder, self.cells if again else None)
+        self.cells = None  # read anew unless the predictor leaves them as they are
+        prediction = self.model.predict(query)
+        put_answer(prediction, self.folder)
+        self.cells = query.cells
 
     def report(self, done: int, total: int, text: str = "") -> None:
         """Send how far training is."""

@@ -19,10 +19,13 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from benchmarks.contract import Needs, Profiles, Query, Train
+from benchmarks.contract import Needs, Prediction, Profiles, Query, Train
+from benchmarks.data.store.checked_arrays import DAMAGED
+from benchmarks.errors import ContractError, StoreError
+from benchmarks.execution.prediction_store import arrays_of, prediction_of
 from benchmarks.training_data import TrainingData
 
-TRAIN, QUERY = "train", "query"
+TRAIN, QUERY, ANSWER = "train", "query", "answer"
 CELLS, CONTROLS, MEAN, VARIANCE = f"{TRAIN}_cells", f"{TRAIN}_controls", f"{TRAIN}_mean.npy", f"{TRAIN}_variance.npy"
 CELLS_AT_ONCE = 2048
 """Cells whose values are written at a time."""
@@ -94,17 +97,35 @@ class UnitFiles(TrainingData):
         return [np.load(self.folder / f"{CELLS}_{name}.npy", mmap_mode="c") for name in names]
 
 
-def put_query(query: Query, folder: Path) -> None:
-    """Write a `Query`."""
+def put_query(query: Query, folder: Path, *, cells: bool = True) -> None:
+    """Write a `Query`, with its cells unless they are those of the last one."""
     labels = {f.name: getattr(query, f.name) for f in fields(query) if f.name != "cells"}
     (folder / f"{QUERY}.json").write_text(json.dumps(labels), encoding="utf-8")
-    _put_cells(folder / QUERY, query.cells)
+    if cells:
+        _put_cells(folder / QUERY, query.cells)
 
 
-def get_query(folder: Path) -> Query:
-    """Read what `put_query` wrote."""
+def get_query(folder: Path, cells: AnnData | None = None) -> Query:
+    """Read what `put_query` wrote, with these cells, if they are given."""
     labels = json.loads((folder / f"{QUERY}.json").read_text(encoding="utf-8"))
-    return Query(cells=_get_cells(folder / QUERY), **labels)
+    return Query(cells=_get_cells(folder / QUERY) if cells is None else cells, **labels)
+
+
+def put_answer(prediction: Prediction, folder: Path) -> None:
+    """Write a `Prediction` in place of the last one, each array in a file of its own, which takes no checksum."""
+    for old in folder.glob(f"{ANSWER}_*.npy"):
+        old.unlink()
+    for name, array in arrays_of(prediction).items():
+        np.save(folder / f"{ANSWER}_{name}.npy", array)
+
+
+def take_answer(folder: Path) -> Prediction:
+    """Read what `put_answer` wrote; raises `StoreError` if it cannot be read."""
+    files = {path.stem.removeprefix(f"{ANSWER}_"): path for path in folder.glob(f"{ANSWER}_*.npy")}
+    try:
+        return prediction_of({name: np.load(path, allow_pickle=False) for name, path in files.items()})
+    except (*DAMAGED, ContractError) as error:
+        raise StoreError(f"A prediction in {folder} cannot be read ({type(error).__name__}: {error}).") from error
 
 
 def _put_cells(path: Path, cells: AnnData) -> None:

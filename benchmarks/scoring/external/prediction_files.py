@@ -161,7 +161,7 @@ def predict_from(prediction: CellFile, context: str, perturbation: str, dose: fl
     where = prediction.positions(context, perturbation, dose)
     if not len(where):
         return None
-    return Prediction(prediction.X[where].toarray(), unit="mean" if len(where) == 1 else "cell")
+    return Prediction(prediction.X[where], unit="mean" if len(where) == 1 else "cell")
 
 
 def shared_genes(files: Sequence[CellFile]) -> pd.Index:

@@ -1,12 +1,13 @@
 """Wilcoxon's rank-sum test of every gene, from cells that are sorted once and compared many times.
 
 A set of cells is sorted gene by gene, non-zero values only. Two sorted sets are then compared without sorting again: each
-distinct value of the smaller one is looked up in the larger, from where the last one was found on, by strides that double.
-That is a merge where the sides are alike in size, and a search where one is far larger.
+distinct value of the smaller one is looked up in the larger, from where the last one was found on: stretch by stretch where the
+sides are alike in size, and by strides that double where one is far larger.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -125,12 +126,14 @@ def _sort_sparse(matrix: Cells) -> tuple[Array, Array]:
     """Sort a sparse matrix gene by gene: (values, starts)."""
     import scipy.sparse as sp
 
-    from benchmarks.scoring.metrics.compiled import sort_segments
-
-    columns = sp.csc_matrix(matrix, copy=True)
-    columns.sum_duplicates()
-    columns.data[np.abs(columns.data) <= FLAT] = 0
-    columns.eliminate_zeros()
-    starts = columns.indptr.astype(np.int64)
-    sort_segments(columns.data, starts)
-    return columns.data, starts
+    columns = sp.csc_matrix(matrix)
+    flat = np.abs(columns.data) <= FLAT
+    if flat.any() or not columns.has_canonical_format:
+        columns = columns.copy()
+        columns.sum_duplicates()
+        columns.data[np.abs(columns.data) <= FLAT] = 0
+        columns.eliminate_zeros()
+    values, starts = columns.data.copy(), columns.indptr.astype(np.int64)
+    for first, last in pairwise(starts.tolist()):
+        values[first:last].sort()
+    return values, starts
