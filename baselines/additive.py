@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from baselines.shared.effects import changes, effects, mean_effect_of, shifted, step_of
+from baselines.shared.effects import ByStep, context_means, effects, mean_effect_of, shifted, step_of
 from benchmarks.contract import CONTROL, Baseline, Can, Prediction, Query, Train
 
 
@@ -29,17 +29,16 @@ class Additive:
     """
 
     def fit(self, train: Train, *, seed: int) -> None:
-        self.effects = effects(train)
-        self.noise = cell_noise(train)
+        noise = cell_noise(train)
+        self.singles = ByStep(effects(train), lambda table: SingleEffects(table, noise))
 
     def predict(self, query: Query) -> Prediction:
-        table = changes(self.effects, step_of(query))
-        mean, note = mean_effect_of(query.context, table)
-        means = shrunken_means(table, self.noise)
-        if query.context in means.index:
-            mean = means.loc[query.context].to_numpy()
+        singles = self.singles.of(step_of(query))
+        mean, note = mean_effect_of(query.context, singles.means)
+        if query.context in singles.shrunken.index:
+            mean = singles.shrunken.loc[query.context].to_numpy()
         parts = query.perturbation.split("+")
-        found = {part: single_effect(query.context, part, mean, table) for part in parts}
+        found = {part: singles.of(query.context, part, mean) for part in parts}
         unknown = [part for part in parts if found[part] is None]
         effect, place = mean, ""  # once, where no part is known
         if len(unknown) < len(parts):
@@ -50,18 +49,26 @@ class Additive:
         return shifted(query, effect, note)
 
 
-def single_effect(context: str, perturbation: str, mean: np.ndarray, table: pd.DataFrame) -> np.ndarray | None:
-    """Effect of one perturbation in a context whose mean effect is given; None where it was never trained on."""
-    if (context, perturbation) in table.index:
-        return table.loc[(context, perturbation)].to_numpy()
-    beyond = table - table.groupby(level="context").transform("mean")
-    elsewhere = beyond[beyond.index.get_level_values("perturbation") == perturbation]
-    return None if elsewhere.empty else mean + carry_over(beyond) * elsewhere.mean(axis=0).to_numpy()
+class SingleEffects:
+    """Effects of single perturbations, from the training changes between two doses."""
+
+    def __init__(self, table: pd.DataFrame, noise: pd.Series) -> None:
+        self.table, self.means = table, context_means(table)
+        self.shrunken = shrunken_means(self.means, noise)
+        contexts = table.index.get_level_values("context")
+        self.beyond = table - self.means.loc[contexts].to_numpy()
+        self.carried = carry_over(self.beyond)
+
+    def of(self, context: str, perturbation: str, mean: np.ndarray) -> np.ndarray | None:
+        """Effect of one perturbation in a context whose mean effect is given; None where it was never trained on."""
+        if (context, perturbation) in self.table.index:
+            return self.table.loc[(context, perturbation)].to_numpy()
+        elsewhere = self.beyond[self.beyond.index.get_level_values("perturbation") == perturbation]
+        return None if elsewhere.empty else mean + self.carried * elsewhere.mean(axis=0).to_numpy()
 
 
-def shrunken_means(table: pd.DataFrame, noise: pd.Series) -> pd.DataFrame:
+def shrunken_means(means: pd.DataFrame, noise: pd.Series) -> pd.DataFrame:
     """Mean change of each context, moved towards the mean over contexts by the share that `cell_noise` explains."""
-    means = table.groupby(level="context").mean()
     away = means - means.mean(axis=0)
     own, n = noise.loc[means.index].to_numpy(), len(means)
     expected = (1 - 2 / n) * own + own.sum() / n**2  # of a mean less the mean over contexts, which holds it too

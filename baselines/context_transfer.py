@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from baselines.shared.effects import Step, changes, effects, shifted, step_of
+from baselines.shared.effects import ByStep, Step, effects, shifted, step_of
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 
@@ -18,6 +18,7 @@ class ContextTransfer:
 
     def fit(self, train: Train, *, seed: int) -> None:
         self.effects = effects(train)
+        self.changes = ByStep(self.effects, lambda table: table)
 
     def predict(self, query: Query) -> Prediction:
         rows, note = self._elsewhere(query, step_of(query)), ""
@@ -33,7 +34,7 @@ class ContextTransfer:
         return shifted(query, rows.mean(axis=0).to_numpy(), f"from {contexts}{note}")
 
     def _elsewhere(self, query: Query, step: Step) -> pd.DataFrame:
-        table = changes(self.effects, step)
+        table = self.changes.of(step)
         contexts, perturbations = map(table.index.get_level_values, ("context", "perturbation"))
         return table[(perturbations == query.perturbation) & (contexts != query.context)]
 

@@ -7,12 +7,40 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from baselines.shared.effects import changes, control_means, effects, mean_effect_of, shifted, step_of
+from baselines.shared.effects import ByStep, context_means, control_means, effects, mean_effect_of, shifted, step_of
 from baselines.shared.settings import checked
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 
 MIN_SHARED = 3
 """Training perturbations that two contexts must share to be compared by their effects."""
+
+
+class Changes:
+    """Training changes between two doses, and what they say of contexts and perturbations."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self.table, self.means = table, context_means(table)
+        self._alike: dict[tuple[str, str], tuple[int, float]] = {}
+        self._of_each: dict[str, pd.DataFrame] = {}
+
+    def alike(self, context: str, other: str) -> tuple[int, float]:
+        """Number of perturbations that two contexts share, and the cosine of their changes."""
+        if (context, other) not in self._alike:
+            own, theirs = self._of(context), self._of(other)
+            shared = own.index.intersection(theirs.index)
+            cosine = _cosine(own.loc[shared].to_numpy(), theirs.loc[shared].to_numpy())
+            self._alike[context, other] = len(shared), cosine
+        return self._alike[context, other]
+
+    def of_each_perturbation(self, context: str) -> pd.DataFrame:
+        """Changes of a context's perturbations; means over contexts where it has none."""
+        if context not in self._of_each:
+            own = self._of(context)
+            self._of_each[context] = own if len(own) else self.table.groupby(level="perturbation").mean()
+        return self._of_each[context]
+
+    def _of(self, context: str) -> pd.DataFrame:
+        return self.table[self.table.index.get_level_values("context") == context].droplevel("context")
 
 
 @dataclass
@@ -39,40 +67,36 @@ class Knn:
     __post_init__ = checked(n_neighbours=1)
 
     def fit(self, train: Train, *, seed: int) -> None:
-        self.effects = effects(train)
+        self.changes = ByStep(effects(train), Changes)
         self.controls = control_means(train)
         self.annotation = train.annotation
 
     def predict(self, query: Query) -> Prediction:
-        context, perturbation, table = query.context, query.perturbation, changes(self.effects, step_of(query))
+        context, perturbation, known = query.context, query.perturbation, self.changes.of(step_of(query))
+        table = known.table
         if (context, perturbation) in table.index:
             return shifted(query, table.loc[(context, perturbation)].to_numpy())
         same = table[table.index.get_level_values("perturbation") == perturbation].droplevel("perturbation")
         if len(same):
-            return self._answer(query, table, same, self._context_similarity(context, list(same.index), table))
-        here = table.index.get_level_values("context") == context
-        known = table[here].droplevel("context") if here.any() else table.groupby(level="perturbation").mean()
+            return self._answer(query, known, same, self._context_similarity(context, list(same.index), known))
+        neighbours = known.of_each_perturbation(context)
         own = self._features(perturbation)
-        return self._answer(query, table, known, np.array([jaccard(own, self._features(str(p))) for p in known.index]))
+        similarity = np.array([jaccard(own, self._features(str(p))) for p in neighbours.index])
+        return self._answer(query, known, neighbours, similarity)
 
-    def _answer(
-        self, query: Query, table: pd.DataFrame, neighbours: pd.DataFrame, similarity: np.ndarray
-    ) -> Prediction:
+    def _answer(self, query: Query, known: Changes, neighbours: pd.DataFrame, similarity: np.ndarray) -> Prediction:
         order = np.argsort(-similarity, kind="stable")[: self.n_neighbours]
         order = order[similarity[order] > 0]
         if not len(order):
-            mean, note = mean_effect_of(query.context, table)
+            mean, note = mean_effect_of(query.context, known.means)
             return shifted(query, mean, "; ".join(filter(None, (note, "nothing similar was trained on: mean effect"))))
-        effect = np.average(neighbours.to_numpy()[order], axis=0, weights=similarity[order])
+        effect = np.average(neighbours.iloc[order].to_numpy(), axis=0, weights=similarity[order])
         return shifted(query, effect, f"from {', '.join(map(str, neighbours.index[order]))}")
 
-    def _context_similarity(self, context: str, others: list[str], table: pd.DataFrame) -> np.ndarray:
-        contexts = table.index.get_level_values("context")
-        own, *theirs = (table[contexts == name].droplevel("context") for name in (context, *others))
-        shared = [own.index.intersection(their.index) for their in theirs]
-        if min(map(len, shared)) >= MIN_SHARED:
-            pairs = zip(theirs, shared, strict=True)
-            return np.array([_cosine(own.loc[names].to_numpy(), their.loc[names].to_numpy()) for their, names in pairs])
+    def _context_similarity(self, context: str, others: list[str], known: Changes) -> np.ndarray:
+        found = [known.alike(context, other) for other in others]
+        if min(n_shared for n_shared, _ in found) >= MIN_SHARED:
+            return np.array([cosine for _, cosine in found])
         if context not in self.controls.index:
             return np.ones(len(others))
         profile = self.controls.loc[context].to_numpy()

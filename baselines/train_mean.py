@@ -1,6 +1,6 @@
 """The mean effect of all training perturbations of a context."""
 
-from baselines.shared.effects import changes, effects, mean_effect_of, shifted, step_of
+from baselines.shared.effects import ByStep, context_means, effects, mean_effect_of, shifted, step_of
 from benchmarks.contract import Baseline, Can, Prediction, Query, Train
 
 
@@ -8,10 +8,10 @@ class TrainMean:
     """Move the input cells by the mean effect of the context's training perturbations, between the same doses."""
 
     def fit(self, train: Train, *, seed: int) -> None:
-        self.effects = effects(train)
+        self.means = ByStep(effects(train), context_means)
 
     def predict(self, query: Query) -> Prediction:
-        effect, note = mean_effect_of(query.context, changes(self.effects, step_of(query)))
+        effect, note = mean_effect_of(query.context, self.means.of(step_of(query)))
         return shifted(query, effect, note)
 
 

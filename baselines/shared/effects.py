@@ -16,6 +16,7 @@ from benchmarks.errors import Unsupported
 Step = tuple[float | None, float | None]
 """Doses in nM that a change leads from and to; None: from controls, or to perturbed cells without a dose."""
 Model = TypeVar("Model")
+Made = TypeVar("Made")
 
 
 def averaging(group: np.ndarray) -> sp.csr_matrix:
@@ -70,14 +71,32 @@ def own_changes(table: pd.DataFrame) -> pd.Series:
     return pd.Series(table.to_numpy()[row, column[row]], index=table.index[row])
 
 
-def mean_effect_of(context: str, table: pd.DataFrame) -> tuple[np.ndarray, str]:
-    """Mean of a context's `changes`; of all contexts where it has none, with a note; raises `Unsupported` without any."""
-    if table.empty:
+class ByStep(Generic[Made]):
+    """What `make` makes of the `changes` between two doses, made once for each pair of doses, when it is first asked for."""
+
+    def __init__(self, effects: pd.DataFrame, make: Callable[[pd.DataFrame], Made]) -> None:
+        self.effects, self.make = effects, make
+        self.made: dict[Step, Made] = {}
+
+    def of(self, step: Step) -> Made:
+        """Return what is made of the changes of a step."""
+        if step not in self.made:
+            self.made[step] = self.make(changes(self.effects, step))
+        return self.made[step]
+
+
+def context_means(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean of each context's `changes`: rows contexts, columns genes."""
+    return table.groupby(level="context").mean()
+
+
+def mean_effect_of(context: str, means: pd.DataFrame) -> tuple[np.ndarray, str]:
+    """Look up a context in `context_means`; the mean of all where it has none, with a note; raises `Unsupported` without any."""
+    if means.empty:
         raise Unsupported("no training perturbation has cells at both doses")
-    if context in table.index.get_level_values("context"):
-        return table.xs(context, level="context").mean(axis=0).to_numpy(), ""
-    contexts = table.groupby(level="context").mean()
-    return contexts.mean(axis=0).to_numpy(), f"no training perturbation in {context}: mean of all contexts"
+    if context in means.index:
+        return means.loc[context].to_numpy(), ""
+    return means.mean(axis=0).to_numpy(), f"no training perturbation in {context}: mean of all contexts"
 
 
 def shifted(query: Query, effect: np.ndarray, note: str = "") -> Prediction:
@@ -100,17 +119,17 @@ class ContextModels(Generic[Model]):
         n_components: int,
         solve: Callable[[list[str], np.ndarray, np.ndarray], Model | None],
     ) -> None:
-        self.effects, self.n_components, self.solve = effects, n_components, solve
-        self.solved: dict[Step, dict[str, Model | None]] = {}
+        self.n_components, self.solve = n_components, solve
+        self.by_step = ByStep(effects, self._solved_contexts)
 
     def of(self, query: Query) -> tuple[Model | None, np.ndarray, str]:
         """Return the query's model, the mean effect [gene] and the note of `mean_effect_of`; raises `Unsupported`."""
-        step = step_of(query)
-        table = changes(self.effects, step)
-        if step not in self.solved:
-            contexts = table.groupby(level="context", sort=True)
-            self.solved[step] = {str(c): self._solved(rows.droplevel("context")) for c, rows in contexts}
-        return self.solved[step].get(query.context), *mean_effect_of(query.context, table)
+        models, means = self.by_step.of(step_of(query))
+        return models.get(query.context), *mean_effect_of(query.context, means)
+
+    def _solved_contexts(self, table: pd.DataFrame) -> tuple[dict[str, Model | None], pd.DataFrame]:
+        contexts = table.groupby(level="context", sort=True)
+        return {str(c): self._solved(rows.droplevel("context")) for c, rows in contexts}, context_means(table)
 
     def _solved(self, rows: pd.DataFrame) -> Model | None:
         k = min(self.n_components, len(rows) - 1)

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from anndata import concat
 
-from baselines.additive import Additive, carry_over, cell_noise, shrunken_means
+from baselines.additive import Additive, cell_noise, shrunken_means
 from baselines.knn import Knn, jaccard
-from baselines.shared.effects import changes
+from baselines.shared.effects import context_means
 from benchmarks.contract import CONTROL
 from benchmarks.data.cell_table import read
 from benchmarks.data.expression_space import to_space
@@ -68,8 +68,7 @@ def test_carry_over_to_new_context(other, share, expected):
     screen = profiles(x={"A": [2.0, 0, 0], "B": [0, 2.0, 0]}, y=other, z={})
     model = Additive()
     model.fit(train_of(cells_of(screen)), seed=0)
-    table = changes(model.effects, (None, None))
-    assert carry_over(table - table.groupby(level="context").transform("mean")) == pytest.approx(share)
+    assert model.singles.of((None, None)).carried == pytest.approx(share)
     effect, note = change(model, "z", "A")
     assert effect == pytest.approx(expected, abs=1e-5)
     assert note == "no training perturbation in z: mean of all contexts"
@@ -78,7 +77,7 @@ def test_carry_over_to_new_context(other, share, expected):
 def test_mean_effect_is_shrunk_by_noise():
     """Mean changes 4 and 0 around 2: with noise variances 2 and 0, half a unit of the 4 between them is noise."""
     index = pd.MultiIndex.from_tuples([("x", "A"), ("y", "A")], names=["context", "perturbation"])
-    table = pd.DataFrame([[4.0], [0.0]], index=index)
+    table = context_means(pd.DataFrame([[4.0], [0.0]], index=index))
     means = shrunken_means(table, pd.Series({"x": 2.0, "y": 0.0}))
     assert means[0].tolist() == pytest.approx([2 + 2 * (1 - 0.5 / 4), 2 - 2 * (1 - 0.5 / 4)])
     assert shrunken_means(table, pd.Series({"x": 99.0, "y": 99.0}))[0].tolist() == [2.0, 2.0], "nothing but noise"
@@ -103,7 +102,7 @@ def test_additive_recovers_simulated_pairs():
         truth = np.asarray(cells[(names == pair).to_numpy()].X.mean(axis=0)).ravel() - control
         query = query_of(control, "sim_K562", pair, genes=tuple(cells.var_names))
         found.append(np.corrcoef(model.predict(query).mean() - control, truth)[0, 1])
-        mean.append(np.corrcoef(model.effects.mean(axis=0), truth)[0, 1])
+        mean.append(np.corrcoef(model.singles.effects.mean(axis=0), truth)[0, 1])
     assert np.mean(found) > 0.8
     assert np.mean(found) > np.mean(mean) + 0.2
 

@@ -68,13 +68,13 @@ def test_mean_step_of_other_compounds(build, train):
 
 def test_missing_step_falls_back_to_other_contexts(train):
     found, note = step(TrainMean(), train, raised("y"))
-    assert found == [2.0, 1.0]
+    assert found == pytest.approx([2.0, 1.0], abs=1e-6)
     assert "no training perturbation in y" in note
 
 
 def test_last_step_replaces_unseen_step(train):
     found, note = step(ContextTransfer(), train, raised())
-    assert found == [0.0, 4.0], "D from controls to 10 nM in y"
+    assert found == pytest.approx([0.0, 4.0], abs=1e-6), "D from controls to 10 nM in y"
     assert note == "from y; step from controls to 10 nM taken for the next"
 
 
