@@ -15,6 +15,7 @@ from benchmarks.execution.models.child_model import ChildModel
 from benchmarks.execution.prediction_store import digest_of
 from benchmarks.execution.proof import LEAK, PROVED, prove
 from benchmarks.execution.unit import make_query
+from benchmarks.scoring.scored_fold import mean_profile, take
 from benchmarks.tasks.leakage import HiddenCells
 from benchmarks.training_data import CellsInMemory
 
@@ -52,7 +53,9 @@ def _leak(record: Baseline, screen: Screen, direction: Direction) -> str:
                     continue
                 answers.append(digest_of(prediction))
                 if way == direction:
-                    copies.append(hidden.found_in(prediction, condition)[1])
+                    sides = condition.truth(direction), condition.input(direction)
+                    means = (mean_profile(take(screen.cells, own)) for own in sides)
+                    copies.append(hidden.found_in(prediction, *means)[1])
         finally:
             model.close()
         return answers

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import count, product
@@ -24,10 +26,11 @@ from benchmarks.execution.score_store import get_scores, new_means, open_means, 
 from benchmarks.scoring.endings import FAILURES
 from benchmarks.scoring.evaluate import Scores, Values, condition_facts, metric_table, score_rows
 from benchmarks.scoring.metrics.all_metrics import METRICS
-from benchmarks.scoring.references import calibrate
+from benchmarks.scoring.references import Calibration, calibrate
 from benchmarks.scoring.scored_fold import ScoredFold
 from benchmarks.scoring.scored_set import BlockedFold, Profiles, ScoredSet, scratch, with_retrieval
 from benchmarks.scoring.summaries import summarise_predictions
+from benchmarks.tasks.splits import Split
 from reports.tables import COST_COLUMNS, MODEL_COLUMNS, SCORE_COLUMNS
 
 
@@ -37,7 +40,7 @@ def score(board: Board, folder: Path, execution: Execution, watch: Watcher = ign
     Returns how many conditions failed, of the models that are asked now.
     """
     with threadpool_limits(execution.threads):
-        tables = _tables(board, folder, execution.threads, watch)
+        tables = _tables(board, folder, execution, watch)
     for name, table in tables.items():
         write_csv(table, folder / f"{name}.csv")
     write_json(folder / "notes.json", list(board.plan.notes))
@@ -47,17 +50,15 @@ def score(board: Board, folder: Path, execution: Execution, watch: Watcher = ign
     return len(failed[["fold", "seed", "direction", "model", "context", "perturbation", "dose"]].drop_duplicates())
 
 
-def _tables(board: Board, folder: Path, threads: int, watch: Watcher) -> dict[str, pd.DataFrame]:
+def _tables(board: Board, folder: Path, execution: Execution, watch: Watcher) -> dict[str, pd.DataFrame]:
     """Make every result table of a board."""
-    plan, scoring = board.plan, FoldScoring(board.plan, folder, threads)
+    plan, scoring = board.plan, FoldScoring(board.plan, folder, execution.threads)
     scores, costs, planted, facts = [], [], [], []
     leaks = _leaks(board, folder)
     steps, last = count(), len(plan.splits) * len(plan.directions) + 1
-    for split, direction in product(plan.splits, plan.directions):
+    for split, direction, blocked, calibration in _calibrated(board, scoring, execution.jobs):
         watch(ScoringProgressed(next(steps), last, f"fold {split.fold}, {direction}"))
-        blocked = scoring.of(split, direction)
         fold, known = blocked.fold, blocked.facts()
-        calibration = calibrate(blocked, scoring.expectation())
         labels = plan.labels | {"direction": direction, "fold": split.fold}
         facts.append(condition_facts(fold, known.n_significant_genes, known.bandwidths).assign(**labels))
         planted.append(calibration.planted.assign(**labels))
@@ -83,6 +84,21 @@ def _tables(board: Board, folder: Path, threads: int, watch: Watcher) -> dict[st
         "metrics": metric_table(),
         "models": pd.DataFrame([kept.record for kept in board.models.values()], columns=list(MODEL_COLUMNS)),
     }
+
+
+def _calibrated(
+    board: Board, scoring: FoldScoring, jobs: int
+) -> Iterator[tuple[Split, Direction, BlockedFold, Calibration]]:
+    """Yield every fold and direction with the scores of references and planted predictors, of which `jobs` are made at a time."""
+    tasks = list(product(board.plan.splits, board.plan.directions))
+
+    def make(task: tuple[Split, Direction]) -> tuple[BlockedFold, Calibration]:
+        blocked = scoring.of(*task)
+        return blocked, calibrate(blocked, scoring.expectation())
+
+    with ThreadPoolExecutor(jobs) as threads:
+        for task, found in zip(tasks, threads.map(make, tasks), strict=True):
+            yield *task, *found
 
 
 def _leaks(board: Board, folder: Path) -> dict[tuple[str, Direction], str]:

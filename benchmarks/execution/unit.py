@@ -184,7 +184,8 @@ class Unit:
             with new_means(folder) as file:
                 scored = ScoredSet(blocked.fold, file)
                 for block in blocked.blocks():
-                    answers = [self._answer(model, entry, number, cells, asked) for number in block.numbers]
+                    known = zip(block.numbers, block.truth.profiles, block.fold.start, strict=True)
+                    answers = [self._answer(model, entry, cells, asked, *one) for one in known]
                     scored.add(block, summarise_predictions(block.fold, block.truth, answers.__getitem__))
             outcome = put_scores(folder, scored, outcome)
         except (StoreError, LeakageError):
@@ -206,9 +207,19 @@ class Unit:
             raise asked.stopped
 
     def _answer(
-        self, model: Model, entry: PredictionSet, number: int, cells: CellTable, asked: _Asked
+        self,
+        model: Model,
+        entry: PredictionSet,
+        cells: CellTable,
+        asked: _Asked,
+        number: int,
+        truth: np.ndarray,
+        start: np.ndarray,
     ) -> Prediction | None:
-        """Ask one question, and remember how it ended; None where there is no prediction."""
+        """Ask one question, and remember how it ended; None where there is no prediction.
+
+        `truth` and `start` are mean profiles of the condition [gene], which copies are told by.
+        """
         condition = self.fold.conditions[number]
         query = make_query(condition, entry.direction, cells, self.spec.seed, asked.input)
         asked.input = query.cells, condition.input(entry.direction)
@@ -234,7 +245,7 @@ class Unit:
         asked.digests.append(digest_of(prediction))
         asked.n_rows += prediction.values.shape[0]
         if not self.fold.leaky:
-            rows, what = asked.hidden.found_in(prediction, condition)
+            rows, what = asked.hidden.found_in(prediction, truth, start)
             asked.copied, asked.why = asked.copied + rows, asked.why or what
         return prediction
 

@@ -100,9 +100,10 @@ def test_nearly_empty_cells_may_be_equal():
 def test_predicted_rows_are_compared_with_hidden_cells_only(grid_cells, fold, direction):
     hidden, condition = HiddenCells(grid_cells, fold, direction), fold.conditions[0]
     x = grid_cells.X.toarray()
+    means = [x[own].mean(axis=0) for own in (condition.truth(direction), condition.input(direction))]
 
     def found(positions: np.ndarray, shift: float = 0.0) -> tuple[int, bool]:
-        count, text = hidden.found_in(Prediction(x[positions] + shift, unit="cell"), condition)
+        count, text = hidden.found_in(Prediction(x[positions] + shift, unit="cell"), *means)
         return count, bool(text)
 
     for own in (condition.input(direction), fold.train[:9]):
@@ -117,6 +118,8 @@ def test_predicted_rows_are_compared_with_hidden_cells_only(grid_cells, fold, di
 
 def test_mean_of_hidden_cells_is_found(grid_cells, fold):
     hidden, condition = HiddenCells(grid_cells, fold, "n2p"), fold.conditions[0]
-    truth = grid_cells.X[condition.truth("n2p")].toarray().mean(axis=0, keepdims=True)
-    assert hidden.found_in(Prediction(truth, unit="mean"), condition)[1]
-    assert not hidden.found_in(Prediction(truth + 1e-3, unit="mean"), condition)[1]
+    truth, start = (
+        grid_cells.X[own].toarray().mean(axis=0) for own in (condition.truth("n2p"), condition.input("n2p"))
+    )
+    assert hidden.found_in(Prediction(truth, unit="mean"), truth, start)[1]
+    assert not hidden.found_in(Prediction(truth + 1e-3, unit="mean"), truth, start)[1]
