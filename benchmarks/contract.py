@@ -189,8 +189,12 @@ class Prediction:
         if self.weights is None:
             # an array without a copy in float64; SciPy sums in a matrix's own type, whatever it is asked for
             x = self.values if isinstance(self.values, np.ndarray) else self.values.astype(np.float64)
-            return np.asarray(x.mean(axis=0, dtype=np.float64)).ravel()
+            return np.asarray(x.sum(axis=0, dtype=np.float64)).ravel() / len(self)
         return np.average(self.dense().astype(np.float64), axis=0, weights=self.weights)
+
+    def __len__(self) -> int:
+        """Return the number of profiles."""
+        return int(self.values.shape[0])
 
     def dense(self) -> Float[np.ndarray, "profile gene"]:
         """Return the values as a dense array."""

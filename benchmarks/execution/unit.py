@@ -243,7 +243,7 @@ class Unit:
             store.put_prediction(entry.folder(self.folder), number, prediction)
         asked.endings.append(self._ending(condition, "ok", prediction.note))
         asked.digests.append(digest_of(prediction))
-        asked.n_rows += prediction.values.shape[0]
+        asked.n_rows += len(prediction)
         if not self.fold.leaky:
             rows, what = asked.hidden.found_in(prediction, truth, start)
             asked.copied, asked.why = asked.copied + rows, asked.why or what

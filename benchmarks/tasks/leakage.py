@@ -61,10 +61,10 @@ class HiddenCells:
         place = np.searchsorted(known, own)
         copied = int((known[place[place < len(known)]] == own[place < len(known)]).sum())
         if copied:
-            return copied, f"{copied} of {rows.shape[0]} predicted rows are hidden cells"
+            return copied, f"{copied} of {len(prediction)} predicted rows are hidden cells"
         off, moved = (np.abs(profile - truth).max() for profile in (prediction.mean(), start))
         if off <= MEAN_TOLERANCE < moved:
-            return rows.shape[0], "the predicted mean is the mean of the hidden cells"
+            return len(prediction), "the predicted mean is the mean of the hidden cells"
         return 0, ""
 
 

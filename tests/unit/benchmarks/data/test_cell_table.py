@@ -92,6 +92,8 @@ def test_row_hashes_see_every_value_and_no_order():
     order = np.random.default_rng(0).permutation(shuffled.nnz)
     again = sp.coo_matrix((shuffled.data[order], (shuffled.row[order], shuffled.col[order])), x.shape)
     np.testing.assert_array_equal(row_hashes(again), hashes)
+    np.testing.assert_array_equal(row_hashes(sp.csc_matrix(x)), hashes)
+    np.testing.assert_array_equal(row_hashes(sp.csc_matrix(np.eye(3)), least=2), np.zeros(3))
     x[0, 3] += 1
     assert (row_hashes(x) != hashes).sum() == 1
     assert row_hashes(np.eye(3), least=2).tolist() == [0, 0, 0]
