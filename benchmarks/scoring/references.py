@@ -30,7 +30,16 @@ from benchmarks.data.cell_table import CellTable
 from benchmarks.scoring.evaluate import Scores, Values, score_rows
 from benchmarks.scoring.metrics.rank_sum import Cells
 from benchmarks.scoring.scored_fold import CellSets, ScoredFold, Start, TrainingSummary, take
-from benchmarks.scoring.scored_set import Block, BlockedFold, Facts, Profiles, ScoredSet, block_size, scratch
+from benchmarks.scoring.scored_set import (
+    BLOCK_BYTES,
+    Block,
+    BlockedFold,
+    Facts,
+    Profiles,
+    ScoredSet,
+    block_size,
+    scratch,
+)
 from benchmarks.scoring.summaries import (
     PredictionSummary,
     summarise_cells,
@@ -231,7 +240,8 @@ def planted(blocked: BlockedFold) -> pd.DataFrame:
     if training is None or not all(len(training.perturbed_like(c)) for c in fold.conditions):
         mixtures.remove("mean_effect")
     predictors = [(mixture, share) for mixture in mixtures for share in SHARES if share or mixture == "noise"]
-    size = blocked.size or block_size(fold)
+    held = 8 * REFERENCE_CELLS * len(fold.cells.var_names)  # bytes of a condition's cells and of a mixture, at most
+    size = blocked.size or min(block_size(fold), max(1, BLOCK_BYTES // held))
     with ExitStack() as stack:
         truth = Profiles.new(stack.enter_context(scratch(blocked.folder)), len(fold), len(fold.cells.var_names))
         scored = {name: ScoredSet(fold, stack.enter_context(scratch(blocked.folder))) for name in predictors}
