@@ -59,7 +59,8 @@ LOWERED_Z = -5.0
 HALVINGS = 5
 """Most random halvings of the truth that the split half is averaged over."""
 HALVED = 1_000
-"""Halves that are scored at least, in a fold and direction: of 200 conditions or fewer `HALVINGS` each, of 1,000 one each."""
+"""Halvings in a fold and direction, about: of 200 true states or fewer `HALVINGS` each, of 1,000 one each. In p2n conditions
+share their true states, the controls, and what is drawn of them."""
 U_STATISTICS = ("e_distance", "mmd_rbf")
 """Metrics in which a set of cells does not reach the best value when compared with itself."""
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -199,7 +200,8 @@ def _score_split_half(blocked: BlockedFold) -> Values:
 
         return _score(blocked, predict, cut=cut)[0]
 
-    scored = [score(repeat) for repeat in range(int(np.clip(HALVED // len(blocked.fold), 1, HALVINGS)))]
+    states = {positions.tobytes() for positions in blocked.fold.true_positions()}
+    scored = [score(repeat) for repeat in range(int(np.clip(HALVED // len(states), 1, HALVINGS)))]
     found = {}
     for name, first in scored[0].items():
         values = np.stack([repeat[name].values for repeat in scored])
