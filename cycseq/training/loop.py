@@ -47,6 +47,8 @@ class Run:
     it holds the result alone, and the same call returns that at once; delete it when the model is saved."""
     log: Path | None = None
     """Folder of a TensorBoard log; None writes none."""
+    scratch: Path | None = None
+    """Folder for draws that do not fit in memory, as in `draw_store.served`."""
     until: int | None = None
     """Train for this many epochs and keep the last weights; None keeps the best, and stops when patience runs out."""
 
