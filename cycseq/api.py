@@ -43,7 +43,7 @@ class CycSeq:
     device
         Torch device; "auto" takes CUDA, else MPS, else the CPU.
     report
-        Called once an epoch with (epochs done, most epochs, text).
+        Called when training starts and once an epoch with (epochs done, most epochs, text).
     scratch
         Folder for draws of more than 1 GiB, which are written there once for the time of a training, if they take at most
         a quarter of the free disk; else, and by default, they are computed from the cells whenever they are read. The

@@ -39,7 +39,7 @@ class Run:
     seed: int
     """Seeds the order of the pairs, dropout and the latents' noise."""
     report: Reporter
-    """Called once an epoch with (done, total, text)."""
+    """Called when training starts and once an epoch with (done, total, text)."""
     context: str | None = None
     """The context fine-tuned on; None for pre-training."""
     state: Path | None = None
