@@ -194,22 +194,20 @@ def make_pairs(
         raise DataError(
             f"No condition has perturbed cells to draw from; expected at least {MIN_CELLS_TO_SPLIT} in one."
         )
-    parts = []
-    for group in perturbed:
-        own, pool = group.members, _control_pool(controls, group.batch, vocabulary)
-        if config.unit == "cell":
-            size, n_draws, of_own = 1, len(own), own[:, None]
-        else:
-            size, n_draws = config.cells_per_draw, config.draws_per_condition
-            of_own = own[pick(len(own), size, n_draws, rng)]
-        parts.append((assign(pool[pick(len(pool), size, n_draws, rng)], len(keep)), assign(of_own, len(keep))))
-    times = [own.shape[0] for _, own in parts]
+    single = config.unit == "cell"
+    size = 1 if single else config.cells_per_draw
+    times = [len(group.members) if single else config.draws_per_condition for group in perturbed]
+    ends = np.cumsum(times)
+    of_control, of_perturbed = (np.empty((ends[-1], size), dtype=np.int32) for _ in range(2))
+    for group, n_draws, end in zip(perturbed, times, ends, strict=True):
+        own, pool, rows = group.members, _control_pool(controls, group.batch, vocabulary), slice(end - n_draws, end)
+        of_perturbed[rows] = own[:, None] if single else own[pick(len(own), size, n_draws, rng)]
+        of_control[rows] = pool[pick(len(pool), size, n_draws, rng)]
     doses = np.repeat(np.array([group.dose for group in perturbed], dtype=np.float32), times)
-    of_control, of_perturbed = (sp.vstack(side, format="csr") for side in zip(*parts, strict=True))
     return Pairs(
         cells.x,
-        of_control,
-        of_perturbed,
+        assign(of_control, len(keep)),
+        assign(of_perturbed, len(keep)),
         np.repeat(np.array([group.perturbation for group in perturbed]), times),
         np.repeat(np.array([group.batch for group in perturbed]), times),
         doses[:, None] if vocabulary.dosed else np.zeros((len(doses), 0), dtype=np.float32),
