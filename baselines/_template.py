@@ -34,6 +34,6 @@ BASELINE = Baseline(
     directions=("n2p", "p2n"),
     summary="Input mean plus the mean effect of all training perturbations.",
     source="this file",
-    needs="profiles",  # means and variances; "cells" for a model that reads single cells (train.cells, train.batches)
+    needs="profiles",  # means and variances; "blocks" (train.take, train.batches) or "cells" (train.cells): single cells
     can=Can(unseen_perturbation="ignored", unseen_context="ignored", combination="ignored", dose="ignored"),
 )

@@ -24,6 +24,8 @@ QUICK = {"pretrain_epochs": 8, "finetune_epochs": 4, "draws": 8}
 """Lengths of the presets "paper_quick" and "plus_quick", named so that a run with them is marked quick."""
 FULL_TRAINING = {"pretrain_epochs": 100, "finetune_epochs": 30}
 """The paper's (Hyperparameters)."""
+CELLS_AT_ONCE = 2048
+"""Cells whose values are looked at together."""
 CAN = Can(unseen_perturbation="no", unseen_context="yes", combination="no", dose="yes")
 LIMITS = (
     "The perturbation must have been trained on in some context, or --set {name}.unseen=annotation; predicts draws of 50 "
@@ -52,10 +54,9 @@ class CycSeqPredictor:
     __post_init__ = checked(unseen=("refuse", "annotation"))
 
     def fit(self, train: Train, *, seed: int) -> None:
-        from cycseq import CycSeq, Unseen, lone_cells
+        from cycseq import CellSubset, CycSeq, Unseen, lone_cells
 
-        alone = lone_cells(train.cells)
-        cells = train.cells[~alone] if alone.any() else train.cells
+        cells = CellSubset(train, np.flatnonzero(~lone_cells(train)))
         control = cells.obs["perturbation"] == CONTROL
         contexts = sorted(set(cells.obs.loc[control, "context"]) & set(cells.obs.loc[~control, "context"]))
         if not contexts:
@@ -70,7 +71,7 @@ class CycSeqPredictor:
             train.report(min(offset + done, total), total, text)
 
         self.policy = Unseen(train.annotation, combination="sum") if self.unseen == "annotation" else Unseen()
-        self.model = CycSeq(config, seed=seed, device=train.device, report=report)
+        self.model = CycSeq(config, seed, train.device, report, scratch=train.workdir)
         self.model.pretrain(cells)
         offset = first
         for context in tuned:
@@ -122,7 +123,9 @@ class CycSeqPredictor:
         from cycseq import preset
 
         base = preset(self.variant)
-        signed = train.space == "zscore" or train.cells.X.min() < 0
+        rows = np.arange(len(train.obs))
+        blocks = (train.take(own) for own in np.split(rows, range(CELLS_AT_ONCE, len(rows), CELLS_AT_ONCE)))
+        signed = train.space == "zscore" or any((x.data < 0).any() for x in blocks)
         lengths = {"pretrain": self.pretrain_epochs, "finetune": self.finetune_epochs}
         return replace(
             base,
@@ -146,6 +149,7 @@ def records(name: str, summary: str, **fields: Any) -> tuple[Baseline, ...]:
     common = {
         "build": CycSeqPredictor,
         "source": "Liu et al., CycSeq, IJCAI 2025",
+        "needs": "blocks",
         "full_training": FULL_TRAINING,
         "training": name,
         "resources": {"memory_gb": 16, "gpus": 1, "hours": 24},

@@ -35,6 +35,9 @@ class ScGen:
     the side that is present everywhere (the controls) would also hold contexts where the other is missing, and the
     vector would carry the difference between contexts besides the perturbation. Values are as decoded, not clipped at 0.
 
+    All training cells are in memory: the package would train from a file (a backed AnnData), but its `predict` selects cells of
+    the AnnData that it was trained on twice over, which anndata refuses for one on disk.
+
     Source
     ------
     Lotfollahi, Wolf, Theis, Nature Methods 16, 715-721 (2019), doi:10.1038/s41592-019-0494-8; training length from
@@ -127,7 +130,7 @@ BASELINE = Baseline(
     directions=("n2p", "p2n"),
     summary="Variational autoencoder; adds the mean latent difference between perturbed and control training cells.",
     source="doi:10.1038/s41592-019-0494-8",
-    limits="Knows only perturbations (and doses) that have training cells in some context.",
+    limits="Knows only perturbations (and doses) that have training cells in some context; keeps all training cells in memory.",
     licence="GPL-3.0",
     quick={"epochs": 40, "batch_size": 256},
     full_training={"epochs": 100},

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     import pandas as pd
     import scipy.sparse as sp
     from anndata import AnnData
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
 
 Direction = Literal["n2p", "p2n"]
 Ability = Literal["", "yes", "fallback", "ignored", "no"]
 Unit = Literal["cell", "draw", "mean"]
-Needs = Literal["profiles", "cells"]
+Needs = Literal["profiles", "blocks", "cells"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
 
@@ -127,6 +127,18 @@ class Train:
         return self.data.controls
 
     @property
+    def obs(self) -> pd.DataFrame:
+        """Labels of all training cells, as in `cells`; for a record with `needs="blocks"` or "cells"."""
+        return self.data.obs
+
+    def take(self, rows: Int[np.ndarray, "cell"]) -> sp.csr_matrix:
+        """Read the values of some training cells [cell, gene], float32, by their rows in `obs` and in the order asked for.
+
+        For a record with `needs="blocks"` or "cells".
+        """
+        return self.data.take(rows)
+
+    @property
     def cells(self) -> AnnData:
         """All training cells, read on first use; for a record with `needs="cells"` only.
 
@@ -136,7 +148,9 @@ class Train:
         return self.data.cells
 
     def batches(self, size: int, seed: int) -> Iterator[tuple[sp.csr_matrix, pd.DataFrame]]:
-        """Read all training cells once, shuffled and at most `size` at a time; for a record with `needs="cells"` only.
+        """Read all training cells once, shuffled and at most `size` at a time.
+
+        For a record with `needs="blocks"` or "cells".
 
         Yields values [cell, gene], float32, and labels as in `cells.obs`. The same seed gives the same order. Memory does not
         depend on the number of cells.
@@ -300,8 +314,9 @@ class Baseline:
     source: str
     """Paper or package: "doi:…" or a URL."""
     needs: Needs = "cells"
-    """What `fit` reads: "profiles" (`train.profiles`, `train.controls`), which take no more memory on a larger screen, or
-    "cells" (`train.cells`, `train.batches` too). Reading what was not asked for raises `ContractError`."""
+    """What `fit` reads: "profiles" (`train.profiles`, `train.controls`); "blocks" (`train.obs`, `train.take`,
+    `train.batches` too), single cells, but never all of them at once; or "cells" (`train.cells` too), whose memory grows with
+    the screen, so that `--memory` may rule the model out. Reading what was not asked for raises `ContractError`."""
     limits: str = ""
     """One sentence: what it cannot take."""
     licence: str = ""

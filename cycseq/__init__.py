@@ -2,6 +2,7 @@
 
 from cycseq.api import CycSeq
 from cycseq.config import PRESETS, LossWeights, ModelConfig, Stage, TrainConfig, preset
+from cycseq.data.cell_reader import CellReader, CellSubset
 from cycseq.data.draw_store import DrawStore
 from cycseq.data.vocabulary import Vocabulary, lone_cells
 from cycseq.errors import (
@@ -21,6 +22,8 @@ from cycseq.training.history import History
 
 __all__ = [
     "PRESETS",
+    "CellReader",
+    "CellSubset",
     "CheckpointError",
     "ConfigError",
     "CycSeq",

@@ -7,15 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 from anndata import AnnData
 
 from cycseq.config import TrainConfig
 from cycseq.data import vocabulary
-from cycseq.data.draw_store import DrawStore
+from cycseq.data.cell_reader import CellReader, CellSubset, reader_of
+from cycseq.data.draw_store import DrawStore, served
 from cycseq.data.input_checks import check_text, check_whole, training_cells
-from cycseq.data.loader import PairLoader
 from cycseq.data.sampling import hold_out, training_pairs
-from cycseq.data.vocabulary import NO_PERTURBATION, Vocabulary, check_cells
+from cycseq.data.vocabulary import NO_PERTURBATION, Vocabulary
 from cycseq.devices import resolve
 from cycseq.errors import ConfigError, DataError, NotTrained, UnknownContext
 from cycseq.files import check_place
@@ -42,13 +43,18 @@ class CycSeq:
     device
         Torch device; "auto" takes CUDA, else MPS, else the CPU.
     report
-        Called once an epoch with (epochs done, most epochs, text).
+        Called when training starts and once an epoch with (epochs done, most epochs, text).
+    scratch
+        Folder for draws of more than 1 GiB, which are written there once for the time of a training, if they take at most
+        a quarter of the free disk; else, and by default, they are computed from the cells whenever they are read. The
+        results are the same.
 
     Notes
     -----
     Training cells are AnnData with X in log2 space [cell, gene] (or z-scores with a linear output), sparse or dense,
     and obs columns `perturbation` ("control" for controls; a combination "A+B" is a perturbation of its own),
-    `context`, `batch` and optionally `dose` (nM). A tutorial is in the package's README.md.
+    `context`, `batch` and optionally `dose` (nM); or a `CellReader`: any object with `obs`, `genes` and `take(rows)`, whose
+    values are read some cells at a time, so that memory does not depend on their number. A tutorial is in the package's README.md.
     """
 
     def __init__(
@@ -57,11 +63,13 @@ class CycSeq:
         seed: int = 0,
         device: str = "cpu",
         report: Reporter = lambda done, total, text: None,
+        scratch: PathLike | None = None,
     ) -> None:
         self.config = TrainConfig() if config is None else config
         if not isinstance(self.config, TrainConfig):
             raise ConfigError(f"config is {config!r}; expected a TrainConfig, such as cycseq.preset('plus').")
         self.seed, self.device, self.report = check_whole("seed", seed, 0), resolve(device), report
+        self.scratch = None if scratch is None else Path(scratch)
         self.history: list[History] = []
         self._trained: Trained | None = None
 
@@ -83,7 +91,7 @@ class CycSeq:
         return tuple(sorted(self._trained.fine_tuned)) if self._trained else ()
 
     def pretrain(
-        self, adata: AnnData | DrawStore, *, state: PathLike | None = None, log: PathLike | None = None
+        self, adata: AnnData | CellReader | DrawStore, *, state: PathLike | None = None, log: PathLike | None = None
     ) -> History:
         """Train on all contexts from new weights, which replace the old ones; if anything is raised, the model is unchanged.
 
@@ -114,8 +122,9 @@ class CycSeq:
             networks = self._build(known)
             histories = [folds.train_once(networks, adata.train(self.device), adata.validation(self.device), run)]
         else:
-            known, of_context = vocabulary.from_adata(check_cells(adata)), vocabulary.cells_of_contexts(adata)
-            cells, build_again = training_cells(adata, known, self.config), partial(self._build, known)
+            reader = reader_of(adata)
+            known, of_context = vocabulary.from_adata(reader), vocabulary.cells_of_contexts(reader)
+            cells, build_again = training_cells(reader, known, self.config), partial(self._build, known)
             networks, histories = folds.pretrain(cells, known, build_again, run, self.device)
         self._trained = Trained(self.config, self.seed, known, *networks, of_context)
         self.history = histories
@@ -123,7 +132,7 @@ class CycSeq:
 
     def fine_tune(
         self,
-        adata: AnnData,
+        adata: AnnData | CellReader,
         *,
         context: str,
         new_cells: bool = False,
@@ -162,26 +171,28 @@ class CycSeq:
                 "finetune.epochs is 0 in this configuration, as in the preset 'plus'; expected at least 1. Predict with the "
                 "pre-trained weights, or set it."
             )
-        contexts = vocabulary.labels(check_cells(adata), "context")
+        reader = reader_of(adata)
+        contexts = vocabulary.labels(reader, "context")
         own = contexts == context
         if not own.any():
             found = ", ".join(sorted(set(contexts))) or "none"
             raise DataError(f"No cell has context '{context}'; expected the cells to fine-tune on. Contexts: {found}.")
         # validation cells are known by position: in another order they would mix with those trained on
         before = trained.cells.get(context)
-        if not new_cells and before and before != vocabulary.cells_of_contexts(adata)[context]:
+        if not new_cells and before and before != vocabulary.cells_of_contexts(reader)[context]:
             raise DataError(
                 f"The cells of '{context}' differ from those of pre-training, or are in another order (by obs_names). Give the "
                 "AnnData that pretrain had, or, for cells that were not in it, new_cells=True."
             )
-        cells = training_cells(adata[own], known, self.config)
+        cells = training_cells(CellSubset(reader, np.flatnonzero(own)), known, self.config)
         if (cells.perturbation == NO_PERTURBATION).all():
             raise DataError(f"All {own.sum()} cells of '{context}' are controls; expected perturbed cells as well.")
         held = hold_out(cells, known, self.config, self.seed)[0]
         pairs = training_pairs(cells, known, held, self.config, self.seed)
         generators, critics = deepcopy((trained.generators, trained.critics))
-        train, validation = (PairLoader(part, self.device) for part in pairs)
-        self.history.append(train_stage(generators, critics, train, validation, self._run(context, state, log)))
+        run = self._run(context, state, log)
+        with served(known, pairs, (self.config, self.seed), self.device, self.scratch) as (train, validation):
+            self.history.append(train_stage(generators, critics, train, validation, run))
         trained.fine_tuned[context] = generators
         return self.history[-1]
 
@@ -292,4 +303,4 @@ class CycSeq:
     def _run(self, context: str | None, state: PathLike | None, log: PathLike | None) -> Run:
         stage = self.config.pretrain if context is None else self.config.finetune
         kept, logged = None if state is None else check_place(state), None if log is None else Path(log)
-        return Run(self.config, stage, self.seed, self.report, context, kept, logged)
+        return Run(self.config, stage, self.seed, self.report, context, kept, logged, self.scratch)

@@ -85,9 +85,10 @@ class Display(progress.Progress):
     def _count(self, event: events.Progressed) -> None:
         name, done, total = event.spec.name, event.done, event.total
         self.update(self.bars[name].id, completed=done, total=total, text=event.text)
-        if done:
-            left = (self.bars[name].elapsed or 0.0) / done * max(0, total - done)
-            self._line(name, f"{done} of {total}, {event.text}; about {left / 60:.0f} min left")
+        left = (self.bars[name].elapsed or 0.0) / done * max(0, total - done) if done else None
+        self._line(
+            name, f"{done} of {total}, {event.text}" + ("" if left is None else f"; about {left / 60:.0f} min left")
+        )
 
     def _end(self, event: events.UnitEnded) -> None:
         self.ended += 1

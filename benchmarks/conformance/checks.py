@@ -21,7 +21,7 @@ from benchmarks.data.dataset import load_dataset
 from benchmarks.data.expression_space import to_space
 from benchmarks.errors import ContractError, PluginError, Unsupported, explain
 from benchmarks.execution.models.child_model import ChildModel, Model
-from benchmarks.execution.models.local_model import LocalModel
+from benchmarks.execution.models.local_model import READ_BY, LocalModel
 from benchmarks.execution.models.model_environment import create, environment_of
 from benchmarks.execution.unit import make_query
 from benchmarks.tasks.splits import Split, split
@@ -174,10 +174,11 @@ def survives_saving(case: Case) -> str:
 
 
 def states_what_it_reads(case: Case) -> str:
-    """The record says needs="cells" only if fit reads train.cells or train.batches."""
-    if isinstance(case.model, ChildModel) or case.record.needs == "profiles" or case.model.read.all_cells:
+    """The record asks for no more than fit reads."""
+    needs = case.record.needs
+    if isinstance(case.model, ChildModel) or needs == case.model.read.most:
         return ""
-    return "needs is 'cells', but neither train.cells nor train.batches was read; say needs='profiles'."
+    return f"needs is {needs!r}, but {READ_BY[needs]} was not read; say needs={case.model.read.most!r}."
 
 
 def keeps_random_state(case: Case) -> str:

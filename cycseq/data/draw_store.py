@@ -11,11 +11,14 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import shutil
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from tokenize import TokenError
 from typing import Any, Self
 
@@ -27,15 +30,18 @@ from pydantic import TypeAdapter
 
 from cycseq.config import TrainConfig
 from cycseq.data import vocabulary as vocabularies
+from cycseq.data.cell_reader import CellReader, reader_of
 from cycseq.data.input_checks import check_whole, training_cells
-from cycseq.data.loader import CHUNK, PairBatch, PairLoader, Rows, Source, Statistics, measure
-from cycseq.data.sampling import hold_out, training_pairs
-from cycseq.data.vocabulary import Vocabulary, check_cells
+from cycseq.data.loader import CACHE_BYTES, CHUNK, PairBatch, PairLoader, Rows, Source, Statistics, measure, measured
+from cycseq.data.sampling import Pairs, hold_out, training_pairs
+from cycseq.data.vocabulary import Vocabulary
 from cycseq.errors import ConfigError, DataError
 from cycseq.files import UNREADABLE, check_place, written_whole
 
+SHARE_OF_DISK = 0.25
+"""Share of the free disk that draws of one training may take."""
 FORMAT = "cycseq-draws"
-VERSION = 3
+VERSION = 4
 REMAKE = "Delete the folder, and make the store with DrawStore.from_adata."
 SIDES = ("control", "perturbed")
 WHOLE = ("p", "b", "dose", "means", "checksums")
@@ -48,7 +54,8 @@ SETTINGS = ("unit", "cells_per_draw", "draws_per_condition", "validation", "vali
 class Content:
     """Content of `store.json`."""
 
-    fingerprint: str
+    fingerprints: tuple[str, str]
+    """Hash of the training and of the validation pairs."""
     seed: int
     settings: dict[str, Any]
     n_pairs: tuple[int, int]
@@ -94,6 +101,8 @@ class StoredPairs:
         self.prefetch(rows)
         places = self.first + rows
         sides = [np.ascontiguousarray(side[places]) for side in (self.control, self.perturbed)]
+        for side in (self.control, self.perturbed):
+            release(side)
         new = np.flatnonzero(~self.checked[places])
         for name, values, expected in zip(SIDES, sides, self.checksums, strict=True):
             wrong = places[new][_checksums(values[new]) != expected[places[new]]]
@@ -130,7 +139,7 @@ class DrawStore:
 
     def __init__(self, path: Path, content: Content) -> None:
         self.path, self.vocabulary, self.cells = path, content.vocabulary, content.cells
-        self.seed, self.settings, self.fingerprint = content.seed, content.settings, content.fingerprint
+        self.seed, self.settings, self.fingerprints = content.seed, content.settings, content.fingerprints
         self.variance, (self.n_train, n_validation) = content.variance, content.n_pairs
         n_pairs, n_genes = self.n_train + n_validation, len(self.vocabulary.genes)
         self._x = [self._map(name, (n_pairs, n_genes), np.float32) for name in SIDES]
@@ -167,19 +176,22 @@ class DrawStore:
         raise DataError(f"'{path}' is {found[0]}, version {found[1]}; this release reads {FORMAT}, {VERSION}. {REMAKE}")
 
     @classmethod
-    def from_adata(cls, path: str | Path, adata: AnnData, config: TrainConfig, seed: int = 0) -> Self:
+    def from_adata(cls, path: str | Path, adata: AnnData | CellReader, config: TrainConfig, seed: int = 0) -> Self:
         """Draw from cells what `CycSeq(config, seed).pretrain(adata)` would draw, and `write` it to a folder.
+
+        Of a `CellReader` some cells are in memory at a time.
 
         Raises `DataError` for cells the method cannot read, or if the folder holds something else.
         """
         check_place(path, folder=True)
         check_storable(config)
         check_whole("seed", seed, 0)
-        known = vocabularies.from_adata(check_cells(adata))
-        cells = training_cells(adata, known, config)
+        reader = reader_of(adata)
+        known = vocabularies.from_adata(reader)
+        cells = training_cells(reader, known, config)
         held = hold_out(cells, known, config, seed)[0]
         pairs = training_pairs(cells, known, held, config, seed)
-        return cls.write(path, known, *pairs, (config, seed), vocabularies.cells_of_contexts(adata))
+        return cls.write(path, known, *pairs, (config, seed), vocabularies.cells_of_contexts(reader))
 
     @classmethod
     def write(
@@ -198,9 +210,9 @@ class DrawStore:
         `vocabulary.cells_of_contexts`, which fine-tuning checks. Raises `DataError` if the folder holds something else.
         """
         folder, (config, seed) = Path(path), made_with
-        fingerprint = sha256(f"{train.fingerprint} {validation.fingerprint}".encode()).hexdigest()
+        fingerprints = (train.fingerprint, validation.fingerprint)
         settings = {name: getattr(config, name) for name in SETTINGS}
-        content = Content(fingerprint, seed, settings, (len(train), len(validation)), known, cells or {})
+        content = Content(fingerprints, seed, settings, (len(train), len(validation)), known, cells or {})
         if not folder.exists():
             try:
                 with written_whole(folder) as making:
@@ -213,7 +225,7 @@ class DrawStore:
                 if not folder.exists():  # else another process was first
                     raise
         found = cls.open(folder)
-        if found.fingerprint != fingerprint or found.vocabulary != known:
+        if found.fingerprints != fingerprints or found.vocabulary != known:
             raise DataError(
                 f"'{folder}' holds draws of other cells, names, settings or another seed. Delete it, or give another folder."
             )
@@ -223,11 +235,13 @@ class DrawStore:
         """Pairs to train on."""
         control, perturbed = torch.from_numpy(self._means)
         statistics = Statistics(control, perturbed, self.variance)
-        return PairLoader(self._part(slice(0, self.n_train), "train"), device, statistics, keep=device != "cpu")
+        return PairLoader(
+            self._part(slice(0, self.n_train), self.fingerprints[0]), device, statistics, keep=device != "cpu"
+        )
 
     def validation(self, device: str = "cpu") -> PairLoader:
         """Pairs to validate on."""
-        return PairLoader(self._part(slice(self.n_train, None), "validation"), device, keep=device != "cpu")
+        return PairLoader(self._part(slice(self.n_train, None), self.fingerprints[1]), device, keep=device != "cpu")
 
     def configure(self, config: TrainConfig) -> TrainConfig:
         """Give a configuration this store's settings of the draws."""
@@ -249,11 +263,10 @@ class DrawStore:
                 "CycSeq(store.configure(config), store.seed), or make another store."
             )
 
-    def _part(self, rows: slice, name: str) -> StoredPairs:
+    def _part(self, rows: slice, fingerprint: str) -> StoredPairs:
         p, b, dose = (label[rows] for label in self._labels)
-        named = f"{self.fingerprint} {name}"
         control, perturbed = self._x
-        return StoredPairs(control, perturbed, p, b, dose, rows.start, named, self._checksums, self._checked)
+        return StoredPairs(control, perturbed, p, b, dose, rows.start, fingerprint, self._checksums, self._checked)
 
     def _map(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> np.memmap:
         path = self.path / f"{name}.npy"
@@ -276,6 +289,31 @@ class DrawStore:
         return found
 
 
+@contextmanager
+def served(
+    known: Vocabulary, pairs: tuple[Pairs, Pairs], made_with: tuple[TrainConfig, int], device: str, scratch: Path | None
+) -> Iterator[tuple[PairLoader, PairLoader]]:
+    """Serve the training and validation pairs of a training from memory, a store, or the cells.
+
+    Draws of more than `CACHE_BYTES` are written once to a store in the folder `scratch`, and deleted at the end, where they
+    take at most `SHARE_OF_DISK` of what is free; else they are computed from the cells whenever a batch is read. All give
+    the same draws.
+    """
+    n_bytes = sum(2 * 4 * len(part) * part.n_genes for part in pairs)
+    if scratch is None or not CACHE_BYTES < n_bytes <= SHARE_OF_DISK * shutil.disk_usage(scratch).free:
+        yield PairLoader(pairs[0], device), PairLoader(pairs[1], device)
+        return
+    with TemporaryDirectory(dir=scratch) as folder:
+        store = DrawStore.write(Path(folder) / "draws", known, *pairs, made_with)
+        yield store.train(device), store.validation(device)
+
+
+def release(array: np.memmap) -> None:
+    """Let go of the pages of a file that were read or written; they stay in the system's cache."""
+    if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        array.base.madvise(mmap.MADV_DONTNEED)
+
+
 def _digest(data: bytes) -> str:
     return sha256(data).hexdigest()
 
@@ -290,22 +328,21 @@ def _fill(folder: Path, train: Source, validation: Source) -> tuple[float, dict[
     sides = [np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, shape) for name in SIDES]
     checksums = np.zeros((len(sides), shape[0]), dtype=np.uint32)
 
-    def written(part: Source, start: int) -> Iterator[PairBatch]:
+    for part, start in ((train, 0), (validation, len(train))):
         for rows in np.split(np.arange(len(part)), range(CHUNK, len(part), CHUNK)):
             batch = part.take(rows)
             for side, sums, values in zip(sides, checksums, (batch.control, batch.perturbed), strict=True):
                 side[start + rows] = values.numpy()
                 sums[start + rows] = _checksums(values.numpy())
-            yield batch
-
-    found = measure(written(train, 0))
-    for _ in written(validation, len(train)):
-        pass
-    for side in sides:
-        side.flush()
-    labels = (np.concatenate([getattr(train, name), getattr(validation, name)]) for name in WHOLE[:3])
+                release(side)
+    rows, labels = measured(len(train)), (train.p, train.b, train.dose)
+    found = measure(
+        PairBatch(*(torch.from_numpy(array[part]) for array in (*sides, *labels)))
+        for part in np.split(rows, range(CHUNK, len(rows), CHUNK))
+    )
+    both = (np.concatenate([getattr(train, name), getattr(validation, name)]) for name in WHOLE[:3])
     means = torch.stack([found.control, found.perturbed]).numpy()
-    arrays = dict(zip(WHOLE, (*labels, means, checksums), strict=True))
+    arrays = dict(zip(WHOLE, (*both, means, checksums), strict=True))
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
     return found.variance, {name: _digest(array.tobytes()) for name, array in arrays.items()}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from numbers import Integral
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
 from cycseq.config import Output, TrainConfig
+from cycseq.data.cell_reader import CellReader
 from cycseq.data.sampling import MIN_CELLS_TO_SPLIT, group_cells
 from cycseq.data.vocabulary import CONTROL, NO_PERTURBATION, Cells, Vocabulary, encode
 from cycseq.errors import ConfigError, DataError
@@ -36,13 +39,38 @@ def check_text(name: str, given: object) -> str:
     return given
 
 
-def check_values(x: sp.csr_matrix, output: Output) -> None:
-    """Raise `DataError` for counts, and for values that the output's activation cannot produce, in finite expression."""
-    if not x.nnz:
-        return
-    low, high = float(x.data.min()), float(x.data.max())
-    parts = np.split(x.data, range(AT_A_TIME, len(x.data), AT_A_TIME))
-    if high >= COUNTS_FROM and all(np.array_equal(part, np.rint(part)) for part in parts):
+class Extent(NamedTuple):
+    """What the values of some cells are."""
+
+    low: float
+    """Lowest value; 0 counts where a cell does not have all genes."""
+    high: float
+    whole: bool
+    """Whether all values are whole numbers."""
+    unusable: int
+    """Number of NaN and infinite values."""
+
+
+def extent(blocks: Iterable[sp.csr_matrix]) -> Extent:
+    """Go through the values of cells once, some cells at a time."""
+    low, high, whole, unusable = np.inf, -np.inf, True, 0
+    for x in blocks:
+        if x.shape[0]:
+            low, high = min(low, float(x.min())), max(high, float(x.max()))
+        unusable += int((~np.isfinite(x.data)).sum())
+        parts = np.split(x.data, range(AT_A_TIME, len(x.data), AT_A_TIME))
+        whole = whole and all(np.array_equal(part, np.rint(part)) for part in parts)
+    return Extent(low, high, whole, unusable)
+
+
+def check_values(found: Extent, output: Output) -> None:
+    """Raise `DataError` for NaN and infinite values, counts, and values that the output's activation cannot produce."""
+    low, high = found.low, found.high
+    if found.unusable:
+        raise DataError(
+            f"X has {found.unusable} NaN or infinite values; expected finite ones. Remove or impute them first."
+        )
+    if high >= COUNTS_FROM and found.whole:
         raise DataError(f"X holds whole numbers up to {high:g}: counts; expected log2 values. Take {TO_LOG}.")
     if output == "linear":
         return
@@ -55,17 +83,17 @@ def check_values(x: sp.csr_matrix, output: Output) -> None:
         raise DataError(f"X has values up to {high:g}: no logarithms; expected log2 values. Take {TO_LOG}.")
 
 
-def training_cells(adata: AnnData, vocabulary: Vocabulary, config: TrainConfig) -> Cells:
+def training_cells(adata: AnnData | CellReader, vocabulary: Vocabulary, config: TrainConfig) -> Cells:
     """Encode training cells; raises `DataError` for those that pseudo-pairs cannot honestly be made of.
 
     Values as in `check_values`, or all the same; a condition of one cell, whose draws would all be that cell (not with
     `unit="cell"`); a context with perturbed cells and too few controls.
     """
     cells = encode(adata, vocabulary)
-    check_values(cells.x, config.model.output)
-    low, high = cells.x.min(), cells.x.max()  # of sparse values the zeros count too
-    if low == high:
-        raise DataError(f"X is {low:g} everywhere; expected expression that varies.")
+    found = extent(cells.x.blocks())
+    check_values(found, config.model.output)
+    if found.low == found.high:
+        raise DataError(f"X is {found.low:g} everywhere; expected expression that varies.")
     groups = group_cells(cells, np.ones(len(cells.batch), dtype=bool))
     names = {NO_PERTURBATION: CONTROL} | dict(enumerate(vocabulary.perturbations))
     alone = [f"{names[p]} in {' / '.join(vocabulary.batches[b])}" for b, p, _, own in groups if len(own) == 1]

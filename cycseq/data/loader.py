@@ -17,6 +17,8 @@ CACHE_BYTES = 2**30
 """Draws up to this size are computed or read once and kept on the device; larger sets are computed or read batch by batch."""
 CHUNK = 1024
 """Pairs read, written or translated at a time outside training."""
+MEASURED = 1 << 16
+"""Pairs, evenly spaced, that means and variance of the draws are measured on; all pairs where there are no more."""
 Rows = Int[np.ndarray, " row"]
 
 
@@ -35,7 +37,7 @@ class PairBatch(NamedTuple):
 
 
 class Source(Protocol):
-    """Pseudo-pairs by row, from cells in memory (`sampling.Pairs`) or from a file (`draw_store.StoredPairs`)."""
+    """Pseudo-pairs by row, from cells (`sampling.Pairs`) or from a file (`draw_store.StoredPairs`)."""
 
     @property
     def p(self) -> Int[np.ndarray, " pair"]:
@@ -97,6 +99,15 @@ class PairLoader:
     ) -> Iterator[PairBatch]:
         """Go through all pairs once, in random order if a generator is given; `peers` divide each batch."""
         order = np.arange(len(self)) if rng is None else rng.permutation(len(self))
+        return self._serve(order, batch_size, peers)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Means, on the device, and variance of the draws."""
+        control, perturbed, variance = self._known or measure(self._serve(measured(len(self)), CHUNK, ALONE))
+        return Statistics(control.to(self.device), perturbed.to(self.device), variance)
+
+    def _serve(self, order: Rows, batch_size: int, peers: Peers) -> Iterator[PairBatch]:
         for start in range(0, len(order), batch_size):
             rows = peers.share(order[start : start + batch_size])
             if self._kept is None:
@@ -108,14 +119,13 @@ class PairLoader:
                 index = torch.from_numpy(rows).to(self.device)
                 yield PairBatch(*(part[index] for part in self._kept))
 
-    @cached_property
-    def statistics(self) -> Statistics:
-        """Means, on the device, and variance of all draws."""
-        control, perturbed, variance = self._known or measure(self.epoch(CHUNK))
-        return Statistics(control.to(self.device), perturbed.to(self.device), variance)
-
     def _to_device(self, batch: PairBatch) -> PairBatch:
         return PairBatch(*(part.to(self.device) for part in batch))
+
+
+def measured(n_pairs: int) -> Rows:
+    """Choose the pairs that statistics are measured on."""
+    return np.linspace(0, n_pairs - 1, min(n_pairs, MEASURED)).round().astype(np.int64)
 
 
 def measure(batches: Iterable[PairBatch]) -> Statistics:

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from cycseq.config import TrainConfig
+from cycseq.data.cell_reader import CELLS_AT_ONCE, Values
 from cycseq.data.loader import PairBatch, Rows
 from cycseq.data.vocabulary import CONTROL, NO_PERTURBATION, Cells, Vocabulary
 from cycseq.errors import DataError
@@ -40,8 +41,8 @@ class CellGroup(NamedTuple):
 class Pairs:
     """Pseudo-pairs (k, r): a perturbed draw and a control draw of the same context and batch, labelled k."""
 
-    x: sp.csr_matrix
-    """Expression of all cells [cell, gene]."""
+    x: Values
+    """Expression of all cells [cell, gene], which need not be in memory."""
     control: sp.csr_matrix
     """Assignment of cells to control draws [pair, cell]; rows sum to 1."""
     perturbed: sp.csr_matrix
@@ -61,19 +62,31 @@ class Pairs:
     @property
     def fingerprint(self) -> str:
         """Hash of the cells' expression, their assignment to draws and the draws' labels."""
-        found = sha256(repr((self.x.shape, len(self))).encode())
-        matrices = [(m.indptr, m.indices, m.data) for m in (self.x, self.control, self.perturbed)]
+        found = sha256(f"{self.x.digest} {len(self)}".encode())
+        matrices = [(m.indptr, m.indices, m.data) for m in (self.control, self.perturbed)]
         for array in (*(part for parts in matrices for part in parts), self.p, self.b, self.dose):
             found.update(np.ascontiguousarray(array).data)
         return found.hexdigest()
 
     def take(self, rows: Rows) -> PairBatch:
-        """Compute the draws of some pairs."""
-        draws = (average(side[rows], self.x) for side in (self.control, self.perturbed))
-        return PairBatch(*map(torch.from_numpy, (*draws, self.p[rows], self.b[rows], self.dose[rows])))
+        """Compute the draws of some pairs; about `CELLS_AT_ONCE` cells are in memory at a time.
+
+        Pairs are in the order of their conditions, so that those next to each other are made of the same cells.
+        """
+        control, perturbed = np.empty((2, len(rows), self.n_genes), dtype=np.float32)
+        at_once = max(1, CELLS_AT_ONCE * len(self) // (self.control.nnz + self.perturbed.nnz))
+        order = np.argsort(rows, kind="stable")
+        for places in np.split(order, range(at_once, len(order), at_once)):
+            sides = [side[rows[places]] for side in (self.control, self.perturbed)]
+            cells = np.unique(np.concatenate([side.indices for side in sides]))
+            x = self.x[cells]
+            for out, side in zip((control, perturbed), sides, strict=True):
+                own = (side.data, np.searchsorted(cells, side.indices), side.indptr)
+                out[places] = average(sp.csr_matrix(own, shape=(len(places), len(cells))), x)
+        return PairBatch(*map(torch.from_numpy, (control, perturbed, self.p[rows], self.b[rows], self.dose[rows])))
 
     def prefetch(self, rows: Rows) -> None:
-        """Do nothing: the cells are in memory."""
+        """Do nothing: `take` reads the cells."""
 
 
 def average(assignment: sp.csr_matrix, x: sp.csr_matrix) -> Float[np.ndarray, "draw gene"]:
@@ -181,22 +194,20 @@ def make_pairs(
         raise DataError(
             f"No condition has perturbed cells to draw from; expected at least {MIN_CELLS_TO_SPLIT} in one."
         )
-    parts = []
-    for group in perturbed:
-        own, pool = group.members, _control_pool(controls, group.batch, vocabulary)
-        if config.unit == "cell":
-            size, n_draws, of_own = 1, len(own), own[:, None]
-        else:
-            size, n_draws = config.cells_per_draw, config.draws_per_condition
-            of_own = own[pick(len(own), size, n_draws, rng)]
-        parts.append((assign(pool[pick(len(pool), size, n_draws, rng)], len(keep)), assign(of_own, len(keep))))
-    times = [own.shape[0] for _, own in parts]
+    single = config.unit == "cell"
+    size = 1 if single else config.cells_per_draw
+    times = [len(group.members) if single else config.draws_per_condition for group in perturbed]
+    ends = np.cumsum(times)
+    of_control, of_perturbed = (np.empty((ends[-1], size), dtype=np.int32) for _ in range(2))
+    for group, n_draws, end in zip(perturbed, times, ends, strict=True):
+        own, pool, rows = group.members, _control_pool(controls, group.batch, vocabulary), slice(end - n_draws, end)
+        of_perturbed[rows] = own[:, None] if single else own[pick(len(own), size, n_draws, rng)]
+        of_control[rows] = pool[pick(len(pool), size, n_draws, rng)]
     doses = np.repeat(np.array([group.dose for group in perturbed], dtype=np.float32), times)
-    of_control, of_perturbed = (sp.vstack(side, format="csr") for side in zip(*parts, strict=True))
     return Pairs(
         cells.x,
-        of_control,
-        of_perturbed,
+        assign(of_control, len(keep)),
+        assign(of_perturbed, len(keep)),
         np.repeat(np.array([group.perturbation for group in perturbed]), times),
         np.repeat(np.array([group.batch for group in perturbed]), times),
         doses[:, None] if vocabulary.dosed else np.zeros((len(doses), 0), dtype=np.float32),

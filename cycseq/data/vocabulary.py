@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from anndata import AnnData
 from jaxtyping import Bool, Float, Int, Shaped
 
+from cycseq.data.cell_reader import CellReader, Values, reader_of
 from cycseq.errors import DataError, UnknownBatch, UnknownContext, UnknownPerturbation
 
 CONTROL = "control"
@@ -30,8 +30,8 @@ NO_LABEL = ("", "nan", "None", "<NA>", "NaT")
 class Cells:
     """Cells as arrays; indices point into a `Vocabulary`."""
 
-    x: sp.csr_matrix
-    """Expression [cell, gene], float32."""
+    x: Values
+    """Expression [cell, gene], which need not be in memory."""
     perturbation: Int[np.ndarray, " cell"]
     """`NO_PERTURBATION` for controls."""
     batch: Int[np.ndarray, " cell"]
@@ -72,38 +72,41 @@ class Vocabulary:
         return [index for index, (name, _) in enumerate(self.batches) if name == context]
 
 
-def from_adata(adata: AnnData) -> Vocabulary:
+def from_adata(adata: AnnData | CellReader) -> Vocabulary:
     """Collect the vocabulary of training cells.
 
     Raises `DataError` if a column or a label is missing, a gene is there twice, one perturbation or context is written in
     two ways, doses are not numbers, or there are no perturbed cells.
     """
-    if adata.n_obs == 0 or adata.n_vars == 0:
-        raise DataError(f"The cells are {adata.n_obs} × {adata.n_vars} genes; expected at least one of each.")
-    genes = _genes(adata)
-    perturbation, contexts, batch_names = (labels(adata, name) for name in LABELS)
+    cells = reader_of(adata)
+    n_cells, n_genes = Values(cells).shape
+    if n_cells == 0 or n_genes == 0:
+        raise DataError(f"The cells are {n_cells} × {n_genes} genes; expected at least one of each.")
+    _check_unique(cells.genes)
+    perturbation, contexts, batch_names = (labels(cells, name) for name in LABELS)
     _check_spellings("perturbation", {CONTROL, *perturbation})
     _check_spellings("context", set(contexts))
     perturbed = perturbation != CONTROL
     if not perturbed.any():
-        raise DataError(f"All {adata.n_obs} cells are labelled '{CONTROL}'; expected perturbed cells as well.")
-    given = doses(adata)[perturbed] if "dose" in adata.obs else np.array([])
+        raise DataError(f"All {n_cells} cells are labelled '{CONTROL}'; expected perturbed cells as well.")
+    given = doses(cells)[perturbed] if "dose" in cells.obs else np.array([])
     given = given[~np.isnan(given)]
     return Vocabulary(
-        tuple(genes),
+        tuple(cells.genes),
         tuple(sorted(set(perturbation[perturbed]))),
         tuple(sorted(set(zip(contexts, batch_names, strict=True)))),
         (float(given.min()), float(given.max())) if len(given) else None,
     )
 
 
-def encode(adata: AnnData, vocabulary: Vocabulary) -> Cells:
-    """Turn training cells into arrays.
+def encode(adata: AnnData | CellReader, vocabulary: Vocabulary) -> Cells:
+    """Turn labels of training cells into arrays; values are read later.
 
     Raises `UnknownPerturbation`, `UnknownContext` or `UnknownBatch` for a label the model was not pre-trained on, and
-    `DataError` for other genes, values that are not finite, or perturbed cells without a positive dose where doses are used.
+    `DataError` for other genes, no cells, or perturbed cells without a positive dose where doses are used.
     """
-    perturbation, contexts, batches = (labels(adata, name) for name in LABELS)
+    cells = reader_of(adata)
+    perturbation, contexts, batches = (labels(cells, name) for name in LABELS)
     of_name = {CONTROL: NO_PERTURBATION} | {name: index for index, name in enumerate(vocabulary.perturbations)}
     of_pair = {pair: index for index, pair in enumerate(vocabulary.batches)}
     pairs = list(zip(contexts, batches, strict=True))
@@ -119,17 +122,19 @@ def encode(adata: AnnData, vocabulary: Vocabulary) -> Cells:
     logs = np.zeros(len(index), dtype=np.float32)
     if vocabulary.dosed:
         perturbed = index != NO_PERTURBATION
-        given = doses(adata)[perturbed]
+        given = doses(cells)[perturbed]
         bad = int((~(np.isfinite(given) & (given > 0))).sum())
         if bad:
             raise DataError(f"{bad} perturbed cells have no positive dose; expected a dose in nM for all or for none.")
         logs[perturbed] = np.log10(given)
-    return Cells(expression(adata, vocabulary.genes), index, pair, logs)
+    return Cells(expression(cells, vocabulary.genes), index, pair, logs)
 
 
-def expression(adata: AnnData, genes: Sequence[str]) -> sp.csr_matrix:
-    """Read X as a float32 CSR matrix [cell, gene]; raises `DataError` for other genes, no cells, or NaN and infinite values."""
-    given = _genes(adata)
+def expression(adata: AnnData | CellReader, genes: Sequence[str]) -> Values:
+    """Make the expression of cells readable; raises `DataError` for other genes or no cells."""
+    cells = reader_of(adata)
+    given = list(cells.genes)
+    _check_unique(given)
     lacking = sorted(set(genes) - set(given))
     if lacking:
         raise DataError(
@@ -142,28 +147,12 @@ def expression(adata: AnnData, genes: Sequence[str]) -> sp.csr_matrix:
             f"The model's {len(genes)} genes are there, {what}; expected the same genes in the same order. "
             "Select them: adata[:, list(model.vocabulary.genes)]."
         )
-    if adata.n_obs == 0:
+    if not len(cells.obs):
         raise DataError("There are no cells; expected at least one. Look at how they were selected.")
-    x = sp.csr_matrix(adata.to_memory().X if adata.isbacked else adata.X, dtype=np.float32)
-    bad = int((~np.isfinite(x.data)).sum())
-    if bad:
-        raise DataError(f"X has {bad} NaN or infinite values; expected finite ones. Remove or impute them first.")
-    return x
+    return Values(cells)
 
 
-def check_cells(given: object) -> AnnData:
-    """Return the cells; raises `DataError` for what is no AnnData, has no X, or has a column of obs twice."""
-    if not isinstance(given, AnnData):
-        raise DataError(f"The cells are given as {type(given).__name__}; expected an AnnData.")
-    if given.X is None:
-        raise DataError("The cells have no X; expected log2 expression. If a layer has it: adata.X = adata.layers[…].")
-    twice = sorted(set(given.obs.columns[given.obs.columns.duplicated()]))
-    if twice:
-        raise DataError(f"obs has the column(s) {', '.join(map(str, twice))} twice; expected one of each.")
-    return given
-
-
-def labels(adata: AnnData, name: str) -> Shaped[np.ndarray, " cell"]:
+def labels(adata: AnnData | CellReader, name: str) -> Shaped[np.ndarray, " cell"]:
     """Read a column of labels as text; raises `DataError` if the column or a label is missing."""
     column = _column(adata, name)
     text = column.astype(str).to_numpy(dtype=object)
@@ -175,7 +164,7 @@ def labels(adata: AnnData, name: str) -> Shaped[np.ndarray, " cell"]:
     return text
 
 
-def doses(adata: AnnData) -> Float[np.ndarray, " cell"]:
+def doses(adata: AnnData | CellReader) -> Float[np.ndarray, " cell"]:
     """Read the doses in nM, NaN where there is none; raises `DataError` if one is not a number."""
     column = _column(adata, "dose")
     numbers = pd.to_numeric(column.astype(object), errors="coerce").to_numpy(dtype=np.float64)
@@ -187,23 +176,23 @@ def doses(adata: AnnData) -> Float[np.ndarray, " cell"]:
     return numbers
 
 
-def cells_of_contexts(adata: AnnData) -> dict[str, str]:
+def cells_of_contexts(adata: AnnData | CellReader) -> dict[str, str]:
     """Hash the names of each context's cells in their order."""
     found: dict[str, Any] = defaultdict(sha256)
-    for name, context in zip(map(str, adata.obs_names), labels(adata, "context"), strict=True):
+    for name, context in zip(map(str, adata.obs.index), labels(adata, "context"), strict=True):
         found[str(context)].update(f"{name}\n".encode())
     return {context: digest.hexdigest() for context, digest in found.items()}
 
 
-def lone_cells(adata: AnnData) -> Bool[np.ndarray, " cell"]:
+def lone_cells(adata: AnnData | CellReader) -> Bool[np.ndarray, " cell"]:
     """Mark cells that are the only one of their (context, batch), perturbation and dose.
 
     A draw of such a condition is the one cell, whatever c_s; training refuses it. `adata[~lone_cells(adata)]` leaves
     them out. Raises `DataError` if a column or a label is missing.
     """
-    check_cells(adata)
-    table = pd.DataFrame({name: labels(adata, name) for name in LABELS})
-    table["dose"] = doses(adata) if "dose" in adata.obs else 0.0
+    cells = reader_of(adata)
+    table = pd.DataFrame({name: labels(cells, name) for name in LABELS})
+    table["dose"] = doses(cells) if "dose" in cells.obs else 0.0
     table.loc[table["perturbation"] == CONTROL, "dose"] = 0.0  # as in training, where a control has none
     return (table.groupby([*LABELS, "dose"], dropna=False)["batch"].transform("size") == 1).to_numpy()
 
@@ -213,7 +202,7 @@ def same_parts(one: str, other: str) -> bool:
     return one == other or sorted(one.split("+")) == sorted(other.split("+"))
 
 
-def _column(adata: AnnData, name: str) -> pd.Series:
+def _column(adata: AnnData | CellReader, name: str) -> pd.Series:
     if name not in adata.obs:
         raise DataError(f"obs lacks the column(s) {name}; it has {', '.join(adata.obs.columns) or 'none'}.")
     return adata.obs[name]
@@ -232,14 +221,14 @@ def _check_spellings(column: str, names: set[str]) -> None:
         )
 
 
-def _genes(adata: AnnData) -> list[str]:
-    twice = list(map(str, adata.var_names[adata.var_names.duplicated()].unique()))
+def _check_unique(genes: Sequence[str]) -> None:
+    names = pd.Index(genes)
+    twice = list(names[names.duplicated()].unique())
     if twice:
         raise DataError(
             f"{len(twice)} genes are there more than once: {_some(twice)}; expected one column per gene. Keep one, "
             "adata[:, ~adata.var_names.duplicated()], or rename them, adata.var_names_make_unique()."
         )
-    return list(map(str, adata.var_names))
 
 
 def _some(names: Sequence[str]) -> str:

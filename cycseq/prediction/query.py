@@ -12,9 +12,10 @@ from anndata import AnnData
 from jaxtyping import Float, Int
 
 from cycseq.config import TrainConfig
-from cycseq.data.input_checks import check_text, check_values, check_whole
+from cycseq.data.cell_reader import check_adata
+from cycseq.data.input_checks import check_text, check_values, check_whole, extent
 from cycseq.data.sampling import average, query_draws
-from cycseq.data.vocabulary import CONTROL, Vocabulary, check_cells, doses, expression, labels, same_parts
+from cycseq.data.vocabulary import CONTROL, Vocabulary, doses, expression, labels, same_parts
 from cycseq.errors import ConfigError, DataError, UnknownBatch, UnknownContext
 from cycseq.prediction.unseen import Mixture, Unseen, mixture
 
@@ -72,7 +73,7 @@ def queries(
     Without a perturbation, perturbed cells are grouped by their own, by dose, and by context if none is given; controls
     are left out. Raises `ConfigError` and `DataError` as `CycSeq.predict` and `latent`.
     """
-    check_cells(adata)
+    check_adata(adata)
     check_whole("seed", seed, 0)
     if not isinstance(unseen, Unseen):
         raise ConfigError(f"unseen is {unseen!r}; expected cycseq.Unseen(…).")
@@ -106,8 +107,8 @@ def read(query: Query, known: Vocabulary, config: TrainConfig) -> QueryDraws:
     adata = query.cells
     perturbation = mixture(query.perturbation, known.perturbations, query.unseen)
     log_dose, of_dose = _dose(query, known)
-    x = expression(adata, known.genes)
-    check_values(x, config.model.output)
+    x = expression(adata, known.genes)[np.arange(adata.n_obs)]
+    check_values(extent([x]), config.model.output)
     _check_state(query)
     given = labels(adata, "batch") if "batch" in adata.obs else np.full(adata.n_obs, "")
     names, of_cell = np.unique(given.astype(str), return_inverse=True)

@@ -15,9 +15,9 @@ from collections import defaultdict
 from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 from jaxtyping import Float, Int
 
+from cycseq.data.cell_reader import CELLS_AT_ONCE, Values
 from cycseq.data.sampling import CellGroup, Mask, group_cells
 from cycseq.data.vocabulary import NO_PERTURBATION, Cells, Vocabulary
 from cycseq.model import Effects
@@ -101,16 +101,17 @@ def _changes(cells: Cells, of_batch: Int[np.ndarray, " batch"], keep: Mask, cent
     return _Changes(values, contexts, perturbations, own_noise, control_noise, noise, np.stack(terms, axis=1))
 
 
-def _moments(x: sp.csr_matrix, groups: list[CellGroup]) -> tuple[Float[np.ndarray, "condition gene"], Genes]:
+def _moments(x: Values, groups: list[CellGroup]) -> tuple[Float[np.ndarray, "condition gene"], Genes]:
     """Mean of each condition, and the variance of a cell within its condition, pooled over conditions."""
     size = np.array([len(group.members) for group in groups])
-    members = np.concatenate([group.members for group in groups])
-    starts = np.concatenate([[0], np.cumsum(size)])
-    own = x[members].astype(np.float64)
-    sums = sp.csr_matrix((np.ones(len(members)), np.arange(len(members)), starts), shape=(len(groups), len(members)))
-    means = (sums @ own).toarray() / size[:, None]
-    squares = np.asarray(own.multiply(own).sum(axis=0)).ravel()
-    variance = (squares - size @ np.square(means)) / max(len(members) - len(groups), 1)
+    means, squares = np.zeros((len(groups), x.shape[1])), np.zeros(x.shape[1])
+    for total, group in zip(means, groups, strict=True):
+        for members in np.split(group.members, range(CELLS_AT_ONCE, len(group.members), CELLS_AT_ONCE)):
+            own = x[members]
+            np.add.at(total, own.indices, own.data.astype(np.float64))
+            np.add.at(squares, own.indices, np.square(own.data.astype(np.float64)))
+    means /= size[:, None]
+    variance = (squares - size @ np.square(means)) / max(size.sum() - len(groups), 1)
     return means, np.maximum(variance, LEAST_VARIANCE)
 
 

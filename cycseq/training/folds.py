@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cycseq.config import TrainConfig
+from cycseq.data.draw_store import served
 from cycseq.data.loader import CHUNK, PairBatch, PairLoader
 from cycseq.data.sampling import VALIDATION_DRAWS, Mask, group_cells, hold_out, make_pairs, split_cells, training_pairs
 from cycseq.data.vocabulary import Cells, Vocabulary
@@ -45,7 +46,8 @@ def pretrain(
     def train(fold: Mask, how: Run) -> tuple[Networks, History]:
         pairs = training_pairs(cells, vocabulary, fold, config, run.seed)
         networks = build()
-        return networks, train_once(networks, PairLoader(pairs[0], device), PairLoader(pairs[1], device), how)
+        with served(vocabulary, pairs, (config, run.seed), device, run.scratch) as loaders:
+            return networks, train_once(networks, *loaders, how)
 
     histories, evidence = [], []
     for number, fold in enumerate(held):

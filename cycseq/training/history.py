@@ -112,13 +112,13 @@ class History:
 
 def line(history: History, total: int) -> str:
     """Summarise the last epoch: time, validation errors and those of copying the input."""
-    last, copy = history.epochs[-1], history.references.copy
-    errors, each = last.validation.errors, last.seconds / last.number
-    left = timedelta(seconds=round(each * (total - last.number)))
-    return (
-        f"{history.name}: epoch {last.number}/{total}, {each:.1f} s an epoch, {left} left; validation error "
-        f"n2p {errors.n2p:.4f} (copy {copy.n2p:.4f}), p2n {errors.p2n:.4f} (copy {copy.p2n:.4f})"
-    )
+    last, copy, when = history.epochs[-1], history.references.copy, "not trained yet"
+    if last.number:
+        each = last.seconds / last.number
+        left = timedelta(seconds=round(each * (total - last.number)))
+        when = f"epoch {last.number}/{total}, {each:.1f} s an epoch, {left} left"
+    errors = last.validation.errors
+    return f"{history.name}: {when}; validation error n2p {errors.n2p:.4f} (copy {copy.n2p:.4f}), p2n {errors.p2n:.4f} (copy {copy.p2n:.4f})"
 
 
 @contextmanager
@@ -144,8 +144,7 @@ def watching(report: Reporter, total: int, log: Path | None, first_epoch: int) -
             for name, value in history.table().iloc[-1].drop(["epoch", "kept"]).items():
                 writer.add_scalar(f"{history.name}/{name}".replace(" ", "_"), float(value), number)
             writer.flush()
-        if number:
-            report(number, total, line(history, total))
+        report(number, total, line(history, total))
 
     try:
         yield publish

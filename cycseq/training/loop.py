@@ -39,7 +39,7 @@ class Run:
     seed: int
     """Seeds the order of the pairs, dropout and the latents' noise."""
     report: Reporter
-    """Called once an epoch with (done, total, text)."""
+    """Called when training starts and once an epoch with (done, total, text)."""
     context: str | None = None
     """The context fine-tuned on; None for pre-training."""
     state: Path | None = None
@@ -47,6 +47,8 @@ class Run:
     it holds the result alone, and the same call returns that at once; delete it when the model is saved."""
     log: Path | None = None
     """Folder of a TensorBoard log; None writes none."""
+    scratch: Path | None = None
+    """Folder for draws that do not fit in memory, as in `draw_store.served`."""
     until: int | None = None
     """Train for this many epochs and keep the last weights; None keeps the best, and stops when patience runs out."""
 

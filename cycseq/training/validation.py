@@ -67,12 +67,12 @@ class _DrawSpread:
     """Standard deviation within conditions, from the differences of draws that follow each other."""
 
     def __init__(self) -> None:
-        self.squares: list[Tensor] = []
+        self.squares: list[float] = []
         self.count = 0
 
     def add(self, x: Expression, same: Bool[Tensor, " step"]) -> None:
         """Add samples; `same` says whether samples i and i + 1 are of one condition."""
-        self.squares.append((x[1:][same] - x[:-1][same]).square().sum())
+        self.squares.append((x[1:][same] - x[:-1][same]).square().sum().item())
         self.count += int(same.sum()) * x.shape[1]
 
     def value(self) -> float:
@@ -84,18 +84,18 @@ def references(train: PairLoader, validation: PairLoader) -> References:
     """Compute the errors of copying the input and of adding the mean training effect, and the spread of the data."""
     control, perturbed, _ = train.statistics
     shift, n_genes = perturbed - control, len(control)
-    squares: dict[str, list[Tensor]] = {"copy": [], "n2p": [], "p2n": [], "perturbed": []}
+    squares: dict[str, list[float]] = {"copy": [], "n2p": [], "p2n": [], "perturbed": []}
     n_batches = int(validation.source.b.max()) + 1
     sums = torch.zeros(n_batches, n_genes, dtype=torch.float64)
     draw = {direction: _DrawSpread() for direction in DIRECTIONS}
     for batch in validation.epoch(CHUNK):
         change = batch.perturbed - batch.control
         for name, difference in (("copy", change), ("n2p", change - shift), ("p2n", shift - change)):
-            squares[name].append(difference.square().sum())
+            squares[name].append(difference.square().sum().item())
         for direction, spread in draw.items():
             spread.add(batch.sides(direction)[1], _same_condition(batch))
         values = batch.perturbed.cpu().double()
-        squares["perturbed"].append(values.square().sum())
+        squares["perturbed"].append(values.square().sum().item())
         sums.index_add_(0, batch.b.cpu(), values)
     count = len(validation) * n_genes
     copy, n2p, p2n, total = (_total(parts) / count for parts in squares.values())
@@ -111,14 +111,14 @@ def evaluate(generators: Generators, validation: PairLoader) -> Report:
     """Translate all validation draws with latent means, in evaluation mode."""
     training, source = generators.training, validation.source
     generators.eval()
-    squares: dict[str, list[Tensor]] = {direction: [] for direction in DIRECTIONS}
+    squares: dict[str, list[float]] = {direction: [] for direction in DIRECTIONS}
     mus: dict[str, list[Tensor]] = {direction: [] for direction in DIRECTIONS}
     draw = {direction: _DrawSpread() for direction in DIRECTIONS}
     controls = torch.zeros(int(source.b.max()) + 1, source.n_genes, device=validation.device)
     for batch in validation.epoch(CHUNK):
         for direction in DIRECTIONS:
             out, (_, target) = translate_batch(generators, batch, direction), batch.sides(direction)
-            squares[direction].append((out.x_hat - target).square().sum())
+            squares[direction].append((out.x_hat - target).square().sum().item())
             mus[direction].append(out.mu)
             draw[direction].add(out.x_hat, _same_condition(batch))
         controls.index_add_(0, batch.b, batch.control)
@@ -139,9 +139,12 @@ def translate_batch(generators: Generators, batch: PairBatch, direction: str) ->
     return generator(batch.sides(direction)[0], generator.condition(batch.p, batch.b, batch.dose))
 
 
-def _total(parts: list[Tensor]) -> float:
-    """Add up on the CPU in float64, which not every device has."""
-    return torch.stack(parts).cpu().double().sum().item()
+def _total(parts: list[float]) -> float:
+    """Add up in float64, which not every device has.
+
+    Numbers, not tensors: small tensors that are kept between large ones that are not would split up the heap, which then grows.
+    """
+    return torch.tensor(parts, dtype=torch.float64).sum().item()
 
 
 def _same_condition(batch: PairBatch) -> Bool[Tensor, " step"]:
@@ -166,6 +169,6 @@ def _spread(n2p: Generator, validation: PairLoader, controls: Float[Tensor, "bat
             labels = (torch.from_numpy(part[rows]).to(device) for part in (source.p, source.b, source.dose))
             made.append(n2p(profile.expand(len(rows), -1), n2p.condition(*labels)).x_hat)
         predicted = torch.cat(made)
-        squares.append((predicted - predicted.mean(dim=0)).square().sum())
+        squares.append((predicted - predicted.mean(dim=0)).square().sum().item())
         count += predicted.numel()
     return math.sqrt(_total(squares) / count)

@@ -167,7 +167,7 @@ def _train(given: argparse.Namespace) -> dict[str, float]:
     sizes = Sizes(given.genes, given.perturbations, N_BATCHES)
     torch.manual_seed(0)
     nets = Generators(sizes, config.model), Critics(sizes, config.model)
-    stepper = Stepper(*nets, config, config.pretrain, train.variance())
+    stepper = Stepper(*nets, config, config.pretrain, train.statistics.variance)
     steps, reads = [], []
     for batch in _timed(train, given.steps, reads):
         begun = time.perf_counter()
@@ -182,7 +182,7 @@ def _train(given: argparse.Namespace) -> dict[str, float]:
         "step": statistics.median(steps) + statistics.median(reads),
         "read": statistics.median(reads),
         "cached": statistics.median(cached),
-        "validated": store.n_validation,
+        "validated": len(store.validation()),
         "validation": time.perf_counter() - begun,
     }
 

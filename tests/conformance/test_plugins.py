@@ -139,7 +139,12 @@ def test_dependence_on_earlier_queries_is_found(screen: Screen, tmp_path: Path) 
         ("profiles", "self.x = train.profiles.mean, train.controls.X.sum()", set()),
         ("cells", "self.x = train.profiles.mean, train.controls.X.sum()", {"states_what_it_reads"}),
         ("cells", "self.x = train.cells.n_obs", set()),
-        ("cells", "self.x = len(list(train.batches(100, seed)))", set()),
+        ("cells", "self.x = len(list(train.batches(100, seed)))", {"states_what_it_reads"}),
+        ("blocks", "self.x = len(list(train.batches(100, seed)))", set()),
+        ("blocks", "self.x = train.take(np.arange(3)[::-1]).sum(), len(train.obs)", set()),
+        ("blocks", "self.x = train.profiles.mean", {"states_what_it_reads"}),
+        ("blocks", "self.x = train.cells.n_obs", {"runs"}),
+        ("profiles", "self.x = train.take(np.arange(3))", {"runs"}),
         ("profiles", "train.controls.X.data[:] = 0", {"runs"}),
     ],
 )

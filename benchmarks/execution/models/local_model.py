@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,13 @@ from benchmarks.contract import Baseline, Needs, Persistent, Prediction, Predict
 from benchmarks.data.store.content_hash import digest
 from benchmarks.errors import ContractError, Unsupported
 from benchmarks.training_data import TrainingData
+
+READ_BY: Mapping[Needs, str] = {
+    "profiles": "train.profiles and train.controls",
+    "blocks": "train.obs, train.take or train.batches",
+    "cells": "train.cells",
+}
+"""How `fit` reads what a record asks for."""
 
 
 class LocalModel:
@@ -106,17 +114,17 @@ class _Reading(TrainingData):
     def __init__(self, data: TrainingData, needs: Needs) -> None:
         self.data, self.needs, self.genes = data, needs, data.genes
         self.before: dict[str, str] = {}
-        self.all_cells = False
-        """Whether cells or batches were asked for."""
+        self.most: Needs = "profiles"
+        """The most that was read."""
 
     @property
     def obs(self) -> pd.DataFrame:
         """Labels of all training cells."""
-        return self._allowed.obs
+        return self._allowed("blocks").obs
 
     def take(self, rows: np.ndarray) -> sp.csr_matrix:
         """Read the values of some training cells."""
-        return self._allowed.take(rows)
+        return self._allowed("blocks").take(rows)
 
     @property
     def profiles(self) -> Profiles:
@@ -131,20 +139,21 @@ class _Reading(TrainingData):
     @property
     def cells(self) -> AnnData:
         """All training cells."""
-        return self._remembered("cells", self._allowed)
+        return self._remembered("cells", self._allowed("cells"))
 
     def changed(self) -> bool:
         """Whether cells that were read are not as they were."""
         return any(digest(getattr(self.data, name)) != before for name, before in self.before.items())
 
-    @property
-    def _allowed(self) -> TrainingData:
-        if self.needs != "cells":
+    def _allowed(self, what: Needs) -> TrainingData:
+        """Give the data if the record asks for them; each of `Needs` includes those before it."""
+        rank = get_args(Needs).index
+        if rank(what) > rank(self.needs):
             raise ContractError(
-                "fit read train.cells or train.batches, and the record says needs='profiles'; say needs='cells', or use "
-                "train.profiles and train.controls."
+                f"fit read {READ_BY[what]}, and the record says needs={self.needs!r}; say needs={what!r}, or read less: "
+                f"{READ_BY[self.needs]}."
             )
-        self.all_cells = True
+        self.most = max(self.most, what, key=rank)
         return self.data
 
     def _remembered(self, name: str, data: TrainingData) -> AnnData:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -32,7 +32,7 @@ CELLS_AT_ONCE = 2048
 
 
 def put_train(train: Train, folder: Path, needs: Needs = "cells") -> None:
-    """Write a `Train` but its progress function and working folder; all training cells only where they are needed."""
+    """Write a `Train` but its progress function and working folder; training cells only where they are needed."""
     annotation = {gene: sorted(terms) for gene, terms in train.annotation.items()}
     names = {"space": train.space, "perturbation_type": train.perturbation_type, "device": train.device}
     (folder / f"{TRAIN}.json").write_text(json.dumps({**names, "annotation": annotation}), encoding="utf-8")
@@ -40,7 +40,7 @@ def put_train(train: Train, folder: Path, needs: Needs = "cells") -> None:
     np.save(folder / MEAN, train.profiles.mean)
     np.save(folder / VARIANCE, train.profiles.variance)
     _put_cells(folder / CONTROLS, train.controls)
-    if needs == "cells":
+    if needs != "profiles":
         _put_table(folder / f"{CELLS}.npz", train.data.obs)
         _put_values(folder / CELLS, train.data)
 
@@ -80,21 +80,24 @@ class UnitFiles(TrainingData):
     @cached_property
     def cells(self) -> AnnData:
         """All training cells; values are read from the disk when they are used."""
-        return _as_cells(self._values, self.obs, self.genes)
+        return _as_cells([self._values("data", "c"), self._values("indices", "c"), self._ends], self.obs, self.genes)
 
     def take(self, rows: np.ndarray) -> sp.csr_matrix:
-        """Read the values of some training cells."""
-        data, indices, ends = self._values
+        """Read the values of some training cells; the files are mapped for as long as that takes, so that no pages are kept."""
+        data, indices, ends = self._values("data", "r"), self._values("indices", "r"), self._ends
         spans = [slice(ends[row], ends[row + 1]) for row in rows]
         own = np.cumsum([0, *(span.stop - span.start for span in spans)])
         parts = [np.concatenate([array[:0], *(array[span] for span in spans)]) for array in (data, indices)]
         return sp.csr_matrix((*parts, own), shape=(len(rows), len(self.genes)))
 
     @cached_property
-    def _values(self) -> list[np.ndarray]:
-        """Values, gene indices, and where each cell's end."""
-        names = ("data", "indices", "indptr")
-        return [np.load(self.folder / f"{CELLS}_{name}.npy", mmap_mode="c") for name in names]
+    def _ends(self) -> np.ndarray:
+        """Where the values of each cell end."""
+        return np.load(self.folder / f"{CELLS}_indptr.npy")
+
+    def _values(self, name: str, mode: Literal["r", "c"]) -> np.ndarray:
+        """Values ("data") or gene indices of all training cells, mapped."""
+        return np.load(self.folder / f"{CELLS}_{name}.npy", mmap_mode=mode)
 
 
 def put_query(query: Query, folder: Path, *, cells: bool = True) -> None:

@@ -282,15 +282,15 @@ def test_dense_and_sparse_cells_train_the_same(screen, config):
     assert np.array_equal(*made)
 
 
-def test_progress_is_reported_once_an_epoch(screen, make_config):
+def test_progress_is_reported_at_the_start_and_once_an_epoch(screen, make_config):
     calls = []
     model = CycSeq(
         make_config(pretrain=Stage("pretrain", 3, 256, 1e-3, "adam", 3)),
         report=lambda done, total, text: calls.append((done, total, text)),
     )
     model.pretrain(screen)
-    assert [call[:2] for call in calls] == [(1, 3), (2, 3), (3, 3)]
-    assert "validation error n2p" in calls[0][2]
+    assert [call[:2] for call in calls] == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert all("validation error n2p" in text for *_, text in calls)
 
 
 def test_fine_tuning_keeps_out_the_cells_that_pretraining_kept_out(screen, config, monkeypatch):

@@ -86,7 +86,7 @@ def test_draws_that_hold_out_cells_are_not_those_that_hold_out_conditions(store,
 def test_an_existing_store_is_used_or_refused(store, screen, config, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(draw_store, "_fill", lambda *parts: pytest.fail("written again"))
-        assert DrawStore.from_adata(store.path, screen, config, seed=3).fingerprint == store.fingerprint
+        assert DrawStore.from_adata(store.path, screen, config, seed=3).fingerprints == store.fingerprints
     for cells, seed in ((screen, 4), (screen[:-1], 3)):
         with pytest.raises(DataError, match="draws of other cells, names, settings or another seed"):
             DrawStore.from_adata(store.path, cells, config, seed=seed)
@@ -102,7 +102,7 @@ def test_two_writers_at_once_make_one_store(screen, config, tmp_path, monkeypatc
     monkeypatch.setattr(draw_store, "_fill", fill_together)
     with ThreadPoolExecutor(2) as pool:
         made = list(pool.map(lambda _: DrawStore.from_adata(folder, screen, config), range(2)))
-    assert made[0].fingerprint == made[1].fingerprint
+    assert made[0].fingerprints == made[1].fingerprints
     assert list(tmp_path.iterdir()) == [folder]
     assert torch.equal(*(next(store.train().epoch(999)).control for store in made))
 

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from cycseq.data import vocabulary
+from cycseq.data.cell_reader import AnnDataReader, Values
 from cycseq.training import additive_effects
 
 RNG = np.random.default_rng(3)
@@ -118,7 +119,7 @@ def test_doses_scale_what_a_perturbation_does():
     cells, known = screen(3, 0.001)
     low, _ = screen(3, 0.001, scale=0.5)
     both = vocabulary.Cells(
-        sp.vstack([cells.x, low.x], format="csr"),
+        Values(AnnDataReader(AnnData(sp.vstack([*cells.x.blocks(), *low.x.blocks()], format="csr")))),
         np.concatenate([cells.perturbation, low.perturbation]),
         np.concatenate([cells.batch, low.batch]),
         np.concatenate([np.where(c.perturbation < 0, 0.0, d) for c, d in ((cells, 3.0), (low, 1.0))]),

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from anndata import AnnData
 
 from cycseq import LossWeights, Stage, TrainConfig, TrainingError, devices
 from cycseq.data import loader, sampling, vocabulary
+from cycseq.data.cell_reader import AnnDataReader, Values
 from cycseq.model import Critics, Generators, Sizes
 from cycseq.training import loop as training
 from cycseq.training import step, validation
@@ -213,7 +215,7 @@ def test_spreads_by_hand():
     """Two perturbations, two draws each, one batch, one gene: means 1 and 3, draws ±0.1 around them."""
     perturbed, control = [[0.9], [1.1], [2.9], [3.1]], [[2.0], [2.4], [2.0], [2.4]]
     pairs = sampling.Pairs(
-        sp.csr_matrix(np.array(perturbed + control, dtype=np.float32)),
+        Values(AnnDataReader(AnnData(np.array(perturbed + control, dtype=np.float32)))),
         sp.csr_matrix(np.eye(4, 8, k=4, dtype=np.float32)),
         sp.csr_matrix(np.eye(4, 8, dtype=np.float32)),
         np.array([0, 0, 1, 1]),
