@@ -13,7 +13,7 @@ from benchmarks.execution.memory import in_words
 
 LINE_SECONDS = 60.0
 """Off a terminal, a running model has at most one line in so many seconds."""
-ENVIRONMENT, SCORING = "environment", "scoring"
+PREPARING, SCORING = "preparing", "scoring"
 
 
 class Display(progress.Progress):
@@ -73,14 +73,14 @@ class Display(progress.Progress):
             _print(f"[yellow]{escape(note)}[/]")
 
     def _prepare(self, text: str) -> None:
-        if text and ENVIRONMENT in self.bars:
-            self.update(self.bars[ENVIRONMENT].id, text=text)
-            self._line(ENVIRONMENT, text)
+        if text and PREPARING in self.bars:
+            self.update(self.bars[PREPARING].id, text=text)
+            self._line(PREPARING, text)
         elif text:
-            self._start(ENVIRONMENT, text)
+            self._start(PREPARING, text)
             say(f"      {text}")
-        elif ENVIRONMENT in self.bars:
-            _print(f"      {ENVIRONMENT}: {self._stop(ENVIRONMENT):.0f} s, not counted as training")
+        elif PREPARING in self.bars:
+            _print(f"      {PREPARING}: {self._stop(PREPARING):.0f} s, not counted as training")
 
     def _count(self, event: events.Progressed) -> None:
         name, done, total = event.spec.name, event.done, event.total

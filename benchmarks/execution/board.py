@@ -65,7 +65,9 @@ class Board:
             for seed in range(model.seeds):
                 entry = PredictionSet(name, direction, self.plan.protocol, split.fold, seed)
                 if direction in model.directions:
-                    found[entry] = self._valid(folder, entry) or _without(split, NOT_RUN, "--resume runs it")
+                    found[entry] = self._valid(folder, entry) or _without(
+                        split, NOT_RUN, "its unit (run --unit) or --resume runs it"
+                    )
                 else:
                     found[entry] = _without(split, "unsupported", f"takes {' and '.join(model.directions)} only")
         return found

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 
-import psutil
-
 from benchmarks.errors import BenchmarkError
+from benchmarks.execution.machine import free_memory
 
 SHARE_OF_FREE = 0.75
 """Share of the memory that is free when a run starts that it may use by default."""
@@ -19,12 +19,17 @@ UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 def default_memory() -> int:
-    """Three quarters of the memory that is free now, bytes."""
-    return int(SHARE_OF_FREE * psutil.virtual_memory().available)
+    """Three quarters of the memory that is free for this process now, bytes."""
+    return int(SHARE_OF_FREE * free_memory())
 
 
-def parse_memory(text: str) -> int:
-    """Convert a size such as "4G", "4GiB" or "4096M" (all 4 × 2³⁰) or "4GB" (4 × 10⁹) to bytes; raises `BenchmarkError`."""
+def parse_memory(text: str | None) -> int:
+    """Convert a size such as "4G", "4GiB" or "4096M" (all 4 × 2³⁰) or "4GB" (4 × 10⁹) to bytes; None: the default.
+
+    Raises `BenchmarkError`.
+    """
+    if text is None:
+        return default_memory()
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?B)?", text.strip(), re.IGNORECASE)
     if not found or not float(found[1]):
         raise BenchmarkError(f"--memory is '{text}'; expected a size such as 4G, 4096M or 4GiB.")
@@ -44,6 +49,8 @@ def bytes_of_condition(n_cells: int, n_genes: int) -> int:
 
 
 def in_words(n_bytes: float) -> str:
-    """Write a size as `--memory` takes it, such as "4.2G"."""
+    """Write a size as `--memory` takes it, such as "4.2G", rounded up to three digits so that it is enough."""
     unit = next((u for u in ("G", "M") if n_bytes >= UNITS[u]), "K")
-    return f"{n_bytes / UNITS[unit]:.3g}{unit}"
+    number = n_bytes / UNITS[unit]
+    digits = 2 - math.floor(math.log10(number)) if number else 0
+    return f"{math.ceil(number * 10**digits) / 10**digits:g}{unit}"

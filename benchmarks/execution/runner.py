@@ -46,6 +46,8 @@ class Result:
     """Seconds of all models inside `fit` and `predict`; more than `seconds` where several ran at a time."""
     complete: bool = True
     """Whether everything that was asked has run."""
+    left: Sequence[int] = ()
+    """Numbers of the units of a planned run that have no outcome."""
 
 
 def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Watcher = ignore) -> Result:
@@ -92,8 +94,10 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
 def plan_units(plan: Plan, folder: Path, execution: Execution, watch: Watcher = ignore) -> UnitList:
     """Make a run's folder with everything that `worker.do_unit` needs, and the environments of isolated models.
 
-    What cannot be trained is ended with the reason; it is no unit. Raises `StoreError` as `run` does.
+    What cannot be trained is ended with the reason; it is no unit. Raises `StoreError`, and `BenchmarkError` for the memory, as
+    `run` does.
     """
+    check_memory(plan, execution.memory)
     with _alone(folder), ledger(folder, shared=True):
         going = _Going.begin(plan, folder, execution, watch)
         trained, proved = going.due()
@@ -130,7 +134,9 @@ def collect(
         going.introduce(0)
         sets = [entry for spec in plan.specs for entry in spec.sets]
         state = "complete" if going.board.is_complete(folder) else "stopped"
-        return going.finish(state, sets, sets if execution.prove else [])
+        result = going.finish(state, sets, sets if execution.prove else [])
+        missing = {s.key for s in plan.specs if any(get_outcome(entry.folder(folder)) is None for entry in s.sets)}
+        return replace(result, left=[number for key, number in units.numbers.items() if key in missing])
 
 
 @dataclass
@@ -227,7 +233,9 @@ def _alone(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
-        raise StoreError(f"Another process is running in {folder}; wait for it, or leave --resume out.") from error
+        raise StoreError(
+            f"Another process is running in {folder}; wait for it, or use another folder (leave --resume out)."
+        ) from error
     except OSError as error:
         raise StoreError(f"{folder} cannot be written: {error.strerror or error}; choose another --out.") from error
     with lock:

@@ -11,16 +11,18 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
 from typing import IO, Any, NamedTuple, TypeVar
 
 import numpy as np
 from filelock import FileLock
 
 from benchmarks.data.store import checked_arrays
+from benchmarks.data.store.atomic_files import FREE_TEMPORARY, RESUME, refusals
 from benchmarks.scoring.evaluate import Scores, Values, evaluate, in_order, retrieve
 from benchmarks.scoring.metrics.all_metrics import METRICS
 from benchmarks.scoring.scored_fold import ScoredFold, Start
@@ -231,9 +233,12 @@ def with_retrieval(
     return in_order({**single, **retrieve(fold, truth, predicted, start=start)})
 
 
-def scratch(folder: Path | None = None) -> IO[bytes]:
-    """Open a file that is gone when it is closed, on the disk of a folder."""
-    return TemporaryFile(dir=folder)
+@contextmanager
+def scratch(folder: Path | None = None) -> Iterator[IO[bytes]]:
+    """Open a file that is gone when it is closed, on the disk of a folder; raises `StoreError` if the disk refuses."""
+    place, remedy = (folder, RESUME) if folder else (Path(gettempdir()), FREE_TEMPORARY)
+    with refusals(place, remedy), TemporaryFile(dir=place) as file:
+        yield file
 
 
 def block_size(fold: ScoredFold) -> int:

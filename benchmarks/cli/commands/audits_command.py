@@ -8,7 +8,7 @@ from typing import Annotated
 from typer import Option
 
 from benchmarks.cli.console import say, tell_failures
-from benchmarks.cli.options import DataDir, Folds, Jobs, PresetName, Seed, Threads, Timeout, choice, split_names
+from benchmarks.cli.options import DataDir, Folds, Jobs, Memory, PresetName, Seed, Threads, Timeout, choice, split_names
 
 INTERRUPTED = "What was finished is kept: give the same command again."
 
@@ -25,6 +25,7 @@ def main(
     jobs: Jobs = 1,
     threads: Threads = 1,
     timeout: Timeout = None,
+    memory: Memory = None,
 ) -> None:
     """Run a suite held out and leaky, in the wrong direction, and batch-corrected; write audits.md, tables and figures.
 
@@ -34,6 +35,7 @@ def main(
     from benchmarks.analyses.suite_audits import run_audits
     from benchmarks.cli.progress import Display
     from benchmarks.execution.executor import Execution
+    from benchmarks.execution.memory import parse_memory
     from benchmarks.tasks.question import PRESETS, Question
 
     question = Question(
@@ -43,7 +45,9 @@ def main(
         preset=choice("--preset", preset, PRESETS),
         base_seed=seed,
     )
-    execution = Execution(jobs=jobs, threads=threads or 1, timeout=timeout, data_dir=data_dir)
+    execution = Execution(
+        jobs=jobs, threads=threads or 1, timeout=timeout, memory=parse_memory(memory), data_dir=data_dir
+    )
     with Display() as display:
         paths, failures = run_audits(question, out, split_names(only), execution, display)
     say("\n".join(f"Wrote {path}" for path in paths))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
@@ -35,5 +37,12 @@ def main(
         result = collect(folder, display, threads=threads, figures=figures, plugins=plugin or (), data_dir=data)
     finish(result)
     if not result.complete:
-        say("The board is INCOMPLETE: some units have not run.")
+        units = f"units {ranges(result.left)} have not run; do each with: run --unit N {folder}" if result.left else ""
+        say(f"The board is INCOMPLETE: {units or 'some models have not run'}.")
         raise Exit(EXIT_FAILED)
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Write ascending numbers as `sbatch --array` takes them, such as "0-2,5"."""
+    runs = [[n for _, n in run] for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])]
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)

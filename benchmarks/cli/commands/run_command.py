@@ -110,13 +110,12 @@ def main(
     if unit is not None or planned is not None:
         _do_unit(planned, unit, plugins, data_dir)
         return
-    from joblib import cpu_count
-
     from benchmarks.cli.progress import Display
     from benchmarks.data.own_file import OwnFile
     from benchmarks.execution.collection import run_suites
     from benchmarks.execution.executor import Execution
-    from benchmarks.execution.memory import default_memory, parse_memory
+    from benchmarks.execution.machine import usable_cores
+    from benchmarks.execution.memory import parse_memory
     from benchmarks.execution.plan import make_plan
     from benchmarks.execution.runner import plan_units, run
     from benchmarks.tasks.batch_correction.batches import METHODS
@@ -154,12 +153,12 @@ def main(
     execution = Execution(
         executor=executor,
         jobs=jobs,
-        threads=threads or max(1, cpu_count() // jobs),
+        threads=threads or max(1, usable_cores() // jobs),
         device=check_device(device),
         timeout=timeout,
         prove=prove,
         keep_predictions=keep_predictions,
-        memory=parse_memory(memory) if memory is not None else default_memory(),
+        memory=parse_memory(memory),
         figures=figures,
         data_dir=data_dir.resolve() if data_dir else None,
         scheduler=scheduler,

@@ -8,7 +8,7 @@ from typing import Annotated
 from typer import Option
 
 from benchmarks.cli.console import say, tell_failures
-from benchmarks.cli.options import DataDir, Device, Jobs, PresetName, Threads, Timeout, choice, split_names
+from benchmarks.cli.options import DataDir, Device, Jobs, Memory, PresetName, Threads, Timeout, choice, split_names
 
 INTERRUPTED = "What was finished is kept: give the same command again."
 
@@ -27,6 +27,7 @@ def main(
     jobs: Jobs = 1,
     threads: Threads = 1,
     timeout: Timeout = None,
+    memory: Memory = None,
     device: Device = "cpu",
 ) -> None:
     """Write study.csv, study.md and figures.
@@ -37,6 +38,7 @@ def main(
     from benchmarks.analyses import cycseq_study as study
     from benchmarks.cli.progress import Display
     from benchmarks.execution.executor import Execution
+    from benchmarks.execution.memory import parse_memory
     from benchmarks.tasks.question import PRESETS
 
     lists = {"variants": variants, "ablations": ablations, "others": others}
@@ -47,7 +49,9 @@ def main(
         preset=choice("--preset", preset, PRESETS),
         **{name: split_names(text) for name, text in lists.items() if text is not None},
     )
-    execution = Execution(jobs=jobs, threads=threads or 1, device=device, timeout=timeout, data_dir=data_dir)
+    execution = Execution(
+        jobs=jobs, threads=threads or 1, device=device, timeout=timeout, memory=parse_memory(memory), data_dir=data_dir
+    )
     with Display() as display:
         paths, failures = study.run_study(wanted, out, execution, display)
     say("\n".join(f"Wrote {path}" for path in paths))

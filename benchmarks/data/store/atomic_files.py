@@ -28,7 +28,7 @@ def ignore_progress(text: str) -> None:
 def clear(folder: Path) -> None:
     """Make a folder empty, whether it is there or not; raises `StoreError`."""
     shutil.rmtree(folder, ignore_errors=True)
-    with _refusals(folder, _RESUME):
+    with refusals(folder, RESUME):
         folder.mkdir(parents=True)
 
 
@@ -53,7 +53,7 @@ def atomic(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
     """
     partial = _temporary(path)
     try:
-        with _refusals(path, _RESUME):
+        with refusals(path, RESUME):
             path.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("x+b") as handle:
                 yield handle
@@ -70,7 +70,7 @@ def atomic(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
 
 def sync_folder(folder: Path) -> None:
     """Wait until a folder and the files in it are on the disk; raises `StoreError` if the disk refuses."""
-    with _refusals(folder, _RESUME):
+    with refusals(folder, RESUME):
         for path in filter(Path.is_file, folder.rglob("*")):
             _sync(path)
         _sync(folder)
@@ -107,7 +107,7 @@ def make_once(folder: Path, make: Callable[[Path], None], report: Progress = ign
     """
     if folder.is_dir():
         return False
-    with _refusals(folder, _MOVE_CACHE), _alone(folder, report):
+    with refusals(folder, _MOVE_CACHE), _alone(folder, report):
         if folder.is_dir():
             return False
         for path in folder.parent.glob(f".{folder.name}.*"):
@@ -132,16 +132,17 @@ def need_space(folder: Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed + MARGIN:
         raise StoreError(
-            f"{what} needs {needed / 1e9:.2f} GB; the disk of {folder} has {free / 1e9:.2f} GB free. {_MOVE_CACHE}"
+            f"{what} needs {(needed + MARGIN) / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free on the disk of {folder}. {_MOVE_CACHE}"
         )
 
 
-_RESUME = "What was finished is kept; free space or choose another --out, then run the same command with --resume."
+RESUME = "What was finished is kept; free space or choose another --out, then run the same command with --resume."
+FREE_TEMPORARY = "Free space, or name another disk with TMPDIR."
 _MOVE_CACHE = "Free some space, or move the cache to another disk with CYCSEQ_CACHE."
 
 
 @contextmanager
-def _refusals(path: Path, remedy: str) -> Iterator[None]:
+def refusals(path: Path, remedy: str) -> Iterator[None]:
     """Turn what a disk refuses into a `StoreError` that says what to do."""
     try:
         yield

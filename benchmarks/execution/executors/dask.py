@@ -29,6 +29,7 @@ from benchmarks.execution.worker import do_units
 CLUSTERS = ("SLURMCluster", "PBSCluster", "LSFCluster", "SGECluster", "LocalCluster")
 """Classes of dask-jobqueue; jobs of the last are processes of this machine, to try a file."""
 SECONDS_TO_CONNECT = 10
+log = logging.getLogger(__name__)
 
 
 class Dask(Elsewhere):
@@ -39,10 +40,13 @@ class Dask(Elsewhere):
     def __init__(self, plan: Plan, folder: Path, execution: Execution) -> None:
         super().__init__(plan, folder, execution)
         self.distributed: Any = import_extra("distributed", "dask")
-        if execution.scheduler and execution.cluster_file:
+        logging.getLogger("distributed.client").setLevel(
+            logging.CRITICAL
+        )  # a scheduler that is lost is an error of `run`
+        if execution.scheduler is not None and execution.cluster_file:
             raise BenchmarkError("--scheduler and --cluster-file were both given; give one of them.")
         self.parameters = read_cluster_file(execution.cluster_file)
-        if execution.scheduler:
+        if execution.scheduler is not None:
             self._connect(execution.scheduler).close()
         if execution.cluster_file:
             self._class_of_cluster()
@@ -52,6 +56,8 @@ class Dask(Elsewhere):
         numbers, topic = self.numbers(), f"cycseq-{secrets.token_hex(8)}"
         happened: queue.SimpleQueue[Any] = queue.SimpleQueue()
         with self._client() as client:
+            if not client.scheduler_info()["workers"]:
+                log.warning("No worker is connected to the scheduler yet; waiting for one.")
             client.subscribe_topic(topic, lambda event: happened.put(event[1]))
             futures = {}
             for spec in in_order(specs, self.execution.jobs):
@@ -98,7 +104,7 @@ class Dask(Elsewhere):
         import dask
 
         with ExitStack() as opened:
-            if self.execution.scheduler:
+            if self.execution.scheduler is not None:
                 yield opened.enter_context(self._connect(self.execution.scheduler))
                 return
             # workers see the variables of this process, as children of executor process do

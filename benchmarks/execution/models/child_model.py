@@ -14,8 +14,8 @@ import signal
 import subprocess
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import Any
 from benchmarks import errors
 from benchmarks.child_processes import start_child
 from benchmarks.contract import Baseline, Prediction, Query, Train, no_report
+from benchmarks.data.store.atomic_files import FREE_TEMPORARY, RESUME, refusals
 from benchmarks.errors import IsolationError, ModelFailed, ModelTimeout, StoreError
 from benchmarks.execution.models.local_model import LocalModel
 from benchmarks.execution.models.model_environment import environment_of, serve_command
@@ -91,7 +92,8 @@ class ChildModel:
 
     def fit(self, train: Train, *, seed: int) -> None:
         """Train it; what it is trained on is on disk until it is trained."""
-        put_train(train, self.folder, self.needs)
+        with self._written():
+            put_train(train, self.folder, self.needs)
         self._request("fit", train.report, seed=seed)
         for path in self.folder.glob(f"{TRAIN}*"):
             path.unlink()
@@ -100,27 +102,36 @@ class ChildModel:
         """Answer one query."""
         if self.death:
             raise self.death
-        put_query(query, self.folder)
+        with self._written():
+            put_query(query, self.folder)
         self._request("predict")
         return get_prediction(self.folder, 0)
 
     def save(self, folder: Path) -> None:
         """Write it into an empty folder."""
         self._request("save")
-        try:
+        with refusals(folder, RESUME):
             shutil.copytree(self.folder / SAVED, folder, dirs_exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"{folder} cannot be written: {error}. Free space or choose another --out.") from error
 
     def load(self, folder: Path) -> None:
         """Restore what `save` wrote."""
-        shutil.copytree(folder, self.folder / SAVED)
+        with self._written():
+            shutil.copytree(folder, self.folder / SAVED)
         self._request("load")
 
     def stop(self) -> None:
         """End the process from another thread; the call that waits for it raises `Stopped`."""
         self.stopped = True
         self.close()
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        """Write into the model's temporary folder; a disk that refuses fails this model only, which may have filled it."""
+        try:
+            with refusals(self.folder, FREE_TEMPORARY):
+                yield
+        except StoreError as error:
+            raise ModelFailed(str(error)) from error
 
     def _request(self, do: str, report: Callable[[int, int, str], None] = no_report, **arguments: object) -> Any:
         """Send a request and wait for its result, passing progress on."""
