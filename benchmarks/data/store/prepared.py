@@ -121,7 +121,7 @@ def _own_files(source: Source) -> dict[str, Found]:
 def _make(folder: Path, source: Source, found: Mapping[str, Found], report: Progress) -> None:
     paths = {key: file.path for key, file in found.items()}
     upstream = sum(path.stat().st_size for path in paths.values())
-    need_space(folder, 2 * upstream, f"Preparing {source.card.name}")
+    need_space(folder.parent, 2 * upstream, f"Preparing {source.card.name}")
     for file in found.values():
         if (
             sha256_of(file.path) != file.sha256
