@@ -20,7 +20,7 @@ LEFT_OUT = ("cli", "analyses", "regression", "conformance")
 
 def code_version(plugins: Sequence[Path] = ()) -> dict[str, str]:
     """Versions of Python and all packages, "code" (a hash of this project's files), and a hash of each plugin file."""
-    return versions() | {"code": _hash_code()} | {str(path): _hash(path) for path in plugins}
+    return {**versions(), "code": _hash_code(), **{str(path): _hash(path) for path in plugins}}
 
 
 def difference(planned: Mapping[str, str], here: Mapping[str, str]) -> str:

@@ -9,7 +9,9 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -83,7 +85,7 @@ def write_manifest(
                 for name, kept in board.models.items()
             },
             "trainings": list(trainings),
-            "versions": versions(),
+            "versions": dict(versions()),
             "git": git_revision(),
             "machine": platform.platform(),
             "landlock": confinement.version(),
@@ -112,7 +114,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return found.model_dump(exclude_unset=True)
 
 
-def versions() -> dict[str, str]:
+@cache
+def versions() -> Mapping[str, str]:
     """Installed versions of what the numbers depend on: Python, this project and all that it requires."""
     found = {"python": platform.python_version()}
     with suppress(importlib.metadata.PackageNotFoundError):  # the project is not installed
@@ -120,7 +123,7 @@ def versions() -> dict[str, str]:
             if "extra ==" not in requirement:
                 name = re.split(r"[^\w.-]", requirement)[0]
                 found[name] = importlib.metadata.version(name)
-    return found
+    return MappingProxyType(found)
 
 
 def git_revision() -> str:

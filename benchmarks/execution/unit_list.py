@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -112,9 +113,14 @@ def read_units(folder: Path, plugins: Sequence[Path] = ()) -> UnitList:
     return found
 
 
+@cache
+def _checked() -> TypeAdapter[UnitList]:
+    return TypeAdapter(UnitList)
+
+
 def _read(folder: Path) -> UnitList | None:
     try:
-        return TypeAdapter(UnitList).validate_python(from_bytes((folder / FILE).read_bytes()))
+        return _checked().validate_python(from_bytes((folder / FILE).read_bytes()))
     except (OSError, ValueError, ValidationError):
         return None
 

@@ -24,6 +24,7 @@ from benchmarks.errors import BenchmarkError, LeakageError, StoreError
 from benchmarks.execution.events import UnitEnded, Watcher, ignore
 from benchmarks.execution.executor import Execution
 from benchmarks.execution.executors.process import Process
+from benchmarks.execution.fold_scoring import FoldScoring
 from benchmarks.execution.ledger import ledger, read_record, remember_record
 from benchmarks.execution.plan import Plan, RunSpec, make_plan
 from benchmarks.execution.unit_list import read_units
@@ -68,7 +69,8 @@ def do_unit(
     here = Execution(jobs=1, data_dir=data_dir or given.data_dir)
     execution = replace(here, **{name: getattr(given, name) for name in HANDED_ON})
     with _planning:
-        plan = _plan(json.dumps(asdict(units.question), default=str), execution.data_dir)
+        question = json.dumps(asdict(units.question), default=str)
+        plan, scoring = _plan(question, execution.data_dir, folder, execution.threads)
     spec = next((spec for spec in plan.specs if spec.key == planned.key), None)
     if plan.key != units.key or spec is None:
         raise StoreError(
@@ -80,7 +82,9 @@ def do_unit(
         for place in own:
             ledgers.enter_context(ledger(place))
         endings: Sequence[Ending] = ()
-        for event in Process(plan, folder, execution).run([spec]):
+        executor = Process(plan, folder, execution)
+        executor.scoring = scoring
+        for event in executor.run([spec]):
             watch(event)
             endings = event.endings if isinstance(event, UnitEnded) else endings
         return Done(spec, endings, _records(folder, own))
@@ -112,9 +116,10 @@ def take_records(folder: Path, answer: dict[str, str]) -> None:
 
 
 @lru_cache(maxsize=1)
-def _plan(question: str, data_dir: Path | None) -> Plan:
-    """Make a plan once for all units of a process; the question is given as JSON."""
-    return make_plan(TypeAdapter(Question).validate_json(question), data_dir)
+def _plan(question: str, data_dir: Path | None, folder: Path, threads: int) -> tuple[Plan, FoldScoring]:
+    """Make a plan, and what scores its folds, once for all units of a process; the question is given as JSON."""
+    plan = make_plan(TypeAdapter(Question).validate_json(question), data_dir)
+    return plan, FoldScoring(plan, folder, threads)
 
 
 @contextmanager

@@ -7,15 +7,15 @@ all. CPU seconds are those of all processes, and say more on a machine that does
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 
-from benchmarks.execution.events import Event, RunStarted, ScoringProgressed
+from benchmarks.execution.events import Event, RunStarted, ScoringProgressed, UnitEnded
 from benchmarks.execution.executor import Execution
 from benchmarks.execution.plan import Plan, make_plan
 from benchmarks.execution.runner import run
@@ -27,14 +27,25 @@ EXECUTORS = ("process", "dask")
 
 def seconds_of(plan: Plan, executor: str, folder: Path) -> np.ndarray:
     """Run a plan; returns the seconds of its units, and their CPU seconds."""
-    times: list[list[float]] = []
+    begun, ended, cpu = 0.0, 0.0, [0.0]
 
     def watch(event: Event) -> None:
-        if isinstance(event, RunStarted) or (isinstance(event, ScoringProgressed) and event.done == 0):
-            times.append([time.perf_counter(), sum(os.times()[:4])])
+        nonlocal begun, ended
+        if isinstance(event, RunStarted | UnitEnded):  # workers are there until the last unit has ended
+            cpu[1:] = [cpu_seconds()]
+        if isinstance(event, RunStarted):
+            begun, cpu[0] = time.perf_counter(), cpu[1]
+        if isinstance(event, ScoringProgressed) and event.done == 0:
+            ended = time.perf_counter()
 
     run(plan, folder, replace(Execution(jobs=2, figures=False), executor=executor), watch)
-    return np.subtract(times[1], times[0])
+    return np.array([ended - begun, cpu[1] - cpu[0]])
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of this process and all that it started, with those that have ended."""
+    own = psutil.Process()
+    return sum(sum(process.cpu_times()[:4]) for process in (own, *own.children(recursive=True)))
 
 
 def main() -> None:
