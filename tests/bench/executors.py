@@ -11,22 +11,24 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
 
-from benchmarks.execution.events import Event, RunStarted, ScoringProgressed, UnitEnded
-from benchmarks.execution.executor import Execution
-from benchmarks.execution.plan import Plan, make_plan
-from benchmarks.execution.runner import run
-from benchmarks.tasks.question import Question
-from tests.faults.processes import tables
+if TYPE_CHECKING:  # this module is imported by every child of multiprocessing, so nothing else is imported here
+    from benchmarks.execution.events import Event
+    from benchmarks.execution.plan import Plan
 
 EXECUTORS = ("process", "dask")
 
 
 def seconds_of(plan: Plan, executor: str, folder: Path) -> np.ndarray:
     """Run a plan; returns the seconds of its units, and their CPU seconds."""
+    from benchmarks.execution.events import RunStarted, ScoringProgressed, UnitEnded
+    from benchmarks.execution.executor import Execution
+    from benchmarks.execution.runner import run
+
     begun, ended, cpu = 0.0, 0.0, [0.0]
 
     def watch(event: Event) -> None:
@@ -50,6 +52,10 @@ def cpu_seconds() -> float:
 
 def main() -> None:
     """Print seconds and CPU seconds, and the ratios of the least of both."""
+    from benchmarks.execution.plan import make_plan
+    from benchmarks.tasks.question import Question
+    from tests.faults.processes import tables
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--suite", default="smoke")
     parser.add_argument("--models", default="linear,knn,context_transfer")

@@ -117,7 +117,7 @@ class Dask(Elsewhere):
             n_workers=self.execution.jobs,
             threads_per_worker=1,
             memory_limit=0,
-            dashboard_address=None,
+            scheduler_kwargs={"dashboard": False, "dashboard_address": ":0"},
             silence_logs=logging.ERROR,
         )
 
@@ -138,8 +138,9 @@ class Dask(Elsewhere):
             raise BenchmarkError(f"--cluster-file {file}: class is {name!r}; expected one of {', '.join(CLUSTERS)}.")
         module = "dask_jobqueue.local" if name == "LocalCluster" else "dask_jobqueue"
         kind = getattr(import_extra(module, "dask"), name)
-        command = kind.job_cls.submit_command.split()[0]
-        if shutil.which(command) is None:
+        submits = kind.job_cls.submit_command  # None: jobs are processes of this machine
+        command = submits.split()[0] if submits else ""
+        if command and shutil.which(command) is None:
             raise BenchmarkError(f"{command} is not here, so {name} cannot submit jobs; run this on the cluster.")
         return kind, parameters
 

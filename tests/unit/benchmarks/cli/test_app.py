@@ -59,6 +59,14 @@ def test_unit_without_its_folder_or_its_number_is_refused(arguments: tuple[str, 
     assert "Traceback" not in done.output
 
 
+@pytest.mark.parametrize("command", ["study --only smoke", "audits --suite smoke --only direction"], ids=str)
+def test_commands_that_run_several_boards_take_a_memory_limit(command: str, tmp_path: Path) -> None:
+    for size in ("10K", "much"):
+        done = CliRunner().invoke(app, [*command.split(), "--out", str(tmp_path / "out"), "--memory", size])
+        assert done.exit_code == 2
+        assert "--memory" in done.output
+
+
 def test_unknown_subcommand_is_refused() -> None:
     assert CliRunner().invoke(app, ["scores"]).exit_code == 2
 

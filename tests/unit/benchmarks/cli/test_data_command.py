@@ -188,7 +188,7 @@ def test_measured_cells_are_those_of_the_matrix():
 
 def test_no_room_for_a_download_and_no_way_to_get_it_are_told_before_anything_comes(own_cache):
     big = SourceFile("x", "big.h5ad", url="http://127.0.0.1:9/big.h5ad", size=10**18)
-    with pytest.raises(StoreError, match=r"1000000000\.00 GB"):
+    with pytest.raises(StoreError, match="1,000,000,000,067 MB"):
         download.fetch_all([big], None)
     login = SourceFile("y", "calls.txt", where="Synapse, with an account")
     with pytest.raises(DownloadError, match="Synapse, with an account"):

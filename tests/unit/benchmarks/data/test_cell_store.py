@@ -302,5 +302,5 @@ def test_a_disk_that_refuses_says_what_to_do(tmp_path):
     assert not (tmp_path / "s").exists()
     free = shutil.disk_usage(tmp_path).free
     need_space(tmp_path, 0, "This")
-    with pytest.raises(StoreError, match="GB free"):
+    with pytest.raises(StoreError, match="are free"):
         need_space(tmp_path, free + 1, "This")

@@ -312,6 +312,16 @@ def test_killed_child_leaves_no_semaphore(folder: Path) -> None:
     assert "leaked" not in done.stderr
 
 
+def test_temporary_folder_that_cannot_be_written_fails_the_model(build, screen: Screen) -> None:
+    model = build("good")
+    try:
+        shutil.rmtree(model.folder)
+        with pytest.raises(ModelFailed, match="TMPDIR"):
+            model.fit(screen.train, seed=0)
+    finally:
+        model.close()
+
+
 def test_missing_environment_names_the_command(folder: Path) -> None:
     (folder / "absent.py").write_text(
         MEMORY.replace('"memory"', '"absent"').replace("isolated=True", "isolated=True, requirements=('nothing==1.0',)")

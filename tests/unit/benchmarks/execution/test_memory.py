@@ -8,12 +8,14 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.execution.executor import Execution
 from benchmarks.execution.memory import COPIES, in_words, parse_memory
 from benchmarks.execution.plan import Plan, make_plan
-from benchmarks.execution.runner import check_memory, run, too_large
+from benchmarks.execution.runner import check_memory, plan_units, run, too_large
 from benchmarks.tasks.question import Question
 
 
@@ -39,6 +41,11 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 def test_a_size_in_words_is_one_that_can_be_given() -> None:
     for n_bytes in (2**32, 5_000_000, 1500):
         assert parse_memory(in_words(n_bytes)) == pytest.approx(n_bytes, rel=0.01)
+
+
+@given(st.integers(1, 2**50))
+def test_a_size_in_words_is_never_less(n_bytes: int) -> None:
+    assert parse_memory(in_words(n_bytes)) >= n_bytes
 
 
 def test_the_default_is_below_what_is_free() -> None:
@@ -75,7 +82,10 @@ def run_with(plan: Plan, folder: Path, memory: int) -> pd.Series:
     return scores[scores["kind"] == "model"].groupby("model")["status"].agg(set)
 
 
-def test_a_limit_below_one_condition_is_refused(plan: Plan) -> None:
+def test_a_limit_below_one_condition_is_refused(plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match="--memory"):
         check_memory(plan, 1000)
+    with pytest.raises(BenchmarkError, match="--memory"):
+        plan_units(plan, tmp_path / "run", Execution(memory=1000))
+    assert not (tmp_path / "run").exists()
     check_memory(replace(plan, splits=()), 1000)

@@ -64,6 +64,7 @@ def test_units_in_any_order_and_twice_give_the_tables_of_a_run(whole: Path, tmp_
     do_unit(folder, last)
     result = collect(folder, figures=False)
     assert not result.complete
+    assert list(result.left) == list(range(last))
     page = (folder / "leaderboard.md").read_text()
     assert page.startswith("# Leaderboard (INCOMPLETE)")
     assert set(pd.read_csv(folder / "scores.csv").query("status == 'not_run'")["model"]) == {"no_change", "train_mean"}
@@ -137,10 +138,16 @@ def test_units_keep_their_numbers_when_a_folder_is_planned_again(whole: Path, tm
         plan_units(make_plan(replace(plan.question, base_seed=1)), folder, SIMPLE)
 
 
-def test_dask_gives_the_tables_of_process(whole: Path, tmp_path: Path) -> None:
-    pytest.importorskip("distributed")
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # dask-jobqueue leaves its jobs' output open
+@pytest.mark.parametrize("text", ["", 'class = "LocalCluster"\ncores = 1\nmemory = "1GB"\n'], ids=["own", "jobqueue"])
+def test_dask_gives_the_tables_of_process(whole: Path, tmp_path: Path, text: str) -> None:
+    pytest.importorskip("dask_jobqueue" if text else "distributed")
+    (tmp_path / "cluster.toml").write_text(text)
     seen, folder = list[Event](), tmp_path / "suite" / "run"
-    run(plan_of(whole), folder, replace(SIMPLE, executor="dask", jobs=2), seen.append)
+    file = tmp_path / "cluster.toml" if text else None
+    run(plan_of(whole), folder, replace(SIMPLE, executor="dask", jobs=2, cluster_file=file), seen.append)
     assert tables(folder) == expected(whole)
     for kind in (UnitStarted, UnitEnded):
         assert sorted(e.spec.record.name for e in seen if isinstance(e, kind)) == ["linear", "no_change", "train_mean"]
@@ -163,6 +170,8 @@ def test_jobs_of_submitit_give_the_tables_of_process(whole: Path, tmp_path: Path
         ({"executor": "process", "scheduler": "tcp://127.0.0.1:9"}, "", "--scheduler"),
         ({"executor": "inline", "bundle": 2}, "", "--bundle"),
         ({"executor": "dask", "scheduler": "127.0.0.1"}, "", "dask scheduler"),
+        ({"executor": "dask", "scheduler": "tcp://127.0.0.1:1"}, "", "dask scheduler"),
+        ({"executor": "dask", "scheduler": ""}, "", "--scheduler"),
         ({"executor": "dask"}, 'class = "Cluster"', "SLURMCluster"),
         ({"executor": "dask"}, 'class = "SLURMCluster"', "sbatch"),
         ({"executor": "dask"}, "class = ", "cannot be read"),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import resource
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from benchmarks.contract import Prediction
+from benchmarks.errors import StoreError
 from benchmarks.scoring import references as references_module
 from benchmarks.scoring import scored_set
 from benchmarks.scoring.evaluate import evaluate
@@ -52,6 +54,16 @@ def score_in_blocks(scored, size):
         for block in blocked.blocks():
             done.add(block, summarise_predictions(block.fold, block.truth, lambda n, b=block: predict(b.fold, n)))
         return done.all(blocked.profiles(truths))
+
+
+def test_a_scratch_file_on_a_full_disk_is_named(tmp_path):
+    for place in (None, tmp_path):
+        with (
+            pytest.raises(StoreError, match=str(place or "TMPDIR")),
+            scratch(place),
+            Path("/dev/full").open("wb", buffering=0) as full,
+        ):
+            full.write(b"x")
 
 
 def assert_same(values, others):
