@@ -236,7 +236,7 @@ def _random_state() -> str:
 
 def same_values(first: Prediction, second: Prediction) -> bool:
     """Whether two predictions have the same values, to 1e-5."""
-    return first.values.shape == second.values.shape and np.allclose(first.values, second.values, atol=1e-5)
+    return first.values.shape == second.values.shape and np.allclose(first.dense(), second.dense(), atol=1e-5)
 
 
 def _difference(first: Answers, second: Answers, what: str) -> str:

@@ -26,8 +26,8 @@ def test_share_of_zeros_is_near_that_of_the_input(name: str, screen: Screen) -> 
             except Unsupported:
                 continue
             if prediction.unit == "cell":
-                assert prediction.values.min() >= 0
-                shares.append(((query.cells.X.toarray() == 0).mean(), (prediction.values == 0).mean()))
+                assert prediction.dense().min() >= 0
+                shares.append(((query.cells.X.toarray() == 0).mean(), (prediction.dense() == 0).mean()))
     before, after = np.array(shares).reshape(-1, 2).T
     assert len(shares) or prediction.unit != "cell"
     assert np.abs(after - before) == pytest.approx(0, abs=0.15), name

@@ -196,7 +196,7 @@ def test_walking_memory_in_the_isolated_environment_finds_nothing(tmp_path):
 def changed(folder: Path, number: int) -> None:
     """Overwrite a stored prediction with another valid one."""
     there = prediction_store.get_prediction(folder, number)
-    prediction_store.put_prediction(folder, number, Prediction(there.values + 1, unit=there.unit))
+    prediction_store.put_prediction(folder, number, Prediction(there.dense() + 1, unit=there.unit))
 
 
 LINEAR = Question(suite="smoke", models=("linear",), directions=("n2p",))

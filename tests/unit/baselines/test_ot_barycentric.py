@@ -70,7 +70,7 @@ def test_debias_keeps_spread():
         model = OtBarycentric(n_components=5, epsilon=0.1, debias=debias)
         model.fit(train_of(cells), seed=0)
         prediction = model.predict(query)
-        spread[debias] = prediction.values.var(axis=0).sum() / query.cells.X.toarray().var(axis=0).sum()
+        spread[debias] = prediction.dense().var(axis=0).sum() / query.cells.X.toarray().var(axis=0).sum()
         shift[debias] = (prediction.mean() - np.asarray(query.cells.X.mean(axis=0)).ravel())[2]
     assert 0.7 < spread[True] < 1.2
     assert spread[False] < spread[True] - 0.2
