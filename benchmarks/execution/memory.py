@@ -50,7 +50,7 @@ def bytes_of_condition(n_cells: int, n_genes: int) -> int:
 
 def in_words(n_bytes: float) -> str:
     """Write a size as `--memory` takes it, such as "4.2G", rounded up to three digits so that it is enough."""
-    unit = next((u for u in ("G", "M") if n_bytes >= UNITS[u]), "K")
+    unit = next((u for u in ("T", "G", "M") if n_bytes >= UNITS[u]), "K")
     number = n_bytes / UNITS[unit]
     digits = 2 - math.floor(math.log10(number)) if number else 0
     return f"{math.ceil(number * 10**digits) / 10**digits:g}{unit}"
