@@ -23,6 +23,7 @@ from filelock import FileLock
 
 from benchmarks.data.store import checked_arrays
 from benchmarks.data.store.atomic_files import FREE_TEMPORARY, RESUME, refusals
+from benchmarks.freed_memory import return_freed
 from benchmarks.scoring.evaluate import Scores, Values, evaluate, in_order, retrieve
 from benchmarks.scoring.metrics.all_metrics import METRICS
 from benchmarks.scoring.scored_fold import ScoredFold, Start
@@ -156,6 +157,7 @@ class BlockedFold:
             numbers = range(first, min(first + step, len(self.fold)))
             part = self.fold.part(numbers)
             yield Block(numbers, part, self._truth(part))
+            return_freed()
 
     def profiles(self, file: IO[bytes]) -> Profiles:
         """Write the truth's mean profiles into a file."""
