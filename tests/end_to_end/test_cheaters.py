@@ -76,7 +76,7 @@ def test_tricks_that_find_nothing_score_as_no_change(cheated, name):
     for direction in ("n2p", "p2n"):
         own, honest = (rows_of(cheated, model, direction) for model in (name, "no_change"))
         assert set(own["audit"]) == {"proved"}
-        np.testing.assert_array_equal(own["value"].to_numpy(), honest["value"].to_numpy())
+        assert_alike(own, honest)
 
 
 def test_tricks_work_where_nothing_stops_them_and_are_found_all_the_same(tmp_path):
@@ -92,6 +92,11 @@ def test_tricks_work_where_nothing_stops_them_and_are_found_all_the_same(tmp_pat
     victim = rows_of(folder, "train_mean", "n2p")
     assert set(victim["status"]) == {"failed"}
     assert victim["reason"].str.contains("changed after it was written").all()
+
+
+def assert_alike(own: pd.DataFrame, honest: pd.DataFrame) -> None:
+    """Compare scores of dense cells with those of the same cells, sparse: components are summed in another order."""
+    np.testing.assert_allclose(own["value"].to_numpy(), honest["value"].to_numpy(), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", BY_PROOF)
@@ -190,7 +195,7 @@ def test_walking_memory_in_the_isolated_environment_finds_nothing(tmp_path):
     for direction in ("n2p", "p2n"):
         own, honest = (rows_of(result.folder, model, direction) for model in ("walks_memory", "no_change"))
         assert set(own["audit"]) == {"proved"}
-        np.testing.assert_array_equal(own["value"].to_numpy(), honest["value"].to_numpy())
+        assert_alike(own, honest)
 
 
 def changed(folder: Path, number: int) -> None:

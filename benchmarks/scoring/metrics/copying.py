@@ -110,7 +110,8 @@ def _gene_blocks(cells: Cells) -> Iterator[tuple[slice, Array]]:
 
     n, n_genes = cells.shape
     step = max(1, BLOCK // max(n, HALVES))
-    level = np.asarray(cells.astype(np.float64).mean(axis=1)).reshape(n, 1)
+    exact = cells.astype(np.float64) if issparse(cells) else cells  # SciPy sums in a matrix's own type
+    level = np.asarray(exact.mean(axis=1, dtype=np.float64)).reshape(n, 1)
     columns = cells.tocsc() if issparse(cells) and step < n_genes else cells
     for first in range(0, n_genes, step):
         genes = slice(first, first + step)

@@ -218,7 +218,7 @@ def test_room_is_asked_for_what_is_fetched_only(tmp_path, monkeypatch):
     full = shutil.disk_usage(tmp_path)._replace(free=0)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     assert download.fetch_all([file], tmp_path)["x"].path == tmp_path / "mine.bin"
-    with pytest.raises(StoreError, match=r"0\.00 GB free"):
+    with pytest.raises(StoreError, match=r"and 0 MB are free"):
         download.fetch_all([SourceFile("y", "other.bin", url=file.url, sha256="0" * 64, size=5)], tmp_path)
 
 

@@ -41,7 +41,7 @@ def test_predictions_are_those_of_the_condition(finished):
     for asked in finished.conditions("p2n"):
         copied = finished.prediction(asked, "no_change")
         given = finished.plan.cells.X[asked.condition.perturbed_a].toarray()
-        assert np.array_equal(copied.values, given)
+        assert np.array_equal(copied.dense(), given)
     assert finished.prediction(finished.conditions("n2p")[0], "train_control") is None  # takes p2n only
     assert "train_control" not in finished.models("n2p")
 
