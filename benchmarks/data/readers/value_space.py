@@ -148,11 +148,16 @@ def _by_multiples(x: sp.csr_matrix) -> tuple[str, str] | None:
 
 
 def _fitting(values: np.ndarray, rate: float) -> float:
-    """Share of cells [cell, value] whose values are whole multiples of the first, once logarithms of a rate are undone."""
+    """Share of cells [cell, value] whose values are different whole multiples of the first, once logarithms of a rate are undone.
+
+    Values ascend and are different, so their multiples must be, too: values that lie close together are all about once the first.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         back = np.expm1(rate * values) if rate else values
         ratios = back / back[:, :1]
-        return float((np.abs(ratios - np.rint(ratios)).max(axis=1) <= WHOLE).mean())
+        whole = np.rint(ratios)
+        fits = (np.abs(ratios - whole).max(axis=1) <= WHOLE) & (np.diff(whole, axis=1) >= 1).all(axis=1)
+        return float(fits.mean())
 
 
 def _by_sums(x: sp.csr_matrix) -> tuple[str, str] | None:

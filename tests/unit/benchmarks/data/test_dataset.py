@@ -18,6 +18,7 @@ from benchmarks.data import cards, download
 from benchmarks.data.cards import SourceFile
 from benchmarks.data.cell_table import read
 from benchmarks.data.expression_space import to_space
+from benchmarks.data.readers.value_space import tell_space
 from benchmarks.data.store.content_hash import digest
 from benchmarks.errors import DataError, DownloadError, StoreError, UnknownName
 from tests.conftest import make_cells, validate
@@ -258,3 +259,15 @@ def test_digest_sees_values_labels_and_names_only(grid_cells):
         else:
             other.var_names = ["new", *other.var_names[1:]]
         assert digest(other) != base
+
+
+def test_noisy_logarithms_of_few_levels_are_no_multiples_of_the_smallest():
+    """Values that lie close together are each about once the smallest; such predictions were refused as never logged."""
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(rng.gamma(1.0, 2.0, size=80), size=(60, 80))
+    logged = np.log1p(counts / counts.sum(axis=1, keepdims=True) * 1e4)
+    noisy = np.where(counts > 0, logged + rng.normal(0, 0.05, logged.shape), 0.0)
+    assert tell_space(sp.csr_matrix(logged), "exact")[0] == "ln"
+    space, why = tell_space(sp.csr_matrix(noisy), "noisy")
+    assert space == "ln"
+    assert "assumed" in why
