@@ -99,7 +99,7 @@ class Session:
     def predict(self, again: bool) -> None:
         """Answer the query in the unit's folder, of the same cells as the last one if it is asked `again`."""
         query = get_query(self.folder, self.cells if again else None)
-        self.cells = None  # read anew unless the predictor leaves them as they are
+        self.cells = None  # read again if the predictor fails or changes them
         prediction = self.model.predict(query)
         put_answer(prediction, self.folder)
         self.cells = query.cells

@@ -125,6 +125,27 @@ def test_input_cells_that_questions_share_are_written_once(build, screen: Screen
     assert written["again"] == written["first"] < written["other"] < written["back"]
 
 
+def test_what_a_predictor_adds_to_its_input_is_in_no_other_question(screen: Screen) -> None:
+    seen: list[list[str]] = []
+
+    class Adds:
+        def fit(self, train: Any, *, seed: int) -> None:
+            pass
+
+        def predict(self, query: Any) -> Prediction:
+            seen.append([*query.cells.uns, *query.cells.layers, *query.cells.obsm, *query.cells.var])
+            query.cells.uns["mine"], query.cells.var["mine"] = 1, 0
+            query.cells.obsm["mine"] = np.zeros((query.cells.n_obs, 2))
+            return Prediction(query.cells.X, unit="cell")
+
+    record = Baseline(name="adds", build=Adds, directions=("n2p",), summary="adds", source="this test")
+    model, query = LocalModel(record, {}), screen.queries("n2p")[0]
+    for _ in range(2):
+        model.predict(query)
+    assert seen == [[], []]
+    assert not query.cells.uns
+
+
 def test_files_of_a_unit_hold_what_was_written(screen: Screen, tmp_path: Path) -> None:
     unit_files.put_train(screen.train, tmp_path)
     train = unit_files.get_train(tmp_path)
