@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
@@ -200,6 +201,10 @@ class Prediction:
 
     def mean(self) -> Float[np.ndarray, "gene"]:
         """Mean profile over rows, weighted, accumulated in float64."""
+        return self._mean
+
+    @cached_property
+    def _mean(self) -> Float[np.ndarray, "gene"]:
         if self.weights is None:
             # an array without a copy in float64; SciPy sums in a matrix's own type, whatever it is asked for
             x = self.values if isinstance(self.values, np.ndarray) else self.values.astype(np.float64)

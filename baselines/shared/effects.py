@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from baselines.shared.moved_cells import moved_cells
+from baselines.shared.moved_cells import CellsToMove
 from benchmarks.contract import CONTROL, LEVELS, Prediction, Query, Train
 from benchmarks.errors import Unsupported
 
@@ -102,7 +102,21 @@ def mean_effect_of(context: str, means: pd.DataFrame) -> tuple[np.ndarray, str]:
 def shifted(query: Query, effect: np.ndarray, note: str = "") -> Prediction:
     """Predict the input cells moved by an effect on their mean [gene]: added for n2p, taken away for p2n."""
     sign = 1.0 if query.direction == "n2p" else -1.0
-    return Prediction(moved_cells(query.cells.X, sign * effect), unit="cell", note=note)
+    return Prediction(_prepared(query.cells.X).by(sign * effect), unit="cell", note=note)
+
+
+def _prepared(x: Any) -> CellsToMove:
+    """Prepare input cells, or take those of the last query where they are the same matrix, which no predictor may change."""
+    for known, made in _last:
+        if known is x:
+            return made
+    made = CellsToMove(x)
+    _last[:] = [(x, made)]
+    return made
+
+
+_last: list[tuple[Any, CellsToMove]] = []
+"""Input cells of the last query, and what was made of them."""
 
 
 class ContextModels(Generic[Model]):

@@ -35,20 +35,38 @@ def moved_cells(cells: Any, change: np.ndarray) -> sp.csc_matrix | np.ndarray:
     Returns a sparse matrix [cell, gene]. Where a value is below 0 (z-scores, corrected values), 0 is not the absence of a
     gene: the change is added, and the result is dense.
     """
-    x = sp.csc_matrix(cells, dtype=np.float64)
-    if x.nnz and x.data.min() < 0:
-        return x.toarray() + change
-    x = x.copy() if x is cells else x
-    x.sort_indices()
-    x.eliminate_zeros()
-    target = np.maximum(_means(x) + (change if change.ndim == 1 else change.mean(axis=0)), 0.0)
-    if change.ndim == 2:
+    return CellsToMove(cells).by(change)
+
+
+class CellsToMove:
+    """Cells [cell, gene] that are moved by many changes, see `moved_cells`; what does not depend on a change is computed once."""
+
+    def __init__(self, cells: Any) -> None:
+        x = sp.csc_matrix(cells, dtype=np.float64)
+        self.negative = x.nnz > 0 and x.data.min() < 0
+        if not self.negative:
+            x = x.copy() if x is cells else x
+            x.sort_indices()
+            x.eliminate_zeros()
+            self.least, self.means = _least(x), _means(x)
+        self.x = x
+
+    def by(self, change: np.ndarray) -> sp.csc_matrix | np.ndarray:
+        """Move them by a change [gene] or [cell, gene]."""
+        if self.negative:
+            return self.x.toarray() + change
+        if change.ndim == 1:
+            return _moved(self.x, self.means, self.least, np.maximum(self.means + change, 0.0))
+        target = np.maximum(self.means + change.mean(axis=0), 0.0)
+        x = self.x.copy()
         x.data = np.maximum(x.data + change[x.indices, np.repeat(np.arange(x.shape[1]), np.diff(x.indptr))], 0.0)
         x.eliminate_zeros()
-    n, counts, means = x.shape[0], np.diff(x.indptr), _means(x)
-    least = np.full(n, np.inf)
-    np.minimum.at(least, x.indices, x.data)
-    least[~np.isfinite(least)] = 1.0
+        return _moved(x, _means(x), _least(x), target)
+
+
+def _moved(x: sp.csc_matrix, means: np.ndarray, least: np.ndarray, target: np.ndarray) -> sp.csc_matrix:
+    """Move cells from their means to others [gene]; `least` are the cells' least values."""
+    n, counts = x.shape[0], np.diff(x.indptr)
     there = counts > 0
     wanted, factor = n * target / least.mean(), np.zeros(len(target))
     share, factor[there] = _rates(counts[there] / n, (means * n)[there] / counts[there], target[there])
@@ -66,6 +84,14 @@ def moved_cells(cells: Any, change: np.ndarray) -> sp.csc_matrix | np.ndarray:
         parts.append((np.where(np.repeat(same[genes], wanted[genes]), values, moved), rows))
     values, rows = (np.concatenate(part) for part in zip(*parts, strict=True))
     return sp.csc_matrix((values, rows, np.concatenate([[0], np.cumsum(wanted)])), shape=x.shape)
+
+
+def _least(x: sp.csc_matrix) -> np.ndarray:
+    """Least value of each cell that is not 0; 1 where it has none."""
+    least = np.full(x.shape[0], np.inf)
+    np.minimum.at(least, x.indices, x.data)
+    least[~np.isfinite(least)] = 1.0
+    return least
 
 
 def _means(x: sp.csc_matrix) -> np.ndarray:

@@ -94,7 +94,9 @@ def _calibrated(
 
     def make(task: tuple[Split, Direction]) -> tuple[BlockedFold, Calibration]:
         blocked = scoring.of(*task)
-        return blocked, calibrate(blocked, scoring.expectation())
+        # the threads of a task that has ended are those of the last one
+        shared = replace(blocked, fold=replace(blocked.fold, threads=jobs * blocked.fold.threads))
+        return blocked, calibrate(shared, scoring.expectation())
 
     with ThreadPoolExecutor(jobs) as threads:
         for task, found in zip(tasks, threads.map(make, tasks), strict=True):

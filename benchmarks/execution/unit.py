@@ -242,7 +242,10 @@ class Unit:
         if self.keeping:
             store.put_prediction(entry.folder(self.folder), number, prediction)
         asked.endings.append(self._ending(condition, "ok", prediction.note))
-        asked.digests.append(digest_of(prediction))
+        asked.digests.append(digest := digest_of(prediction))
+        if asked.last is None or asked.last[0] != digest:
+            asked.last = digest, prediction
+        prediction = asked.last[1]  # one object where a model predicts the same again, which is summarised once
         asked.n_rows += len(prediction)
         if not self.fold.leaky:
             rows, what = asked.hidden.found_in(prediction, truth, start)
@@ -308,6 +311,8 @@ class _Asked:
     digests: list[str] = field(default_factory=list)
     input: tuple[AnnData, Index] | None = None
     """Input cells of the last question, and their positions."""
+    last: tuple[str, Prediction] | None = None
+    """Digest of the last prediction, and the prediction."""
     seconds: float = 0.0
     n_rows: int = 0
     copied: int = 0

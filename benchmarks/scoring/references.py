@@ -24,6 +24,7 @@ from functools import cache, partial
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from benchmarks.contract import CONTROL, Prediction
 from benchmarks.data.cell_table import CellTable
@@ -66,8 +67,8 @@ U_STATISTICS = ("e_distance", "mmd_rbf")
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 LIKE_GENES = 20
 """Genes of like mean expression in the input among which the noise exchanges values."""
-Draw = Callable[[int, int, np.random.Generator], np.ndarray]
-"""(condition, number of cells, generator) → dense cells of a mixture."""
+Draw = Callable[[int, int, np.random.Generator], Cells]
+"""(condition, number of cells, generator) → cells of a mixture."""
 Positions = Callable[[int], np.ndarray]
 """Number of a condition → positions of some cells."""
 Expectation = Callable[[ScoredFold], np.ndarray]
@@ -221,16 +222,6 @@ def expected_profiles(table: pd.DataFrame, fold: ScoredFold, arm: str) -> np.nda
     return table.loc[keys, list(fold.cells.var_names)].to_numpy(dtype=np.float64)
 
 
-def as_prediction(cells: Cells) -> Prediction:
-    """Turn real cells into a prediction."""
-    return Prediction(dense(cells), unit="cell")
-
-
-def dense(cells: Cells) -> np.ndarray:
-    """Return cells [cell, gene] as a dense array."""
-    return cells if isinstance(cells, np.ndarray) else cells.toarray()
-
-
 def planted(blocked: BlockedFold) -> pd.DataFrame:
     """Score the planted predictors as rows of planted.csv.
 
@@ -280,43 +271,44 @@ def planted_conditions(fold: ScoredFold) -> np.ndarray:
 
 def _halves_and_mixture(
     fold: ScoredFold, half: Sequence[np.ndarray], draw: Draw, number: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Read half of a condition's true cells, the order in which they are exchanged, and as many cells of a mixture."""
+) -> tuple[Cells, np.ndarray]:
+    """Read half of a condition's true cells, and below them as many cells of a mixture; and the order of their exchange."""
     generator = fold.generator(number, "planted")
-    cells = dense(take(fold.cells, half[number]))
-    order = generator.permutation(len(cells))
-    return cells, order, draw(number, len(cells), generator)
+    cells = take(fold.cells, half[number])
+    order = generator.permutation(cells.shape[0])
+    others = draw(number, len(order), generator)
+    if sp.issparse(cells) or sp.issparse(others):
+        return sp.vstack([sp.csr_matrix(cells), sp.csr_matrix(others)], format="csr"), order
+    return np.concatenate([cells, others]), order
 
 
-def _mixed(of: Callable[[int], tuple[np.ndarray, np.ndarray, np.ndarray]], share: float, number: int) -> Prediction:
+def _mixed(of: Callable[[int], tuple[Cells, np.ndarray]], share: float, number: int) -> Prediction:
     """Exchange a share of the cells that `_halves_and_mixture` gives for those of the mixture."""
-    cells, order, others = of(number)
-    exchanged = order[: round(share * len(cells))]
-    cells = cells.copy()
-    cells[exchanged] = others[: len(exchanged)]
-    return Prediction(cells, unit="cell")
+    both, order = of(number)
+    rows, exchanged = np.arange(len(order)), order[: round(share * len(order))]
+    rows[exchanged] = len(order) + np.arange(len(exchanged))
+    return Prediction(both[rows], unit="cell")
 
 
 def _draw(mixture: str, fold: ScoredFold, half: Sequence[np.ndarray]) -> Draw:
     """How the cells of a mixture are drawn: `n` cells at random, with replacement only where there are fewer."""
 
-    def noise(number: int, n: int, generator: np.random.Generator) -> np.ndarray:
+    def noise(number: int, n: int, generator: np.random.Generator) -> Cells:
         """Exchange whole genes within groups of like mean expression in the input."""
-        cells, order = dense(take(fold.cells, half[number])), np.argsort(fold.start[number], kind="stable")
-        source = order.copy()
+        cells, order = take(fold.cells, half[number]), np.argsort(fold.start[number], kind="stable")
+        source, column = order.copy(), np.empty_like(order)
         for first in range(0, len(order), LIKE_GENES):
             group = slice(first, first + LIKE_GENES)
             source[group] = generator.permutation(order[group])
-        shuffled = np.empty_like(cells)
-        shuffled[:, order] = cells[:, source]
-        return shuffled
+        column[order] = source
+        return cells[:, column]
 
     def draw_from(table: CellTable, positions: Positions) -> Draw:
-        def draw(number: int, n: int, generator: np.random.Generator) -> np.ndarray:
+        def draw(number: int, n: int, generator: np.random.Generator) -> Cells:
             own = positions(number)
             chosen = generator.choice(own, n, replace=len(own) < n)
             unique, back = np.unique(chosen, return_inverse=True)
-            return dense(take(table, unique))[back]
+            return take(table, unique)[back]
 
         return draw
 

@@ -20,7 +20,7 @@ from benchmarks.data.cell_table import CellTable
 from benchmarks.data.readers.gene_columns import match_genes
 from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.metrics.copying import HALVES, MarginSums, margin_sums
-from benchmarks.scoring.metrics.differential import linear_mean
+from benchmarks.scoring.metrics.differential import Tests, linear_mean, test_genes
 from benchmarks.scoring.metrics.distribution import N_COMPONENTS
 from benchmarks.scoring.metrics.rank_sum import Cells, SortedCells, sort_cells
 from benchmarks.seeds import derive
@@ -40,6 +40,8 @@ COMPONENT_CELLS = 5_000
 """Most training cells that the principal components are found in."""
 RECENT = 512 << 20
 """Bytes that a `Recent` keeps."""
+TESTED = 64 << 20
+"""Bytes of cells that were tested last, to know them again."""
 TOLERANCE = 1e-3
 """Relative change at which the search for components ends. What is beyond the first ones is noise, which has no gaps: to
 search it exactly takes ten times as long."""
@@ -71,7 +73,12 @@ class Components:
 
     def transform(self, cells: Cells) -> np.ndarray:
         """Coordinates of cells [cell, component]."""
-        return cells @ self.axes.T - self.centre @ self.axes.T
+        return cells @ self._by_gene - self.centre @ self.axes.T
+
+    @cached_property
+    def _by_gene(self) -> np.ndarray:
+        """Axes [gene, component], those of a gene side by side, as sparse cells use them."""
+        return np.ascontiguousarray(self.axes.T)
 
 
 @dataclass(frozen=True)
@@ -206,6 +213,16 @@ def _at(labels: pd.DataFrame, dose: float | None) -> pd.Series:
     return labels["dose"] >= 0.0 if dose is None else labels["dose"] == dose
 
 
+class ReferenceCells(NamedTuple):
+    """A set of cells that others are tested against."""
+
+    profile: np.ndarray
+    """Mean profile [gene]."""
+    linear_mean: np.ndarray
+    """Mean linear values [gene], or the mean profile in a space without linear values."""
+    ordered: SortedCells
+
+
 class TrueCells(NamedTuple):
     """A set of true cells, as far as conditions that share it share what is known of them."""
 
@@ -234,7 +251,7 @@ class CellSets:
     ) -> None:
         self.cells, self.linear, self.training = cells, linear, training
         self.perturbed = np.unique(own_gene[own_gene >= 0])
-        self.recent = recent or Recent()
+        self.recent, self.tested = recent or Recent(), Recent(TESTED)
 
     def mean(self, positions: np.ndarray) -> np.ndarray:
         """Mean profile [gene]."""
@@ -244,11 +261,22 @@ class CellSets:
         """Sort every gene's values."""
         return self.recent.get((self, "ordered", positions.tobytes()), lambda: sort_cells(take(self.cells, positions)))
 
-    def linear_mean(self, positions: np.ndarray) -> np.ndarray:
-        """Mean linear values [gene], or the mean profile in a space without linear values."""
-        if not self.linear:
-            return self.mean(positions)
-        return self.recent.get((self, "linear", positions.tobytes()), lambda: linear_mean(self.ordered(positions)))
+    def reference(self, positions: np.ndarray) -> ReferenceCells:
+        """Summarise reference cells, read once."""
+        return self.recent.get((self, "reference", positions.tobytes()), lambda: self._reference(positions))
+
+    def tests(self, cells: SortedCells, mean: np.ndarray, reference: np.ndarray) -> Tests:
+        """Test every gene of some cells, with their `linear_mean`, against the cells at the positions of a reference.
+
+        A model that predicts the same cells for many conditions is tested once.
+        """
+
+        def test() -> tuple[SortedCells, Tests]:
+            other = self.reference(reference)
+            found = test_genes(cells, other.ordered, mean, other.linear_mean, linear=self.linear)
+            return cells, found  # the cells too, so that no others can have their `id`
+
+        return self.tested.get((id(cells), reference.tobytes()), test)[1]
 
     def true(self, positions: np.ndarray) -> TrueCells:
         """Summarise true cells, read once."""
@@ -261,13 +289,17 @@ class CellSets:
         key = self, "margin", positions.tobytes()
         return self.recent.get(key, lambda: margin_sums(take(self.cells, positions), generator))
 
+    def _reference(self, positions: np.ndarray) -> ReferenceCells:
+        return self._summarised(take(self.cells, positions))
+
+    def _summarised(self, cells: Cells) -> ReferenceCells:
+        ordered, profile = sort_cells(cells), mean_profile(cells)
+        return ReferenceCells(profile, linear_mean(ordered) if self.linear else profile, ordered)
+
     def _true(self, positions: np.ndarray) -> TrueCells:
         cells = take(self.cells, positions)
-        ordered, profile = sort_cells(cells), mean_profile(cells)
         return TrueCells(
-            profile=profile,
-            linear_mean=linear_mean(ordered) if self.linear else profile,
-            ordered=ordered,
+            *self._summarised(cells),
             projected=self.training.components.transform(cells) if self.training else None,
             own=cells[:, self.perturbed],
         )
@@ -336,15 +368,20 @@ class ScoredFold:
         return np.stack(self.means("shared"))
 
     def means(self, of: Start) -> list[np.ndarray]:
-        """Mean profiles [gene], one a condition; conditions with the same cells share one array."""
+        """Mean profiles [gene], one a condition; conditions with the same input and reference cells share one array."""
         found: dict[bytes, np.ndarray] = {}
-        profiles = []
-        for condition in self.conditions:
-            sides = condition.input(self.direction), condition.reference(self.direction)
-            own = {"start": sides[0], "reference": sides[1]}.get(of)
-            own = np.sort(np.concatenate(sides)) if own is None else own
-            profiles.append(found.setdefault(own.tobytes(), self.sets.mean(own)))
-        return profiles
+        return [found.setdefault(self.setting(number), self._mean(number, of)) for number in range(len(self))]
+
+    def _mean(self, number: int, of: Start) -> np.ndarray:
+        condition = self.conditions[number]
+        own, others = condition.input(self.direction), condition.reference(self.direction)
+        if of == "start":
+            return self.sets.mean(own)
+        reference = self.sets.reference(others).profile
+        if of == "reference":
+            return reference
+        n, m = len(own), len(others)
+        return (n * self.sets.mean(own) + m * reference) / (n + m)
 
     def input_cells(self, number: int) -> Cells:
         """Single cells that the prediction starts from."""
@@ -450,14 +487,6 @@ class ScoredFold:
         own = self.perturbed_genes(number)
         values = cells.own[rows][:, np.searchsorted(self.sets.perturbed, own)]
         return cells.projected[rows] - values @ self.training.components.axes[:, own].T
-
-    def reference_cells(self, number: int) -> SortedCells:
-        """R with every gene's values sorted."""
-        return self.sets.ordered(self.conditions[number].reference(self.direction))
-
-    def reference_mean(self, number: int) -> np.ndarray:
-        """Mean linear values of R [gene], or its mean profile in a space without linear values."""
-        return self.sets.linear_mean(self.conditions[number].reference(self.direction))
 
     def each(self, work: Callable[[int], T]) -> list[T]:
         """Call `work` with the number of every condition, in `threads` threads, each with a single-threaded BLAS."""

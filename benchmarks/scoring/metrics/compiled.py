@@ -138,10 +138,16 @@ def sum_gaps(one, other):  # type: ignore[no-untyped-def]
     for gene in range(len(negatives)):
         a, a_low, a_high = starts[gene], negatives[gene], negatives[gene] + n - (starts[gene + 1] - starts[gene])
         b, b_low, b_high = starts2[gene], negatives2[gene], negatives2[gene] + n - (starts2[gene + 1] - starts2[gene])
-        for i in range(n):
+        low, high = max(a_low, b_low), min(a_high, b_high)  # where both are 0
+        i = 0
+        while i < n:
+            if low <= i < high:
+                i = high
+                continue
             x = 0.0 if a_low <= i < a_high else float(values[a + i - (a_high - a_low if i >= a_high else 0)])
             y = 0.0 if b_low <= i < b_high else float(values2[b + i - (b_high - b_low if i >= b_high else 0)])
             sums[gene] += abs(x - y)
+            i += 1
     return sums
 
 

@@ -6,9 +6,8 @@ size depends on the number of cells, so both sides should have equally many. The
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from math import comb
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -32,36 +31,33 @@ def e_distance(
     `truth_within` is `distance_within(truth)`, where it is known already. Each side has two cells or more.
     """
     within = distance_within(truth) if truth_within is None else truth_within
-    across = sum(float(np.sqrt(d2).sum()) for d2 in _across(truth, predicted)) / (len(truth) * len(predicted))
+    (across,) = _means(_across(truth, predicted), _root)
     return 2 * across - within - distance_within(predicted)
 
 
 def distance_within(cells: Float[Array, "cell component"]) -> float:
     """Mean Euclidean distance between two different cells of a set."""
-    return sum(float(np.sqrt(d2).sum()) for d2 in _within(cells)) / comb(len(cells), 2)
+    return _means(_within(cells), _root)[0]
 
 
-def mmd_rbf(
-    truth: Float[Array, "cell component"],
-    predicted: Float[Array, "cell2 component"],
-    sigma: float,
-    truth_within: float | None = None,
-) -> float:
+def mmd_rbf(truth: Float[Array, "cell component"], predicted: Float[Array, "cell2 component"], sigma: float) -> float:
     """Squared maximum mean discrepancy between true and predicted cells with a Gaussian kernel, unbiased.
 
     Kernel exp(−‖x − y‖² / 2σ²) in the space of the training cells' principal components; U-statistic, 0 in expectation
     for equal distributions, so slightly negative values are noise.
-    The width `sigma` is from `bandwidth`, the same for every model; `truth_within` is `kernel_within(truth, sigma)`, where it
-    is known already. Each side has two cells or more.
+    The width `sigma` is from `bandwidth`, the same for every model. Each side has two cells or more.
     """
-    within = kernel_within(truth, sigma) if truth_within is None else truth_within
-    across = sum(_kernel_sum(d2, sigma) for d2 in _across(truth, predicted)) / (len(truth) * len(predicted))
-    return within + kernel_within(predicted, sigma) - 2 * across
+    return e_distance_and_mmd(truth, predicted, sigma)[1]
 
 
-def kernel_within(cells: Float[Array, "cell component"], sigma: float) -> float:
-    """Mean kernel value between two different cells of a set."""
-    return sum(_kernel_sum(d2, sigma) for d2 in _within(cells)) / comb(len(cells), 2)
+def e_distance_and_mmd(
+    truth: Float[Array, "cell component"], predicted: Float[Array, "cell2 component"], sigma: float
+) -> tuple[float, float]:
+    """Compute `e_distance` and `mmd_rbf` from the same distances between cells."""
+    of = _root, partial(_kernel, sigma=sigma)
+    pairs = _within(truth), _within(predicted), _across(truth, predicted)
+    (one, kernel_one), (other, kernel_other), (across, kernel_across) = (_means(blocks, *of) for blocks in pairs)
+    return 2 * across - one - other, kernel_one + kernel_other - 2 * kernel_across
 
 
 def bandwidth(truth: Float[Array, "cell component"], reference: Float[Array, "cell2 component"]) -> float:
@@ -122,8 +118,21 @@ def _squared(x: Array, y: Array) -> Array:
     return np.maximum(d2, 0.0, out=d2)
 
 
-def _kernel_sum(d2: Array, sigma: float) -> float:
-    return float(np.exp(d2 * (-0.5 / sigma**2)).sum())
+def _means(blocks: Iterable[Array], *of: Callable[[Array], Array]) -> list[float]:
+    """Mean over all pairs of cells of functions of their squared distance."""
+    n, sums = 0, np.zeros(len(of))
+    for d2 in blocks:
+        n += d2.size
+        sums += [values(d2).sum() for values in of]
+    return (sums / n).tolist()
+
+
+def _root(d2: Array) -> Array:
+    return np.sqrt(d2)
+
+
+def _kernel(d2: Array, sigma: float) -> Array:
+    return np.exp(d2 * (-0.5 / sigma**2))
 
 
 _SOURCES: dict[Quantity, tuple[Callable[..., float], str]] = {

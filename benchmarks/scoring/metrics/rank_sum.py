@@ -61,19 +61,6 @@ def sort_cells(matrix: Cells) -> SortedCells:
     return SortedCells(values, starts, negatives, ties, matrix.shape[0])
 
 
-def with_genes_at(cells: SortedCells, genes: Int[Array, "k"], value: float) -> SortedCells:
-    """Give some genes one value in all cells."""
-    changed = np.zeros(len(cells.negatives), dtype=bool)
-    changed[genes] = True
-    n, sizes = cells.n_cells, np.diff(cells.starts)
-    new_sizes = np.where(changed, 0 if value == 0 else n, sizes)
-    values = np.full(new_sizes.sum(), value, dtype=cells.values.dtype)
-    values[~np.repeat(changed, new_sizes)] = cells.values[~np.repeat(changed, sizes)]
-    starts = np.concatenate([[0], new_sizes.cumsum()])
-    negatives = np.where(changed, n if value < 0 else 0, cells.negatives)
-    return SortedCells(values, starts, negatives, np.where(changed, float(n) ** 3 - n, cells.ties), n)
-
-
 def rank_sum(cells: SortedCells, reference: SortedCells) -> Float[Array, "gene"]:
     """Two-sided p value of Wilcoxon's rank-sum (Mann–Whitney) test of every gene.
 

@@ -14,7 +14,7 @@ from benchmarks.contract import Prediction
 from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.evaluate import evaluate, score_rows
 from benchmarks.scoring.metrics.all_metrics import METRICS, find_metric
-from benchmarks.scoring.references import as_prediction, halves, planted, references
+from benchmarks.scoring.references import halves, planted, references
 from benchmarks.scoring.scored_fold import own_columns, scored_fold_of, summarise_training, take
 from benchmarks.scoring.scored_set import BlockedFold
 from benchmarks.scoring.summaries import PredictionSummary, summarise_predictions, summarise_truth, top_genes
@@ -101,7 +101,7 @@ def test_ceiling_bounds_the_true_effect_where_controls_are_few():
 
 def test_copied_input_scores_zero_change():
     scored = make_fold()
-    values = score(scored, lambda n: as_prediction(scored.input_cells(n)))
+    values = score(scored, lambda n: Prediction(scored.input_cells(n), unit="cell"))
     for name in ("pearson_delta", "spearman_delta", "cosine_delta", "sign_accuracy"):
         assert values[name].values == pytest.approx(0.0), name
     assert values["pds_cosine"].values == pytest.approx(0.5)
@@ -140,7 +140,7 @@ def test_draws_and_means_need_cells():
 
 def test_unsupported_without_training_cells():
     scored = make_fold(train=False)
-    values = score(scored, lambda n: as_prediction(truth_cells(scored, n)))
+    values = score(scored, lambda n: Prediction(truth_cells(scored, n), unit="cell"))
     for name in ("pearson_delta_centroid", "e_distance", "mmd_rbf"):
         assert set(values[name].status) == {"unsupported"}, name
     assert set(values["wasserstein"].status) == {"ok"}
@@ -158,7 +158,7 @@ def test_two_conditions_are_too_few_for_retrieval():
 
 def test_p2n_has_no_retrieval():
     scored = make_fold(direction="p2n")
-    values = score(scored, lambda n: as_prediction(scored.input_cells(n)))
+    values = score(scored, lambda n: Prediction(scored.input_cells(n), unit="cell"))
     assert not {m.name for m in METRICS if m.family == "retrieval"} & set(values)
 
 
@@ -167,7 +167,7 @@ def test_failed_condition_has_no_value_and_leaves_others_unchanged():
     truth = summarise_truth(scored)
 
     def load(number):
-        return None if number == 1 else as_prediction(truth_cells(scored, number))
+        return None if number == 1 else Prediction(truth_cells(scored, number), unit="cell")
 
     values = evaluate(scored, truth, summarise_predictions(scored, truth, load))
     endings = [Ending(c, p, "ok") for c, p in zip(scored.contexts, scored.perturbations, strict=True)]
@@ -177,7 +177,7 @@ def test_failed_condition_has_no_value_and_leaves_others_unchanged():
     assert set(broken["status"]) == {"failed"}
     assert set(broken["reason"]) == {"it broke"}
     assert broken["value"].isna().all()
-    whole = score(scored, lambda n: as_prediction(truth_cells(scored, n)))
+    whole = score(scored, lambda n: Prediction(truth_cells(scored, n), unit="cell"))
     others = [0, 2, 3]
     assert values["pearson_delta"].values[others] == pytest.approx(whole["pearson_delta"].values[others])
     assert (rows["status"] != "ok").eq(rows["value"].isna()).all()
@@ -198,7 +198,7 @@ def test_dense_and_sparse_cells_agree():
     cells = screen()
     dense = ad.AnnData(X=cells.X.toarray(), obs=cells.obs.copy(), var=cells.var.copy())
     sparse_values, dense_values = (
-        score(q, lambda n, q=q: as_prediction(q.input_cells(n))) for q in (make_fold(cells), make_fold(dense))
+        score(q, lambda n, q=q: Prediction(q.input_cells(n), unit="cell")) for q in (make_fold(cells), make_fold(dense))
     )
     for name, scores in sparse_values.items():
         assert scores.values == pytest.approx(dense_values[name].values, abs=1e-6, nan_ok=True), name
@@ -281,7 +281,7 @@ def test_z_scores_have_tests_and_no_fold_changes():
     scored = ad.AnnData(X=z.astype(np.float32), obs=cells.obs.copy(), var=cells.var.copy())
     split = fold(scored)
     scored = scored_fold_of(scored, split, "n2p", summarise_training(scored, split.train, 0), space="zscore", seed=0)
-    values = score(scored, lambda n: as_prediction(truth_cells(scored, n)))
+    values = score(scored, lambda n: Prediction(truth_cells(scored, n), unit="cell"))
     assert values["des"].values == pytest.approx(1.0)
     truth = summarise_truth(scored)
     gap = truth.profiles - scored.reference

@@ -17,7 +17,7 @@ from benchmarks.scoring import references as references_module
 from benchmarks.scoring import scored_set
 from benchmarks.scoring.evaluate import evaluate
 from benchmarks.scoring.metrics import retrieval
-from benchmarks.scoring.references import as_prediction, calibrate, planted, planted_conditions, references
+from benchmarks.scoring.references import calibrate, planted, planted_conditions, references
 from benchmarks.scoring.scored_fold import (
     Recent,
     find_components,
@@ -239,7 +239,10 @@ def _peak(n_conditions, queue):
             for block in blocked.blocks():
                 own = block.fold
                 done.add(
-                    block, summarise_predictions(own, block.truth, lambda n, own=own: as_prediction(own.input_cells(n)))
+                    block,
+                    summarise_predictions(
+                        own, block.truth, lambda n, own=own: Prediction(own.input_cells(n), unit="cell")
+                    ),
                 )
             done.all(blocked.profiles(truths))
     queue.put((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)

@@ -84,10 +84,14 @@ def test_distances_equal_scipy(n, m, seed, far):
 
 def test_given_distances_within_truth_are_used():
     x, y = np.random.default_rng(0).normal(size=(2, 30, 4))
-    within = distribution.distance_within(x), distribution.kernel_within(x, 1.5)
-    assert distribution.e_distance(x, y, within[0]) == distribution.e_distance(x, y)
-    assert distribution.mmd_rbf(x, y, 1.5, within[1]) == mmd(x, y)
-    assert distribution.e_distance(x, y, within[0] + 1) == pytest.approx(distribution.e_distance(x, y) - 1)
+    within = distribution.distance_within(x)
+    assert distribution.e_distance(x, y, within) == distribution.e_distance(x, y)
+    assert distribution.e_distance(x, y, within + 1) == pytest.approx(distribution.e_distance(x, y) - 1)
+
+
+def test_both_distances_at_once():
+    x, y = np.random.default_rng(0).normal(size=(2, 30, 4))
+    assert distribution.e_distance_and_mmd(x, y, 1.5) == (distribution.e_distance(x, y), mmd(x, y))
 
 
 def test_distances_in_blocks(monkeypatch):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
-from benchmarks.scoring.metrics.rank_sum import SortedCells, rank_sum, sort_cells, with_genes_at
+from benchmarks.scoring.metrics.rank_sum import SortedCells, rank_sum, sort_cells
 
 FORMS = {
     "dense": np.asarray,
@@ -153,14 +153,3 @@ def test_rounding_of_zeros_is_not_ranked(form):
     exact = rank_sum(sort_cells(cells), sort_cells(reference))
     np.testing.assert_array_equal(rank_sum(sort_cells(form(rounded)), sort_cells(form(reference))), exact)
     assert np.median(exact) > 0.05
-
-
-@pytest.mark.parametrize("value", [0.0, -5.0])
-@pytest.mark.parametrize("genes", [[], [0], [2, 5], [0, 1, 2, 3, 4, 5]])
-def test_genes_at_one_value(value, genes):
-    cells = draw(9, 6, 0, "zscore")
-    expected = cells.copy()
-    expected[:, genes] = value
-    found = with_genes_at(sort_cells(cells), np.array(genes, dtype=int), value)
-    for part, other in zip(found, sort_cells(expected), strict=True):
-        np.testing.assert_array_equal(part, other)
