@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from benchmarks.execution.events import Event, UnitEnded, UnitStarted
 from benchmarks.execution.executor import Execution, Executor
 from benchmarks.execution.models.child_model import ChildModel
@@ -28,7 +30,8 @@ class Process(Executor):
 
     def run(self, specs: Sequence[RunSpec]) -> Iterator[Event]:
         """Do the trainings, those that take long first where several run at a time."""
-        with ThreadPoolExecutor(self.execution.jobs) as threads:
+        # linear algebra of scoring has no more threads than a training: those of two trainings would wait for each other
+        with threadpool_limits(self.execution.threads), ThreadPoolExecutor(self.execution.jobs) as threads:
             try:
                 for spec in in_order(specs, self.execution.jobs):
                     threads.submit(self._unit, spec).add_done_callback(self.events.put)
