@@ -19,7 +19,8 @@ from benchmarks.data.store.atomic_files import write_csv
 from benchmarks.errors import BenchmarkError
 from benchmarks.execution.load_run import DirectedCondition, FinishedRun, choose
 from benchmarks.execution.models.local_model import needing
-from benchmarks.scoring.scored_fold import Components, find_components, take
+from benchmarks.scoring.cell_sets import take
+from benchmarks.scoring.training_summary import Components, find_components
 from benchmarks.seeds import derive
 from reports.figures.dose_embedding_figure import CELL_COLUMNS, NEIGHBOUR_COLUMNS, REAL, draw_embedding
 

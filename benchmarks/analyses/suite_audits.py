@@ -17,11 +17,13 @@ from benchmarks.execution.executor import Execution
 from benchmarks.execution.load_run import DirectedCondition, FinishedRun
 from benchmarks.execution.plan import Plan, make_plan
 from benchmarks.execution.runner import run
+from benchmarks.scoring.cell_sets import mean_profile, take
 from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.evaluate import evaluate, score_rows
 from benchmarks.scoring.metrics.all_metrics import METRICS, find_metric
-from benchmarks.scoring.scored_fold import ScoredFold, mean_profile, scored_fold_of, summarise_training, take
+from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of
 from benchmarks.scoring.summaries import TruthSummary, summarise_predictions, summarise_truth
+from benchmarks.scoring.training_summary import summarise_training
 from benchmarks.seeds import derive
 from benchmarks.tasks.batch_correction.batches import MEANING, METHODS
 from benchmarks.tasks.question import Question

@@ -15,7 +15,7 @@ from benchmarks.execution.models.child_model import ChildModel
 from benchmarks.execution.prediction_store import digest_of
 from benchmarks.execution.proof import LEAK, PROVED, prove
 from benchmarks.execution.unit import make_query
-from benchmarks.scoring.scored_fold import mean_profile, take
+from benchmarks.scoring.cell_sets import mean_profile, take
 from benchmarks.tasks.leakage import HiddenCells
 from benchmarks.training_data import CellsInMemory
 

@@ -10,16 +10,11 @@ from threading import Lock
 from benchmarks.contract import Direction
 from benchmarks.execution.ledger import is_trusted, watch_file
 from benchmarks.execution.plan import Plan
+from benchmarks.scoring.cell_sets import Recent
 from benchmarks.scoring.references import Expectation, expected_profiles
-from benchmarks.scoring.scored_fold import (
-    Components,
-    Recent,
-    TrainingSummary,
-    find_components,
-    scored_fold_of,
-    summarise_training,
-)
+from benchmarks.scoring.scored_fold import scored_fold_of
 from benchmarks.scoring.scored_set import BlockedFold, KeptFiles
+from benchmarks.scoring.training_summary import Components, TrainingSummary, find_components, summarise_training
 from benchmarks.tasks.splits import Split
 
 

@@ -21,7 +21,8 @@ from benchmarks.execution.manifest import read_manifest
 from benchmarks.execution.plan import BRACKETS, Plan, make_plan
 from benchmarks.execution.prediction_store import Outcome, PredictionSet
 from benchmarks.execution.score_store import check_means, open_means
-from benchmarks.scoring.scored_fold import mean_profile, own_columns, take
+from benchmarks.scoring.cell_sets import mean_profile, take
+from benchmarks.scoring.scored_fold import own_columns
 from benchmarks.seeds import derive
 from benchmarks.tasks.question import Question
 from benchmarks.tasks.splits import Split, TestCondition

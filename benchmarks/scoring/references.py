@@ -28,9 +28,10 @@ import scipy.sparse as sp
 
 from benchmarks.contract import CONTROL, Prediction
 from benchmarks.data.cell_table import CellTable
+from benchmarks.scoring.cell_sets import CellSets, take
 from benchmarks.scoring.evaluate import Scores, Values, score_rows
 from benchmarks.scoring.metrics.rank_sum import Cells
-from benchmarks.scoring.scored_fold import CellSets, ScoredFold, Start, TrainingSummary, take
+from benchmarks.scoring.scored_fold import ScoredFold, Start
 from benchmarks.scoring.scored_set import (
     BLOCK_BYTES,
     Block,
@@ -48,6 +49,7 @@ from benchmarks.scoring.summaries import (
     summarise_truth,
     summarise_truth_as_prediction,
 )
+from benchmarks.scoring.training_summary import TrainingSummary
 from benchmarks.seeds import derive
 
 REFERENCES = ("oracle", "ceiling", "split_half", "expectation", "other_controls", "names_only")

@@ -10,11 +10,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from benchmarks.contract import Prediction
+from benchmarks.scoring.cell_sets import CellSets, TrueCells, take
 from benchmarks.scoring.metrics.copying import MarginBounds, honest_margin
 from benchmarks.scoring.metrics.differential import Tests, linear_mean
 from benchmarks.scoring.metrics.distribution import bandwidth, e_distance_and_mmd, wasserstein
 from benchmarks.scoring.metrics.rank_sum import SortedCells, sort_cells
-from benchmarks.scoring.scored_fold import CellSets, ScoredFold, TrueCells, take
+from benchmarks.scoring.scored_fold import ScoredFold
 
 TOPS = (20, 50, 100)
 BANDWIDTH_CELLS = 500

@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchmarks.data.cell_table import CellTable, blocks
 from benchmarks.scoring.metrics.distribution import distance_within, e_distance
-from benchmarks.scoring.scored_fold import find_components
+from benchmarks.scoring.training_summary import find_components
 from benchmarks.seeds import derive
 from benchmarks.tasks.batch_correction.batches import MEANING, Method
 

@@ -43,7 +43,7 @@ class Measured:
     """Exit status; negative: the signal that ended it."""
     seconds: float
     cpu_seconds: float
-    """User and system time of the command and of those descendants that were waited for."""
+    """User and system time of all processes, as it was last read of each."""
     peak_gb: float
     """Largest sum over all processes, GB (10⁹ bytes)."""
     kind: str
@@ -64,10 +64,21 @@ class ProcessTree:
     def __init__(self, root: int) -> None:
         self._known = {psutil.Process(root)}
         self.peak, self.processes, self.kind = 0, 0, "pss"
+        self._cpu: dict[psutil.Process, float] = {}
+
+    @property
+    def cpu_seconds(self) -> float:
+        """User and system time of all processes, those that have ended too, as it was last read."""
+        return sum(self._cpu.values())
 
     def read(self) -> int:
         """Sum the memory of all processes, bytes, and remember the largest sum."""
-        sizes = [size for process in self._living() if (size := self._size(process))]
+        living = self._living()
+        for process in living:
+            with suppress(psutil.Error):
+                times = process.cpu_times()
+                self._cpu[process] = times.user + times.system
+        sizes = [size for process in living if (size := self._size(process))]
         if sum(sizes) > self.peak:
             self.peak, self.processes = sum(sizes), len(sizes)
         return sum(sizes)
@@ -161,11 +172,13 @@ def measure(command: Sequence[str], folders: Sequence[Path] = (), every: float =
     seconds = time.perf_counter() - begun
     disk.read(now=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # of those that were waited for, exactly; processes of a fork server are not among them
+    waited = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Measured(
         command=tuple(command),
         status=process.returncode,
         seconds=seconds,
-        cpu_seconds=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        cpu_seconds=max(tree.cpu_seconds, waited),
         peak_gb=tree.peak / GB,
         kind=tree.kind,
         processes=tree.processes,

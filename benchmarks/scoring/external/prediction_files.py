@@ -22,7 +22,7 @@ from benchmarks.data.readers.value_space import ASSUMED
 from benchmarks.data.row_hashes import table_hashes
 from benchmarks.data.schema import Space, check_values
 from benchmarks.errors import DataError
-from benchmarks.scoring.scored_fold import mean_profile, take
+from benchmarks.scoring.cell_sets import mean_profile, take
 from benchmarks.seeds import derive
 from benchmarks.tasks.splits import Split, TestCondition
 

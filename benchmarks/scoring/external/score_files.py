@@ -21,13 +21,15 @@ from benchmarks.data.readers.labels import Labelling
 from benchmarks.data.schema import Space
 from benchmarks.data.store import atomic_files
 from benchmarks.errors import ContractError, DataError
+from benchmarks.scoring.cell_sets import mean_profile, take
 from benchmarks.scoring.evaluate import condition_facts, metric_table, score_rows
 from benchmarks.scoring.external import prediction_files
 from benchmarks.scoring.external.prediction_files import CellFile, predict_from, read_cells
 from benchmarks.scoring.references import REFERENCES, Calibration, calibrate
-from benchmarks.scoring.scored_fold import ScoredFold, Start, mean_profile, scored_fold_of, summarise_training, take
+from benchmarks.scoring.scored_fold import ScoredFold, Start, scored_fold_of
 from benchmarks.scoring.scored_set import Block, BlockedFold, Profiles, ScoredSet, scratch
 from benchmarks.scoring.summaries import PredictionSummary, summarise_cells, summarise_predictions
+from benchmarks.scoring.training_summary import summarise_training
 from benchmarks.tasks.splits import Split
 from reports.tables import COST_COLUMNS, GROUP, SCORE_COLUMNS
 

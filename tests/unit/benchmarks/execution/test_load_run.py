@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.errors import BenchmarkError, StoreError, UnknownName
 from benchmarks.execution.load_run import changes, choose, half_changes, own_genes, reopen
-from benchmarks.scoring.scored_fold import mean_profile
+from benchmarks.scoring.cell_sets import mean_profile
 
 
 @pytest.fixture(scope="module")

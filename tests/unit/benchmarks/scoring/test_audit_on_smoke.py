@@ -10,8 +10,9 @@ from benchmarks.execution.plan import make_plan
 from benchmarks.scoring.evaluate import evaluate
 from benchmarks.scoring.metrics.all_metrics import METRICS
 from benchmarks.scoring.references import expected_profiles
-from benchmarks.scoring.scored_fold import scored_fold_of, summarise_training
+from benchmarks.scoring.scored_fold import scored_fold_of
 from benchmarks.scoring.summaries import PredictionSummary, summarise_predictions, summarise_truth
+from benchmarks.scoring.training_summary import summarise_training
 from benchmarks.seeds import derive
 from benchmarks.tasks.question import Question
 

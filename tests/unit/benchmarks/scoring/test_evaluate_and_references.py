@@ -11,13 +11,15 @@ import pytest
 import scipy.sparse as sp
 
 from benchmarks.contract import Prediction
+from benchmarks.scoring.cell_sets import take
 from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.evaluate import evaluate, score_rows
 from benchmarks.scoring.metrics.all_metrics import METRICS, find_metric
 from benchmarks.scoring.references import halves, planted, references
-from benchmarks.scoring.scored_fold import own_columns, scored_fold_of, summarise_training, take
+from benchmarks.scoring.scored_fold import own_columns, scored_fold_of
 from benchmarks.scoring.scored_set import BlockedFold
 from benchmarks.scoring.summaries import PredictionSummary, summarise_predictions, summarise_truth, top_genes
+from benchmarks.scoring.training_summary import summarise_training
 from tests.unit.benchmarks.scoring.screens import PERTURBATIONS, fold, screen
 
 U_STATISTICS = {"e_distance", "mmd_rbf"}

@@ -13,12 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.contract import Prediction
+from benchmarks.scoring.cell_sets import take
 from benchmarks.scoring.evaluate import evaluate
 from benchmarks.scoring.metrics.all_metrics import METRICS
 from benchmarks.scoring.references import references
-from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of, summarise_training, take
+from benchmarks.scoring.scored_fold import ScoredFold, scored_fold_of
 from benchmarks.scoring.scored_set import BlockedFold
 from benchmarks.scoring.summaries import summarise_predictions, summarise_truth
+from benchmarks.scoring.training_summary import summarise_training
 from benchmarks.tasks.splits import Split, TestCondition
 from tests.unit.benchmarks.scoring.metrics.quantities import draw
 

@@ -15,19 +15,14 @@ from benchmarks.contract import Prediction
 from benchmarks.errors import StoreError
 from benchmarks.scoring import references as references_module
 from benchmarks.scoring import scored_set
+from benchmarks.scoring.cell_sets import Recent, mean_profile, take
 from benchmarks.scoring.evaluate import evaluate
 from benchmarks.scoring.metrics import retrieval
 from benchmarks.scoring.references import calibrate, planted, planted_conditions, references
-from benchmarks.scoring.scored_fold import (
-    Recent,
-    find_components,
-    mean_profile,
-    scored_fold_of,
-    summarise_training,
-    take,
-)
+from benchmarks.scoring.scored_fold import scored_fold_of
 from benchmarks.scoring.scored_set import BlockedFold, KeptFiles, Profiles, ScoredSet, block_size, scratch
 from benchmarks.scoring.summaries import summarise_predictions, summarise_truth
+from benchmarks.scoring.training_summary import find_components, summarise_training
 from tests.unit.benchmarks.scoring.screens import fold, screen
 
 
@@ -203,7 +198,7 @@ def test_components_are_found_in_a_sample_of_the_training_cells(monkeypatch):
     cells = screen()
     split = fold(cells)
     whole = find_components(cells, split.train, 0)
-    monkeypatch.setattr("benchmarks.scoring.scored_fold.COMPONENT_CELLS", 80)
+    monkeypatch.setattr("benchmarks.scoring.training_summary.COMPONENT_CELLS", 80)
     few, again = (find_components(cells, split.train, 0) for _ in range(2))
     assert np.array_equal(few.axes, again.axes)
     assert not np.array_equal(few.axes, whole.axes)

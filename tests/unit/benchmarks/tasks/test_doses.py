@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from benchmarks.contract import CONTROL
 from benchmarks.errors import DataError, LeakageError
 from benchmarks.execution.unit import make_query
-from benchmarks.scoring.scored_fold import summarise_training
+from benchmarks.scoring.training_summary import summarise_training
 from benchmarks.tasks.conditions import ROLES, Condition, Scope, TestCondition, conditions, lower_doses
 from benchmarks.tasks.leakage import audit_train
 from benchmarks.tasks.protocol import list_protocols
