@@ -62,8 +62,8 @@ LOWERED_Z = -5.0
 HALVINGS = 5
 """Most random halvings of the truth that the split half is averaged over."""
 HALVED = 1_000
-"""Halvings in a fold and direction, about: of 200 true states or fewer `HALVINGS` each, of 1,000 one each. In p2n conditions
-share their true states, the controls, and what is drawn of them."""
+"""Halvings that are scored in a fold and direction, about: of 200 conditions or fewer `HALVINGS` each, of 1,000 one each, which
+one is drawn. In p2n conditions share their true states, the controls, and with them the halvings."""
 U_STATISTICS = ("e_distance", "mmd_rbf")
 """Metrics in which a set of cells does not reach the best value when compared with itself."""
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -174,11 +174,15 @@ def _start_like(fold: ScoredFold, training: TrainingSummary, number: int) -> np.
     return few(fold, training.start_like(fold.conditions[number]))
 
 
-def halves(fold: ScoredFold, repeat: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Positions of every condition's true cells in two disjoint random halves; the same for every caller."""
+def halves(fold: ScoredFold, which: Sequence[int] | None = None) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Positions of every condition's true cells in two disjoint random halves; the same for every caller.
+
+    `which` of its halvings is one number a condition; default: the first.
+    """
     sides: tuple[list[np.ndarray], list[np.ndarray]] = [], []
     for number, positions in enumerate(fold.true_positions()):
-        order = fold.truth_generator(number, "halves", repeat).permutation(len(positions))
+        own = 0 if which is None else which[number]
+        order = fold.truth_generator(number, "halves", own).permutation(len(positions))
         cut = len(order) // 2
         for side, chosen in zip(sides, (order[:cut], order[cut:]), strict=True):
             side.append(np.sort(positions[chosen]))
@@ -192,19 +196,22 @@ def _score_split_half(blocked: BlockedFold) -> Values:
     halvings in which a condition has a value; it has its first status where none has.
     """
 
+    def halved(fold: ScoredFold, repeat: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        first = [fold.generator(number, "first halving").integers(HALVINGS) for number in range(len(fold))]
+        return halves(fold, [int(own + repeat) % HALVINGS for own in first])
+
     def score(repeat: int) -> Values:
         def predict(block: Block) -> PredictionSummary:
-            predicted = halves(block.fold, repeat)[0]
+            predicted = halved(block.fold, repeat)[0]
             return summarise_cells(block.fold, block.truth, lambda n: few(block.fold, predicted[n]))
 
         def cut(block: Block) -> Block:
-            true = halves(block.fold, repeat)[1]
+            true = halved(block.fold, repeat)[1]
             return replace(block, truth=summarise_truth(block.fold, true, like=block.truth))
 
         return _score(blocked, predict, cut=cut)[0]
 
-    states = {positions.tobytes() for positions in blocked.fold.true_positions()}
-    scored = [score(repeat) for repeat in range(int(np.clip(HALVED // len(states), 1, HALVINGS)))]
+    scored = [score(repeat) for repeat in range(int(np.clip(HALVED // len(blocked.fold), 1, HALVINGS)))]
     found = {}
     for name, first in scored[0].items():
         values = np.stack([repeat[name].values for repeat in scored])
@@ -243,7 +250,7 @@ def planted(blocked: BlockedFold) -> pd.DataFrame:
         for first in range(0, len(fold), size):
             part = fold.part(range(first, min(first + size, len(fold))))
             own = Facts(*(fact[numbers[first : first + size]] for fact in facts))
-            half, true = halves(part, 0)
+            half, true = halves(part)
             block = Block(range(first, first + len(part)), part, summarise_truth(part, true, like=own))
             truth.append(block.truth.profiles)
             half = [few(part, positions) for positions in half]

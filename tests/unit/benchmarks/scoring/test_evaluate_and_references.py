@@ -218,10 +218,28 @@ def test_order_of_predicted_cells_does_not_matter():
 
 def test_halves_are_disjoint_and_complete():
     scored = make_fold()
-    first, second = halves(scored, 0)
+    first, second = halves(scored)
     for number in range(len(scored)):
         both = np.concatenate([first[number], second[number]])
         assert np.array_equal(np.sort(both), scored.conditions[number].truth("n2p"))
+
+
+@pytest.mark.parametrize(("scored_halvings", "each"), [(1, 1), (1_000, 5)])
+def test_conditions_take_turns_with_halvings(monkeypatch, scored_halvings, each):
+    asked, scored = [], make_fold()
+
+    def remembered(fold, which=None):
+        asked.append(which)
+        return halves(fold, which)
+
+    monkeypatch.setattr("benchmarks.scoring.references.halves", remembered)
+    monkeypatch.setattr("benchmarks.scoring.references.HALVED", scored_halvings)
+    values = dict(references(BlockedFold(scored)))["split_half"]
+    seen = np.array(asked)  # twice for each repeat: for the half that predicts, and for the other
+    assert np.array_equal(seen[::2], seen[1::2])
+    assert {len(set(own)) for own in seen.T} == {each}
+    assert set(seen.ravel().tolist()) <= set(range(5))
+    assert np.isfinite(values["pearson_delta"].values).all()
 
 
 def test_planted_predictors_get_worse_with_share():
