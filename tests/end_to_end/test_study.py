@@ -5,6 +5,7 @@ import pytest
 
 from benchmarks.analyses import cycseq_study
 from benchmarks.errors import StoreError
+from benchmarks.execution.executor import Execution
 
 
 @pytest.mark.slow
