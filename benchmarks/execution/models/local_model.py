@@ -86,7 +86,8 @@ class LocalModel:
             raise ContractError(
                 f"predict returned other genes or another order, first '{wrong}'; order the columns as query.cells.var_names."
             )
-        return prediction
+        # an array of its own: a predictor may write its next answer into the same one, before this one is scored
+        return replace(prediction, values=prediction.values.copy())
 
     def save(self, folder: Path) -> None:
         """Write it into an empty folder."""

@@ -146,6 +146,22 @@ def test_what_a_predictor_adds_to_its_input_is_in_no_other_question(screen: Scre
     assert not query.cells.uns
 
 
+def test_an_answer_is_not_the_next_one(screen: Screen) -> None:
+    class Reuses:
+        def fit(self, train, *, seed):
+            self.answer = np.zeros((2, len(train.genes)), dtype=np.float32)
+
+        def predict(self, query):
+            self.answer += 1
+            return Prediction(self.answer, unit="cell")
+
+    model = LocalModel(Baseline(name="reuses", build=Reuses, directions=("n2p",), summary="-", source="this test"), {})
+    model.fit(screen.train, seed=0)
+    first, second = (model.predict(query) for query in screen.queries("n2p")[:2])
+    assert first.values.max() == 1
+    assert second.values.max() == 2
+
+
 def test_files_of_a_unit_hold_what_was_written(screen: Screen, tmp_path: Path) -> None:
     unit_files.put_train(screen.train, tmp_path)
     train = unit_files.get_train(tmp_path)
