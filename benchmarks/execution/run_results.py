@@ -94,7 +94,7 @@ def _calibrated(
 
     def make(task: tuple[Split, Direction]) -> tuple[BlockedFold, Calibration]:
         blocked = scoring.of(*task)
-        # the threads of a task that has ended are those of the last one
+        # each may use the threads of all, which the others leave to the last one when they have ended
         shared = replace(blocked, fold=replace(blocked.fold, threads=jobs * blocked.fold.threads))
         return blocked, calibrate(shared, scoring.expectation())
 

@@ -73,7 +73,8 @@ class CellSets:
 
     def reference(self, positions: np.ndarray) -> ReferenceCells:
         """Summarise reference cells, read once."""
-        return self.recent.get((self, "reference", positions.tobytes()), lambda: self._reference(positions))
+        key = self, "reference", positions.tobytes()
+        return self.recent.get(key, lambda: self._summarised(take(self.cells, positions)))
 
     def tests(self, cells: SortedCells, mean: np.ndarray, reference: np.ndarray) -> Tests:
         """Test every gene of some cells, with their `linear_mean`, against the cells at the positions of a reference.
@@ -98,9 +99,6 @@ class CellSets:
             return margin_sums(take(self.cells, positions), generator)
         key = self, "margin", positions.tobytes()
         return self.recent.get(key, lambda: margin_sums(take(self.cells, positions), generator))
-
-    def _reference(self, positions: np.ndarray) -> ReferenceCells:
-        return self._summarised(take(self.cells, positions))
 
     def _summarised(self, cells: Cells) -> ReferenceCells:
         ordered, profile = sort_cells(cells), mean_profile(cells)
