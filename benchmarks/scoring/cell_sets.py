@@ -4,23 +4,42 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass, is_dataclass
 from threading import Lock
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
 
 from benchmarks.data.cell_table import CellTable
 from benchmarks.scoring.metrics.copying import HALVES, MarginSums, margin_sums
-from benchmarks.scoring.metrics.differential import Tests, linear_mean, test_genes
-from benchmarks.scoring.metrics.rank_sum import Cells, SortedCells, sort_cells
+from benchmarks.scoring.metrics.differential import Tests, change_of, linear_mean
+from benchmarks.scoring.metrics.rank_sum import Cells, Pool, SortedCells, make_pool, rank_sum, sort_cells
 from benchmarks.scoring.training_summary import TrainingSummary
 
 T = TypeVar("T")
 RECENT = 512 << 20
 """Bytes that a `Recent` keeps."""
 TESTED = 64 << 20
-"""Bytes of cells that were tested last, to know them again."""
+"""Bytes of cells that were tested last, to know them again, and of parts of true cells that were picked last."""
+POOLED = 1_024
+"""Most cells of a set whose parts are picked from a pool."""
+
+
+class Tested(Protocol):
+    """Cells that can be tested."""
+
+    @property
+    def ordered(self) -> SortedCells:
+        """The cells, sorted."""
+
+    @property
+    def linear_mean(self) -> np.ndarray:
+        """Mean linear values [gene], or the mean profile in a space without linear values."""
+
+    @property
+    def picked(self) -> Picked | None:
+        """Where the cells were picked from, if they were."""
 
 
 class ReferenceCells(NamedTuple):
@@ -45,6 +64,36 @@ class TrueCells(NamedTuple):
     """Cells in principal components [cell, component], perturbed genes included; None without training cells."""
     own: Cells
     """Values of the perturbed genes of all conditions [cell, gene of `CellSets.perturbed`]."""
+    picked: Picked | None = None
+    """Where the cells were picked from, if they were."""
+
+
+class Picked(NamedTuple):
+    """Which cells of a pool a set has, in its order."""
+
+    pool: Pool
+    rows: np.ndarray
+
+
+@dataclass(frozen=True)
+class CellPool:
+    """Cells that sets are picked from: read, sorted and placed in their reference cells once."""
+
+    cells: Cells
+    pool: Pool
+    projected: np.ndarray | None
+    """Cells in principal components [cell, component], perturbed genes included; None without training cells."""
+    own: Cells
+    """Values of the perturbed genes of all conditions [cell, gene of `CellSets.perturbed`]."""
+    linear: bool
+    """Whether values are log2(x + 1) of linear ones."""
+
+    def pick(self, rows: np.ndarray, mean: Callable[[Cells], np.ndarray] | None = None) -> TrueCells:
+        """Summarise the cells in some rows, none of them twice; `mean` is how their mean profile is taken."""
+        ordered, profile = self.pool.pick(rows), (mean or mean_profile)(self.cells[rows])
+        projected = None if self.projected is None else self.projected[rows]
+        linear = linear_mean(ordered) if self.linear else profile
+        return TrueCells(profile, linear, ordered, projected, self.own[rows], Picked(self.pool, rows))
 
 
 class CellSets:
@@ -61,7 +110,7 @@ class CellSets:
     ) -> None:
         self.cells, self.linear, self.training = cells, linear, training
         self.perturbed = np.unique(own_gene[own_gene >= 0])
-        self.recent, self.tested = recent or Recent(), Recent(TESTED)
+        self.recent, self.tested, self.parts = recent or Recent(), Recent(TESTED), Recent(TESTED)
 
     def mean(self, positions: np.ndarray) -> np.ndarray:
         """Mean profile [gene]."""
@@ -71,27 +120,61 @@ class CellSets:
         """Sort every gene's values."""
         return self.recent.get((self, "ordered", positions.tobytes()), lambda: sort_cells(take(self.cells, positions)))
 
+    def some(self, cells: TrueCells, positions: np.ndarray, rows: np.ndarray) -> SortedCells:
+        """Sort those of a set of cells, at the positions given, that are in some of its rows."""
+        if len(rows) == len(positions):
+            return cells.ordered
+        return (
+            cells.picked.pool.pick(cells.picked.rows[rows]) if cells.picked else self.ordered(np.sort(positions[rows]))
+        )
+
     def reference(self, positions: np.ndarray) -> ReferenceCells:
         """Summarise reference cells, read once."""
         key = self, "reference", positions.tobytes()
         return self.recent.get(key, lambda: self._summarised(take(self.cells, positions)))
 
-    def tests(self, cells: SortedCells, mean: np.ndarray, reference: np.ndarray) -> Tests:
-        """Test every gene of some cells, with their `linear_mean`, against the cells at the positions of a reference.
+    def tests(self, cells: Tested, reference: np.ndarray) -> Tests:
+        """Test every gene of some cells against those at the positions of a reference; a picked set against its pool's.
 
         A model that predicts the same cells for many conditions is tested once.
         """
 
         def test() -> tuple[SortedCells, Tests]:
             other = self.reference(reference)
-            found = test_genes(cells, other.ordered, mean, other.linear_mean, linear=self.linear)
-            return cells, found  # the cells too, so that no others can have their `id`
+            p = rank_sum(cells.ordered, other.ordered)
+            return cells.ordered, self._tests(p, cells, other)  # the cells too, so that no others can have their `id`
 
-        return self.tested.get((id(cells), reference.tobytes()), test)[1]
+        if cells.picked is not None:
+            pool, rows = cells.picked
+            return self._tests(pool.rank_sum(rows), cells, self.reference(reference))
+        return self.tested.get((id(cells.ordered), reference.tobytes()), test)[1]
+
+    def _tests(self, p: np.ndarray, cells: Tested, other: ReferenceCells) -> Tests:
+        return Tests(p, change_of(cells.linear_mean, other.linear_mean, linear=self.linear))
 
     def true(self, positions: np.ndarray) -> TrueCells:
         """Summarise true cells, read once."""
         return self.recent.get((self, "true", positions.tobytes()), lambda: self._true(positions))
+
+    def part(self, within: np.ndarray, positions: np.ndarray, reference: np.ndarray) -> TrueCells:
+        """Summarise some or all of a condition's true cells, which are tested against the reference given; positions ascend.
+
+        Of few cells many parts are picked from one pool; a large set is shared by conditions, and so are its parts.
+        """
+        if len(positions) == len(within) or len(within) > POOLED:
+            return self.true(positions)
+        key = within.tobytes(), reference.tobytes()
+
+        def pick() -> TrueCells:
+            pool = self.recent.get((self, "pool", *key), lambda: self.pool(take(self.cells, within), reference))
+            return pool.pick(np.searchsorted(within, positions))
+
+        return self.parts.get((positions.tobytes(), *key), pick)
+
+    def pool(self, cells: Cells, reference: np.ndarray) -> CellPool:
+        """Make a pool of some cells, whose sets are tested against those at the positions of a reference."""
+        sorted_cells = make_pool(cells, self.reference(reference).ordered)
+        return CellPool(cells, sorted_cells, *self._projected(cells), self.linear)
 
     def margin_sums(self, positions: np.ndarray, generator: np.random.Generator) -> MarginSums:
         """Halve true cells for the copy margin; the generator is the same wherever the positions are."""
@@ -106,11 +189,12 @@ class CellSets:
 
     def _true(self, positions: np.ndarray) -> TrueCells:
         cells = take(self.cells, positions)
-        return TrueCells(
-            *self._summarised(cells),
-            projected=self.training.components.transform(cells) if self.training else None,
-            own=cells[:, self.perturbed],
-        )
+        return TrueCells(*self._summarised(cells), *self._projected(cells))
+
+    def _projected(self, cells: Cells) -> tuple[np.ndarray | None, Cells]:
+        """Cells in principal components, and the values of the perturbed genes."""
+        projected = self.training.components.transform(cells) if self.training else None
+        return projected, cells[:, self.perturbed]
 
 
 class Recent:
@@ -148,6 +232,8 @@ def _bytes_of(value: Any) -> int:
     """Bytes of the arrays in a value."""
     if isinstance(value, tuple):
         return sum(_bytes_of(part) for part in value)
+    if is_dataclass(value):
+        return sum(_bytes_of(part) for part in vars(value).values())
     if sp.issparse(value):
         return int(value.data.nbytes + value.indices.nbytes + value.indptr.nbytes)
     return value.nbytes if isinstance(value, np.ndarray) else 0

@@ -26,9 +26,9 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from benchmarks.contract import CONTROL, Prediction
+from benchmarks.contract import CONTROL
 from benchmarks.data.cell_table import CellTable
-from benchmarks.scoring.cell_sets import CellSets, take
+from benchmarks.scoring.cell_sets import CellPool, CellSets, take
 from benchmarks.scoring.evaluate import Scores, Values, score_rows
 from benchmarks.scoring.metrics.rank_sum import Cells
 from benchmarks.scoring.scored_fold import ScoredFold, Start
@@ -45,7 +45,8 @@ from benchmarks.scoring.scored_set import (
 from benchmarks.scoring.summaries import (
     PredictionSummary,
     summarise_cells,
-    summarise_predictions,
+    summarise_parts,
+    summarise_picked,
     summarise_truth,
     summarise_truth_as_prediction,
 )
@@ -105,7 +106,8 @@ def references(blocked: BlockedFold, expectation: Expectation | None = None) -> 
     # both predict the truth's own cells: δ̂ = δ for the oracle; the ceiling's change is measured from I and R together, which
     # are nearer to R than the state's true mean is, the most that a predictor can know of it
     views: dict[str, tuple[Start, bool]] = {"ceiling": ("shared", False), "oracle": ("reference", True)}
-    found = _score(blocked, lambda block: summarise_truth_as_prediction(block.fold, block.truth), list(views.values()))
+    itself = Question(lambda block: summarise_truth_as_prediction(block.fold, block.truth), views=list(views.values()))
+    found = _score(blocked, itself)
     for name, values in zip(views, found, strict=True):
         yield name, {**values, **{metric: split_half[metric] for metric in U_STATISTICS if metric in values}}
     training = fold.training
@@ -123,35 +125,48 @@ def references(blocked: BlockedFold, expectation: Expectation | None = None) -> 
             start = partial(_start_like, block.fold, training)
             return summarise_cells(block.fold, block.truth, start, sets, own_genes_at=0.0 if fold.linear else LOWERED_Z)
 
-        yield "other_controls", _only_where(has, _score(blocked, others)[0])
-        yield "names_only", _only_where(has, _score(blocked, named)[0])
+        for name, values in zip(
+            ("other_controls", "names_only"), _score(blocked, Question(others), Question(named)), strict=True
+        ):
+            yield name, _only_where(has, values)
     if expectation is not None:
-        yield (
-            "expectation",
-            _score(blocked, lambda block: PredictionSummary.of_means(expectation(block.fold)))[0],
-        )
+        expected = Question(lambda block: PredictionSummary.of_means(expectation(block.fold)))
+        yield "expectation", _score(blocked, expected)[0]
 
 
-def _score(
-    blocked: BlockedFold,
-    predict: Callable[[Block], PredictionSummary],
-    views: Sequence[tuple[Start, bool]] = (("start", False),),
-    cut: Callable[[Block], Block] = lambda block: block,
-) -> list[Values]:
-    """Score predictions block by block, once for each way to measure their change: `start` and `as_truth` of `evaluate`.
+@dataclass(frozen=True)
+class Question:
+    """A prediction of known quality, and the truth that it is scored on."""
 
-    `cut` exchanges a block's truth for half of it.
-    """
+    predict: Callable[[Block], PredictionSummary]
+    cut: Callable[[Block], Block] = lambda block: block
+    """Exchanges a block's truth for half of it."""
+    views: Sequence[tuple[Start, bool]] = (("start", False),)
+    """How its change is measured, one set of scores each: `start` and `as_truth` of `evaluate`."""
+
+
+def _score(blocked: BlockedFold, *questions: Question) -> list[Values]:
+    """Score predictions block by block, so that questions about the same cells have them at hand; one result a view."""
     with ExitStack() as stack:
-        truths = stack.enter_context(scratch(blocked.folder))
-        truth = Profiles.new(truths, len(blocked.fold), len(blocked.fold.cells.var_names))
-        scored = [ScoredSet(blocked.fold, stack.enter_context(scratch(blocked.folder))) for _ in views]
-        for block in map(cut, blocked.blocks()):
-            predicted = predict(block)
-            truth.append(block.truth.profiles)
-            for one, (start, as_truth) in zip(scored, views, strict=True):
-                one.add(block, predicted, start=start, as_truth=as_truth)
-        return [one.all(truth, start) for one, (start, _) in zip(scored, views, strict=True)]
+        found = []
+        for question in questions:
+            truth = Profiles.new(
+                stack.enter_context(scratch(blocked.folder)), len(blocked.fold), len(blocked.fold.cells.var_names)
+            )
+            scored = [ScoredSet(blocked.fold, stack.enter_context(scratch(blocked.folder))) for _ in question.views]
+            found.append((question, truth, scored))
+        for whole in blocked.blocks():
+            for question, truth, scored in found:
+                block = question.cut(whole)
+                predicted = question.predict(block)
+                truth.append(block.truth.profiles)
+                for one, (start, as_truth) in zip(scored, question.views, strict=True):
+                    one.add(block, predicted, start=start, as_truth=as_truth)
+        return [
+            one.all(truth, start)
+            for question, truth, scored in found
+            for one, (start, _) in zip(scored, question.views, strict=True)
+        ]
 
 
 def _only_where(has: np.ndarray, values: Values) -> Values:
@@ -200,18 +215,19 @@ def _score_split_half(blocked: BlockedFold) -> Values:
         first = [fold.generator(number, "first halving").integers(HALVINGS) for number in range(len(fold))]
         return halves(fold, [int(own + repeat) % HALVINGS for own in first])
 
-    def score(repeat: int) -> Values:
+    def question(repeat: int) -> Question:
         def predict(block: Block) -> PredictionSummary:
             predicted = halved(block.fold, repeat)[0]
-            return summarise_cells(block.fold, block.truth, lambda n: few(block.fold, predicted[n]))
+            return summarise_parts(block.fold, block.truth, lambda n: few(block.fold, predicted[n]))
 
         def cut(block: Block) -> Block:
             true = halved(block.fold, repeat)[1]
             return replace(block, truth=summarise_truth(block.fold, true, like=block.truth))
 
-        return _score(blocked, predict, cut=cut)[0]
+        return Question(predict, cut)
 
-    scored = [score(repeat) for repeat in range(int(np.clip(HALVED // len(blocked.fold), 1, HALVINGS)))]
+    repeats = range(int(np.clip(HALVED // len(blocked.fold), 1, HALVINGS)))
+    scored = _score(blocked, *map(question, repeats))
     found = {}
     for name, first in scored[0].items():
         values = np.stack([repeat[name].values for repeat in scored])
@@ -257,7 +273,7 @@ def planted(blocked: BlockedFold) -> pd.DataFrame:
             for mixture in mixtures:
                 cells = cache(partial(_halves_and_mixture, part, half, _draw(mixture, part, half)))
                 for share in (share for own, share in predictors if own == mixture):
-                    predicted = summarise_predictions(part, block.truth, partial(_mixed, cells, share))
+                    predicted = summarise_picked(part, block.truth, partial(_mixed, cells, share))
                     scored[mixture, share].add(block, predicted)
         values = {name: one.all(truth) for name, one in scored.items()}
     tables = [
@@ -280,23 +296,25 @@ def planted_conditions(fold: ScoredFold) -> np.ndarray:
 
 def _halves_and_mixture(
     fold: ScoredFold, half: Sequence[np.ndarray], draw: Draw, number: int
-) -> tuple[Cells, np.ndarray]:
-    """Read half of a condition's true cells, and below them as many cells of a mixture; and the order of their exchange."""
+) -> tuple[CellPool, np.ndarray]:
+    """Pool half of a condition's true cells, and below them as many cells of a mixture; and the order of their exchange."""
     generator = fold.generator(number, "planted")
     cells = take(fold.cells, half[number])
     order = generator.permutation(cells.shape[0])
     others = draw(number, len(order), generator)
     if sp.issparse(cells) or sp.issparse(others):
-        return sp.vstack([sp.csr_matrix(cells), sp.csr_matrix(others)], format="csr"), order
-    return np.concatenate([cells, others]), order
+        both = sp.vstack([sp.csr_matrix(cells), sp.csr_matrix(others)], format="csr")
+    else:
+        both = np.concatenate([cells, others])
+    return fold.sets.pool(both, fold.conditions[number].reference(fold.direction)), order
 
 
-def _mixed(of: Callable[[int], tuple[Cells, np.ndarray]], share: float, number: int) -> Prediction:
-    """Exchange a share of the cells that `_halves_and_mixture` gives for those of the mixture."""
+def _mixed(of: Callable[[int], tuple[CellPool, np.ndarray]], share: float, number: int) -> tuple[CellPool, np.ndarray]:
+    """Exchange a share of the cells that `_halves_and_mixture` gives for those of the mixture; returns the rows."""
     both, order = of(number)
     rows, exchanged = np.arange(len(order)), order[: round(share * len(order))]
     rows[exchanged] = len(order) + np.arange(len(exchanged))
-    return Prediction(both[rows], unit="cell")
+    return both, rows
 
 
 def _draw(mixture: str, fold: ScoredFold, half: Sequence[np.ndarray]) -> Draw:

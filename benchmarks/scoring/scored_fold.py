@@ -113,6 +113,12 @@ class ScoredFold:
         """Positions of the true cells in `cells`, ascending, one array a condition."""
         return [c.truth(self.direction) for c in self.conditions]
 
+    def true_cells(self, number: int, positions: np.ndarray) -> TrueCells:
+        """Summarise some or all of a condition's true cells, at ascending positions."""
+        condition = self.conditions[number]
+        whole, reference = condition.truth(self.direction), condition.reference(self.direction)
+        return self.sets.part(whole, positions, reference)
+
     @cached_property
     def n_true(self) -> np.ndarray:
         """Number of true cells of each condition."""

@@ -141,7 +141,7 @@ class BlockedFold:
     fold: ScoredFold
     """All conditions."""
     kept: KeptFiles | None = None
-    """Where summaries of the truth are kept; None: nowhere."""
+    """Where summaries of the truth are kept; None: in memory, those used last."""
     size: int = 0
     """Conditions of a block; 0: as many as `BLOCK_BYTES` hold."""
 
@@ -174,11 +174,11 @@ class BlockedFold:
         return Facts(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
     def keep(self, name: str, make: Callable[[], T], *classes: type) -> T:
-        """Read what is kept of this fold under a name, or make and keep it, see `KeptFiles.get`."""
+        """Read what is kept of this fold under a name, or make and keep it, see `KeptFiles.get`; without files, in memory."""
         fold = self.fold
-        return (
-            self.kept.get(f"{name}/{fold.direction}/{fold.seed}/{fold.linear}", make, *classes) if self.kept else make()
-        )
+        if self.kept is None:
+            return fold.sets.recent.get((fold.sets, name, fold.direction), make)
+        return self.kept.get(f"{name}/{fold.direction}/{fold.seed}/{fold.linear}", make, *classes)
 
     def _truth(self, part: ScoredFold) -> TruthSummary:
         """Summarise the truth of a block; the positions of its cells follow from the fold, and are not kept."""

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from benchmarks.contract import Prediction
-from benchmarks.scoring.cell_sets import CellSets, TrueCells, take
+from benchmarks.scoring.cell_sets import CellPool, CellSets, Picked, Tested, TrueCells, take
 from benchmarks.scoring.metrics.copying import MarginBounds, honest_margin
 from benchmarks.scoring.metrics.differential import Tests, linear_mean
 from benchmarks.scoring.metrics.distribution import bandwidth, e_distance_and_mmd, wasserstein
@@ -100,7 +100,7 @@ def summarise_truth(
     own = fold.true_positions() if positions is None else positions
 
     def summarise(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, MarginBounds]:
-        cells = fold.sets.true(own[number])
+        cells = fold.true_cells(number, own[number])
         if like:
             width, half = like.bandwidths[number], like.half_margin_bound[number]
             bound = MarginBounds(half, half)
@@ -108,7 +108,7 @@ def summarise_truth(
             width = _bandwidth(fold, number, cells)
             sums = fold.sets.margin_sums(own[number], fold.truth_generator(number, "margin"))
             bound = honest_margin(sums, fold.sets.reference(fold.conditions[number].reference(fold.direction)).profile)
-        tests = _test_genes(fold, number, cells.ordered, cells.linear_mean)
+        tests = _test_genes(fold, number, cells)
         return cells.profile, tests.significant(fold.perturbed_genes(number)), tests.lfc, width, bound
 
     profiles, significant, lfc, widths, bounds = zip(*fold.each(summarise), strict=True)
@@ -145,6 +145,8 @@ class PredictedCells(NamedTuple):
     """Mean linear values [gene], or the mean profile in a space without linear values."""
     some: Callable[[np.ndarray], tuple[SortedCells, np.ndarray | None]]
     """Sort the cells in some rows, and transform them to principal components."""
+    picked: Picked | None = None
+    """Where the cells were picked from, if they were."""
 
 
 Answer = tuple[np.ndarray, PredictedCells | None]
@@ -214,14 +216,48 @@ def summarise_cells(
         if own_genes_at is not None:
             profile = profile.copy()
             profile[fold.perturbed_genes(number)] = own_genes_at
-
-        def some(rows: np.ndarray) -> tuple[SortedCells, np.ndarray | None]:
-            projected = fold.project_true(number, cells, rows)
-            return cells.ordered if len(rows) == len(own) else source.ordered(np.sort(own[rows])), projected
-
-        return profile, PredictedCells(cells.ordered, cells.linear_mean, some) if len(own) > 1 else None
+        return profile, _as_predicted(fold, number, cells, own, source)
 
     return _summarise(fold, truth, read)
+
+
+def summarise_parts(fold: ScoredFold, truth: TruthSummary, positions: Callable[[int], np.ndarray]) -> PredictionSummary:
+    """Summarise some of each condition's true cells, at the positions given, as predictions."""
+
+    def read(number: int) -> Answer | None:
+        own = positions(number)
+        if not len(own):
+            return None
+        cells = fold.true_cells(number, own)
+        return cells.profile, _as_predicted(fold, number, cells, own, fold.sets)
+
+    return _summarise(fold, truth, read)
+
+
+def summarise_picked(
+    fold: ScoredFold, truth: TruthSummary, pick: Callable[[int], tuple[CellPool, np.ndarray]]
+) -> PredictionSummary:
+    """Summarise cells of a pool of each condition, in the rows given, as predictions."""
+
+    def read(number: int) -> Answer | None:
+        pool, own = pick(number)
+        cells = pool.pick(own, lambda cells: Prediction(cells, unit="cell").mean())
+        return cells.profile, _as_predicted(fold, number, cells, own, fold.sets)
+
+    return _summarise(fold, truth, read)
+
+
+def _as_predicted(
+    fold: ScoredFold, number: int, cells: TrueCells, positions: np.ndarray, sets: CellSets
+) -> PredictedCells | None:
+    """Take real cells, at the positions given, for predicted ones; None of fewer than two."""
+    if len(positions) < 2:
+        return None
+
+    def some(rows: np.ndarray) -> tuple[SortedCells, np.ndarray | None]:
+        return sets.some(cells, positions, rows), fold.project_true(number, cells, rows)
+
+    return PredictedCells(cells.ordered, cells.linear_mean, some, cells.picked)
 
 
 def _summarise(fold: ScoredFold, truth: TruthSummary, read: Callable[[int], Answer | None]) -> PredictionSummary:
@@ -232,7 +268,7 @@ def _summarise(fold: ScoredFold, truth: TruthSummary, read: Callable[[int], Answ
         if found is not None:
             summary.quantities["predicted"][number], cells = found
             if cells and len(truth.positions[number]) > 1:
-                _add_tests(fold, summary, number, _test_genes(fold, number, cells.ordered, cells.linear_mean))
+                _add_tests(fold, summary, number, _test_genes(fold, number, cells))
                 _add_distances(fold, truth, summary, number, cells)
 
     fold.each(add)
@@ -245,8 +281,8 @@ def summarise_truth_as_prediction(fold: ScoredFold, truth: TruthSummary) -> Pred
 
     def add(number: int) -> None:
         if len(truth.positions[number]) > 1:
-            cells = fold.sets.true(truth.positions[number])
-            _add_tests(fold, summary, number, _test_genes(fold, number, cells.ordered, cells.linear_mean))
+            cells = fold.true_cells(number, truth.positions[number])
+            _add_tests(fold, summary, number, _test_genes(fold, number, cells))
             summary.quantities["wasserstein"][number] = 0.0
 
     fold.each(add)
@@ -266,10 +302,13 @@ def _add_distances(
     """Fill in the distances between cells; both sides have equally many, the first of a random order."""
     found, positions, n_predicted = summary.quantities, truth.positions[number], predicted.ordered.n_cells
     n = min(n_predicted, len(positions))
-    true, order = fold.sets.true(positions), fold.truth_generator(number, "order").permutation(len(positions))[:n]
+    true, order = (
+        fold.true_cells(number, positions),
+        fold.truth_generator(number, "order").permutation(len(positions))[:n],
+    )
     chosen = fold.generator(number, "equal sizes").permutation(n_predicted)[:n]
     output, y = predicted.some(chosen)
-    target = true.ordered if n == len(positions) else fold.sets.ordered(np.sort(positions[order]))
+    target = fold.sets.some(true, positions, order)
     found["wasserstein"][number] = wasserstein(target, output, fold.perturbed_genes(number))
     x = fold.project_true(number, true, order)
     if x is not None and y is not None:
@@ -277,12 +316,9 @@ def _add_distances(
         found["e_distance"][number], found["mmd_rbf"][number] = both
 
 
-def _test_genes(fold: ScoredFold, number: int, cells: SortedCells, mean: np.ndarray) -> Tests:
-    """Test every gene of some cells, with mean linear values [gene], against the condition's reference cells R.
-
-    In a space without linear values the mean is the mean profile.
-    """
-    return fold.sets.tests(cells, mean, fold.conditions[number].reference(fold.direction))
+def _test_genes(fold: ScoredFold, number: int, cells: Tested) -> Tests:
+    """Test every gene of some cells against the condition's reference cells R."""
+    return fold.sets.tests(cells, fold.conditions[number].reference(fold.direction))
 
 
 def _bandwidth(fold: ScoredFold, number: int, truth: TrueCells) -> float:

@@ -87,6 +87,69 @@ def count_wins(small, large):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
+def place(pool, reference):  # type: ignore[no-untyped-def]
+    """Place every value of sorted cells in the reference: (values below it, ties half, and values equal to it)."""
+    values, starts, _, _, _ = pool
+    other, other_starts, _, _, other_n = reference
+    wins, equal = np.empty(len(values), np.float32), np.empty(len(values), np.int32)
+    for gene in range(len(starts) - 1):
+        at, last = starts[gene], starts[gene + 1]
+        low, end = other_starts[gene], other_starts[gene + 1]
+        first, zeros = low, float(other_n - (end - low))
+        while at < last:
+            run, value = at, values[at]
+            while at < last and values[at] == value:
+                at += 1
+            low = _advance(other, low, end, value)
+            below, same = float(low - first) + (zeros if value > 0 else 0.0), 0
+            while low < end and other[low] == value:
+                same += 1
+                low += 1
+            wins[run:at] = below + 0.5 * same
+            equal[run:at] = same
+    return wins, equal
+
+
+@njit(nogil=True, cache=True)
+def pick(values, rows, starts, member):  # type: ignore[no-untyped-def]
+    """Take the values of the rows that are members: (values, starts)."""
+    picked, picked_starts, n = np.empty(len(values), values.dtype), np.zeros(len(starts), np.int64), 0
+    for gene in range(len(starts) - 1):
+        for at in range(starts[gene], starts[gene + 1]):
+            picked[n] = values[at]
+            n += member[rows[at]]
+        picked_starts[gene + 1] = n
+    return picked[:n].copy(), picked_starts
+
+
+@njit(nogil=True, cache=True)
+def count_wins_of(member, n_cells, pool, rows, wins, equal, reference):  # type: ignore[no-untyped-def]
+    """Give what `count_wins` gives of the member rows of a pool that has been placed in the reference."""
+    values, starts, _, _, _ = pool
+    _, other_starts, other_negatives, other_ties, other_n = reference
+    n_genes = len(starts) - 1
+    u, ties = np.zeros(n_genes), other_ties.copy()
+    for gene in range(n_genes):
+        at, last, tie, found, own = starts[gene], starts[gene + 1], 0.0, 0.0, 0.0
+        while at < last:
+            value, same, run = values[at], float(equal[at]), 0.0
+            score = float(wins[at])
+            while at < last and values[at] == value:
+                run += member[rows[at]]
+                at += 1
+            both = run + same
+            tie += (both**3 - both) - (same**3 - same)
+            found += run * score
+            own += run
+        zeros, other_zeros = float(n_cells) - own, float(other_n - (other_starts[gene + 1] - other_starts[gene]))
+        both = zeros + other_zeros
+        tie += (both**3 - both) - (other_zeros**3 - other_zeros)
+        u[gene] = found + zeros * (other_negatives[gene] + 0.5 * other_zeros)
+        ties[gene] += tie
+    return u, ties
+
+
+@njit(nogil=True, cache=True)
 def _scan(values, low, high, value):  # type: ignore[no-untyped-def]
     """First position from `low` on with a value not below the given one: by stretches, which the compiler compares at once."""
     while low + STRETCH <= high:

@@ -69,9 +69,14 @@ def test_genes(
     values ("zscore", not `linear`), it is the difference of the mean profiles, which are given instead. Raises ValueError
     where the sides do not have the same genes.
     """
-    p = rank_sum(cells, reference)
-    lfc = np.log2((mean + 1) / (reference_mean + 1)) if linear else mean - reference_mean
-    return Tests(p, lfc)
+    return Tests(rank_sum(cells, reference), change_of(mean, reference_mean, linear=linear))
+
+
+def change_of(
+    mean: Float[Array, "gene"], reference_mean: Float[Array, "gene"], *, linear: bool
+) -> Float[Array, "gene"]:
+    """Give the change of every gene, see `test_genes`."""
+    return np.log2((mean + 1) / (reference_mean + 1)) if linear else mean - reference_mean
 
 
 def adjusted(p: Float[Array, "gene"]) -> Float[Array, "gene"]:

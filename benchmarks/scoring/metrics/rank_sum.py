@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from benchmarks.scoring.metrics.metric import Array
 from benchmarks.scoring.metrics.profile import FLAT
@@ -54,9 +54,7 @@ def sort_cells(matrix: Cells) -> SortedCells:
     if issparse(matrix) and matrix.shape[0] * matrix.shape[1] <= BLOCK:
         matrix = matrix.toarray()  # no larger than what is sorted at a time, and quicker
     values, starts = _sort_sparse(matrix) if issparse(matrix) else _sort_dense(np.asarray(matrix))
-    if not np.isfinite(values).all():
-        bad = int((~np.isfinite(values)).sum())
-        raise ValueError(f"sort_cells got {bad} NaN or infinite values; ranks need finite ones.")
+    _check_finite(values)
     negatives, ties = describe(values, starts, matrix.shape[0])
     return SortedCells(values, starts, negatives, ties, matrix.shape[0])
 
@@ -70,15 +68,92 @@ def rank_sum(cells: SortedCells, reference: SortedCells) -> Float[Array, "gene"]
 
     Source: Mann & Whitney 1947, doi:10.1214/aoms/1177730491.
     """
-    from scipy.special import ndtr
-
     from benchmarks.scoring.metrics.compiled import count_wins
 
     check_genes(cells, reference)
     small, large = sorted((cells, reference), key=lambda side: len(side.values))
     kind = np.result_type(small.values, large.values)  # float32 to float64 is exact and keeps the order
     u, ties = count_wins(*(s._replace(values=s.values.astype(kind, copy=False)) for s in (small, large)))
-    n, m = float(small.n_cells), float(large.n_cells)
+    return _p_values(u, ties, small.n_cells, large.n_cells)
+
+
+class Pool(NamedTuple):
+    """Cells that sets of cells are picked from, many times: sorted once, and placed once in the reference; made by `make_pool`.
+
+    A set is given by its rows, none of them twice.
+    """
+
+    ordered: SortedCells
+    """All cells."""
+    rows: Int[Array, "value"]
+    """The row that each sorted value is of."""
+    reference: SortedCells
+    """What sets are tested against, without its values."""
+    wins: Float[Array, "value"]
+    """Reference values below each value, those equal to it half."""
+    equal: Int[Array, "value"]
+    """Reference values equal to each value."""
+
+    def pick(self, rows: Int[Array, "k"]) -> SortedCells:
+        """Give what `sort_cells` gives of some rows."""
+        from benchmarks.scoring.metrics.compiled import describe, pick
+
+        values, starts = pick(self.ordered.values, self.rows, self.ordered.starts, self._mark(rows))
+        negatives, ties = describe(values, starts, len(rows))
+        return SortedCells(values, starts, negatives, ties, len(rows))
+
+    def rank_sum(self, rows: Int[Array, "k"]) -> Float[Array, "gene"]:
+        """Give what `rank_sum` gives of some rows and the reference."""
+        from benchmarks.scoring.metrics.compiled import count_wins_of
+
+        placed = self.ordered, self.rows, self.wins, self.equal, self.reference
+        u, ties = count_wins_of(self._mark(rows), len(rows), *placed)
+        return _p_values(u, ties, len(rows), self.reference.n_cells)
+
+    def _mark(self, rows: Int[Array, "k"]) -> Bool[Array, "cell"]:
+        member = np.zeros(self.ordered.n_cells, dtype=bool)
+        member[rows] = True
+        return member
+
+
+def make_pool(matrix: Cells, reference: SortedCells) -> Pool:
+    """Sort cells [cell, gene], and place their values in the reference; raises as `sort_cells` and `rank_sum` do."""
+    from benchmarks.scoring.metrics.compiled import describe, place
+
+    columns = _columns(matrix if matrix.dtype == np.float32 else matrix.astype(np.float64))
+    _check_finite(columns.data)
+    starts = columns.indptr.astype(np.int64)
+    values, rows = _sort_with_rows(columns.data, columns.indices, starts)
+    negatives, ties = describe(values, starts, matrix.shape[0])
+    ordered = SortedCells(values, starts, negatives, ties, matrix.shape[0])
+    check_genes(ordered, reference)
+    kind = np.result_type(values, reference.values)
+    sides = (side._replace(values=side.values.astype(kind, copy=False)) for side in (ordered, reference))
+    return Pool(ordered, rows, reference._replace(values=reference.values[:0]), *place(*sides))
+
+
+def _sort_with_rows(
+    values: Float[Array, "value"], rows: Int[Array, "value"], starts: Int[Array, "gene_plus_one"]
+) -> tuple[Array, Array]:
+    """Sort each gene's values, and the rows that they are of with them."""
+    genes = np.repeat(np.arange(len(starts) - 1, dtype=np.uint64), np.diff(starts))
+    if values.dtype != np.float32 or max(len(starts), rows.max(initial=0)) >= 1 << 16:
+        order = np.lexsort((values, genes))
+        return values[order], rows[order].astype(np.int32)
+    # one whole number of gene, value and row, which NumPy sorts far quicker: bits of a float in the order of its values
+    bits = values.view(np.uint32)
+    ascending = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64)
+    keys = np.sort(genes << np.uint64(48) | ascending << np.uint64(16) | rows.astype(np.uint64))
+    ascending = (keys >> np.uint64(16)).astype(np.uint32)
+    bits = np.where(ascending >> 31, ascending ^ np.uint32(1 << 31), ~ascending)
+    return bits.view(np.float32), (keys & np.uint64(0xFFFF)).astype(np.int32)
+
+
+def _p_values(u: Array, ties: Array, n: float, m: float) -> Float[Array, "gene"]:
+    """Two-sided p values from U of either side, Σ (t³ − t) over the ties of both sides, and both numbers of cells."""
+    from scipy.special import ndtr
+
+    n, m = float(n), float(m)
     total = n + m
     spread = np.sqrt(n * m / 12 * ((total + 1) - ties / (total * (total - 1))))
     shift = np.maximum(u, n * m - u) - n * m / 2 - 0.5
@@ -111,6 +186,15 @@ def _sort_dense(matrix: Float[Array, "cell gene"]) -> tuple[Array, Array]:
 
 def _sort_sparse(matrix: Cells) -> tuple[Array, Array]:
     """Sort a sparse matrix gene by gene: (values, starts)."""
+    columns = _columns(matrix)
+    values, starts = columns.data.copy(), columns.indptr.astype(np.int64)
+    for first, last in pairwise(starts.tolist()):
+        values[first:last].sort()
+    return values, starts
+
+
+def _columns(matrix: Cells) -> Any:
+    """Turn cells into SciPy's CSC without zeros, or values that count as such."""
     import scipy.sparse as sp
 
     columns = sp.csc_matrix(matrix)
@@ -120,7 +204,10 @@ def _sort_sparse(matrix: Cells) -> tuple[Array, Array]:
         columns.sum_duplicates()
         columns.data[np.abs(columns.data) <= FLAT] = 0
         columns.eliminate_zeros()
-    values, starts = columns.data.copy(), columns.indptr.astype(np.int64)
-    for first, last in pairwise(starts.tolist()):
-        values[first:last].sort()
-    return values, starts
+    return columns
+
+
+def _check_finite(values: Array) -> None:
+    if not np.isfinite(values).all():
+        bad = int((~np.isfinite(values)).sum())
+        raise ValueError(f"Cells with {bad} NaN or infinite values cannot be sorted; ranks need finite ones.")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
-from benchmarks.scoring.metrics.rank_sum import SortedCells, rank_sum, sort_cells
+from benchmarks.scoring.metrics.rank_sum import SortedCells, make_pool, rank_sum, sort_cells
 
 FORMS = {
     "dense": np.asarray,
@@ -74,6 +74,34 @@ def test_p_values_equal_scipy_at_real_sizes(n, m):
     p = rank_sum(sort_cells(sp.csr_matrix(a)), sort_cells(b))
     np.testing.assert_allclose(p, expected(a.astype(np.float64), b.astype(np.float64)), rtol=1e-12)
     assert p[1] == 1.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(1, 40),
+    m=st.integers(1, 200),
+    genes=st.integers(1, 6),
+    seed=st.integers(0, 10_000),
+    kind=st.sampled_from(["counts", "log", "zscore"]),
+    form=st.sampled_from(sorted(FORMS)),
+    types=st.sampled_from([(np.float32, np.float32), (np.float64, np.float32), (np.float32, np.float64)]),
+)
+def test_sets_of_a_pool_are_as_if_sorted_and_tested_by_themselves(n, m, genes, seed, kind, form, types):
+    a, b = (draw(k, genes, seed + i, kind).astype(types[i]) for i, k in enumerate((n, m)))
+    reference, before = sort_cells(b), a.copy()
+    pool = make_pool(FORMS[form](a), reference)
+    rows = np.random.default_rng(seed).permutation(n)[: 1 + seed % n]
+    alone, picked = sort_cells(a[rows]), pool.pick(rows)
+    for field, value in alone._asdict().items():
+        np.testing.assert_array_equal(getattr(picked, field), value)
+    np.testing.assert_array_equal(pool.rank_sum(rows), rank_sum(alone, reference))
+    np.testing.assert_array_equal(a, before)
+
+
+def test_a_pool_of_more_rows_than_a_key_holds():
+    a = draw(70_000, 2, 3, "counts").astype(np.float32)
+    reference, rows = sort_cells(draw(50, 2, 4, "counts").astype(np.float32)), np.arange(69_000, 70_000)
+    np.testing.assert_array_equal(make_pool(a, reference).rank_sum(rows), rank_sum(sort_cells(a[rows]), reference))
 
 
 def test_tie_terms_do_not_overflow():
