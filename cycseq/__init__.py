@@ -1,5 +1,11 @@
 """CycSeq: cycle-consistent translation of gene expression between the control and the perturbed state."""
 
+import os
+
+# before torch is loaded: threads spin but shortly while they wait for each other, see `benchmarks/__init__.py`
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # GCC's library
+os.environ.setdefault("KMP_BLOCKTIME", "1")  # LLVM's and Intel's, in ms
+
 from cycseq.api import CycSeq
 from cycseq.config import PRESETS, LossWeights, ModelConfig, Stage, TrainConfig, preset
 from cycseq.data.cell_reader import CellReader, CellSubset

@@ -107,7 +107,10 @@ class CellSets:
         *,
         linear: bool,
         recent: Recent | None = None,
+        references: CellSets | None = None,
     ) -> None:
+        """`references` are of the table that reference cells are in; default: this one."""
+        self.references = references or self
         self.cells, self.linear, self.training = cells, linear, training
         self.perturbed = np.unique(own_gene[own_gene >= 0])
         self.recent, self.tested, self.parts = recent or Recent(), Recent(TESTED), Recent(TESTED)
@@ -157,23 +160,24 @@ class CellSets:
         return self.recent.get((self, "true", positions.tobytes()), lambda: self._true(positions))
 
     def part(self, within: np.ndarray, positions: np.ndarray, reference: np.ndarray) -> TrueCells:
-        """Summarise some or all of a condition's true cells, which are tested against the reference given; positions ascend.
+        """Summarise some or all cells of a set, which are tested against the reference given; positions ascend.
 
         Of few cells many parts are picked from one pool; a large set is shared by conditions, and so are its parts.
         """
-        if len(positions) == len(within) or len(within) > POOLED:
+        if len(within) > POOLED:
             return self.true(positions)
-        key = within.tobytes(), reference.tobytes()
+        key = self, within.tobytes(), reference.tobytes()
 
         def pick() -> TrueCells:
-            pool = self.recent.get((self, "pool", *key), lambda: self.pool(take(self.cells, within), reference))
+            pool = self.recent.get(("pool", *key), lambda: self.pool(take(self.cells, within), reference))
             return pool.pick(np.searchsorted(within, positions))
 
-        return self.parts.get((positions.tobytes(), *key), pick)
+        kept = self.recent if len(positions) == len(within) else self.parts
+        return kept.get(("part", positions.tobytes(), *key), pick)
 
     def pool(self, cells: Cells, reference: np.ndarray) -> CellPool:
         """Make a pool of some cells, whose sets are tested against those at the positions of a reference."""
-        sorted_cells = make_pool(cells, self.reference(reference).ordered)
+        sorted_cells = make_pool(cells, self.references.reference(reference).ordered)
         return CellPool(cells, sorted_cells, *self._projected(cells), self.linear)
 
     def margin_sums(self, positions: np.ndarray, generator: np.random.Generator) -> MarginSums:

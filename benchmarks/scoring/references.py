@@ -116,7 +116,11 @@ def references(blocked: BlockedFold, expectation: Expectation | None = None) -> 
         # lowered, which is what the condition's name says
         has = np.array([len(training.start_like(condition)) > 0 for condition in fold.conditions])
         same = training.cells is fold.cells
-        sets = fold.sets if same else CellSets(training.cells, fold.own_gene, training, linear=fold.linear)
+        sets = (
+            fold.sets
+            if same
+            else CellSets(training.cells, fold.own_gene, training, linear=fold.linear, references=fold.sets)
+        )
 
         def others(block: Block) -> PredictionSummary:
             return summarise_cells(block.fold, block.truth, partial(_start_like, block.fold, training), sets)

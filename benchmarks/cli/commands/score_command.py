@@ -36,7 +36,7 @@ def main(
     figures: Annotated[bool, Option(help="Whether to draw figures.")] = True,
     out: Annotated[Path, Option(help="Where results go.")] = Path("results/external"),
     seed: Annotated[int, Option(help="Seed of every random choice.")] = 0,
-    threads: Annotated[int, Option(min=1, help="Conditions scored at a time.")] = 1,
+    threads: Annotated[int | None, Option(min=1, help="Conditions scored at a time; default: cores.")] = None,
 ) -> None:
     """Score predictions; write the same tables and figures as a run of the benchmark.
 
@@ -46,6 +46,7 @@ def main(
     from benchmarks.data.readers.h5ad import INDEX, Keys
     from benchmarks.data.readers.labels import Labelling
     from benchmarks.data.schema import SOURCE_SPACES
+    from benchmarks.execution.machine import usable_cores
     from benchmarks.scoring.external.score_files import ScoringRequest, score_files, write
     from reports import read_leaderboard
     from reports.pages.console import print_summary
@@ -70,7 +71,7 @@ def main(
         source=choice("--source", source, ("real", "simulated")),
         calibrate=calibrate,
         seed=seed,
-        threads=threads,
+        threads=threads or usable_cores(),
     )
     folder = out / datetime.now().strftime("%Y-%m-%dT%H%M%S")
     scored = score_files(request)
