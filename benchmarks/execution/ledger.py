@@ -18,7 +18,7 @@ from benchmarks.errors import StoreError
 
 KEPT = ("predictions/**/outcome.json", "fitted/*/seal.json", "outcome.json", "seal.json")
 """Records below a run's folder, and in the folder of one set of predictions or of one trained model."""
-PARAMETERS, SUMMARIES = "integration/**/*", ("truth/**/*", "training/*.npz")
+PARAMETERS, SUMMARIES = "integration/**/*", ("truth/**/*", "training/*/about.npz")
 _open: dict[Path, dict[Path, bytes | None]] = {}
 """Folder → file → content; None for a file that is not there."""
 _shared: set[Path] = set()

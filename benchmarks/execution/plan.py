@@ -23,7 +23,7 @@ from benchmarks.execution.prediction_store import PredictionSet, get_outcome
 from benchmarks.seeds import derive
 from benchmarks.tasks.batch_correction.batches import BatchCorrection
 from benchmarks.tasks.conditions import EVERYTHING, MIN_CELLS, conditions, groups_of, tell_untested
-from benchmarks.tasks.fold_statistics import FoldStatistics, fold_statistics, kept_statistics
+from benchmarks.tasks.fold_statistics import ABOUT, FoldStatistics, fold_statistics, kept_statistics
 from benchmarks.tasks.leakage import fingerprints
 from benchmarks.tasks.protocol import find_protocol, list_protocols
 from benchmarks.tasks.question import Question, content_key
@@ -141,13 +141,13 @@ class Plan:
         """Moments of a fold's training conditions, from `cells_of`; made once, kept in the run's folder, and shared."""
         seed = self.seed_of(fold)
         contents = [self.cells_digest, self.split_digests[fold.fold], self.integration, seed]
-        path = folder / "training" / f"{fold.protocol}-fold{fold.fold}-{content_key(contents)[:16]}.npz"
-        check_unchanged(path)
+        place = folder / "training" / f"{fold.protocol}-fold{fold.fold}-{content_key(contents)[:16]}"
+        check_unchanged(place / ABOUT)
 
         def make() -> FoldStatistics:
             return fold_statistics(self.cells_of(fold, folder) if cells is None else cells, fold.train, seed)
 
-        return kept_statistics(path, make)
+        return kept_statistics(place, make)
 
     @cached_property
     def cells_digest(self) -> str:

@@ -160,20 +160,29 @@ class CellSets:
         return self.recent.get((self, "true", positions.tobytes()), lambda: self._true(positions))
 
     def part(self, within: np.ndarray, positions: np.ndarray, reference: np.ndarray) -> TrueCells:
-        """Summarise some or all cells of a set, which are tested against the reference given; positions ascend.
+        """Summarise some or all of a condition's true cells, which are tested against the reference given; positions ascend.
 
         Of few cells many parts are picked from one pool; a large set is shared by conditions, and so are its parts.
         """
-        if len(within) > POOLED:
+        if len(positions) == len(within) or len(within) > POOLED:
             return self.true(positions)
         key = self, within.tobytes(), reference.tobytes()
+        return self.parts.get(
+            ("part", positions.tobytes(), *key),
+            lambda: self._pool(key, within, reference).pick(np.searchsorted(within, positions)),
+        )
 
-        def pick() -> TrueCells:
-            pool = self.recent.get(("pool", *key), lambda: self.pool(take(self.cells, within), reference))
-            return pool.pick(np.searchsorted(within, positions))
+    def shared(self, positions: np.ndarray, reference: np.ndarray) -> TrueCells:
+        """Summarise a set of cells that conditions share, which may each take some of them (`some`)."""
+        if len(positions) > POOLED:
+            return self.true(positions)
+        key = self, positions.tobytes(), reference.tobytes()
+        return self.recent.get(
+            ("shared", *key), lambda: self._pool(key, positions, reference).pick(np.arange(len(positions)))
+        )
 
-        kept = self.recent if len(positions) == len(within) else self.parts
-        return kept.get(("part", positions.tobytes(), *key), pick)
+    def _pool(self, key: tuple[Hashable, ...], positions: np.ndarray, reference: np.ndarray) -> CellPool:
+        return self.recent.get(("pool", *key), lambda: self.pool(take(self.cells, positions), reference))
 
     def pool(self, cells: Cells, reference: np.ndarray) -> CellPool:
         """Make a pool of some cells, whose sets are tested against those at the positions of a reference."""

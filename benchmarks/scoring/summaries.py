@@ -211,7 +211,7 @@ def summarise_cells(
         own = positions(number)
         if not len(own):
             return None
-        cells = source.part(own, own, fold.conditions[number].reference(fold.direction))
+        cells = source.shared(own, fold.conditions[number].reference(fold.direction))
         profile = cells.profile
         if own_genes_at is not None:
             profile = profile.copy()

@@ -8,23 +8,30 @@ cells are divided into blocks, and a gene that does not vary has a variance of e
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
 from jaxtyping import Float, Int
 from numba import njit
 
 from benchmarks.data.cell_table import CellTable, blocks
 from benchmarks.data.store import checked_arrays
+from benchmarks.data.store.atomic_files import RESUME, make_once
 from benchmarks.seeds import derive
 from benchmarks.tasks.conditions import Index
 from benchmarks.training_data import LEVELS, Profiles, labels_of
 
 Array = np.ndarray
+MAPPED = ("mean", "joined_mean", "variance")
+"""Arrays that are kept in a file each, which is mapped into memory."""
+ABOUT = "about.npz"
+"""All else, and the digests of these files."""
 
 
 @dataclass(frozen=True)
@@ -37,23 +44,16 @@ class FoldStatistics:
     """Number of cells."""
     mean: Float[Array, "half condition gene"]
     """Mean of the values, float64."""
-    squares: Float[Array, "half condition gene"]
-    """Sum over cells of the squared distance to the mean, float64."""
+    joined_mean: Float[Array, "condition gene"]
+    """Mean over both halves."""
+    variance: Float[Array, "condition gene"]
+    """Variance over both halves, divided by their number of cells."""
     n_values: int
     """Number of values that all training cells hold, without zeros that are not stored."""
 
     def profiles(self) -> Profiles:
-        """Join the halves: number of cells, mean and variance of every condition."""
-        n = self.n.sum(axis=0)
-        share = (self.n[1] / n)[:, None]
-        step = self.mean[1] - self.mean[0]
-        mean = self.mean[0] + step * share
-        np.square(step, out=step)
-        step *= self.n[0][:, None] * share
-        step += self.squares[0]
-        step += self.squares[1]
-        step /= n[:, None]
-        return Profiles(self.labels.assign(n_cells=n), mean, step)
+        """Number of cells, mean and variance of every condition."""
+        return Profiles(self.labels.assign(n_cells=self.n.sum(axis=0)), self.joined_mean, self.variance)
 
 
 def halve(labels: pd.DataFrame, seed: int) -> np.ndarray:
@@ -93,34 +93,73 @@ def fold_statistics(cells: CellTable, train: Index, seed: int) -> FoldStatistics
         _add(x.data, x.indices, x.indptr, own, filled, mean, squares)
     _add_zeros(n.ravel(), filled, mean, squares)
     n_values = int(filled.sum(dtype=np.int64))
-    shape = (*n.shape, n_genes)
+    del filled
+    mean, squares = (values.reshape(*n.shape, n_genes) for values in (mean, squares))
     table = conditions.size().index.to_frame(index=False)
-    return FoldStatistics(table, n, mean.reshape(shape), squares.reshape(shape), n_values)
+    return FoldStatistics(table, n, mean, *_join(n, mean, squares), n_values)
 
 
-def kept_statistics(path: Path, make: Callable[[], FoldStatistics]) -> FoldStatistics:
-    """Read the statistics kept in a file; where there is none, or it is damaged, make them and keep them.
+def _join(n: np.ndarray, mean: np.ndarray, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Join two halves [half, condition, gene]: mean and variance; in the place of the squared deviations, to save memory."""
+    joined, (variance, others) = np.empty_like(mean[0]), squares
+    for row, (one, other) in enumerate(n.T):
+        step, total = mean[1, row] - mean[0, row], one + other
+        joined[row] = mean[0, row] + step * (other / total)
+        variance[row] = (np.square(step) * (one * (other / total)) + variance[row] + others[row]) / total
+    return joined, variance
+
+
+def kept_statistics(folder: Path, make: Callable[[], FoldStatistics]) -> FoldStatistics:
+    """Read the statistics kept in a folder, its arrays mapped; where there is none, or it is damaged, make and keep them.
 
     One process at a time makes them, the others wait for it. Raises `StoreError` if the disk refuses.
     """
+    there = folder.is_dir()
     try:
-        return _read(path)
+        return _read(folder)
     except (FileNotFoundError, checked_arrays.Damaged):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):
-        try:
-            return _read(path)
-        except (FileNotFoundError, checked_arrays.Damaged):
-            made = make()
-            checked_arrays.put(path, made)
-            return made
+        if there:
+            shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_once(folder, lambda new: _write(new, make()), remedy=RESUME)
+    return _read(folder)
 
 
-def _read(path: Path) -> FoldStatistics:
-    found = checked_arrays.get(path, FoldStatistics)
-    if not isinstance(found, FoldStatistics):
-        raise checked_arrays.Damaged(f"{path} holds no statistics of training cells.")
-    return found
+def _write(folder: Path, found: FoldStatistics) -> None:
+    digests = {}
+    for name in MAPPED:
+        np.save(folder / f"{name}.npy", getattr(found, name))
+        digests[name] = _digest(folder / f"{name}.npy")
+    others = {f.name: getattr(found, f.name) for f in fields(found) if f.name not in MAPPED}
+    checked_arrays.put(folder / ABOUT, {"digests": digests, "others": others})
+
+
+def _read(folder: Path) -> FoldStatistics:
+    about = checked_arrays.get(folder / ABOUT)
+    arrays = {}
+    try:
+        for name in MAPPED:
+            path = folder / f"{name}.npy"
+            if _digest(path) != about["digests"][name]:
+                raise checked_arrays.Damaged(f"{path} is damaged: its digest is another than when it was written.")
+            arrays[name] = np.load(path, mmap_mode="r")
+    except checked_arrays.Damaged:
+        raise
+    except checked_arrays.DAMAGED as error:
+        raise checked_arrays.Damaged(f"{folder} holds no statistics of training cells: {error}.") from error
+    return FoldStatistics(**about["others"], **arrays)
+
+
+def _digest(path: Path) -> str:
+    """Hash a file; as long as it is not touched, this is done once in a process."""
+    about = path.stat()
+    return _hash(path, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+
+
+@lru_cache
+def _hash(path: Path, *about: int) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 @njit(nogil=True, cache=True)

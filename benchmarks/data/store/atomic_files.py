@@ -85,8 +85,10 @@ def _sync(path: Path) -> None:
         os.close(number)
 
 
-def make_once(folder: Path, make: Callable[[Path], None], report: Progress = ignore_progress) -> bool:
-    """Make a folder of the cache if it is not there; it appears under its name only once it is complete.
+def make_once(
+    folder: Path, make: Callable[[Path], None], report: Progress = ignore_progress, *, remedy: str | None = None
+) -> bool:
+    """Make a folder if it is not there; it appears under its name only once it is complete.
 
     Parameters
     ----------
@@ -94,6 +96,8 @@ def make_once(folder: Path, make: Callable[[Path], None], report: Progress = ign
         Fills the empty folder it is given; called by one process at a time.
     report
         Called where another process has to be waited for.
+    remedy
+        What to do where the disk refuses; default: of a folder of the cache.
 
     Returns
     -------
@@ -107,7 +111,7 @@ def make_once(folder: Path, make: Callable[[Path], None], report: Progress = ign
     """
     if folder.is_dir():
         return False
-    with refusals(folder, _MOVE_CACHE), _alone(folder, report):
+    with refusals(folder, remedy or _MOVE_CACHE), _alone(folder, report):
         if folder.is_dir():
             return False
         for path in folder.parent.glob(f".{folder.name}.*"):

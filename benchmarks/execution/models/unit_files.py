@@ -7,10 +7,12 @@ training cells are written some cells at a time, and mapped into memory when the
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import cached_property
+from mmap import mmap
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,8 +39,8 @@ def put_train(train: Train, folder: Path, needs: Needs = "cells") -> None:
     names = {"space": train.space, "perturbation_type": train.perturbation_type, "device": train.device}
     (folder / f"{TRAIN}.json").write_text(json.dumps({**names, "annotation": annotation}), encoding="utf-8")
     _put_table(folder / f"{TRAIN}.npz", train.profiles.labels, genes=np.array(train.genes))
-    np.save(folder / MEAN, train.profiles.mean)
-    np.save(folder / VARIANCE, train.profiles.variance)
+    _put_array(folder / MEAN, train.profiles.mean)
+    _put_array(folder / VARIANCE, train.profiles.variance)
     _put_cells(folder / CONTROLS, train.controls)
     if needs != "profiles":
         _put_table(folder / f"{CELLS}.npz", train.data.obs)
@@ -129,6 +131,14 @@ def take_answer(folder: Path) -> Prediction:
         return prediction_of({name: np.load(path, allow_pickle=False) for name, path in files.items()})
     except (*DAMAGED, ContractError) as error:
         raise StoreError(f"A prediction in {folder} cannot be read ({type(error).__name__}: {error}).") from error
+
+
+def _put_array(path: Path, array: np.ndarray) -> None:
+    """Write an array; one that is a whole file of NumPy's format is copied, so that it is never in memory."""
+    if isinstance(array, np.memmap) and isinstance(array.base, mmap):
+        shutil.copyfile(str(array.filename), path)
+    else:
+        np.save(path, array)
 
 
 def _put_cells(path: Path, cells: AnnData) -> None:

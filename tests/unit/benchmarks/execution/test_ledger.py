@@ -88,8 +88,8 @@ def test_files_are_trusted_that_this_process_found_or_wrote(tmp_path: Path) -> N
 
 
 def test_statistics_that_were_changed_end_a_training_and_are_made_anew_for_scoring(tmp_path: Path) -> None:
-    path = tmp_path / "training" / "fold0.npz"
-    path.parent.mkdir()
+    path = tmp_path / "training" / "fold0" / "about.npz"
+    path.parent.mkdir(parents=True)
     path.write_bytes(b"1")
     with ledger.ledger(tmp_path):
         ledger.watch_files(tmp_path)

@@ -12,7 +12,6 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.data.store import checked_arrays
 from benchmarks.tasks import fold_statistics as module
 from benchmarks.tasks.fold_statistics import FoldStatistics, fold_statistics, halve, kept_statistics
 from benchmarks.training_data import labels_of
@@ -60,7 +59,6 @@ def assert_equal(found: FoldStatistics, cells: ad.AnnData, train: np.ndarray, se
             assert found.n[half, place] == len(rows)
             if len(rows):
                 np.testing.assert_allclose(found.mean[half, place], rows.mean(axis=0), rtol=1e-12)
-                np.testing.assert_allclose(found.squares[half, place], rows.var(axis=0) * len(rows), rtol=1e-9)
     profiles = found.profiles()
     for place, label in profiles.labels[["context", "perturbation", "dose"]].iterrows():
         rows = x[(labels == label).all(axis=1).to_numpy()]
@@ -79,7 +77,7 @@ def test_statistics_are_those_of_numpy_and_do_not_depend_on_blocks(sizes, n_cell
     found = fold_statistics(InBlocks(cells, sizes), train, seed)
     assert_equal(found, cells, train, seed)
     whole = fold_statistics(cells, train, seed)
-    for name in ("n", "mean", "squares"):
+    for name in ("n", "mean", "joined_mean", "variance"):
         np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
 
 
@@ -124,13 +122,33 @@ def test_statistics_are_made_once_and_kept(tmp_path):
         made.append(1)
         return fold_statistics(cells, np.arange(50), 0)
 
-    path = tmp_path / "training" / "fold0.npz"
-    first, second = kept_statistics(path, make), kept_statistics(path, make)
+    folder = tmp_path / "training" / "fold0"
+    first, second = kept_statistics(folder, make), kept_statistics(folder, make)
     assert len(made) == 1
     pd.testing.assert_frame_equal(first.labels, second.labels)
-    np.testing.assert_array_equal(first.squares, second.squares)
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(checked_arrays.Damaged):
-        checked_arrays.get(path, module.FoldStatistics)
-    np.testing.assert_array_equal(kept_statistics(path, make).mean, first.mean)
-    assert len(made) == 2
+    for name in module.MAPPED:
+        assert isinstance(getattr(second, name), np.memmap)
+        np.testing.assert_array_equal(getattr(first, name), getattr(made_statistics := make(), name))
+    assert made_statistics.n_values == second.n_values
+
+
+@pytest.mark.parametrize("name", [module.ABOUT, *(f"{name}.npy" for name in module.MAPPED)])
+@pytest.mark.parametrize("harm", ["shorter", "another value", "gone"])
+def test_damaged_statistics_are_made_again(tmp_path, name, harm):
+    cells = screen(50)
+    expected = fold_statistics(cells, np.arange(50), 0)
+    folder = tmp_path / "fold0"
+    kept_statistics(folder, lambda: expected)
+    path = folder / name
+    content = path.read_bytes()
+    if harm == "gone":
+        path.unlink()
+    elif harm == "shorter":
+        path.write_bytes(content[:-40])
+    else:
+        path.write_bytes(content[:-9] + bytes([content[-9] ^ 255]) + content[-8:])
+    made = []
+    found = kept_statistics(folder, lambda: made.append(1) or expected)
+    assert made == [1]
+    for array in module.MAPPED:
+        np.testing.assert_array_equal(getattr(found, array), getattr(expected, array))
