@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -28,12 +28,12 @@ import scipy.sparse as sp
 
 from benchmarks.contract import CONTROL
 from benchmarks.data.cell_table import CellTable
+from benchmarks.freed_memory import return_freed
 from benchmarks.scoring.cell_sets import CellPool, CellSets, take
 from benchmarks.scoring.evaluate import Scores, Values, score_rows
 from benchmarks.scoring.metrics.rank_sum import Cells
 from benchmarks.scoring.scored_fold import ScoredFold, Start
 from benchmarks.scoring.scored_set import (
-    BLOCK_BYTES,
     Block,
     BlockedFold,
     Facts,
@@ -116,11 +116,8 @@ def references(blocked: BlockedFold, expectation: Expectation | None = None) -> 
         # lowered, which is what the condition's name says
         has = np.array([len(training.start_like(condition)) > 0 for condition in fold.conditions])
         same = training.cells is fold.cells
-        sets = (
-            fold.sets
-            if same
-            else CellSets(training.cells, fold.own_gene, training, linear=fold.linear, references=fold.sets)
-        )
+        own = partial(CellSets, training.cells, fold.own_gene, training, linear=fold.linear, references=fold.sets)
+        sets = fold.sets if same else own()
 
         def others(block: Block) -> PredictionSummary:
             return summarise_cells(block.fold, block.truth, partial(_start_like, block.fold, training), sets)
@@ -262,8 +259,7 @@ def planted(blocked: BlockedFold) -> pd.DataFrame:
     if training is None or not all(len(training.perturbed_like(c)) for c in fold.conditions):
         mixtures.remove("mean_effect")
     predictors = [(mixture, share) for mixture in mixtures for share in SHARES if share or mixture == "noise"]
-    held = 8 * REFERENCE_CELLS * len(fold.cells.var_names)  # bytes of a condition's cells and of a mixture, at most
-    size = blocked.size or min(block_size(fold), max(1, BLOCK_BYTES // held))
+    size = blocked.size or block_size(fold)
     with ExitStack() as stack:
         truth = Profiles.new(stack.enter_context(scratch(blocked.folder)), len(fold), len(fold.cells.var_names))
         scored = {name: ScoredSet(fold, stack.enter_context(scratch(blocked.folder))) for name in predictors}
@@ -275,10 +271,13 @@ def planted(blocked: BlockedFold) -> pd.DataFrame:
             truth.append(block.truth.profiles)
             half = [few(part, positions) for positions in half]
             for mixture in mixtures:
-                cells = cache(partial(_halves_and_mixture, part, half, _draw(mixture, part, half)))
-                for share in (share for own, share in predictors if own == mixture):
-                    predicted = summarise_picked(part, block.truth, partial(_mixed, cells, share))
+                shares = [share for other, share in predictors if other == mixture]
+                pick = partial(_mixed, part, half, _draw(mixture, part, half), shares)
+                for share, predicted in zip(
+                    shares, summarise_picked(part, block.truth, pick, len(shares)), strict=True
+                ):
                     scored[mixture, share].add(block, predicted)
+            return_freed()
         values = {name: one.all(truth) for name, one in scored.items()}
     tables = [
         score_rows(fold, values[mixture if share else "noise", share], fold.endings())
@@ -298,10 +297,13 @@ def planted_conditions(fold: ScoredFold) -> np.ndarray:
     return np.sort(generator.choice(len(fold), PLANTED_CONDITIONS, replace=False))
 
 
-def _halves_and_mixture(
-    fold: ScoredFold, half: Sequence[np.ndarray], draw: Draw, number: int
-) -> tuple[CellPool, np.ndarray]:
-    """Pool half of a condition's true cells, and below them as many cells of a mixture; and the order of their exchange."""
+def _mixed(
+    fold: ScoredFold, half: Sequence[np.ndarray], draw: Draw, shares: Sequence[float], number: int
+) -> tuple[CellPool, list[np.ndarray]]:
+    """Pool half of a condition's true cells, and as many cells of a mixture; and exchange each share of the first for the latter.
+
+    Returns the pool and the rows of each share.
+    """
     generator = fold.generator(number, "planted")
     cells = take(fold.cells, half[number])
     order = generator.permutation(cells.shape[0])
@@ -310,15 +312,12 @@ def _halves_and_mixture(
         both = sp.vstack([sp.csr_matrix(cells), sp.csr_matrix(others)], format="csr")
     else:
         both = np.concatenate([cells, others])
-    return fold.sets.pool(both, fold.conditions[number].reference(fold.direction)), order
-
-
-def _mixed(of: Callable[[int], tuple[CellPool, np.ndarray]], share: float, number: int) -> tuple[CellPool, np.ndarray]:
-    """Exchange a share of the cells that `_halves_and_mixture` gives for those of the mixture; returns the rows."""
-    both, order = of(number)
-    rows, exchanged = np.arange(len(order)), order[: round(share * len(order))]
-    rows[exchanged] = len(order) + np.arange(len(exchanged))
-    return both, rows
+    sets = []
+    for share in shares:
+        rows, exchanged = np.arange(len(order)), order[: round(share * len(order))]
+        rows[exchanged] = len(order) + np.arange(len(exchanged))
+        sets.append(rows)
+    return fold.sets.pool(both, fold.conditions[number].reference(fold.direction)), sets
 
 
 def _draw(mixture: str, fold: ScoredFold, half: Sequence[np.ndarray]) -> Draw:

@@ -235,16 +235,19 @@ def summarise_parts(fold: ScoredFold, truth: TruthSummary, positions: Callable[[
 
 
 def summarise_picked(
-    fold: ScoredFold, truth: TruthSummary, pick: Callable[[int], tuple[CellPool, np.ndarray]]
-) -> PredictionSummary:
-    """Summarise cells of a pool of each condition, in the rows given, as predictions."""
+    fold: ScoredFold, truth: TruthSummary, pick: Callable[[int], tuple[CellPool, Sequence[np.ndarray]]], n: int
+) -> list[PredictionSummary]:
+    """Summarise `n` sets of cells of each condition's pool as predictions; `pick` gives the pool and the rows of each set."""
+    summaries = [PredictionSummary.of_means(fold.start) for _ in range(n)]
 
-    def read(number: int) -> Answer | None:
-        pool, own = pick(number)
-        cells = pool.pick(own, lambda cells: Prediction(cells, unit="cell").mean())
-        return cells.profile, _as_predicted(fold, number, cells, own, fold.sets)
+    def add(number: int) -> None:
+        pool, sets = pick(number)
+        for summary, own in zip(summaries, sets, strict=True):
+            cells = pool.pick(own, lambda cells: Prediction(cells, unit="cell").mean())
+            _add(fold, truth, summary, number, cells.profile, _as_predicted(fold, number, cells, own, fold.sets))
 
-    return _summarise(fold, truth, read)
+    fold.each(add)
+    return summaries
 
 
 def _as_predicted(
@@ -266,13 +269,25 @@ def _summarise(fold: ScoredFold, truth: TruthSummary, read: Callable[[int], Answ
     def add(number: int) -> None:
         found = read(number)
         if found is not None:
-            summary.quantities["predicted"][number], cells = found
-            if cells and len(truth.positions[number]) > 1:
-                _add_tests(fold, summary, number, _test_genes(fold, number, cells))
-                _add_distances(fold, truth, summary, number, cells)
+            _add(fold, truth, summary, number, *found)
 
     fold.each(add)
     return summary
+
+
+def _add(
+    fold: ScoredFold,
+    truth: TruthSummary,
+    summary: PredictionSummary,
+    number: int,
+    profile: np.ndarray,
+    cells: PredictedCells | None,
+) -> None:
+    """Fill in one condition's prediction."""
+    summary.quantities["predicted"][number] = profile
+    if cells and len(truth.positions[number]) > 1:
+        _add_tests(fold, summary, number, _test_genes(fold, number, cells))
+        _add_distances(fold, truth, summary, number, cells)
 
 
 def summarise_truth_as_prediction(fold: ScoredFold, truth: TruthSummary) -> PredictionSummary:
