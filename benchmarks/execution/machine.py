@@ -15,6 +15,8 @@ import psutil
 from joblib import cpu_count
 
 UNLIMITED = ("max", "-1")
+SPARE = 0.5
+"""Cores that may be lacking without a word."""
 
 
 def free_memory(root: Path = Path("/")) -> int:
@@ -25,6 +27,21 @@ def free_memory(root: Path = Path("/")) -> int:
 def usable_cores(root: Path = Path("/")) -> int:
     """Cores that this process may use, by its affinity and by the processor time of its control groups; at least 1."""
     return min([cpu_count(), *(_cores(group) for group in _groups("cpu", root))])
+
+
+def tell_busy(threads: int, used: float | None = None) -> str:
+    """Say that other programs use cores which so many threads would wait for; "" where they do not, or there is one thread.
+
+    `used` is the number of cores in use, default: those of the next tenth of a second.
+    """
+    cores = psutil.cpu_count() or 1
+    used = psutil.cpu_percent(0.1) / 100 * cores if used is None else used
+    if threads < 2 or used + threads <= cores + SPARE:
+        return ""
+    return (
+        f"Other programs use {used:.1f} of this machine's {cores} cores, and {threads} threads would wait for each other: "
+        "fewer --jobs or --threads may be quicker."
+    )
 
 
 def _groups(controller: str, root: Path) -> Iterator[Path]:

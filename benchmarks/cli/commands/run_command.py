@@ -114,7 +114,7 @@ def main(
     from benchmarks.data.own_file import OwnFile
     from benchmarks.execution.collection import run_suites
     from benchmarks.execution.executor import Execution
-    from benchmarks.execution.machine import usable_cores
+    from benchmarks.execution.machine import tell_busy, usable_cores
     from benchmarks.execution.memory import parse_memory
     from benchmarks.execution.plan import make_plan
     from benchmarks.execution.runner import plan_units, run
@@ -182,6 +182,8 @@ def main(
         _tell_units(units, plan.resolve())
         return
     place = _folder(made, out, resume)
+    if busy := tell_busy(execution.jobs * execution.threads):
+        say(busy)
     try:
         with Display() as display:
             result = run(made, place, execution, display)

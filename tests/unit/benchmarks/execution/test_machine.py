@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joblib import cpu_count
 
-from benchmarks.execution.machine import free_memory, usable_cores
+from benchmarks.execution.machine import free_memory, tell_busy, usable_cores
 
 MB = 2**20
 UNLIMITED_V1 = str(2**63 - 4096)
@@ -86,3 +86,17 @@ def test_processor_time_is_rounded_up_to_cores(
     own = group("a/b", cpu_max="max 100000") | group("a", cpu_max=f"{quota} {period}")
     root = machine(tmp_path_factory.mktemp("machine"), "0::/a/b", **own)
     assert usable_cores(root) == min(cpu_count(), math.ceil(quota / period))
+
+
+@pytest.mark.parametrize(
+    ("threads", "used", "told"), [(1, 8.0, False), (2, 0.3, False), (2, 1.0, True), (4, 0.0, False), (5, 0.0, True)]
+)
+def test_busy_cores_are_told_where_threads_would_wait(monkeypatch, threads: int, used: float, told: bool) -> None:
+    monkeypatch.setattr(psutil, "cpu_count", lambda: {1: 8, 2: 2}.get(threads, 4))
+    assert bool(tell_busy(threads, used)) is told
+
+
+def test_cores_in_use_are_measured(monkeypatch) -> None:
+    monkeypatch.setattr(psutil, "cpu_count", lambda: 2)
+    monkeypatch.setattr(psutil, "cpu_percent", lambda interval: 100.0 if interval else 0.0)
+    assert "2.0 of this machine's 2 cores" in tell_busy(2)
