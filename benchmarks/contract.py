@@ -206,8 +206,11 @@ class Prediction:
     @cached_property
     def _mean(self) -> Float[np.ndarray, "gene"]:
         if self.weights is None:
-            # an array without a copy in float64; SciPy sums in a matrix's own type, whatever it is asked for
-            x = self.values if isinstance(self.values, np.ndarray) else self.values.astype(np.float64)
+            x = self.values
+            if not isinstance(x, np.ndarray):  # SciPy sums in a matrix's own type, whatever it is asked for
+                if x.format == "csr":
+                    return np.bincount(x.indices, x.data, x.shape[1]) / len(self)
+                x = x.astype(np.float64)
             return np.asarray(x.sum(axis=0, dtype=np.float64)).ravel() / len(self)
         return np.average(self.dense().astype(np.float64), axis=0, weights=self.weights)
 

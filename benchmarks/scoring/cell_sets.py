@@ -242,7 +242,9 @@ class Recent:
 
 
 def _bytes_of(value: Any) -> int:
-    """Bytes of the arrays in a value."""
+    """Bytes of the arrays in a value; a pool that cells were picked from is counted where it is kept itself."""
+    if isinstance(value, Picked):
+        return value.rows.nbytes
     if isinstance(value, tuple):
         return sum(_bytes_of(part) for part in value)
     if is_dataclass(value):
@@ -260,4 +262,8 @@ def take(cells: CellTable, positions: np.ndarray) -> Cells:
 
 def mean_profile(cells: Cells) -> np.ndarray:
     """Mean over cells [gene], in float64."""
+    if (
+        sp.issparse(cells) and cells.format == "csr"
+    ):  # the sum that SciPy takes, without the matrices it makes on the way
+        return np.bincount(cells.indices, cells.data.astype(np.float64) * (1.0 / cells.shape[0]), cells.shape[1])
     return np.asarray(cells.astype(np.float64).mean(axis=0)).ravel()

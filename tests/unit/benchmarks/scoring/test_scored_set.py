@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 
 from benchmarks.contract import Prediction
 from benchmarks.errors import StoreError
@@ -253,3 +254,11 @@ def test_memory_does_not_depend_on_the_number_of_conditions():
         grown.append(queue.get(timeout=300))
         process.join()
     assert grown[1] - grown[0] < 6, grown
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix, sp.csc_matrix, sp.csr_array])
+def test_mean_profiles_of_every_form_of_cells(form):
+    x = np.random.default_rng(0).poisson(0.7, (31, 17)).astype(np.float32) / 3
+    x[:, -1] = 0.0
+    np.testing.assert_allclose(mean_profile(form(x)), x.astype(np.float64).mean(axis=0), rtol=1e-14)
+    np.testing.assert_allclose(Prediction(form(x), unit="cell").mean(), x.astype(np.float64).mean(axis=0), rtol=1e-14)
