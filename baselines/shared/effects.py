@@ -42,10 +42,13 @@ def effects(train: Train) -> pd.DataFrame:
 
     Rows are `LEVELS` (dose in nM, 0 for none), columns genes; `changes` takes the rows of a query's doses.
     """
-    means, controls = group_means(train), control_means(train)
-    perturbed = means.drop(index=CONTROL, level="perturbation")
-    perturbed = perturbed[perturbed.index.get_level_values("context").isin(controls.index)]
-    return perturbed - controls.loc[perturbed.index.get_level_values("context")].to_numpy()
+    profiles, controls = train.profiles, control_means(train)
+    labels = profiles.labels
+    rows = np.flatnonzero((labels["perturbation"] != CONTROL) & labels["context"].isin(controls.index))
+    labels, values = labels.iloc[rows], profiles.mean[rows]
+    for context, own in labels.groupby("context", sort=False).indices.items():  # in place: there may be gigabytes
+        values[own] -= controls.loc[context].to_numpy()
+    return pd.DataFrame(values, pd.MultiIndex.from_frame(labels[list(LEVELS)]), list(train.genes))
 
 
 def step_of(query: Query) -> Step:
@@ -56,12 +59,16 @@ def step_of(query: Query) -> Step:
 def changes(table: pd.DataFrame, step: Step = (None, None)) -> pd.DataFrame:
     """Change from one dose to another of each training perturbation that has both, from a table of `effects`.
 
-    Rows are (context, perturbation), columns genes; there may be no row.
+    Rows are (context, perturbation), columns genes; there may be no row. Without doses they are the table's own values.
     """
-    reached, start = (
-        table[table.index.get_level_values("dose") == (dose or 0.0)].droplevel("dose") for dose in step[::-1]
-    )
+    reached, start = (_at(table, dose or 0.0) for dose in step[::-1])
     return reached if step[0] is None else (reached - start.reindex(reached.index)).dropna()
+
+
+def _at(table: pd.DataFrame, dose: float) -> pd.DataFrame:
+    own = table.index.get_level_values("dose") == dose
+    part = table if own.all() else table[own]
+    return pd.DataFrame(part.to_numpy(), part.index.droplevel("dose"), part.columns)
 
 
 def own_changes(table: pd.DataFrame) -> pd.Series:
