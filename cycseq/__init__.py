@@ -2,7 +2,7 @@
 
 import os
 
-# before torch is loaded: threads spin but shortly while they wait for each other, see `benchmarks/__init__.py`
+# before torch is loaded: threads spin only briefly while they wait for each other, see `benchmarks/__init__.py`
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # GCC's library
 os.environ.setdefault("KMP_BLOCKTIME", "1")  # LLVM's and Intel's, in ms
 

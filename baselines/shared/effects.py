@@ -24,12 +24,6 @@ def averaging(group: np.ndarray) -> sp.csr_matrix:
     return sp.csr_matrix((1.0 / np.bincount(group)[group], (group, np.arange(len(group)))))
 
 
-def group_means(train: Train) -> pd.DataFrame:
-    """Mean profile of every training condition: rows `LEVELS` (dose in nM, 0 for none), columns genes, float64."""
-    index = pd.MultiIndex.from_frame(train.profiles.labels[list(LEVELS)])
-    return pd.DataFrame(train.profiles.mean, index=index, columns=list(train.genes))
-
-
 def control_means(train: Train) -> pd.DataFrame:
     """Mean training control of every context that has one: rows contexts, columns genes, float64."""
     labels = train.profiles.labels

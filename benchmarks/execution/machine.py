@@ -16,7 +16,7 @@ from joblib import cpu_count
 
 UNLIMITED = ("max", "-1")
 SPARE = 0.5
-"""Cores that may be lacking without a word."""
+"""Shortage of cores that is not mentioned."""
 
 
 def free_memory(root: Path = Path("/")) -> int:

@@ -13,8 +13,8 @@ import scipy.sparse as sp
 
 from benchmarks.data.cell_table import CellTable
 from benchmarks.scoring.metrics.copying import HALVES, MarginSums, margin_sums
-from benchmarks.scoring.metrics.differential import Tests, change_of, linear_mean
-from benchmarks.scoring.metrics.rank_sum import Cells, Pool, SortedCells, make_pool, rank_sum, sort_cells
+from benchmarks.scoring.metrics.differential import Tests, change_of, linear_mean, test_genes
+from benchmarks.scoring.metrics.rank_sum import Cells, Pool, SortedCells, make_pool, sort_cells
 from benchmarks.scoring.training_summary import TrainingSummary
 
 T = TypeVar("T")
@@ -144,16 +144,16 @@ class CellSets:
 
         def test() -> tuple[SortedCells, Tests]:
             other = self.reference(reference)
-            p = rank_sum(cells.ordered, other.ordered)
-            return cells.ordered, self._tests(p, cells, other)  # the cells too, so that no others can have their `id`
+            if cells.picked is None:
+                found = test_genes(
+                    cells.ordered, other.ordered, cells.linear_mean, other.linear_mean, linear=self.linear
+                )
+            else:
+                change = change_of(cells.linear_mean, other.linear_mean, linear=self.linear)
+                found = Tests(cells.picked.pool.rank_sum(cells.picked.rows), change)
+            return cells.ordered, found  # the cells too, so that no others can have their `id`
 
-        if cells.picked is not None:
-            pool, rows = cells.picked
-            return self._tests(pool.rank_sum(rows), cells, self.reference(reference))
         return self.tested.get((id(cells.ordered), reference.tobytes()), test)[1]
-
-    def _tests(self, p: np.ndarray, cells: Tested, other: ReferenceCells) -> Tests:
-        return Tests(p, change_of(cells.linear_mean, other.linear_mean, linear=self.linear))
 
     def true(self, positions: np.ndarray) -> TrueCells:
         """Summarise true cells, read once."""

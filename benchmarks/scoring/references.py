@@ -106,7 +106,9 @@ def references(blocked: BlockedFold, expectation: Expectation | None = None) -> 
     # both predict the truth's own cells: δ̂ = δ for the oracle; the ceiling's change is measured from I and R together, which
     # are nearer to R than the state's true mean is, the most that a predictor can know of it
     views: dict[str, tuple[Start, bool]] = {"ceiling": ("shared", False), "oracle": ("reference", True)}
-    itself = Question(lambda block: summarise_truth_as_prediction(block.fold, block.truth), views=list(views.values()))
+    itself = KnownPrediction(
+        lambda block: summarise_truth_as_prediction(block.fold, block.truth), views=list(views.values())
+    )
     found = _score(blocked, itself)
     for name, values in zip(views, found, strict=True):
         yield name, {**values, **{metric: split_half[metric] for metric in U_STATISTICS if metric in values}}
@@ -116,8 +118,8 @@ def references(blocked: BlockedFold, expectation: Expectation | None = None) -> 
         # lowered, which is what the condition's name says
         has = np.array([len(training.start_like(condition)) > 0 for condition in fold.conditions])
         same = training.cells is fold.cells
-        own = partial(CellSets, training.cells, fold.own_gene, training, linear=fold.linear, references=fold.sets)
-        sets = fold.sets if same else own()
+        elsewhere = partial(CellSets, training.cells, fold.own_gene, training, linear=fold.linear, references=fold.sets)
+        sets = fold.sets if same else elsewhere()
 
         def others(block: Block) -> PredictionSummary:
             return summarise_cells(block.fold, block.truth, partial(_start_like, block.fold, training), sets)
@@ -127,16 +129,18 @@ def references(blocked: BlockedFold, expectation: Expectation | None = None) -> 
             return summarise_cells(block.fold, block.truth, start, sets, own_genes_at=0.0 if fold.linear else LOWERED_Z)
 
         for name, values in zip(
-            ("other_controls", "names_only"), _score(blocked, Question(others), Question(named)), strict=True
+            ("other_controls", "names_only"),
+            _score(blocked, KnownPrediction(others), KnownPrediction(named)),
+            strict=True,
         ):
             yield name, _only_where(has, values)
     if expectation is not None:
-        expected = Question(lambda block: PredictionSummary.of_means(expectation(block.fold)))
+        expected = KnownPrediction(lambda block: PredictionSummary.of_means(expectation(block.fold)))
         yield "expectation", _score(blocked, expected)[0]
 
 
 @dataclass(frozen=True)
-class Question:
+class KnownPrediction:
     """A prediction of known quality, and the truth that it is scored on."""
 
     predict: Callable[[Block], PredictionSummary]
@@ -146,27 +150,27 @@ class Question:
     """How its change is measured, one set of scores each: `start` and `as_truth` of `evaluate`."""
 
 
-def _score(blocked: BlockedFold, *questions: Question) -> list[Values]:
-    """Score predictions block by block, so that questions about the same cells have them at hand; one result a view."""
+def _score(blocked: BlockedFold, *predictions: KnownPrediction) -> list[Values]:
+    """Score predictions block by block, so that several of the same cells have them at hand; one result a view."""
     with ExitStack() as stack:
         found = []
-        for question in questions:
+        for known in predictions:
             truth = Profiles.new(
                 stack.enter_context(scratch(blocked.folder)), len(blocked.fold), len(blocked.fold.cells.var_names)
             )
-            scored = [ScoredSet(blocked.fold, stack.enter_context(scratch(blocked.folder))) for _ in question.views]
-            found.append((question, truth, scored))
+            scored = [ScoredSet(blocked.fold, stack.enter_context(scratch(blocked.folder))) for _ in known.views]
+            found.append((known, truth, scored))
         for whole in blocked.blocks():
-            for question, truth, scored in found:
-                block = question.cut(whole)
-                predicted = question.predict(block)
+            for known, truth, scored in found:
+                block = known.cut(whole)
+                predicted = known.predict(block)
                 truth.append(block.truth.profiles)
-                for one, (start, as_truth) in zip(scored, question.views, strict=True):
+                for one, (start, as_truth) in zip(scored, known.views, strict=True):
                     one.add(block, predicted, start=start, as_truth=as_truth)
         return [
             one.all(truth, start)
-            for question, truth, scored in found
-            for one, (start, _) in zip(scored, question.views, strict=True)
+            for known, truth, scored in found
+            for one, (start, _) in zip(scored, known.views, strict=True)
         ]
 
 
@@ -216,7 +220,7 @@ def _score_split_half(blocked: BlockedFold) -> Values:
         first = [fold.generator(number, "first halving").integers(HALVINGS) for number in range(len(fold))]
         return halves(fold, [int(own + repeat) % HALVINGS for own in first])
 
-    def question(repeat: int) -> Question:
+    def halving(repeat: int) -> KnownPrediction:
         def predict(block: Block) -> PredictionSummary:
             predicted = halved(block.fold, repeat)[0]
             return summarise_parts(block.fold, block.truth, lambda n: few(block.fold, predicted[n]))
@@ -225,10 +229,10 @@ def _score_split_half(blocked: BlockedFold) -> Values:
             true = halved(block.fold, repeat)[1]
             return replace(block, truth=summarise_truth(block.fold, true, like=block.truth))
 
-        return Question(predict, cut)
+        return KnownPrediction(predict, cut)
 
     repeats = range(int(np.clip(HALVED // len(blocked.fold), 1, HALVINGS)))
-    scored = _score(blocked, *map(question, repeats))
+    scored = _score(blocked, *map(halving, repeats))
     found = {}
     for name, first in scored[0].items():
         values = np.stack([repeat[name].values for repeat in scored])

@@ -317,10 +317,8 @@ def _add_distances(
     """Fill in the distances between cells; both sides have equally many, the first of a random order."""
     found, positions, n_predicted = summary.quantities, truth.positions[number], predicted.ordered.n_cells
     n = min(n_predicted, len(positions))
-    true, order = (
-        fold.true_cells(number, positions),
-        fold.truth_generator(number, "order").permutation(len(positions))[:n],
-    )
+    true = fold.true_cells(number, positions)
+    order = fold.truth_generator(number, "order").permutation(len(positions))[:n]
     chosen = fold.generator(number, "equal sizes").permutation(n_predicted)[:n]
     output, y = predicted.some(chosen)
     target = fold.sets.some(true, positions, order)

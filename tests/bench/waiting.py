@@ -1,7 +1,7 @@
 """Trainings on a machine that does something else too: `python -m tests.bench.waiting`.
 
 Steps a second of CycSeq's quick training with as many threads as there are cores: alone, and beside a second training that this
-program starts; in turn with threads that spin for long while they wait for each other, shortly (as `benchmarks` and `cycseq` set
+program starts; in turn with threads that spin for long while they wait for each other, briefly (as `benchmarks` and `cycseq` set
 it), and not at all, and with one thread. Prints medians of the rounds with their range.
 """
 

@@ -182,7 +182,8 @@ def main(
         _tell_units(units, plan.resolve())
         return
     place = _folder(made, out, resume)
-    if busy := tell_busy(execution.jobs * execution.threads):
+    here = executor in ("process", "inline")  # others train on other machines
+    if here and (busy := tell_busy(execution.jobs * execution.threads)):
         say(busy)
     try:
         with Display() as display:

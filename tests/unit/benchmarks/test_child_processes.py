@@ -36,7 +36,7 @@ def test_child_starts_with_a_temporary_folder_of_any_length(tmp_path, length):
 
 @pytest.mark.parametrize("package", ["benchmarks", "cycseq"])
 @pytest.mark.parametrize(("given", "found"), [({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
-def test_threads_spin_shortly_unless_told_otherwise(package, given, found):
+def test_threads_spin_briefly_unless_set_otherwise(package, given, found):
     environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"} | given
     code = f"import {package}, os; print(os.environ['GOMP_SPINCOUNT'])"
     said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

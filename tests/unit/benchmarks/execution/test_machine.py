@@ -89,11 +89,13 @@ def test_processor_time_is_rounded_up_to_cores(
 
 
 @pytest.mark.parametrize(
-    ("threads", "used", "told"), [(1, 8.0, False), (2, 0.3, False), (2, 1.0, True), (4, 0.0, False), (5, 0.0, True)]
+    ("threads", "used", "expected"), [(1, 8.0, False), (2, 0.3, False), (2, 1.0, True), (4, 0.0, False), (5, 0.0, True)]
 )
-def test_busy_cores_are_told_where_threads_would_wait(monkeypatch, threads: int, used: float, told: bool) -> None:
+def test_a_busy_machine_is_mentioned_where_threads_would_wait(
+    monkeypatch, threads: int, used: float, expected: bool
+) -> None:
     monkeypatch.setattr(psutil, "cpu_count", lambda: {1: 8, 2: 2}.get(threads, 4))
-    assert bool(tell_busy(threads, used)) is told
+    assert bool(tell_busy(threads, used)) is expected
 
 
 def test_cores_in_use_are_measured(monkeypatch) -> None:
