@@ -314,6 +314,7 @@ def _mixed(
     others = draw(number, len(order), generator)
     if sp.issparse(cells) or sp.issparse(others):
         both = sp.vstack([sp.csr_matrix(cells), sp.csr_matrix(others)], format="csr")
+        both.sort_indices()  # as a prediction's are: sums over genes depend on their order
     else:
         both = np.concatenate([cells, others])
     sets = []
