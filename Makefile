@@ -60,9 +60,9 @@ reference: $(STAMP) ## regenerate suite SUITE's committed reference, from three 
 	$(PY) -m benchmarks.run --suite $(SUITE) --threads 1 --seeds $(SEEDS) --no-figures --out build $(ARGS)
 	$(PY) -m benchmarks.regress "$$(ls -d build/$(SUITE)/*/ | tail -1)" --write tests/golden/$(SUITE).csv.gz
 
-bench: $(STAMP) ## speed, with pytest-benchmark
+bench: $(STAMP) ## what users wait for beside its targets, then kernels by pytest-benchmark (half an hour; ARGS="--only start,run")
+	$(PY) -m tests.bench.speed $(ARGS)
 	$(PY) -m pytest tests/bench -m bench --benchmark-only
-	$(PY) -m tests.bench.cycseq_step
 
 bench-scale: $(STAMP) ## time, memory and disk of whole runs against cells, conditions and workers (an hour; ARGS="--cells 20000,80000")
 	$(PY) -m tests.bench.scale $(ARGS)

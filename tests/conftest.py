@@ -20,6 +20,13 @@ from threadpoolctl import threadpool_limits
 from benchmarks.conformance.checks import Screen, tiny_screen
 from benchmarks.data.dataset import Dataset, load_dataset
 from benchmarks.data.schema import validate_block, validate_labels
+from tests.file_budgets import FileBudgets
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Print the seconds of each test file, once, not in every worker of pytest-xdist."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        config.pluginmanager.register(FileBudgets())
 
 
 def make_cells(sizes: dict[tuple, int], n_genes: int = 40, seed: int = 0) -> AnnData:

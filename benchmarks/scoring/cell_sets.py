@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from benchmarks.data.cell_table import CellTable
 from benchmarks.scoring.metrics.copying import HALVES, MarginSums, margin_sums
 from benchmarks.scoring.metrics.differential import Tests, change_of, linear_mean, test_genes
-from benchmarks.scoring.metrics.rank_sum import Cells, Pool, SortedCells, make_pool, sort_cells
+from benchmarks.scoring.metrics.rank_sum import Cells, LoosePool, Pool, SortedCells, make_pool, sort_cells
 from benchmarks.scoring.training_summary import TrainingSummary
 
 T = TypeVar("T")
@@ -71,16 +71,16 @@ class TrueCells(NamedTuple):
 class Picked(NamedTuple):
     """Which cells of a pool a set has, in its order."""
 
-    pool: Pool
+    pool: Pool | LoosePool
     rows: np.ndarray
 
 
 @dataclass(frozen=True)
 class CellPool:
-    """Cells that sets are picked from: read, sorted and placed in their reference cells once."""
+    """Cells that sets are picked from, read once."""
 
     cells: Cells
-    pool: Pool
+    pool: Pool | LoosePool
     projected: np.ndarray | None
     """Cells in principal components [cell, component], perturbed genes included; None without training cells."""
     own: Cells
@@ -144,7 +144,7 @@ class CellSets:
 
         def test() -> tuple[SortedCells, Tests]:
             other = self.reference(reference)
-            if cells.picked is None:
+            if cells.picked is None or isinstance(cells.picked.pool, LoosePool):
                 found = test_genes(
                     cells.ordered, other.ordered, cells.linear_mean, other.linear_mean, linear=self.linear
                 )

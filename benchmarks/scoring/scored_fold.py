@@ -114,7 +114,12 @@ class ScoredFold:
         return [c.truth(self.direction) for c in self.conditions]
 
     def true_cells(self, number: int, positions: np.ndarray) -> TrueCells:
-        """Summarise some or all of a condition's true cells, at ascending positions."""
+        """Summarise some or all of a condition's true cells, at ascending positions.
+
+        In n2p conditions share the reference, and each has true cells of its own; in p2n it is the other way round.
+        """
+        if self.direction == "p2n":
+            return self.sets.true(positions)
         condition = self.conditions[number]
         whole, reference = condition.truth(self.direction), condition.reference(self.direction)
         return self.sets.part(whole, positions, reference)

@@ -211,7 +211,8 @@ def summarise_cells(
         own = positions(number)
         if not len(own):
             return None
-        cells = source.shared(own, fold.conditions[number].reference(fold.direction))
+        reference = fold.conditions[number].reference(fold.direction)
+        cells = source.shared(own, reference) if fold.direction == "n2p" else source.true(own)
         profile = cells.profile
         if own_genes_at is not None:
             profile = profile.copy()

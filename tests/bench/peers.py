@@ -1,7 +1,7 @@
 """Scoring time and memory of this project and its peers, in turn on the same files: `python -m tests.bench.peers`.
 
 Every scorer runs in a fresh process with the same number of threads; a first run on a tiny case fills caches of compiled code
-where a package keeps one. Results: OUT/peers.csv (every run), OUT/ratios.csv, OUT/agreement.csv, OUT/scaling.png.
+where a package keeps one. Results: OUT/peers.csv (every run), OUT/ratios.csv, OUT/targets.csv, OUT/agreement.csv, OUT/scaling.png.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from pathlib import Path
 import pandas as pd
 
 from tests.bench.scorers import SCORERS, installed
+from tests.bench.targets import Row
+from tests.bench.targets import table as target_table
 
 THREAD_SETTINGS = (
     "OMP_NUM_THREADS",
@@ -25,6 +27,12 @@ THREAD_SETTINGS = (
     "NUMBA_NUM_THREADS",
     "POLARS_MAX_THREADS",
 )
+FASTER = {"A": (10, 5), "B": (10, 5), "C": (40, 12)}
+"""Case → how many times faster than cell-eval and than cell-eval2 plain scoring should be, whole processes."""
+CALIBRATED = {"A": (4, 2)}
+"""The same of scoring with references and planted predictors."""
+SMALLER = ("B", "C")
+"""Cases in which memory should be at most a third of a peer's."""
 STEP = [sys.executable, "-m", "tests.bench.steps"]
 """What needs arrays runs in processes of its own, so that this one stays small beside what it measures."""
 
@@ -64,6 +72,9 @@ def measure_all(given: argparse.Namespace) -> None:
     table = ratios(pd.DataFrame(runs))
     table.to_csv(given.out / "ratios.csv", index=False)
     print(table.to_string(index=False))
+    reached = target_table(targets(pd.DataFrame(runs)))
+    reached.to_csv(given.out / "targets.csv", index=False)
+    print(reached.to_string(index=False))
     scored = {run["case"]: None for run in runs if run["scorer"] == "cell_eval" and run["ended"] == "ok"}
     for case in scored:
         run_step("agree", str(case), given)
@@ -129,6 +140,26 @@ def ratios(runs: pd.DataFrame) -> pd.DataFrame:
     for column in columns:
         table[f"{column.split('_')[0]}_ratio"] = table[column].to_numpy() / own[column].to_numpy()
     return table.reset_index().round(2)
+
+
+def targets(runs: pd.DataFrame) -> list[Row]:
+    """List how many times longer than ours each peer takes in each round, and ours as a share of its memory."""
+    rows = []
+    ok = runs[runs["ended"] == "ok"]
+    for case, part in ok.groupby("case", sort=False):
+        rounds = part.pivot(index="repeat", columns="scorer", values=["wall_s", "peak_bytes"])
+        for number, peer in enumerate(("cell_eval", "cell_eval2")):
+            for own, wanted in (("ours", FASTER), ("ours_calibrated", CALIBRATED)):
+                if ("wall_s", peer) not in rounds or ("wall_s", own) not in rounds:
+                    continue
+                least = wanted[case][number] if case in wanted else float("-inf")
+                ratio = (rounds["wall_s", peer] / rounds["wall_s", own]).dropna()
+                rows.append(Row(f"{case}: {peer} / {own}, time", "×", ratio.tolist(), at_least=least))
+                if own == "ours":
+                    share = (rounds["peak_bytes", own] / rounds["peak_bytes", peer]).dropna()
+                    most = 1 / 3 if case in SMALLER else float("inf")
+                    rows.append(Row(f"{case}: {own} / {peer}, memory", "×", share.tolist(), at_most=most))
+    return rows
 
 
 def scale(given: argparse.Namespace) -> None:

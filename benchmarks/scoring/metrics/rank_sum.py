@@ -78,7 +78,7 @@ def rank_sum(cells: SortedCells, reference: SortedCells) -> Float[Array, "gene"]
 
 
 class Pool(NamedTuple):
-    """Cells that sets of cells are picked from, many times: sorted once, and placed once in the reference; made by `make_pool`.
+    """Cells that sets of cells are picked from, many times: sorted once, and placed once in the reference; made by `place_cells`.
 
     A set is given by its rows, none of them twice.
     """
@@ -116,7 +116,27 @@ class Pool(NamedTuple):
         return member
 
 
-def make_pool(matrix: Cells, reference: SortedCells) -> Pool:
+class LoosePool(NamedTuple):
+    """Cells that sets of cells are picked from, each of which is sorted by itself."""
+
+    cells: Cells
+
+    def pick(self, rows: Int[Array, "k"]) -> SortedCells:
+        """Give what `sort_cells` gives of some rows."""
+        return sort_cells(self.cells[rows])
+
+
+def make_pool(matrix: Cells, reference: SortedCells) -> Pool | LoosePool:
+    """Make a pool of cells [cell, gene] whose sets are tested against a reference; raises as `sort_cells` and `rank_sum` do.
+
+    Sorting with rows takes several times as long as sorting alone, and pays only where a set is looked up in far more cells.
+    """
+    if reference.n_cells < 2 * matrix.shape[0]:
+        return LoosePool(matrix)
+    return place_cells(matrix, reference)
+
+
+def place_cells(matrix: Cells, reference: SortedCells) -> Pool:
     """Sort cells [cell, gene], and place their values in the reference; raises as `sort_cells` and `rank_sum` do."""
     from benchmarks.scoring.metrics.compiled import describe, place
 
@@ -136,14 +156,16 @@ def _sort_with_rows(
     values: Float[Array, "value"], rows: Int[Array, "value"], starts: Int[Array, "gene_plus_one"]
 ) -> tuple[Array, Array]:
     """Sort each gene's values, and the rows that they are of with them."""
-    genes = np.repeat(np.arange(len(starts) - 1, dtype=np.uint64), np.diff(starts))
-    if values.dtype != np.float32 or max(len(starts), rows.max(initial=0)) >= 1 << 16:
+    if values.dtype != np.float32 or rows.max(initial=0) >= 1 << 16:
+        genes = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
         order = np.lexsort((values, genes))
         return values[order], rows[order].astype(np.int32)
-    # one whole number of gene, value and row, which NumPy sorts far quicker: bits of a float in the order of its values
+    # one whole number of value and row, which NumPy sorts quicker than it finds an order: bits of a float in the order of its values
     bits = values.view(np.uint32)
     ascending = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64)
-    keys = np.sort(genes << np.uint64(48) | ascending << np.uint64(16) | rows.astype(np.uint64))
+    keys = ascending << np.uint64(16) | rows.astype(np.uint64)
+    for first, last in pairwise(starts.tolist()):
+        keys[first:last].sort()
     ascending = (keys >> np.uint64(16)).astype(np.uint32)
     bits = np.where(ascending >> 31, ascending ^ np.uint32(1 << 31), ~ascending)
     return bits.view(np.float32), (keys & np.uint64(0xFFFF)).astype(np.int32)

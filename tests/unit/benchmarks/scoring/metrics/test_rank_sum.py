@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
-from benchmarks.scoring.metrics.rank_sum import SortedCells, make_pool, rank_sum, sort_cells
+from benchmarks.scoring.metrics.rank_sum import LoosePool, Pool, SortedCells, make_pool, place_cells, rank_sum, sort_cells
 
 FORMS = {
     "dense": np.asarray,
@@ -89,7 +89,7 @@ def test_p_values_equal_scipy_at_real_sizes(n, m):
 def test_sets_of_a_pool_are_as_if_sorted_and_tested_by_themselves(n, m, genes, seed, kind, form, types):
     a, b = (draw(k, genes, seed + i, kind).astype(types[i]) for i, k in enumerate((n, m)))
     reference, before = sort_cells(b), a.copy()
-    pool = make_pool(FORMS[form](a), reference)
+    pool = place_cells(FORMS[form](a), reference)
     rows = np.random.default_rng(seed).permutation(n)[: 1 + seed % n]
     alone, picked = sort_cells(a[rows]), pool.pick(rows)
     for field, value in alone._asdict().items():
@@ -101,7 +101,16 @@ def test_sets_of_a_pool_are_as_if_sorted_and_tested_by_themselves(n, m, genes, s
 def test_a_pool_of_more_rows_than_a_key_holds():
     a = draw(70_000, 2, 3, "counts").astype(np.float32)
     reference, rows = sort_cells(draw(50, 2, 4, "counts").astype(np.float32)), np.arange(69_000, 70_000)
-    np.testing.assert_array_equal(make_pool(a, reference).rank_sum(rows), rank_sum(sort_cells(a[rows]), reference))
+    np.testing.assert_array_equal(place_cells(a, reference).rank_sum(rows), rank_sum(sort_cells(a[rows]), reference))
+
+
+@pytest.mark.parametrize(("n_reference", "kind"), [(39, LoosePool), (40, Pool)])
+def test_sets_are_the_same_whether_their_pool_is_placed_in_the_reference_or_not(n_reference, kind):
+    a, rows = draw(20, 5, 0, "log"), np.array([3, 0, 19])
+    pool = make_pool(sp.csr_matrix(a), sort_cells(draw(n_reference, 5, 1, "log")))
+    assert isinstance(pool, kind)
+    for found, alone in zip(pool.pick(rows), sort_cells(a[rows]), strict=True):
+        np.testing.assert_array_equal(found, alone)
 
 
 def test_tie_terms_do_not_overflow():
