@@ -48,7 +48,7 @@ class CellsToMove:
             x = x.copy() if x is cells else x
             x.sort_indices()
             x.eliminate_zeros()
-            self.least, self.means = _least(x), _means(x)
+            self.least, self.means, self.linear = _least(x), _means(x), np.exp2(x.data) - 1
         self.x = x
 
     def by(self, change: np.ndarray) -> sp.csc_matrix | np.ndarray:
@@ -56,16 +56,18 @@ class CellsToMove:
         if self.negative:
             return self.x.toarray() + change
         if change.ndim == 1:
-            return _moved(self.x, self.means, self.least, np.maximum(self.means + change, 0.0))
+            return _moved(self.x, self.linear, self.means, self.least, np.maximum(self.means + change, 0.0))
         target = np.maximum(self.means + change.mean(axis=0), 0.0)
         x = self.x.copy()
         x.data = np.maximum(x.data + change[x.indices, np.repeat(np.arange(x.shape[1]), np.diff(x.indptr))], 0.0)
         x.eliminate_zeros()
-        return _moved(x, _means(x), _least(x), target)
+        return _moved(x, np.exp2(x.data) - 1, _means(x), _least(x), target)
 
 
-def _moved(x: sp.csc_matrix, means: np.ndarray, least: np.ndarray, target: np.ndarray) -> sp.csc_matrix:
-    """Move cells from their means to others [gene]; `least` are the cells' least values."""
+def _moved(
+    x: sp.csc_matrix, linear: np.ndarray, means: np.ndarray, least: np.ndarray, target: np.ndarray
+) -> sp.csc_matrix:
+    """Move cells from their means to others [gene]; `linear` are their linear values, `least` each cell's least value."""
     n, counts = x.shape[0], np.diff(x.indptr)
     there = counts > 0
     wanted, factor = n * target / least.mean(), np.zeros(len(target))
@@ -74,14 +76,15 @@ def _moved(x: sp.csc_matrix, means: np.ndarray, least: np.ndarray, target: np.nd
     wanted = np.where(target > 0, np.clip(np.rint(wanted), 1, n), 0).astype(np.int64)
     same = np.abs(target - means) <= TOLERANCE
     wanted[same] = counts[same]
-    rng, parts = np.random.default_rng(SEED), []
+    rng, parts, lowest = np.random.default_rng(SEED), [], np.exp2(least) - 1
     for first, last in _blocks(x.indptr):
         genes, own = slice(first, last), slice(x.indptr[first], x.indptr[last])
-        values, rows = _expressed(x.data[own], x.indices[own], counts[genes], wanted[genes], least, rng)
-        linear = np.exp2(values) - 1
-        scale = np.exp(_factors(linear, wanted[genes], n * target[genes], factor[genes], n * TOLERANCE))
-        moved = np.log2(1 + np.repeat(scale, wanted[genes]) * linear)
-        parts.append((np.where(np.repeat(same[genes], wanted[genes]), values, moved), rows))
+        values, rows = _expressed(linear[own], x.indices[own], counts[genes], wanted[genes], lowest, rng)
+        scale = np.exp(_factors(values, wanted[genes], n * target[genes], factor[genes], n * TOLERANCE))
+        moved = np.log2(1 + np.repeat(scale, wanted[genes]) * values)
+        kept = np.repeat(same[genes], wanted[genes])
+        moved[kept] = x.data[own][np.repeat(same[genes], counts[genes])]
+        parts.append((moved, rows))
     values, rows = (np.concatenate(part) for part in zip(*parts, strict=True))
     return sp.csc_matrix((values, rows, np.concatenate([[0], np.cumsum(wanted)])), shape=x.shape)
 
@@ -118,23 +121,29 @@ def _expressed(
     `values` and `rows` are those of `counts` cells of each gene, one gene after the other, rows ascending.
     """
     n, starts, draw = len(least), np.cumsum(counts) - counts, rng.random(len(counts))
-    place, start = np.arange(len(values)) - np.repeat(starts, counts), np.repeat(draw, counts)
     left = np.minimum(wanted, counts)
-    of, among = np.repeat(left, counts), np.repeat(counts, counts)
-    kept = np.floor((place + 1) * of / among + start) > np.floor(place * of / among + start)
+    gained, kept, loses = wanted - left, np.ones(len(values), dtype=bool), left < counts
+    place = _places(counts[loses])
+    of, among, start = (np.repeat(part[loses], counts[loses]) for part in (left, counts, draw))
+    rises = np.floor((place + 1) * of / among + start) > np.floor(place * of / among + start)
+    kept[np.repeat(loses, counts)] = rises
     # of the other cells, in their order, those at which the number that has been drawn rises
-    gained = wanted - left
     gene = np.repeat(np.arange(len(counts)), gained)
-    nth = np.arange(len(gene)) - np.repeat(np.cumsum(gained) - gained, gained) + 1
-    other = np.ceil((nth - draw[gene]) * (n - counts[gene]) / gained[gene]).astype(np.int64) - 1
+    other = np.ceil((_places(gained) + 1 - draw[gene]) * (n - counts[gene]) / gained[gene]).astype(np.int64) - 1
     # cells that express the gene and come before
-    keys = np.repeat(np.arange(len(counts)), counts) * (n + 1) + rows - place
-    before = np.searchsorted(keys, gene * (n + 1) + other, side="right") - starts[gene]
+    gains = np.where(gained > 0, counts, 0)
+    keys = np.repeat(np.arange(len(counts)), gains) * (n + 1) + rows[np.repeat(gained > 0, counts)] - _places(gains)
+    before = np.searchsorted(keys, gene * (n + 1) + other, side="right") - (np.cumsum(gains) - gains)[gene]
     new_rows, known = other + before, counts[gene] > 0
     new = least[new_rows]
     new[known] = values[(starts[gene] + (rng.random(len(gene)) * counts[gene]).astype(np.int64))[known]]
     where = (np.cumsum(left) - left)[gene] + before
     return np.insert(values[kept], where, new), np.insert(rows[kept], where, new_rows)
+
+
+def _places(counts: np.ndarray) -> np.ndarray:
+    """Number the values of each gene from 0, one gene after the other."""
+    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
 def _rates(share: np.ndarray, level: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
