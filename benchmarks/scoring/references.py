@@ -277,10 +277,12 @@ def planted(blocked: BlockedFold) -> pd.DataFrame:
             for mixture in mixtures:
                 shares = [share for other, share in predictors if other == mixture]
                 pick = partial(_mixed, part, half, _draw(mixture, part, half), shares)
-                for share, predicted in zip(
-                    shares, summarise_picked(part, block.truth, pick, len(shares)), strict=True
-                ):
-                    scored[mixture, share].add(block, predicted)
+                predicted = summarise_picked(part, block.truth, pick, len(shares))
+                adds = [
+                    partial(scored[mixture, share].add, block, summary)
+                    for share, summary in zip(shares, predicted, strict=True)
+                ]
+                part.each(partial(_call, adds), len(adds))
             return_freed()
         values = {name: one.all(truth) for name, one in scored.items()}
     tables = [
@@ -291,6 +293,10 @@ def planted(blocked: BlockedFold) -> pd.DataFrame:
         for share in SHARES
     ]
     return pd.concat(tables, ignore_index=True)
+
+
+def _call(functions: Sequence[Callable[[], None]], number: int) -> None:
+    functions[number]()
 
 
 def planted_conditions(fold: ScoredFold) -> np.ndarray:

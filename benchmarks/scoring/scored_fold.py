@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.contract import CONTROL, Direction
 from benchmarks.data.cell_table import CellTable
 from benchmarks.data.readers.gene_columns import match_genes
-from benchmarks.scoring.cell_sets import CellSets, Recent, TrueCells, take
+from benchmarks.scoring.cell_sets import CellSets, Recent, TrueCells
 from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.metrics.rank_sum import Cells
 from benchmarks.scoring.training_summary import Part, TrainingSummary
@@ -221,13 +221,14 @@ class ScoredFold:
         values = cells.own[rows][:, np.searchsorted(self.sets.perturbed, own)]
         return cells.projected[rows] - values @ self.training.components.axes[:, own].T
 
-    def each(self, work: Callable[[int], T]) -> list[T]:
-        """Call `work` with the number of every condition, in `threads` threads, each with a single-threaded BLAS."""
+    def each(self, work: Callable[[int], T], n: int | None = None) -> list[T]:
+        """Call `work` with the number of every condition, or `n` numbers, in `threads` threads, each with a single-threaded BLAS."""
+        numbers = range(len(self) if n is None else n)
         with threadpool_limits(1 if self.threads > 1 else None):
             if self.threads == 1:
-                return [work(number) for number in range(len(self))]
+                return [work(number) for number in numbers]
             with ThreadPoolExecutor(self.threads) as pool:
-                return list(pool.map(work, range(len(self))))
+                return list(pool.map(work, numbers))
 
 
 def scored_fold_of(

@@ -152,7 +152,7 @@ def epoch_parts(threads: int) -> dict[str, float]:
         evaluate(nets[0], store.validation())
         validation = time.perf_counter() - begun
         begun = time.perf_counter()
-        training._keep()  # noqa: SLF001
+        training._keep()
         checkpoint = (time.perf_counter() - begun) * EPOCH_PERTURBATIONS / PAPER.n_perturbations
     whole = reading + stepping + validation + checkpoint
     seconds = {"sampling": reading, "validation": validation, "checkpoint": checkpoint}
@@ -176,9 +176,7 @@ def wait(given: argparse.Namespace) -> Iterator[Row]:
     key = "ours", given.threads, 1
     cost = [100 * (1 - a / b) for a, b in zip(rates[key], rates["long", given.threads, 1], strict=True)]
     yield Row("what short spinning costs a training alone", "%", cost, at_most=3)
-    gain = [
-        a / b for a, b in zip(rates["ours", given.threads, 2], rates["long", given.threads, 2], strict=True)
-    ]
+    gain = [a / b for a, b in zip(rates["ours", given.threads, 2], rates["long", given.threads, 2], strict=True)]
     yield Row("what it gains two trainings at a time", "×", gain, at_least=1)
 
 

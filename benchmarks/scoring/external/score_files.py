@@ -13,7 +13,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 import reports
-from baselines.shared.moved_cells import moved_cells
+from baselines.shared.moved_cells import CellsToMove
 from benchmarks.contract import CONTROL, Direction, Prediction
 from benchmarks.data.download import sha256_of
 from benchmarks.data.readers.h5ad import Keys, hints
@@ -25,7 +25,7 @@ from benchmarks.scoring.cell_sets import mean_profile, take
 from benchmarks.scoring.evaluate import condition_facts, metric_table, score_rows
 from benchmarks.scoring.external import prediction_files
 from benchmarks.scoring.external.prediction_files import CellFile, predict_from, read_cells
-from benchmarks.scoring.references import REFERENCES, Calibration, calibrate
+from benchmarks.scoring.references import REFERENCES, Calibration, calibrate, few
 from benchmarks.scoring.scored_fold import ScoredFold, Start, scored_fold_of
 from benchmarks.scoring.scored_set import Block, BlockedFold, Profiles, ScoredSet, scratch
 from benchmarks.scoring.summaries import PredictionSummary, summarise_cells, summarise_predictions
@@ -161,7 +161,8 @@ def _baselines(blocked: BlockedFold, truth: Profiles) -> list[pd.DataFrame]:
             raise ValueError("There is no mean effect without training cells.")
 
         def load(number: int) -> Prediction:
-            return Prediction(moved_cells(fold.input_cells(number), effect[number]), unit="cell")
+            cells, distance = fold.sets.recent.get(("to move", fold.setting(number)), partial(_to_move, fold, number))
+            return Prediction(cells.by(effect[number] + distance), unit="cell")
 
         return summarise_predictions(fold, block.truth, load)
 
@@ -175,6 +176,12 @@ def _baselines(blocked: BlockedFold, truth: Profiles) -> list[pd.DataFrame]:
             rows = score_rows(blocked.fold, scored.all(truth), blocked.fold.endings())
         tables.append(rows.assign(model=name, kind="model"))
     return tables
+
+
+def _to_move(fold: ScoredFold, number: int) -> tuple[CellsToMove, np.ndarray]:
+    """Draw as many input cells of a condition as a model is given, and how far their mean is from that of all [gene]."""
+    own = few(fold, fold.conditions[number].input(fold.direction))
+    return CellsToMove(take(fold.cells, own)), fold.start[number] - fold.sets.mean(own)
 
 
 def _score(blocked: BlockedFold, truth: Profiles, name: str, file: CellFile, request: ScoringRequest) -> pd.DataFrame:

@@ -76,6 +76,15 @@ def test_train_file_enables_its_metrics(files):
     assert np.isfinite(mean_effect["pearson_delta"]).all()
 
 
+def test_mean_effect_moves_few_cells_and_keeps_the_mean_of_all(files, monkeypatch):
+    every, _ = rows(files, "train_mean", train=files["train"])
+    monkeypatch.setattr("benchmarks.scoring.references.REFERENCE_CELLS", 5)
+    some, _ = rows(files, "train_mean", train=files["train"])
+    means = ["mse", "pearson_delta", "r2_pearson"]
+    pd.testing.assert_frame_equal(some[means], every[means], rtol=1e-6)
+    assert not np.allclose(some["e_distance"], every["e_distance"])
+
+
 def test_gene_order_of_file_does_not_matter(files):
     before, _ = rows(files)
     change(files["mine"], lambda a: a[:, np.random.default_rng(0).permutation(a.n_vars)].copy())

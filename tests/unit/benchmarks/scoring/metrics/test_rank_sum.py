@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
-from benchmarks.scoring.metrics.rank_sum import LoosePool, Pool, SortedCells, make_pool, place_cells, rank_sum, sort_cells
+from benchmarks.scoring.metrics.rank_sum import (
+    LoosePool,
+    Pool,
+    SortedCells,
+    make_pool,
+    place_cells,
+    rank_sum,
+    sort_cells,
+)
 
 FORMS = {
     "dense": np.asarray,
