@@ -136,7 +136,7 @@ def test_resume_with_another_model_adds_it(tmp_path):
     run(make_plan(ask(models=("knn",), folds=1)), tmp_path, INLINE, seen.append)
     (began,) = [event for event in seen if isinstance(event, RunStarted)]
     assert began.kept == ("linear",)
-    assert began.units == 1
+    assert len(began.specs) == 1
     after = board(tmp_path)
     assert set(after.index) == {*before.index, "knn"}
     assert after.loc["linear", "mean"] == before.loc["linear", "mean"]
