@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from rich import progress
 from rich.markup import escape
+from rich.table import Column
 
 from benchmarks.cli.console import console, say
 from benchmarks.execution import events
@@ -25,8 +26,8 @@ PREPARING, SCORING, WHOLE = "preparing", "scoring", "run"
 class Remaining:
     """What a run has still to do, and about how long that takes.
 
-    A training is taken to last as long as the mean of its model's other trainings that have ended, or, where none has, of all
-    that have ended.
+    A training is taken to last as long as the mean of its model's other trainings that have ended, or as its model says while it
+    trains, or else as the mean of the other models.
     """
 
     units: Counter[str] = field(default_factory=Counter)
@@ -41,26 +42,28 @@ class Remaining:
         self.units -= Counter([models])
         self.took.setdefault(models, []).append(seconds)
 
-    def seconds(self, running: Sequence[tuple[str, float]]) -> float | None:
-        """Estimate the seconds that are left; None before any training has ended.
+    def seconds(self, running: Sequence[tuple[str, float, float | None]]) -> float | None:
+        """Estimate the seconds that are left; None where nothing is known yet.
 
-        `running` are the models of each running training, and the seconds that it has run.
+        `running` are the models of each running training, the seconds that it has run, and those that its model says are left.
         """
-        if not self.took:
+        lasts = {models: sum(own) / len(own) for models, own in self.took.items()}
+        for models, seconds, left in running:
+            if left is not None:
+                lasts.setdefault(models, seconds + left)
+        if not lasts:
             return None
-        means = {models: sum(own) / len(own) for models, own in self.took.items()}
-        overall = sum(map(sum, self.took.values())) / sum(map(len, self.took.values()))
-        whole = sum(number * means.get(models, overall) for models, number in self.units.items())
-        done = sum(min(seconds, means.get(models, overall)) for models, seconds in running)
+        others = sum(lasts.values()) / len(lasts)
+        whole = sum(number * lasts.get(models, others) for models, number in self.units.items())
+        done = sum(min(seconds, lasts.get(models, others)) for models, seconds, _ in running)
         return max(0.0, whole - done) / self.at_a_time
 
-    def in_words(self, running: Sequence[tuple[str, float]]) -> str:
-        """Name the models that are left, and the time."""
+    def models(self) -> str:
+        """Count the models that are left, and name them where they are few."""
         names = sorted({name for models in self.units for name in models.split(" + ")})
         which = f": {', '.join(names)}" if 0 < len(names) <= MOST_NAMES else ""
-        seconds = self.seconds(running)
         number = "1 model" if len(names) == 1 else f"{len(names)} models"
-        return f"{number} left{which}" + ("" if seconds is None else f"; about {_time(seconds)}")
+        return f"{number} left{which}"
 
 
 class Display(progress.Progress):
@@ -68,12 +71,14 @@ class Display(progress.Progress):
 
     def __init__(self) -> None:
         super().__init__(
-            progress.TextColumn("{task.description}", markup=False),
-            progress.BarColumn(),
+            progress.TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            progress.BarColumn(bar_width=16),
             progress.MofNCompleteColumn(),
-            progress.TextColumn("{task.fields[text]}", markup=False),
             progress.TimeElapsedColumn(),
+            progress.TextColumn("{task.fields[left]}", markup=False, table_column=Column(no_wrap=True)),
+            progress.TextColumn("{task.fields[text]}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
             console=console,
+            expand=True,
             transient=True,
             disable=not console.is_terminal,
         )
@@ -102,7 +107,7 @@ class Display(progress.Progress):
                 self._tell_remaining()
             case events.StageStarted(spec, stage):
                 bar = self.bars[spec.name]  # time left is that of the stage: a proof trains again
-                self.reset(bar.id, **{**bar.fields, "text": stage})
+                self.reset(bar.id, **{**bar.fields, "text": stage, "left": "", "seconds_left": None})
             case events.Progressed():
                 self._count(event)
             case events.UnitFailed():
@@ -145,9 +150,11 @@ class Display(progress.Progress):
     def _count(self, event: events.Progressed) -> None:
         name, done, total = event.spec.name, event.done, event.total
         left = (self.bars[name].elapsed or 0.0) / done * max(0, total - done) if done else None
-        words = event.text + ("" if left is None else f"; about {_time(left)} left")
-        self.update(self.bars[name].id, completed=done, total=total, text=words.removeprefix("; "))
-        self._line(name, f"{done} of {total}, {words}")
+        self.update(
+            self.bars[name].id, completed=done, total=total, text=event.text, left=_left(left), seconds_left=left
+        )
+        self._tell_remaining()
+        self._line(name, ", ".join(filter(None, (f"{done} of {total}", _left(left), event.text))))
 
     def _end(self, event: events.UnitEnded) -> None:
         self.ended += 1
@@ -168,12 +175,15 @@ class Display(progress.Progress):
             if WHOLE in self.bars:
                 self._stop(WHOLE)
             return
-        running = [(models, self._seconds(name)) for name, models in self.running.items()]
-        words = self.remaining.in_words(running)
+        running = [
+            (models, self._seconds(name), self.bars[name].fields["seconds_left"])
+            for name, models in self.running.items()
+        ]
+        words, left = self.remaining.models(), _left(self.remaining.seconds(running))
         if WHOLE not in self.bars:
             self._start(WHOLE, words, self.units)
-        self.update(self.bars[WHOLE].id, completed=self.ended, text=words)
-        self._line(WHOLE, f"{self.ended} of {self.units} trainings, {words}")
+        self.update(self.bars[WHOLE].id, completed=self.ended, text=words, left=left)
+        self._line(WHOLE, ", ".join(filter(None, (f"{self.ended} of {self.units} trainings", left, words))))
 
     def _stop_all(self) -> None:
         """Say that the run stops, and show nothing more of its trainings."""
@@ -203,7 +213,7 @@ class Display(progress.Progress):
         if name in self.bars:
             self._stop(name)
         now = time.monotonic()
-        self.add_task(name, total=total, text=text, last_line=now, started=now)
+        self.add_task(name, total=total, text=text, left="", seconds_left=None, last_line=now, started=now)
         self.bars[name] = self.tasks[-1]
 
     def _stop(self, name: str) -> float:
@@ -221,14 +231,13 @@ def _models(spec: events.RunSpec) -> str:
     return " + ".join(dict.fromkeys(entry.model for entry in spec.sets))
 
 
-def _time(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )
+def _left(seconds: float | None) -> str:
+    """Write a time that is left; "" where it is not known."""
+    if seconds is None:
+        return ""
+    if seconds < 90:
+        return f"about {seconds:.0f} s left"
+    return f"about {seconds / 60:.0f} min left" if seconds < 5400 else f"about {seconds / 3600:.1f} h left"
 
 
 def _print(text: str, end: str = "\n") -> None:

@@ -191,7 +191,7 @@ def main(
             with Display() as display:
                 result = run(made, place, execution, display)
         except KeyboardInterrupt:
-            _tell_files(place)
+            _tell_saved(place)
             raise
     finish(result)
 
@@ -235,6 +235,17 @@ def show_results(folder: Path) -> None:
 
     if (folder / "leaderboard.csv").is_file():
         print_summary(read_leaderboard(folder / "leaderboard.csv"), console)
+    _tell_files(folder)
+
+
+def _tell_saved(folder: Path) -> None:
+    """Print what an interrupted run has saved, and which models have not run."""
+    from reports import read_leaderboard
+
+    if (folder / "leaderboard.csv").is_file():
+        board = read_leaderboard(folder / "leaderboard.csv")
+        missing = sorted(set(board.loc[board["n_not_run"] > 0, "model"]))
+        say(f"INCOMPLETE run; not run, or not in all folds and seeds: {', '.join(missing)}")
     _tell_files(folder)
 
 

@@ -73,18 +73,21 @@ def test_nothing_but_saving_is_shown_after_an_interruption(printed: StringIO) ->
 
 def test_time_left_is_that_of_the_models_that_are_left() -> None:
     left = Remaining(Counter({"quick": 3, "slow": 2}))
-    assert left.seconds([]) is None
+    assert left.seconds([("slow", 3.0, None)]) is None
+    assert left.seconds([("slow", 10.0, 90.0)]) == pytest.approx(5 * 100.0 - 10.0), (
+        "all that is known is what slow says"
+    )
     left.end("quick", 2.0)
     assert left.seconds([]) == pytest.approx(2 * 2.0 + 2 * 2.0), "nothing is known of slow yet"
     left.end("slow", 100.0)
     assert left.seconds([]) == pytest.approx(2 * 2.0 + 100.0)
-    assert left.seconds([("slow", 40.0)]) == pytest.approx(2 * 2.0 + 60.0)
-    assert left.seconds([("slow", 400.0)]) == pytest.approx(2 * 2.0), "longer than the other: no less than nothing"
+    assert left.seconds([("slow", 40.0, None)]) == pytest.approx(2 * 2.0 + 60.0)
+    assert left.seconds([("slow", 400.0, 9.0)]) == pytest.approx(2 * 2.0), "longer than the other: no less than nothing"
     left.at_a_time = 2
-    assert left.seconds([("slow", 40.0)]) == pytest.approx((2 * 2.0 + 60.0) / 2)
-    assert left.in_words([]).startswith("2 models left: quick, slow; about ")
+    assert left.seconds([("slow", 40.0, None)]) == pytest.approx((2 * 2.0 + 60.0) / 2)
+    assert left.models() == "2 models left: quick, slow"
     left.end("slow", 100.0)
-    assert left.in_words([]).startswith("1 model left: quick")
+    assert left.models() == "1 model left: quick"
     left.end("quick", 2.0)
     left.end("quick", 2.0)
     assert left.seconds([]) == 0
