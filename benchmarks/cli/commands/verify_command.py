@@ -30,12 +30,18 @@ def main(
     from benchmarks.cli.progress import Display
     from benchmarks.data.download import sha256_of
     from benchmarks.data.store.folder_digests import SUMS
+    from benchmarks.execution.events import Event, ScoringProgressed
     from benchmarks.execution.machine import usable_cores
     from benchmarks.execution.verification import verify
 
     data, wrong = data_dir.resolve() if data_dir else None, 0
     with Display() as display:
-        for found in verify(folder, display, data_dir=data, threads=threads or usable_cores(), n_boot=draws, seed=seed):
+
+        def watch(event: Event) -> None:
+            if isinstance(event, ScoringProgressed):
+                display(event)
+
+        for found in verify(folder, watch, data_dir=data, threads=threads or usable_cores(), n_boot=draws, seed=seed):
             console.print(f"[{COLOURS[found.verdict]}]{found.verdict:>11}[/] ", end="")
             say(f"{found.what}: {found.detail}")
             wrong += found.verdict == "wrong"
