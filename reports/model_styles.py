@@ -4,6 +4,7 @@ Models of a family share a hue; within it they differ by shade and by shape, so 
 Okabe and Ito, and of Tol, which people with colour blindness tell apart.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -68,6 +69,17 @@ def model_styles(models: Iterable[str]) -> dict[str, ModelStyle]:
         places[name] = family, taken[family.name]
         taken[family.name] += 1
     return {name: _style(*places[without_direction(name)]) for name in given}
+
+
+def vega_shape(shape: str) -> str:
+    """Name a shape for Vega, which draws those that it has no name for as an SVG path within −1 and 1."""
+    if shape == "x":
+        return "M-1,-.6L-.6,-1L0,-.4L.6,-1L1,-.6L.4,0L1,.6L.6,1L0,.4L-.6,1L-1,.6L-.4,0Z"
+    corners = {"pentagon": [1.0] * 5, "hexagon": [1.0] * 6, "star": [1.0, 0.45] * 5}.get(shape)
+    if corners is None:
+        return shape
+    turns = [(radius, 2 * math.pi * place / len(corners)) for place, radius in enumerate(corners)]
+    return "M" + "L".join(f"{r * math.sin(turn):.3f},{-r * math.cos(turn):.3f}" for r, turn in turns) + "Z"
 
 
 def without_direction(model: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
 
 import numpy as np
@@ -10,7 +11,7 @@ from matplotlib.colors import to_rgb
 
 from benchmarks import registry
 from reports.figures.style import MARKERS, model_looks
-from reports.model_styles import FAMILIES, OTHERS, SHAPES, model_styles, without_direction
+from reports.model_styles import FAMILIES, OTHERS, SHAPES, model_styles, vega_shape, without_direction
 
 OWN = [name for name in registry.available(()) if not name.startswith("_")]
 STRANGE = [f"plugin_{number}" for number in range(20)]
@@ -70,6 +71,15 @@ def test_colours_stand_out_from_white(family) -> None:
     for shade in family.shades:
         luminance = linear(shade) @ (0.2126, 0.7152, 0.0722)
         assert 1.05 / (luminance + 0.05) > 2.1, shade
+
+
+def test_every_shape_can_be_drawn_by_vega() -> None:
+    named = {"circle", "square", "cross", "diamond", *(f"triangle-{way}" for way in ("up", "down", "left", "right"))}
+    drawn = {shape: vega_shape(shape) for shape in SHAPES}
+    assert len(set(drawn.values())) == len(SHAPES)
+    assert {shape for shape, path in drawn.items() if not path.startswith("M")} == named
+    for path in (path for path in drawn.values() if path.startswith("M")):
+        assert np.abs([float(number) for number in re.findall(r"-?\d*\.?\d+", path)]).max() <= 1
 
 
 def test_quick_models_are_hollow() -> None:
