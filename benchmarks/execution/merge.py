@@ -24,6 +24,7 @@ from benchmarks.execution.events import Watcher, ignore
 from benchmarks.execution.executor import Execution
 from benchmarks.execution.ledger import ledger
 from benchmarks.execution.load_run import reopen
+from benchmarks.execution.made_again import AGREE
 from benchmarks.execution.manifest import read_manifest
 from benchmarks.execution.prediction_store import Outcome, PredictionSet, get_outcome
 from benchmarks.execution.runner import Going, Result, alone
@@ -33,9 +34,6 @@ from benchmarks.tasks.question import Question
 
 ABOUT = "merged.json"
 """File of a merged run that says which runs it is of, and with which versions they were made."""
-AGREE = 1e-6
-"""Values of a set that two runs have made may differ by so much, relative to their size: linear algebra of two machines
-rounds in different ways. Larger differences are refused."""
 
 
 def merge(

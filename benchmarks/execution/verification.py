@@ -7,7 +7,6 @@ metrics that look at mean profiles alone are computed again from these.
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +24,9 @@ from benchmarks.errors import BenchmarkError, StoreError
 from benchmarks.execution.events import Watcher, ignore
 from benchmarks.execution.fold_scoring import FoldScoring
 from benchmarks.execution.load_run import FinishedRun, reopen
+from benchmarks.execution.made_again import AGREE, page_differs, table_differs
 from benchmarks.execution.manifest import read_manifest
-from benchmarks.execution.merge import AGREE, merge
+from benchmarks.execution.merge import merge
 from benchmarks.execution.prediction_store import Outcome, PredictionSet, get_outcome
 from benchmarks.execution.score_store import check_means, open_means, read_scores
 from benchmarks.scoring.evaluate import evaluate
@@ -131,7 +131,7 @@ def _check_reports(folder: Path, n_boot: int, seed: int) -> Iterator[Finding]:
             yield Finding("tables", "wrong", str(error))
             return
         for path in written:
-            compare = _page_differs if path.suffix == ".md" else _table_differs
+            compare = page_differs if path.suffix == ".md" else table_differs
             why = compare(folder / path.name, path)
             yield Finding(path.name, "wrong" if why else "right", why or "follows from scores.csv")
     if (folder / "figures").is_dir():
@@ -218,7 +218,7 @@ def _check_with_data(folder: Path, watch: Watcher, data_dir: Path | None, thread
             yield Finding("scores from the data", "wrong", str(error))
             return
         for table in SCORED:
-            why = _table_differs(folder / f"{table}.csv", again / f"{table}.csv")
+            why = table_differs(folder / f"{table}.csv", again / f"{table}.csv")
             yield Finding(f"{table}.csv", "wrong" if why else "right", why or "scored again from the data")
         yield from _check_means(finished, FoldScoring(finished.plan, again, threads), outcomes)
     yield Finding(
@@ -275,46 +275,6 @@ def _sets(manifest: Mapping[str, Any]) -> Iterator[PredictionSet]:
     for (model, entry), direction, fold in product(manifest["models"].items(), manifest["directions"], folds):
         for seed in range(entry["seeds"]):
             yield PredictionSet(model, direction, protocol, fold, seed)
-
-
-def _table_differs(given: Path, again: Path) -> str:
-    """Say where a table is another than the one made again; "" where it is the same, up to rounding of another machine."""
-    if not again.is_file():
-        return ""
-    if not given.is_file():
-        return f"{given.name} is missing"
-    if given.read_bytes() == again.read_bytes():
-        return ""
-    try:
-        one, two = (pd.read_csv(path, dtype=str, keep_default_na=False) for path in (given, again))
-    except ValueError as error:
-        return f"it is no table ({error})"
-    if list(one) != list(two) or len(one) != len(two):
-        return f"it has {len(one)} rows and columns {', '.join(one)}; made again, {len(two)} and {', '.join(two)}"
-    for name in two:
-        apart = np.flatnonzero((one[name] != two[name]).to_numpy())
-        numbers = [
-            pd.to_numeric(table[name].iloc[apart], errors="coerce").to_numpy(dtype=float) for table in (one, two)
-        ]
-        apart = apart[~np.isclose(numbers[0], numbers[1], AGREE, AGREE)]
-        for place in apart[:1]:
-            line = ", ".join(two.iloc[place][[c for c in ("direction", "model", "context", "metric") if c in two]])
-            return f"{name} of {line or f'row {place + 1}'} is {one[name].iloc[place]}; made again, {two[name].iloc[place]}"
-    return ""
-
-
-def _page_differs(given: Path, again: Path) -> str:
-    """Compare two pages without their pictures."""
-    if not given.is_file():
-        return f"{given.name} is missing"
-    one, two = (
-        re.sub(r"^!.*\n\n?", "", path.read_text(encoding="utf-8"), flags=re.M).rstrip() for path in (given, again)
-    )
-    if one == two:
-        return ""
-    lines = zip(one.splitlines(), two.splitlines(), strict=False)
-    first = next(((a, b) for a, b in lines if a != b), (f"{len(one)} letters", f"{len(two)} letters"))
-    return f"'{first[0][:80]}' is '{first[1][:80]}' when it is made again"
 
 
 def _name(key: Any) -> str:
