@@ -74,6 +74,10 @@ bench-peers: $(STAMP) ## scoring time and memory of this project and its peers (
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev,peers]'
 	$(PY) -m tests.bench.peers $(ARGS)
 
+.PHONY: schema
+schema: $(STAMP) ## make docs/scores-table.md from reports/score_columns.py
+	$(PY) -c "from reports.score_columns import schema_page; print(schema_page(), end='')" > docs/scores-table.md
+
 .PHONY: study
 study: $(STAMP) ## CycSeq, its ablations and rivals on all suites, five seeds (ARGS="--data-dir DIR --jobs 2")
 	$(PY) -m benchmarks.study --out results/study $(ARGS)

@@ -16,7 +16,7 @@ def remake(
     folder: Annotated[Path, typer.Argument(metavar="RESULTS_FOLDER")],
     draws: Annotated[int, typer.Option(help="Bootstrap draws.")] = 2000,
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
-) -> None:
+) -> list[Path]:
     """Remake leaderboard and figures from a folder's scores.csv, metrics.csv and costs.csv; exit status 2: not usable."""
     try:
         written = write_reports(folder, n_boot=draws, seed=seed)
@@ -25,6 +25,7 @@ def remake(
         raise typer.Exit(2) from error
     print_summary(read_leaderboard(folder / "leaderboard.csv"), Console())
     print("\n".join(map(str, written)))
+    return written
 
 
 if __name__ == "__main__":

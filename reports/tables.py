@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-GROUP = ("suite", "dataset", "source", "protocol", "direction")
+from reports.score_columns import SCORES
+
+GROUP = tuple(column.name for column in SCORES if column.task)
 """What models are compared within; never across."""
-SCORE_COLUMNS = (
-    *(*GROUP, "fold", "seed", "model", "kind", "context", "perturbation", "dose", "metric"),
-    *("value", "status", "reason", "budget", "audit", "n_truth_cells"),
-)
+SCORE_COLUMNS = tuple(column.name for column in SCORES)
 METRIC_COLUMNS = ("metric", "family", "best", "higher_is_better", "scored", "undefined", "summary", "source")
 PLANTED_COLUMNS = (*GROUP, "fold", "mixture", "share", "context", "perturbation", "metric", "value", "status")
 _COSTS = ("fit_seconds", "predict_seconds", "peak_memory_mb")
@@ -33,10 +32,10 @@ NOT_RUN = "not_run"
 """Status of what has been asked and has not run yet: the run was stopped before."""
 UNINFORMATIVE = "uninformative"
 """Status of a row of the leaderboard whose metric cannot tell the task's split half from its baseline."""
-STATUSES = ("ok", *FAILED[:2], *DECLINED, *LEFT_OUT, NOT_RUN)
-_TEXT = (*GROUP, "model", "kind", "context", "perturbation", "metric", "status", "reason", "budget", "audit")
+_TEXT = tuple(column.name for column in SCORES if column.dtype == "text")
+_NUMBERS = ("value", "dose", "n_truth_cells")
 _PLANTED_TEXT = (*GROUP, "mixture", "context", "perturbation", "metric", "status")
-_ROW = (*GROUP, "model", "fold", "seed", "context", "perturbation", "dose", "metric")
+_ROW = tuple(column.name for column in SCORES if column.key)
 
 
 class ReportError(ValueError):
@@ -73,7 +72,7 @@ def load(folder: Path) -> Tables:
     if "family" not in metrics and "undefined" not in metrics:  # of the first version, which names no families
         metrics = metrics.assign(family="metrics", undefined="")
     check_metrics(metrics)
-    scores = read_table(folder / "scores.csv", numbers=("value", "dose", "n_truth_cells"), words=_TEXT)
+    scores = read_table(folder / "scores.csv", numbers=_NUMBERS, words=_TEXT)
     scores = check_scores(scores, metrics)
     costs = _require(read_table(folder / "costs.csv", numbers=_COSTS), COST_COLUMNS, "costs.csv")
     datasets = sorted(set(scores["dataset"]))
@@ -183,7 +182,7 @@ def check_scores(scores: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
     if scores.empty:
         raise ReportError("scores.csv has no row; expected one per condition, metric and model. Run the benchmark.")
     scores = scores.assign(**{column: _categories(scores[column]) for column in _TEXT})
-    known = {"status": STATUSES, "kind": ("model", "reference"), "source": ("simulated", "real")}
+    known = {column.name: column.allowed for column in SCORES if column.allowed}
     for column, words in (known | {"metric": tuple(metrics["metric"])}).items():
         _require_known(scores, column, words, "scores.csv")
     _refuse(scores, (scores["context"] == "") | (scores["perturbation"] == ""), "name no condition")

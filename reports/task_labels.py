@@ -73,6 +73,12 @@ def ordered_models(board: pd.DataFrame, metric: str) -> pd.DataFrame:
     return board[(board["level"] == "suite") & (board["metric"] == metric)].reset_index(drop=True)
 
 
+def asked_models(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of models, without those that do not take the task at all (unsupported, and no value)."""
+    declined = rows["mean"].isna() & rows["status"].eq("unsupported")
+    return rows[(rows["kind"] == "model") & ~declined].reset_index(drop=True)
+
+
 def marked(model: str, kind: str, bracket: str = "") -> str:
     """Write a name: references in italics, and `bracket` behind models that learn nothing of a perturbation's effect."""
     if kind == "reference":

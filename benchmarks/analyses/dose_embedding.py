@@ -16,6 +16,7 @@ import pandas as pd
 from sklearn.neighbors import NearestNeighbors
 
 from benchmarks.data.store.atomic_files import write_csv
+from benchmarks.data.store.folder_digests import update_sums
 from benchmarks.errors import BenchmarkError
 from benchmarks.execution.load_run import DirectedCondition, FinishedRun, choose
 from benchmarks.execution.models.local_model import needing
@@ -88,7 +89,9 @@ def embed(run: FinishedRun, compounds: tuple[str, ...] = (), wanted: tuple[str, 
     folder = run.folder / "embedding"
     write_csv(pd.concat(neighbours, ignore_index=True)[list(NEIGHBOUR_COLUMNS)], folder / "neighbours.csv")
     write_csv(pd.concat(cells, ignore_index=True)[list(CELL_COLUMNS)], folder / "cells.csv")
-    return [folder / "neighbours.csv", folder / "cells.csv", *draw_embedding(folder)]
+    written = [folder / "neighbours.csv", folder / "cells.csv", *draw_embedding(folder)]
+    update_sums(run.folder, written)
+    return written
 
 
 def pool_of(run: FinishedRun, asked: list[DirectedCondition]) -> Pool:

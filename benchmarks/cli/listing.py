@@ -50,6 +50,6 @@ def print_lists(plugins: tuple[Path, ...]) -> None:
         names = Column(no_wrap=True)
         table = Table(names, "", title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
         for name, text in entries:
-            table.add_row(name, text.replace("[", "\\["))
-        console.print(table)
+            table.add_row(name, text)
+        console.print(table, markup=False)
         console.print()

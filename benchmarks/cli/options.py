@@ -26,6 +26,7 @@ Values = Annotated[str, Option(help="--h5ad: what X holds: auto, counts, ln, log
 GeneKey = Annotated[str, Option(help="--h5ad: var column of the gene symbols; default: the index.")]
 Layer = Annotated[str, Option(help="--h5ad: matrix to read: X, raw, or a layer.")]
 Kind = Annotated[str, Option(help="--h5ad: what was done to the cells: CRISPR, drug or cytokine.")]
+FolderName = Annotated[str, Option("--name", help="Name of the folder in that of the suite; default: the time.")]
 PresetName = Annotated[str, Option("--preset", help="quick (minutes) or paper (full training, all folds).")]
 Folds = Annotated[int | None, Option(min=1, help="Number of folds; default: the preset's.")]
 Seed = Annotated[int, Option(help="Base seed.")]

@@ -89,10 +89,17 @@ def board_of(plan: Plan, folder: Path, data_dir: Path | None) -> Board:
 
     `data_dir` is a folder with local copies of data files. Raises `StoreError` if the folder's manifest cannot be read.
     """
-    before = read_manifest(folder)
     asked = {name: Kept(_row(record), plan.question.seeds) for name, record in sorted(plan.baselines.items())}
-    if not before and not (folder / "manifest.json").is_file():
-        return Board(plan, asked, plan.question)
+    board = Board(plan, asked, plan.question)
+    return widened(board, folder, data_dir) if (folder / "manifest.json").is_file() else board
+
+
+def widened(board: Board, folder: Path, data_dir: Path | None) -> Board:
+    """Widen a board by what a run's folder was asked; where both have a model, its settings and record are the board's.
+
+    `data_dir` and errors are as for `board_of`.
+    """
+    plan, before = board.plan, read_manifest(folder)
     try:
         kept = {name: _kept(entry) for name, entry in before["models"].items()}
         question = TypeAdapter(Question).validate_python(before["question"])
@@ -102,10 +109,10 @@ def board_of(plan: Plan, folder: Path, data_dir: Path | None) -> Board:
             f"{folder / 'manifest.json'} is damaged ({type(error).__name__}); delete it, and run again with --resume and "
             "all models (what is finished is not trained again)."
         ) from error
-    for name, new in asked.items():
+    for name, new in board.models.items():
         kept[name] = replace(new, seeds=max(new.seeds, kept.get(name, new).seeds))
     models = dict(sorted(kept.items()))
-    joined = _join(plan, question, max(model.seeds for model in models.values()))
+    joined = _join(board, question, max(model.seeds for model in models.values()))
     if folds > len(plan.splits):
         plan = make_plan(replace(plan.question, folds=folds), data_dir)
     ways = tuple(d for d in find_protocol(plan.protocol).directions if d in directions | set(plan.directions))
@@ -124,11 +131,11 @@ def _kept(entry: dict[str, Any]) -> Kept:
     return TypeAdapter(Kept).validate_python({"record": entry["record"], "seeds": entry["seeds"], "facts": facts})
 
 
-def _join(plan: Plan, before: Question, seeds: int) -> Question:
-    """Ask for the models of both questions, with the plan's settings where both have some."""
-    now, lists = plan.question, [q.models or plan.suite.models for q in (before, plan.question)]
+def _join(board: Board, before: Question, seeds: int) -> Question:
+    """Ask for the models of both questions, with the board's settings where both have some."""
+    now, lists = board.question, [q.models or board.plan.suite.models for q in (before, board.question)]
     models = () if not before.models and not now.models else tuple(dict.fromkeys([*lists[0], *lists[1]]))
-    settings = {**before.settings, **{name: now.settings.get(name, {}) for name in plan.baselines}}
+    settings = {**before.settings, **{name: now.settings.get(name, {}) for name in board.models}}
     plugins = tuple(dict.fromkeys([*before.plugins, *now.plugins]))
     return replace(
         now, models=models, seeds=seeds, settings={name: own for name, own in settings.items() if own}, plugins=plugins

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 from benchmarks.data.store.atomic_files import write_json
@@ -13,6 +13,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.execution.events import Watcher, ignore
 from benchmarks.execution.executor import Execution
 from benchmarks.execution.plan import make_plan
+from benchmarks.execution.run_folders import check_name, folders_in, new_folder, point_latest
 from benchmarks.execution.runner import run
 from benchmarks.tasks.question import Question, content_key
 from benchmarks.tasks.suites import ALL
@@ -28,22 +29,25 @@ def run_suites(
     execution: Execution | None = None,
     watch: Watcher = ignore,
     *,
+    name: str = "",
     resume: bool = False,
 ) -> tuple[Path, list[Entry]]:
     """Run suites one after the other and write an index page over all of them; returns the folder and what is there.
 
     The page is written before each suite and at the end, however that comes; it says which suites have not come to their end.
 
-    Results go to `<out>/all/<time>/<suite>/`, with `resume` to the newest folder of the same suites and question. The
-    question's own suite is not used; `execution` and `watch` are as for `run`. Raises `StoreError` if the folder cannot be
-    written, or holds something else.
+    Results go to `<out>/all/<name or time>/<suite>/`, with `resume` to the one that is named, or the newest folder of the same
+    suites and question. The question's own suite is not used; `execution` and `watch` are as for `run`. Raises `StoreError` if
+    the folder cannot be written, or holds something else, and `BenchmarkError` for a name that is taken.
     """
     about = {"suites": list(names), "key": content_key(question.fixed() | {"suite": ALL})}
-    folder = out / ALL / datetime.now().strftime("%Y-%m-%dT%H%M%S")
-    if resume:
-        same = [path.parent for path in (out / ALL).glob(f"*/{ABOUT}") if _read(path) == about]
-        folder = max(same, default=folder)
-    write_json(folder / ABOUT, about)
+    same = [
+        path for path in folders_in(out / ALL) if _read(path / ABOUT) == about and check_name(name) in ("", path.name)
+    ]
+    with ExitStack() as new:
+        folder = same[-1] if resume and same else new.enter_context(new_folder(out / ALL, name))
+        point_latest(folder)
+        write_json(folder / ABOUT, about)
     execution = execution or Execution()
     entries = [Entry(name, folder / name, waiting=True) for name in names]
     try:

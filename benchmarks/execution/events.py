@@ -16,7 +16,7 @@ class RunStarted:
 
     plan: Plan
     folder: Path
-    units: int
+    specs: Sequence[RunSpec] = ()
     """Trainings that still have to be done."""
     kept: tuple[str, ...] = ()
     """Models of the folder that are not asked now; they stay in its tables as they are."""
@@ -73,6 +73,11 @@ class UnitEnded:
 
 
 @dataclass(frozen=True)
+class RunStopped:
+    """The run was interrupted: trainings are ended, and what was finished is scored and written."""
+
+
+@dataclass(frozen=True)
 class ScoringProgressed:
     """So many of the steps of scoring are done; the text names the next one."""
 
@@ -81,7 +86,17 @@ class ScoringProgressed:
     text: str
 
 
-Event = RunStarted | Preparing | UnitStarted | StageStarted | Progressed | UnitFailed | UnitEnded | ScoringProgressed
+Event = (
+    RunStarted
+    | Preparing
+    | UnitStarted
+    | StageStarted
+    | Progressed
+    | UnitFailed
+    | UnitEnded
+    | RunStopped
+    | ScoringProgressed
+)
 Watcher = Callable[[Event], None]
 
 

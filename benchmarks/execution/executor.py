@@ -107,7 +107,7 @@ class Executor(ABC):
         folder, own = self.folder.resolve(), self.plan.question.own
         data = [self.execution.data_dir, os.environ.get("CYCSEQ_DATA"), own.path if own else None]
         cached = [path for path in cache_dir().glob("*") if path != environments()]
-        runs = [manifest.parent for manifest in folder.parents[1].glob("*/*/manifest.json")]
+        runs = [manifest.parent.resolve() for manifest in folder.parents[1].glob("*/*/manifest.json")]
         return [folder, *runs, *cached, *(Path(path) for path in data if path)]
 
     @abstractmethod

@@ -15,10 +15,11 @@ from filelock import FileLock, Timeout
 
 from benchmarks.contract import Baseline
 from benchmarks.data.store.atomic_files import write_csv
+from benchmarks.data.store.folder_digests import drop_sums, write_sums
 from benchmarks.errors import BenchmarkError, IsolationError, StoreError
 from benchmarks.execution.board import Board, board_of
 from benchmarks.execution.correction_report import write_integration
-from benchmarks.execution.events import Preparing, RunStarted, UnitEnded, UnitStarted, Watcher, ignore
+from benchmarks.execution.events import Preparing, RunStarted, RunStopped, UnitEnded, UnitStarted, Watcher, ignore
 from benchmarks.execution.executor import Execution, find_executor
 from benchmarks.execution.ledger import drop_changed_files, ledger, watch_files
 from benchmarks.execution.manifest import read_manifest, write_manifest
@@ -72,8 +73,8 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
     execution = execution or Execution()
     check_memory(plan, execution.memory)
     executor = find_executor(execution.executor)(plan, folder, execution)
-    with _alone(folder), ledger(folder, shared=executor.shared):
-        going = _Going.begin(plan, folder, execution, watch)
+    with alone(folder), ledger(folder, shared=executor.shared):
+        going = Going.begin(plan, folder, execution, watch)
         trained, proved = going.due()
         state = "stopped"
         try:
@@ -85,6 +86,9 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
             for event in executor.run(runnable):
                 watch(event)
             state = "complete"
+        except KeyboardInterrupt:
+            watch(RunStopped())
+            raise
         finally:
             drop_changed_files(folder)
             result = going.finish(state, trained, proved)
@@ -98,8 +102,8 @@ def plan_units(plan: Plan, folder: Path, execution: Execution, watch: Watcher = 
     `run` does.
     """
     check_memory(plan, execution.memory)
-    with _alone(folder), ledger(folder, shared=True):
-        going = _Going.begin(plan, folder, execution, watch)
+    with alone(folder), ledger(folder, shared=True):
+        going = Going.begin(plan, folder, execution, watch)
         trained, proved = going.due()
         units = going.write_units(going.prepare({*trained, *proved}))
         write_manifest(folder, going.board, execution, "planned")
@@ -129,9 +133,9 @@ def collect(
         data_dir=data_dir or units.execution.data_dir,
     )
     plan = make_plan(units.question, execution.data_dir)
-    with _alone(folder), ledger(folder, shared=True):
-        going = _Going.begin(plan, folder, execution, watch)
-        going.introduce(0)
+    with alone(folder), ledger(folder, shared=True):
+        going = Going.begin(plan, folder, execution, watch)
+        going.introduce()
         sets = [entry for spec in plan.specs for entry in spec.sets]
         state = "complete" if going.board.is_complete(folder) else "stopped"
         result = going.finish(state, sets, sets if execution.prove else [])
@@ -140,7 +144,7 @@ def collect(
 
 
 @dataclass
-class _Going:
+class Going:
     """A run that goes on in its folder, which this process has locked."""
 
     plan: Plan
@@ -152,12 +156,16 @@ class _Going:
     """Time at which it began; making environments does not count."""
 
     @classmethod
-    def begin(cls, plan: Plan, folder: Path, execution: Execution, watch: Watcher) -> _Going:
-        """Write the manifest, the splits and the parameters of batch correction."""
+    def begin(cls, plan: Plan, folder: Path, execution: Execution, watch: Watcher, board: Board | None = None) -> Going:
+        """Write the manifest, the splits and the parameters of batch correction.
+
+        `board` is what the folder shows; default: the plan, and what was asked of the folder before.
+        """
         if read_manifest(folder).get("key", plan.key) != plan.key:
             raise StoreError(f"{folder} holds a run of other data, splits or settings; choose another --out.")
         start = time.perf_counter()
-        board = board_of(plan, folder, execution.data_dir)
+        drop_sums(folder)
+        board = board or board_of(plan, folder, execution.data_dir)
         write_manifest(folder, board, execution, "running")
         for fold in board.plan.splits:
             roles = fold.roles(plan.cells.obs.index)
@@ -176,18 +184,18 @@ class _Going:
     def prepare(self, sets: Collection[PredictionSet]) -> list[RunSpec]:
         """Introduce the run, and prepare the trainings that some sets of predictions need (see `_prepared`)."""
         specs = [spec for spec in self.plan.specs if not set(sets).isdisjoint(spec.sets)]
-        self.introduce(len(specs), sets)
+        self.introduce(specs, sets)
         needed = _summarise_training(self.plan, self.folder, specs, self.watch)
         preparing = time.perf_counter()
         runnable = _prepared(self.plan, self.folder, specs, needed, self.execution, self.watch)
         self.start += time.perf_counter() - preparing
         return runnable
 
-    def introduce(self, units: int, sets: Collection[PredictionSet] = ()) -> None:
-        """Tell the watcher of the run, of so many units, and of the disk that some sets of predictions will take."""
+    def introduce(self, specs: Sequence[RunSpec] = (), sets: Collection[PredictionSet] = ()) -> None:
+        """Tell the watcher of the run, of the trainings that it does, and of the disk that some sets of predictions will take."""
         kept = tuple(name for name in self.board.models if name not in self.plan.baselines)
         need = disk_need(self.plan, list(sets), keep=self.execution.keep_predictions)
-        self.watch(RunStarted(self.plan, self.folder, units, kept, need))
+        self.watch(RunStarted(self.plan, self.folder, specs, kept, need))
 
     def write_units(self, specs: Sequence[RunSpec]) -> UnitList:
         """Write what other processes need to do these trainings."""
@@ -210,6 +218,7 @@ class _Going:
             if outcome.key
         ]
         write_manifest(folder, board, execution, state, trainings, seconds=seconds, model_seconds=model_seconds)
+        write_sums(folder, execution.jobs * execution.threads)
         return Result(folder, failures, seconds, model_seconds, state == "complete")
 
 
@@ -226,7 +235,7 @@ def disk_need(plan: Plan, sets: Sequence[PredictionSet], *, keep: bool) -> int:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Keep other processes out of a run's folder; raises `StoreError` if one is in it."""
     lock = FileLock(folder / ".lock", blocking=False)
     try:

@@ -42,6 +42,11 @@ def get_scores(folder: Path, outcome: Outcome) -> Values:
     """Read values; raises `StoreError` unless they are what was written with the outcome, by the code that is here now."""
     if outcome.code != code_hash():
         raise StoreError(f"The scores in {folder} are of another version of the metrics; run again with --resume.")
+    return read_scores(folder, outcome)
+
+
+def read_scores(folder: Path, outcome: Outcome) -> Values:
+    """Read values, of whatever version of the metrics; raises `StoreError` unless they are what was written."""
     _check(folder / VALUES, outcome.values)
     try:
         found: Values = checked_arrays.get(folder / VALUES, Scores)

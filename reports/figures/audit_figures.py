@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +26,15 @@ def draw_protocols(table: pd.DataFrame, folder: Path) -> list[Path]:
         protocol = str(own["honest_protocol"].iloc[0])
         metrics = [metric for metric in _SHOWN if metric in set(own["metric"])]
         figure, panels = style.row_of_panels(len(metrics), 5.2)
-        colours = style.model_colours(own["model"])
+        looks = style.model_looks(own["model"])
         for axes, metric in zip(panels, metrics, strict=True):
-            _draw_slopes(axes, own[own["metric"] == metric], colours)
+            _draw_slopes(axes, own[own["metric"] == metric], looks)
             axes.set_xticks([0, 1], [f"{protocol}\n(held out)", "resampled\n(LEAKY: trained on)"])
             axes.set_title(f"{metric} (no unit)", loc="left")
         task = Task(suite, dataset, source, protocol, direction)
-        style.finish(figure, "How much of a score is leakage? The same models and conditions", task)
+        gains = (own["leaky"] - own["honest"])[(own["kind"] == "model") & (own["metric"] == metrics[0])]
+        finding = f"Training on test cells raises {metrics[0]} of {int((gains > 0).sum())} of {len(gains)} models"
+        style.finish(figure, finding, "How much of a score is leakage? The same models and conditions", task)
         paths += style.save(figure, folder / file_name(f"protocols-{suite}-{direction}"), svg=False)
     return paths
 
@@ -43,7 +44,7 @@ def _models(table: pd.DataFrame) -> pd.DataFrame:
     return table[(table["kind"] == "model") | (table["model"] == "split_half")]
 
 
-def _draw_slopes(axes: Axes, rows: pd.DataFrame, colours: dict[str, str]) -> None:
+def _draw_slopes(axes: Axes, rows: pd.DataFrame, looks: style.Looks) -> None:
     values = rows[["honest", "leaky"]].to_numpy(dtype=float)
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     room = max(high - low, 1e-3)
@@ -51,9 +52,9 @@ def _draw_slopes(axes: Axes, rows: pd.DataFrame, colours: dict[str, str]) -> Non
     gaps = 0.05 * room * np.arange(len(rows))
     places = isotonic_regression(rows["leaky"] - gaps).x + gaps  # as near as labels may lie to each other
     for row, place in zip(rows.itertuples(), places, strict=True):
-        colour, half = colours[row.model], row.model == "split_half"
-        look: dict[str, Any] = {"color": colour, "linestyle": "--" if half else "-", "linewidth": 1.6}
-        axes.plot([0, 1], [row.honest, row.leaky], marker="o", markersize=4.5, **look)
+        colour, half = looks[row.model].colour, row.model == "split_half"
+        look = looks[row.model].line() | {"linestyle": "--" if half else "-", "linewidth": 1.6, "markersize": 5}
+        axes.plot([0, 1], [row.honest, row.leaky], **look)
         axes.plot([1.02, 1.07], [row.leaky, place], color=style.GREY, linewidth=0.5, clip_on=False)
         text: dict[str, Any] = {
             "color": colour,
@@ -83,12 +84,15 @@ def draw_directions(table: pd.DataFrame, folder: Path) -> list[Path]:
             ("n2p", "#d55e00", "D", 0.13, "its n2p change, handed in as p2n"),
         ):
             rows = own[own["answer"] == answer].assign(mean=own["pearson_delta"])
-            style.draw_intervals(axes, rows, names, dict.fromkeys(names, colour), shift=shift, marker=marker)
-            axes.plot([], [], marker, color=colour, label=label)
+            look = style.Look(colour, marker)
+            style.draw_intervals(axes, rows, names, dict.fromkeys(names, look), shift=shift)
+            axes.plot([], [], label=label, **look.points())
         style.label_lines(axes, [f"{n} (reference)" if n == "planted" else n for n in names])
         axes.set_xlabel("pearson_delta (no unit); below 0: moves the wrong way")
-        title = "Is an answer in the wrong direction caught? Mean and 95 % interval"
-        style.finish(figure, title, task, axes, ncols=2)
+        wrong = own[own["answer"] == "n2p"]["pearson_delta"]
+        finding = f"{int((wrong < 0).sum())} of {len(wrong)} answers in the wrong direction score below 0"
+        what = "Is an answer in the wrong direction caught? pearson_delta, mean and 95 % interval"
+        style.finish(figure, finding, what, task, axes, ncols=2)
         paths += style.save(figure, folder / file_name(f"direction-{task.suite}"), svg=False)
     return paths
 
@@ -100,21 +104,23 @@ def draw_integrations(table: pd.DataFrame, folder: Path) -> list[Path]:
         left = own.drop_duplicates("method").set_index("method")["effect_left"]
         words = [f"{m.replace('_', ' ')}\neffect left: {100 * share:.0f} %" for m, share in left.items()]
         shown = _models(own)
-        colours = style.model_colours(shown["model"])
+        looks = style.model_looks(shown["model"])
         figure, panels = style.row_of_panels(len(_SHOWN), 4.8)
         for axes, metric in zip(panels, _SHOWN, strict=True):
             means = shown[shown["metric"] == metric].pivot(index="method", columns="model", values="mean")
-            for (model, values), marker in zip(means.reindex(left.index).items(), cycle(style.MARKERS), strict=False):
+            for model, values in means.reindex(left.index).items():
                 line, label = ("--", "split_half (reference)") if model == "split_half" else ("-", model)
-                look: dict[str, Any] = {"marker": marker, "color": colours[model], "markersize": 5, "linewidth": 1.4}
-                axes.plot(values.to_numpy(), line, label=label, **look)
+                look = looks[model].line() | {"linestyle": line, "markersize": 5.5, "linewidth": 1.4}
+                axes.plot(values.to_numpy(), label=label, **look)
             if (means.min() <= 0).any():
                 axes.axhline(0, color=style.GREY, linewidth=0.8)
             axes.set_xticks(range(len(left)), words, fontsize=8.5)
             axes.set_xlim(-0.3, len(left) - 0.7)
             axes.set_title(f"{metric} (no unit)", loc="left")
         task = Task(*own.iloc[0][list(GROUP)].astype(str))
-        title = "Scores without integration, with technical and with per-condition ComBat"
-        style.finish(figure, title, task, panels[0], ncols=4, fontsize=8.5)
+        corrected = [f"{m.replace('_', ' ')} {100 * share:.0f} %" for m, share in left.items() if m != "none"]
+        finding = f"What is left of the perturbations' effect: {', '.join(corrected) or 'all of it'}"
+        what = "Scores without integration, with technical and with per-condition ComBat"
+        style.finish(figure, finding, what, task, panels[0], ncols=4, fontsize=8.5)
         paths += style.save(figure, folder / file_name(f"integration-{suite}-{direction}"), svg=False)
     return paths

@@ -86,8 +86,9 @@ def _draw_cells(cells: pd.DataFrame, neighbours: pd.DataFrame, what: str) -> Fig
         axes.set_title(_title(model, neighbours[neighbours["model"] == model]), fontsize=8.5)
     for dose in doses:
         panels[0].plot([], [], "o", color=colours[dose], label=name_dose(dose))
-    title = f"{what} by dose: measured cells, and predicted ones over them"
-    return style.finish(figure, title, _task(cells), panels[0], ncols=len(doses))
+    finding = f"{what} by dose: measured cells, and predicted ones over them"
+    shown = "PHATE map of one compound; the share of neighbours of the right dose is over each panel"
+    return style.finish(figure, finding, shown, _task(cells), panels[0], ncols=len(doses))
 
 
 def _task(table: pd.DataFrame) -> Task:
@@ -108,20 +109,23 @@ def _draw_shares(neighbours: pd.DataFrame) -> Figure:
     table = table.assign(mean=100 * table["share"], low=100 * table["low"], high=100 * table["high"])
     order = table[table["model"] != REAL].groupby("model")["share"].mean().sort_values(ascending=False)
     models = [*order.index, *([REAL] if REAL in set(table["model"]) else [])]
-    colours = style.model_colours(order.index) | {REAL: style.REFERENCE}
+    looks = style.model_looks(order.index) | {REAL: style.Look(style.REFERENCE)}
     doses = sorted(set(table["dose"]))
     figure, panels = style.row_of_panels(len(doses), 1.8 + 0.3 * len(models), sharey=True, sharex=True)
     for axes, dose in zip(panels, doses, strict=True):
         rows = table[table["dose"] == dose]
         axes.axvline(100 * rows["chance"].mean(), color=style.GREY, linestyle="--", linewidth=1.2, label="chance")
-        for marker, own in (("o", rows[rows["unit"] == "cell"]), ("D", rows[rows["unit"] != "cell"])):
-            style.draw_intervals(axes, own, models, colours, marker=marker)
+        style.draw_intervals(axes, rows, models, looks)
         axes.set_title(f"asked for {name_dose(dose)}", loc="left")
         axes.set_xlabel("neighbours of that dose, %")
     units = table.drop_duplicates("model").set_index("model")["unit"]
     style.label_lines(panels[0], [m if units[m] == "cell" else f"{m} ({units[m]}s)" for m in models])
-    what = (
-        f"Are predicted cells nearest to measured cells of the right dose? {neighbours['k'].min():.0f} neighbours;\n"
-        "bars: 95 % intervals over compounds; diamonds: means or draws, which lie where no single cell does"
+    above = sum(own["low"].gt(100 * own["chance"]).all() for _, own in table[table["model"] != REAL].groupby("model"))
+    finding = (
+        f"Cells of {above} of {len(order)} models lie nearer those of the right dose than by chance, at every dose"
     )
-    return style.finish(figure, what, _task(neighbours), panels[0], ncols=1)
+    what = (
+        f"Are predicted cells nearest to measured cells of the right dose? {neighbours['k'].min():.0f} neighbours; bars: 95 % "
+        "intervals over compounds; means or draws lie where no single cell does"
+    )
+    return style.finish(figure, finding, what, _task(neighbours), panels[0], ncols=1)

@@ -79,8 +79,15 @@ def _draw(condition: pd.Series, enrichment: pd.DataFrame, agreement: pd.DataFram
             words = f"{model} (reference)" if model == "split_half" else model
             title = f"{words}\nagreement with truth: {number(agreement.loc[model, 'spearman_nes'], 2)}"
         axes.set_title(title, fontsize=9)
-    what = f"Gene-set enrichment of the true and of predicted changes: {name_condition(condition)}"
-    return style.finish(figure, what, Task(*condition[list(GROUP)].astype(str)), panels[0], ncols=1, fontsize=8.5)
+    nearest = agreement.drop(index=["split_half"], errors="ignore")["spearman_nes"].dropna()
+    finding = (
+        f"{name_condition(condition)}: {nearest.idxmax()} agrees most with the truth"
+        if len(nearest)
+        else name_condition(condition)
+    )
+    what = "Gene-set enrichment of the true and of predicted changes; agreement: Spearman correlation of NES"
+    task = Task(*condition[list(GROUP)].astype(str))
+    return style.finish(figure, finding, what, task, panels[0], ncols=1, fontsize=8.5)
 
 
 def _draw_sums(axes: Axes, running: pd.DataFrame, scores: pd.DataFrame, sets: list[str], lowest: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from reports.figures import style
+from reports.figures.findings import say_copies, say_hardest, say_leader, say_quickest
 from reports.figures.statistics_figures import draw_calibration, draw_ranks, draw_sensitivity
 from reports.formatting import decimals, number, seconds, shorten
 from reports.stats.run_statistics import RunStatistics
-from reports.task_labels import HEADLINE, Task, count_failures, fit_costs, headline, lead_metric, ordered_models, tasks
+from reports.task_labels import (
+    BRACKETS,
+    HEADLINE,
+    Task,
+    asked_models,
+    count_failures,
+    fit_costs,
+    lead_metric,
+    ordered_models,
+    tasks,
+)
 
 _SHORTEST = 0.01
 """Seconds; faster fits are drawn here on the logarithmic axis."""
@@ -24,6 +34,8 @@ _MANY = 8
 """Contexts; with more of them the heatmap is written smaller."""
 _AUDIT = ["sim_tp", "sim_it", "copy_margin"]
 _REFERENCE_LINES = {"ceiling": (0, (6, 1.5)), "split_half": "--", "expectation": ":", "oracle": "-."}
+_BANDS = {"split_half": "#555555", "ceiling": "#0072b2"}
+"""References whose interval is drawn as a band → its colour."""
 _AXIS_LABELS = {
     "pearson_delta": "pearson_delta\n(correlation of true and predicted change, no unit)",
     "r2_pearson": "r2_pearson\n(squared correlation, no unit)",
@@ -43,19 +55,20 @@ def write_figures(run: RunStatistics, folder: Path) -> dict[str, list[Path]]:
     board = run.leaderboard
     # one condition alone has no interval: its dot is drawn without a bar
     board = board.assign(low=board["low"].fillna(board["mean"]), high=board["high"].fillna(board["mean"]))
-    colours = style.model_colours(board.loc[board["kind"] == "model", "model"])
+    looks = style.looks_of(board)
     paths: dict[str, list[Path]] = {}
     for task, rows in tasks(board):
         scores = {
-            "ranking": draw_ranking(task, rows, colours),
+            "ranking": draw_ranking(task, rows, looks),
             "contexts": draw_contexts(task, rows),
-            "copying": draw_copying(task, rows, task.select(run.settled), colours),
-            "time": draw_time(task, rows, fit_costs(run.tables.costs, task), colours),
+            "copying": draw_copying(task, rows, task.select(run.settled), looks),
+            "time": draw_time(task, rows, fit_costs(run.tables.costs, task), looks),
         }
+        quick = style.any_hollow(looks, asked_models(ordered_models(rows, lead_metric(rows)))["model"])
         statistics = {
-            "ranks": draw_ranks(task, rows, task.select(run.friedman), task.select(run.wins), colours),
-            "sensitivity": draw_sensitivity(task, task.select(run.sensitivity)),
-            "calibration": draw_calibration(task, rows, task.select(run.quality), colours),
+            "ranks": draw_ranks(task, rows, task.select(run.friedman), task.select(run.wins), looks),
+            "sensitivity": draw_sensitivity(task, task.select(run.sensitivity), quick=quick),
+            "calibration": draw_calibration(task, rows, task.select(run.quality), looks),
         }
         paths[task.slug] = [
             path
@@ -66,18 +79,22 @@ def write_figures(run: RunStatistics, folder: Path) -> dict[str, list[Path]]:
     return paths
 
 
-def draw_ranking(task: Task, board: pd.DataFrame, colours: Mapping[str, str]) -> Figure:
-    """Draw one line per model: mean and 95 % interval of the headline, and of r2_pearson beside it."""
+def draw_ranking(task: Task, board: pd.DataFrame, looks: style.Looks) -> Figure | None:
+    """Draw one line per model: mean and 95 % interval of the headline, and of r2_pearson beside it.
+
+    Models that do not take the task have no line; those that failed have one, with the reason. None where no model takes it.
+    """
     lead = lead_metric(board)
-    models = ordered_models(board, lead)
-    models = models[models["kind"] == "model"].reset_index(drop=True)
+    models = asked_models(ordered_models(board, lead))
+    if models.empty:
+        return None
     shown = [lead, *({"r2_pearson"} & set(board["metric"]) - {lead})]
-    height, widths = 1.9 + 0.34 * len(models), (3, 2)[: len(shown)]
+    height, widths = 2.1 + 0.34 * len(models), (3, 2)[: len(shown)]
     figure, panels = style.row_of_panels(len(shown), height, sharey=True, width_ratios=widths)
     for axes, metric in zip(panels, shown, strict=True):
         rows = ordered_models(board, metric)
         ranked = rows[(rows["kind"] == "model") & rows["mean"].notna()]
-        style.draw_intervals(axes, ranked, list(models["model"]), colours)
+        style.draw_intervals(axes, ranked, list(models["model"]), looks)
         _draw_references(axes, rows[rows["kind"] == "reference"], ranked)
         axes.set_xlabel(_AXIS_LABELS.get(metric, f"{metric}\n(see the table of metrics)"))
     failures = [count_failures(row).replace(" (", "\n(") for _, row in models.iterrows()]
@@ -86,13 +103,17 @@ def draw_ranking(task: Task, board: pd.DataFrame, colours: Mapping[str, str]) ->
     for row in models[models["mean"].isna()].itertuples():
         text = shorten(f"{row.status}: {row.reason}", 60)
         panels[0].text(0.02, row.Index, text, transform=panels[0].get_yaxis_transform(), **look)
-    panels[0].plot([], [], "o", color=style.GREY, label="grey dots: brackets, nothing learnt per perturbation")
-    title = f"Ranking by {headline(board)}: mean over contexts, 95 % interval"
-    return style.finish(figure, title, task, panels[0], ncols=2)
+    if models["model"].isin(BRACKETS).any():
+        panels[0].plot(
+            [], [], label="grey: brackets, nothing learnt per perturbation", **style.Look(style.GREY).points()
+        )
+    quick = style.any_hollow(looks, models.loc[models["mean"].notna(), "model"])
+    what = f"{lead}: mean over contexts, bars are 95 % intervals"
+    return style.finish(figure, say_leader(board), what, task, panels[0], quick=quick, ncols=2)
 
 
 def _draw_references(axes: Axes, references: pd.DataFrame, models: pd.DataFrame) -> None:
-    """Draw references as lines with bands; one that is far from the models is named, not drawn."""
+    """Draw references as lines, some with the band of their interval; one that is far from the models is named, not drawn."""
     ends = [*models["low"], *models["high"], 0.0] if len(models) else [0.0, 1.0]
     if min(ends) == 0.0 and models["mean"].median() > 0.4:
         ends.remove(0.0)
@@ -105,8 +126,10 @@ def _draw_references(axes: Axes, references: pd.DataFrame, models: pd.DataFrame)
         line = _REFERENCE_LINES.get(row.model, "-")
         look: dict[str, Any] = {"color": style.REFERENCE, "linestyle": line, "linewidth": 1.3}
         if min(ends) - reach <= row.mean <= max(ends) + reach:
-            axes.axvspan(row.low, row.high, color=style.REFERENCE, alpha=0.10, linewidth=0)
             axes.axvline(row.mean, label=label, **look)
+            if row.model in _BANDS and row.high > row.low:
+                band: dict[str, Any] = {"color": _BANDS[row.model], "alpha": 0.16, "linewidth": 0}
+                axes.axvspan(row.low, row.high, label=f"{row.model}: 95 % interval", zorder=0, **band)
         else:
             axes.plot([], [], label=f"{label}, off the axis", **look)
     if min(ends) <= 0 <= max(ends):
@@ -114,11 +137,16 @@ def _draw_references(axes: Axes, references: pd.DataFrame, models: pd.DataFrame)
     axes.xaxis.set_major_locator(MaxNLocator(5))
 
 
-def draw_contexts(task: Task, board: pd.DataFrame) -> Figure:
-    """Draw the headline as a heatmap, model × context, the split half beneath; hatched where a model has no value."""
+def draw_contexts(task: Task, board: pd.DataFrame) -> Figure | None:
+    """Draw the headline as a heatmap, model × context, the split half beneath; hatched where a model has no value.
+
+    Models that do not take the task have no line. None where no model takes it.
+    """
     lead = lead_metric(board)
     order = ordered_models(board, lead)
-    order = order[(order["kind"] == "model") | (order["model"] == "split_half")]
+    if asked_models(order).empty:
+        return None
+    order = pd.concat([asked_models(order), order[order["model"] == "split_half"]])
     rows = board[(board["level"] == "context") & (board["metric"] == lead) & board["model"].isin(order["model"])]
     tables = rows.pivot(index="model", columns="context", values=["mean", "n_failed"])
     tables = tables.loc[[model for model in order["model"] if model in tables.index]]
@@ -129,21 +157,25 @@ def draw_contexts(task: Task, board: pd.DataFrame) -> Figure:
     texts = values.map(lambda value: number(value, places)) + np.where(failed, "†", "")
     texts = texts.where(values.notna(), "n/a")
     reach = max(float(np.nanmax(np.abs(values.to_numpy()))) if values.notna().any(axis=None) else 1.0, 1e-6)
-    figure = style.new_figure(1.7 + 0.36 * len(values))
+    figure = style.new_figure(2.0 + 0.36 * len(values))
     axes = figure.subplots()
     axes.patch.set(facecolor="#f2f2f2", edgecolor="#b5b5b5", hatch="///", linewidth=0)  # seen where there is no value
     look: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach, "fontsize": 8 if small else 9}
     figure.colorbar(style.draw_heatmap(axes, values, texts, **look), ax=axes, label=lead, shrink=0.9)
     if "split_half" in names[1:]:
         axes.axhline(names.index("split_half") - 0.5, color=style.REFERENCE, linewidth=2)
-    axes.set_yticks(range(len(names)), [f"{name} (reference)" if name == "split_half" else name for name in names])
+    quick = set(order.loc[order["budget"] == "quick", "model"]) & set(names)
+    words = {name: f"{name} (quick)" for name in quick} | {"split_half": "split_half (reference)"}
+    axes.set_yticks(range(len(names)), [words.get(name, name) for name in names])
     if small:
         axes.set_xticks(axes.get_xticks(), values.columns, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_xlabel("context")
-    return style.finish(figure, f"{lead} per context; n/a: no value; †: failures, scored as no_change", task)
+    what = f"{lead} per context, the mean of its conditions; n/a: no value; †: failures, scored as no_change"
+    finding = say_hardest(values.drop("split_half", errors="ignore"), lead)
+    return style.finish(figure, finding, what, task, quick=bool(quick))
 
 
-def draw_copying(task: Task, board: pd.DataFrame, settled: pd.DataFrame, colours: Mapping[str, str]) -> Figure | None:
+def draw_copying(task: Task, board: pd.DataFrame, settled: pd.DataFrame, looks: style.Looks) -> Figure | None:
     """Draw sim(t, p) against sim(r, p), one panel per model and one dot per condition; None without the audit metrics.
 
     The line is the mean of sim(i, t): copies of the input lie on it.
@@ -158,30 +190,31 @@ def draw_copying(task: Task, board: pd.DataFrame, settled: pd.DataFrame, colours
     points = points.dropna(subset=_AUDIT).assign(sim_rp=lambda known: known["sim_tp"] - known["copy_margin"])
     flags = points.get("copies_input", pd.Series(np.nan, points.index)).groupby("model").mean()
     order = [model for model in ordered_models(board, lead_metric(board))["model"] if model in flags.index]
-    figure, panels = style.grid_of_panels(len(order), 1.5, 2.1, "sim(reference, prediction)", "sim(truth, prediction)")
+    figure, panels = style.grid_of_panels(len(order), 1.8, 2.25, "sim(reference, prediction)", "sim(truth, prediction)")
     low = float(points[["sim_tp", "sim_rp", "sim_it"]].min(axis=None))
     for axes, model in zip(panels, order, strict=True):
-        _draw_triangle(axes, points.loc[model], low - 0.05 * (1 - low), colours[model])
+        _draw_triangle(axes, points.loc[model], low - 0.05 * (1 - low), looks[model])
         flagged = "" if np.isnan(flags[model]) else f"\nflagged as copies: {100 * flags[model]:.0f} %"
         axes.set_title(model + flagged, fontsize=9)
-    title = "Input-copy audit, a dot per condition; sim: squared Pearson correlation of mean profiles"
-    return style.finish(figure, title, task, panels[0], ncols=3)
+    what = "Input-copy audit, a point per condition; sim: squared Pearson correlation of mean profiles"
+    quick = style.any_hollow(looks, order)
+    return style.finish(figure, say_copies(flags), what, task, panels[0], quick=quick, ncols=2)
 
 
-def _draw_triangle(axes: Axes, points: pd.DataFrame, edge: float, colour: str) -> None:
+def _draw_triangle(axes: Axes, points: pd.DataFrame, edge: float, look: style.Look) -> None:
     """Draw one panel; the shaded side below the diagonal is that of copying."""
     ends = [edge, 1 + 0.04 * (1 - edge)]
     axes.fill_between(ends, ends, edge, color="#eeeeee", linewidth=0, label="nearer other cells of the input's state")
     axes.plot(ends, ends, color=style.GREY, linewidth=1, linestyle="--", label="equally near")
     middle = float(points["sim_it"].mean())
     axes.axhline(middle, color=style.GREY, linewidth=0.8, linestyle=":", label="mean sim(input, truth)")
-    axes.scatter(points["sim_rp"], points["sim_tp"], s=12, color=colour, alpha=0.7, linewidths=0)
+    axes.plot(points["sim_rp"], points["sim_tp"], alpha=0.8, **look.points(0.6))
     axes.set(xlim=ends, ylim=ends, aspect="equal")
     axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.yaxis.set_major_locator(MaxNLocator(3))
 
 
-def draw_time(task: Task, board: pd.DataFrame, costs: pd.DataFrame, colours: Mapping[str, str]) -> Figure | None:
+def draw_time(task: Task, board: pd.DataFrame, costs: pd.DataFrame, looks: style.Looks) -> Figure | None:
     """Draw the headline against seconds to fit; None where no ranked model has a recorded cost."""
     lead = lead_metric(board)
     rows = ordered_models(board, lead)
@@ -190,14 +223,16 @@ def draw_time(task: Task, board: pd.DataFrame, costs: pd.DataFrame, colours: Map
     if models.empty:
         return None
     models = models.assign(time=models["fit_seconds"].clip(lower=_SHORTEST))
-    figure = style.new_figure(4.6)
+    figure = style.new_figure(5.0)
     axes = figure.subplots()
-    own_colours = [colours[model] for model in models["model"]]
-    axes.vlines(models["time"], models["low"], models["high"], colors=own_colours, linewidth=1.2)
-    axes.scatter(models["time"], models["mean"], s=64, c=own_colours, zorder=2)
+    for row in models.itertuples():
+        look = looks[row.model]
+        axes.plot([row.time, row.time], [row.low, row.high], color=look.colour, linewidth=1.2)
+        axes.plot(row.time, row.mean, zorder=2, **look.points(1.2))
     for row in rows[rows["model"] == "split_half"].itertuples():
-        axes.axhspan(row.low, row.high, color=style.REFERENCE, alpha=0.08, linewidth=0)
+        band = "its 95 % interval"
         axes.axhline(row.mean, color=style.REFERENCE, linestyle="--", linewidth=1.2, label="split_half (reference)")
+        axes.axhspan(row.low, row.high, color=style.REFERENCE, alpha=0.08, linewidth=0, label=band)
     axes.axhline(0, color=style.GREY, linewidth=0.8, zorder=0)
     axes.set_xscale("log")
     axes.set_xlim(_SHORTEST / 2, max(float(models["time"].max()), 10.0) * 6)
@@ -205,9 +240,10 @@ def draw_time(task: Task, board: pd.DataFrame, costs: pd.DataFrame, colours: Map
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} s" if value < 60 else seconds(value)))
     axes.set(xlabel=f"time to fit (mean over folds and seeds; below {_SHORTEST:g} s drawn there)", ylabel=lead)
-    better = "upper left is better; " if lead == HEADLINE else ""
-    title = f"Time against {lead}: {better}bars are 95 % intervals"
-    style.finish(figure, title, task, axes, loc="outside lower right")
+    better = "; upper left is better" if lead == HEADLINE else ""
+    what = f"{lead} against the time to fit; bars are 95 % intervals{better}"
+    quick = style.any_hollow(looks, models["model"])
+    style.finish(figure, say_quickest(board, models), what, task, axes, quick=quick, ncols=3)
     points = models[["time", "mean"]].to_numpy()
     style.place_labels(axes, points, list(models["model"]), models[["low", "high"]].to_numpy())
     return figure

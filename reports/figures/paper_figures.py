@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reports.figures import style
+from reports.figures.findings import say_copies
 from reports.formatting import number
 from reports.stats.paper_scores import METRICS, Results
 
@@ -31,14 +32,14 @@ def draw_lines(results: Results, direction: str) -> Figure:
     metrics = [metric for metric in METRICS if metric in set(rows["metric"])]
     models = rows[(rows["kind"] == "model") & (rows["metric"] == metrics[0])]
     order = list(models.groupby("model")["mean"].mean().sort_values(ascending=False).index)
-    colours = style.model_colours(order)
+    looks = style.looks_of(rows)
     contexts = sorted(set(rows["context"]))
-    figure = style.new_figure(1.6 + len(contexts) * (0.55 + 0.21 * len(order)))
+    figure = style.new_figure(1.9 + len(contexts) * (0.55 + 0.21 * len(order)))
     panels = figure.subplots(len(contexts), len(metrics), sharex="col", sharey=True, squeeze=False)
     for line, context in zip(panels, contexts, strict=True):
         for axes, metric in zip(line, metrics, strict=True):
             own = rows[(rows["context"] == context) & (rows["metric"] == metric)]
-            style.draw_intervals(axes, own, order, colours)
+            style.draw_intervals(axes, own, order, looks)
             known = own.set_index("model")["mean"]
             for name, line_style, colour, label in _COPY_AND_HALF:
                 if name in known:
@@ -48,8 +49,10 @@ def draw_lines(results: Results, direction: str) -> Figure:
         line[0].set_title(context, loc="left")
     for axes, metric in zip(panels[-1], metrics, strict=True):
         axes.set_xlabel(f"{metric} ({UNITS[metric]})", fontsize=9)
-    title = "Every model by line: mean and 95 % interval"
-    return style.finish(figure, title, results.task(direction), panels[0, 0], ncols=3)
+    first = models.groupby("model")["mean"].mean().idxmax()
+    finding = f"{first} scores most in {metrics[0]}, mean over lines"
+    what, quick = "Every model by line: mean and 95 % interval", style.any_hollow(looks, order)
+    return style.finish(figure, finding, what, results.task(direction), panels[0, 0], quick=quick, ncols=2)
 
 
 def draw_triangular(table: pd.DataFrame, results: Results, direction: str) -> Figure:
@@ -59,7 +62,7 @@ def draw_triangular(table: pd.DataFrame, results: Results, direction: str) -> Fi
     means = own.groupby(["kind", "model"])["copy_margin"].mean().reset_index()
     means = means.sort_values(["kind", "copy_margin"], ascending=[True, False])
     order = list(means["model"])
-    figure, panels = style.row_of_panels(len(names), 2.1 + 0.27 * len(order), sharey=True, sharex=True)
+    figure, panels = style.row_of_panels(len(names), 2.4 + 0.27 * len(order), sharey=True, sharex=True)
     for axes, name in zip(panels, names, strict=True):
         rows = own[own["perturbation"] == name].set_index("model").reindex(order)
         for column, (colour, marker, label, shift) in _TRIANGLE.items():
@@ -74,10 +77,9 @@ def draw_triangular(table: pd.DataFrame, results: Results, direction: str) -> Fi
         axes.grid(axis="y", color=style.RULE)
     words = means["model"].where(means["kind"] != "reference", means["model"] + " (reference)")
     style.label_lines(panels[0], list(words), fontsize=8.5)
-    title = (
-        "Is the output nearer the target than cells like the input? Right: copy_margin, bold where flagged as a copy"
-    )
-    return style.finish(figure, title, results.task(direction), panels[0], ncols=3)
+    flags = own[own["kind"] == "model"].groupby("model")["copies_input"].mean()
+    what = "Is the output nearer the target than cells like the input? Right: copy_margin, bold where flagged as a copy"
+    return style.finish(figure, say_copies(flags), what, results.task(direction), panels[0], ncols=3)
 
 
 def draw_stages(table: pd.DataFrame, results: Results, direction: str) -> Figure:
@@ -85,7 +87,7 @@ def draw_stages(table: pd.DataFrame, results: Results, direction: str) -> Figure
     own = table[(table["direction"] == direction) & (table["context"] != "")]
     metrics = [metric for metric in METRICS if metric in set(own["metric"])]
     lines = [f"{row.model}: {row.context}" for row in own[own["metric"] == metrics[0]].itertuples()]
-    figure, panels = style.row_of_panels(len(metrics), 1.9 + 0.34 * len(lines), sharey=True)
+    figure, panels = style.row_of_panels(len(metrics), 2.2 + 0.34 * len(lines), sharey=True)
     for axes, metric in zip(panels, metrics, strict=True):
         rows = own[own["metric"] == metric]
         places = np.arange(len(rows))
@@ -99,5 +101,11 @@ def draw_stages(table: pd.DataFrame, results: Results, direction: str) -> Figure
         axes.tick_params(axis="x", labelsize=8)
         axes.grid(axis="y", color=style.RULE)
     style.label_lines(panels[0], lines)
-    title = "What fine-tuning adds; *: p < 0.05 (paired Wilcoxon, Holm over lines and metrics)"
-    return style.finish(figure, title, results.task(direction), panels[0], ncols=2)
+    sure = own[own["p_holm"] < 0.05]
+    lead = own[own["metric"] == metrics[0]]
+    gained = int((lead["finetuned"] > lead["pretrained"]).sum())
+    finding = (
+        f"Fine-tuning raises {metrics[0]} in {gained} of {len(lead)} lines; {len(sure)} of all differences are certain"
+    )
+    what = "Pre-trained and fine-tuned; *: p < 0.05 (paired Wilcoxon, Holm over lines and metrics)"
+    return style.finish(figure, finding, what, results.task(direction), panels[0], ncols=2)

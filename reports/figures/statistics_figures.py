@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import cycle
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,10 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from reports.figures import style
+from reports.figures.findings import say_calibration, say_order, say_ranks
 from reports.formatting import number, shorten
 from reports.stats.metric_quality import MIXTURES
 from reports.stats.ranks import ALPHA, EVERYTHING
-from reports.task_labels import Task, count_failures, headline, lead_metric, ordered_models
+from reports.task_labels import Task, count_failures, lead_metric, ordered_models
 
 _EDGE = (-1.0, 1.6)
 """Scaled scores beyond are drawn at the edge."""
@@ -27,7 +24,7 @@ _ROW = 0.23
 
 
 def draw_ranks(
-    task: Task, board: pd.DataFrame, friedman: pd.DataFrame, wins: pd.DataFrame, colours: Mapping[str, str]
+    task: Task, board: pd.DataFrame, friedman: pd.DataFrame, wins: pd.DataFrame, looks: style.Looks
 ) -> Figure | None:
     """Draw mean ranks with the critical difference, and the share of conditions won beside them; None below two models."""
     lead = lead_metric(board)
@@ -36,11 +33,11 @@ def draw_ranks(
         return None
     first, order = ranks.iloc[0], list(ranks["model"])
     difference = float(first["critical_difference"])
-    figure, (left, right) = style.row_of_panels(2, 2.3 + 0.36 * len(ranks), sharey=True, width_ratios=(2, 5))
+    figure, (left, right) = style.row_of_panels(2, 2.6 + 0.36 * len(ranks), sharey=True, width_ratios=(2, 5))
     for place, row in enumerate(ranks.itertuples()):
-        bar, colour = [row.mean_rank - difference / 2, row.mean_rank + difference / 2], colours[row.model]
-        left.plot(bar, [place, place], color=colour, linewidth=5, alpha=0.45)
-        left.plot(row.mean_rank, place, "o", color=colour, markersize=7)
+        bar, look = [row.mean_rank - difference / 2, row.mean_rank + difference / 2], looks[row.model]
+        left.plot(bar, [place, place], color=look.colour, linewidth=5, alpha=0.45)
+        left.plot(row.mean_rank, place, **look.points(1.1))
     rows = ordered_models(board, lead).set_index("model")
     style.label_lines(left, [name + count_failures(rows.loc[name]) for name in order])
     left.xaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -55,14 +52,14 @@ def draw_ranks(
     right.tick_params(axis="y", length=0)
     right.set_xlabel(f"row beats column, % of conditions (ties half);\nbold: p < {ALPHA} (Wilcoxon, Holm)")
     test = f"Friedman p = {first['p']:.2g}, critical difference {difference:.2f}"
-    title = (
-        f"Ranks and wins in {headline(board)}: {test if np.isfinite(first['p']) else 'two models, no Friedman test'};\n"
-        f"models whose bars overlap cannot be told apart (Nemenyi, {ALPHA:.0%})"
+    what = (
+        f"Mean ranks in {lead} and wins: {test if np.isfinite(first['p']) else 'two models, no Friedman test'}; models whose "
+        f"bars overlap cannot be told apart (Nemenyi, {ALPHA:.0%})"
     )
-    return style.finish(figure, title, task)
+    return style.finish(figure, say_ranks(ranks, lead), what, task, left, quick=style.any_hollow(looks, order))
 
 
-def draw_sensitivity(task: Task, table: pd.DataFrame) -> Figure | None:
+def draw_sensitivity(task: Task, table: pd.DataFrame, *, quick: bool) -> Figure | None:
     """Draw Kendall's τ of the order under each subset to that of the headline; None where nothing can be compared."""
     subsets = table[(table["by"] != EVERYTHING) & (table["n_models"] > 1)].drop_duplicates(["by", "subset"])
     subsets = subsets[(subsets["by"] != "metric") | (subsets["subset"] != subsets["headline"])]
@@ -80,7 +77,7 @@ def draw_sensitivity(task: Task, table: pd.DataFrame) -> Figure | None:
     }
     found = {title: rows for title, rows in found.items() if len(rows)}
     longest = max(4, *map(len, found.values()))
-    figure, panels = style.row_of_panels(len(found), 1.7 + _ROW * longest)
+    figure, panels = style.row_of_panels(len(found), 2.0 + _ROW * longest)
     for axes, (title, rows) in zip(panels, found.items(), strict=True):
         places = np.arange(len(rows))
         axes.axvline(0, color=style.GREY, linewidth=0.8)
@@ -92,13 +89,11 @@ def draw_sensitivity(task: Task, table: pd.DataFrame) -> Figure | None:
         axes.set(xlim=(-1.08, 1.08), ylim=(longest - 0.4, -0.6), xlabel="Kendall's τ")
         axes.set_title(title, loc="left")
         axes.grid(axis="y", color=style.RULE)
-    title = "Would the models' order be another than the headline's? 1: the same, 0: unrelated, −1: reversed"
-    return style.finish(figure, title, task)
+    what = "Kendall's τ between the headline's order of the models and another; 1: the same, 0: unrelated, −1: reversed"
+    return style.finish(figure, say_order(subsets), what, task, quick=quick)
 
 
-def draw_calibration(
-    task: Task, board: pd.DataFrame, quality: pd.DataFrame, colours: Mapping[str, str]
-) -> Figure | None:
+def draw_calibration(task: Task, board: pd.DataFrame, quality: pd.DataFrame, looks: style.Looks) -> Figure | None:
     """Draw scaled scores per metric, and beside them how well each metric orders planted predictors.
 
     None where there is neither a scaled score nor a planted predictor.
@@ -114,28 +109,30 @@ def draw_calibration(
     if quality.empty or (suite["scaled"].isna().all() and taus.isna().all(axis=None)):
         return None
     recovery = bool(taus.notna().any(axis=None))
-    height, widths = 2.2 + _ROW * len(quality), (5, 3)[: 1 + recovery]
+    height, widths = 2.6 + _ROW * len(quality), (5, 3)[: 1 + recovery]
     figure, panels = style.row_of_panels(1 + recovery, height, sharey=True, width_ratios=widths)
     models = [model for model in ordered_models(board, lead_metric(board))["model"] if model in set(suite["model"])]
-    _draw_scaled(panels[0], suite.dropna(subset="scaled"), quality, models, colours)
+    _draw_scaled(panels[0], suite.dropna(subset="scaled"), quality, models, looks)
     style.label_lines(panels[0], list(quality.index), fontsize=8.5)
     if recovery:
         _draw_recovery(panels[1], taus, quality)
-    title = "Calibration: 0 is the baseline, 1 the ceiling" + "; does the metric order planted predictors?" * recovery
-    return style.finish(figure, title, task, panels[0], ncols=4, fontsize=8.5)
+    what = (
+        "Calibration: 0 is the baseline, 1 the ceiling"
+        + "; right: does the metric order planted predictors?" * recovery
+    )
+    quick = style.any_hollow(looks, suite.dropna(subset="scaled")["model"])
+    finding = say_calibration(quality)
+    return style.finish(figure, finding, what, task, panels[0], quick=quick, ncols=3, fontsize=8.5)
 
 
-def _draw_scaled(
-    axes: Axes, suite: pd.DataFrame, quality: pd.DataFrame, models: list[str], colours: Mapping[str, str]
-) -> None:
+def _draw_scaled(axes: Axes, suite: pd.DataFrame, quality: pd.DataFrame, models: list[str], looks: style.Looks) -> None:
     """Draw one dot per model and metric; a metric that does not separate baseline and split half is labelled so."""
     axes.axvline(0, color=style.GREY, linewidth=1.2, label="baseline")
     axes.axvline(1, color=style.REFERENCE, linewidth=1.2, linestyle="--", label="ceiling")
     scaled = suite.pivot(index="metric", columns="model", values="scaled").reindex(quality.index).clip(*_EDGE)
     scaled = scaled[[model for model in models if model in scaled]].dropna(axis="columns", how="all")
-    for (model, values), marker in zip(scaled.items(), cycle(style.MARKERS), strict=False):
-        look: dict[str, Any] = {"color": colours[model], "markersize": 6, "alpha": 0.85}
-        axes.plot(values, range(len(values)), marker, label=model, **look)
+    for model, values in scaled.items():
+        axes.plot(values, range(len(values)), label=model, alpha=0.85, **looks[model].points(0.95))
     for place in np.flatnonzero(scaled.isna().all(axis="columns")).tolist():
         text = "uninformative" if quality["informative"].iloc[place] is not None else "no references or baseline"
         axes.text(0.5, place, text, ha="center", va="center", fontsize=8, style="italic", bbox=style.WHITE)

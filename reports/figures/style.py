@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import cycle
+from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -22,6 +22,7 @@ from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, LogFormatter, NullFormatter
 from matplotlib.transforms import Bbox
 
+from reports.model_styles import SHAPES, model_styles
 from reports.task_labels import Task
 
 WIDTH = 8.0
@@ -31,23 +32,15 @@ REFERENCE = "#111111"
 RULE = "#e6e6e6"
 WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 1}
 """Box behind a text that lies on lines."""
-MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p", "*", "h")
-_PALETTE = sns.color_palette("colorblind").as_hex()
-_OWN = {
-    "cycseq_n2p": _PALETTE[3],
-    "cycseq_p2n": _PALETTE[3],
-    "cycseq_plus_n2p": _PALETTE[9],
-    "cycseq_plus_p2n": _PALETTE[9],
-    "scgen": _PALETTE[0],
-    "gears": _PALETTE[2],
-    "linear": _PALETTE[4],
-    "context_transfer": _PALETTE[1],
-    "no_change": "#9a9a9a",
-    "train_mean": "#5c5c5c",
-    "train_control": "#303030",
-    "split_half": REFERENCE,
-}
-_FREE = tuple(_PALETTE[place] for place in (5, 8, 6))
+MARKERS = dict(zip(SHAPES, ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p", "*", "h"), strict=True))
+"""Shape → Matplotlib's marker."""
+_SIZES = {"o": 6.5, "s": 6, "D": 5.5, "*": 9.5, "P": 7.5, "X": 7.5}
+"""Points at which markers look equally large; others are of 7."""
+HOLLOW = "hollow: trained for less than its authors' length (quick)"
+_TITLE = 11.5
+"""Points of a title."""
+_BOLD_LETTERS, _LETTERS = 82, 112
+"""Letters of a line of a title, and of the lines below it."""
 _SETTINGS: Any = {
     "svg.hashsalt": "cycseq-bench",
     "text.parse_math": False,  # "$" in a name is no formula
@@ -75,14 +68,45 @@ def settings() -> Iterator[None]:
         yield
 
 
-def model_colours(models: Iterable[str]) -> dict[str, str]:
-    """Give each model a colour-blind-safe colour, the same in every figure; brackets are grey, the split half is black.
+@dataclass(frozen=True)
+class Look:
+    """How the points of a model are drawn."""
 
-    The models of this project keep their colour in every results folder; others take the free ones in alphabetical
-    order, and share them when there are more than three.
-    """
-    free = cycle(_FREE)
-    return {name: _OWN[name] if name in _OWN else next(free) for name in sorted(set(models))}
+    colour: str
+    marker: str = "o"
+    hollow: bool = False
+
+    def points(self, scale: float = 1.0) -> dict[str, Any]:
+        """Options of `Axes.plot` for points without a line."""
+        size = scale * _SIZES.get(self.marker, 7.0)
+        return self.line() | {"linestyle": "none", "markersize": size}
+
+    def line(self) -> dict[str, Any]:
+        """Options of `Axes.plot` for a line with points."""
+        face = "white" if self.hollow else self.colour
+        edge = {"markeredgecolor": self.colour, "markeredgewidth": 1.4 if self.hollow else 0.6}
+        return {"color": self.colour, "marker": self.marker, "markerfacecolor": face, **edge}
+
+
+Looks = Mapping[str, Look]
+
+
+def model_looks(models: Iterable[str], quick: Collection[str] = ()) -> dict[str, Look]:
+    """Give each model the look of `model_styles`, and the split half black squares; `quick` are drawn hollow."""
+    styles = {name: Look(own.colour, MARKERS[own.shape], name in quick) for name, own in model_styles(models).items()}
+    return {name: Look(REFERENCE, "s") if name == "split_half" else look for name, look in styles.items()}
+
+
+def any_hollow(looks: Looks, models: Iterable[str]) -> bool:
+    """Say whether some of these models are drawn hollow."""
+    return any(looks[model].hollow for model in models if model in looks)
+
+
+def looks_of(table: pd.DataFrame) -> dict[str, Look]:
+    """Give the models of a leaderboard their looks; hollow are those of budget quick."""
+    models = table[table["kind"] == "model"]
+    quick = set(models.loc[models["budget"] == "quick", "model"]) if "budget" in models else set()
+    return model_looks(models["model"], quick)
 
 
 def new_figure(height: float) -> Figure:
@@ -127,21 +151,20 @@ def draw_intervals(
     axes: Axes,
     rows: pd.DataFrame,
     order: Sequence[str],
-    colours: Mapping[str, str],
-    marker: str = "o",
+    looks: Looks,
     shift: float = 0,
 ) -> None:
-    """Draw `mean` of each row as a dot on the line of its `model`, a bar from `low` to `high` where there is an interval.
+    """Draw `mean` of each row as a point on the line of its `model`, a bar from `low` to `high` where there is an interval.
 
-    Lines are numbered as in `order`, with a thin rule on each; `shift` moves dots and bars below it.
+    Lines are numbered as in `order`, with a thin rule on each; `shift` moves points and bars below it.
     """
     axes.grid(axis="y", color=RULE)
     for place, model in enumerate(order):
         at = place + shift
         for row in rows[rows["model"] == model].itertuples():
             if np.isfinite(row.low):
-                axes.plot([row.low, row.high], [at, at], color=colours[model], linewidth=2.2)
-            axes.plot(row.mean, at, marker, color=colours[model], markersize=6)
+                axes.plot([row.low, row.high], [at, at], color=looks[model].colour, linewidth=2.0)
+            axes.plot(row.mean, at, **looks[model].points())
 
 
 def draw_heatmap(
@@ -168,21 +191,47 @@ def draw_heatmap(
 
 def finish(
     figure: Figure,
-    what: str,
+    finding: str,
+    shown: str,
     task: Task,
     legend_of: Axes | None = None,
     *,
+    quick: bool = False,
     ncols: int = 1,
     fontsize: float = 9,
     loc: Any = "outside lower center",
 ) -> Figure:
-    """Write the title (what is shown, of which task, and the task's warnings) and the legend of one panel below all."""
+    """Write the title, and the legend of one panel below all.
+
+    Parameters
+    ----------
+    finding
+        First line: what the picture shows to be so.
+    shown
+        Second line: what is drawn. The task and its warnings follow.
+    quick
+        Whether some model was trained for quick only: the title says so, and the legend says that it is drawn hollow.
+    """
     if legend_of is not None:
-        figure.legend(*legend_of.get_legend_handles_labels(), loc=loc, ncols=ncols, fontsize=fontsize)
-    lines = [what, task.title, *([" · ".join(task.warnings)] if task.warnings else [])]
-    colour, weight = ("#a32100", "bold") if task.leak else ("black", "normal")
-    figure.suptitle("\n".join(lines), fontsize=11, x=0.01, ha="left", fontweight=weight, color=colour)
+        if quick:
+            legend_of.plot([], [], label=HOLLOW, **Look(GREY, hollow=True).points())
+        handles, labels = legend_of.get_legend_handles_labels()
+        if handles:
+            figure.legend(handles, labels, loc=loc, ncols=ncols, fontsize=fontsize)
+    warned = (*task.warnings, *(("some models trained for QUICK only",) if quick else ()))
+    below = [*wrap(shown, _LETTERS), task.title, *([" · ".join(warned)] if warned else [])]
+    write_title(figure, wrap(finding, _BOLD_LETTERS), below, "#a32100" if task.leak else "black")
     return figure
+
+
+def write_title(figure: Figure, lines: Sequence[str], below: Sequence[str], colour: str = "black") -> None:
+    """Write a title in bold, and lines below it; the layout places the title and makes room for all of them."""
+    head: dict[str, Any] = {"x": 0.01, "ha": "left", "va": "top", "color": colour}
+    figure.suptitle("\n".join([*lines, *[""] * len(below)]), fontsize=_TITLE, weight="bold", **head)
+    points = 72 * figure.get_figheight()
+    figure.text(
+        y=1 - (3 + 1.3 * _TITLE * len(lines)) / points, s="\n".join(below), fontsize=9.5, linespacing=1.3, **head
+    )
 
 
 def save(figure: Figure, stem: Path, *, svg: bool) -> list[Path]:

@@ -61,6 +61,15 @@ class Added(Inline):
 
 EXECUTOR = Added
 """
+IMPORTER = """
+import pandas as pd
+from benchmarks.scoring.external.imported_tables import Importer, MetricFacts
+
+def read(files):
+    return pd.concat([pd.read_csv(file.path) for file in files])
+
+IMPORTER = Importer("added-form", "tests", read, lambda name: MetricFacts(True, "a test"))
+"""
 COMMAND = '''
 """Say hello."""
 
@@ -73,6 +82,7 @@ FILES = {
     "benchmarks/tasks/protocols/added_protocol.py": PROTOCOL,
     "reports/pages/sections/added_section.py": SECTION,
     "benchmarks/execution/executors/added_executor.py": EXECUTOR,
+    "benchmarks/scoring/external/importers/added_form.py": IMPORTER,
     "benchmarks/cli/commands/added_command.py": COMMAND,
 }
 """File → its text: one file for each kind, and for a data set one folder."""
@@ -125,9 +135,19 @@ def test_extensions_work_in_a_run(project: Path) -> None:
     arguments = ("--suite", "smoke", "--models", "added_model", "--protocol", "added_protocol")
     output = command(project, "run", *arguments, "--executor", "added_executor", "--no-figures", "--direction", "n2p")
     assert "added executor" in output
-    folder = next(project.glob("results/smoke/*"))
+    folder = next(project.glob("results/smoke/2*"))
     table = pd.read_csv(folder / "scores.csv")
     rows = table[(table["model"] == "added_model") & (table["metric"] == "added_metric")]
     assert (rows["value"] > 0).all()
     assert set(rows["protocol"]) == {"added_protocol"}
     assert "Text of the added section." in (folder / "leaderboard.md").read_text()
+
+
+def test_an_added_importer_reads_tables(project: Path, tmp_path: Path) -> None:
+    rows = [f"set,{model},0,line,{p},score,{value}" for model, value in (("a", 1), ("b", 2)) for p in ("P", "Q")]
+    (tmp_path / "table.csv").write_text(
+        "\n".join(["dataset,model,seed,context,perturbation,metric,value", *rows]) + "\n"
+    )
+    command(project, "import", "added-form", str(tmp_path / "table.csv"), "--no-figures", "--out", str(tmp_path))
+    board = pd.read_csv(tmp_path / "added-form" / "latest" / "leaderboard.csv").query("level == 'suite'")
+    assert dict(zip(board["model"], board["rank"], strict=True)) == {"b": 1, "a": 2}

@@ -104,7 +104,7 @@ def test_relative_folders_and_settings_reach_the_environment(relative: Path, exe
     command = [*options.split(), "--executor", executor, "--no-figures"]
     done = CliRunner().invoke(application("run"), command)
     assert done.exit_code == 0, done.output
-    (folder,) = (relative / "results").glob("smoke/*")
+    (folder,) = (relative / "results").glob("smoke/2*")
     found = pd.read_csv(folder / "scores.csv", keep_default_na=False).query("model == 'apart'")
     assert set(found.query("metric == 'mse'")["status"]) == {"ok"}
 

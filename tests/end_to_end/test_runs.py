@@ -193,7 +193,7 @@ def test_inline_run_shows_tracebacks_and_is_at_most_six_calls_from_command_to_fi
     done = CliRunner().invoke(application("run"), [*arguments, "--out", str(tmp_path), "--no-figures"])
     assert done.exit_code == EXIT_FAILED
     assert 'raises_in_fit.py", line' in done.output
-    (folder,) = tmp_path.glob("smoke/*")
+    (folder,) = tmp_path.glob("smoke/2*")
     for name in INLINE_TOO:
         check_rows(folder, name)
     reason = scores(folder).query("model == 'counts_calls'")["reason"].iloc[0]
@@ -311,11 +311,11 @@ def test_interrupt_keeps_finished_models(tmp_path, how):
     assert process.returncode == EXIT_INTERRUPTED, output
     assert "--resume" in output
     assert "INCOMPLETE run" in output
-    assert "hangs_with_a_child: not_run" in output
+    assert "hangs_with_a_child" in output.split("INCOMPLETE run")[1]
     assert len(child) == 1, output
     psutil.wait_procs(child, 20)
     assert not list((tmp_path / "tmp").glob("cycseq*"))
-    (folder,) = tmp_path.glob("out/smoke/*")
+    (folder,) = tmp_path.glob("out/smoke/2*")
     assert json.loads((folder / "manifest.json").read_text())["state"] == "stopped"
     statuses = scores(folder).groupby("model")["status"].agg(set)
     assert statuses["hangs_with_a_child"] == {"not_run"}
@@ -325,7 +325,7 @@ def test_interrupt_keeps_finished_models(tmp_path, how):
     assert "[1/1] linear (n2p)" in done.output
     assert "Kept in the tables as they are: hangs_with_a_child" in done.output
     assert done.output.rstrip().endswith("(leaderboard.md, leaderboard.csv, scores.csv)")
-    assert list(tmp_path.glob("out/smoke/*")) == [folder], "it went on in the same folder"
+    assert list(tmp_path.glob("out/smoke/2*")) == [folder], "it went on in the same folder"
 
 
 @pytest.mark.parametrize(

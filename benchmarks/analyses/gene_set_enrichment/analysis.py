@@ -13,6 +13,7 @@ from benchmarks.analyses.gene_set_enrichment import prerank
 from benchmarks.analyses.gene_set_enrichment.prerank import Enriched, GeneSets
 from benchmarks.contract import Direction
 from benchmarks.data.store.atomic_files import write_csv
+from benchmarks.data.store.folder_digests import update_sums
 from benchmarks.errors import DataError, UnknownName
 from benchmarks.execution.load_run import DirectedCondition, FinishedRun, changes, choose, half_changes, own_genes
 from benchmarks.seeds import derive
@@ -99,11 +100,13 @@ def _label(table: pd.DataFrame, labels: dict[str, object]) -> pd.DataFrame:
 
 
 def write(found: Enrichment, folder: Path) -> list[Path]:
-    """Write the three tables and a figure per condition; raises `StoreError`."""
+    """Write the three tables and a figure per condition into a folder of a run; raises `StoreError`."""
     paths = {folder / f"{name}.csv": table for name, table in vars(found).items()}
     for path, table in paths.items():
         write_csv(table, path)
-    return [*paths, *draw_enrichment(folder)]
+    written = [*paths, *draw_enrichment(folder)]
+    update_sums(folder.parent, written)
+    return written
 
 
 def gene_sets(run: FinishedRun, request: EnrichmentRequest) -> GeneSets:

@@ -79,7 +79,7 @@ def _list(data_dir: Path | None) -> None:
         size = sum(file.size for file in card.files)
         here = "made here" if not card.files else "here" if present(name, data_dir) else "away"
         table.add_row(name, card.title, card.source, _bytes(size) if size else "", here)
-    console.print(table, highlight=False)
+    console.print(table, markup=False, highlight=False)
 
 
 def _info(source: Source, data_dir: Path | None) -> None:

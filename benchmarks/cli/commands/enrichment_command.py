@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from rich.table import Table
+from rich.text import Text
 from typer import Argument, Option
 
 from benchmarks.cli.console import console, say
@@ -62,8 +63,8 @@ def _print(found: Enrichment) -> None:
         first = rows.iloc[0]
         chance = f"{first['n_sets']} sets, chance of a shared top set {first['top_chance']:.0%}"
         table = Table("model", "Spearman of NES", "top sets shared", "right sign", box=None, title_justify="left")
-        table.title = f"{name_condition(first)}: {chance}"
+        table.title = Text(f"{name_condition(first)}: {chance}")
         for row in rows.itertuples():
             signs = f"{row.sign_share:.0%} of {row.n_significant_true}" if row.n_significant_true else "–"
             table.add_row(row.model, f"{row.spearman_nes:.2f}", f"{row.top_overlap:.0%} of {row.top_k}", signs)
-        console.print(table)
+        console.print(table, markup=False)

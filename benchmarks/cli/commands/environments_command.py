@@ -59,7 +59,7 @@ def _list(known: dict[str, Baseline]) -> None:
         environment = environment_of(record)
         state = str(environment.folder) if environment.ready else f"not made: {environment.command}"
         table.add_row(name, ", ".join(record.requirements), state)
-    console.print(table, highlight=False)
+    console.print(table, markup=False, highlight=False)
     used = {environment_of(record).folder for record in known.values()}
     for folder in sorted(root().glob("[!.]*")):
         if folder not in used:

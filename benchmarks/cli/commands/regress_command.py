@@ -11,6 +11,7 @@ from typing import Annotated
 from rich.console import Console
 from typer import Argument, Exit, Option
 
+from benchmarks.cli.console import say
 from benchmarks.errors import BenchmarkError
 
 
@@ -64,7 +65,7 @@ def main(
         now = read_table(new)
         if write and not reference:
             write_reference(now, write)
-            console.print(f"{write}: {len(now)} values, {write.stat().st_size / 1000:.0f} kB.", highlight=False)
+            say(f"{write}: {len(now)} values, {write.stat().st_size / 1000:.0f} kB.")
             return
         if not reference or write:
             raise BenchmarkError("Expected either REFERENCE, to compare with, or --write FILE.csv.gz, to make one.")

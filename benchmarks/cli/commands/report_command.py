@@ -17,6 +17,7 @@ def main(
 
     Exit status: 0 done, 2 the tables cannot be reported.
     """
+    from benchmarks.data.store.folder_digests import update_sums
     from reports.__main__ import remake
 
-    remake(folder, draws, seed)
+    update_sums(folder, remake(folder, draws, seed))

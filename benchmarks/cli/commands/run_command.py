@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from datetime import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,6 +46,7 @@ def main(
     reference: Annotated[str | None, Option(help="Reference batch; default: the one with most controls.")] = None,
     measured_only: Annotated[bool, Option("--measured-only", help="Only perturbations of measured genes.")] = False,
     out: Annotated[Path, Option(help="Folder of results.")] = Path("results"),
+    name: options.FolderName = "",
     seeds: Annotated[int, Option(min=1, help="Number of seeds.")] = 1,
     input_cells: Annotated[
         int | None, Option(min=2, help="Most cells that a prediction starts from; default: 512.")
@@ -172,7 +174,7 @@ def main(
         )
     if len(names) > 1 and not h5ad:
         with Display() as display:
-            folder, entries = run_suites(names, question, out, execution, display, resume=resume)
+            folder, entries = run_suites(names, question, out, execution, display, name=name, resume=resume)
         _finish_all(folder, entries, data_dir)
         return
     made = make_plan(question, data_dir)
@@ -181,16 +183,16 @@ def main(
             units = plan_units(made, plan, execution, display)
         _tell_units(units, plan.resolve())
         return
-    place = _folder(made, out, resume)
     here = executor in ("process", "inline")  # others train on other machines
     if here and (busy := tell_busy(execution.jobs * execution.threads)):
         say(busy)
-    try:
-        with Display() as display:
-            result = run(made, place, execution, display)
-    except KeyboardInterrupt:
-        show_results(place)
-        raise
+    with _folder(made, out, name, resume) as place:
+        try:
+            with Display() as display:
+                result = run(made, place, execution, display)
+        except KeyboardInterrupt:
+            _tell_saved(place)
+            raise
     finish(result)
 
 
@@ -233,6 +235,22 @@ def show_results(folder: Path) -> None:
 
     if (folder / "leaderboard.csv").is_file():
         print_summary(read_leaderboard(folder / "leaderboard.csv"), console)
+    _tell_files(folder)
+
+
+def _tell_saved(folder: Path) -> None:
+    """Print what an interrupted run has saved, and which models have not run."""
+    from reports import read_leaderboard
+
+    if (folder / "leaderboard.csv").is_file():
+        board = read_leaderboard(folder / "leaderboard.csv")
+        missing = sorted(set(board.loc[board["n_not_run"] > 0, "model"]))
+        say(f"INCOMPLETE run; not run, or not in all folds and seeds: {', '.join(missing)}")
+    _tell_files(folder)
+
+
+def _tell_files(folder: Path) -> None:
+    """Print the files that hold the results of a run; nothing where there is none yet."""
     made = [n for n in ("leaderboard.md", "leaderboard.csv", "scores.csv", "figures") if (folder / n).exists()]
     if made:
         say(f"Results: {folder} ({', '.join(made)})")
@@ -269,18 +287,25 @@ def _finish_all(folder: Path, entries: list[Entry], data_dir: Path | None) -> No
         raise Exit(EXIT_USAGE)
 
 
-def _folder(plan: Plan, out: Path, resume: bool) -> Path:
-    """Choose the run's folder: a new one, or with --resume the newest of the same plan."""
+@contextmanager
+def _folder(plan: Plan, out: Path, name: str, resume: bool) -> Iterator[Path]:
+    """Choose the run's folder: a new one, or with --resume the one that is named, or the newest of the same plan."""
     from benchmarks.execution.manifest import read_manifest
+    from benchmarks.execution.run_folders import check_name, folders_in, new_folder, point_latest
 
     root = out / plan.suite.name
+    if name:
+        known = [path for path in folders_in(root) if path.name == check_name(name)]
+    else:
+        known = [path for path in folders_in(root) if read_manifest(path).get("key") == plan.key]
+    if resume and known:
+        point_latest(known[-1])
+        yield known[-1]
+        return
     if resume:
-        same = [p for p in root.glob("*") if p.is_dir() and read_manifest(p).get("key") == plan.key]
-        if same:
-            return max(same, key=lambda p: p.name)
         say(f"Nothing to resume in {root}: no run of the same data, splits, preset and seed. A new run starts.")
-    stamp = datetime.now().strftime("%Y-%m-%dT%H%M%S")
-    return root / f"{stamp}-{plan.protocol}-{plan.question.preset}"
+    with new_folder(root, name, f"-{plan.protocol}-{plan.question.preset}") as folder:
+        yield folder
 
 
 def _settings(pairs: list[str]) -> dict[str, dict[str, object]]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Exit, Option
 
 from benchmarks.cli.console import console, say
-from benchmarks.cli.options import choice
+from benchmarks.cli.options import FolderName, choice
 
 
 def main(
@@ -35,6 +34,7 @@ def main(
     calibrate: Annotated[bool, Option(help="Whether to score references and planted predictors.")] = True,
     figures: Annotated[bool, Option(help="Whether to draw figures.")] = True,
     out: Annotated[Path, Option(help="Where results go.")] = Path("results/external"),
+    name: FolderName = "",
     seed: Annotated[int, Option(help="Seed of every random choice.")] = 0,
     threads: Annotated[int | None, Option(min=1, help="Conditions scored at a time; default: cores.")] = None,
 ) -> None:
@@ -47,6 +47,7 @@ def main(
     from benchmarks.data.readers.labels import Labelling
     from benchmarks.data.schema import SOURCE_SPACES
     from benchmarks.execution.machine import usable_cores
+    from benchmarks.execution.run_folders import new_folder
     from benchmarks.scoring.external.score_files import ScoringRequest, score_files, write
     from reports import read_leaderboard
     from reports.pages.console import print_summary
@@ -73,9 +74,9 @@ def main(
         seed=seed,
         threads=threads or usable_cores(),
     )
-    folder = out / datetime.now().strftime("%Y-%m-%dT%H%M%S")
     scored = score_files(request)
-    write(scored, folder, figures=figures)
+    with new_folder(out, name) as folder:
+        write(scored, folder, figures=figures)
     print_summary(read_leaderboard(folder / "leaderboard.csv"), console)
     for note in scored.notes:
         say(f"Note: {note}")

@@ -115,6 +115,9 @@ def store_folder(source: Source, found: Mapping[str, Found]) -> Path:
 
 
 def _own_files(source: Source) -> dict[str, Found]:
+    for path in source.paths.values():
+        if not path.is_file():
+            raise DataError(f"{path} does not exist; name the file of cells where it is now.")
     return {key: Found(path, known_sha256(path)) for key, path in source.paths.items()}
 
 

@@ -20,6 +20,7 @@ from benchmarks.data.readers.h5ad import Keys, hints
 from benchmarks.data.readers.labels import Labelling
 from benchmarks.data.schema import Space
 from benchmarks.data.store import atomic_files
+from benchmarks.data.store.folder_digests import write_sums
 from benchmarks.errors import ContractError, DataError
 from benchmarks.scoring.cell_sets import mean_profile, take
 from benchmarks.scoring.evaluate import condition_facts, metric_table, score_rows
@@ -67,11 +68,13 @@ class Scored:
     scores: pd.DataFrame
     planted: pd.DataFrame | None
     conditions: pd.DataFrame
-    controls: pd.DataFrame
+    controls: pd.DataFrame | None
     """Which control cells were input and which reference."""
     notes: tuple[str, ...]
     manifest: Mapping[str, object]
     """What was scored, and how: files with sha256, what their values are and why, labels, seed."""
+    metrics: pd.DataFrame | None = None
+    """The metrics, as metrics.csv; None: those of this project."""
 
 
 def score_files(request: ScoringRequest) -> Scored:
@@ -126,10 +129,12 @@ def write(scored: Scored, folder: Path, *, figures: bool = True) -> None:
         if (table := getattr(scored, name)) is not None:
             atomic_files.write_csv(table, folder / f"{name}.csv")
     atomic_files.write_csv(pd.DataFrame(columns=list(COST_COLUMNS)), folder / "costs.csv")
-    atomic_files.write_csv(metric_table(), folder / "metrics.csv")
+    metrics = metric_table() if scored.metrics is None else scored.metrics
+    atomic_files.write_csv(metrics, folder / "metrics.csv")
     atomic_files.write_json(folder / "notes.json", list(scored.notes))
     atomic_files.write_json(folder / "manifest.json", dict(scored.manifest))
     reports.write_reports(folder, figures=figures)
+    write_sums(folder)
 
 
 def _open(request: ScoringRequest) -> tuple[CellFile, list[CellFile], CellFile | None]:

@@ -32,11 +32,14 @@ COMMANDS = (
     "enrichment",
     "environments",
     "fidelity",
+    "import",
+    "merge",
     "regress",
     "report",
     "run",
     "score",
     "study",
+    "verify",
 )
 HEAVY = ("anndata", "matplotlib", "numpy", "pandas", "scanpy", "scipy", "sklearn", "torch")
 

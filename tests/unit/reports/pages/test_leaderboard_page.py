@@ -18,7 +18,8 @@ from rich.console import Console
 
 from reports import ReportError, load, read_leaderboard, write_reports
 from reports.__main__ import remake
-from reports.figures.style import model_colours, new_figure, place_labels
+from reports.figures import style
+from reports.figures.style import new_figure, place_labels
 from reports.pages import sections
 from reports.pages.console import print_index, print_summary
 from reports.pages.index_page import Entry, write_index
@@ -84,7 +85,13 @@ def test_incomplete_and_failures_are_said_wherever_there_are_ranks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     titles: list[str] = []
-    monkeypatch.setattr(Figure, "suptitle", lambda figure, text, **look: titles.append(text))
+    save = style.save
+
+    def note(figure: Figure, *given: object, **how: bool) -> list[Path]:
+        titles.append("\n".join(text.get_text() for text in figure.texts))
+        return save(figure, *given, **how)
+
+    monkeypatch.setattr(style, "save", note)
     scores = run_scores("n2p")
     scores.loc[scores["model"] == "linear", ["value", "status", "reason"]] = [np.nan, "not_run", "--resume runs it"]
     folder = write_tables(tmp_path / "suite", scores)
@@ -207,12 +214,6 @@ def test_two_data_sets_need_costs_that_name_them(tmp_path: Path) -> None:
     both = pd.concat([run_scores("n2p"), run_scores("n2p").assign(dataset="other")])
     with pytest.raises(ReportError, match="no column 'dataset'"):
         load(write_tables(tmp_path, both))
-
-
-def test_colours_stay_with_their_model() -> None:
-    few, many = model_colours(["scgen", "linear"]), model_colours(["scgen", "linear", "a_plugin", "no_change"])
-    assert few == {name: many[name] for name in few}
-    assert len(set(many.values())) == 4
 
 
 def test_importing_the_package_needs_no_plotting_and_none_of_the_siblings() -> None:

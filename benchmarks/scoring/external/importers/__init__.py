@@ -1,0 +1,1 @@
+"""Importers of others' tables of results, one file each."""
