@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.contract import CONTROL, Direction
 from benchmarks.data.cell_table import CellTable
 from benchmarks.data.readers.gene_columns import match_genes
-from benchmarks.scoring.cell_sets import CellSets, Recent, TrueCells
+from benchmarks.scoring.cell_sets import CellSets, Recent, TrueCells, take
 from benchmarks.scoring.endings import Ending
 from benchmarks.scoring.metrics.rank_sum import Cells
 from benchmarks.scoring.training_summary import Part, TrainingSummary
