@@ -107,7 +107,7 @@ def board_of(plan: Plan, folder: Path, data_dir: Path | None) -> Board:
     models = dict(sorted(kept.items()))
     joined = _join(plan, question, max(model.seeds for model in models.values()))
     if folds > len(plan.splits):
-        plan = make_plan(replace(plan.question, folds=folds), data_dir)
+        plan = make_plan(replace(plan.question, folds=folds), data_dir, plan.session)
     ways = tuple(d for d in find_protocol(plan.protocol).directions if d in directions | set(plan.directions))
     joined = replace(joined, directions=ways, folds=len(plan.splits))
     own = replace(plan.question, seeds=joined.seeds, folds=joined.folds)
