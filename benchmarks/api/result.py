@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -22,11 +23,24 @@ from reports.stats.condition_values import score_matrices
 from reports.stats.paired_comparison import compare_pair
 from reports.stats.run_statistics import RunStatistics, analyse
 from reports.tables import PLANTED_COLUMNS, ReportError, check_tables, load, read_table
-from reports.task_labels import Task, describe_trouble, fit_costs, lead_metric, ordered_models, tasks
+from reports.task_labels import (
+    Task,
+    describe_trouble,
+    fit_costs,
+    headline,
+    lead_metric,
+    ordered_models,
+    tasks,
+    why_uninformative,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_BELOW_LABEL, _TITLE = 52, 10
+"""Points from the axes to the legend, beneath a label of two lines; size of the title's letters."""
+_SHOWN = ("ceiling", "split_half")
+"""References that a notebook shows."""
 N_BOOT = 2000
 """Draws of the bootstrap of a report."""
 _FACTS = (
@@ -196,15 +210,19 @@ class Result:
         >>> [label.get_text() for label in ax.get_yticklabels()]
         ['mine', 'no_change']
         """
-        from reports.figures import leaderboard_figures, style  # matplotlib and seaborn are slow to import
+        from matplotlib.transforms import ScaledTranslation  # slow to import, as the figures are
+
+        from reports.figures import leaderboard_figures, style
 
         task, board, metric = self._choose(metric, direction)
         board = board.assign(low=board["low"].fillna(board["mean"]), high=board["high"].fillna(board["mean"]))
         models = board.loc[board["kind"] == "model", "model"].unique()
-        with _axes(ax, 2.3 + 0.34 * len(models)) as axes:
+        with _axes(ax, 2.6 + 0.34 * len(models)) as axes:
             leaderboard_figures.ranking_panel(axes, board, metric, style.model_colours(models))
-            _finish(axes, f"Ranking by {metric}: mean over contexts, 95 % interval", task, board)
-            axes.legend(loc="upper left", bbox_to_anchor=(0, -0.24), fontsize=8)
+            blunt = " (uninformative here)" if why_uninformative(board, metric) else ""
+            _finish(axes, f"Ranking by {metric}{blunt}: mean over contexts, 95 % interval", task, board)
+            below = axes.transAxes + ScaledTranslation(0, -_BELOW_LABEL / 72, axes.figure.dpi_scale_trans)
+            axes.legend(loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=below, borderaxespad=0, fontsize=8)
         return axes
 
     def plot_contexts(self, metric: str | None = None, *, direction: str | None = None, ax: Axes | None = None) -> Axes:
@@ -353,23 +371,27 @@ def _finish(axes: Axes, what: str, task: Task, board: pd.DataFrame) -> None:
     """Write the title: what is shown, of which task, and what must stand beside every number."""
     quick = board.loc[(board["budget"] == "quick") & board["mean"].notna(), "model"].unique()
     marks = [*task.warnings, *([f"QUICK training: {', '.join(quick)}"] if len(quick) else [])]
-    axes.set_title(
-        "\n".join(map(visible, filter(None, (what, task.title, " · ".join(marks))))), loc="left", fontsize=10
-    )
+    lines = map(visible, filter(None, (what, task.title, " · ".join(marks))))
+    inches = axes.get_position().width * axes.figure.get_figwidth()
+    width = max(20, int(72 * inches / (0.55 * _TITLE)))
+    axes.set_title("\n".join(part for line in lines for part in wrap(line, width)), loc="left", fontsize=_TITLE)
 
 
 def _html(task: Task, board: pd.DataFrame) -> str:
     """Write the headline of a task as a small table."""
     lead = lead_metric(board)
     rows = ordered_models(board, lead)
+    rows = rows[(rows["kind"] == "model") | rows["model"].isin(_SHOWN)]
     places = decimals(rows.loc[rows["kind"] == "model", "mean"])
     lines = []
     for _, row in rows.iterrows():
         marks = [row["budget"]] if row["budget"] == "quick" else []
         marks += ["reference"] if row["kind"] == "reference" else []
         cells = {"rank": f"{row['rank']:.0f}" if row["rank"] > 0 else "–", "model": row["model"]}
-        cells |= {f"{lead} [95 % interval]": mean_or_status(row, places), "scaled": number(row["scaled"], 2)}
+        cells |= {f"{headline(board)} [95 % interval]": mean_or_status(row, places), "scaled": number(row["scaled"], 2)}
         lines.append(cells | {"": ", ".join([*marks, *filter(None, [describe_trouble(row)])])})
     table = pd.DataFrame(lines).map(lambda cell: visible(str(cell)))
     title = " · ".join(filter(None, (visible(task.title), *task.warnings)))
-    return f"<p><b>{escape(title)}</b></p>{table.to_html(index=False, border=0, escape=True)}"
+    why = why_uninformative(board, lead)
+    note = f"<p>No ranks: {escape(visible(why))}</p>" if why else ""
+    return f"<p><b>{escape(title)}</b></p>{table.to_html(index=False, border=0, escape=True)}{note}"

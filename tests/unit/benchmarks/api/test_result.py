@@ -58,7 +58,7 @@ def test_comparison_is_paired_and_antisymmetric(scored: cb.Result) -> None:
     assert row["gain"] == pytest.approx(difference)
     assert row["low"] < row["gain"] < row["high"]
     assert row["n_conditions"] == 8
-    lower = one.set_index("metric").loc["mse"]
+    lower = one.set_index("metric").loc["nmae_lfc"]
     assert lower["gain"] > 0, "positive is better also where a metric is better when lower"
 
 
