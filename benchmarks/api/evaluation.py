@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from anndata import AnnData
 
@@ -18,7 +19,7 @@ from benchmarks.errors import choice
 from benchmarks.execution.machine import usable_cores
 from benchmarks.scoring.external.score_files import GENES, SOURCES, STARTS, ScoringRequest, score_files
 
-Cells = AnnData | str | Path
+Cells: TypeAlias = AnnData | str | Path
 """Cells in memory, or the path of an h5ad file."""
 
 

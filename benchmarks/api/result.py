@@ -22,7 +22,7 @@ from reports.formatting import decimals, mean_or_status, number, visible
 from reports.stats.condition_values import score_matrices
 from reports.stats.paired_comparison import compare_pair
 from reports.stats.run_statistics import RunStatistics, analyse
-from reports.tables import PLANTED_COLUMNS, ReportError, check_tables, load, read_table
+from reports.tables import PLANTED_COLUMNS, ReportError, Tables, check_tables, load, read_table
 from reports.task_labels import (
     Task,
     describe_trouble,
@@ -120,10 +120,10 @@ class Result:
         return analyse(self._checked, n_boot=N_BOOT, seed=0)
 
     @cached_property
-    def _checked(self) -> Any:
-        found = (self.tables.get(name) for name in ("planted", "models"))
+    def _checked(self) -> Tables:
+        more = {name: self.tables.get(name) for name in ("planted", "models")}
         try:
-            return check_tables(self.scores, self.metrics, self.tables["costs"], *found, self.texts)
+            return check_tables(self.scores, self.metrics, self.tables["costs"], **more, notes=self.texts)
         except ReportError as error:
             raise StoreError(str(error)) from error
 
@@ -372,8 +372,7 @@ def _finish(axes: Axes, what: str, task: Task, board: pd.DataFrame) -> None:
     quick = board.loc[(board["budget"] == "quick") & board["mean"].notna(), "model"].unique()
     marks = [*task.warnings, *([f"QUICK training: {', '.join(quick)}"] if len(quick) else [])]
     lines = map(visible, filter(None, (what, task.title, " · ".join(marks))))
-    inches = axes.get_position().width * axes.figure.get_figwidth()
-    width = max(20, int(72 * inches / (0.55 * _TITLE)))
+    width = max(20, int(72 * axes.bbox.width / axes.figure.dpi / (0.55 * _TITLE)))
     axes.set_title("\n".join(part for line in lines for part in wrap(line, width)), loc="left", fontsize=_TITLE)
 
 

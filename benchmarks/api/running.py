@@ -19,7 +19,7 @@ from benchmarks.contract import DIRECTIONS, Baseline, Predictor
 from benchmarks.data.own_file import OwnFile
 from benchmarks.errors import BenchmarkError, choice
 from benchmarks.execution import runner
-from benchmarks.execution.events import Event, ignore
+from benchmarks.execution.events import Watcher, ignore
 from benchmarks.execution.executor import Execution
 from benchmarks.execution.machine import usable_cores
 from benchmarks.execution.memory import parse_memory
@@ -82,7 +82,7 @@ def run(
     folder: str | Path | None = None,
     resume: bool = False,
     figures: bool = True,
-    watch: Callable[[Event], object] = ignore,
+    watch: Watcher = ignore,
 ) -> Result:
     """Train and score models on shared, leak-free splits, as `cycseq-bench run` does.
 
@@ -102,7 +102,8 @@ def run(
     values
         What the matrix of your own cells holds: "counts", "ln", "log2" or "zscore"; "auto" finds it from the values.
     kind
-        What was done to your own cells: "CRISPR", "drug" or "cytokine".
+        What was done to your own cells: "CRISPR" (an annotation of human genes is fetched into the cache, once), "drug" or
+        "cytokine".
     source
         Whether your own cells are "real" or "simulated"; simulated ones are named so wherever their scores are shown.
     name
@@ -180,9 +181,8 @@ def run(
     ...         pass
     ...     def predict(self, query):
     ...         return cb.Prediction(query.cells.X * 2, unit="cell")
-    >>> result = cb.run(
-    ...     cb.toy_screen(), ["linear", Doubled()], context_key="context", source="simulated", direction="n2p", threads=1
-    ... )
+    >>> options = {"kind": "cytokine", "source": "simulated", "direction": "n2p", "threads": 1}
+    >>> result = cb.run(cb.toy_screen(), ["linear", Doubled()], context_key="context", **options)
     >>> set(result.scores["model"]) >= {"linear", "doubled", "no_change", "train_mean"}
     True
     """
@@ -252,7 +252,7 @@ def _asked(models: Sequence[Model] | Model | None) -> tuple[tuple[str, ...], tup
     """Name the models that are asked for, and make the records of those that are given as objects."""
     if models is None:
         return (), ()
-    listed: Sequence[Model] = models if isinstance(models, list | tuple) else [models]
+    listed: list[Any] = list(models) if isinstance(models, list | tuple) else [models]
     if not listed:  # such as an unset variable; it does not mean all
         raise BenchmarkError("--models is empty; name models, or leave it out for the suite's own list.")
     found = [model if isinstance(model, str) else _record(model) for model in listed]

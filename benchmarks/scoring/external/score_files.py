@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,8 @@ from benchmarks.scoring.training_summary import summarise_training
 from benchmarks.tasks.splits import Split
 from reports.tables import COST_COLUMNS, GROUP, SCORE_COLUMNS
 
-GENES, STARTS, SOURCES = ("all", "shared"), ("", "truth", "prediction"), ("real", "simulated")
+GENES, STARTS = ("all", "shared"), ("", "truth", "prediction")
+SOURCES: tuple[Literal["real", "simulated"], ...] = ("real", "simulated")
 """Values of the fields of `ScoringRequest`."""
 TAKEN = {"no_change", "train_mean", *REFERENCES}
 """Names that no prediction may have."""
