@@ -6,9 +6,11 @@ import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TypeVar
 
 MOST_NAMES = 40
 """Names that one message lists."""
+T = TypeVar("T", bound=str)
 
 
 class BenchmarkError(Exception):
@@ -30,6 +32,14 @@ class UnknownName(BenchmarkError):
 def plain_name(name: str) -> str:
     """Write a name as people type it: without case, and without the "SIM_" of simulated ones."""
     return name.casefold().replace("sim_", "")
+
+
+def choice(option: str, given: str, known: tuple[T, ...]) -> T:
+    """Return the known value that was given; raises `BenchmarkError`, which names them all."""
+    for value in known:
+        if value == given:
+            return value
+    raise BenchmarkError(f"{option} is '{given}'; expected one of {', '.join(k for k in known if k)}.")
 
 
 class PluginError(BenchmarkError):

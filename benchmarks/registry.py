@@ -36,12 +36,12 @@ TEMPLATE = FOLDER / "_template.py"
 """The predictor that users copy."""
 
 
-def find(name: str, plugins: Sequence[Path] = ()) -> Baseline:
-    """Look a predictor up by its name on the leaderboard, among the built-in ones and those of plugin files.
+def find(name: str, plugins: Sequence[Path] = (), given: Sequence[Baseline] = ()) -> Baseline:
+    """Look a predictor up by its name on the leaderboard, among the built-in ones, those of plugin files, and those `given`.
 
     Raises `UnknownName` (with the nearest name), or `PluginError` for a plugin that cannot be used.
     """
-    known = available(plugins)
+    known = available(plugins, given)
     if name not in known:
         raise UnknownName("model", name, known)
     return known[name]
@@ -62,13 +62,15 @@ class OutsideBuild:
         return load(self.origin, self.name).build(**settings)
 
 
-def available(plugins: Sequence[Path] = ()) -> dict[str, Baseline]:
-    """Name → record of every predictor: built in, from `--plugin` files and from entry points `cycseq.baselines`."""
+def available(plugins: Sequence[Path] = (), given: Sequence[Baseline] = ()) -> dict[str, Baseline]:
+    """Name → record of every predictor: built in, from `--plugin` files, from entry points `cycseq.baselines`, and `given`."""
     found: dict[str, tuple[Baseline, str]] = {}
     for path in (*sorted(FOLDER.glob("[!_]*.py")), *plugins):
         _add(found, from_file(path), str(path.resolve()))
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         _add(found, _described(entry.value), f"entry point {entry.value}")
+    for record in given:
+        _add(found, (record,), "a model that is given as an object")
     return {name: record for name, (record, _) in sorted(found.items())}
 
 

@@ -71,19 +71,43 @@ def load(folder: Path) -> Tables:
     metrics = read_table(folder / "metrics.csv", numbers=("best",))
     if "family" not in metrics and "undefined" not in metrics:  # of the first version, which names no families
         metrics = metrics.assign(family="metrics", undefined="")
+    return check_tables(
+        read_table(folder / "scores.csv", numbers=_NUMBERS, words=_TEXT),
+        metrics,
+        read_table(folder / "costs.csv", numbers=_COSTS),
+        _read_optional(folder / "planted.csv", ("value", "share", "dose"), _PLANTED_TEXT),
+        _read_optional(folder / "models.csv"),
+        _read_notes(folder / "notes.json"),
+    )
+
+
+def check_tables(
+    scores: pd.DataFrame,
+    metrics: pd.DataFrame,
+    costs: pd.DataFrame,
+    planted: pd.DataFrame | None = None,
+    models: pd.DataFrame | None = None,
+    notes: Sequence[str] = (),
+) -> Tables:
+    """Check the tables of one results folder; those that are not given have no row.
+
+    Raises
+    ------
+    ReportError
+        A missing column, or values that cannot be reported.
+    """
     check_metrics(metrics)
-    scores = read_table(folder / "scores.csv", numbers=_NUMBERS, words=_TEXT)
     scores = check_scores(scores, metrics)
-    costs = _require(read_table(folder / "costs.csv", numbers=_COSTS), COST_COLUMNS, "costs.csv")
+    costs = _require(costs, COST_COLUMNS, "costs.csv")
     datasets = sorted(set(scores["dataset"]))
     if len(datasets) > 1 and "dataset" not in costs:
         raise ReportError(
             f"costs.csv has no column 'dataset', but scores.csv holds {', '.join(datasets)}; write the "
             "column, so that no fit is counted for the wrong data set."
         )
-    planted = _read_optional(folder / "planted.csv", PLANTED_COLUMNS, ("value", "share", "dose"), _PLANTED_TEXT)
-    models = _read_optional(folder / "models.csv", MODEL_COLUMNS)
-    return Tables(scores, metrics, costs, _check_planted(planted, metrics), models, _read_notes(folder / "notes.json"))
+    planted = _or_empty(planted, PLANTED_COLUMNS, "planted.csv")
+    models = _or_empty(models, MODEL_COLUMNS, "models.csv")
+    return Tables(scores, metrics, costs, _check_planted(planted, metrics), models, tuple(notes))
 
 
 def _read_notes(path: Path) -> tuple[str, ...]:
@@ -100,13 +124,13 @@ def _read_notes(path: Path) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _read_optional(
-    path: Path, columns: tuple[str, ...], numbers: tuple[str, ...] = (), words: tuple[str, ...] = ()
-) -> pd.DataFrame:
-    """Read a table that external scoring does not have; without the file it has no row."""
-    if not path.is_file():
-        return pd.DataFrame(columns=list(columns))
-    return _require(read_table(path, numbers, words), columns, path.name)
+def _read_optional(path: Path, numbers: tuple[str, ...] = (), words: tuple[str, ...] = ()) -> pd.DataFrame | None:
+    """Read a table that external scoring may not have; None without the file."""
+    return read_table(path, numbers, words) if path.is_file() else None
+
+
+def _or_empty(table: pd.DataFrame | None, columns: tuple[str, ...], name: str) -> pd.DataFrame:
+    return pd.DataFrame(columns=list(columns)) if table is None else _require(table, columns, name)
 
 
 def read_leaderboard(path: Path) -> pd.DataFrame:

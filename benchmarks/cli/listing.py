@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,26 +26,29 @@ class Deferred(ModuleType):
 def print_lists(plugins: tuple[Path, ...]) -> None:
     """Print a table of every kind of name that an option takes."""
     sys.modules.setdefault("pandas", Deferred("pandas"))
-    from benchmarks import registry
-    from benchmarks.data import cards
-    from benchmarks.scoring.metrics.all_metrics import METRICS
-    from benchmarks.tasks.protocol import list_protocols
-    from benchmarks.tasks.suites import ALL, PAPER, SUITES
+    from benchmarks.api import listing
+    from benchmarks.contract import Can
+    from benchmarks.tasks.suites import ALL, PAPER
 
-    known = {name: cards.read_card(name) for name in cards.available()}
+    def can(row: listing.Row) -> str:
+        return str(Can(**{ability.name: row[ability.name] for ability in fields(Can)}))
+
     lists = {
-        "Suites (--suite)": [*((s.name, s.title) for s in SUITES.values()), (ALL, f"{', '.join(PAPER)}, one by one")],
+        "Suites (--suite)": [
+            *((row["suite"], row["title"]) for row in listing.suite_rows()),
+            (ALL, f"{', '.join(PAPER)}, one by one"),
+        ],
         "Sets of perturbations (--perturbations)": [
-            (f"{name} {key}", f"{found.summary}: {', '.join(found.perturbations)}")
-            for name, card in known.items()
-            for key, found in card.sets.items()
+            (f"{row['dataset']} {row['set']}", f"{row['summary']}: {row['perturbations']}")
+            for row in listing.set_rows()
         ],
         "Models (--models)": [
-            (b.name, f"{b.summary} [{', '.join(b.directions)}; {b.can}]") for b in registry.available(plugins).values()
+            (row["model"], f"{row['summary']} [{row['directions'].replace(' ', ', ')}; {can(row)}]")
+            for row in listing.model_rows(plugins)
         ],
-        "Protocols (--protocol)": [(p.name, p.summary) for p in list_protocols().values()],
-        "Data sets": [(name, f"{card.title} [{card.source}]") for name, card in known.items()],
-        "Metrics": [(m.name, m.summary) for m in METRICS],
+        "Protocols (--protocol)": [(row["protocol"], row["summary"]) for row in listing.protocol_rows()],
+        "Data sets": [(row["dataset"], f"{row['title']} [{row['source']}]") for row in listing.dataset_rows()],
+        "Metrics": [(row["metric"], row["summary"]) for row in listing.metric_rows()],
     }
     for title, entries in lists.items():
         names = Column(no_wrap=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from typer import Option
 
-from benchmarks.errors import BenchmarkError
+from benchmarks.errors import choice as choice
 
 DataDir = Annotated[Path | None, Option(help="Folder with local copies of data files.")]
 OwnH5ad = Annotated[Path | None, Option(help="A file of your own, in place of a suite or a data set.")]
@@ -38,24 +38,8 @@ Memory = Annotated[
 ]
 Device = Annotated[str, Option(help="Torch device: cpu, cuda or mps.")]
 Plugins = Annotated[list[Path] | None, Option("--plugin", help="A plugin file of yours; repeatable.")]
-T = TypeVar("T", bound=str)
 
 
 def split_names(text: str) -> tuple[str, ...]:
     """Split an option's value at commas, but not inside brackets, as names of compounds have them; empty parts are left out."""
     return tuple(part.strip() for part in re.split(r",(?![^(]*\))", text) if part.strip())
-
-
-def choice(option: str, given: str, known: tuple[T, ...]) -> T:
-    """Return the known value that was given; raises `BenchmarkError`, which names them all."""
-    for value in known:
-        if value == given:
-            return value
-    raise BenchmarkError(f"{option} is '{given}'; expected one of {', '.join(k for k in known if k)}.")
-
-
-def check_device(name: str) -> str:
-    """Check a Torch device by its form; whether the machine has it is found by the models."""
-    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
-        raise BenchmarkError(f"--device is '{name}'; expected cpu, cuda, cuda:N or mps.")
-    return name

@@ -1,4 +1,4 @@
-"""A user's own h5ad file as a data set, without code: which columns hold what is said on the command line."""
+"""A user's own cells as a data set, without code: an h5ad file, or an AnnData in memory, and which columns hold what."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
+from anndata import AnnData
+
 from benchmarks.data.cards import Card
+from benchmarks.data.readers.elements import InMemory
 from benchmarks.data.readers.h5ad import INDEX, Keys, read_h5ads, tell_h5ad_space
 from benchmarks.data.readers.labels import Labelling
 from benchmarks.data.schema import SOURCE_SPACES, Reading
@@ -29,6 +32,7 @@ class OwnFile:
     """An h5ad file and where its labels are; columns are of obs."""
 
     path: Path
+    """The file; of cells in memory, the name that they go by."""
     perturbation: str = "perturbation"
     context: str = ""
     """Column; empty: all cells are of one context, "all"."""
@@ -55,8 +59,10 @@ class OwnFile:
         return re.sub(r"\W+", "_", self.path.stem).strip("_") or "own"
 
 
-def own_source(own: OwnFile) -> Source:
-    """Make a data set of a file; its card is made in memory.
+def own_source(own: OwnFile, cells: AnnData | None = None, store: Path | None = None) -> Source:
+    """Make a data set of a file, or of cells in memory; its card is made in memory.
+
+    `cells` are read in place of the file, `store` is the folder that the prepared cells are written to (None: the cache).
 
     Raises
     ------
@@ -66,14 +72,16 @@ def own_source(own: OwnFile) -> Source:
     for option, given, known in (("kind", own.kind, KINDS), ("values", own.values, ("auto", *SOURCE_SPACES))):
         if given not in known:
             raise DataError(f"--{option} is '{given}'; expected one of {', '.join(known)}.")
+    where = own.path if cells is None else InMemory(cells, own.path.stem)
+    listed = cells is None and own.path.name in read_list(own.path.parent)
     why = "given with --values"
     if own.values == "auto":
-        found, why = tell_h5ad_space(own.path, own.layer)
+        found, why = tell_h5ad_space(where, own.layer)
         own = replace(own, values=found)
     card = Card(
         name=own.name,
-        title=f"{own.path.name}, a file of the user's own",
-        source="simulated" if own.path.name in read_list(own.path.parent) else own.source,
+        title=f"{own.path.name}, {'a file' if cells is None else 'cells'} of the user's own",
+        source="simulated" if listed else own.source,
         perturbation_type=own.kind,
         space=cast(Space, own.values),
         licence="not stated: a file of the user's own",
@@ -98,8 +106,9 @@ def own_source(own: OwnFile) -> Source:
     code = hashlib.sha256(f"{hash_shared_code()}\x1f{options}".encode()).hexdigest()
 
     def read(files: Mapping[str, Path]) -> Reading:
-        reading = read_h5ads(files, {FILE: keys}, card.space, suggest=True)
+        given = files if isinstance(where, Path) else {FILE: where}
+        reading = read_h5ads(given, {FILE: keys}, card.space, suggest=True)
         reading.notes.insert(0, f"The values are {card.space}: {why}.")
         return reading
 
-    return Source(card, read, code, {FILE: own.path})
+    return Source(card, read, code, {FILE: own.path} if cells is None else {}, store)

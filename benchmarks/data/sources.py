@@ -33,6 +33,8 @@ class Source:
     """sha256 of all that decides how the files are read: code, card and options."""
     paths: Mapping[str, Path] = field(default_factory=dict)
     """Files of the user's own, by the key that `read` asks for; the card's files are looked for or downloaded."""
+    store: Path | None = None
+    """Folder that the prepared cells are written to; None: one in the cache, named by code, card and files."""
 
 
 def builtin(name: str, data_dir: Path | None = None) -> Source:

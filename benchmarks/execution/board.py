@@ -114,7 +114,7 @@ def widened(board: Board, folder: Path, data_dir: Path | None) -> Board:
     models = dict(sorted(kept.items()))
     joined = _join(board, question, max(model.seeds for model in models.values()))
     if folds > len(plan.splits):
-        plan = make_plan(replace(plan.question, folds=folds), data_dir)
+        plan = make_plan(replace(plan.question, folds=folds), data_dir, plan.session)
     ways = tuple(d for d in find_protocol(plan.protocol).directions if d in directions | set(plan.directions))
     joined = replace(joined, directions=ways, folds=len(plan.splits))
     own = replace(plan.question, seeds=joined.seeds, folds=joined.folds)

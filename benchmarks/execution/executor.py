@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -56,6 +57,10 @@ class Execution:
     bundle: int | None = None
     """Short units of one job of a cluster; None: the executor's own number."""
 
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", self.device):  # whether the machine has it is found by the models
+            raise BenchmarkError(f"--device is '{self.device}'; expected cpu, cuda, cuda:N or mps.")
+
 
 class Executor(ABC):
     """Does the trainings of a plan; the results are in the run's folder, and the same whatever the executor.
@@ -65,6 +70,8 @@ class Executor(ABC):
 
     shared = False
     """Whether units run in processes that have only the run's folder (see `worker`)."""
+    here = False
+    """Whether models are trained in this process, so that they need not be in a file."""
     takes: tuple[str, ...] = ()
     """Those of `OPTIONS` that it takes."""
 
@@ -74,6 +81,17 @@ class Executor(ABC):
             if getattr(execution, name) is not None and name not in self.takes:
                 option = name.replace("_", "-")
                 raise BenchmarkError(f"--{option} is not for --executor {execution.executor}; leave it out.")
+        objects = [record.name for record in plan.session.models if record.isolated or not self.here]
+        if objects:
+            raise BenchmarkError(
+                f"{', '.join(objects)}: given as an object, which no other process can import. Use --executor inline, or "
+                "write the model into a file and name it with --plugin (a model that is isolated always needs one)."
+            )
+        if plan.session.cells is not None and self.shared:
+            raise BenchmarkError(
+                f"The cells are in memory, and --executor {execution.executor} trains on other machines; write them to an "
+                "h5ad file and give its path, or use --executor process."
+            )
 
     def unit(self, spec: RunSpec, emit: Watcher) -> Unit:
         """Make the unit of work of a training."""
@@ -105,7 +123,8 @@ class Executor(ABC):
     def hidden(self) -> list[Path]:
         """Data files and their caches, this run's folder, and the runs beside it."""
         folder, own = self.folder.resolve(), self.plan.question.own
-        data = [self.execution.data_dir, os.environ.get("CYCSEQ_DATA"), own.path if own else None]
+        places = self.execution.data_dir, os.environ.get("CYCSEQ_DATA"), self.plan.session.store
+        data = [*places, own.path if own else None]
         cached = [path for path in cache_dir().glob("*") if path != environments()]
         runs = [manifest.parent.resolve() for manifest in folder.parents[1].glob("*/*/manifest.json")]
         return [folder, *runs, *cached, *(Path(path) for path in data if path)]

@@ -28,6 +28,7 @@ from benchmarks.tasks.leakage import fingerprints
 from benchmarks.tasks.protocol import find_protocol, list_protocols
 from benchmarks.tasks.question import Question, content_key
 from benchmarks.tasks.selection import choose
+from benchmarks.tasks.session import EMPTY, Session
 from benchmarks.tasks.splits import Split, n_folds, split
 from benchmarks.tasks.suites import Suite, find_suite, own_suite
 
@@ -91,6 +92,8 @@ class Plan:
     splits: tuple[Split, ...]
     baselines: Mapping[str, Baseline]
     integration: BatchCorrection | None = None
+    session: Session = EMPTY
+    """Objects that it was made with."""
 
     @property
     def protocol(self) -> str:
@@ -197,20 +200,21 @@ class Plan:
         return RunSpec(key, record, fold.fold, training_seed, settings, tuple(sets))
 
 
-def make_plan(question: Question, data_dir: Path | None = None) -> Plan:
+def make_plan(question: Question, data_dir: Path | None = None, session: Session = EMPTY) -> Plan:
     """Resolve names, load data and make splits; every mistake in a question is found here, before anything is trained.
 
-    `data_dir` is a folder with local copies of data files. Raises `BenchmarkError` for names that are not known (with the
-    nearest known one), data that are missing or not usable, and folds that do not exist.
+    `data_dir` is a folder with local copies of data files; `session` has what the question names that is in no file. Raises
+    `BenchmarkError` for names that are not known (with the nearest known one), data that are missing or not usable, and folds
+    that do not exist.
     """
     suite = (own_suite(question.own.name) if question.own else find_suite(question.suite)).under(question.control_rule)
     protocol = question.protocol or suite.protocol
     if protocol:
         find_protocol(protocol)
     names = dict.fromkeys((*BRACKETS, *(question.models or suite.models)))
-    baselines = {name: registry.find(name, question.plugins) for name in names}
+    baselines = {name: registry.find(name, question.plugins, session.models) for name in names}
     _check_settings(question, baselines)
-    chosen = choose(question, suite, data_dir)
+    chosen = choose(question, suite, data_dir, session)
     cells, card, space = chosen.cells, chosen.dataset.card, chosen.space
     protocol = protocol or _first_protocol(cells.obs)
     most = n_folds(cells.obs, protocol, chosen.scope)
@@ -242,6 +246,7 @@ def make_plan(question: Question, data_dir: Path | None = None) -> Plan:
         splits=splits,
         baselines=baselines,
         integration=integration,
+        session=session,
     )
 
 

@@ -13,9 +13,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-import reports
 from benchmarks.contract import Direction, Prediction
-from benchmarks.data.store.atomic_files import write_csv, write_json
 from benchmarks.errors import StoreError
 from benchmarks.execution.board import Board
 from benchmarks.execution.events import ScoringProgressed, Watcher, ignore
@@ -27,6 +25,7 @@ from benchmarks.scoring.endings import FAILURES
 from benchmarks.scoring.evaluate import Scores, Values, condition_facts, metric_table, score_rows
 from benchmarks.scoring.metrics.all_metrics import METRICS
 from benchmarks.scoring.references import Calibration, calibrate
+from benchmarks.scoring.result_folder import write_results
 from benchmarks.scoring.scored_fold import ScoredFold
 from benchmarks.scoring.scored_set import BlockedFold, Profiles, ScoredSet, scratch, with_retrieval
 from benchmarks.scoring.summaries import summarise_predictions
@@ -41,10 +40,7 @@ def score(board: Board, folder: Path, execution: Execution, watch: Watcher = ign
     """
     with threadpool_limits(execution.threads):
         tables = _tables(board, folder, execution, watch)
-    for name, table in tables.items():
-        write_csv(table, folder / f"{name}.csv")
-    write_json(folder / "notes.json", list(board.plan.notes))
-    reports.write_reports(folder, figures=execution.figures)
+    write_results(folder, tables, board.plan.notes, figures=execution.figures)
     scores = tables["scores"]
     failed = scores[scores["status"].isin(FAILURES) & scores["model"].isin(list(board.plan.baselines))]
     return len(failed[["fold", "seed", "direction", "model", "context", "perturbation", "dose"]].drop_duplicates())

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.scoring.endings import Ending
-from benchmarks.scoring.metrics.all_metrics import METRICS
+from benchmarks.scoring.metrics.all_metrics import METRICS, metric_rows
 from benchmarks.scoring.metrics.metric import Metric
 from benchmarks.scoring.metrics.retrieval import MIN_CONDITIONS, Indexed, Rows
 from benchmarks.scoring.scored_fold import ScoredFold, Start
@@ -173,5 +173,4 @@ def condition_facts(fold: ScoredFold, n_significant_genes: np.ndarray, bandwidth
 
 def metric_table() -> pd.DataFrame:
     """List all metrics, as metrics.csv."""
-    columns = ("family", "best", "higher_is_better", "scored", "undefined", "summary", "source")
-    return pd.DataFrame([{"metric": m.name} | {column: getattr(m, column) for column in columns} for m in METRICS])
+    return pd.DataFrame(metric_rows())

@@ -18,6 +18,7 @@ from benchmarks.errors import BenchmarkError, DataError, UnknownName
 from benchmarks.seeds import derive
 from benchmarks.tasks.conditions import MIN_CELLS, Scope, groups_of
 from benchmarks.tasks.question import DataSource, Question
+from benchmarks.tasks.session import EMPTY, Session
 from benchmarks.tasks.suites import Size, Suite
 
 NO_ARM = "none"
@@ -40,12 +41,13 @@ class Chosen:
     """Which of the suite's data sets it is: under this choice the same one is found again."""
 
 
-def choose(question: Question, suite: Suite, data_dir: Path | None = None) -> Chosen:
-    """Load the data of a suite and select cells and conditions.
+def choose(question: Question, suite: Suite, data_dir: Path | None = None, session: Session = EMPTY) -> Chosen:
+    """Load the data of a suite, or of a user's own, and select cells and conditions.
 
     Raises `BenchmarkError` for data that are missing or not usable, and for a perturbation or context that is not in them.
     """
-    source = own_source(question.own) if question.own else _choose_data(question, suite, data_dir)
+    own = question.own
+    source = own_source(own, session.cells, session.store) if own else _choose_data(question, suite, data_dir)
     dataset = load_dataset(source, data_dir=data_dir, annotation=question.annotation)
     notes, cells, card = [], dataset.cells, dataset.card
     if suite.real and card.source == "simulated":

@@ -92,24 +92,38 @@ def draw_ranking(task: Task, board: pd.DataFrame, looks: style.Looks) -> Figure 
     height, widths = 2.1 + 0.34 * len(models), (3, 2)[: len(shown)]
     figure, panels = style.row_of_panels(len(shown), height, sharey=True, width_ratios=widths)
     for axes, metric in zip(panels, shown, strict=True):
-        rows = ordered_models(board, metric)
-        ranked = rows[(rows["kind"] == "model") & rows["mean"].notna()]
-        style.draw_intervals(axes, ranked, list(models["model"]), looks)
-        _draw_references(axes, rows[rows["kind"] == "reference"], ranked)
-        axes.set_xlabel(_AXIS_LABELS.get(metric, f"{metric}\n(see the table of metrics)"))
-    failures = [count_failures(row).replace(" (", "\n(") for _, row in models.iterrows()]
-    style.label_lines(panels[0], models["model"] + failures)
-    look: dict[str, Any] = {"fontsize": 8, "va": "center", "style": "italic", "bbox": style.WHITE}
-    for row in models[models["mean"].isna()].itertuples():
-        text = shorten(f"{row.status}: {row.reason}", 60)
-        panels[0].text(0.02, row.Index, text, transform=panels[0].get_yaxis_transform(), **look)
-    if models["model"].isin(BRACKETS).any():
-        panels[0].plot(
-            [], [], label="grey: brackets, nothing learnt per perturbation", **style.Look(style.GREY).points()
-        )
+        _draw_means(axes, board, metric, models, looks)
+    _label_models(panels[0], models)
     quick = style.any_hollow(looks, models.loc[models["mean"].notna(), "model"])
     what = f"{lead}: mean over contexts, bars are 95 % intervals"
     return style.finish(figure, say_leader(board), what, task, panels[0], quick=quick, ncols=2)
+
+
+def ranking_panel(axes: Axes, board: pd.DataFrame, metric: str, looks: style.Looks) -> None:
+    """Draw one line per model of a task into axes: mean and 95 % interval of a metric, and the references."""
+    models = asked_models(ordered_models(board, metric))
+    _draw_means(axes, board, metric, models, looks)
+    _label_models(axes, models)
+
+
+def _draw_means(axes: Axes, board: pd.DataFrame, metric: str, models: pd.DataFrame, looks: style.Looks) -> None:
+    rows = ordered_models(board, metric)
+    ranked = rows[(rows["kind"] == "model") & rows["mean"].notna()]
+    style.draw_intervals(axes, ranked, list(models["model"]), looks)
+    _draw_references(axes, rows[rows["kind"] == "reference"], ranked)
+    axes.set_xlabel(_AXIS_LABELS.get(metric, f"{metric}\n(see the table of metrics)"))
+
+
+def _label_models(axes: Axes, models: pd.DataFrame) -> None:
+    """Label the lines of a ranking, and say on them why a model has no value."""
+    failures = [count_failures(row).replace(" (", "\n(") for _, row in models.iterrows()]
+    style.label_lines(axes, models["model"] + failures)
+    look: dict[str, Any] = {"fontsize": 8, "va": "center", "style": "italic", "bbox": style.WHITE}
+    for row in models[models["mean"].isna()].itertuples():
+        text = shorten(f"{row.status}: {row.reason}", 60)
+        axes.text(0.02, row.Index, text, transform=axes.get_yaxis_transform(), **look)
+    if models["model"].isin(BRACKETS).any():
+        axes.plot([], [], label="grey: brackets, nothing learnt per perturbation", **style.Look(style.GREY).points())
 
 
 def _draw_references(axes: Axes, references: pd.DataFrame, models: pd.DataFrame) -> None:
@@ -143,25 +157,38 @@ def draw_contexts(task: Task, board: pd.DataFrame) -> Figure | None:
     Models that do not take the task have no line. None where no model takes it.
     """
     lead = lead_metric(board)
-    order = ordered_models(board, lead)
-    if asked_models(order).empty:
+    if asked_models(ordered_models(board, lead)).empty:
         return None
+    values = _by_context(board, lead)["mean"].astype(float)
+    figure = style.new_figure(2.0 + 0.36 * len(values))
+    quick = contexts_panel(figure.subplots(), board, lead)
+    what = f"{lead} per context, the mean of its conditions; n/a: no value; †: failures, scored as no_change"
+    finding = say_hardest(values.drop("split_half", errors="ignore"), lead)
+    return style.finish(figure, finding, what, task, quick=quick)
+
+
+def _by_context(board: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return `mean` and `n_failed` [model, context], of the models in the board's order and of the split half."""
+    order = ordered_models(board, metric)
     order = pd.concat([asked_models(order), order[order["model"] == "split_half"]])
-    rows = board[(board["level"] == "context") & (board["metric"] == lead) & board["model"].isin(order["model"])]
+    rows = board[(board["level"] == "context") & (board["metric"] == metric) & board["model"].isin(order["model"])]
     tables = rows.pivot(index="model", columns="context", values=["mean", "n_failed"])
-    tables = tables.loc[[model for model in order["model"] if model in tables.index]]
+    return tables.loc[[model for model in order["model"] if model in tables.index]]
+
+
+def contexts_panel(axes: Axes, board: pd.DataFrame, metric: str) -> bool:
+    """Draw a metric of a task into axes as `draw_contexts` does, with a colour bar beside them; returns whether a model is quick."""
+    tables, order = _by_context(board, metric), ordered_models(board, metric)
     values, names = tables["mean"].astype(float), list(tables.index)
     small = values.shape[1] > _MANY
-    places = 2 if small else min(decimals(rows["mean"]), 3)
+    places = 2 if small else min(decimals(pd.Series(values.to_numpy().ravel())), 3)
     failed = tables["n_failed"].fillna(0).astype(float) > 0
     texts = values.map(lambda value: number(value, places)) + np.where(failed, "†", "")
     texts = texts.where(values.notna(), "n/a")
     reach = max(float(np.nanmax(np.abs(values.to_numpy()))) if values.notna().any(axis=None) else 1.0, 1e-6)
-    figure = style.new_figure(2.0 + 0.36 * len(values))
-    axes = figure.subplots()
     axes.patch.set(facecolor="#f2f2f2", edgecolor="#b5b5b5", hatch="///", linewidth=0)  # seen where there is no value
     look: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach, "fontsize": 8 if small else 9}
-    figure.colorbar(style.draw_heatmap(axes, values, texts, **look), ax=axes, label=lead, shrink=0.9)
+    axes.figure.colorbar(style.draw_heatmap(axes, values, texts, **look), ax=axes, label=metric, shrink=0.9)
     if "split_half" in names[1:]:
         axes.axhline(names.index("split_half") - 0.5, color=style.REFERENCE, linewidth=2)
     quick = set(order.loc[order["budget"] == "quick", "model"]) & set(names)
@@ -170,9 +197,7 @@ def draw_contexts(task: Task, board: pd.DataFrame) -> Figure | None:
     if small:
         axes.set_xticks(axes.get_xticks(), values.columns, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_xlabel("context")
-    what = f"{lead} per context, the mean of its conditions; n/a: no value; †: failures, scored as no_change"
-    finding = say_hardest(values.drop("split_half", errors="ignore"), lead)
-    return style.finish(figure, finding, what, task, quick=bool(quick))
+    return bool(quick)
 
 
 def draw_copying(task: Task, board: pd.DataFrame, settled: pd.DataFrame, looks: style.Looks) -> Figure | None:
@@ -217,19 +242,45 @@ def _draw_triangle(axes: Axes, points: pd.DataFrame, edge: float, look: style.Lo
 def draw_time(task: Task, board: pd.DataFrame, costs: pd.DataFrame, looks: style.Looks) -> Figure | None:
     """Draw the headline against seconds to fit; None where no ranked model has a recorded cost."""
     lead = lead_metric(board)
-    rows = ordered_models(board, lead)
-    rows = rows[rows["mean"].notna()]
-    models = rows[rows["kind"] == "model"].join(costs, on="model").dropna(subset="fit_seconds")
-    if models.empty:
+    if _timed(board, lead, costs).empty:
         return None
-    models = models.assign(time=models["fit_seconds"].clip(lower=_SHORTEST))
     figure = style.new_figure(5.0)
     axes = figure.subplots()
+    models = time_panel(axes, board, lead, costs, looks)
+    better = "; upper left is better" if lead == HEADLINE else ""
+    what = f"{lead} against the time to fit; bars are 95 % intervals{better}"
+    quick = style.any_hollow(looks, models["model"])
+    style.finish(figure, say_quickest(board, models), what, task, axes, quick=quick, ncols=3)
+    name_points(axes, models)
+    return figure
+
+
+def _timed(board: pd.DataFrame, metric: str, costs: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of models with a value of a metric and a recorded cost, with `time` to fit in seconds."""
+    rows = ordered_models(board, metric)
+    rows = rows[rows["mean"].notna() & (rows["kind"] == "model")]
+    models = rows.join(costs, on="model").dropna(subset="fit_seconds")
+    return models.assign(time=models["fit_seconds"].clip(lower=_SHORTEST))
+
+
+def name_points(axes: Axes, models: pd.DataFrame) -> None:
+    """Write the models' names beside their points, once the layout of the figure is known."""
+    points = models[["time", "mean"]].to_numpy()
+    style.place_labels(axes, points, list(models["model"]), models[["low", "high"]].to_numpy())
+
+
+def time_panel(axes: Axes, board: pd.DataFrame, metric: str, costs: pd.DataFrame, looks: style.Looks) -> pd.DataFrame:
+    """Draw a metric of a task against seconds to fit into axes; returns what is drawn, for `name_points`.
+
+    `costs` are what `task_labels.fit_costs` returned.
+    """
+    models = _timed(board, metric, costs)
     for row in models.itertuples():
         look = looks[row.model]
         axes.plot([row.time, row.time], [row.low, row.high], color=look.colour, linewidth=1.2)
         axes.plot(row.time, row.mean, zorder=2, **look.points(1.2))
-    for row in rows[rows["model"] == "split_half"].itertuples():
+    rows = ordered_models(board, metric)
+    for row in rows[(rows["model"] == "split_half") & rows["mean"].notna()].itertuples():
         band = "its 95 % interval"
         axes.axhline(row.mean, color=style.REFERENCE, linestyle="--", linewidth=1.2, label="split_half (reference)")
         axes.axhspan(row.low, row.high, color=style.REFERENCE, alpha=0.08, linewidth=0, label=band)
@@ -239,11 +290,5 @@ def draw_time(task: Task, board: pd.DataFrame, costs: pd.DataFrame, looks: style
     axes.xaxis.set_major_locator(FixedLocator([0.01, 0.1, 1, 10, 60, 600, 3600, 36000, 360000]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} s" if value < 60 else seconds(value)))
-    axes.set(xlabel=f"time to fit (mean over folds and seeds; below {_SHORTEST:g} s drawn there)", ylabel=lead)
-    better = "; upper left is better" if lead == HEADLINE else ""
-    what = f"{lead} against the time to fit; bars are 95 % intervals{better}"
-    quick = style.any_hollow(looks, models["model"])
-    style.finish(figure, say_quickest(board, models), what, task, axes, quick=quick, ncols=3)
-    points = models[["time", "mean"]].to_numpy()
-    style.place_labels(axes, points, list(models["model"]), models[["low", "high"]].to_numpy())
-    return figure
+    axes.set(xlabel=f"time to fit (mean over folds and seeds; below {_SHORTEST:g} s drawn there)", ylabel=metric)
+    return models

@@ -13,6 +13,7 @@ EXACT = 50
 """Most conditions for which the exact distribution of the signed-rank statistic is used."""
 BASELINES = ("train_mean", "train_control")
 TESTS = ("gain", "low", "high", "p_wilcoxon", "p_holm")
+PAIR_COLUMNS = (*GROUP, "metric", "model", "other", *TESTS[:3], "n_conditions", "p_wilcoxon")
 COLUMNS = (*GROUP, "metric", "baseline", "model", *TESTS[:3], "n_conditions", *TESTS[3:])
 
 
@@ -57,12 +58,44 @@ def paired_gain(
 
     The keys are `gain`, `low`, `high` (paired hierarchical bootstrap, positive where better) and `n_conditions`.
     """
+    found = _differences(matrix, model, other)
+    if found is None:
+        return None
+    gain, contexts = found
+    mean, low, high = mean_intervals(gain, contexts, n_boot=n_boot, seed=seed)
+    return {"gain": float(mean[0]), "low": float(low[0]), "high": float(high[0]), "n_conditions": len(gain)}
+
+
+def compare_pair(
+    matrices: Iterable[ScoreMatrix], model: str, other: str, *, n_boot: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """Compare two models on every scored metric for which both have a ranked value.
+
+    `matrices` are what `score_matrices` yielded: failed conditions take the value of no_change here too.
+
+    Returns
+    -------
+    DataFrame
+        Columns `PAIR_COLUMNS`. `gain` is how much better `model` is than `other`, in the metric's unit, as in `compare`.
+        `p_wilcoxon` is of the signed-rank test over conditions, not corrected for the number of metrics.
+    """
+    rows: list[dict[str, object]] = []
+    for matrix in matrices:
+        gain = paired_gain(matrix, model, other, n_boot=n_boot, seed=seed) if matrix.scored else None
+        found = _differences(matrix, model, other)
+        if gain and found:
+            test = {"p_wilcoxon": float(signed_rank(found[0])[0])}
+            rows.append(matrix.labels | {"model": model, "other": other} | gain | test)
+    return pd.DataFrame(rows, columns=list(PAIR_COLUMNS))
+
+
+def _differences(matrix: ScoreMatrix, model: str, other: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return by how much a model is better [condition, 1], and the contexts; None where one has no ranked value."""
     values, contexts, names = matrix.table()
     if model not in names or other not in names or not len(values):
         return None
     gain = matrix.sign * (values[:, names.index(model)] - values[:, names.index(other)])
-    mean, low, high = mean_intervals(gain[:, None], contexts, n_boot=n_boot, seed=seed)
-    return {"gain": float(mean[0]), "low": float(low[0]), "high": float(high[0]), "n_conditions": len(gain)}
+    return gain[:, None], contexts
 
 
 def signed_rank(differences: np.ndarray) -> np.ndarray:

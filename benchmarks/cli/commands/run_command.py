@@ -14,7 +14,7 @@ from typer import Argument, Exit, Option
 
 from benchmarks.cli import options
 from benchmarks.cli.console import EXIT_FAILED, EXIT_USAGE, console, say, tell_failures
-from benchmarks.cli.options import check_device, choice, split_names
+from benchmarks.cli.options import choice, split_names
 from benchmarks.errors import BenchmarkError
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def main(
         executor=executor,
         jobs=jobs,
         threads=threads or max(1, usable_cores() // jobs),
-        device=check_device(device),
+        device=device,
         timeout=timeout,
         prove=prove,
         keep_predictions=keep_predictions,

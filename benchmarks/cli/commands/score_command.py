@@ -48,7 +48,14 @@ def main(
     from benchmarks.data.schema import SOURCE_SPACES
     from benchmarks.execution.machine import usable_cores
     from benchmarks.execution.run_folders import new_folder
-    from benchmarks.scoring.external.score_files import ScoringRequest, score_files, write
+    from benchmarks.scoring.external.score_files import (
+        GENES,
+        SOURCES,
+        STARTS,
+        ScoringRequest,
+        score_files,
+        write,
+    )
     from reports import read_leaderboard
     from reports.pages.console import print_summary
 
@@ -67,9 +74,9 @@ def main(
         ),
         space=None if space == "auto" else choice("--space", space, ("auto", *SOURCE_SPACES)),
         direction=choice("--direction", direction, DIRECTIONS),
-        genes=choice("--genes", genes, ("all", "shared")),
-        start=choice("--start", start, ("", "truth", "prediction")),
-        source=choice("--source", source, ("real", "simulated")),
+        genes=choice("--genes", genes, GENES),
+        start=choice("--start", start, STARTS),
+        source=choice("--source", source, SOURCES),
         calibrate=calibrate,
         seed=seed,
         threads=threads or usable_cores(),

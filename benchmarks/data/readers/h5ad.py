@@ -1,22 +1,19 @@
-"""Any h5ad → canonical cells, read from disk block by block: dense, CSR or CSC, of any AnnData version."""
+"""Any h5ad, or AnnData in memory → canonical cells, block by block: dense, CSR or CSC, of any AnnData version."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from anndata import AnnData, read_h5ad
-from anndata.io import read_elem
+from anndata import AnnData
 
 from benchmarks.contract import CONTROL
 from benchmarks.data.readers.blocks import CELLS_PER_BLOCK, Grid, canonical_blocks, csr_blocks, make_entries
+from benchmarks.data.readers.elements import Elements, InMemory, elements_of
 from benchmarks.data.readers.gene_columns import GeneMap, map_genes, share
 from benchmarks.data.readers.hints import OPTIONS, suggest_keys, tell_unmeasured
 from benchmarks.data.readers.labels import (
@@ -29,11 +26,8 @@ from benchmarks.data.readers.labels import (
     tell_missing,
     tell_undosed,
 )
-from benchmarks.data.readers.stored_matrix import StoredMatrix, opened
-from benchmarks.data.readers.text_tables import check_columns, readable
 from benchmarks.data.readers.value_space import tell_space
 from benchmarks.data.schema import Reading, Space
-from benchmarks.errors import DataError
 
 LOOK = 4096
 """Values from which a matrix is taken for counts."""
@@ -74,9 +68,9 @@ class Keys:
 
 @dataclass(frozen=True)
 class H5ad:
-    """An h5ad whose labels and gene names have been read."""
+    """An h5ad, or an AnnData in memory, whose labels and gene names have been read."""
 
-    path: Path
+    path: Path | InMemory
     layer: str
     positions: np.ndarray
     """Rows of the file that are used, increasing, int [cell]."""
@@ -86,7 +80,11 @@ class H5ad:
 
 
 def read_h5ads(
-    files: Mapping[str, Path], keys: Mapping[str, Keys], space: str = "counts", *, suggest: bool = False
+    files: Mapping[str, Path] | Mapping[str, InMemory],
+    keys: Mapping[str, Keys],
+    space: str = "counts",
+    *,
+    suggest: bool = False,
 ) -> Reading:
     """Read h5ad files one after another, with the genes that all of them have; no matrix is ever whole in memory.
 
@@ -99,29 +97,29 @@ def read_h5ads(
         No h5ad, a column that is missing or there twice, labels or values that are not usable.
     """
     notes: list[str] = []
-    opened = [open_h5ad(path, keys[key], space, notes) for key, path in files.items()]
-    for key, file in zip(files, opened, strict=True):
+    found = [open_h5ad(path, keys[key], space, notes) for key, path in files.items()]
+    for key, file in zip(files, found, strict=True):
         notes += hints(file, keys[key]) if suggest else []
-    return Reading(_cells(opened, space, notes), notes=notes)
+    return Reading(_cells(found, space, notes), notes=notes)
 
 
-def _cells(opened: list[H5ad], space: str, notes: list[str]) -> Iterator[AnnData]:
-    for h5ad, genes in zip(opened, share([h5ad.genes for h5ad in opened], notes), strict=True):
+def _cells(found: list[H5ad], space: str, notes: list[str]) -> Iterator[AnnData]:
+    for h5ad, genes in zip(found, share([h5ad.genes for h5ad in found], notes), strict=True):
         yield from canonical_blocks(matrix_blocks(h5ad), h5ad.obs, genes, str(h5ad.path), space, notes)
 
 
-def open_h5ad(path: Path, keys: Keys, space: str, notes: list[str], *, whole: bool = True) -> H5ad:
+def open_h5ad(path: Path | InMemory, keys: Keys, space: str, notes: list[str], *, whole: bool = True) -> H5ad:
     """Read the labels and gene names; raises as `read_h5ads`.
 
     `whole` says whether the file is a whole data set, which has controls in every context and cells of different names.
     """
-    with opened(path) as handle:
+    with elements_of(path) as elements:
         wanted = (keys.perturbation, keys.context, keys.batch, keys.arm, keys.dose)
-        obs = _frame(handle, "obs", path, [c for c in wanted if c])
+        obs = elements.table("obs", [c for c in wanted if c])
         place = "raw/var" if keys.layer == "raw" else "var"
-        var = _frame(handle, place, path, [c for c in (keys.genes, keys.gene_ids) if c and c != INDEX])
-        matrix_of(handle, keys.layer, path)
-        notes += _other_matrices(handle, keys.layer, space, path)
+        var = elements.table(place, [c for c in (keys.genes, keys.gene_ids) if c and c != INDEX])
+        elements.matrix(keys.layer)
+        notes += _other_matrices(elements, keys.layer, space, path)
     given = obs[keys.perturbation]
     if whole and isinstance(given.dtype, pd.CategoricalDtype):
         tell_missing(given.cat.categories.astype(str), given.astype(str), path.name, notes)
@@ -158,8 +156,8 @@ def open_h5ad(path: Path, keys: Keys, space: str, notes: list[str], *, whole: bo
 
 def matrix_blocks(h5ad: H5ad) -> Iterator[sp.csr_matrix]:
     """Read the rows in use, float32 CSR [cell, source column], block by block."""
-    with opened(h5ad.path) as handle:
-        matrix = matrix_of(handle, h5ad.layer, h5ad.path)
+    with elements_of(h5ad.path) as elements:
+        matrix = elements.matrix(h5ad.layer)
         n_cells, n_genes = matrix.shape
         if matrix.layout == "csc":
             rows = np.full(n_cells, -1, dtype=np.int64)
@@ -175,63 +173,38 @@ def matrix_blocks(h5ad: H5ad) -> Iterator[sp.csr_matrix]:
                 yield matrix.rows(start, min(start + step, n_cells))[h5ad.positions[low:high] - start]
 
 
-def tell_h5ad_space(path: Path, layer: str = "X") -> tuple[Space, str]:
+def tell_h5ad_space(path: Path | InMemory, layer: str = "X") -> tuple[Space, str]:
     """Find what a matrix of an h5ad holds, and say why; see `value_space.tell_space`."""
-    with opened(path) as handle:
-        return tell_space(matrix_of(handle, layer, path), str(path), _base_of(handle))
-
-
-def _base_of(handle: h5py.File) -> float | None:
-    """Return the base that scanpy's `log1p` noted, e where it noted only that it was called, or None."""
-    if "uns/log1p" not in handle:
-        return None
-    noted = handle["uns/log1p"]
-    base = noted["base"][()] if isinstance(noted, h5py.Group) and "base" in noted else None
-    return float(base) if isinstance(base, (int, float, np.number)) else np.e
+    with elements_of(path) as elements:
+        return tell_space(elements.matrix(layer), str(path), elements.base())
 
 
 def hints(h5ad: H5ad, keys: Keys, options: Sequence[str] = OPTIONS) -> list[str]:
     """Note which of some options a user may have meant to give, and perturbed genes that are not among the genes; see `hints`."""
-    with opened(h5ad.path) as handle:
+    with elements_of(h5ad.path) as elements:
         taken = {keys.perturbation, keys.context, keys.batch, keys.dose, keys.arm}
-        columns = ((n, v.iloc[h5ad.positions]) for n, v in _readable(handle, "obs", h5ad.path) if n not in taken)
+        columns = ((n, v.iloc[h5ad.positions]) for n, v in elements.columns("obs") if n not in taken)
         missing = [
             o for o, c in zip(OPTIONS, (keys.context, keys.batch, keys.dose), strict=True) if not c and o in options
         ]
         notes = suggest_keys(h5ad.path.name, h5ad.obs, columns, missing)
         if keys.labelling.genes:
-            names = _readable(handle, "raw/var" if keys.layer == "raw" else "var", h5ad.path)
+            names = elements.columns("raw/var" if keys.layer == "raw" else "var")
             known_names = h5ad.obs["perturbation"].cat.categories
             others = ((n, v) for n, v in names if n != keys.genes)
             notes += tell_unmeasured(h5ad.path.name, known_names, h5ad.genes.names, others)
     return notes
 
 
-def _readable(handle: h5py.File, place: str, path: Path) -> Iterator[tuple[str, pd.Series]]:
-    """Read the columns of a table one by one, leaving out what cannot be read."""
-    table = handle[place]
-    if not isinstance(table, h5py.Group) or "__categories" in table:
-        frame = _frame(handle, place, path, [])
-        yield from ((str(name), frame[name]) for name in frame)
-        return
-    for name in (str(c) for c in table.attrs.get("column-order", ())):
-        try:
-            frame = _frame(handle, place, path, [name])
-        except DataError:
-            continue
-        yield name, frame[name]
-
-
-def _other_matrices(handle: h5py.File, layer: str, space: str, path: Path) -> list[str]:
+def _other_matrices(elements: Elements, layer: str, space: str, path: Path | InMemory) -> list[str]:
     """Note matrices of whole numbers beside the one that is read, where that one does not hold counts."""
     if space == "counts":
         return []
-    places = [*(("raw", "raw/X"),), *((name, f"layers/{name}") for name in handle.get("layers", ()))]
     found = []
-    for name, place in places:
-        if place in handle and name != layer:
-            element = handle[place]["data"] if isinstance(handle[place], h5py.Group) else handle[place]
-            sample = np.asarray(element[:LOOK] if element.ndim == 1 else element[:8])
+    for name in elements.matrices():
+        if name not in ("X", layer):
+            values = elements.stored(name).values
+            sample = np.asarray(values[:LOOK] if values.ndim == 1 else values[:8])
             if sample.size and sample.dtype.kind in "fiu" and np.array_equal(sample, np.rint(sample)) and sample.any():
                 found.append(
                     f"{path.name}: '{name}' looks like counts, and {layer} is read; use --layer {name} for counts."
@@ -251,68 +224,6 @@ def _without_gaps(h5ad: H5ad, notes: list[str]) -> H5ad:
             f"{h5ad.path.name}: {len(lost)} genes are NaN or infinite in some cells and are left out: {', '.join(lost[:8])}."
         )
     return replace(h5ad, genes=genes)
-
-
-def matrix_of(handle: h5py.File, layer: str, path: Path) -> StoredMatrix:
-    """Find a matrix of an open h5ad: "X", "raw", or a layer."""
-    place = {"X": "X", "raw": "raw/X"}.get(layer, f"layers/{layer}")
-    if place not in handle:
-        if isinstance(handle.get("matrix"), h5py.Group):
-            raise DataError(
-                f"{path} is a 10x file; expected h5ad. Make one with scanpy.read_10x_h5(FILE).write_h5ad(FILE)."
-            )
-        has = [*(p for p in ("X", "raw") if p in handle), *handle.get("layers", ())]
-        raise DataError(f"{path} has no matrix '{layer}'; it has {', '.join(has) or 'none'}. Name one with --layer.")
-    matrix = StoredMatrix(handle[place], str(path))
-    expected = _length(handle, "obs"), _length(handle, "raw/var" if layer == "raw" else "var")
-    if matrix.shape != expected:
-        turned = " It is transposed: expected cell × gene." if matrix.shape == expected[::-1] else ""
-        raise DataError(f"{path}: {layer} is {matrix.shape}, but obs × var is {expected}.{turned}")
-    return matrix
-
-
-def _length(handle: h5py.File, name: str) -> int:
-    """Number of rows of a table: of its index, or of the compound array that AnnData wrote before 0.7."""
-    table = handle[name]
-    return len(table[str(table.attrs.get("_index", "_index"))] if isinstance(table, h5py.Group) else table)
-
-
-def _frame(handle: h5py.File, name: str, path: Path, wanted: Sequence[str]) -> pd.DataFrame:
-    """Read some columns of a table and its index; other columns, which may be unreadable here, are not touched."""
-    if name not in handle:
-        raise DataError(f"{path} has no {name}; is this an h5ad?")
-    table, what = handle[name], f"{path}: {name}"
-    with readable(path), warnings.catch_warnings():  # warnings are on the layouts of AnnData before 0.8
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.simplefilter("ignore", PendingDeprecationWarning)
-        if isinstance(table, h5py.Group) and "__categories" not in table:
-            check_columns([str(c) for c in table.attrs.get("column-order", ())], wanted, what)
-            index = pd.Index(_element(table, str(table.attrs.get("_index", "_index")), what))
-            return pd.DataFrame(index=index).assign(**{c: _of_rows(_element(table, c, what), index, c) for c in wanted})
-        if isinstance(table, h5py.Group):
-            frame: pd.DataFrame = read_elem(table)
-        else:
-            old = read_h5ad(path, backed="r")
-            frame = (old.raw.var if name == "raw/var" else getattr(old, name)).copy()
-            old.file.close()
-    check_columns([str(c) for c in frame.columns], wanted, what)
-    return frame
-
-
-def _element(table: h5py.Group, name: str, source: str) -> Any:
-    try:
-        return read_elem(table[name])
-    except Exception as error:
-        raise DataError(
-            f"{source} column '{name}' cannot be read by this anndata ({error}). Write it again as text."
-        ) from error
-
-
-def _of_rows(column: Any, index: pd.Index, name: str) -> Any:
-    """Return a column; raises `ValueError` unless it has one value for each row."""
-    if np.shape(column) != (len(index),):
-        raise ValueError(f"column '{name}' has shape {np.shape(column)}, and the index {len(index)} names")
-    return column
 
 
 def _column(var: pd.DataFrame, name: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The matrix of an h5ad on disk: dense, CSR or CSC, of any AnnData version, checked before anything is computed from it."""
+"""The matrix of an h5ad on disk or an AnnData in memory: dense, CSR or CSC, checked before anything is computed from it."""
 
 from __future__ import annotations
 
@@ -62,19 +62,24 @@ def _text(value: Any) -> str:
 
 @dataclass(frozen=True)
 class StoredMatrix:
-    """A matrix [cell, gene] of an open h5ad; rows are float32 CSR, entries of one cell and gene are summed."""
+    """A matrix [cell, gene]; rows are read as float32 CSR, in which entries of one cell and gene are summed."""
 
-    element: h5py.Group | h5py.Dataset
+    element: Any
+    """Group or data set of an open h5ad; or a NumPy array or a SciPy matrix in CSR or CSC, which is not changed."""
     source: str
     """The file, for messages."""
 
     @property
     def layout(self) -> str:
         """ "dense", "csr" or "csc"."""
-        if isinstance(self.element, h5py.Dataset):
+        if isinstance(self.element, h5py.Dataset | np.ndarray):
             return "dense"
-        attributes = self.element.attrs
-        written = _text(attributes.get("h5sparse_format", attributes.get("encoding-type", ""))).removesuffix("_matrix")
+        if sp.issparse(self.element):
+            written = self.element.format
+        else:
+            attributes = self.element.attrs
+            written = _text(attributes.get("h5sparse_format", attributes.get("encoding-type", "")))
+            written = written.removesuffix("_matrix")
         if written not in ("csr", "csc"):
             raise DataError(f"{self.source}: the matrix is stored as '{written}'; expected dense, csr or csc.")
         return written
@@ -82,27 +87,40 @@ class StoredMatrix:
     @cached_property
     def shape(self) -> tuple[int, int]:
         """Number of cells and of genes."""
-        attributes = self.element.attrs
-        shape = (
-            attributes.get("h5sparse_shape", attributes.get("shape")) if self.layout != "dense" else self.element.shape
-        )
+        shape = getattr(self.element, "shape", None)  # a group has none
+        if self.layout != "dense" and shape is None:
+            attributes = self.element.attrs
+            shape = attributes.get("h5sparse_shape", attributes.get("shape"))
         if shape is None or len(shape) != 2 or min(shape) < 0:
             raise DataError(f"{self.source}: the matrix has shape {shape}; expected cells × genes.")
         return int(shape[0]), int(shape[1])
 
     @property
+    def in_memory(self) -> bool:
+        """Whether it is no file's."""
+        return isinstance(self.element, np.ndarray) or sp.issparse(self.element)
+
+    @property
+    def values(self) -> Any:
+        """Values as stored: [cell, gene] of a dense matrix, else those of the entries."""
+        return self.element if self.layout == "dense" else self._part("data")
+
+    @property
     def nbytes(self) -> int:
         """Size of the values and indices, as stored."""
-        sparse = self.layout != "dense"
-        parts = [self.element["data"], self.element["indices"]] if sparse else [self.element]
+        parts = [self.values] if self.layout == "dense" else [self.values, self._part("indices")]
         return sum(part.size * part.dtype.itemsize for part in parts)
+
+    def _part(self, name: str) -> Any:
+        """Return `data`, `indices` or `indptr` of a sparse matrix."""
+        return getattr(self.element, name) if self.in_memory else self.element[name]
 
     @cached_property
     def ends(self) -> np.ndarray:
         """`indptr` of a sparse matrix; raises `DataError` where it does not fit the entries."""
-        ends = self.element["indptr"][:]
+        ends = self._part("indptr")[:]
         n_major = self.shape[0] if self.layout == "csr" else self.shape[1]
-        entries = {name: self.element[name].shape for name in ("data", "indices")}
+        entries = {name: self._part(name).shape for name in ("data", "indices")}
         whole = (
             ends.dtype.kind in "iu" and len(ends) == n_major + 1 and ends[0] == 0 and bool((np.diff(ends) >= 0).all())
         )
@@ -115,7 +133,7 @@ class StoredMatrix:
 
     def entries(self, low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
         """Read values (float32) and checked minor indices of some entries."""
-        data, indices = self.element["data"][low:high], self.element["indices"][low:high]
+        data, indices = self._part("data")[low:high], self._part("indices")[low:high]
         if data.dtype.kind not in "fiub":
             raise DataError(f"{self.source}: the values are of type {data.dtype}; expected numbers.")
         n_minor = self.shape[1] if self.layout == "csr" else self.shape[0]
@@ -144,12 +162,13 @@ class StoredMatrix:
             yield cells, np.searchsorted(self.ends, np.arange(low, high), side="right") - 1, data
 
     def load(self) -> sp.csr_matrix | np.ndarray:
-        """Read the whole matrix: CSR, or dense where it is stored so."""
+        """Read the whole matrix: CSR, or dense where it is stored so; not to be changed, since it may be the one in memory."""
         if self.layout == "dense":
             self.rows(0, 0)
-            return self.element[:].astype(np.float32)
+            return np.asarray(self.element[:]).astype(np.float32, copy=False)
         if self.layout == "csr":
-            return self.rows(0, self.shape[0])
+            ready = self.in_memory and self.element.dtype == np.float32 and self.element.has_canonical_format
+            return sp.csr_matrix(self.element) if ready else self.rows(0, self.shape[0])
         data, cells = self.entries(0, int(self.ends[-1]))
         return _canonical(sp.csc_matrix((data, cells, self.ends), shape=self.shape).tocsr())
 

@@ -108,7 +108,9 @@ def verify(source: Source, data_dir: Path | None = None) -> list[Finding]:
 
 
 def store_folder(source: Source, found: Mapping[str, Found]) -> Path:
-    """Name the folder of a store by all that decides its content: files, card, code, format."""
+    """Name the folder of a store, in the cache by all that decides its content: files, card, code, format."""
+    if source.store:
+        return source.store
     parts = [str(VERSION), source.code, *(f"{key}={found[key].sha256}" for key in sorted(found))]
     key = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
     return cache_dir() / "cells" / f"{source.card.name}-{key[:16]}"

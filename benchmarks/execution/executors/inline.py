@@ -24,6 +24,8 @@ from benchmarks.execution.plan import Plan, RunSpec
 class Inline(Executor):
     """See the module."""
 
+    here = True
+
     def __init__(self, plan: Plan, folder: Path, execution: Execution) -> None:
         if execution.timeout:
             raise BenchmarkError(

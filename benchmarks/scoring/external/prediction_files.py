@@ -14,10 +14,10 @@ import scipy.sparse as sp
 
 from benchmarks.contract import CONTROL, Prediction
 from benchmarks.data.expression_space import convert
+from benchmarks.data.readers.elements import InMemory, elements_of
 from benchmarks.data.readers.gene_columns import GeneMap, match_genes
-from benchmarks.data.readers.h5ad import H5ad, Keys, matrix_of, open_h5ad, tell_h5ad_space
+from benchmarks.data.readers.h5ad import H5ad, Keys, open_h5ad, tell_h5ad_space
 from benchmarks.data.readers.labels import likely
-from benchmarks.data.readers.stored_matrix import opened
 from benchmarks.data.readers.value_space import ASSUMED
 from benchmarks.data.row_hashes import table_hashes
 from benchmarks.data.schema import Space, check_values
@@ -58,8 +58,8 @@ class LazyRows:
         if self.values is not None:
             x = sp.csr_matrix(self.values[rows])
         else:
-            with opened(self.file.path) as handle:
-                x = matrix_of(handle, self.file.layer, self.file.path)[rows]
+            with elements_of(self.file.path) as elements:
+                x = elements.matrix(self.file.layer)[rows]
         x = self.genes.apply(x)
         check_values(x, source, self.space, predicted=self.predicted)
         # counts are scaled over the genes that are compared, because files with different genes have different totals
@@ -125,8 +125,8 @@ class CellFile:
         return self
 
 
-def read_cells(path: Path, keys: Keys, space: Space | None = None, *, predicted: bool = False) -> CellFile:
-    """Open an h5ad file [cell, gene]; its values are loaded as stored, sparse or dense, where they fit (`IN_MEMORY`).
+def read_cells(path: Path | InMemory, keys: Keys, space: Space | None = None, *, predicted: bool = False) -> CellFile:
+    """Open an h5ad file, or an AnnData in memory [cell, gene]; values are loaded as stored where they fit (`IN_MEMORY`).
 
     Parameters
     ----------
@@ -145,9 +145,9 @@ def read_cells(path: Path, keys: Keys, space: Space | None = None, *, predicted:
     told, why = (space, "given with --space") if space else tell_h5ad_space(path, keys.layer)
     notes: list[str] = []
     file = open_h5ad(path, keys, told, notes, whole=False)
-    with opened(path) as handle:
-        matrix = matrix_of(handle, keys.layer, path)
-        values = matrix.load() if matrix.nbytes <= IN_MEMORY else None
+    with elements_of(path) as elements:
+        matrix = elements.matrix(keys.layer)
+        values = matrix.load() if matrix.in_memory or matrix.nbytes <= IN_MEMORY else None
     genes = np.arange(len(file.genes.names))
     rows = LazyRows(file, values, file.genes, genes, told, predicted)
     return CellFile(path.name, file.obs, file.genes.names, rows, why, tuple(notes))

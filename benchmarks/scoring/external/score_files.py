@@ -7,19 +7,22 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-import reports
 from baselines.shared.moved_cells import CellsToMove
 from benchmarks.contract import CONTROL, Direction, Prediction
 from benchmarks.data.download import sha256_of
+from benchmarks.data.readers.elements import InMemory
 from benchmarks.data.readers.h5ad import Keys, hints
 from benchmarks.data.readers.labels import Labelling
+from benchmarks.data.row_hashes import row_hashes
 from benchmarks.data.schema import Space
 from benchmarks.data.store import atomic_files
+from benchmarks.data.store.content_hash import ContentHash
 from benchmarks.data.store.folder_digests import write_sums
 from benchmarks.errors import ContractError, DataError
 from benchmarks.scoring.cell_sets import mean_profile, take
@@ -27,6 +30,7 @@ from benchmarks.scoring.evaluate import condition_facts, metric_table, score_row
 from benchmarks.scoring.external import prediction_files
 from benchmarks.scoring.external.prediction_files import CellFile, predict_from, read_cells
 from benchmarks.scoring.references import REFERENCES, Calibration, calibrate, few
+from benchmarks.scoring.result_folder import write_results
 from benchmarks.scoring.scored_fold import ScoredFold, Start, scored_fold_of
 from benchmarks.scoring.scored_set import Block, BlockedFold, Profiles, ScoredSet, scratch
 from benchmarks.scoring.summaries import PredictionSummary, summarise_cells, summarise_predictions
@@ -34,17 +38,22 @@ from benchmarks.scoring.training_summary import summarise_training
 from benchmarks.tasks.splits import Split
 from reports.tables import COST_COLUMNS, GROUP, SCORE_COLUMNS
 
+GENES, STARTS = ("all", "shared"), ("", "truth", "prediction")
+SOURCES: tuple[Literal["real", "simulated"], ...] = ("real", "simulated")
+"""Values of the fields of `ScoringRequest`."""
 TAKEN = {"no_change", "train_mean", *REFERENCES}
-"""Names that no prediction file may have."""
+"""Names that no prediction may have."""
 
 
 @dataclass(frozen=True)
 class ScoringRequest:
     """What is to be scored, and how."""
 
-    predictions: tuple[Path, ...]
-    truth: Path
-    train: Path | None = None
+    predictions: tuple[Path | InMemory, ...]
+    truth: Path | InMemory
+    train: Path | InMemory | None = None
+    names: tuple[str, ...] = ()
+    """What the predictions are called; empty: as their files."""
     keys: Keys = field(default_factory=lambda: Keys("perturbation", labelling=Labelling("+")))
     """Where the labels and gene names are, in all files."""
     space: Space | None = None
@@ -76,13 +85,24 @@ class Scored:
     metrics: pd.DataFrame | None = None
     """The metrics, as metrics.csv; None: those of this project."""
 
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Tables of a results folder, by name."""
+        costs = pd.DataFrame(columns=list(COST_COLUMNS))
+        found = {"scores": self.scores, "conditions": self.conditions, "controls": self.controls, "costs": costs}
+        metrics = metric_table() if self.metrics is None else self.metrics
+        return found | {"metrics": metrics} | ({} if self.planted is None else {"planted": self.planted})
+
 
 def score_files(request: ScoringRequest) -> Scored:
-    """Score prediction files against a truth file; raises `DataError` for files that cannot be compared, with what to do."""
-    names = [p.stem for p in request.predictions]
-    if len(set(names)) < len(names) or TAKEN & set(names):
+    """Score predictions against true cells; raises `DataError` for what cannot be compared, with what to do."""
+    names = request.names or tuple(p.stem for p in request.predictions)
+    if not names:
+        raise DataError("There is no prediction to score; give at least one.")
+    if len(set(names)) < len(names) or TAKEN & set(names) or not all(names):
         raise DataError(
-            f"Prediction files are named {', '.join(names)}; give each a name of its own, none of {', '.join(sorted(TAKEN))}."
+            f"Predictions are named {', '.join(map(repr, names))}; give each a name of its own, none of "
+            f"{', '.join(sorted(TAKEN))}."
         )
     if request.start == "prediction" and request.direction != "n2p":
         raise DataError("--start prediction needs --direction n2p: in p2n a prediction starts from perturbed cells.")
@@ -125,15 +145,8 @@ def score_files(request: ScoringRequest) -> Scored:
 
 def write(scored: Scored, folder: Path, *, figures: bool = True) -> None:
     """Write tables, page and figures; raises `StoreError` if they cannot be written."""
-    for name in ("scores", "conditions", "controls", "planted"):
-        if (table := getattr(scored, name)) is not None:
-            atomic_files.write_csv(table, folder / f"{name}.csv")
-    atomic_files.write_csv(pd.DataFrame(columns=list(COST_COLUMNS)), folder / "costs.csv")
-    metrics = metric_table() if scored.metrics is None else scored.metrics
-    atomic_files.write_csv(metrics, folder / "metrics.csv")
-    atomic_files.write_json(folder / "notes.json", list(scored.notes))
     atomic_files.write_json(folder / "manifest.json", dict(scored.manifest))
-    reports.write_reports(folder, figures=figures)
+    write_results(folder, scored.tables, scored.notes, figures=figures)
     write_sums(folder)
 
 
@@ -258,7 +271,7 @@ def _notes(fold: ScoredFold, files: Sequence[CellFile], request: ScoringRequest)
 def _manifest(request: ScoringRequest, *files: CellFile) -> dict[str, object]:
     paths = (request.truth, *request.predictions, *([request.train] if request.train else []))
     described = [
-        {"path": str(path), "sha256": sha256_of(path), "values": file.X.space, "why": file.why}
+        {**_origin(path, file), "values": file.X.space, "why": file.why}
         for path, file in zip(paths, files, strict=True)
     ]
     return {
@@ -267,6 +280,14 @@ def _manifest(request: ScoringRequest, *files: CellFile) -> dict[str, object]:
         **{name: getattr(request, name) for name in ("direction", "genes", "start", "source", "calibrate", "seed")},
         "version": version("cycseq-bench"),
     }
+
+
+def _origin(path: Path | InMemory, file: CellFile) -> dict[str, str]:
+    """Say where cells are from, with the sha256 of the file; of cells in memory with a hash of values, labels and genes."""
+    if isinstance(path, Path):
+        return {"path": str(path), "sha256": sha256_of(path)}
+    digest = ContentHash().finish(row_hashes(file.X.values), file.obs, file.X.genes.names)
+    return {"in_memory": path.name, "digest": digest}
 
 
 def _roles(truth: CellFile, split: Split) -> pd.DataFrame:

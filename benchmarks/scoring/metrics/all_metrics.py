@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import Any
 
 from benchmarks.errors import UnknownName
 from benchmarks.scoring import metrics
@@ -22,6 +23,12 @@ def list_metrics() -> tuple[Metric, ...]:
 
 
 METRICS = list_metrics()
+
+
+def metric_rows() -> list[dict[str, Any]]:
+    """List all metrics as rows of metrics.csv."""
+    columns = ("family", "best", "higher_is_better", "scored", "undefined", "summary", "source")
+    return [{"metric": m.name} | {column: getattr(m, column) for column in columns} for m in METRICS]
 
 
 def find_metric(name: str) -> Metric:

@@ -1,4 +1,4 @@
-"""Child processes start whatever the temporary folder is called."""
+"""Child processes start whatever the temporary folder is called, and do not run the program again."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 START = """
+import sys
+from multiprocessing.connection import Connection
 from benchmarks.child_processes import start_child
 
-def answer(connection):
-    connection.send("here")
-
-if __name__ == "__main__":
-    connection, process = start_child(answer)
-    print(connection.recv())
-    process.join()
+connection, process = start_child(Connection.send, "here")
+print(connection.recv())
+process.join()
+assert sys.modules["__main__"].__dict__ is globals()
 """
+"""A program without a guard for its own children."""
 
 
 @pytest.mark.parametrize("length", [0, 75, 76, 90, 200])

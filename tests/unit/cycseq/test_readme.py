@@ -10,8 +10,15 @@ from pathlib import Path
 import pytest
 
 README = Path(__file__).parents[3] / "cycseq" / "README.md"
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
 PRINTED = "# → "
+
+
+def python_blocks(page: Path) -> list[str]:
+    """The blocks of Python of a page."""
+    return re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+BLOCKS = python_blocks(README)
 
 
 def expected(block: str) -> list[str]:
@@ -19,11 +26,11 @@ def expected(block: str) -> list[str]:
     return [line.removeprefix(PRINTED) for line in block.splitlines() if line.startswith(PRINTED)]
 
 
-def printed(block: str, names: dict[str, object]) -> list[str]:
+def printed(block: str, names: dict[str, object], page: Path = README) -> list[str]:
     """What it does print; `names` are the variables of the blocks before, and of this one afterwards."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        exec(compile(block, str(README), "exec"), names)
+        exec(compile(block, str(page), "exec"), names)
     return out.getvalue().splitlines()
 
 
