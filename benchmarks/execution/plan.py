@@ -147,8 +147,8 @@ class Plan:
         place = folder / "training" / f"{fold.protocol}-fold{fold.fold}-{content_key(contents)[:16]}"
         check_unchanged(place / ABOUT)
 
-        def make() -> FoldStatistics:
-            return fold_statistics(self.cells_of(fold, folder) if cells is None else cells, fold.train, seed)
+        def make(new: Path) -> FoldStatistics:
+            return fold_statistics(self.cells_of(fold, folder) if cells is None else cells, fold.train, seed, new)
 
         return kept_statistics(place, make)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -32,6 +32,10 @@ MAPPED = ("mean", "joined_mean", "variance")
 """Arrays that are kept in a file each, which is mapped into memory."""
 ABOUT = "about.npz"
 """All else, and the digests of these files."""
+PART_BYTES = 256 << 20
+"""Bytes that the moments of the conditions take that are computed at a time."""
+BYTES_PER_VALUE = 48
+"""Bytes of them for each condition and gene."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,10 @@ def halve(labels: pd.DataFrame, seed: int) -> np.ndarray:
     return halves
 
 
-def fold_statistics(cells: CellTable, train: Index, seed: int) -> FoldStatistics:
-    """Compute the moments of every training condition in one pass over the training cells.
+def fold_statistics(cells: CellTable, train: Index, seed: int, folder: Path | None = None) -> FoldStatistics:
+    """Compute the moments of every training condition in one pass over the training cells, some conditions at a time.
 
-    Memory depends on the number of conditions and genes, and not on the number of cells.
+    Memory depends on the number of conditions and genes, and not on the number of cells; with a folder on neither.
 
     Parameters
     ----------
@@ -77,26 +81,60 @@ def fold_statistics(cells: CellTable, train: Index, seed: int) -> FoldStatistics
         Positions of the training cells, ascending.
     seed
         Divides the cells into halves.
+    folder
+        Empty folder for the arrays, one file each, which are mapped; None: they are in memory.
     """
     labels = labels_of(cells.obs.iloc[train])
     conditions = labels.groupby(list(LEVELS), sort=True)
-    number, n_genes = conditions.ngroup().to_numpy(), len(cells.var_names)
+    number, n_genes, k = conditions.ngroup().to_numpy(), len(cells.var_names), conditions.ngroups
     halves = halve(labels, seed)
-    n = np.stack([np.bincount(number[halves == half], minlength=conditions.ngroups) for half in (0, 1)])
-    group = halves * n.shape[1] + number
-    filled = np.zeros((n.size, n_genes), dtype=np.int32)
-    mean, squares = np.zeros((n.size, n_genes)), np.zeros((n.size, n_genes))
-    for positions, x in blocks(cells, train):
+    n = np.stack([np.bincount(number[halves == half], minlength=k) for half in (0, 1)])
+    shapes = {"mean": (2, k, n_genes), "joined_mean": (k, n_genes), "variance": (k, n_genes)}
+    arrays = {name: _new(folder, name, shape) for name, shape in shapes.items()}
+    order, ends = np.argsort(number, kind="stable"), np.cumsum(np.bincount(number, minlength=k))
+    step, n_values = max(1, PART_BYTES // (BYTES_PER_VALUE * n_genes)), 0
+    for first in range(0, k, step):
+        some = slice(first, min(first + step, k))
+        rows = np.sort(order[ends[first] - n[:, first].sum() : ends[some.stop - 1]])
+        group = halves[rows] * (some.stop - first) + number[rows] - first
+        mean, squares, filled = _moments(cells, train[rows], group, n[:, some])
+        n_values += filled
+        for name, values in (
+            ("mean", mean),
+            *zip(("joined_mean", "variance"), _join(n[:, some], mean, squares), strict=True),
+        ):
+            _put(folder, arrays, name, some, values)
+    return FoldStatistics(conditions.size().index.to_frame(index=False), n, **arrays, n_values=n_values)
+
+
+def _moments(
+    cells: CellTable, positions: Index, group: np.ndarray, n: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Mean and squared deviations [half, condition, gene] of cells in groups, `n` [half, condition] each; and their stored values."""
+    filled = np.zeros((n.size, len(cells.var_names)), dtype=np.int32)
+    mean, squares = np.zeros(filled.shape), np.zeros(filled.shape)
+    for some, x in blocks(cells, positions):
         if not x.has_canonical_format:
             x.sum_duplicates()
-        own = group[np.searchsorted(train, positions)]
-        _add(x.data, x.indices, x.indptr, own, filled, mean, squares)
+        _add(x.data, x.indices, x.indptr, group[np.searchsorted(positions, some)], filled, mean, squares)
     _add_zeros(n.ravel(), filled, mean, squares)
-    n_values = int(filled.sum(dtype=np.int64))
-    del filled
-    mean, squares = (values.reshape(*n.shape, n_genes) for values in (mean, squares))
-    table = conditions.size().index.to_frame(index=False)
-    return FoldStatistics(table, n, mean, *_join(n, mean, squares), n_values)
+    shape = *n.shape, filled.shape[1]
+    return mean.reshape(shape), squares.reshape(shape), int(filled.sum(dtype=np.int64))
+
+
+def _new(folder: Path | None, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Make an array, in memory or mapped from a file of its own."""
+    if folder is None:
+        return np.empty(shape)
+    return np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float64, shape)
+
+
+def _put(
+    folder: Path | None, arrays: Mapping[str, np.ndarray], name: str, conditions: slice, values: np.ndarray
+) -> None:
+    """Write the values of some conditions; pages of a file are mapped only as long, so that they are not memory of this process."""
+    array = arrays[name] if folder is None else np.load(folder / f"{name}.npy", mmap_mode="r+")
+    array[..., conditions, :] = values
 
 
 def _join(n: np.ndarray, mean: np.ndarray, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -109,10 +147,10 @@ def _join(n: np.ndarray, mean: np.ndarray, squares: np.ndarray) -> tuple[np.ndar
     return joined, variance
 
 
-def kept_statistics(folder: Path, make: Callable[[], FoldStatistics]) -> FoldStatistics:
+def kept_statistics(folder: Path, make: Callable[[Path], FoldStatistics]) -> FoldStatistics:
     """Read the statistics kept in a folder, its arrays mapped; where there is none, or it is damaged, make and keep them.
 
-    One process at a time makes them, the others wait for it. Raises `StoreError` if the disk refuses.
+    `make` is given a folder to make them in, see `fold_statistics`. One process at a time makes them, the others wait for it. Raises `StoreError` if the disk refuses.
     """
     there = folder.is_dir()
     try:
@@ -121,15 +159,12 @@ def kept_statistics(folder: Path, make: Callable[[], FoldStatistics]) -> FoldSta
         if there:
             shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    make_once(folder, lambda new: _write(new, make()), remedy=RESUME)
+    make_once(folder, lambda new: _write(new, make(new)), remedy=RESUME)
     return _read(folder)
 
 
 def _write(folder: Path, found: FoldStatistics) -> None:
-    digests = {}
-    for name in MAPPED:
-        np.save(folder / f"{name}.npy", getattr(found, name))
-        digests[name] = _digest(folder / f"{name}.npy")
+    digests = {name: _digest(folder / f"{name}.npy") for name in MAPPED}
     others = {f.name: getattr(found, f.name) for f in fields(found) if f.name not in MAPPED}
     checked_arrays.put(folder / ABOUT, {"digests": digests, "others": others})
 

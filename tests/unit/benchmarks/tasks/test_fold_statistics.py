@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from pathlib import Path
 
 import anndata as ad
 import numpy as np
@@ -77,8 +78,12 @@ def test_statistics_are_those_of_numpy_and_do_not_depend_on_blocks(sizes, n_cell
     found = fold_statistics(InBlocks(cells, sizes), train, seed)
     assert_equal(found, cells, train, seed)
     whole = fold_statistics(cells, train, seed)
-    for name in ("n", "mean", "joined_mean", "variance"):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "PART_BYTES", 3 * module.BYTES_PER_VALUE * cells.n_vars)  # three conditions at a time
+        parts = fold_statistics(InBlocks(cells, sizes), train, seed)
+    for name in ("n", "mean", "joined_mean", "variance", "n_values"):
         np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
 
 
 def test_a_gene_that_does_not_vary_has_no_variance():
@@ -118,9 +123,9 @@ def test_memory_does_not_depend_on_the_number_of_cells():
 def test_statistics_are_made_once_and_kept(tmp_path):
     cells, made = screen(50), []
 
-    def make() -> FoldStatistics:
+    def make(new: Path | None = None) -> FoldStatistics:
         made.append(1)
-        return fold_statistics(cells, np.arange(50), 0)
+        return fold_statistics(cells, np.arange(50), 0, new)
 
     folder = tmp_path / "training" / "fold0"
     first, second = kept_statistics(folder, make), kept_statistics(folder, make)
@@ -139,7 +144,7 @@ def test_damaged_statistics_are_made_again(tmp_path, name, harm):
     cells = screen(50)
     expected = fold_statistics(cells, np.arange(50), 0)
     folder = tmp_path / "fold0"
-    kept_statistics(folder, lambda: expected)
+    kept_statistics(folder, lambda new: fold_statistics(cells, np.arange(50), 0, new))
     path = folder / name
     content = path.read_bytes()
     if harm == "gone":
@@ -149,7 +154,7 @@ def test_damaged_statistics_are_made_again(tmp_path, name, harm):
     else:
         path.write_bytes(content[:-9] + bytes([content[-9] ^ 255]) + content[-8:])
     made = []
-    found = kept_statistics(folder, lambda: made.append(1) or expected)
+    found = kept_statistics(folder, lambda new: made.append(1) or fold_statistics(cells, np.arange(50), 0, new))
     assert made == [1]
     for array in module.MAPPED:
         np.testing.assert_array_equal(getattr(found, array), getattr(expected, array))
