@@ -88,10 +88,15 @@ class Scored:
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
         """Tables of a results folder, by name."""
-        costs = pd.DataFrame(columns=list(COST_COLUMNS))
-        found = {"scores": self.scores, "conditions": self.conditions, "controls": self.controls, "costs": costs}
-        metrics = metric_table() if self.metrics is None else self.metrics
-        return found | {"metrics": metrics} | ({} if self.planted is None else {"planted": self.planted})
+        found = {
+            "scores": self.scores,
+            "planted": self.planted,
+            "conditions": self.conditions,
+            "controls": self.controls,
+            "costs": pd.DataFrame(columns=list(COST_COLUMNS)),
+            "metrics": metric_table() if self.metrics is None else self.metrics,
+        }
+        return {name: table for name, table in found.items() if table is not None}
 
 
 def score_files(request: ScoringRequest) -> Scored:

@@ -96,7 +96,7 @@ def by_command(files: dict[str, Path], out: Path, *options: str) -> Path:
         catch_exceptions=False,
     )
     assert done.exit_code == 0, done.output
-    (folder,) = out.iterdir()
+    folder = (out / "latest").resolve()
     return folder
 
 
