@@ -1,9 +1,10 @@
 """The result tables a report is made from: their columns, how to read them, and what makes them unusable."""
 
+import csv
 import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,22 @@ METRIC_COLUMNS = ("metric", "family", "best", "higher_is_better", "scored", "und
 PLANTED_COLUMNS = (*GROUP, "fold", "mixture", "share", "context", "perturbation", "metric", "value", "status")
 _COSTS = ("fit_seconds", "predict_seconds", "peak_memory_mb")
 COST_COLUMNS = ("model", "direction", "protocol", "fold", "seed", *_COSTS, "shared_training")
+CONDITION_COLUMNS = (
+    "protocol",
+    "direction",
+    "fold",
+    "context",
+    "perturbation",
+    "dose",
+    "n_truth_cells",
+    "n_significant_genes",
+)
+_CONDITION = ("protocol", "direction", "fold", "context", "perturbation", "dose")
+CHANGE_COLUMNS = (*_CONDITION, "gene", "perturbed", "true")
+"""Of changes.csv: behind them is one column for each model, its name after `PREDICTED`."""
+PREDICTED = "predicted:"
+CELL_COLUMNS = (*_CONDITION, "cells", "model", "unit", "x", "y")
+"""Of umap.csv; `cells` is input, true or predicted."""
 ABILITIES = ("unseen_perturbation", "unseen_context", "combination", "dose")
 """What a model may be able to answer: yes, fallback, ignored, no, or "" for not stated."""
 MODEL_COLUMNS = ("model", "directions", *ABILITIES, "summary", "limits", "source", "licence", "extra")
@@ -59,6 +76,12 @@ class Tables:
     """One row per model, what it is and can do; columns `MODEL_COLUMNS`, may have no row."""
     notes: tuple[str, ...] = ()
     """What a reader must know of the data, in words."""
+    conditions: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(CONDITION_COLUMNS)))
+    """One row per test condition of a fold and direction; columns `CONDITION_COLUMNS` and others, may have no row."""
+    changes: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(CHANGE_COLUMNS)))
+    """Some genes of each condition, their true change and that of each model; columns `CHANGE_COLUMNS`, may have no row."""
+    cells: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(CELL_COLUMNS)))
+    """Places of some cells in a UMAP; columns `CELL_COLUMNS`, may have no row."""
 
 
 def load(folder: Path) -> Tables:
@@ -84,7 +107,26 @@ def load(folder: Path) -> Tables:
         )
     planted = _read_optional(folder / "planted.csv", PLANTED_COLUMNS, ("value", "share", "dose"), _PLANTED_TEXT)
     models = _read_optional(folder / "models.csv", MODEL_COLUMNS)
-    return Tables(scores, metrics, costs, _check_planted(planted, metrics), models, _read_notes(folder / "notes.json"))
+    return Tables(
+        scores,
+        metrics,
+        costs,
+        _check_planted(planted, metrics),
+        models,
+        _read_notes(folder / "notes.json"),
+        _read_optional(folder / "conditions.csv", CONDITION_COLUMNS, ("dose", "n_truth_cells", "n_significant_genes")),
+        _read_changes(folder / "changes.csv"),
+        _read_optional(folder / "umap.csv", CELL_COLUMNS, ("dose", "x", "y"), ("cells", "model", "unit")),
+    )
+
+
+def _read_changes(path: Path) -> pd.DataFrame:
+    """Read changes.csv; without the file it has no row."""
+    if not path.is_file():
+        return pd.DataFrame(columns=list(CHANGE_COLUMNS))
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        models = [name for name in next(csv.reader(file), []) if name.startswith(PREDICTED)]
+    return _read_optional(path, CHANGE_COLUMNS, ("dose", "true", *models), ("context", "perturbation", "gene"))
 
 
 def _read_notes(path: Path) -> tuple[str, ...]:
@@ -104,7 +146,7 @@ def _read_notes(path: Path) -> tuple[str, ...]:
 def _read_optional(
     path: Path, columns: tuple[str, ...], numbers: tuple[str, ...] = (), words: tuple[str, ...] = ()
 ) -> pd.DataFrame:
-    """Read a table that external scoring does not have; without the file it has no row."""
+    """Read a table that not every results folder has; without the file it has no row."""
     if not path.is_file():
         return pd.DataFrame(columns=list(columns))
     return _require(read_table(path, numbers, words), columns, path.name)

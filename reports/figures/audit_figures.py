@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from scipy.optimize import isotonic_regression
 
+from reports.colours import model_colours
 from reports.figures import style
 from reports.formatting import file_name, number
 from reports.stats.audits import TASK
@@ -27,7 +28,7 @@ def draw_protocols(table: pd.DataFrame, folder: Path) -> list[Path]:
         protocol = str(own["honest_protocol"].iloc[0])
         metrics = [metric for metric in _SHOWN if metric in set(own["metric"])]
         figure, panels = style.row_of_panels(len(metrics), 5.2)
-        colours = style.model_colours(own["model"])
+        colours = model_colours(own["model"])
         for axes, metric in zip(panels, metrics, strict=True):
             _draw_slopes(axes, own[own["metric"] == metric], colours)
             axes.set_xticks([0, 1], [f"{protocol}\n(held out)", "resampled\n(LEAKY: trained on)"])
@@ -100,7 +101,7 @@ def draw_integrations(table: pd.DataFrame, folder: Path) -> list[Path]:
         left = own.drop_duplicates("method").set_index("method")["effect_left"]
         words = [f"{m.replace('_', ' ')}\neffect left: {100 * share:.0f} %" for m, share in left.items()]
         shown = _models(own)
-        colours = style.model_colours(shown["model"])
+        colours = model_colours(shown["model"])
         figure, panels = style.row_of_panels(len(_SHOWN), 4.8)
         for axes, metric in zip(panels, _SHOWN, strict=True):
             means = shown[shown["metric"] == metric].pivot(index="method", columns="model", values="mean")

@@ -9,6 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from reports.colours import REFERENCE, model_colours
 from reports.figures import style
 from reports.figures.enrichment_figure import ENRICHMENT_KEYS
 from reports.formatting import file_name
@@ -108,7 +109,7 @@ def _draw_shares(neighbours: pd.DataFrame) -> Figure:
     table = table.assign(mean=100 * table["share"], low=100 * table["low"], high=100 * table["high"])
     order = table[table["model"] != REAL].groupby("model")["share"].mean().sort_values(ascending=False)
     models = [*order.index, *([REAL] if REAL in set(table["model"]) else [])]
-    colours = style.model_colours(order.index) | {REAL: style.REFERENCE}
+    colours = model_colours(order.index) | {REAL: REFERENCE}
     doses = sorted(set(table["dose"]))
     figure, panels = style.row_of_panels(len(doses), 1.8 + 0.3 * len(models), sharey=True, sharex=True)
     for axes, dose in zip(panels, doses, strict=True):

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from reports.colours import REFERENCE, model_colours
 from reports.figures import style
 from reports.figures.statistics_figures import draw_calibration, draw_ranks, draw_sensitivity
 from reports.formatting import decimals, number, seconds, shorten
@@ -43,7 +44,7 @@ def write_figures(run: RunStatistics, folder: Path) -> dict[str, list[Path]]:
     board = run.leaderboard
     # one condition alone has no interval: its dot is drawn without a bar
     board = board.assign(low=board["low"].fillna(board["mean"]), high=board["high"].fillna(board["mean"]))
-    colours = style.model_colours(board.loc[board["kind"] == "model", "model"])
+    colours = model_colours(board.loc[board["kind"] == "model", "model"])
     paths: dict[str, list[Path]] = {}
     for task, rows in tasks(board):
         scores = {
@@ -103,9 +104,9 @@ def _draw_references(axes: Axes, references: pd.DataFrame, models: pd.DataFrame)
     for row in known.itertuples():
         label = f"{row.model} (reference) {number(row.mean, 2)}"
         line = _REFERENCE_LINES.get(row.model, "-")
-        look: dict[str, Any] = {"color": style.REFERENCE, "linestyle": line, "linewidth": 1.3}
+        look: dict[str, Any] = {"color": REFERENCE, "linestyle": line, "linewidth": 1.3}
         if min(ends) - reach <= row.mean <= max(ends) + reach:
-            axes.axvspan(row.low, row.high, color=style.REFERENCE, alpha=0.10, linewidth=0)
+            axes.axvspan(row.low, row.high, color=REFERENCE, alpha=0.10, linewidth=0)
             axes.axvline(row.mean, label=label, **look)
         else:
             axes.plot([], [], label=f"{label}, off the axis", **look)
@@ -135,7 +136,7 @@ def draw_contexts(task: Task, board: pd.DataFrame) -> Figure:
     look: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach, "fontsize": 8 if small else 9}
     figure.colorbar(style.draw_heatmap(axes, values, texts, **look), ax=axes, label=lead, shrink=0.9)
     if "split_half" in names[1:]:
-        axes.axhline(names.index("split_half") - 0.5, color=style.REFERENCE, linewidth=2)
+        axes.axhline(names.index("split_half") - 0.5, color=REFERENCE, linewidth=2)
     axes.set_yticks(range(len(names)), [f"{name} (reference)" if name == "split_half" else name for name in names])
     if small:
         axes.set_xticks(axes.get_xticks(), values.columns, rotation=40, ha="right", rotation_mode="anchor")
@@ -196,8 +197,8 @@ def draw_time(task: Task, board: pd.DataFrame, costs: pd.DataFrame, colours: Map
     axes.vlines(models["time"], models["low"], models["high"], colors=own_colours, linewidth=1.2)
     axes.scatter(models["time"], models["mean"], s=64, c=own_colours, zorder=2)
     for row in rows[rows["model"] == "split_half"].itertuples():
-        axes.axhspan(row.low, row.high, color=style.REFERENCE, alpha=0.08, linewidth=0)
-        axes.axhline(row.mean, color=style.REFERENCE, linestyle="--", linewidth=1.2, label="split_half (reference)")
+        axes.axhspan(row.low, row.high, color=REFERENCE, alpha=0.08, linewidth=0)
+        axes.axhline(row.mean, color=REFERENCE, linestyle="--", linewidth=1.2, label="split_half (reference)")
     axes.axhline(0, color=style.GREY, linewidth=0.8, zorder=0)
     axes.set_xscale("log")
     axes.set_xlim(_SHORTEST / 2, max(float(models["time"].max()), 10.0) * 6)

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from reports.colours import REFERENCE, model_colours
 from reports.figures import style
 from reports.formatting import number
 from reports.stats.paper_scores import METRICS, Results
 
 UNITS = {"pearson_delta": "no unit", "r2_pearson": "no unit", "mae": "log2", "mse": "log2²"}
 _COPY_AND_HALF = (
-    ("split_half", "--", style.REFERENCE, "split_half (reference)"),
+    ("split_half", "--", REFERENCE, "split_half (reference)"),
     ("no_change", ":", style.GREY, "copy of the input (no_change)"),
 )
 _TRIANGLE = {
@@ -31,7 +32,7 @@ def draw_lines(results: Results, direction: str) -> Figure:
     metrics = [metric for metric in METRICS if metric in set(rows["metric"])]
     models = rows[(rows["kind"] == "model") & (rows["metric"] == metrics[0])]
     order = list(models.groupby("model")["mean"].mean().sort_values(ascending=False).index)
-    colours = style.model_colours(order)
+    colours = model_colours(order)
     contexts = sorted(set(rows["context"]))
     figure = style.new_figure(1.6 + len(contexts) * (0.55 + 0.21 * len(order)))
     panels = figure.subplots(len(contexts), len(metrics), sharex="col", sharey=True, squeeze=False)

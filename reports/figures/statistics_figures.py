@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from reports.colours import REFERENCE
 from reports.figures import style
 from reports.formatting import number, shorten
 from reports.stats.metric_quality import MIXTURES
@@ -130,7 +131,7 @@ def _draw_scaled(
 ) -> None:
     """Draw one dot per model and metric; a metric that does not separate baseline and split half is labelled so."""
     axes.axvline(0, color=style.GREY, linewidth=1.2, label="baseline")
-    axes.axvline(1, color=style.REFERENCE, linewidth=1.2, linestyle="--", label="ceiling")
+    axes.axvline(1, color=REFERENCE, linewidth=1.2, linestyle="--", label="ceiling")
     scaled = suite.pivot(index="metric", columns="model", values="scaled").reindex(quality.index).clip(*_EDGE)
     scaled = scaled[[model for model in models if model in scaled]].dropna(axis="columns", how="all")
     for (model, values), marker in zip(scaled.items(), cycle(style.MARKERS), strict=False):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.lines import Line2D
 
+from reports.colours import REFERENCE
 from reports.figures import style
 from reports.formatting import file_name
 from reports.stats.study_summary import METRICS, SPLIT_HALF, kind_of, short_name
@@ -36,7 +37,7 @@ def draw_study(table: pd.DataFrame, out: Path) -> list[Path]:
             names = [model for model in own["model"] if model != SPLIT_HALF]
             style.draw_intervals(axes, own, names, {name: _KINDS[kind_of(name)][0] for name in names})
             for mean in own.loc[own["model"] == SPLIT_HALF, "mean"]:
-                axes.axvline(mean, color=style.REFERENCE, linestyle="--", linewidth=1.3)
+                axes.axvline(mean, color=REFERENCE, linestyle="--", linewidth=1.3)
             axes.axvline(0, color=style.GREY, linewidth=0.8)
             style.label_lines(axes, names, fontsize=9)
             axes.set_title(f"{task.suite}: {task.dataset}" + ", SIMULATED" * (task.source == "simulated"), loc="left")
@@ -44,7 +45,7 @@ def draw_study(table: pd.DataFrame, out: Path) -> list[Path]:
         marks = [
             Line2D([], [], marker="o", linestyle="", color=colour, label=label) for colour, label in _KINDS.values()
         ]
-        marks.append(Line2D([], [], color=style.REFERENCE, linestyle="--", label="split_half"))
+        marks.append(Line2D([], [], color=REFERENCE, linestyle="--", label="split_half"))
         figure.legend(handles=marks, loc="outside lower center", ncols=3, fontsize=9)
         figure.suptitle(f"{protocol}, {direction}: mean and 95 % interval", fontsize=11, x=0.01, ha="left")
         paths += style.save(figure, out / file_name(f"study-{protocol}-{direction}"), svg=False)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -27,27 +25,10 @@ from reports.task_labels import Task
 WIDTH = 8.0
 """Inches; at 150 dots per inch and shown 900 pixels wide, 9 points are 14 pixels high."""
 GREY = "#6b6b6b"
-REFERENCE = "#111111"
 RULE = "#e6e6e6"
 WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 1}
 """Box behind a text that lies on lines."""
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p", "*", "h")
-_PALETTE = sns.color_palette("colorblind").as_hex()
-_OWN = {
-    "cycseq_n2p": _PALETTE[3],
-    "cycseq_p2n": _PALETTE[3],
-    "cycseq_plus_n2p": _PALETTE[9],
-    "cycseq_plus_p2n": _PALETTE[9],
-    "scgen": _PALETTE[0],
-    "gears": _PALETTE[2],
-    "linear": _PALETTE[4],
-    "context_transfer": _PALETTE[1],
-    "no_change": "#9a9a9a",
-    "train_mean": "#5c5c5c",
-    "train_control": "#303030",
-    "split_half": REFERENCE,
-}
-_FREE = tuple(_PALETTE[place] for place in (5, 8, 6))
 _SETTINGS: Any = {
     "svg.hashsalt": "cycseq-bench",
     "text.parse_math": False,  # "$" in a name is no formula
@@ -73,16 +54,6 @@ def settings() -> Iterator[None]:
     with mpl.rc_context(_SETTINGS), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+")  # a name may have letters that the font lacks: they are boxes
         yield
-
-
-def model_colours(models: Iterable[str]) -> dict[str, str]:
-    """Give each model a colour-blind-safe colour, the same in every figure; brackets are grey, the split half is black.
-
-    The models of this project keep their colour in every results folder; others take the free ones in alphabetical
-    order, and share them when there are more than three.
-    """
-    free = cycle(_FREE)
-    return {name: _OWN[name] if name in _OWN else next(free) for name in sorted(set(models))}
 
 
 def new_figure(height: float) -> Figure:

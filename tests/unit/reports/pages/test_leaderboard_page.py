@@ -18,7 +18,8 @@ from rich.console import Console
 
 from reports import ReportError, load, read_leaderboard, write_reports
 from reports.__main__ import remake
-from reports.figures.style import model_colours, new_figure, place_labels
+from reports.colours import model_colours
+from reports.figures.style import new_figure, place_labels
 from reports.pages import sections
 from reports.pages.console import print_index, print_summary
 from reports.pages.index_page import Entry, write_index
