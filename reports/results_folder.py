@@ -34,7 +34,7 @@ def write_reports(folder: Path, *, n_boot: int = 2000, seed: int = 0, figures: b
     ReportError
         Tables that are missing or cannot be reported.
     """
-    from reports.html.report_page import write_report  # charts and template are slow to import
+    from reports.html.report_page import task_pages, write_report  # charts and template are slow to import
 
     run = analyse(load(folder), n_boot=n_boot, seed=seed)
     written = [save_table(table, folder / f"{name}.csv") for name, table in run.results.items()]
@@ -46,5 +46,5 @@ def write_reports(folder: Path, *, n_boot: int = 2000, seed: int = 0, figures: b
         drawn = write_figures(run.with_texts(visible), folder / "figures")
     links = {slug: [f"figures/{path.name}" for path in paths if path.suffix == ".png"] for slug, paths in drawn.items()}
     page = save_page(leaderboard_blocks(run, links), folder / "leaderboard.md")
-    report = write_report(run, folder, folder / "report.html", n_boot=n_boot, seed=seed)
+    report = write_report(task_pages(run, n_boot=n_boot, seed=seed), folder, folder / "report.html")
     return [*written, page, report, *(path for paths in drawn.values() for path in paths)]

@@ -1,5 +1,6 @@
 """The page `report.html` of a results folder."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -53,19 +54,18 @@ class TaskPage:
         return f"{n} condition{'s' * (n != 1)} in {contexts} context{'s' * (contexts != 1)}"
 
 
-def write_report(run: RunStatistics, folder: Path, page: Path, *, n_boot: int, seed: int, home: str = "") -> Path:
-    """Write the page of a results folder to the path `page`; returns it.
+def write_report(pages: Sequence[TaskPage], folder: Path, page: Path, *, home: str = "") -> Path:
+    """Write the page of a results folder, from what `task_pages` returned, to the path `page`; returns it.
 
-    `n_boot` and `seed` are those of the bootstrap; `home` is a link to the page of all runs, "" for none.
+    `home` is a link to the page of all runs, "" for none.
     """
-    run = run.with_texts(visible)
-    pages = task_pages(run, n_boot=n_boot, seed=seed)
-    context = page_context(run, read_facts(folder), pages, folder.resolve().name)
+    context = page_context(pages, read_facts(folder), visible(folder.resolve().name))
     return save_text(render("report.html.j2", context | {"home": home}), page)
 
 
 def task_pages(run: RunStatistics, *, n_boot: int, seed: int) -> list[TaskPage]:
-    """Judge every task of a run and lay out its board."""
+    """Judge every task of a run and lay out its board; `n_boot` and `seed` are those of the bootstrap."""
+    run = run.with_texts(visible)
     found = []
     for number, (task, rows) in enumerate(tasks(run.leaderboard)):
         data = TaskData(run, task, rows)
@@ -73,8 +73,9 @@ def task_pages(run: RunStatistics, *, n_boot: int, seed: int) -> list[TaskPage]:
     return found
 
 
-def page_context(run: RunStatistics, facts: RunFacts, pages: list[TaskPage], name: str) -> dict[str, Any]:
+def page_context(pages: Sequence[TaskPage], facts: RunFacts, name: str) -> dict[str, Any]:
     """Gather what the template needs."""
+    run = pages[0].data.run
     from reports.html.charts import chart_specs
     from reports.html.libraries import data_tables, data_tables_style, vega
 
@@ -108,7 +109,7 @@ def page_context(run: RunStatistics, facts: RunFacts, pages: list[TaskPage], nam
     }
 
 
-def page_badges(pages: list[TaskPage]) -> list[tuple[str, str]]:
+def page_badges(pages: Sequence[TaskPage]) -> list[tuple[str, str]]:
     """Return text and look of what must be said beside the title."""
     warnings = dict.fromkeys(warning for page in pages for warning in page.task.warnings)
     quick = any(badge.text == "quick" for page in pages for line in page.board.lines for badge in line.badges)
@@ -117,7 +118,7 @@ def page_badges(pages: list[TaskPage]) -> list[tuple[str, str]]:
     return [*found, *([("some models trained short (quick)", "warn")] if quick else [])]
 
 
-def _asked(facts: RunFacts, pages: list[TaskPage]) -> list[tuple[str, str]]:
+def _asked(facts: RunFacts, pages: Sequence[TaskPage]) -> list[tuple[str, str]]:
     """List what was asked, as title and text."""
     first = pages[0].task
     sources = sorted({page.task.source for page in pages})
@@ -174,5 +175,8 @@ def _templates() -> Any:
 
 def render(template: str, context: dict[str, Any]) -> str:
     """Fill a template; every text is escaped."""
-    files = {name: (TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "report.js")}
+    files = {
+        name: (TEMPLATES / name).read_text(encoding="utf-8")
+        for name in ("style.css", "library.js", "report.js", "index.js")
+    }
     return str(_templates().get_template(template).render(context, files=files))

@@ -1,13 +1,4 @@
 // Glue between the numbers in the page, Vega-Lite and DataTables.
-const byId = (id) => document.getElementById(id);
-const inflate = async (text) => {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
-};
-const library = async (id) => {
-  const code = new Blob([await inflate(byId(id).textContent.trim())], { type: "text/javascript" });
-  return import(URL.createObjectURL(code));
-};
 // An array packed by packing.py: `at(i, j, ...)` reads one number, null where it is missing.
 const unpack = async ({ shape, numbers }) => {
   const planes = new Uint8Array(await inflate(numbers));
