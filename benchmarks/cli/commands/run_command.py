@@ -233,7 +233,8 @@ def show_results(folder: Path) -> None:
 
     if (folder / "leaderboard.csv").is_file():
         print_summary(read_leaderboard(folder / "leaderboard.csv"), console)
-    made = [n for n in ("leaderboard.md", "leaderboard.csv", "scores.csv", "figures") if (folder / n).exists()]
+    names = ("report.html", "leaderboard.md", "leaderboard.csv", "scores.csv", "figures")
+    made = [name for name in names if (folder / name).exists()]
     if made:
         say(f"Results: {folder} ({', '.join(made)})")
 
