@@ -150,7 +150,8 @@ def _value(rows: pd.DataFrame, model: str, places: int, span: tuple[float, float
     row = rows.loc[model]
     if pd.isna(row["mean"]):
         return Value(None, str(row["status"]))
-    ends = row[["low", "mean", "high"]].fillna(row["mean"]).to_numpy(dtype=float)
+    ends = row[["low", "mean", "high"]].to_numpy(dtype=float)
+    ends = np.where(np.isnan(ends), row["mean"], ends)
     share = 100 * (ends - span[0]) / (span[1] - span[0])
     low, mean, high = np.clip(share, 0, 100).round(1).tolist()
     off = share[1] < -1 or share[1] > 101

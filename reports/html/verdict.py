@@ -109,8 +109,8 @@ def _facts(data: TaskData, matrix: ScoreMatrix, models: pd.DataFrame) -> Iterato
         yield "Trained short", f"{_names(quick)} (quick): at the authors' length they may do better."
     failed = models[models["n_failed"] > 0]
     if len(failed):
-        counts = [f"{row.model} ({row.n_failed} of {row.n_conditions})" for row in failed.itertuples()]
-        yield "Failed", f"{_names(counts)} conditions; each counts with the score of no_change."
+        counts = [f"{row.model} ({row.n_failed} of {row.n_conditions} conditions)" for row in failed.itertuples()]
+        yield "Failed", f"{_names(counts)}; each counts with the score of no_change."
     yield from _hardest(data, matrix)
     scored = data.scored_quality
     blunt = scored.loc[scored["informative"].eq(False), "metric"].tolist()
