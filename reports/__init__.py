@@ -1,6 +1,6 @@
 """Leaderboards, pages and figures, made from result tables alone."""
 
-from reports.pages.leaderboard_page import write_reports
+from reports.results_folder import write_reports
 from reports.stats.aggregate import leaderboard
 from reports.tables import ReportError, load, read_leaderboard
 

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from reports.pages.console import print_summary
-from reports.pages.leaderboard_page import write_reports
+from reports.results_folder import write_reports
 from reports.tables import ReportError, read_leaderboard
 
 

@@ -144,15 +144,15 @@ def link(text: str, path: Path) -> str:
 
 def save_table(table: pd.DataFrame, path: Path) -> Path:
     """Write a CSV table with six significant digits; returns the path."""
-    return _save(table.to_csv(index=False, float_format="%.6g"), path)
+    return save_text(table.to_csv(index=False, float_format="%.6g"), path)
 
 
 def save_page(blocks: Iterable[str], path: Path) -> Path:
     """Write a Markdown page of blocks, empty ones left out; returns the path."""
-    return _save("\n\n".join(filter(None, blocks)) + "\n", path)
+    return save_text("\n\n".join(filter(None, blocks)) + "\n", path)
 
 
-def _save(text: str, path: Path) -> Path:
+def save_text(text: str, path: Path) -> Path:
     """Write a text that appears under its name only once it is complete."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:

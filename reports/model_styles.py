@@ -91,3 +91,10 @@ def _style(family: Family, place: int) -> ModelStyle:
     """Pair shapes and shades, so that a pair comes again after all of them at the earliest."""
     shade = (place + place // len(SHAPES)) % len(family.shades)
     return ModelStyle(family.shades[shade], SHAPES[(family.first + place) % len(SHAPES)], family.name)
+
+
+def on_dark(colour: str) -> str:
+    """Lighten a colour "#rrggbb" for a dark page: two fifths of the way to white, more where it is very dark."""
+    parts = [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
+    share = 0.4 if sum(parts) > 250 else 0.6
+    return "#" + "".join(f"{round(part + share * (255 - part)):02x}" for part in parts)

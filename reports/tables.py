@@ -1,9 +1,10 @@
 """The result tables a report is made from: their columns, how to read them, and what makes them unusable."""
 
+import csv
 import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,22 @@ METRIC_COLUMNS = ("metric", "family", "best", "higher_is_better", "scored", "und
 PLANTED_COLUMNS = (*GROUP, "fold", "mixture", "share", "context", "perturbation", "metric", "value", "status")
 _COSTS = ("fit_seconds", "predict_seconds", "peak_memory_mb")
 COST_COLUMNS = ("model", "direction", "protocol", "fold", "seed", *_COSTS, "shared_training")
+CONDITION_COLUMNS = (
+    "protocol",
+    "direction",
+    "fold",
+    "context",
+    "perturbation",
+    "dose",
+    "n_truth_cells",
+    "n_significant_genes",
+)
+_CONDITION = ("protocol", "direction", "fold", "context", "perturbation", "dose")
+CHANGE_COLUMNS = (*_CONDITION, "gene", "perturbed", "true")
+"""Of changes.csv: behind them is one column for each model, its name after `PREDICTED`."""
+PREDICTED = "predicted:"
+CELL_COLUMNS = (*_CONDITION, "cells", "model", "unit", "x", "y")
+"""Of umap.csv; `cells` is input, true or predicted."""
 ABILITIES = ("unseen_perturbation", "unseen_context", "combination", "dose")
 """What a model may be able to answer: yes, fallback, ignored, no, or "" for not stated."""
 MODEL_COLUMNS = ("model", "directions", *ABILITIES, "summary", "limits", "source", "licence", "extra")
@@ -58,6 +75,12 @@ class Tables:
     """One row per model, what it is and can do; columns `MODEL_COLUMNS`, may have no row."""
     notes: tuple[str, ...] = ()
     """What a reader must know of the data, in words."""
+    conditions: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(CONDITION_COLUMNS)))
+    """One row per test condition of a fold and direction; columns `CONDITION_COLUMNS` and others, may have no row."""
+    changes: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(CHANGE_COLUMNS)))
+    """Some genes of each condition, their true change and that of each model; columns `CHANGE_COLUMNS`, may have no row."""
+    cells: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(CELL_COLUMNS)))
+    """Places of some cells in a UMAP; columns `CELL_COLUMNS`, may have no row."""
 
 
 def load(folder: Path) -> Tables:
@@ -78,6 +101,9 @@ def load(folder: Path) -> Tables:
         _read_optional(folder / "planted.csv", ("value", "share", "dose"), _PLANTED_TEXT),
         _read_optional(folder / "models.csv"),
         _read_notes(folder / "notes.json"),
+        _read_optional(folder / "conditions.csv", ("dose", "n_truth_cells", "n_significant_genes")),
+        _read_changes(folder / "changes.csv"),
+        _read_optional(folder / "umap.csv", ("dose", "x", "y"), ("cells", "model", "unit")),
     )
 
 
@@ -88,6 +114,9 @@ def check_tables(
     planted: pd.DataFrame | None = None,
     models: pd.DataFrame | None = None,
     notes: Sequence[str] = (),
+    conditions: pd.DataFrame | None = None,
+    changes: pd.DataFrame | None = None,
+    cells: pd.DataFrame | None = None,
 ) -> Tables:
     """Check the tables of one results folder; those that are not given have no row.
 
@@ -105,9 +134,26 @@ def check_tables(
             f"costs.csv has no column 'dataset', but scores.csv holds {', '.join(datasets)}; write the "
             "column, so that no fit is counted for the wrong data set."
         )
-    planted = _or_empty(planted, PLANTED_COLUMNS, "planted.csv")
-    models = _or_empty(models, MODEL_COLUMNS, "models.csv")
-    return Tables(scores, metrics, costs, _check_planted(planted, metrics), models, tuple(notes))
+    return Tables(
+        scores,
+        metrics,
+        costs,
+        _check_planted(_or_empty(planted, PLANTED_COLUMNS, "planted.csv"), metrics),
+        _or_empty(models, MODEL_COLUMNS, "models.csv"),
+        tuple(notes),
+        _or_empty(conditions, CONDITION_COLUMNS, "conditions.csv"),
+        _or_empty(changes, CHANGE_COLUMNS, "changes.csv"),
+        _or_empty(cells, CELL_COLUMNS, "umap.csv"),
+    )
+
+
+def _read_changes(path: Path) -> pd.DataFrame | None:
+    """Read changes.csv; None without the file."""
+    if not path.is_file():
+        return None
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        models = [name for name in next(csv.reader(file), []) if name.startswith(PREDICTED)]
+    return read_table(path, ("dose", "true", *models), ("context", "perturbation", "gene"))
 
 
 def _read_notes(path: Path) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +19,7 @@ from pydantic import BaseModel
 
 from benchmarks import confinement
 from benchmarks.data.store import atomic_files
+from benchmarks.execution.command_line import command_of
 from benchmarks.execution.executor import Execution
 from benchmarks.execution.models.model_environment import environment_of
 from benchmarks.execution.plan import Plan, budget_of, settings_of
@@ -61,7 +63,10 @@ def write_manifest(
         {
             "state": state,
             "key": plan.key,
+            "command": command_of(question, execution),
+            "started": started_of(folder),
             "suite": plan.suite.name,
+            "title": plan.suite.title,
             "protocol": plan.protocol,
             "directions": plan.directions,
             "preset": question.preset,
@@ -92,6 +97,12 @@ def write_manifest(
             "seconds": {name: round(value, 2) for name, value in times.items()},
         },
     )
+
+
+def started_of(folder: Path) -> str:
+    """When a run's folder was first written to, in this machine's time to the second; now, where it is new."""
+    before = read_manifest(folder).get("started")
+    return str(before) if before else datetime.now().isoformat(timespec="seconds")
 
 
 def _facts(plan: Plan, name: str, kept: Kept) -> Mapping[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from functools import partial
@@ -16,9 +16,11 @@ from threadpoolctl import threadpool_limits
 from benchmarks.contract import Direction, Prediction
 from benchmarks.errors import StoreError
 from benchmarks.execution.board import Board
+from benchmarks.execution.cell_maps import cell_maps
 from benchmarks.execution.events import ScoringProgressed, Watcher, ignore
 from benchmarks.execution.executor import Execution
 from benchmarks.execution.fold_scoring import FoldScoring
+from benchmarks.execution.gene_changes import gene_changes, genes_of_condition
 from benchmarks.execution.prediction_store import Outcome, PredictionSet, checked_prediction, put_outcome
 from benchmarks.execution.score_store import get_scores, new_means, open_means, put_scores
 from benchmarks.scoring.endings import FAILURES
@@ -30,7 +32,7 @@ from benchmarks.scoring.scored_fold import ScoredFold
 from benchmarks.scoring.scored_set import BlockedFold, Profiles, ScoredSet, scratch, with_retrieval
 from benchmarks.scoring.summaries import summarise_predictions
 from benchmarks.tasks.splits import Split
-from reports.tables import COST_COLUMNS, MODEL_COLUMNS, SCORE_COLUMNS
+from reports.tables import CELL_COLUMNS, CHANGE_COLUMNS, COST_COLUMNS, MODEL_COLUMNS, PREDICTED, SCORE_COLUMNS
 
 
 def score(board: Board, folder: Path, execution: Execution, watch: Watcher = ignore) -> int:
@@ -49,8 +51,10 @@ def score(board: Board, folder: Path, execution: Execution, watch: Watcher = ign
 def _tables(board: Board, folder: Path, execution: Execution, watch: Watcher) -> dict[str, pd.DataFrame]:
     """Make every result table of a board."""
     plan, scoring = board.plan, FoldScoring(board.plan, folder, execution.threads)
-    scores, costs, planted, facts = [], [], [], []
+    scores, costs, planted, facts, changes, cells = [], [], [], [], [], []
     leaks = _leaks(board, folder)
+    n_conditions = sum(len(split.conditions) for split in plan.splits) * len(plan.directions)
+    most = genes_of_condition(n_conditions, len(board.models))
     steps, last = count(), len(plan.splits) * len(plan.directions) + 1
     for split, direction, blocked, calibration in _calibrated(board, scoring, execution.jobs):
         watch(ScoringProgressed(next(steps), last, f"fold {split.fold}, {direction}"))
@@ -63,23 +67,35 @@ def _tables(board: Board, folder: Path, execution: Execution, watch: Watcher) ->
             scores.append(table.assign(**labels, seed=0, model=name, kind="reference", budget="full", audit=""))
         with scratch(blocked.folder) as file:
             truth = blocked.profiles(file)
-            for entry, outcome in board.outcomes(folder, split, direction).items():
-                if (entry.model, direction) in leaks:
-                    outcome = outcome.judged(leaks[entry.model, direction])
+            outcomes = {
+                entry: outcome.judged(leaks.get((entry.model, direction), outcome.audit))
+                for entry, outcome in board.outcomes(folder, split, direction).items()
+            }
+            for entry, outcome in outcomes.items():
                 table = _score_model(blocked, truth, outcome, entry.folder(folder))
                 marks = {"budget": outcome.budget, "audit": outcome.audit}
                 scores.append(table.assign(**labels, seed=entry.seed, model=entry.model, kind="model", **marks))
                 if outcome.key:
                     costs.append(cost(entry, outcome))
+            changes.append(gene_changes(fold, truth, outcomes, folder, most).assign(**labels))
+            if execution.figures and split.fold == 0:
+                cells.append(cell_maps(fold, known.n_significant_genes, outcomes, folder).assign(**labels))
     watch(ScoringProgressed(next(steps), last, "tables and figures"))
     return {
         "scores": pd.concat(scores, ignore_index=True)[list(SCORE_COLUMNS)],
         "planted": pd.concat(planted, ignore_index=True),
         "conditions": pd.concat(facts, ignore_index=True),
+        "umap": pd.concat(cells or [pd.DataFrame(columns=list(CELL_COLUMNS))], ignore_index=True)[list(CELL_COLUMNS)],
+        "changes": _ordered(pd.concat(changes, ignore_index=True), CHANGE_COLUMNS),
         "costs": pd.DataFrame(costs, columns=list(COST_COLUMNS)),
         "metrics": metric_table(),
         "models": pd.DataFrame([kept.record for kept in board.models.values()], columns=list(MODEL_COLUMNS)),
     }
+
+
+def _ordered(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Put the columns named first, then those of models."""
+    return table[[*columns, *(name for name in table if str(name).startswith(PREDICTED))]]
 
 
 def _calibrated(

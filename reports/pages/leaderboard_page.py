@@ -1,15 +1,13 @@
-"""All reports of a results folder; the page `leaderboard.md` is the sections of `reports/pages/sections/`."""
+"""The page `leaderboard.md`: the sections of `reports/pages/sections/`."""
 
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import astuple, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 
-from reports.formatting import change_texts, link, plain_text, save_page, save_table, visible
+from reports.formatting import link, plain_text
 from reports.pages.missing_runs import tell_missing
 from reports.pages.page_sections import TaskData, find_sections
-from reports.stats.run_statistics import RunStatistics, analyse
-from reports.tables import load
+from reports.stats.run_statistics import RunStatistics
 from reports.task_labels import Task, tasks
 
 READING = """\
@@ -24,39 +22,6 @@ learn nothing about a perturbation's own effect; lines in italics are references
 prediction at all, and are never ranked."""
 
 
-def write_reports(folder: Path, *, n_boot: int = 2000, seed: int = 0, figures: bool = True) -> list[Path]:
-    """Make the CSV tables, `leaderboard.md` and `figures/` from the tables of a results folder; returns the files written.
-
-    The CSV tables are `leaderboard`, `comparison` (paired, with the baselines), `quality` (of the metrics), `friedman`,
-    `wins` and `sensitivity` (of the models' order).
-
-    Parameters
-    ----------
-    folder
-        Holds the tables that `tables.load` reads.
-    n_boot, seed
-        Draws and seed of the bootstrap; the same tables and the same values give the same files.
-    figures
-        Whether to draw `figures/`, which takes most of the time; what was drawn there before is removed in any case.
-
-    Raises
-    ------
-    ReportError
-        Tables that are missing or cannot be reported.
-    """
-    run = analyse(load(folder), n_boot=n_boot, seed=seed)
-    written = [save_table(table, folder / f"{name}.csv") for name, table in run.results.items()]
-    shutil.rmtree(folder / "figures", ignore_errors=True)  # no picture of other tables stays
-    drawn: dict[str, list[Path]] = {}
-    if figures:
-        from reports.figures.leaderboard_figures import write_figures  # matplotlib and seaborn are slow to import
-
-        drawn = write_figures(_with_texts(run, visible), folder / "figures")
-    links = {slug: [f"figures/{path.name}" for path in paths if path.suffix == ".png"] for slug, paths in drawn.items()}
-    page = save_page(leaderboard_blocks(run, links), folder / "leaderboard.md")
-    return [*written, page, *(path for paths in drawn.values() for path in paths)]
-
-
 def leaderboard_blocks(run: RunStatistics, figures: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Write the page as blocks of Markdown; `figures` maps a task's slug to files, relative to the page.
 
@@ -64,7 +29,7 @@ def leaderboard_blocks(run: RunStatistics, figures: Mapping[str, Sequence[str]])
     """
     sections = find_sections()
     shown = {plain_task(task).slug: figures.get(task.slug, ()) for task, _ in tasks(run.leaderboard)}
-    run = _with_texts(run, plain_text)
+    run = run.with_texts(plain_text)
     missing = tell_missing(run.tables.scores)
     yield from ("# Leaderboard" + (" (INCOMPLETE)" if missing else ""), missing, READING)
     for task, rows in tasks(run.leaderboard):
@@ -82,10 +47,3 @@ def plain_task(task: Task) -> Task:
     """Return a task with its texts escaped for a page."""
     suite, dataset, source, protocol, direction, leak = map(plain_text, astuple(task)[:6])
     return Task(suite, dataset, source, protocol, direction, leak, task.incomplete)
-
-
-def _with_texts(run: RunStatistics, change: Callable[[str], str]) -> RunStatistics:
-    """Change the texts of all tables."""
-    tables = {name: change_texts(table, change) for name, table in vars(run.tables).items() if name != "notes"}
-    results = {name: change_texts(table, change) for name, table in run.results.items()}
-    return replace(run, tables=replace(run.tables, **tables), settled=change_texts(run.settled, change), **results)

@@ -1,9 +1,12 @@
 """All result tables of a run that are computed from its scores."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Self
 
 import pandas as pd
 
+from reports.formatting import change_texts
 from reports.stats.aggregate import rank_settled
 from reports.stats.condition_values import condition_values, score_matrices
 from reports.stats.metric_quality import rate_metrics
@@ -30,6 +33,14 @@ class RunStatistics:
     def results(self) -> dict[str, pd.DataFrame]:
         """Name of each CSV file → its table."""
         return {name: table for name, table in vars(self).items() if name not in ("tables", "settled")}
+
+    def with_texts(self, change: Callable[[str], str]) -> Self:
+        """Change the texts of all tables by a function, such as one that escapes them for a page."""
+        tables = {name: change_texts(table, change) for name, table in vars(self.tables).items() if name != "notes"}
+        results = {name: change_texts(table, change) for name, table in self.results.items()}
+        return replace(
+            self, tables=replace(self.tables, **tables), settled=change_texts(self.settled, change), **results
+        )
 
 
 def analyse(tables: Tables, *, n_boot: int, seed: int) -> RunStatistics:

@@ -62,6 +62,9 @@ def test_run_writes_tables_figures_splits_and_manifest(simple):
         "scores.csv",
         "leaderboard.csv",
         "leaderboard.md",
+        "report.html",
+        "changes.csv",
+        "umap.csv",
         "metrics.csv",
         "models.csv",
         "costs.csv",
@@ -324,7 +327,7 @@ def test_interrupt_keeps_finished_models(tmp_path, how):
     assert done.exit_code == 0, done.output
     assert "[1/1] linear (n2p)" in done.output
     assert "Kept in the tables as they are: hangs_with_a_child" in done.output
-    assert done.output.rstrip().endswith("(leaderboard.md, leaderboard.csv, scores.csv)")
+    assert done.output.rstrip().endswith("(report.html, leaderboard.md, leaderboard.csv, scores.csv)")
     assert list(tmp_path.glob("out/smoke/2*")) == [folder], "it went on in the same folder"
 
 

@@ -13,7 +13,7 @@ def main(
     draws: Annotated[int, Option(help="Bootstrap draws.")] = 2000,
     seed: Annotated[int, Option(help="Seed of the draws.")] = 0,
 ) -> None:
-    """Remake leaderboard.md, the tables of statistics and the figures; nothing is trained or scored.
+    """Remake report.html, leaderboard.md, the tables of statistics and the figures; nothing is trained or scored.
 
     Exit status: 0 done, 2 the tables cannot be reported.
     """

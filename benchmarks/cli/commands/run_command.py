@@ -251,7 +251,8 @@ def _tell_saved(folder: Path) -> None:
 
 def _tell_files(folder: Path) -> None:
     """Print the files that hold the results of a run; nothing where there is none yet."""
-    made = [n for n in ("leaderboard.md", "leaderboard.csv", "scores.csv", "figures") if (folder / n).exists()]
+    names = ("report.html", "leaderboard.md", "leaderboard.csv", "scores.csv", "figures")
+    made = [name for name in names if (folder / name).exists()]
     if made:
         say(f"Results: {folder} ({', '.join(made)})")
 

@@ -4,7 +4,7 @@ from reports.formatting import markdown_table
 from reports.pages.page_sections import BRACKET, Section, TaskData
 from reports.task_labels import marked
 
-_FAMILIES = {
+FAMILIES = {
     "profile": "Profile",
     "change": "Change from control",
     "retrieval": "Retrieval",
@@ -34,7 +34,7 @@ def write(data: TaskData) -> str:
                 text = data.cells.get((model, row.metric), "–")
                 line[column] = f"**{text}**" if (model, row.metric) in best else text
             lines.append(line)
-        parts += [f"### {_FAMILIES.get(family, family)}", markdown_table(lines, left=1)]
+        parts += [f"### {FAMILIES.get(family, family)}", markdown_table(lines, left=1)]
     return "\n\n".join([*parts, "Best ranked model in bold; metrics in italics are reported, not ranked."])
 
 

@@ -13,19 +13,27 @@ _TASK = ["protocol", "direction", "dataset", "model"]
 
 def write(run: RunStatistics) -> str:
     """Write the table of missing values, and the metrics that do not rank in each task."""
+    lines = uninformative_lines(run)
+    table = markdown_table(missing_lines(run), left=5)
+    text = "\n\n".join(filter(None, (table, bullets(lines))))
+    return text or "Nothing: every model has a value of its own everywhere."
+
+
+def uninformative_lines(run: RunStatistics) -> list[str]:
+    """Say for each task which metrics do not rank."""
     lines = []
     for task, board in tasks(run.leaderboard):
         rows = board[(board["level"] == "suite") & board["reason"].str.contains(f"{UNINFORMATIVE}: ", regex=False)]
         names = list(rows["metric"].unique())
         if names:
             lines.append(f"{task.title}: {len(names)} metrics are uninformative and do not rank: {', '.join(names)}.")
-    text = "\n\n".join(filter(None, (_table(run.settled, run.tables.metrics), bullets(lines))))
-    return text or "Nothing: every model has a value of its own everywhere."
+    return lines
 
 
-def _table(settled: pd.DataFrame, metrics: pd.DataFrame) -> str:
+def missing_lines(run: RunStatistics) -> list[dict[str, str]]:
     """Count the conditions without a value of the model's own; models with the same line share it."""
-    family = metrics.set_index("metric")["family"]
+    family = run.tables.metrics.set_index("metric")["family"]
+    settled = run.settled
     settled = settled.assign(family=settled["metric"].astype(object).map(family))
     rows = settled.loc[~settled["own"], [*_TASK, "family", "status", "reason"]].astype(object)
     total = settled.groupby([*_TASK, "family"], observed=True).size()
@@ -47,11 +55,11 @@ def _table(settled: pd.DataFrame, metrics: pd.DataFrame) -> str:
             }
         )
     if not lines:
-        return ""
+        return []
     table = pd.DataFrame(lines)
     shared = [column for column in table if column != "model"]
     table = table.groupby(shared, sort=False)["model"].agg(", ".join).reset_index()[list(table)]
-    return markdown_table(table.sort_values(["task", "model", "status"]).to_dict("records"), left=5)
+    return table.sort_values(["task", "model", "status"]).to_dict("records")
 
 
 SECTION = Section("What is missing, and why", 10, write, per_task=False)

@@ -63,7 +63,7 @@ def test_a_second_run_gives_the_same_bytes_and_leaves_settings_alone(leaky: Path
     before = {path: path.read_bytes() for path in leaky.rglob("*.*")}
     settings = {name: value for name, value in mpl.rcParams.copy().items() if name != "backend"}
     paths = write_reports(leaky, n_boot=10)
-    assert {path.suffix for path in paths} == {".csv", ".md", *MAGIC}
+    assert {path.suffix for path in paths} == {".csv", ".md", ".html", *MAGIC}
     assert [path.name for path in paths if path.read_bytes() != before[path]] == []
     assert {name: mpl.rcParams[name] for name in settings} == settings
 
