@@ -89,9 +89,8 @@ def _contexts(alt: Any) -> Any:
     y = alt.Y("model:N", sort=None, title=None, axis=alt.Axis(labelLimit=190))
     base, colour = _heat(alt, x, y)
     texts = base.mark_text(fontSize=11).encode(text="label:N", color=alt.Color("ink:N", scale=None))
-    return alt.layer(base.mark_rect().encode(color=colour), texts).properties(
-        width="container", height=alt.Step(22), description="Mean of every model in every context"
-    )
+    layers = alt.layer(base.mark_rect().encode(color=colour), texts).resolve_scale(color="independent")
+    return layers.properties(width="container", height=alt.Step(22), description="Mean of every model in every context")
 
 
 def _conditions(alt: Any) -> Any:

@@ -21,9 +21,14 @@ def pack(values: np.ndarray, *, exact: bool = False) -> dict[str, object]:
         rounded = (bits + np.uint32(1 << (dropped - 1))) & np.uint32(0xFFFFFFFF << dropped & 0xFFFFFFFF)
         bits = np.where(np.isfinite(array.reshape(-1)), rounded, bits)
     planes = np.ascontiguousarray(bits, dtype="<u4").view(np.uint8).reshape(-1, 4).T
-    return {"shape": list(array.shape), "numbers": compress(planes.tobytes())}
+    return {"shape": list(array.shape), "numbers": as_text(compress(planes.tobytes()))}
 
 
-def compress(content: bytes) -> str:
-    """Compress bytes to base64 of gzip, the same text each time."""
-    return base64.b64encode(gzip.compress(content, compresslevel=9, mtime=0)).decode("ascii")
+def compress(content: bytes) -> bytes:
+    """Compress bytes by gzip, to the same bytes each time."""
+    return gzip.compress(content, compresslevel=6, mtime=0)
+
+
+def as_text(content: bytes) -> str:
+    """Write bytes as base64."""
+    return base64.b64encode(content).decode("ascii")

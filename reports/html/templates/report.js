@@ -202,6 +202,8 @@ const draw = async (figure) => {
   for (const [key, word] of Object.entries({ metric: metric().title, ...texts })) text = text.replaceAll(`@${key}`, () => JSON.stringify(word).slice(1, -1));
   const spec = JSON.parse(text);
   spec.datasets = data;
+  // a width of "container" would fit the height as well, which depends on the rows
+  Object.assign(spec, { width: holder.clientWidth, autosize: { type: "fit-x", contains: "padding" } });
   if (layers) spec.layer = spec.layer.slice(0, layers);
   for (const own of spec.params ?? []) if (own.name === "lower") own.value = Boolean(lower);
   const actions = { export: true, source: false, compiled: false, editor: false };
@@ -216,7 +218,13 @@ const visible = new IntersectionObserver(
   },
   { rootMargin: "400px" },
 );
-const queue = (figure) => (drawing = drawing.then(() => figure.dataset.due && draw(figure)));
+const queue = (figure) =>
+  (drawing = drawing
+    .then(() => figure.dataset.due && draw(figure))
+    .catch((error) => {
+      console.error(`${figure.dataset.chart}: ${error.stack}`);
+      Object.assign(figure.querySelector(".note"), { hidden: false, textContent: `This chart could not be drawn: ${error.message}` });
+    }));
 const redraw = (...names) => {
   for (const figure of document.querySelectorAll(".chart"))
     if (!names.length || names.includes(figure.dataset.chart)) {
@@ -270,7 +278,7 @@ const fillGenes = (DataTable) => {
 
 const start = async () => {
   const [, tables] = await Promise.all([library("library-vega"), library("library-tables")]);
-  const { DataTable } = tables;
+  const { default: DataTable } = tables;
   const boards = new Map();
   const openBoard = (number) => {
     if (boards.has(number)) return;
