@@ -116,6 +116,7 @@ def import_tables(asked: Import) -> Scored:
     except ReportError as error:
         raise DataError(f"{error} (in the rows of {', '.join(file.path.name for file in asked.files)})") from error
     conditions = scores[[*GROUP, "fold", "context", "perturbation", "dose", "n_truth_cells"]].drop_duplicates()
+    conditions = conditions.assign(n_significant_genes=np.nan)  # which no such table has
     return Scored(
         scores=scores,
         planted=None,
