@@ -120,8 +120,9 @@ def _facts(data: TaskData, matrix: ScoreMatrix, models: pd.DataFrame) -> Iterato
 
 def _hardest(data: TaskData, matrix: ScoreMatrix) -> Iterator[tuple[str, str]]:
     """Name the conditions whose median over ranked models is worst and best."""
-    rows = matrix.kept[:, matrix.ranked].all(axis=1)
-    if rows.sum() < 2:
+    kept = matrix.kept[:, matrix.ranked]
+    rows = kept.all(axis=1)
+    if rows.sum() < 2 or not kept.shape[1]:
         return
     medians = np.median(matrix.sign * matrix.value[rows][:, matrix.ranked], axis=1)
     names = [f"{c}/{p}" for c, p in zip(matrix.contexts[rows], matrix.conditions[rows], strict=True)]
