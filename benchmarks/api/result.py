@@ -283,7 +283,7 @@ class Result:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise StoreError(f"{folder} is there already and not empty; expected a new folder. Choose another name.")
         write_json(folder / "manifest.json", dict(self.manifest))
-        write_results(folder, self.tables, self.texts, figures=figures)
+        write_results(folder, dict(self.tables), self.texts, figures=figures)
         write_sums(folder)
         return folder
 
