@@ -75,7 +75,7 @@ def _forking(pid: int) -> tuple[subprocess.Popen[str], threading.Lock]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    with process:  # its pipes are closed, and it is waited for
+    with suppress(BrokenPipeError), process:  # its pipes are closed, and it is waited for
         process.kill()
 
 
