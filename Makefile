@@ -34,19 +34,19 @@ lint: $(STAMP) ## ruff, mypy, import-linter
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-test: lint ## lint, types, imports, tests, metric regression, smoke on the machine's other Pythons
+test: lint ## lint, types, imports, tests, metric regression, smoke on the newest other Python of the machine
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -p no:benchmark -m 'not slow and not gpu and not bench'
 	@$(MAKE) --no-print-directory regression
-	@$(MAKE) --no-print-directory smoke-pythons
+	@$(MAKE) --no-print-directory smoke-pythons PYTHONS=newest
 
-test-all: lint ## the same with slow tests
+test-all: lint ## the same with slow tests, and smoke on all other Pythons
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -p no:benchmark -m 'not bench'
 	@$(MAKE) --no-print-directory regression
 	@$(MAKE) --no-print-directory smoke-pythons
 
 .PHONY: smoke-pythons
-smoke-pythons: $(STAMP) ## suite smoke on every other Python 3.11 to 3.13 that is here (minutes and 2 GB each, the first time)
-	@PY=$(PY) TORCH=$(TORCH) TORCH_INDEX=$(TORCH_INDEX) bash tools/smoke_pythons.sh
+smoke-pythons: $(STAMP) ## suite smoke on every other Python 3.11 to 3.13 that is here (minutes and 2 GB each, the first time; PYTHONS=newest)
+	@PY=$(PY) TORCH=$(TORCH) TORCH_INDEX=$(TORCH_INDEX) bash tools/smoke_pythons.sh $(PYTHONS)
 
 .PHONY: regression reference bench bench-scale bench-draws bench-peers
 regression reference: SUITE := smoke

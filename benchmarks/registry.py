@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from multiprocessing.connection import Connection
@@ -37,14 +37,22 @@ TEMPLATE = FOLDER / "_template.py"
 
 
 def find(name: str, plugins: Sequence[Path] = (), given: Sequence[Baseline] = ()) -> Baseline:
-    """Look a predictor up by its name on the leaderboard, among the built-in ones, those of plugin files, and those `given`.
+    """Look one predictor up, as `find_all` does."""
+    return find_all([name], plugins, given)[name]
 
-    Raises `UnknownName` (with the nearest name), or `PluginError` for a plugin that cannot be used.
+
+def find_all(names: Iterable[str], plugins: Sequence[Path] = (), given: Sequence[Baseline] = ()) -> dict[str, Baseline]:
+    """Look predictors up by their names on the leaderboard, among the built-in ones, those of plugin files, and those `given`.
+
+    Each plugin file is imported once. Raises `UnknownName` (with the nearest name), or `PluginError` for a plugin that cannot
+    be used.
     """
-    known = available(plugins, given)
-    if name not in known:
-        raise UnknownName("model", name, known)
-    return known[name]
+    known, found = available(plugins, given), {}
+    for name in names:
+        if name not in known:
+            raise UnknownName("model", name, known)
+        found[name] = known[name]
+    return found
 
 
 @dataclass(frozen=True)

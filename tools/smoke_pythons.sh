@@ -1,16 +1,22 @@
 #!/usr/bin/env bash
-# Run suite smoke, and compare it with its reference, on each supported Python of this machine but that of the environment PY.
+# Run suite smoke, and compare it with its reference, on each supported Python of this machine but that of the environment PY;
+# with "newest", on the newest of them only.
 # A Python whose packages cannot be installed is skipped with a line that says why; a run that fails or moves fails.
-# usage: PY=.venv/bin/python TORCH=torch==X tools/smoke_pythons.sh
+# usage: PY=.venv/bin/python TORCH=torch==X tools/smoke_pythons.sh [newest]
 set -u
 cd "$(dirname "$0")/.." && mkdir -p build || exit 1
 version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }
-pip() { timeout "${INSTALL_SECONDS:-900}" "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@"; }
+# what is not imported is not compiled
+pip() { timeout "${INSTALL_SECONDS:-900}" "$folder/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check "$@"; }
 done_by=$(version_of "$PY")
-status=0
-for python in $(bash tools/find_python.sh --all); do
+others=$(for python in $(bash tools/find_python.sh --all); do
   version=$(version_of "$python")
-  [ "$version" = "$done_by" ] && continue
+  [ "$version" = "$done_by" ] || echo "$version $python"
+done | sort -V)
+[ "${1:-}" = newest ] && others=$(tail -n 1 <<<"$others")
+status=0
+while read -r version python <&3; do
+  [ -n "$version" ] || continue
   folder=build/python$version
   if [ ! "$folder/.installed" -nt pyproject.toml ]; then
     echo "Python $version: creating $folder (some minutes, about 2 GB)"
@@ -33,5 +39,5 @@ for python in $(bash tools/find_python.sh --all); do
     tail -n 20 "$out.log"
     status=1
   fi
-done
+done 3<<<"$others"
 exit $status

@@ -212,7 +212,7 @@ def make_plan(question: Question, data_dir: Path | None = None, session: Session
     if protocol:
         find_protocol(protocol)
     names = dict.fromkeys((*BRACKETS, *(question.models or suite.models)))
-    baselines = {name: registry.find(name, question.plugins, session.models) for name in names}
+    baselines = registry.find_all(names, question.plugins, session.models)
     _check_settings(question, baselines)
     chosen = choose(question, suite, data_dir, session)
     cells, card, space = chosen.cells, chosen.dataset.card, chosen.space

@@ -104,15 +104,15 @@ def signed_rank(differences: np.ndarray) -> np.ndarray:
     Exact for up to 50 conditions without ties or zeros, else by the normal approximation with correction for ties; 1 where
     no condition differs.
     """
-    return np.array([_signed_rank(column) if column.any() else 1.0 for column in differences.T])
-
-
-def _signed_rank(difference: np.ndarray) -> float:
     from scipy.stats import wilcoxon  # slow to import
 
-    sizes = np.abs(difference)
-    exact = len(sizes) <= EXACT and len(np.unique(sizes)) == len(sizes) and bool(sizes.min() > 0)
-    return float(wilcoxon(difference, method="exact" if exact else "asymptotic").pvalue)
+    sizes, p = np.sort(np.abs(differences), axis=0), np.ones(differences.shape[1])
+    differs = differences.any(axis=0)
+    exact = differs & (np.diff(sizes, axis=0, prepend=0) > 0).all(axis=0) & (len(sizes) <= EXACT)
+    for method, chosen in (("exact", exact), ("asymptotic", differs & ~exact)):
+        if chosen.any():
+            p[chosen] = wilcoxon(differences[:, chosen], method=method).pvalue
+    return p
 
 
 def holm(p: np.ndarray) -> np.ndarray:

@@ -2,14 +2,21 @@
 
 HDF5 trusts the addresses and lengths in a file: on a damaged one it can read beyond its memory or go round in circles, which
 no caller can stop. The walk does what a reader does with a file, except that it reads no numbers.
+
+The first file starts a process that imports h5py and forks for each file, so that further files take milliseconds.
 """
 
 from __future__ import annotations
 
+import atexit
+import json
+import os
 import resource
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,10 +34,49 @@ def check_structure(path: Path) -> str:
 
 @lru_cache(maxsize=64)
 def _checked(path: Path, size: int, time: int) -> str:
-    done = subprocess.run(
-        [sys.executable, "-I", __file__, str(path)], stdin=subprocess.DEVNULL, capture_output=True, check=False
+    status = _ask(path) or _ask(path)  # once more where the process has been ended by something else
+    if not status:
+        raise OSError(f"{path}: the process that checks HDF5 files ends before it answers.")
+    return f"HDF5 was ended by signal {-int(status)}" if int(status) < 0 else ""
+
+
+def _ask(path: Path) -> str:
+    """Have a file walked through; returns the exit status, negative for a signal, or "" where there was no answer."""
+    process, asking = _forking(os.getpid())
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with asking, suppress(OSError):
+        process.stdin.write(json.dumps([str(path), CPU_SECONDS]) + "\n")
+        process.stdin.flush()
+        if answer := process.stdout.readline().strip():
+            return answer
+    _end(process)
+    _forking.cache_clear()
+    return ""
+
+
+@lru_cache(maxsize=1)
+def _forking(pid: int) -> tuple[subprocess.Popen[str], threading.Lock]:
+    """Start the process that forks, and make the lock of its questions; a fork of this process has its own.
+
+    Ctrl-C does not reach it: what a run saves then may be made from files.
+    """
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        [sys.executable, "-I", __file__],
+        stdin=pipe,
+        stdout=pipe,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
     )
-    return f"HDF5 was ended by signal {-done.returncode}" if done.returncode < 0 else ""
+    atexit.register(_end, process)
+    return process, threading.Lock()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    with suppress(BrokenPipeError), process:  # its pipes are closed, and it is waited for
+        process.kill()
 
 
 def _walk(item: Any, seen: set[int]) -> None:
@@ -61,11 +107,11 @@ def _try(read: Callable[[Any], Any], given: Any) -> Any:
         return None
 
 
-def main(path: str) -> None:
-    """Walk through the places of a file that readers read."""
+def walk(path: str, cpu_seconds: int) -> None:
+    """Walk through the places of a file that readers read, for so long at most."""
     import h5py
 
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with h5py.File(path, "r") as file:
         seen = set[int]()
@@ -73,5 +119,19 @@ def main(path: str) -> None:
             _try(lambda place: _walk(file[place], seen), place)
 
 
+def main() -> None:
+    """Walk through the files whose paths and limits come in, each in a fork, and print the exit status of each."""
+    import h5py as h5py  # once, for all forks
+
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            try:
+                walk(*json.loads(line))
+            finally:
+                os._exit(0)  # an error is the reader's to report
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

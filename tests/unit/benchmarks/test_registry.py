@@ -54,6 +54,15 @@ def test_a_plugin_is_found_by_path_and_a_taken_name_is_refused(tmp_path):
         registry.available([taken])
 
 
+def test_a_plugin_is_imported_once_for_all_names(tmp_path, monkeypatch):
+    asked, ask = [], registry._ask
+    monkeypatch.setattr(registry, "_ask", lambda origin, **request: asked.append(origin) or ask(origin, **request))
+    names = ("good", "dies", "no_change")
+    files = [plugins.write(tmp_path, name) for name in names[:2]]
+    assert tuple(registry.find_all(names, files)) == names
+    assert sorted(asked) == sorted(str(path.resolve()) for path in files)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
+import subprocess
+import sys
 
 import anndata as ad
 import h5py
@@ -14,6 +17,7 @@ import scipy.sparse as sp
 from benchmarks.analyses.gene_set_enrichment.prerank import read_gene_sets
 from benchmarks.data.annotation import read_annotation
 from benchmarks.data.cards import DATASETS, read_card
+from benchmarks.data.readers import hdf5_probe
 from benchmarks.data.readers.hdf5_probe import check_structure
 from benchmarks.data.readers.stored_matrix import opened
 from benchmarks.data.readers.text_tables import read_table
@@ -67,6 +71,7 @@ def test_declared_sizes_take_no_memory(tmp_path, name):
 
 
 def test_a_file_in_which_hdf5_never_ends_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(hdf5_probe, "CPU_SECONDS", 1)
     path = tmp_path / "cells.h5ad"
     obs = pd.DataFrame({"perturbation": ["control", "A"] * 50}, index=[f"cell{i}" for i in range(100)])
     ad.AnnData(np.ones((100, 3), np.float32), obs, pd.DataFrame(index=list("xyz"))).write_h5ad(path)
@@ -75,6 +80,34 @@ def test_a_file_in_which_hdf5_never_ends_is_refused(tmp_path, monkeypatch):
     assert "signal" in check_structure(path)
     with pytest.raises(DataError, match="damaged"), opened(path):
         pass
+
+
+def test_the_process_that_walks_through_files_is_started_again_and_not_shared_with_a_fork(tmp_path):
+    files = [tmp_path / f"{n}.h5" for n in range(3)]
+    for path in files:
+        with h5py.File(path, "w") as file:
+            file["X"] = np.ones(3)
+    assert check_structure(files[0]) == ""
+    process = hdf5_probe._forking(os.getpid())[0]
+    process.kill()
+    process.wait()
+    assert check_structure(files[1]) == ""
+    again = hdf5_probe._forking(os.getpid())[0]
+    assert again.pid != process.pid
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from benchmarks.data.readers import hdf5_probe\n"
+        "paths = [Path(path) for path in sys.argv[1:]]; hdf5_probe.check_structure(paths[0])\n"
+        "own, child = hdf5_probe._forking(os.getpid())[0].pid, os.fork()\n"
+        "hdf5_probe.check_structure(paths[1])\n"
+        "same = hdf5_probe._forking(os.getpid())[0].pid == own\n"
+        "if child: os.waitpid(child, 0)\n"
+        "print('parent' if child else 'child', same, flush=True)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, files[1:])], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "child False\nparent True\n"
 
 
 @pytest.mark.parametrize("kind", [-1, "odd", b"\xff"])

@@ -279,28 +279,34 @@ def test_timeout_ends_the_child(build, screen: Screen) -> None:
     assert gone(model.process.pid)
 
 
-@pytest.mark.parametrize("isolated", [False, True])
-@pytest.mark.parametrize("name", ["hangs_with_a_child", "holds_the_interpreter"])
-def test_child_ends_when_the_harness_is_killed(
-    memory: Baseline, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, isolated: bool
+def test_children_end_when_the_harness_is_killed(
+    memory: Baseline, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Four at once: models that hang with a child of their own or hold the interpreter, in both environments."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    path = plugins.write(folder, name, isolated=isolated)
+    (folder / "own").mkdir()
+    names = ("hangs_with_a_child", "holds_the_interpreter")
+    places = ((folder, False), (folder / "own", True))
+    paths = [str(plugins.write(place, name, isolated=own)) for name in names for place, own in places]
     code = (
-        "from pathlib import Path; from benchmarks import registry; from benchmarks.conformance.checks import tiny_screen\n"
+        "from pathlib import Path; from threading import Thread; from benchmarks import registry\n"
+        "from benchmarks.conformance.checks import tiny_screen\n"
         "from benchmarks.execution.models.child_model import ChildModel\n"
-        f"path = Path({str(path)!r}); screen = tiny_screen(path.parent)\n"
-        "model = ChildModel(registry.from_file(path)[0], {})\n"
-        "print(model.process.pid, flush=True); model.fit(screen.train, seed=1)"
+        f"paths = [Path(path) for path in {paths!r}]; screen = tiny_screen(paths[0].parent)\n"
+        "models = [ChildModel(registry.from_file(path)[0], {}) for path in paths]\n"
+        "print(*(model.process.pid for model in models), flush=True)\n"
+        "print(*(model.folder / 'log.txt' for model in models), flush=True)\n"
+        "for model in models: Thread(target=model.fit, args=(screen.train,), kwargs={'seed': 1}).start()"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=Path.cwd()) as harness:
-        pids = [int(harness.stdout.readline())]
-        assert alive(pids[0])
-        log, end = next(tmp_path.glob("*/*/log.txt")), time.monotonic() + 20
-        while name == "hangs_with_a_child" and not log.read_text().strip() and time.monotonic() < end:
+        pids = [int(pid) for pid in harness.stdout.readline().split()]
+        assert len(pids) == len(paths)
+        assert all(alive(pid) for pid in pids)
+        logs, end = [Path(log) for log in harness.stdout.readline().split()], time.monotonic() + 20
+        while not all(log.read_text().strip() for log in logs[:2]) and time.monotonic() < end:
             time.sleep(0.1)
-        pids += [int(word) for word in log.read_text().split()]
-        assert len(pids) == 1 + (name == "hangs_with_a_child")
+        pids += [int(log.read_text()) for log in logs[:2]]
+        assert not any(log.read_text() for log in logs[2:])
         time.sleep(1.0)
         os.kill(harness.pid, signal.SIGKILL)
     assert all(gone(pid) for pid in pids)

@@ -46,8 +46,8 @@ def runs(make_shared: Callable[..., Path]) -> Path:
             "knn": question(home, "knn", seeds=2, folds=2, directions=("p2n",)),
             "more": question(home, "knn", "linear", seeds=2, folds=2, directions=("n2p",)),
             "linear_p2n": question(home, "linear", seeds=2, folds=2, directions=("p2n",)),
-            "other_seed": question(home, "knn", base_seed=1),
-            "settings": question(home, "knn", settings={"knn": {"n_neighbours": 1}}),
+            "other_seed": question(home, "knn", base_seed=1, directions=("p2n",)),
+            "settings": question(home, "knn", settings={"knn": {"n_neighbours": 1}}, directions=("p2n",)),
         }
         for name, one in asked.items():
             run(make_plan(one), home / name, QUIET)
