@@ -1,18 +1,28 @@
 """The charts of `report.html` as Vega-Lite, without their numbers: `report.js` adds these and draws.
 
-Texts that begin with "@" are put in by `report.js`. Rows have their colour in a field, the same for a model in every chart.
+Texts that begin with "@" are put in by `report.js`. Rows have their colour and shape in fields, the same for a model in every
+chart. `python -m reports.html.charts` writes charts.json, which pages are made from: Altair takes longer to start than a page
+takes to make.
 """
 
+import json
 from collections.abc import Callable
-from functools import cache
+from pathlib import Path
 from typing import Any
+
+CHARTS = Path(__file__).parent / "templates" / "charts.json"
 
 _TICKS = 5
 
 
-@cache
 def chart_specs() -> dict[str, dict[str, Any]]:
-    """Return every chart by its name in the page."""
+    """Return every chart by its name in the page, as charts.json has it."""
+    found: dict[str, dict[str, Any]] = json.loads(CHARTS.read_text(encoding="utf-8"))
+    return found
+
+
+def make_specs() -> dict[str, dict[str, Any]]:
+    """Make every chart by Altair; the version of the schema is left out, since the page has one of Vega-Lite."""
     makers: dict[str, Callable[[Any], Any]] = {
         "ranking": _ranking,
         "contexts": _contexts,
@@ -24,9 +34,10 @@ def chart_specs() -> dict[str, dict[str, Any]]:
         "genes": _genes,
         "cells": _cells,
     }
-    import altair as alt  # slow to import
+    import altair as alt  # of the extra `dev`
 
-    return {name: make(alt).to_dict() for name, make in makers.items()}
+    specs = {name: make(alt).to_dict() for name, make in makers.items()}
+    return {name: {key: part for key, part in spec.items() if key != "$schema"} for name, spec in specs.items()}
 
 
 def _rows(alt: Any, name: str = "rows") -> Any:
@@ -36,6 +47,19 @@ def _rows(alt: Any, name: str = "rows") -> Any:
 def _own_colour(alt: Any, field: str = "colour") -> Any:
     """Colours that stand in the rows."""
     return alt.Color(f"{field}:N", scale=None)
+
+
+def _points(alt: Any, base: Any) -> Any:
+    """Points in the models' shapes; those of models trained short are hollow."""
+    return base.mark_point(size=75, strokeWidth=1.6, opacity=1).encode(
+        fill=alt.Fill("fill:N", scale=None), shape=alt.Shape("shape:N", scale=None)
+    )
+
+
+def _names(alt: Any, base: Any) -> Any:
+    """Names beside the points that have room for one."""
+    side, gap = (alt.ExprRef(expr=f"datum.left ? {left} : {right}") for left, right in (("'right'", "'left'"), (-9, 9)))
+    return base.mark_text(align=side, dx=gap, fontSize=11).encode(text="label:N")
 
 
 def _ranking(alt: Any) -> Any:
@@ -50,9 +74,7 @@ def _ranking(alt: Any) -> Any:
         ],
     )
     bars = base.mark_rule(strokeWidth=2.5).encode(x=x, x2="high:Q", color=_own_colour(alt))
-    dots = base.mark_point(size=70, strokeWidth=2, opacity=1).encode(
-        x=alt.X("mean:Q", title="@metric"), color=_own_colour(alt), fill=alt.Fill("fill:N", scale=None)
-    )
+    dots = _points(alt, base.encode(x=alt.X("mean:Q", title="@metric"), color=_own_colour(alt)))
     references = _rows(alt, "references").encode(
         tooltip=[alt.Tooltip("model:N", title="reference"), alt.Tooltip("text:N", title="mean [95 % interval]")]
     )
@@ -140,9 +162,8 @@ def _cost(alt: Any) -> Any:
     )
     y = alt.Y("mean:Q", title="@metric", scale=alt.Scale(zero=False))
     bars = base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", title="@metric"), y2="high:Q")
-    dots = base.mark_point(size=70, strokeWidth=2, opacity=1).encode(y=y, fill=alt.Fill("fill:N", scale=None))
-    names = base.mark_text(align="left", dx=8, dy=-6, fontSize=11).encode(y=y, text="model:N")
-    return alt.layer(bars, dots, names).properties(
+    dots = _points(alt, base.encode(y=y))
+    return alt.layer(bars, dots, _names(alt, base.encode(y=y))).properties(
         width="container", height=360, description="Score against the time of training"
     )
 
@@ -189,9 +210,7 @@ def _copying(alt: Any) -> Any:
     base = _rows(alt).encode(
         x=x, y=y, color=_own_colour(alt), tooltip=[alt.Tooltip(f"{name}:N") for name in ("model", "flagged")]
     )
-    dots = base.mark_point(size=70, strokeWidth=2, opacity=1).encode(fill=alt.Fill("fill:N", scale=None))
-    names = base.mark_text(align="left", dx=8, dy=-6, fontSize=11).encode(text="model:N")
-    return alt.layer(_diagonal(alt, "x:Q", "y:Q"), dots, names).properties(
+    return alt.layer(_diagonal(alt, "x:Q", "y:Q"), _points(alt, base), _names(alt, base)).properties(
         width="container", height=360, description="Likeness to the truth against likeness to the input's state"
     )
 
@@ -257,3 +276,7 @@ def _cells(alt: Any) -> Any:
         )
         .properties(width="container", height=400, description="UMAP of input, true and predicted cells")
     )
+
+
+if __name__ == "__main__":
+    CHARTS.write_text(json.dumps(make_specs(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

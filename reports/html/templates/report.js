@@ -14,7 +14,7 @@ const unpack = async ({ shape, numbers }) => {
 };
 const payload = JSON.parse(byId("payload").textContent);
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const colour = (model) => (payload.colours[model] ?? ["#808080", "#a0a0a0"])[dark.matches ? 1 : 0];
+const colour = (model) => payload.looks[model][dark.matches ? 1 : 0];
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const shown = (value, places = 3) => (value === null || value === undefined ? "–" : value.toFixed(places).replace("-", "−"));
 const between = (low, high, places) => (low === null ? "" : ` [${shown(low, places)}, ${shown(high, places)}]`);
@@ -64,7 +64,29 @@ const ordered = () =>
     .map((model, place) => ({ model, place, ...board(place) }))
     .filter((row) => row.mean !== null && !state.task.reference[row.place])
     .sort((a, b) => goodness(b.mean) - goodness(a.mean));
-const look = (row) => ({ colour: colour(row.model), fill: state.task.quick[row.place] ? style("--page") : colour(row.model) });
+const look = (row) => ({ colour: colour(row.model), shape: payload.looks[row.model][2], fill: state.task.quick[row.place] ? style("--page") : colour(row.model) });
+// Give `label` to the points of a chart that have room for a name, the first rows before others: names must not overlap.
+const label = (rows, x, y, height, holder) => {
+  const [width, letter, line, taken] = [Math.max(holder.clientWidth - 70, 150), 6.6, 15, []];
+  const scaled = (of, size) => {
+    const ends = [Math.min(...rows.map(of)), Math.max(...rows.map(of))];
+    return (row) => (0.04 + (0.92 * (of(row) - ends[0])) / (ends[1] - ends[0] || 1)) * size;
+  };
+  const [across, up] = [scaled(x, width), scaled(y, height)];
+  const meets = (a, b) => a[0] < b[1] && b[0] < a[1] && Math.abs(a[2] - b[2]) < line;
+  const dots = new Map(rows.map((row) => [row, [across(row) - 6, across(row) + 6, up(row)]]));
+  for (const row of rows) {
+    const [at, long] = [across(row), letter * row.model.length];
+    for (const left of [false, true]) {
+      const box = left ? [at - 9 - long, at - 9, up(row)] : [at + 9, at + 9 + long, up(row)];
+      const free = box[0] >= 0 && box[1] <= width && ![...dots].some(([other, dot]) => other !== row && meets(box, dot)) && !taken.some((other) => meets(box, other));
+      if (free && !row.label) Object.assign(row, { left, label: row.model }), taken.push(box);
+    }
+    row.label ??= "";
+  }
+  const without = rows.filter((row) => !row.label).length;
+  return without ? `${without} of ${rows.length} models have no room for their name; it is shown where the pointer is on a point.` : "";
+};
 const conditionName = ([context, condition]) => (state.task.contexts.length > 1 ? `${context} / ${condition}` : condition);
 const ink = (rows) => {
   const values = rows.map((row) => row.value);
@@ -135,18 +157,18 @@ const charts = {
     const lines = new Set(rows.map((row) => row.x)).size > 5; // a regression of fewer says nothing
     return { data: { rows }, lists, texts: { effect: "genes changed (FDR < 0.05)" }, layers: lines ? 2 : 1 };
   },
-  cost() {
+  cost(holder) {
     const rows = ordered()
       .map((row) => ({ ...row, ...look(row), time: state.task.seconds[row.place] }))
       .filter((row) => row.time !== null)
       .map((row) => ({ ...row, seconds: Math.max(row.time, 0.01), time: `${row.time} s` }));
-    return rows.length ? { data: { rows } } : { why: "Times of training are not known, as for files of predictions that are scored." };
+    return rows.length ? { data: { rows }, note: label(rows, (row) => Math.log(row.seconds), (row) => row.mean, 360, holder) } : { why: "Times of training are not known, as for files of predictions that are scored." };
   },
   calibration() {
     const rows = state.task.calibration;
     return rows.length ? { data: { rows }, texts: { baseline: state.task.baseline } } : { why: "Split half, ceiling or baseline have no values in this task." };
   },
-  copying() {
+  copying(holder) {
     const place = (name) => state.task.metrics.findIndex((own) => own.name === name);
     const [truth, margin, flags] = ["sim_tp", "copy_margin", "copies_input"].map(place);
     const rows = [];
@@ -160,7 +182,7 @@ const charts = {
     if (!rows.length) return { why: "The metrics of the copy audit (sim_tp, copy_margin) have no values in this task." };
     const ends = rows.flatMap((row) => [row.x, row.y]);
     const diagonal = [Math.min(...ends), Math.max(...ends)].map((at) => ({ x: at, y: at }));
-    return { data: { rows, diagonal } };
+    return { data: { rows, diagonal }, note: label(rows, (row) => row.x, (row) => row.y, 360, holder) };
   },
   genes() {
     const { rows, why } = genesOf();
@@ -190,8 +212,9 @@ const config = () => {
 const draw = async (figure) => {
   figure.dataset.due = "";
   const name = figure.dataset.chart;
-  const { data, why, note, texts = {}, lists = {}, lower, renderer = "svg", layers } = charts[name]();
   const [holder, remark] = [figure.querySelector(".holder"), figure.querySelector(".note")];
+  figure.hidden = false;
+  const { data, why, note, texts = {}, lists = {}, lower, renderer = "svg", layers } = charts[name](holder);
   remark.textContent = why ?? note ?? "";
   remark.hidden = !remark.textContent;
   figure.hidden = why === "";
@@ -381,6 +404,11 @@ const start = async () => {
     save(`genes-${name}.csv`, [["gene", "true_change", "predicted_change"], ...genesOf().rows.map((row) => [row.gene, row.true, row.predicted])]);
   });
   dark.addEventListener("change", () => redraw());
+  let [width, waiting] = [document.body.clientWidth, 0];
+  new ResizeObserver(() => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => document.body.clientWidth !== width && ((width = document.body.clientWidth), redraw()), 200);
+  }).observe(document.body);
   await chooseTask(0);
   document.documentElement.dataset.ready = "1";
 };
