@@ -13,6 +13,8 @@ from typing import Any
 CHARTS = Path(__file__).parent / "templates" / "charts.json"
 
 _TICKS = 5
+_ROOM = {"zero": False, "nice": False, "padding": 14}
+"""Scale with pixels between the outermost points and the axes; `label` in `report.js` counts on it."""
 
 
 def chart_specs() -> dict[str, dict[str, Any]]:
@@ -44,6 +46,11 @@ def _rows(alt: Any, name: str = "rows") -> Any:
     return alt.Chart(alt.NamedData(name=name))
 
 
+def _lines(alt: Any, field: str, height: int) -> dict[str, Any]:
+    """Properties of a chart that has a line of so many pixels for every value of a field."""
+    return {"width": "container", "height": alt.Step(height), "usermeta": {"lines": field}}
+
+
 def _own_colour(alt: Any, field: str = "colour") -> Any:
     """Colours that stand in the rows."""
     return alt.Color(f"{field}:N", scale=None)
@@ -59,12 +66,12 @@ def _points(alt: Any, base: Any) -> Any:
 def _names(alt: Any, base: Any) -> Any:
     """Names beside the points that have room for one."""
     side, gap = (alt.ExprRef(expr=f"datum.left ? {left} : {right}") for left, right in (("'right'", "'left'"), (-9, 9)))
-    return base.mark_text(align=side, dx=gap, fontSize=11).encode(text="label:N")
+    return base.mark_text(align=side, dx=gap, fontSize=11).encode(text="label:N", color=alt.Color("ink:N", scale=None))
 
 
 def _ranking(alt: Any) -> Any:
     """Mean and interval of every model; references as lines with bands."""
-    x = alt.X("low:Q", title="@metric", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=_TICKS))
+    x = alt.X("low:Q", title="@metric", scale=alt.Scale(**_ROOM), axis=alt.Axis(tickCount=_TICKS))
     base = _rows(alt).encode(
         y=alt.Y("model:N", sort=None, title=None, axis=alt.Axis(labelLimit=190, grid=True)),
         tooltip=[
@@ -88,7 +95,7 @@ def _ranking(alt: Any) -> Any:
         x=alt.X("mean:Q", title="@metric"), strokeDash=dash
     )
     return alt.layer(bands, lines, bars, dots).properties(
-        width="container", height=alt.Step(24), description="Mean and 95 % interval of every model"
+        **_lines(alt, "model", 24), description="Mean and 95 % interval of every model"
     )
 
 
@@ -112,7 +119,7 @@ def _contexts(alt: Any) -> Any:
     base, colour = _heat(alt, x, y)
     texts = base.mark_text(fontSize=11).encode(text="label:N", color=alt.Color("ink:N", scale=None))
     layers = alt.layer(base.mark_rect().encode(color=colour), texts).resolve_scale(color="independent")
-    return layers.properties(width="container", height=alt.Step(22), description="Mean of every model in every context")
+    return layers.properties(**_lines(alt, "model", 22), description="Mean of every model in every context")
 
 
 def _conditions(alt: Any) -> Any:
@@ -123,7 +130,7 @@ def _conditions(alt: Any) -> Any:
     return (
         base.mark_rect()
         .encode(color=colour)
-        .properties(width="container", height=alt.Step(15), description="Score of every model on every condition")
+        .properties(**_lines(alt, "condition", 15), description="Score of every model on every condition")
     )
 
 
@@ -140,7 +147,9 @@ def _model_scale(alt: Any) -> Any:
 
 def _effect(alt: Any) -> Any:
     """Score of some models against the number of genes that the condition changes."""
-    x = alt.X("x:Q", title="@effect", scale=alt.Scale(type="symlog", constant=5), axis=alt.Axis(tickCount=_TICKS))
+    x = alt.X(
+        "x:Q", title="@effect", scale=alt.Scale(type="symlog", constant=5, **_ROOM), axis=alt.Axis(tickCount=_TICKS)
+    )
     tips = [alt.Tooltip(f"{name}:N") for name in ("model", "condition", "text")]
     base = _rows(alt).encode(x=x, y=alt.Y("y:Q", title="@metric", scale=alt.Scale(zero=False)), color=_model_scale(alt))
     dots = base.mark_circle(size=28, opacity=0.45).encode(tooltip=tips)
@@ -155,12 +164,13 @@ def _cost(alt: Any) -> Any:
     x = alt.X(
         "seconds:Q",
         title="seconds to fit (mean of folds and seeds; below 0.01 drawn there)",
-        scale=alt.Scale(type="log"),
+        scale=alt.Scale(type="log", nice=False, padding=14),
+        axis=alt.Axis(tickCount=_TICKS),
     )
     base = _rows(alt).encode(
         x=x, tooltip=[alt.Tooltip(f"{name}:N") for name in ("model", "text", "time")], color=_own_colour(alt)
     )
-    y = alt.Y("mean:Q", title="@metric", scale=alt.Scale(zero=False))
+    y = alt.Y("mean:Q", title="@metric", scale=alt.Scale(**_ROOM))
     bars = base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", title="@metric"), y2="high:Q")
     dots = _points(alt, base.encode(y=y))
     return alt.layer(bars, dots, _names(alt, base.encode(y=y))).properties(
@@ -170,7 +180,12 @@ def _cost(alt: Any) -> Any:
 
 def _calibration(alt: Any) -> Any:
     """For every metric where split half and best model lie between baseline and ceiling."""
-    x = alt.X("value:Q", title="0: @baseline, 1: ceiling", scale=alt.Scale(domain=[-0.25, 1.25], clamp=True))
+    x = alt.X(
+        "value:Q",
+        title="0: @baseline, 1: ceiling",
+        scale=alt.Scale(domain=[-0.25, 1.25], clamp=True, nice=False),
+        axis=alt.Axis(tickCount=_TICKS),
+    )
     base = _rows(alt).encode(
         x=x,
         y=alt.Y("metric:N", sort=None, title=None, axis=alt.Axis(labelLimit=190, grid=True)),
@@ -195,7 +210,7 @@ def _calibration(alt: Any) -> Any:
         .encode(x="at:Q")
     )
     return alt.layer(ends, dots).properties(
-        width="container", height=alt.Step(20), description="Where split half and best model lie for every metric"
+        **_lines(alt, "metric", 20), description="Where split half and best model lie for every metric"
     )
 
 
@@ -205,8 +220,15 @@ def _diagonal(alt: Any, x: str, y: str) -> Any:
 
 def _copying(alt: Any) -> Any:
     """Likeness to the truth against likeness to other cells of the input's state."""
-    x = alt.X("x:Q", title="likeness of prediction and reference controls", scale=alt.Scale(zero=False))
-    y = alt.Y("y:Q", title="likeness of prediction and truth", scale=alt.Scale(zero=False))
+    x = alt.X(
+        "x:Q",
+        title="likeness of prediction and reference controls",
+        scale=alt.Scale(**_ROOM),
+        axis=alt.Axis(tickCount=_TICKS),
+    )
+    y = alt.Y(
+        "y:Q", title="likeness of prediction and truth", scale=alt.Scale(**_ROOM), axis=alt.Axis(tickCount=_TICKS)
+    )
     base = _rows(alt).encode(
         x=x, y=y, color=_own_colour(alt), tooltip=[alt.Tooltip(f"{name}:N") for name in ("model", "flagged")]
     )
@@ -245,7 +267,7 @@ def _genes(alt: Any) -> Any:
         zero.mark_rule(color="#808080", opacity=0.5).encode(y="at:Q"),
         _diagonal(alt, "true:Q", "predicted:Q"),
         dots,
-        names.encode(text="label:N", color=kinds),
+        names.encode(text="label:N"),
     ).properties(width="container", height=400, description="Predicted against true change of genes")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -31,7 +31,7 @@ def vega() -> str:
 @cache
 def data_tables() -> str:
     """Return a module that exports DataTables as its default, gzip as base64."""
-    return _kept(f"tables-{version('itables')}.js.gz", files("itables").joinpath("html", "dt_bundle.js").read_bytes)
+    return _kept(f"tables-{version('itables')}.js.gz", (_tables_folder() / "dt_bundle.js").read_bytes)
 
 
 def _kept(name: str, make: Callable[[], bytes]) -> str:
@@ -53,7 +53,14 @@ def _kept(name: str, make: Callable[[], bytes]) -> str:
 @cache
 def data_tables_style() -> str:
     """Return the style sheet of DataTables."""
-    return files("itables").joinpath("html", "dt_bundle.css").read_text(encoding="utf-8")
+    return (_tables_folder() / "dt_bundle.css").read_text(encoding="utf-8")
+
+
+def _tables_folder() -> Path:
+    """Folder of DataTables; `itables` itself is slow to import."""
+    found = find_spec("itables")
+    assert found and found.origin, "itables is a requirement of this package"
+    return Path(found.origin).parent / "html"
 
 
 def _cache_dir() -> Path:

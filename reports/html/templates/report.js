@@ -64,15 +64,16 @@ const ordered = () =>
     .map((model, place) => ({ model, place, ...board(place) }))
     .filter((row) => row.mean !== null && !state.task.reference[row.place])
     .sort((a, b) => goodness(b.mean) - goodness(a.mean));
-const look = (row) => ({ colour: colour(row.model), shape: payload.looks[row.model][2], fill: state.task.quick[row.place] ? style("--page") : colour(row.model) });
+const look = (row) => ({ colour: colour(row.model), ink: style("--text"), shape: payload.looks[row.model][2], fill: state.task.quick[row.place] ? style("--page") : colour(row.model) });
 // Give `label` to the points of a chart that have room for a name, the first rows before others: names must not overlap.
-const label = (rows, x, y, height, holder) => {
-  const [width, letter, line, taken] = [Math.max(holder.clientWidth - 70, 150), 6.6, 15, []];
-  const scaled = (of, size) => {
-    const ends = [Math.min(...rows.map(of)), Math.max(...rows.map(of))];
-    return (row) => (0.04 + (0.92 * (of(row) - ends[0])) / (ends[1] - ends[0] || 1)) * size;
+// `x` and `y` read a row; `xs` and `ys` are all values of an axis.
+const label = (rows, holder, x, y, xs, ys) => {
+  const [width, height, room, letter, line, taken] = [Math.max(holder.clientWidth - 70, 150), 360, 14, 6.8, 15, []];
+  const scaled = (of, all, size) => {
+    const [low, high] = [Math.min(...all), Math.max(...all)];
+    return (row) => room + ((size - 2 * room) * (of(row) - low)) / (high - low || 1);
   };
-  const [across, up] = [scaled(x, width), scaled(y, height)];
+  const [across, up] = [scaled(x, xs, width), scaled(y, ys, height)];
   const meets = (a, b) => a[0] < b[1] && b[0] < a[1] && Math.abs(a[2] - b[2]) < line;
   const dots = new Map(rows.map((row) => [row, [across(row) - 6, across(row) + 6, up(row)]]));
   for (const row of rows) {
@@ -161,8 +162,8 @@ const charts = {
     const rows = ordered()
       .map((row) => ({ ...row, ...look(row), time: state.task.seconds[row.place] }))
       .filter((row) => row.time !== null)
-      .map((row) => ({ ...row, seconds: Math.max(row.time, 0.01), time: `${row.time} s` }));
-    return rows.length ? { data: { rows }, note: label(rows, (row) => Math.log(row.seconds), (row) => row.mean, 360, holder) } : { why: "Times of training are not known, as for files of predictions that are scored." };
+      .map((row) => ({ ...row, seconds: Math.max(row.time, 0.01), across: Math.log(Math.max(row.time, 0.01)), time: `${row.time} s` }));
+    return rows.length ? { data: { rows }, note: label(rows, holder, (row) => row.across, (row) => row.mean, rows.map((row) => row.across), rows.flatMap((row) => [row.low, row.high])) } : { why: "Times of training are not known, as for files of predictions that are scored." };
   },
   calibration() {
     const rows = state.task.calibration;
@@ -182,7 +183,7 @@ const charts = {
     if (!rows.length) return { why: "The metrics of the copy audit (sim_tp, copy_margin) have no values in this task." };
     const ends = rows.flatMap((row) => [row.x, row.y]);
     const diagonal = [Math.min(...ends), Math.max(...ends)].map((at) => ({ x: at, y: at }));
-    return { data: { rows, diagonal }, note: label(rows, (row) => row.x, (row) => row.y, 360, holder) };
+    return { data: { rows, diagonal }, note: label(rows, holder, (row) => row.x, (row) => row.y, ends, ends) };
   },
   genes() {
     const { rows, why } = genesOf();
@@ -227,6 +228,9 @@ const draw = async (figure) => {
   spec.datasets = data;
   // a width of "container" would fit the height as well, which depends on the rows
   Object.assign(spec, { width: holder.clientWidth, autosize: { type: "fit-x", contains: "padding" } });
+  if (spec.height.step) spec.height = spec.height.step * new Set(data.rows.map((row) => row[(spec.layer?.at(-1) ?? spec).encoding.y.field])).size;
+  // Vega-Lite fits the width of a chart whose height is a number, not of one whose rows have a height
+  if (spec.height.step) spec.height = spec.height.step * new Set(data.rows.map((row) => row[spec.usermeta.lines])).size;
   if (layers) spec.layer = spec.layer.slice(0, layers);
   for (const own of spec.params ?? []) if (own.name === "lower") own.value = Boolean(lower);
   const actions = { export: true, source: false, compiled: false, editor: false };
