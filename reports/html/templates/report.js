@@ -229,8 +229,6 @@ const draw = async (figure) => {
   // a width of "container" would fit the height as well, which depends on the rows
   Object.assign(spec, { width: holder.clientWidth, autosize: { type: "fit-x", contains: "padding" } });
   if (spec.height.step) spec.height = spec.height.step * new Set(data.rows.map((row) => row[(spec.layer?.at(-1) ?? spec).encoding.y.field])).size;
-  // Vega-Lite fits the width of a chart whose height is a number, not of one whose rows have a height
-  if (spec.height.step) spec.height = spec.height.step * new Set(data.rows.map((row) => row[spec.usermeta.lines])).size;
   if (layers) spec.layer = spec.layer.slice(0, layers);
   for (const own of spec.params ?? []) if (own.name === "lower") own.value = Boolean(lower);
   const actions = { export: true, source: false, compiled: false, editor: false };

@@ -223,6 +223,9 @@ def test_narrow_page_does_not_scroll_sideways(browser, folder, scheme):
         drawn(page, name)
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    behind = page.locator(".dt-container").evaluate_all("all => all.map(e => getComputedStyle(e).backgroundColor)")
+    assert behind
+    assert set(behind) == {"rgba(0, 0, 0, 0)"}
     assert background == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 27)")
     context.close()
 
