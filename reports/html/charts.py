@@ -51,22 +51,22 @@ def _lines(alt: Any, field: str, height: int) -> dict[str, Any]:
     return {"width": "container", "height": alt.Step(height), "usermeta": {"lines": field}}
 
 
-def _own_colour(alt: Any, field: str = "colour") -> Any:
+def _own_colour(alt: Any) -> Any:
     """Colours that stand in the rows."""
-    return alt.Color(f"{field}:N", scale=None)
+    return alt.Color("colour:N", scale=None)
 
 
 def _points(alt: Any, base: Any) -> Any:
     """Points in the models' shapes; those of models trained short are hollow."""
     return base.mark_point(size=75, strokeWidth=1.6, opacity=1).encode(
-        fill=alt.Fill("fill:N", scale=None), shape=alt.Shape("shape:N", scale=None)
+        color=_own_colour(alt), fill=alt.Fill("fill:N", scale=None), shape=alt.Shape("shape:N", scale=None)
     )
 
 
 def _names(alt: Any, base: Any) -> Any:
     """Names beside the points that have room for one."""
     side, gap = (alt.ExprRef(expr=f"datum.left ? {left} : {right}") for left, right in (("'right'", "'left'"), (-9, 9)))
-    return base.mark_text(align=side, dx=gap, fontSize=11).encode(text="label:N", color=alt.Color("ink:N", scale=None))
+    return base.mark_text(align=side, dx=gap, fontSize=11).encode(text="label:N")
 
 
 def _ranking(alt: Any) -> Any:
@@ -81,7 +81,7 @@ def _ranking(alt: Any) -> Any:
         ],
     )
     bars = base.mark_rule(strokeWidth=2.5).encode(x=x, x2="high:Q", color=_own_colour(alt))
-    dots = _points(alt, base.encode(x=alt.X("mean:Q", title="@metric"), color=_own_colour(alt)))
+    dots = _points(alt, base.encode(x=alt.X("mean:Q", title="@metric")))
     references = _rows(alt, "references").encode(
         tooltip=[alt.Tooltip("model:N", title="reference"), alt.Tooltip("text:N", title="mean [95 % interval]")]
     )
@@ -117,7 +117,7 @@ def _contexts(alt: Any) -> Any:
     x = alt.X("condition:N", sort=None, title="context", axis=alt.Axis(labelAngle=-35, labelLimit=140))
     y = alt.Y("model:N", sort=None, title=None, axis=alt.Axis(labelLimit=190))
     base, colour = _heat(alt, x, y)
-    texts = base.mark_text(fontSize=11).encode(text="label:N", color=alt.Color("ink:N", scale=None))
+    texts = base.mark_text(fontSize=11).encode(text="label:N")
     layers = alt.layer(base.mark_rect().encode(color=colour), texts).resolve_scale(color="independent")
     return layers.properties(**_lines(alt, "model", 22), description="Mean of every model in every context")
 
@@ -167,11 +167,11 @@ def _cost(alt: Any) -> Any:
         scale=alt.Scale(type="log", nice=False, padding=14),
         axis=alt.Axis(tickCount=_TICKS),
     )
-    base = _rows(alt).encode(
-        x=x, tooltip=[alt.Tooltip(f"{name}:N") for name in ("model", "text", "time")], color=_own_colour(alt)
-    )
+    base = _rows(alt).encode(x=x, tooltip=[alt.Tooltip(f"{name}:N") for name in ("model", "text", "time")])
     y = alt.Y("mean:Q", title="@metric", scale=alt.Scale(**_ROOM))
-    bars = base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", title="@metric"), y2="high:Q")
+    bars = base.mark_rule(strokeWidth=1.5).encode(
+        y=alt.Y("low:Q", title="@metric"), y2="high:Q", color=_own_colour(alt)
+    )
     dots = _points(alt, base.encode(y=y))
     return alt.layer(bars, dots, _names(alt, base.encode(y=y))).properties(
         width="container", height=360, description="Score against the time of training"
@@ -229,9 +229,7 @@ def _copying(alt: Any) -> Any:
     y = alt.Y(
         "y:Q", title="likeness of prediction and truth", scale=alt.Scale(**_ROOM), axis=alt.Axis(tickCount=_TICKS)
     )
-    base = _rows(alt).encode(
-        x=x, y=y, color=_own_colour(alt), tooltip=[alt.Tooltip(f"{name}:N") for name in ("model", "flagged")]
-    )
+    base = _rows(alt).encode(x=x, y=y, tooltip=[alt.Tooltip(f"{name}:N") for name in ("model", "flagged")])
     return alt.layer(_diagonal(alt, "x:Q", "y:Q"), _points(alt, base), _names(alt, base)).properties(
         width="container", height=360, description="Likeness to the truth against likeness to the input's state"
     )
@@ -239,8 +237,8 @@ def _copying(alt: Any) -> Any:
 
 def _genes(alt: Any) -> Any:
     """Predicted against true change of some genes of one condition."""
-    x = alt.X("true:Q", title="true change (@unit)")
-    y = alt.Y("predicted:Q", title="predicted change (@unit)")
+    x = alt.X("true:Q", title="true change (@unit)", scale=alt.Scale(**_ROOM))
+    y = alt.Y("predicted:Q", title="predicted change (@unit)", scale=alt.Scale(**_ROOM))
     zero = alt.Chart(alt.Data(values=[{"at": 0}]))
     base = _rows(alt).encode(
         x=x,
@@ -261,13 +259,12 @@ def _genes(alt: Any) -> Any:
         legend=alt.Legend(orient="top"),
     )
     dots = base.mark_circle(size=40, opacity=0.75).encode(color=kinds)
-    names = base.transform_filter("datum.label != ''").mark_text(align="left", dx=6, dy=-5, fontSize=11)
     return alt.layer(
         zero.mark_rule(color="#808080", opacity=0.5).encode(x="at:Q"),
         zero.mark_rule(color="#808080", opacity=0.5).encode(y="at:Q"),
         _diagonal(alt, "true:Q", "predicted:Q"),
         dots,
-        names.encode(text="label:N"),
+        _names(alt, base),
     ).properties(width="container", height=400, description="Predicted against true change of genes")
 
 

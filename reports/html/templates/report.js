@@ -64,11 +64,11 @@ const ordered = () =>
     .map((model, place) => ({ model, place, ...board(place) }))
     .filter((row) => row.mean !== null && !state.task.reference[row.place])
     .sort((a, b) => goodness(b.mean) - goodness(a.mean));
-const look = (row) => ({ colour: colour(row.model), ink: style("--text"), shape: payload.looks[row.model][2], fill: state.task.quick[row.place] ? style("--page") : colour(row.model) });
+const look = (row) => ({ colour: colour(row.model), shape: payload.looks[row.model][2], fill: state.task.quick[row.place] ? style("--page") : colour(row.model) });
 // Give `label` to the points of a chart that have room for a name, the first rows before others: names must not overlap.
 // `x` and `y` read a row; `xs` and `ys` are all values of an axis.
-const label = (rows, holder, x, y, xs, ys) => {
-  const [width, height, room, letter, line, taken] = [Math.max(holder.clientWidth - 70, 150), 360, 14, 6.8, 15, []];
+const label = (rows, holder, x, y, xs, ys, { height = 360, name = "model" } = {}) => {
+  const [width, room, letter, line, taken] = [Math.max(holder.clientWidth - 70, 150), 14, 6.8, 15, []];
   const scaled = (of, all, size) => {
     const [low, high] = [Math.min(...all), Math.max(...all)];
     return (row) => room + ((size - 2 * room) * (of(row) - low)) / (high - low || 1);
@@ -77,11 +77,11 @@ const label = (rows, holder, x, y, xs, ys) => {
   const meets = (a, b) => a[0] < b[1] && b[0] < a[1] && Math.abs(a[2] - b[2]) < line;
   const dots = new Map(rows.map((row) => [row, [across(row) - 6, across(row) + 6, up(row)]]));
   for (const row of rows) {
-    const [at, long] = [across(row), letter * row.model.length];
+    const [at, long] = [across(row), letter * row[name].length];
     for (const left of [false, true]) {
       const box = left ? [at - 9 - long, at - 9, up(row)] : [at + 9, at + 9 + long, up(row)];
       const free = box[0] >= 0 && box[1] <= width && ![...dots].some(([other, dot]) => other !== row && meets(box, dot)) && !taken.some((other) => meets(box, other));
-      if (free && !row.label) Object.assign(row, { left, label: row.model }), taken.push(box);
+      if (free && !row.label) Object.assign(row, { left, label: row[name] }), taken.push(box);
     }
     row.label ??= "";
   }
@@ -185,10 +185,12 @@ const charts = {
     const diagonal = [Math.min(...ends), Math.max(...ends)].map((at) => ({ x: at, y: at }));
     return { data: { rows, diagonal }, note: label(rows, holder, (row) => row.x, (row) => row.y, ends, ends) };
   },
-  genes() {
+  genes(holder) {
     const { rows, why } = genesOf();
     if (why) return { why };
     const ends = rows.flatMap((row) => [row.true, row.predicted]);
+    const named = rows.filter((row) => row.kind !== "other genes").sort((a, b) => (b.kind === "perturbed gene") - (a.kind === "perturbed gene") || Math.abs(b.true) - Math.abs(a.true));
+    label(named, holder, (row) => row.true, (row) => row.predicted, [...ends, 0], [...ends, 0], { height: 400, name: "gene" });
     const diagonal = [Math.min(...ends), Math.max(...ends)].map((at) => ({ true: at, predicted: at }));
     return { data: { rows, diagonal }, texts: { unit: "log2, or the data's own unit" }, renderer: rows.length > 1500 ? "canvas" : "svg" };
   },
@@ -273,11 +275,10 @@ const genesOf = () => {
     const predicted = changes.arrays.predicted.at(model, row);
     if (predicted === null) return { why: `${changes.models[model]} has no prediction of this condition; the reason is under “What is missing, and why”.` };
     const own = changes.arrays.perturbed.at(row) === 1;
-    rows.push({ gene: changes.genes[changes.arrays.gene.at(row)], true: changes.arrays.true.at(row), predicted, kind: own ? "perturbed gene" : "other genes", label: "" });
+    rows.push({ gene: changes.genes[changes.arrays.gene.at(row)], true: changes.arrays.true.at(row), predicted, kind: own ? "perturbed gene" : "other genes" });
   }
   const others = rows.filter((row) => row.kind === "other genes").sort((a, b) => Math.abs(b.true) - Math.abs(a.true));
   for (const row of others.slice(0, 10)) row.kind = "largest true changes";
-  for (const row of rows) if (row.kind !== "other genes") row.label = row.gene;
   return { rows };
 };
 let geneTable = null;
