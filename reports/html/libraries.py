@@ -59,8 +59,7 @@ def data_tables_style() -> str:
 def _tables_folder() -> Path:
     """Folder of DataTables; `itables` itself is slow to import."""
     found = find_spec("itables")
-    assert found and found.origin, "itables is a requirement of this package"
-    return Path(found.origin).parent / "html"
+    return Path(str(found and found.origin)).parent / "html"
 
 
 def _cache_dir() -> Path:
