@@ -7,12 +7,15 @@ import numpy as np
 import pandas as pd
 
 from reports.formatting import interval, number, seconds
-from reports.model_styles import model_styles, on_dark
+from reports.model_styles import model_styles, on_dark, vega_shape
 from reports.pages.page_sections import MARKS, TaskData
 from reports.pages.sections.metric_families import FAMILIES
 from reports.pages.sections.ranking_table import BESIDE
 from reports.stats.ranks import ALPHA
 from reports.task_labels import BRACKETS, describe_trouble, fit_costs
+
+REFERENCE = ("#6b6b6b", "#a0a0a0", "square")
+"""Look of every reference."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,10 @@ class Board:
     """Models without any value: name and reason."""
 
 
-def colours_of(models: pd.Series) -> dict[str, tuple[str, str]]:
-    """Colour of each model on a light and on a dark page."""
-    return {name: (style.colour, on_dark(style.colour)) for name, style in model_styles(models).items()}
+def looks_of(board: pd.DataFrame) -> dict[str, tuple[str, str, str]]:
+    """Colour of each model on a light and on a dark page, and its shape for Vega; references are none of them."""
+    styles = model_styles(board.loc[board["kind"] == "model", "model"])
+    return {name: (own.colour, on_dark(own.colour), vega_shape(own.shape)) for name, own in styles.items()}
 
 
 def make_board(data: TaskData) -> Board:
@@ -88,7 +92,7 @@ def make_board(data: TaskData) -> Board:
     columns = tuple(_column(data, row) for row in data.metrics.itertuples())
     valued = set(data.suite.loc[data.suite["mean"].notna(), "model"])
     fits = fit_costs(data.run.tables.costs, data.task)
-    colours = colours_of(data.suite["model"])
+    looks = looks_of(data.run.leaderboard)
     by_metric = dict(iter(data.suite.groupby("metric", observed=True)))
     spans = {metric: _span(rows) for metric, rows in by_metric.items()}
     rows_of = {(row.metric, row.model): row for row in data.suite.itertuples()}
@@ -106,7 +110,7 @@ def make_board(data: TaskData) -> Board:
             Line(
                 model,
                 reference,
-                colours[model],
+                looks.get(model, REFERENCE)[:2],
                 row["rank"] if row["rank"] > 0 else None,
                 tuple(_badges(row, data)),
                 values,

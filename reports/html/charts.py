@@ -1,18 +1,30 @@
 """The charts of `report.html` as Vega-Lite, without their numbers: `report.js` adds these and draws.
 
-Texts that begin with "@" are put in by `report.js`. Rows have their colour in a field, the same for a model in every chart.
+Texts that begin with "@" are put in by `report.js`. Rows have their colour and shape in fields, the same for a model in every
+chart. `python -m reports.html.charts` writes charts.json, which pages are made from: Altair takes longer to start than a page
+takes to make.
 """
 
+import json
 from collections.abc import Callable
-from functools import cache
+from pathlib import Path
 from typing import Any
 
+CHARTS = Path(__file__).parent / "templates" / "charts.json"
+
 _TICKS = 5
+_ROOM = {"zero": False, "nice": False, "padding": 14}
+"""Scale with pixels between the outermost points and the axes; `label` in `report.js` counts on it."""
 
 
-@cache
 def chart_specs() -> dict[str, dict[str, Any]]:
-    """Return every chart by its name in the page."""
+    """Return every chart by its name in the page, as charts.json has it."""
+    found: dict[str, dict[str, Any]] = json.loads(CHARTS.read_text(encoding="utf-8"))
+    return found
+
+
+def make_specs() -> dict[str, dict[str, Any]]:
+    """Make every chart by Altair; the version of the schema is left out, since the page has one of Vega-Lite."""
     makers: dict[str, Callable[[Any], Any]] = {
         "ranking": _ranking,
         "contexts": _contexts,
@@ -24,23 +36,42 @@ def chart_specs() -> dict[str, dict[str, Any]]:
         "genes": _genes,
         "cells": _cells,
     }
-    import altair as alt  # slow to import
+    import altair as alt  # of the extra `dev`
 
-    return {name: make(alt).to_dict() for name, make in makers.items()}
+    specs = {name: make(alt).to_dict() for name, make in makers.items()}
+    return {name: {key: part for key, part in spec.items() if key != "$schema"} for name, spec in specs.items()}
 
 
 def _rows(alt: Any, name: str = "rows") -> Any:
     return alt.Chart(alt.NamedData(name=name))
 
 
-def _own_colour(alt: Any, field: str = "colour") -> Any:
+def _lines(alt: Any, field: str, height: int) -> dict[str, Any]:
+    """Properties of a chart that has a line of so many pixels for every value of a field."""
+    return {"width": "container", "height": alt.Step(height), "usermeta": {"lines": field}}
+
+
+def _own_colour(alt: Any) -> Any:
     """Colours that stand in the rows."""
-    return alt.Color(f"{field}:N", scale=None)
+    return alt.Color("colour:N", scale=None)
+
+
+def _points(alt: Any, base: Any) -> Any:
+    """Points in the models' shapes; those of models trained short are hollow."""
+    return base.mark_point(size=75, strokeWidth=1.6, opacity=1).encode(
+        color=_own_colour(alt), fill=alt.Fill("fill:N", scale=None), shape=alt.Shape("shape:N", scale=None)
+    )
+
+
+def _names(alt: Any, base: Any) -> Any:
+    """Names beside the points that have room for one."""
+    side, gap = (alt.ExprRef(expr=f"datum.left ? {left} : {right}") for left, right in (("'right'", "'left'"), (-9, 9)))
+    return base.mark_text(align=side, dx=gap, fontSize=11).encode(text="label:N")
 
 
 def _ranking(alt: Any) -> Any:
     """Mean and interval of every model; references as lines with bands."""
-    x = alt.X("low:Q", title="@metric", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=_TICKS))
+    x = alt.X("low:Q", title="@metric", scale=alt.Scale(**_ROOM), axis=alt.Axis(tickCount=_TICKS))
     base = _rows(alt).encode(
         y=alt.Y("model:N", sort=None, title=None, axis=alt.Axis(labelLimit=190, grid=True)),
         tooltip=[
@@ -50,9 +81,7 @@ def _ranking(alt: Any) -> Any:
         ],
     )
     bars = base.mark_rule(strokeWidth=2.5).encode(x=x, x2="high:Q", color=_own_colour(alt))
-    dots = base.mark_point(size=70, strokeWidth=2, opacity=1).encode(
-        x=alt.X("mean:Q", title="@metric"), color=_own_colour(alt), fill=alt.Fill("fill:N", scale=None)
-    )
+    dots = _points(alt, base.encode(x=alt.X("mean:Q", title="@metric")))
     references = _rows(alt, "references").encode(
         tooltip=[alt.Tooltip("model:N", title="reference"), alt.Tooltip("text:N", title="mean [95 % interval]")]
     )
@@ -66,7 +95,7 @@ def _ranking(alt: Any) -> Any:
         x=alt.X("mean:Q", title="@metric"), strokeDash=dash
     )
     return alt.layer(bands, lines, bars, dots).properties(
-        width="container", height=alt.Step(24), description="Mean and 95 % interval of every model"
+        **_lines(alt, "model", 24), description="Mean and 95 % interval of every model"
     )
 
 
@@ -88,9 +117,9 @@ def _contexts(alt: Any) -> Any:
     x = alt.X("condition:N", sort=None, title="context", axis=alt.Axis(labelAngle=-35, labelLimit=140))
     y = alt.Y("model:N", sort=None, title=None, axis=alt.Axis(labelLimit=190))
     base, colour = _heat(alt, x, y)
-    texts = base.mark_text(fontSize=11).encode(text="label:N", color=alt.Color("ink:N", scale=None))
+    texts = base.mark_text(fontSize=11).encode(text="label:N")
     layers = alt.layer(base.mark_rect().encode(color=colour), texts).resolve_scale(color="independent")
-    return layers.properties(width="container", height=alt.Step(22), description="Mean of every model in every context")
+    return layers.properties(**_lines(alt, "model", 22), description="Mean of every model in every context")
 
 
 def _conditions(alt: Any) -> Any:
@@ -101,7 +130,7 @@ def _conditions(alt: Any) -> Any:
     return (
         base.mark_rect()
         .encode(color=colour)
-        .properties(width="container", height=alt.Step(15), description="Score of every model on every condition")
+        .properties(**_lines(alt, "condition", 15), description="Score of every model on every condition")
     )
 
 
@@ -118,7 +147,9 @@ def _model_scale(alt: Any) -> Any:
 
 def _effect(alt: Any) -> Any:
     """Score of some models against the number of genes that the condition changes."""
-    x = alt.X("x:Q", title="@effect", scale=alt.Scale(type="symlog", constant=5), axis=alt.Axis(tickCount=_TICKS))
+    x = alt.X(
+        "x:Q", title="@effect", scale=alt.Scale(type="symlog", constant=5, **_ROOM), axis=alt.Axis(tickCount=_TICKS)
+    )
     tips = [alt.Tooltip(f"{name}:N") for name in ("model", "condition", "text")]
     base = _rows(alt).encode(x=x, y=alt.Y("y:Q", title="@metric", scale=alt.Scale(zero=False)), color=_model_scale(alt))
     dots = base.mark_circle(size=28, opacity=0.45).encode(tooltip=tips)
@@ -133,23 +164,28 @@ def _cost(alt: Any) -> Any:
     x = alt.X(
         "seconds:Q",
         title="seconds to fit (mean of folds and seeds; below 0.01 drawn there)",
-        scale=alt.Scale(type="log"),
+        scale=alt.Scale(type="log", nice=False, padding=14),
+        axis=alt.Axis(tickCount=_TICKS),
     )
-    base = _rows(alt).encode(
-        x=x, tooltip=[alt.Tooltip(f"{name}:N") for name in ("model", "text", "time")], color=_own_colour(alt)
+    base = _rows(alt).encode(x=x, tooltip=[alt.Tooltip(f"{name}:N") for name in ("model", "text", "time")])
+    y = alt.Y("mean:Q", title="@metric", scale=alt.Scale(**_ROOM))
+    bars = base.mark_rule(strokeWidth=1.5).encode(
+        y=alt.Y("low:Q", title="@metric"), y2="high:Q", color=_own_colour(alt)
     )
-    y = alt.Y("mean:Q", title="@metric", scale=alt.Scale(zero=False))
-    bars = base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", title="@metric"), y2="high:Q")
-    dots = base.mark_point(size=70, strokeWidth=2, opacity=1).encode(y=y, fill=alt.Fill("fill:N", scale=None))
-    names = base.mark_text(align="left", dx=8, dy=-6, fontSize=11).encode(y=y, text="model:N")
-    return alt.layer(bars, dots, names).properties(
+    dots = _points(alt, base.encode(y=y))
+    return alt.layer(bars, dots, _names(alt, base.encode(y=y))).properties(
         width="container", height=360, description="Score against the time of training"
     )
 
 
 def _calibration(alt: Any) -> Any:
     """For every metric where split half and best model lie between baseline and ceiling."""
-    x = alt.X("value:Q", title="0: @baseline, 1: ceiling", scale=alt.Scale(domain=[-0.25, 1.25], clamp=True))
+    x = alt.X(
+        "value:Q",
+        title="0: @baseline, 1: ceiling",
+        scale=alt.Scale(domain=[-0.25, 1.25], clamp=True, nice=False),
+        axis=alt.Axis(tickCount=_TICKS),
+    )
     base = _rows(alt).encode(
         x=x,
         y=alt.Y("metric:N", sort=None, title=None, axis=alt.Axis(labelLimit=190, grid=True)),
@@ -174,7 +210,7 @@ def _calibration(alt: Any) -> Any:
         .encode(x="at:Q")
     )
     return alt.layer(ends, dots).properties(
-        width="container", height=alt.Step(20), description="Where split half and best model lie for every metric"
+        **_lines(alt, "metric", 20), description="Where split half and best model lie for every metric"
     )
 
 
@@ -184,22 +220,25 @@ def _diagonal(alt: Any, x: str, y: str) -> Any:
 
 def _copying(alt: Any) -> Any:
     """Likeness to the truth against likeness to other cells of the input's state."""
-    x = alt.X("x:Q", title="likeness of prediction and reference controls", scale=alt.Scale(zero=False))
-    y = alt.Y("y:Q", title="likeness of prediction and truth", scale=alt.Scale(zero=False))
-    base = _rows(alt).encode(
-        x=x, y=y, color=_own_colour(alt), tooltip=[alt.Tooltip(f"{name}:N") for name in ("model", "flagged")]
+    x = alt.X(
+        "x:Q",
+        title="likeness of prediction and reference controls",
+        scale=alt.Scale(**_ROOM),
+        axis=alt.Axis(tickCount=_TICKS),
     )
-    dots = base.mark_point(size=70, strokeWidth=2, opacity=1).encode(fill=alt.Fill("fill:N", scale=None))
-    names = base.mark_text(align="left", dx=8, dy=-6, fontSize=11).encode(text="model:N")
-    return alt.layer(_diagonal(alt, "x:Q", "y:Q"), dots, names).properties(
+    y = alt.Y(
+        "y:Q", title="likeness of prediction and truth", scale=alt.Scale(**_ROOM), axis=alt.Axis(tickCount=_TICKS)
+    )
+    base = _rows(alt).encode(x=x, y=y, tooltip=[alt.Tooltip(f"{name}:N") for name in ("model", "flagged")])
+    return alt.layer(_diagonal(alt, "x:Q", "y:Q"), _points(alt, base), _names(alt, base)).properties(
         width="container", height=360, description="Likeness to the truth against likeness to the input's state"
     )
 
 
 def _genes(alt: Any) -> Any:
     """Predicted against true change of some genes of one condition."""
-    x = alt.X("true:Q", title="true change (@unit)")
-    y = alt.Y("predicted:Q", title="predicted change (@unit)")
+    x = alt.X("true:Q", title="true change (@unit)", scale=alt.Scale(**_ROOM))
+    y = alt.Y("predicted:Q", title="predicted change (@unit)", scale=alt.Scale(**_ROOM))
     zero = alt.Chart(alt.Data(values=[{"at": 0}]))
     base = _rows(alt).encode(
         x=x,
@@ -220,13 +259,12 @@ def _genes(alt: Any) -> Any:
         legend=alt.Legend(orient="top"),
     )
     dots = base.mark_circle(size=40, opacity=0.75).encode(color=kinds)
-    names = base.transform_filter("datum.label != ''").mark_text(align="left", dx=6, dy=-5, fontSize=11)
     return alt.layer(
         zero.mark_rule(color="#808080", opacity=0.5).encode(x="at:Q"),
         zero.mark_rule(color="#808080", opacity=0.5).encode(y="at:Q"),
         _diagonal(alt, "true:Q", "predicted:Q"),
         dots,
-        names.encode(text="label:N", color=kinds),
+        _names(alt, base),
     ).properties(width="container", height=400, description="Predicted against true change of genes")
 
 
@@ -257,3 +295,7 @@ def _cells(alt: Any) -> Any:
         )
         .properties(width="container", height=400, description="UMAP of input, true and predicted cells")
     )
+
+
+if __name__ == "__main__":
+    CHARTS.write_text(json.dumps(make_specs(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -2,10 +2,12 @@
 
 import gzip
 import os
+import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -16,18 +18,30 @@ _EXPORTS = "window.vegaEmbed = vegaEmbed; window.vega = vega;"
 
 @cache
 def vega() -> str:
-    """Return a module that sets `vegaEmbed` and `vega` on the window, gzip as base64.
+    """Return a module that sets `vegaEmbed` and `vega` on the window, gzip as base64."""
 
-    vl-convert takes more than a second to bundle it, so it is kept in the cache folder, once for each version.
-    """
-    kept = _cache_dir() / f"vega-{version('vl-convert-python')}.js.gz"
-    with suppress(OSError, EOFError):
+    def bundle() -> bytes:
+        import vl_convert  # starts a JavaScript engine
+
+        return str(vl_convert.javascript_bundle(_EXPORTS)).encode()
+
+    return _kept(f"vega-{version('vl-convert-python')}.js.gz", bundle)
+
+
+@cache
+def data_tables() -> str:
+    """Return a module that exports DataTables as its default, gzip as base64."""
+    return _kept(f"tables-{version('itables')}.js.gz", (_tables_folder() / "dt_bundle.js").read_bytes)
+
+
+def _kept(name: str, make: Callable[[], bytes]) -> str:
+    """Return what `make` returns, packed; it is kept under `name` in the cache folder, since bundling takes a second."""
+    kept = _cache_dir() / name
+    with suppress(OSError, EOFError, zlib.error):
         packed = kept.read_bytes()
         gzip.decompress(packed)  # raises where the file is damaged
         return as_text(packed)
-    import vl_convert  # starts a JavaScript engine
-
-    packed = compress(vl_convert.javascript_bundle(_EXPORTS).encode())
+    packed = compress(make())
     with suppress(OSError):  # a cache that cannot be written is no failure
         kept.parent.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=kept.parent, delete=False) as file:
@@ -37,15 +51,15 @@ def vega() -> str:
 
 
 @cache
-def data_tables() -> str:
-    """Return a module that exports DataTables as its default, gzip as base64."""
-    return as_text(compress(files("itables").joinpath("html", "dt_bundle.js").read_bytes()))
-
-
-@cache
 def data_tables_style() -> str:
     """Return the style sheet of DataTables."""
-    return files("itables").joinpath("html", "dt_bundle.css").read_text(encoding="utf-8")
+    return (_tables_folder() / "dt_bundle.css").read_text(encoding="utf-8")
+
+
+def _tables_folder() -> Path:
+    """Folder of DataTables; `itables` itself is slow to import."""
+    found = find_spec("itables")
+    return Path(str(found and found.origin)).parent / "html"
 
 
 def _cache_dir() -> Path:

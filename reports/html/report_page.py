@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from reports.formatting import save_text, seconds, shorten, visible
-from reports.html.board import Board, colours_of, make_board
+from reports.html.board import Board, looks_of, make_board
 from reports.html.run_facts import RunFacts, read_facts
 from reports.html.task_payload import task_payload
 from reports.html.verdict import Verdict, judge
@@ -81,7 +81,7 @@ def page_context(pages: Sequence[TaskPage], facts: RunFacts, name: str) -> dict[
 
     payload = {
         "tasks": [task_payload(page.data, page.board, page.number) for page in pages],
-        "colours": colours_of(run.leaderboard["model"]),
+        "looks": looks_of(run.leaderboard),
         "charts": chart_specs(),
     }
     suites = sorted({page.task.suite for page in pages})

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from reports.formatting import file_name, interval, number, save_text
-from reports.html.board import colours_of
+from reports.html.board import REFERENCE, looks_of
 from reports.html.libraries import data_tables, data_tables_style
 from reports.html.report_page import TaskPage, page_badges, render, task_pages, write_report
 from reports.stats.run_statistics import analyse
@@ -141,10 +141,10 @@ def _lines(columns: Sequence[TaskOfRun]) -> Iterator[Line]:
     kinds = kinds[~kinds.index.duplicated()]
     shares = pd.concat([(table["rank"] / table["rank"].max()).rename(n) for n, table in enumerate(tables)], axis=1)
     order = shares.mean(axis=1).fillna(2.0)
-    colours = colours_of(pd.Series(kinds.index))
+    looks = looks_of(kinds.rename("kind").rename_axis("model").reset_index())
     for model in sorted(kinds.index, key=lambda name: (kinds[name] == "reference", order[name], name)):
         cells = tuple(_cell(table, model, task.places) for table, task in zip(tables, columns, strict=True))
-        yield Line(model, kinds[model] == "reference", colours[model], cells)
+        yield Line(model, kinds[model] == "reference", looks.get(model, REFERENCE)[:2], cells)
 
 
 def _cell(table: pd.DataFrame, model: str, places: int) -> Cell:

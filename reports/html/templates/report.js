@@ -14,7 +14,7 @@ const unpack = async ({ shape, numbers }) => {
 };
 const payload = JSON.parse(byId("payload").textContent);
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const colour = (model) => (payload.colours[model] ?? ["#808080", "#a0a0a0"])[dark.matches ? 1 : 0];
+const colour = (model) => payload.looks[model][dark.matches ? 1 : 0];
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const shown = (value, places = 3) => (value === null || value === undefined ? "–" : value.toFixed(places).replace("-", "−"));
 const between = (low, high, places) => (low === null ? "" : ` [${shown(low, places)}, ${shown(high, places)}]`);
@@ -64,7 +64,30 @@ const ordered = () =>
     .map((model, place) => ({ model, place, ...board(place) }))
     .filter((row) => row.mean !== null && !state.task.reference[row.place])
     .sort((a, b) => goodness(b.mean) - goodness(a.mean));
-const look = (row) => ({ colour: colour(row.model), fill: state.task.quick[row.place] ? style("--page") : colour(row.model) });
+const look = (row) => ({ colour: colour(row.model), shape: payload.looks[row.model][2], fill: state.task.quick[row.place] ? style("--page") : colour(row.model) });
+// Give `label` to the points of a chart that have room for a name, the first rows before others: names must not overlap.
+// `x` and `y` read a row; `xs` and `ys` are all values of an axis.
+const label = (rows, holder, x, y, xs, ys, { height = 360, name = "model" } = {}) => {
+  const [width, room, letter, line, taken] = [Math.max(holder.clientWidth - 70, 150), 14, 6.8, 15, []];
+  const scaled = (of, all, size) => {
+    const [low, high] = [Math.min(...all), Math.max(...all)];
+    return (row) => room + ((size - 2 * room) * (of(row) - low)) / (high - low || 1);
+  };
+  const [across, up] = [scaled(x, xs, width), scaled(y, ys, height)];
+  const meets = (a, b) => a[0] < b[1] && b[0] < a[1] && Math.abs(a[2] - b[2]) < line;
+  const dots = new Map(rows.map((row) => [row, [across(row) - 6, across(row) + 6, up(row)]]));
+  for (const row of rows) {
+    const [at, long] = [across(row), letter * row[name].length];
+    for (const left of [false, true]) {
+      const box = left ? [at - 9 - long, at - 9, up(row)] : [at + 9, at + 9 + long, up(row)];
+      const free = box[0] >= 0 && box[1] <= width && ![...dots].some(([other, dot]) => other !== row && meets(box, dot)) && !taken.some((other) => meets(box, other));
+      if (free && !row.label) Object.assign(row, { left, label: row[name] }), taken.push(box);
+    }
+    row.label ??= "";
+  }
+  const without = rows.filter((row) => !row.label).length;
+  return without ? `${without} of ${rows.length} models have no room for their name; it is shown where the pointer is on a point.` : "";
+};
 const conditionName = ([context, condition]) => (state.task.contexts.length > 1 ? `${context} / ${condition}` : condition);
 const ink = (rows) => {
   const values = rows.map((row) => row.value);
@@ -135,18 +158,18 @@ const charts = {
     const lines = new Set(rows.map((row) => row.x)).size > 5; // a regression of fewer says nothing
     return { data: { rows }, lists, texts: { effect: "genes changed (FDR < 0.05)" }, layers: lines ? 2 : 1 };
   },
-  cost() {
+  cost(holder) {
     const rows = ordered()
       .map((row) => ({ ...row, ...look(row), time: state.task.seconds[row.place] }))
       .filter((row) => row.time !== null)
-      .map((row) => ({ ...row, seconds: Math.max(row.time, 0.01), time: `${row.time} s` }));
-    return rows.length ? { data: { rows } } : { why: "Times of training are not known, as for files of predictions that are scored." };
+      .map((row) => ({ ...row, seconds: Math.max(row.time, 0.01), across: Math.log(Math.max(row.time, 0.01)), time: `${row.time} s` }));
+    return rows.length ? { data: { rows }, note: label(rows, holder, (row) => row.across, (row) => row.mean, rows.map((row) => row.across), rows.flatMap((row) => [row.low, row.high])) } : { why: "Times of training are not known, as for files of predictions that are scored." };
   },
   calibration() {
     const rows = state.task.calibration;
     return rows.length ? { data: { rows }, texts: { baseline: state.task.baseline } } : { why: "Split half, ceiling or baseline have no values in this task." };
   },
-  copying() {
+  copying(holder) {
     const place = (name) => state.task.metrics.findIndex((own) => own.name === name);
     const [truth, margin, flags] = ["sim_tp", "copy_margin", "copies_input"].map(place);
     const rows = [];
@@ -160,12 +183,14 @@ const charts = {
     if (!rows.length) return { why: "The metrics of the copy audit (sim_tp, copy_margin) have no values in this task." };
     const ends = rows.flatMap((row) => [row.x, row.y]);
     const diagonal = [Math.min(...ends), Math.max(...ends)].map((at) => ({ x: at, y: at }));
-    return { data: { rows, diagonal } };
+    return { data: { rows, diagonal }, note: label(rows, holder, (row) => row.x, (row) => row.y, ends, ends) };
   },
-  genes() {
+  genes(holder) {
     const { rows, why } = genesOf();
     if (why) return { why };
     const ends = rows.flatMap((row) => [row.true, row.predicted]);
+    const named = rows.filter((row) => row.kind !== "other genes").sort((a, b) => (b.kind === "perturbed gene") - (a.kind === "perturbed gene") || Math.abs(b.true) - Math.abs(a.true));
+    label(named, holder, (row) => row.true, (row) => row.predicted, [...ends, 0], [...ends, 0], { height: 400, name: "gene" });
     const diagonal = [Math.min(...ends), Math.max(...ends)].map((at) => ({ true: at, predicted: at }));
     return { data: { rows, diagonal }, texts: { unit: "log2, or the data's own unit" }, renderer: rows.length > 1500 ? "canvas" : "svg" };
   },
@@ -190,8 +215,9 @@ const config = () => {
 const draw = async (figure) => {
   figure.dataset.due = "";
   const name = figure.dataset.chart;
-  const { data, why, note, texts = {}, lists = {}, lower, renderer = "svg", layers } = charts[name]();
   const [holder, remark] = [figure.querySelector(".holder"), figure.querySelector(".note")];
+  figure.hidden = false;
+  const { data, why, note, texts = {}, lists = {}, lower, renderer = "svg", layers } = charts[name](holder);
   remark.textContent = why ?? note ?? "";
   remark.hidden = !remark.textContent;
   figure.hidden = why === "";
@@ -204,6 +230,7 @@ const draw = async (figure) => {
   spec.datasets = data;
   // a width of "container" would fit the height as well, which depends on the rows
   Object.assign(spec, { width: holder.clientWidth, autosize: { type: "fit-x", contains: "padding" } });
+  if (spec.height.step) spec.height = spec.height.step * new Set(data.rows.map((row) => row[(spec.layer?.at(-1) ?? spec).encoding.y.field])).size;
   if (layers) spec.layer = spec.layer.slice(0, layers);
   for (const own of spec.params ?? []) if (own.name === "lower") own.value = Boolean(lower);
   const actions = { export: true, source: false, compiled: false, editor: false };
@@ -248,11 +275,10 @@ const genesOf = () => {
     const predicted = changes.arrays.predicted.at(model, row);
     if (predicted === null) return { why: `${changes.models[model]} has no prediction of this condition; the reason is under “What is missing, and why”.` };
     const own = changes.arrays.perturbed.at(row) === 1;
-    rows.push({ gene: changes.genes[changes.arrays.gene.at(row)], true: changes.arrays.true.at(row), predicted, kind: own ? "perturbed gene" : "other genes", label: "" });
+    rows.push({ gene: changes.genes[changes.arrays.gene.at(row)], true: changes.arrays.true.at(row), predicted, kind: own ? "perturbed gene" : "other genes" });
   }
   const others = rows.filter((row) => row.kind === "other genes").sort((a, b) => Math.abs(b.true) - Math.abs(a.true));
   for (const row of others.slice(0, 10)) row.kind = "largest true changes";
-  for (const row of rows) if (row.kind !== "other genes") row.label = row.gene;
   return { rows };
 };
 let geneTable = null;
@@ -381,6 +407,11 @@ const start = async () => {
     save(`genes-${name}.csv`, [["gene", "true_change", "predicted_change"], ...genesOf().rows.map((row) => [row.gene, row.true, row.predicted])]);
   });
   dark.addEventListener("change", () => redraw());
+  let [width, waiting] = [document.body.clientWidth, 0];
+  new ResizeObserver(() => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => document.body.clientWidth !== width && ((width = document.body.clientWidth), redraw()), 200);
+  }).observe(document.body);
   await chooseTask(0);
   document.documentElement.dataset.ready = "1";
 };

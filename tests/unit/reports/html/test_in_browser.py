@@ -12,7 +12,7 @@ import pytest
 
 from reports import write_reports
 from reports.html.site import write_site
-from tests.unit.reports.html.results import NAMES, write_hostile, write_results
+from tests.unit.reports.html.results import NAMES, write_hostile, write_large, write_results
 from tests.unit.reports.result_tables import write_run
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -38,13 +38,15 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def open_page(browser) -> Iterator[Any]:
-    """Return a function that opens a file; at the end there is no error on the console and no request but the file's."""
+    """Return a function that opens a file; at the end there is no warning on the console and no request but the file's."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     troubles: list[str] = []
 
     def open_file(path: Path, *, ready: str = "ready") -> Any:
         page = context.new_page()
-        page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+        page.on(
+            "console", lambda message: troubles.append(message.text) if message.type in ("error", "warning") else None
+        )
         page.on("pageerror", lambda error: troubles.append(str(error)))
         own = path.as_uri()
         page.on(
@@ -144,6 +146,52 @@ def test_drill_down_shows_one_condition_and_saves_its_genes(open_page, folder, t
     assert len(list(csv.reader(saved.read_text(encoding="utf-8").splitlines()))) == 61
 
 
+def test_charts_follow_the_width_of_the_window(open_page, folder):
+    page = open_page(folder / "report.html")
+    drawn(page, "ranking")
+    wide = page.locator('[data-chart="ranking"] svg.marks').bounding_box()["width"]
+    page.set_viewport_size({"width": 600, "height": 800})
+    page.wait_for_function(f"document.querySelector('[data-chart=ranking] svg')?.clientWidth < {wide - 100}")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 600
+
+
+def test_names_of_many_models_do_not_overlap(open_page, tmp_path):
+    write_reports(write_large(tmp_path / "run", n_conditions=20, n_metrics=3), n_boot=20, figures=False)
+    page = open_page(tmp_path / "run" / "report.html")
+    figure = drawn(page, "cost")
+    boxes = figure.locator("svg .mark-text.role-mark text").evaluate_all(
+        "texts => texts.filter(text => text.textContent).map(text => text.getBoundingClientRect().toJSON())"
+    )
+    assert len(boxes) > 5
+    for n, box in enumerate(boxes):
+        for other in boxes[:n]:
+            apart = box["left"] >= other["right"] or other["left"] >= box["right"]
+            assert apart or abs(box["y"] - other["y"]) > 8
+
+
+def test_every_control_has_a_name_and_is_reached_by_tab(open_page, folder):
+    page = open_page(folder / "report.html")
+    for name in CHARTS:
+        drawn(page, name)
+    page.evaluate("document.activeElement.blur()")
+    seen = "button, select, input, summary, a[href]"
+    wanted = page.evaluate(
+        f"[...document.querySelectorAll('{seen}')].filter(e => e.checkVisibility() && !e.disabled && e.tabIndex >= 0)"
+        ".map((e, n) => (e.dataset.stop = n, [n, e.labels?.length || e.ariaLabel || e.textContent.trim() || e.title]))"
+    )
+    assert all(name for _, name in wanted)
+    reached, rings = set(), set()
+    for _ in range(3 * len(wanted)):
+        page.keyboard.press("Tab")
+        stop, ring = page.evaluate(
+            "[document.activeElement.dataset?.stop, getComputedStyle(document.activeElement).outlineStyle]"
+        )
+        reached.add(stop)
+        rings.add(ring)
+    assert {str(n) for n, _ in wanted} <= reached
+    assert "none" not in rings - {None}
+
+
 def test_page_without_cells_or_changes_says_what_is_missing(open_page, tmp_path):
     write_reports(write_run(tmp_path), n_boot=10, figures=False)
     page = open_page(tmp_path / "report.html")
@@ -176,6 +224,9 @@ def test_narrow_page_does_not_scroll_sideways(browser, folder, scheme):
         drawn(page, name)
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    behind = page.locator(".dt-container").evaluate_all("all => all.map(e => getComputedStyle(e).backgroundColor)")
+    assert behind
+    assert set(behind) == {"rgba(0, 0, 0, 0)"}
     assert background == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 27)")
     context.close()
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from reports import ReportError, load, write_reports
-from reports.html.charts import chart_specs
+from reports.html.charts import chart_specs, make_specs
 from reports.html.packing import pack
 from reports.html.report_page import task_pages
 from reports.stats.run_statistics import analyse
@@ -245,6 +245,23 @@ def test_damaged_changes_are_refused(tmp_path):
     table.assign(**{"predicted:linear": "x"}).to_csv(tmp_path / "changes.csv", index=False)
     with pytest.raises(ReportError, match="predicted:linear"):
         load(tmp_path)
+
+
+def test_charts_json_is_what_altair_makes():
+    pytest.importorskip("altair")
+    assert chart_specs() == json.loads(json.dumps(make_specs())), "run python -m reports.html.charts"
+
+
+def test_references_take_no_colour_of_a_model(folder, page):
+    board = page.payload["tasks"][0]
+    references = [name for name, reference in zip(board["models"], board["reference"], strict=True) if reference]
+    assert references
+    assert not set(references) & set(page.payload["looks"])
+    assert (
+        len({tuple(look) for look in page.payload["looks"].values()}) >= len(set(board["models"]) - set(references)) - 1
+    )
+    lines = task_pages(analyse(load(folder), n_boot=5, seed=0), n_boot=5, seed=0)[0].board.lines
+    assert len({line.colours for line in lines if line.reference}) == 1
 
 
 def test_charts_take_their_numbers_from_named_data_alone():
