@@ -61,7 +61,6 @@ myst_dmath_allow_labels = False
 myst_heading_anchors = 4
 nb_execution_mode = "force"
 nb_execution_timeout = 120
-nb_execution_raise_on_error = True
 nb_merge_streams = True
 
 autosummary_generate = True
@@ -124,14 +123,16 @@ def link_within_site(app: Sphinx, doctree: nodes.document) -> None:
     folder = (ROOT / INCLUDED[page]).parent if page in INCLUDED else (DOCS / page).parent
     pages = {ROOT / path: name for name, path in (*INCLUDED.items(), *((n, p) for p, n in ELSEWHERE.items()))}
     for link in (*doctree.findall(pending_xref), *doctree.findall(download_reference)):
-        if link.get("reftype") != "myst" or link.get("refdomain") == "doc" and page not in INCLUDED:
-            continue
         path, _, anchor = str(link["reftarget"]).partition("#")
-        if link.get("refdomain") == "doc":
-            anchor, path = link.get("reftargetid") or "", f"{path}.md"
+        if link.get("reftype") != "myst" or not path:
+            continue
+        if link.get("refdomain") == "doc":  # a Markdown file; one outside this folder has its whole path
+            path, anchor = f"{path}.md", link.get("reftargetid") or ""
+            if not Path(path).is_absolute():
+                continue
         target = Path(os.path.normpath(folder / path))
-        name = pages.get(target) or (app.env.path2doc(str(target)) if target.is_relative_to(DOCS) else None)
-        if path and name in app.env.found_docs:
+        name = pages.get(target) or app.env.path2doc(str(target))
+        if name in app.env.found_docs:
             new = pending_xref("", *link.children, reftype="myst", refdomain="doc", refexplicit=True, refdoc=page)
             new["reftarget"], new["reftargetid"] = name, anchor or None
             link.replace_self(new)
