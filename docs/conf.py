@@ -11,8 +11,10 @@ import sys
 from pathlib import Path
 
 from docutils import nodes
+from latex2mathml.converter import convert
 from sphinx.addnodes import download_reference, pending_xref
 from sphinx.application import Sphinx
+from sphinx.writers.html5 import HTML5Translator
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -46,7 +48,6 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx_copybutton",
     "sphinx_design",
 ]
@@ -60,6 +61,7 @@ myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_dmath_allow_labels = False
 myst_heading_anchors = 4
 nb_execution_mode = "force"
+nb_output_stderr = "remove-warn"
 nb_execution_timeout = 120
 nb_merge_streams = True
 
@@ -72,7 +74,9 @@ numpydoc_show_class_members = False
 html_theme = "sphinx_book_theme"
 html_title = project
 html_static_path = ["_static"]
-html_theme_options = {"show_toc_level": 2, "home_page_in_toc": True}
+html_theme_options = {"show_toc_level": 2, "home_page_in_toc": True, "navbar_persistent": []}
+html_css_files = ["site.css"]
+html_math_renderer = "mathml"
 html_copy_source = False
 linkcheck_timeout = 20
 
@@ -140,7 +144,20 @@ def link_within_site(app: Sphinx, doctree: nodes.document) -> None:
             link.replace_self(download_reference("", *link.children, refdoc=page, reftarget=f"/../{path}"))
 
 
+def inline_formula(page: HTML5Translator, node: nodes.math) -> None:
+    """Write a formula as MathML, which browsers show without a script."""
+    page.body.append(convert(node.astext()))
+    raise nodes.SkipNode
+
+
+def block_formula(page: HTML5Translator, node: nodes.math_block) -> None:
+    """Write a formula on lines of its own."""
+    page.body.append(f'<div class="formula">{convert(node.astext(), display="block")}</div>')
+    raise nodes.SkipNode
+
+
 def setup(app: Sphinx) -> None:
     """Connect the functions of this file."""
+    app.add_html_math_renderer("mathml", (inline_formula, None), (block_formula, None))
     app.connect("builder-inited", write_generated_pages, priority=1)
     app.connect("doctree-read", link_within_site, priority=1)
