@@ -87,7 +87,13 @@ def metrics_page() -> str:
 
     lines: list[str] = []
     for family in dict.fromkeys(metric.family for metric in METRICS):
-        lines += ["", f"### {family.capitalize()}", "", "| metric | best | ranked | what it is |", "| --- | --- | --- | --- |"]
+        lines += [
+            "",
+            f"### {family.capitalize()}",
+            "",
+            "| metric | best | ranked | what it is |",
+            "| --- | --- | --- | --- |",
+        ]
         for metric in (m for m in METRICS if m.family == family):
             best = "" if metric.best is None else f"{metric.best:g}"
             lines.append(f"| `{metric.name}` | {best} | {'yes' if metric.scored else 'no'} | {cell(metric.summary)} |")
