@@ -32,13 +32,8 @@ INCLUDED = {
     "cropseq-simulated": "datasets/cropseq_simulated/README.md",
 }
 """Page of the site → the file that it includes."""
-ELSEWHERE = {
-    "benchmarks/contract.py": "api",
-    "docs/decisions": "decisions/index",
-}
-"""Other files and folders that pages link to → the page of the site with their content."""
-NOT_SHOWN = ("LICENSE", "CITATION.cff")
-"""Files that pages link to and the site hands out as they are."""
+ELSEWHERE = {"benchmarks/contract.py": "api"}
+"""Other files that pages link to → the page of the site with their content."""
 
 project = "cycseq-bench"
 author = "the cycseq-bench authors"
@@ -146,8 +141,6 @@ def link_within_site(app: Sphinx, doctree: nodes.document) -> None:
             new = pending_xref("", *link.children, reftype="myst", refdomain="doc", refexplicit=True, refdoc=page)
             new["reftarget"], new["reftargetid"] = name, anchor or None
             link.replace_self(new)
-        elif path in NOT_SHOWN:
-            link.replace_self(download_reference("", *link.children, refdoc=page, reftarget=f"/../{path}"))
 
 
 def inline_formula(page: HTML5Translator, node: nodes.math) -> None:

@@ -24,7 +24,7 @@ DOCS = ROOT / "docs"
 NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.md"))
 ACTION = ROOT / "tools" / "github-action" / "action.yml"
 CONTAINERS = ROOT / "tools" / "containers"
-TORCH = re.search(r"^TORCH := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]  # type: ignore[index]
+TORCH = re.search(r"^TORCH := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def test_example_workflow_uses_the_action() -> None:
     (example,) = re.findall(r"^```yaml\n(.*?)^```$", (DOCS / "regression.md").read_text(), re.MULTILINE | re.DOTALL)
     steps = yaml.safe_load(example)["jobs"]["regression"]["steps"]
     (step,) = [step for step in steps if "github-action" in step["uses"]]
-    assert (ROOT / re.search(r"tools/[^@]+", step["uses"])[0] / "action.yml").samefile(ACTION)  # type: ignore[index]
+    assert (ROOT / re.search(r"tools/[^@]+", step["uses"])[0] / "action.yml").samefile(ACTION)
     known = yaml.safe_load(ACTION.read_text())["inputs"]
     assert {name for name, about in known.items() if about.get("required")} <= set(step["with"]) <= set(known)
 
