@@ -110,7 +110,8 @@ def commands_page() -> str:
 
     command = get_command(app)
     page = get_docs_for_click(obj=command, ctx=typer.Context(command), name="cycseq-bench", title="Command line")
-    return page.replace("```console", "```text")
+    head, *commands = page.replace("```console", "```text").split("\n## ")
+    return "\n## ".join([head.partition("**Commands**")[0], *commands])  # its list cuts summaries short
 
 
 def write_generated_pages(app: Sphinx) -> None:
