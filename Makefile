@@ -74,6 +74,13 @@ bench-peers: $(STAMP) ## scoring time and memory of this project and its peers (
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev,peers]'
 	$(PY) -m tests.bench.peers $(ARGS)
 
+.PHONY: docs links
+docs: $(STAMP) ## the documentation site, in build/docs; runs its notebooks (a minute)
+	$(PY) -m sphinx --fail-on-warning --keep-going --quiet --builder html docs build/docs
+
+links: $(STAMP) ## whether the links of the site that lead elsewhere work (needs a network)
+	$(PY) -m sphinx --keep-going --quiet -D nb_execution_mode=off --builder linkcheck docs build/links
+
 .PHONY: schema
 schema: $(STAMP) ## make docs/scores-table.md from reports/score_columns.py
 	$(PY) -c "from reports.score_columns import schema_page; print(schema_page(), end='')" > docs/scores-table.md

@@ -397,10 +397,13 @@ def _axes(ax: Axes | None, height: float) -> Iterator[Axes]:
     """Yield the axes that are given, or those of a new figure, `height` inches high, while the style of figures is set."""
     from reports.figures import style  # slow to import
 
+    if ax is None:
+        import matplotlib.pyplot as plt  # notebooks show its figures only
+
+        # Loads the backend, that of notebooks makes figures interactive; within the settings that would be undone at their end.
+        plt.draw_if_interactive()
     with style.settings():
         if ax is None:
-            import matplotlib.pyplot as plt  # notebooks show its figures only
-
             _, ax = plt.subplots(figsize=(style.WIDTH, height), layout="constrained")
         yield ax
 

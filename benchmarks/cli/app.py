@@ -60,7 +60,7 @@ def application(name: str) -> typer.Typer:
     """Import a subcommand by name, as an application of its own."""
     module = importlib.import_module(f"benchmarks.cli.commands.{name}_command")
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    single.command(context_settings=HELP)(exit_statuses(getattr(module, "INTERRUPTED", ""))(module.main))
+    single.command(name, context_settings=HELP)(exit_statuses(getattr(module, "INTERRUPTED", ""))(module.main))
     return single
 
 
