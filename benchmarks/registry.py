@@ -47,7 +47,8 @@ def find_all(names: Iterable[str], plugins: Sequence[Path] = (), given: Sequence
     Each plugin file is imported once. Raises `UnknownName` (with the nearest name), or `PluginError` for a plugin that cannot
     be used.
     """
-    known, found = available(plugins, given), {}
+    known = available(plugins, given)
+    found: dict[str, Baseline] = {}
     for name in names:
         if name not in known:
             raise UnknownName("model", name, known)

@@ -137,8 +137,9 @@ def versions() -> Mapping[str, str]:
     return MappingProxyType(found)
 
 
+@cache
 def git_revision() -> str:
-    """Commit of the checkout this code lies in, "+changes" if it is not clean; empty outside one."""
+    """Commit of the checkout this code lies in, "+changes" if it is not clean; empty outside one. Asked once a process."""
 
     def git(*arguments: str) -> str:
         done = subprocess.run(

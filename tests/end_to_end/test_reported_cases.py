@@ -483,7 +483,7 @@ def test_names_that_a_spreadsheet_broke(scorer: Scorer, missing: str | None, num
 
 def test_controls_under_an_unusual_label_are_named_first(scorer: Scorer) -> None:
     labels = ["Scramble", "DMSO_0.1%", "siLuc", "empty_vector", "wild-type", "0", "unstimulated"]
-    cells = ln(screen(targets=tuple(f"GENE{i}" for i in range(1, 13))))
+    cells = ln(screen(contexts=("K562",), targets=tuple(f"GENE{i}" for i in range(1, 13))))
     for label in labels:
         unusual = relabelled(cells, [label])
         assert scorer.run(scorer.write("mine", unusual), scorer.write("truth", unusual), *LINE) == {}
