@@ -124,7 +124,7 @@ def _contexts(alt: Any) -> Any:
     x = alt.X("condition:N", sort=None, title="context", axis=alt.Axis(labelAngle=-35, labelLimit=140))
     y = alt.Y("model:N", sort=None, title=None, axis=alt.Axis(labelLimit=190))
     base, colour = _heat(alt, x, y)
-    texts = base.mark_text(fontSize=11).encode(text="label:N")
+    texts = base.mark_text(fontSize=11).encode(text="label:N", color=alt.Color("ink:N", scale=None))
     layers = alt.layer(base.mark_rect().encode(color=colour), texts).resolve_scale(color="independent")
     return layers.properties(**_lines(alt, "model", 22), description="Mean of every model in every context")
 

@@ -231,12 +231,12 @@ const draw = async (figure) => {
   spec.datasets = data;
   // a width of "container" would fit the height as well, which depends on the rows
   Object.assign(spec, { width: holder.clientWidth, autosize: { type: "fit-x", contains: "padding" } });
-  if (spec.height.step) spec.height = spec.height.step * new Set(data.rows.map((row) => row[(spec.layer?.at(-1) ?? spec).encoding.y.field])).size;
+  if (spec.usermeta) spec.height = spec.height.step * new Set(data.rows.map((row) => row[spec.usermeta.lines])).size;
   if (layers) spec.layer = spec.layer.slice(0, layers);
   for (const own of spec.params ?? []) if (own.name === "lower") own.value = Boolean(lower);
   const actions = { export: true, source: false, compiled: false, editor: false };
   const made = await vegaEmbed(holder, spec, { renderer, actions, config: config(), theme: undefined, downloadFileName: `${name}-${metric().name}`, tooltip: { theme: dark.matches ? "dark" : "light" } });
-  holder.querySelector("details")?.setAttribute("title", "Save this chart");
+  holder.querySelector("summary")?.setAttribute("aria-label", `Save this chart: ${name}`);
   return made;
 };
 let drawing = Promise.resolve();
