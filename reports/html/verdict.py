@@ -103,6 +103,9 @@ def _over_next(
 
 
 def _facts(data: TaskData, matrix: ScoreMatrix, models: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    lead = data.metrics[data.metrics["metric"] == data.lead].iloc[0]
+    best = "" if pd.isna(lead["best"]) else f" Best: {lead['best']:g}."
+    yield "What is measured", f"{data.lead}: {str(lead['summary']).rstrip('.')}.{best}"
     valued = models[models["mean"].notna()]
     quick = valued.loc[valued["budget"] == "quick", "model"].tolist()
     if quick:
