@@ -14,10 +14,11 @@ LONGEST = 160
 """Bytes of a file's name without what is put before and behind it; most disks take 255 in all."""
 
 
-def decimals(values: pd.Series) -> int:
+def decimals(values: pd.Series | np.ndarray) -> int:
     """Choose decimals that show three significant digits of a typical value of one metric: 2 to 5."""
-    sizes = values.abs()[lambda size: size > 1e-12].dropna()
-    return 3 if sizes.empty else int(np.clip(2 - np.floor(np.log10(sizes.median())), 2, 5))
+    sizes = np.abs(np.asarray(values, dtype=float))
+    sizes = sizes[sizes > 1e-12]
+    return int(np.clip(2 - np.floor(np.log10(np.median(sizes))), 2, 5)) if len(sizes) else 3
 
 
 def number(value: float | None, places: int) -> str:

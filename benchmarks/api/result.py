@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from benchmarks.api.arguments import in_python
-from benchmarks.data.store.atomic_files import write_json
+from benchmarks.data.store.atomic_files import atomic, write_json
 from benchmarks.data.store.folder_digests import write_sums
 from benchmarks.errors import BenchmarkError, StoreError, UnknownName
 from benchmarks.execution.manifest import read_manifest
@@ -283,9 +284,45 @@ class Result:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise StoreError(f"{folder} is there already and not empty; expected a new folder. Choose another name.")
         write_json(folder / "manifest.json", dict(self.manifest))
-        write_results(folder, self.tables, self.texts, figures=figures)
+        write_results(folder, dict(self.tables), self.texts, figures=figures)
         write_sums(folder)
         return folder
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write the page that a run and `cycseq-bench score` write as `report.html`: one file, which opens without a network.
+
+        Parameters
+        ----------
+        path
+            Name of the file; one of that name is replaced.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        StoreError
+            A file that cannot be written.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> import benchmarks as cb
+        >>> truth, predicted = cb.toy_screen(seed=0), cb.toy_screen(seed=1)
+        >>> predicted = predicted[predicted.obs["perturbation"] != "control"]
+        >>> result = cb.evaluate(predicted, truth, context_key="context", source="simulated", calibrate=False)
+        >>> with TemporaryDirectory() as folder:
+        ...     page = result.to_html(Path(folder) / "mine.html").read_text()
+        >>> "SIMULATED" in page
+        True
+        """
+        path = Path(path)
+        with TemporaryDirectory() as temporary, atomic(path) as file:
+            file.write((self.save(Path(temporary) / path.stem, figures=False) / "report.html").read_bytes())
+        return path
 
     def __repr__(self) -> str:
         """Say how much there is, of which data, and which model is best."""

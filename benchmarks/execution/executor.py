@@ -112,6 +112,10 @@ class Executor(ABC):
         """Folds as they are scored, shared by the units of this process."""
         return FoldScoring(self.plan, self.folder, self.execution.threads)
 
+    def forget(self) -> None:
+        """Give up what scoring keeps in memory; tables and reports, which follow, need it elsewhere."""
+        self.__dict__.pop("scoring", None)
+
     def open_child(self, spec: RunSpec) -> ChildModel:
         """Open a model in a process that can read neither the data nor what runs have kept (see `confinement`)."""
         limits = self.execution

@@ -23,11 +23,12 @@ from benchmarks.execution.fold_scoring import FoldScoring
 from benchmarks.execution.gene_changes import gene_changes, genes_of_condition
 from benchmarks.execution.prediction_store import Outcome, PredictionSet, checked_prediction, put_outcome
 from benchmarks.execution.score_store import get_scores, new_means, open_means, put_scores
+from benchmarks.freed_memory import return_freed
 from benchmarks.scoring.endings import FAILURES
 from benchmarks.scoring.evaluate import Scores, Values, condition_facts, metric_table, score_rows
 from benchmarks.scoring.metrics.all_metrics import METRICS
 from benchmarks.scoring.references import Calibration, calibrate
-from benchmarks.scoring.result_folder import write_results
+from benchmarks.scoring.result_folder import compact, join, write_results
 from benchmarks.scoring.scored_fold import ScoredFold
 from benchmarks.scoring.scored_set import BlockedFold, Profiles, ScoredSet, scratch, with_retrieval
 from benchmarks.scoring.summaries import summarise_predictions
@@ -42,9 +43,14 @@ def score(board: Board, folder: Path, execution: Execution, watch: Watcher = ign
     """
     with threadpool_limits(execution.threads):
         tables = _tables(board, folder, execution, watch)
+    return_freed()
+    failed = _count_failed(tables["scores"], list(board.plan.baselines))
     write_results(folder, tables, board.plan.notes, figures=execution.figures)
-    scores = tables["scores"]
-    failed = scores[scores["status"].isin(FAILURES) & scores["model"].isin(list(board.plan.baselines))]
+    return failed
+
+
+def _count_failed(scores: pd.DataFrame, models: Sequence[str]) -> int:
+    failed = scores[scores["status"].isin(FAILURES) & scores["model"].isin(models)]
     return len(failed[["fold", "seed", "direction", "model", "context", "perturbation", "dose"]].drop_duplicates())
 
 
@@ -61,10 +67,11 @@ def _tables(board: Board, folder: Path, execution: Execution, watch: Watcher) ->
         fold, known = blocked.fold, blocked.facts()
         labels = plan.labels | {"direction": direction, "fold": split.fold}
         facts.append(condition_facts(fold, known.n_significant_genes, known.bandwidths).assign(**labels))
-        planted.append(calibration.planted.assign(**labels))
+        planted.append(compact(calibration.planted.assign(**labels)))
         for name, values in calibration.references.items():
             table = score_rows(fold, values, fold.endings())
-            scores.append(table.assign(**labels, seed=0, model=name, kind="reference", budget="full", audit=""))
+            marks = {"budget": "full", "audit": ""}
+            scores.append(compact(table.assign(**labels, seed=0, model=name, kind="reference", **marks)))
         with scratch(blocked.folder) as file:
             truth = blocked.profiles(file)
             outcomes = {
@@ -74,7 +81,8 @@ def _tables(board: Board, folder: Path, execution: Execution, watch: Watcher) ->
             for entry, outcome in outcomes.items():
                 table = _score_model(blocked, truth, outcome, entry.folder(folder))
                 marks = {"budget": outcome.budget, "audit": outcome.audit}
-                scores.append(table.assign(**labels, seed=entry.seed, model=entry.model, kind="model", **marks))
+                table = table.assign(**labels, seed=entry.seed, model=entry.model, kind="model", **marks)
+                scores.append(compact(table))
                 if outcome.key:
                     costs.append(cost(entry, outcome))
             changes.append(gene_changes(fold, truth, outcomes, folder, most).assign(**labels))
@@ -82,8 +90,8 @@ def _tables(board: Board, folder: Path, execution: Execution, watch: Watcher) ->
                 cells.append(cell_maps(fold, known.n_significant_genes, outcomes, folder).assign(**labels))
     watch(ScoringProgressed(next(steps), last, "tables and figures"))
     return {
-        "scores": pd.concat(scores, ignore_index=True)[list(SCORE_COLUMNS)],
-        "planted": pd.concat(planted, ignore_index=True),
+        "scores": join(scores)[list(SCORE_COLUMNS)],
+        "planted": join(planted),
         "conditions": pd.concat(facts, ignore_index=True),
         "umap": pd.concat(cells or [pd.DataFrame(columns=list(CELL_COLUMNS))], ignore_index=True)[list(CELL_COLUMNS)],
         "changes": _ordered(pd.concat(changes, ignore_index=True), CHANGE_COLUMNS),

@@ -90,6 +90,7 @@ def run(plan: Plan, folder: Path, execution: Execution | None = None, watch: Wat
             watch(RunStopped())
             raise
         finally:
+            executor.forget()
             drop_changed_files(folder)
             result = going.finish(state, trained, proved)
         return result

@@ -1,6 +1,7 @@
 """The board of a task: a line per model and reference, a column per metric, intervals as positions in a cell."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -92,15 +93,16 @@ def make_board(data: TaskData) -> Board:
     valued = set(data.suite.loc[data.suite["mean"].notna(), "model"])
     fits = fit_costs(data.run.tables.costs, data.task)
     looks = looks_of(data.run.leaderboard)
-    by_metric = {metric: rows.set_index("model") for metric, rows in data.suite.groupby("metric", observed=True)}
+    by_metric = dict(iter(data.suite.groupby("metric", observed=True)))
     spans = {metric: _span(rows) for metric, rows in by_metric.items()}
+    rows_of = {(row.metric, row.model): row for row in data.suite.itertuples()}
     lines, without = [], []
     for _, row in data.leaders.iterrows():
         model = row["model"]
         if model not in valued:
             without.append((model, describe_trouble(row) or row["status"]))
             continue
-        values = tuple(_value(by_metric[c.name], model, data.places.get(c.name, 3), spans[c.name]) for c in columns)
+        values = tuple(_value(rows_of.get((c.name, model)), data.places.get(c.name, 3), spans[c.name]) for c in columns)
         time = float(fits["fit_seconds"].get(model, np.nan))
         declined = f", {row['n_unsupported']:.0f} declined" if row["n_unsupported"] else ""
         reference = row["kind"] == "reference"
@@ -141,27 +143,27 @@ def _column(data: TaskData, row: object) -> Column:
 
 def _span(rows: pd.DataFrame) -> tuple[float, float]:
     """Range of the models' intervals, or of means where there are none."""
-    models = rows[(rows["kind"] == "model") & rows["mean"].notna()]
-    if models.empty:
+    ends = rows.loc[(rows["kind"] == "model") & rows["mean"].notna(), ["low", "mean", "high"]].to_numpy(dtype=float)
+    if not len(ends):
         return 0.0, 1.0
-    low, high = models[["low", "mean"]].min(axis=None), models[["high", "mean"]].max(axis=None)
-    return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
+    low, high = float(np.nanmin(ends)), float(np.nanmax(ends))
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
-def _value(rows: pd.DataFrame, model: str, places: int, span: tuple[float, float]) -> Value:
-    if model not in rows.index:
+def _value(row: Any, places: int, span: tuple[float, float]) -> Value:
+    """Write a model's row of the leaderboard, a named tuple; None: it has none."""
+    if row is None:
         return Value(None, "–")
-    row = rows.loc[model]
-    if pd.isna(row["mean"]):
-        return Value(None, str(row["status"]))
-    ends = row[["low", "mean", "high"]].to_numpy(dtype=float)
-    ends = np.where(np.isnan(ends), row["mean"], ends)
+    if np.isnan(row.mean):
+        return Value(None, str(row.status))
+    ends = np.array([row.low, row.mean, row.high], dtype=float)
+    ends = np.where(np.isnan(ends), row.mean, ends)
     share = 100 * (ends - span[0]) / (span[1] - span[0])
     low, mean, high = np.clip(share, 0, 100).round(1).tolist()
     off = share[1] < -1 or share[1] > 101
     exact = np.isclose(ends[0], ends[2], atol=1e-12)
-    text = "" if exact else interval(row["low"], row["high"], places).strip()
-    return Value(_or_none(row["mean"]), number(row["mean"], places), text, None if off else (low, mean, high))
+    text = "" if exact else interval(row.low, row.high, places).strip()
+    return Value(float(row.mean), number(row.mean, places), text, None if off else (low, mean, high))
 
 
 def _badges(row: pd.Series, data: TaskData) -> list[Badge]:

@@ -110,6 +110,8 @@ def _facts(data: TaskData, matrix: ScoreMatrix, models: pd.DataFrame) -> Iterato
     quick = valued.loc[valued["budget"] == "quick", "model"].tolist()
     if quick:
         yield "Trained short", f"{_names(quick)} (quick): at the authors' length they may do better."
+    elif len(valued) and valued["budget"].eq("full").all():
+        yield "Trained short", "none: every model was trained as long as its authors do."
     failed = models[models["n_failed"] > 0]
     if len(failed):
         counts = [f"{row.model} ({row.n_failed} of {row.n_conditions} conditions)" for row in failed.itertuples()]

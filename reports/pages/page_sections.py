@@ -82,8 +82,8 @@ class TaskData:
     @cached_property
     def places(self) -> dict[str, int]:
         """Decimals of each metric, chosen from the values of the models."""
-        values = self.board["mean"].where(self.board["kind"] == "model")
-        return {metric: decimals(values[rows]) for metric, rows in self.board.groupby("metric").groups.items()}
+        values = self.board["mean"].where(self.board["kind"] == "model").to_numpy()
+        return {metric: decimals(values[rows]) for metric, rows in self.board.groupby("metric").indices.items()}
 
     @cached_property
     def cells(self) -> dict[tuple[str, str], str]:
@@ -104,9 +104,15 @@ class TaskData:
 
     def metric_title(self, metric: str) -> str:
         """Write a metric's name, which way is better, and its marks."""
-        row = self.metrics[self.metrics["metric"] == metric].iloc[0]
-        arrow = "" if pd.isna(row["best"]) else "↑" if row["higher_is_better"] else "↓"
-        return f"{metric} {arrow}{self.marks.get(metric, '')}"
+        return f"{metric} {self._arrows[metric]}{self.marks.get(metric, '')}"
+
+    @cached_property
+    def _arrows(self) -> dict[str, str]:
+        """Metric → which way is better; "" where there is no best value."""
+        return {
+            row.metric: "" if pd.isna(row.best) else "↑" if row.higher_is_better else "↓"
+            for row in self.metrics.itertuples()
+        }
 
 
 def find_sections() -> list[Section]:

@@ -9,6 +9,8 @@ The rules, after those of `condition_values`:
    keep their means and have neither rank nor scaled value. Without split half, ceiling or baseline, only the scaled value is missing.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
@@ -51,15 +53,23 @@ def leaderboard(scores: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 20
     ------
     docs/decisions/metrics.md.
     """
-    return rank_settled(condition_values(scores, metrics), metrics, n_boot=n_boot, seed=seed)
+    settled = condition_values(scores, metrics)
+    return rank_settled(settled, score_matrices(settled, metrics), metrics, n_boot=n_boot, seed=seed)
 
 
-def rank_settled(settled: pd.DataFrame, metrics: pd.DataFrame, *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Make the leaderboard of `leaderboard` from what `condition_values` returned."""
+def rank_settled(
+    settled: pd.DataFrame,
+    matrices: Iterable[ScoreMatrix],
+    metrics: pd.DataFrame,
+    *,
+    n_boot: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Make the leaderboard of `leaderboard` from what `condition_values` returned, and `score_matrices` made of it."""
     if n_boot < 1:
         raise ReportError(f"n_boot is {n_boot}; expected at least 1, and 2,000 or more for a report.")
     rows: list[dict[str, object]] = []
-    for matrix in score_matrices(settled, metrics):
+    for matrix in matrices:
         rows += _summarise(matrix, "suite", "", n_boot, seed)
         for context, part in matrix.by_context():
             rows += _summarise(part, "context", context, n_boot, seed)

@@ -9,7 +9,7 @@ The rules, in the order they apply:
    that a model has not run yet (`not_run`) while it has run others. A model that has run nothing has no value.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -211,16 +211,24 @@ def score_matrices(
     facts = metrics.set_index("metric")
     if only is not None:
         settled = settled[settled["metric"].isin(only)]
+    if settled.empty:
+        return
     order = settled["metric"].astype(object).map({name: place for place, name in enumerate(facts.index)})
-    for key, rows in settled.assign(order=order).groupby([*GROUP, "order"], sort=True, observed=True):
-        yield _panel(key[:-1], facts.loc[rows["metric"].iloc[0]], rows)
+    panel, place, which = (
+        settled.assign(order=order).groupby(keys, sort=True, observed=True).ngroup().to_numpy()
+        for keys in ([*GROUP, "order"], ["context", "condition"], ["kind", "model"])
+    )
+    columns = {name: settled[name].to_numpy() for name in settled}
+    by_panel = np.argsort(panel, kind="stable")
+    for rows in np.split(by_panel, np.flatnonzero(np.diff(panel[by_panel])) + 1):
+        own = {name: column[rows] for name, column in columns.items()}
+        yield _panel(facts.loc[own["metric"][0]], own, place[rows], which[rows])
 
 
-def _panel(task: tuple[str, ...], metric: pd.Series, rows: pd.DataFrame) -> ScoreMatrix:
-    """Lay the rows of one task and metric out as arrays."""
-    place = rows.groupby(["context", "condition"], sort=True, observed=True).ngroup().to_numpy()
-    which = rows.groupby(["kind", "model"], sort=True, observed=True).ngroup().to_numpy()
-    first_place, first_which = (np.unique(codes, return_index=True)[1] for codes in (place, which))
+def _panel(metric: pd.Series, rows: Mapping[str, np.ndarray], place: np.ndarray, which: np.ndarray) -> ScoreMatrix:
+    """Lay the rows of one task and metric out as arrays, by ascending numbers of their conditions and of their models."""
+    _, first_place, place = np.unique(place, return_index=True, return_inverse=True)
+    _, first_which, which = np.unique(which, return_index=True, return_inverse=True)
     shape = (len(first_place), len(first_which))
 
     def spread(values: object, fill: object, dtype: type) -> np.ndarray:
@@ -231,15 +239,15 @@ def _panel(task: tuple[str, ...], metric: pd.Series, rows: pd.DataFrame) -> Scor
     cells = spread(rows["n_truth_cells"], np.nan, float)
     counts = np.isfinite(cells).sum(axis=1)
     return ScoreMatrix(
-        task=task,
+        task=tuple(rows[name][0] for name in GROUP),
         metric=str(metric.name),
         sign=1.0 if metric["higher_is_better"] else -1.0,
         scored=bool(metric["scored"]),
         judged=bool(pd.notna(metric["best"])),
-        contexts=rows["context"].to_numpy()[first_place],
-        conditions=rows["condition"].to_numpy()[first_place],
-        models=tuple(rows["model"].to_numpy()[first_which]),
-        is_model=rows["kind"].to_numpy()[first_which] == "model",
+        contexts=rows["context"][first_place],
+        conditions=rows["condition"][first_place],
+        models=tuple(rows["model"][first_which]),
+        is_model=rows["kind"][first_which] == "model",
         present=spread(True, False, bool),
         value=spread(rows["value"], np.nan, float),
         n_truth_cells=np.divide(np.nansum(cells, axis=1), counts, out=np.full(len(counts), np.nan), where=counts > 0),

@@ -169,15 +169,18 @@ def _calibration_row(
     return row
 
 
-def _planted_blocks(planted: pd.DataFrame) -> dict[tuple[str, ...], pd.DataFrame]:
-    """Return (task, metric, mixture) → mean over folds [context and condition, share]."""
+def _planted_blocks(planted: pd.DataFrame) -> dict[tuple[str, ...], tuple[np.ndarray, np.ndarray]]:
+    """Return (task, metric, mixture) → means over folds [condition, share], and the context of each condition."""
     rows = planted[planted["status"] == "ok"]
     if rows.empty:
         return {}
     rows = rows.assign(condition=name_conditions(rows))
     keys = [*GROUP, "metric", "mixture"]
     means = rows.groupby([*keys, "context", "condition", "share"], sort=True, observed=True)["value"].mean()
-    return dict(iter(means.unstack("share").groupby(keys, sort=True, observed=True)))
+    wide = means.unstack("share")
+    values, contexts = wide.to_numpy(), wide.index.get_level_values("context").to_numpy()
+    groups = wide.groupby(keys, sort=True, observed=True).indices
+    return {key: (values[own], contexts[own]) for key, own in groups.items()}
 
 
 def _rank_recovery(
@@ -187,12 +190,13 @@ def _rank_recovery(
     found: dict[str, object] = {}
     lows = []
     for mixture in MIXTURES:
-        block = blocks.get((*matrix.task, matrix.metric, mixture), pd.DataFrame())
-        block = block.dropna(axis=1, how="all").dropna()
-        if block.shape[1] < 2 or block.empty:
+        values, contexts = blocks.get((*matrix.task, matrix.metric, mixture), (np.empty((0, 0)), np.empty(0)))
+        values = values[:, np.isfinite(values).any(axis=0)]
+        rows = np.isfinite(values).all(axis=1)
+        if values.shape[1] < 2 or not rows.any():
             continue
-        sizes = context_sizes(block.index.get_level_values("context").to_numpy())
-        means, draws = draw_means(matrix.sign * block.to_numpy(), sizes, n_boot=n_boot, seed=seed)
+        sizes = context_sizes(contexts[rows])
+        means, draws = draw_means(matrix.sign * values[rows], sizes, n_boot=n_boot, seed=seed)
         low, high = interval_of(planted_tau(draws)[:, None])
         names = (f"tau_{mixture}", f"tau_{mixture}_low", f"tau_{mixture}_high")
         found |= dict(zip(names, (planted_tau(means[None])[0], low[0], high[0]), strict=True))

@@ -46,8 +46,8 @@ class RunStatistics:
 def analyse(tables: Tables, *, n_boot: int, seed: int) -> RunStatistics:
     """Compute all statistics of a run; `n_boot` and `seed` are those of the bootstrap."""
     settled = condition_values(tables.scores, tables.metrics)
-    board = rank_settled(settled, tables.metrics, n_boot=n_boot, seed=seed)
     matrices = list(score_matrices(settled, tables.metrics))
+    board = rank_settled(settled, matrices, tables.metrics, n_boot=n_boot, seed=seed)
     comparison = compare(matrices, n_boot=n_boot, seed=seed)
     quality = rate_metrics(matrices, board, tables.planted, n_boot=n_boot, seed=seed)
     friedman, wins = rank_models(matrices)

@@ -41,7 +41,7 @@ def write_json(path: Path, content: Any) -> None:
 def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a table whole or not at all; raises `StoreError`."""
     with atomic(path) as handle:
-        handle.write(table.to_csv(index=False, float_format="%.10g").encode())
+        table.to_csv(handle, mode="wb", index=False, float_format="%.10g")
 
 
 @contextmanager

@@ -137,3 +137,13 @@ def test_runs_have_the_leaderboard_of_their_folder(ran: cb.Result, small_run: Pa
 def test_folders_without_results_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"metrics\.csv"):
         cb.load_run(tmp_path)
+
+
+def test_page_is_one_file_that_is_replaced(scored: cb.Result, tmp_path: Path) -> None:
+    page = tmp_path / "mine.html"
+    page.write_text("old")
+    assert scored.to_html(page) == page
+    assert page.read_text().startswith("<!doctype html>")
+    assert list(tmp_path.iterdir()) == [page]
+    with pytest.raises(StoreError):
+        scored.to_html(page / "below.html")

@@ -54,7 +54,7 @@ def open_page(browser) -> Iterator[Any]:
             lambda request: None if request.url.startswith((own, "blob:", "data:")) else troubles.append(request.url),
         )
         page.goto(own)
-        page.wait_for_function(f"document.documentElement.dataset.{ready} === '1'", timeout=10_000)
+        page.wait_for_function(f"document.documentElement.dataset.{ready} === '1'", timeout=60_000)
         return page
 
     yield open_file
@@ -66,7 +66,7 @@ def drawn(page: Any, name: str) -> Any:
     """Scroll to a chart and wait until it is drawn."""
     figure = page.locator(f'[data-chart="{name}"]')
     figure.scroll_into_view_if_needed()
-    page.wait_for_selector(f'[data-chart="{name}"]:not([data-due="1"]) .holder :is(svg, canvas)', timeout=20_000)
+    page.wait_for_selector(f'[data-chart="{name}"]:not([data-due="1"]) .holder :is(svg, canvas)', timeout=60_000)
     return figure
 
 
@@ -209,7 +209,8 @@ def test_every_control_has_a_name_and_is_reached_by_tab(open_page, folder):
 def test_page_without_cells_or_changes_says_what_is_missing(open_page, tmp_path):
     write_reports(write_run(tmp_path), n_boot=10, figures=False)
     page = open_page(tmp_path / "report.html")
-    assert "changes.csv" in page.locator('[data-chart="genes"] .note').inner_text()
+    note = page.locator('[data-chart="genes"] .note')
+    note.filter(has_text="changes.csv").wait_for()
     assert "--keep-predictions" in page.locator("#cells-note").inner_text()
     assert not page.locator("#condition").is_visible()
 

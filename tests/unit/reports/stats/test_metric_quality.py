@@ -19,7 +19,7 @@ NONE = pd.DataFrame(columns=[*PLANTED_COLUMNS, "dose"])
 def rate(scores: pd.DataFrame, planted: pd.DataFrame = NONE, n_boot: int = 200) -> pd.DataFrame:
     """Return the quality of every metric, by name."""
     settled = condition_values(scores, METRICS)
-    board = rank_settled(settled, METRICS, n_boot=n_boot)
+    board = rank_settled(settled, score_matrices(settled, METRICS), METRICS, n_boot=n_boot)
     planted = planted if "dose" in planted else planted.assign(dose=np.nan)
     return rate_metrics(score_matrices(settled, METRICS), board, planted, n_boot=n_boot).set_index("metric")
 

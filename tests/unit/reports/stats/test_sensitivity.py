@@ -27,7 +27,11 @@ def listed(scores: pd.DataFrame) -> pd.DataFrame:
     nothing = pd.DataFrame()
     tables = Tables(check_scores(scores, METRICS), METRICS, nothing, nothing, nothing)
     settled = condition_values(tables.scores, METRICS)
-    return rank_sensitivity(score_matrices(settled, METRICS), rank_settled(settled, METRICS, n_boot=5), tables)
+    return rank_sensitivity(
+        score_matrices(settled, METRICS),
+        rank_settled(settled, score_matrices(settled, METRICS), METRICS, n_boot=5),
+        tables,
+    )
 
 
 def both(metric: str = "pearson_delta", **common: object) -> pd.DataFrame:
