@@ -158,7 +158,7 @@ def _effect(alt: Any) -> Any:
         "x:Q", title="@effect", scale=alt.Scale(type="symlog", constant=5, **_ROOM), axis=alt.Axis(tickCount=_TICKS)
     )
     tips = [alt.Tooltip(f"{name}:N") for name in ("model", "condition", "text")]
-    base = _rows(alt).encode(x=x, y=alt.Y("y:Q", title="@metric", scale=alt.Scale(zero=False)), color=_model_scale(alt))
+    base = _rows(alt).encode(x=x, y=alt.Y("y:Q", title="@metric", scale=alt.Scale(**_ROOM)), color=_model_scale(alt))
     dots = base.mark_circle(size=28, opacity=0.45).encode(tooltip=tips)
     lines = base.transform_loess("x", "y", groupby=["model"], bandwidth=0.7).mark_line(strokeWidth=2.5)
     return alt.layer(dots, lines).properties(
