@@ -56,6 +56,11 @@ def _own_colour(alt: Any) -> Any:
     return alt.Color("colour:N", scale=None)
 
 
+def _legend(alt: Any) -> Any:
+    """Legend above a chart, one below the other where the page is narrow."""
+    return alt.Legend(orient="top", columns=alt.ExprRef(expr="width > 400 ? 4 : 1"))
+
+
 def _points(alt: Any, base: Any) -> Any:
     """Points in the models' shapes; those of models trained short are hollow."""
     return base.mark_point(size=75, strokeWidth=1.6, opacity=1).encode(
@@ -66,7 +71,9 @@ def _points(alt: Any, base: Any) -> Any:
 def _names(alt: Any, base: Any) -> Any:
     """Names beside the points that have room for one."""
     side, gap = (alt.ExprRef(expr=f"datum.left ? {left} : {right}") for left, right in (("'right'", "'left'"), (-9, 9)))
-    return base.mark_text(align=side, dx=gap, fontSize=11).encode(text="label:N")
+    return base.mark_text(align=side, dx=gap, dy=alt.ExprRef(expr="datum.shift || 0"), fontSize=11).encode(
+        text="label:N"
+    )
 
 
 def _ranking(alt: Any) -> Any:
@@ -117,7 +124,7 @@ def _contexts(alt: Any) -> Any:
     x = alt.X("condition:N", sort=None, title="context", axis=alt.Axis(labelAngle=-35, labelLimit=140))
     y = alt.Y("model:N", sort=None, title=None, axis=alt.Axis(labelLimit=190))
     base, colour = _heat(alt, x, y)
-    texts = base.mark_text(fontSize=11).encode(text="label:N")
+    texts = base.mark_text(fontSize=11).encode(text="label:N", color=alt.Color("ink:N", scale=None))
     layers = alt.layer(base.mark_rect().encode(color=colour), texts).resolve_scale(color="independent")
     return layers.properties(**_lines(alt, "model", 22), description="Mean of every model in every context")
 
@@ -151,7 +158,7 @@ def _effect(alt: Any) -> Any:
         "x:Q", title="@effect", scale=alt.Scale(type="symlog", constant=5, **_ROOM), axis=alt.Axis(tickCount=_TICKS)
     )
     tips = [alt.Tooltip(f"{name}:N") for name in ("model", "condition", "text")]
-    base = _rows(alt).encode(x=x, y=alt.Y("y:Q", title="@metric", scale=alt.Scale(zero=False)), color=_model_scale(alt))
+    base = _rows(alt).encode(x=x, y=alt.Y("y:Q", title="@metric", scale=alt.Scale(**_ROOM)), color=_model_scale(alt))
     dots = base.mark_circle(size=28, opacity=0.45).encode(tooltip=tips)
     lines = base.transform_loess("x", "y", groupby=["model"], bandwidth=0.7).mark_line(strokeWidth=2.5)
     return alt.layer(dots, lines).properties(
@@ -163,7 +170,7 @@ def _cost(alt: Any) -> Any:
     """Mean and interval against seconds of training."""
     x = alt.X(
         "seconds:Q",
-        title="seconds to fit (mean of folds and seeds; below 0.01 drawn there)",
+        title="seconds to fit",
         scale=alt.Scale(type="log", nice=False, padding=14),
         axis=alt.Axis(tickCount=_TICKS),
     )
@@ -195,13 +202,13 @@ def _calibration(alt: Any) -> Any:
         "verdict:N",
         title=None,
         scale=alt.Scale(domain=["can rank", "uninformative"], range=["#1b7fbd", "#b06000"]),
-        legend=alt.Legend(orient="top"),
+        legend=_legend(alt),
     )
     shape = alt.Shape(
         "what:N",
         title=None,
         scale=alt.Scale(domain=["split half", "best model"], range=["diamond", "circle"]),
-        legend=alt.Legend(orient="top"),
+        legend=_legend(alt),
     )
     dots = base.mark_point(size=80, filled=True, opacity=1).encode(color=colour, shape=shape)
     ends = (
@@ -237,8 +244,10 @@ def _copying(alt: Any) -> Any:
 
 def _genes(alt: Any) -> Any:
     """Predicted against true change of some genes of one condition."""
-    x = alt.X("true:Q", title="true change (@unit)", scale=alt.Scale(**_ROOM))
-    y = alt.Y("predicted:Q", title="predicted change (@unit)", scale=alt.Scale(**_ROOM))
+    x = alt.X("true:Q", title="true change (@unit)", scale=alt.Scale(**_ROOM), axis=alt.Axis(tickCount=_TICKS))
+    y = alt.Y(
+        "predicted:Q", title="predicted change (@unit)", scale=alt.Scale(**_ROOM), axis=alt.Axis(tickCount=_TICKS)
+    )
     zero = alt.Chart(alt.Data(values=[{"at": 0}]))
     base = _rows(alt).encode(
         x=x,
@@ -256,7 +265,7 @@ def _genes(alt: Any) -> Any:
         scale=alt.Scale(
             domain=["perturbed gene", "largest true changes", "other genes"], range=["#d55e00", "#1b7fbd", "#8a8a8a"]
         ),
-        legend=alt.Legend(orient="top"),
+        legend=_legend(alt),
     )
     dots = base.mark_circle(size=40, opacity=0.75).encode(color=kinds)
     return alt.layer(

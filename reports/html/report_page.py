@@ -14,7 +14,7 @@ from reports.html.run_facts import RunFacts, read_facts
 from reports.html.task_payload import task_payload
 from reports.html.verdict import Verdict, judge
 from reports.pages.missing_runs import find_missing
-from reports.pages.page_sections import TaskData
+from reports.pages.page_sections import MARKS, TaskData
 from reports.pages.sections.glossary import GLOSSARY
 from reports.pages.sections.missing_values import missing_lines, uninformative_lines
 from reports.pages.sections.model_abilities import LABELS
@@ -103,6 +103,7 @@ def page_context(pages: Sequence[TaskPage], facts: RunFacts, name: str) -> dict[
         "abilities": ABILITIES,
         "ability_labels": LABELS,
         "glossary": GLOSSARY,
+        "marks": MARKS,
         "payload": payload,
         "libraries": {"vega": vega(), "tables": data_tables()},
         "table_style": data_tables_style(),

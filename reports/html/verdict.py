@@ -103,10 +103,15 @@ def _over_next(
 
 
 def _facts(data: TaskData, matrix: ScoreMatrix, models: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    lead = data.metrics[data.metrics["metric"] == data.lead].iloc[0]
+    best = "" if pd.isna(lead["best"]) else f" Best: {lead['best']:g}."
+    yield "What is measured", f"{data.lead}: {str(lead['summary']).rstrip('.')}.{best}"
     valued = models[models["mean"].notna()]
     quick = valued.loc[valued["budget"] == "quick", "model"].tolist()
     if quick:
         yield "Trained short", f"{_names(quick)} (quick): at the authors' length they may do better."
+    elif len(valued) and valued["budget"].eq("full").all():
+        yield "Trained short", "none: every model was trained as long as its authors do."
     failed = models[models["n_failed"] > 0]
     if len(failed):
         counts = [f"{row.model} ({row.n_failed} of {row.n_conditions} conditions)" for row in failed.itertuples()]

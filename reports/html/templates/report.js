@@ -78,10 +78,10 @@ const label = (rows, holder, x, y, xs, ys, { height = 360, name = "model" } = {}
   const dots = new Map(rows.map((row) => [row, [across(row) - 6, across(row) + 6, up(row)]]));
   for (const row of rows) {
     const [at, long] = [across(row), letter * row[name].length];
-    for (const left of [false, true]) {
-      const box = left ? [at - 9 - long, at - 9, up(row)] : [at + 9, at + 9 + long, up(row)];
+    for (const [left, shift] of [0, 10, -10].flatMap((shift) => [[false, shift], [true, shift]])) {
+      const box = [...(left ? [at - 9 - long, at - 9] : [at + 9, at + 9 + long]), up(row) + shift];
       const free = box[0] >= 0 && box[1] <= width && ![...dots].some(([other, dot]) => other !== row && meets(box, dot)) && !taken.some((other) => meets(box, other));
-      if (free && !row.label) Object.assign(row, { left, label: row[name] }), taken.push(box);
+      if (free && !row.label) Object.assign(row, { left, shift: -shift, label: row[name] }), taken.push(box);
     }
     row.label ??= "";
   }
@@ -191,6 +191,7 @@ const charts = {
     const ends = rows.flatMap((row) => [row.true, row.predicted]);
     const named = rows.filter((row) => row.kind !== "other genes").sort((a, b) => (b.kind === "perturbed gene") - (a.kind === "perturbed gene") || Math.abs(b.true) - Math.abs(a.true));
     label(named, holder, (row) => row.true, (row) => row.predicted, [...ends, 0], [...ends, 0], { height: 400, name: "gene" });
+    for (const row of rows) row.label ??= "";
     const diagonal = [Math.min(...ends), Math.max(...ends)].map((at) => ({ true: at, predicted: at }));
     return { data: { rows, diagonal }, texts: { unit: "log2, or the data's own unit" }, renderer: rows.length > 1500 ? "canvas" : "svg" };
   },
@@ -209,7 +210,7 @@ const charts = {
 const config = () => {
   const [text, quiet, rule] = ["--text", "--quiet", "--rule"].map(style);
   const axis = { labelColor: text, titleColor: text, domainColor: quiet, tickColor: quiet, gridColor: rule, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500 };
-  const legend = { labelColor: text, titleColor: text, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500 };
+  const legend = { labelColor: text, symbolBaseFillColor: text, symbolBaseStrokeColor: text, titleColor: text, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500 };
   return { background: "transparent", font: "system-ui, sans-serif", view: { stroke: null }, axis, legend, text: { color: text }, point: { fill: "transparent" } };
 };
 const draw = async (figure) => {
@@ -230,12 +231,12 @@ const draw = async (figure) => {
   spec.datasets = data;
   // a width of "container" would fit the height as well, which depends on the rows
   Object.assign(spec, { width: holder.clientWidth, autosize: { type: "fit-x", contains: "padding" } });
-  if (spec.height.step) spec.height = spec.height.step * new Set(data.rows.map((row) => row[(spec.layer?.at(-1) ?? spec).encoding.y.field])).size;
+  if (spec.usermeta) spec.height = spec.height.step * new Set(data.rows.map((row) => row[spec.usermeta.lines])).size;
   if (layers) spec.layer = spec.layer.slice(0, layers);
   for (const own of spec.params ?? []) if (own.name === "lower") own.value = Boolean(lower);
   const actions = { export: true, source: false, compiled: false, editor: false };
   const made = await vegaEmbed(holder, spec, { renderer, actions, config: config(), theme: undefined, downloadFileName: `${name}-${metric().name}`, tooltip: { theme: dark.matches ? "dark" : "light" } });
-  holder.querySelector("details")?.setAttribute("title", "Save this chart");
+  holder.querySelector("summary")?.setAttribute("aria-label", `Save this chart: ${name}`);
   return made;
 };
 let drawing = Promise.resolve();

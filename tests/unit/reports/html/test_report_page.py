@@ -136,6 +136,7 @@ def test_verdict_names_leader_interval_and_certainty(folder):
     assert "gears" in facts["Trained short"]
     assert "scgen (2 of" in facts["Failed"]
     assert {"Hardest condition", "Easiest condition"} <= set(facts)
+    assert facts["What is measured"].startswith("pearson_delta: ")
 
 
 def test_uninformative_metric_has_no_leader(tmp_path):
