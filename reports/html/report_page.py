@@ -98,7 +98,7 @@ def page_context(pages: Sequence[TaskPage], facts: RunFacts, name: str) -> dict[
         "settings": _settings(facts, run.tables.models),
         "missing": missing_lines(run),
         "uninformative": uninformative_lines(run),
-        "metric_columns": {column.name: column for page in pages for column in page.board.columns}.values(),
+        "metrics": run.tables.metrics.to_dict("records"),
         "models": run.tables.models.to_dict("records"),
         "abilities": ABILITIES,
         "ability_labels": LABELS,

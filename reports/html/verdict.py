@@ -97,7 +97,7 @@ def _over_next(
         return f"{ahead}; one condition gives no interval, so the lead is not certain."
     if not alike:
         return f"{ahead}, and the lead is certain: every other model is worse beyond the bootstrap error (Holm, p < {ALPHA:g})."
-    several = f"{len(alike)} models are" if len(alike) > 1 else "it is" if alike == [second] else "one model is"
+    several = f"{len(alike)} models are" if len(alike) > 1 else f"{second} is" if alike == [second] else "one model is"
     named = f" ({_names(alike)})" if alike != [second] else ""
     return f"{ahead}, and the lead is not certain: {several} not significantly different from {best}{named}."
 
