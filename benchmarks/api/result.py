@@ -400,7 +400,7 @@ def _axes(ax: Axes | None, height: float) -> Iterator[Axes]:
     if ax is None:
         import matplotlib.pyplot as plt  # notebooks show its figures only
 
-        # Loads the backend, that of notebooks makes figures interactive; within the settings that would be undone at their end.
+        # Load the backend before the settings below: a notebook's backend changes settings, and these must stay changed.
         plt.draw_if_interactive()
     with style.settings():
         if ax is None:

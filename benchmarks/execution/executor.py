@@ -113,7 +113,7 @@ class Executor(ABC):
         return FoldScoring(self.plan, self.folder, self.execution.threads)
 
     def forget(self) -> None:
-        """Give up what scoring keeps in memory; tables and reports, which follow, need it elsewhere."""
+        """Release what scoring keeps in memory, so that tables and reports can use it."""
         self.__dict__.pop("scoring", None)
 
     def open_child(self, spec: RunSpec) -> ChildModel:

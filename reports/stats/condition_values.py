@@ -22,6 +22,7 @@ from reports.tables import DECLINED, FAILED, GROUP, LEFT_OUT, NOT_RUN, check_met
 _CELL = [*GROUP, "metric", "context", "condition"]
 _MODEL = [*GROUP, "model", "kind"]
 _LABELS = [*_MODEL, "metric", "context", "condition"]
+_PANEL = ("context", "condition", "model", "kind", "value", "n_truth_cells", "status", "reason")
 _FLAGS = ("own", "any_own", "failed", "declined", "left_out", "not_run")
 
 
@@ -218,14 +219,17 @@ def score_matrices(
         settled.assign(order=order).groupby(keys, sort=True, observed=True).ngroup().to_numpy()
         for keys in ([*GROUP, "order"], ["context", "condition"], ["kind", "model"])
     )
-    columns = {name: settled[name].to_numpy() for name in settled}
+    columns = {name: settled[name].to_numpy() for name in (*_PANEL, *_FLAGS)}
     by_panel = np.argsort(panel, kind="stable")
     for rows in np.split(by_panel, np.flatnonzero(np.diff(panel[by_panel])) + 1):
+        *task, metric = settled[[*GROUP, "metric"]].iloc[rows[0]]
         own = {name: column[rows] for name, column in columns.items()}
-        yield _panel(facts.loc[own["metric"][0]], own, place[rows], which[rows])
+        yield _panel(tuple(task), facts.loc[metric], own, place[rows], which[rows])
 
 
-def _panel(metric: pd.Series, rows: Mapping[str, np.ndarray], place: np.ndarray, which: np.ndarray) -> ScoreMatrix:
+def _panel(
+    task: tuple[str, ...], metric: pd.Series, rows: Mapping[str, np.ndarray], place: np.ndarray, which: np.ndarray
+) -> ScoreMatrix:
     """Lay the rows of one task and metric out as arrays, by ascending numbers of their conditions and of their models."""
     _, first_place, place = np.unique(place, return_index=True, return_inverse=True)
     _, first_which, which = np.unique(which, return_index=True, return_inverse=True)
@@ -239,7 +243,7 @@ def _panel(metric: pd.Series, rows: Mapping[str, np.ndarray], place: np.ndarray,
     cells = spread(rows["n_truth_cells"], np.nan, float)
     counts = np.isfinite(cells).sum(axis=1)
     return ScoreMatrix(
-        task=tuple(rows[name][0] for name in GROUP),
+        task=task,
         metric=str(metric.name),
         sign=1.0 if metric["higher_is_better"] else -1.0,
         scored=bool(metric["scored"]),

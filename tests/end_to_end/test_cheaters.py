@@ -306,18 +306,7 @@ def test_what_a_plugin_does_on_import_stays_in_a_child(tmp_path, capfd):
         registry.from_file(tmp_path / "dies.py")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "remembers_in_tmp",
-        "uses_the_order",
-        # in the child's memory, as "remembers_in_module", which `test_command_names_the_leak` checks
-        *(
-            pytest.param(f"remembers_{how}", marks=pytest.mark.slow)
-            for how in ("in_module", "on_class", "in_environment")
-        ),
-    ],
-)
+@pytest.mark.parametrize("name", BY_PROOF)
 def test_check_finds_state_across_questions(screen: Screen, tmp_path, name):
     path = cheaters.write(tmp_path, name, cheaters.cheaters(tmp_path, cache_dir())[name])
     assert "leak: " in leaks.check_leaks(registry.from_file(path)[0], screen).problem

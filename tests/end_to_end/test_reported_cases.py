@@ -491,6 +491,8 @@ def test_controls_under_an_unusual_label_are_named_first(scorer: Scorer) -> None
     every = relabelled(cells, labels)
     given = [word for label in labels for word in ("--control", label)]
     assert scorer.run(scorer.write("mine", every), scorer.write("truth", every), *LINE, *given)
+    table = pd.read_csv(sorted(scorer.folder.glob("out*/*/scores.csv"))[-1])
+    assert not set(table["perturbation"].astype(str)) & set(labels)
 
 
 def test_missing_labels_are_counted_by_every_command(scorer: Scorer) -> None:
